@@ -1,0 +1,1 @@
+"""Asyncio-native client and bulk runner for hosted AI video generation."""

@@ -1,0 +1,162 @@
+"""Every exception of this package, one root.
+
+    VideoError
+    ├── UsageError              what you gave is wrong: nothing was sent
+    │   ├── SettingsError       key, URL, folder, flag
+    │   ├── InvalidJobs         jobs that the catalogue refuses, every problem named
+    │   └── JournalError        the record of a run cannot be used as it is
+    ├── ServiceError            what a service answered, or did not
+    │   ├── Rejected            this request is wrong, and stays wrong
+    │   ├── Refused             key, credits or account: no request will pass until that is mended
+    │   ├── Busy                too many requests, or too many at once: the same request passes later
+    │   ├── Unavailable         surely not accepted: safe to send again
+    │   └── Unclear             nobody knows whether it was accepted
+    ├── GenerationFailed        accepted, then failed at the service
+    ├── InDoubt                 the answer to a submission was lost
+    ├── OutOfPatience           waited long enough; the generation goes on without us
+    ├── OverBudget              one more would pass the spending limit
+    └── DownloadFailed          the clip is ready, and could not be fetched
+        ├── LinkDead            the link has expired or is refused
+        └── DiskFailed          the clip could not be written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class VideoError(Exception):
+    """Root of all errors that this package raises on purpose."""
+
+
+class UsageError(VideoError):
+    """What was given is wrong. Nothing was sent."""
+
+
+class SettingsError(UsageError):
+    """A key, URL, folder or flag is missing or wrong; the message says which, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with one job.
+
+    `field` is a path (`elements[2].reference_image_urls`), `expected` and `got` are for people, `hint` is the nearest
+    right name or what to do, or empty. `where` is set by whoever read the job: `jobs.jsonl:17`. `warning` marks a
+    remark that does not refuse the job.
+    """
+
+    field: str
+    expected: str
+    got: str = ""
+    hint: str = ""
+    job: str = ""
+    where: str = ""
+    warning: bool = False
+
+    def __str__(self) -> str:
+        place = ": ".join(part for part in (self.where, self.job and f"job {self.job!r}", self.field) if part)
+        said = self.expected + (f", got {self.got}" if self.got else "")
+        return f"{place}: {said}" + (f" ({self.hint})" if self.hint else "")
+
+
+class InvalidJobs(UsageError):
+    """Jobs that cannot be sent. `problems` has all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class JournalError(UsageError):
+    """The journal is locked by another process, damaged, from a newer version, or at odds with the jobs given."""
+
+
+class ServiceError(VideoError):
+    """A service answered with an error, or not at all.
+
+    `status` is the HTTP status (None without an answer), `code` the gateway's business code, `request_id` the
+    `X-Client-Request-Id` under which the service's log lists the request.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: int | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.request_id = status, code, request_id
+
+
+class Rejected(ServiceError):
+    """This request is wrong and stays wrong: 400, 404, 422, content policy."""
+
+
+class Refused(ServiceError):
+    """No request will pass until a person mends it: 401, out of credits, arrears, address not allowed."""
+
+
+class Busy(ServiceError):
+    """429 and its kin. `retry_after` is in seconds, None where the service did not say."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class Unavailable(Busy):
+    """Surely not accepted (connection refused, DNS, TLS, connect timeout, 503): safe to send again."""
+
+
+class Unclear(ServiceError):
+    """500, 502, 504, a lost answer, a read timeout: a submission may have been accepted."""
+
+
+class GenerationFailed(VideoError):
+    """The service accepted the job and later reported that it failed. `generation_id` says which."""
+
+    def __init__(self, message: str, *, generation_id: str | None = None) -> None:
+        super().__init__(message)
+        self.generation_id = generation_id
+
+
+class InDoubt(VideoError):
+    """The answer to a submission was lost; it may have been accepted and is not sent again on a guess.
+
+    `request_id` is the `X-Client-Request-Id` to look for in the service's log.
+    """
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.request_id = request_id
+
+
+class OutOfPatience(VideoError):
+    """Waited as long as was allowed. The generation goes on; its id is kept, and a later run picks it up."""
+
+    def __init__(self, message: str, *, generation_id: str | None = None) -> None:
+        super().__init__(message)
+        self.generation_id = generation_id
+
+
+class OverBudget(VideoError):
+    """Sending one more job would pass the spending limit."""
+
+
+class DownloadFailed(VideoError):
+    """The clip is ready at the service and could not be brought here whole."""
+
+
+class LinkDead(DownloadFailed):
+    """The link has expired or is refused (403, 404, 410): the generation must be asked for a fresh one."""
+
+
+class DiskFailed(DownloadFailed):
+    """The clip could not be written: disk full, folder gone, no permission."""

@@ -1,0 +1,1 @@
+"""Effects: one kind per file; siblings do not know each other."""

@@ -1,0 +1,41 @@
+"""Time in the tests: a loop that jumps to the next timer when nothing is ready, unless a test is marked `real_time`."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import Any
+
+import pytest
+
+
+class JumpSelector(selectors.DefaultSelector):
+    """When nothing is ready, jump to the next timer instead of waiting for it."""
+
+    jumped = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        if ready := super().select(0):
+            return ready
+        self.jumped += timeout
+        return []
+
+
+class JumpLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock runs as fast as the code under it."""
+
+    def __init__(self) -> None:
+        self._jump = JumpSelector()
+        super().__init__(self._jump)
+
+    def time(self) -> float:
+        return super().time() + self._jump.jumped
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
+    """Give a test virtual time, or the real clock where it asks for it."""
+    if "real_time" in item.keywords:
+        return {"real": asyncio.SelectorEventLoop}
+    return {"virtual": JumpLoop}
