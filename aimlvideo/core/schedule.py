@@ -1,0 +1,50 @@
+"""When which of very many things is due: a timer wheel that costs a list entry for each."""
+
+from __future__ import annotations
+
+import heapq
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+SLOTS_PER_SECOND = 32  # a power of two: the moment of a slot is exact, so nothing is ever early
+
+
+class Wheel(Generic[T]):
+    """Holds items until they are due: never early, at most 1/32 s late.
+
+    A sparse wheel: a dict of slots to lists, and a heap of the slots that exist. There is no removal: an item that no
+    longer matters is recognised, and dropped, by whoever takes it out.
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[int, list[T]] = {}
+        self._order: list[int] = []
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, due: float, item: T) -> None:
+        """Hold `item` until the moment `due` (seconds on the caller's clock)."""
+        slot = -int(-due * SLOTS_PER_SECOND // 1)
+        held = self._slots.get(slot)
+        if held is None:
+            self._slots[slot] = [item]
+            heapq.heappush(self._order, slot)
+        else:
+            held.append(item)
+        self._size += 1
+
+    def pop_due(self, now: float) -> list[T]:
+        """Take out everything that is due, the earliest slot first; within a slot, first in first out."""
+        due: list[T] = []
+        last = now * SLOTS_PER_SECOND
+        while self._order and self._order[0] <= last:
+            due += self._slots.pop(heapq.heappop(self._order))
+        self._size -= len(due)
+        return due
+
+    def next_due(self) -> float | None:
+        """Return the moment at which `pop_due` next gives something; None while nothing is held."""
+        return self._order[0] / SLOTS_PER_SECOND if self._order else None
