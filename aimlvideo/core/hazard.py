@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from math import exp, inf, log1p
 
 EDGES: tuple[float, ...] = (0.0, *(2.0 ** (k / 8) for k in range(8 * 13 + 1)))
 """The lower edge of each bin in seconds; the last bin has no upper edge."""
 
-WIDTHS: tuple[float, ...] = (*(b - a for a, b in zip(EDGES, EDGES[1:], strict=False)), inf)
+WIDTHS: tuple[float, ...] = (*(b - a for a, b in pairwise(EDGES)), inf)
 """How many seconds wide each bin is."""
 
 

@@ -28,6 +28,9 @@ class PollPolicy(Protocol):
     def quantile(self, p: float) -> float:
         """Return the age by which the share `p` of generations has ended, as far as is known."""
 
+    def queued_gap(self) -> float:
+        """Return the seconds after which to ask again about a generation that waits in the service's queue."""
+
 
 class FixedPolls:
     """Asks every `every` seconds, and learns nothing."""
@@ -43,6 +46,9 @@ class FixedPolls:
         """Take no notice."""
 
     def quantile(self, p: float) -> float:
+        return self.every
+
+    def queued_gap(self) -> float:
         return self.every
 
 
@@ -81,6 +87,10 @@ class LearnedPolls:
 
     def quantile(self, p: float) -> float:
         return self.latency.law.quantile(p)
+
+    def queued_gap(self) -> float:
+        largest = LARGEST_GAP_UNKNOWING if self.latency.endings < 3 else LARGEST_GAP
+        return min(max(self.quantile(0.5) / 2, SMALLEST_GAP), largest)
 
     def to_state(self) -> dict[str, Any]:
         return self.latency.to_state()
