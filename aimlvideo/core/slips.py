@@ -1,0 +1,41 @@
+"""Names that people give for a parameter when a model calls it something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+
+# Each row is one thing under the names that services, examples and people use for it.
+SAME = (
+    ("image_url", "image", "first_frame_url", "first_frame_image", "first_frame", "first_image_url", "start_image_url",
+     "start_image", "start_frame_url", "input_image", "input_image_url", "img_url", "image_uri", "prompt_image"),
+    ("tail_image_url", "last_image_url", "image_tail", "tail_image", "last_image", "last_frame_url", "last_frame_image",
+     "last_frame", "end_image_url", "end_image", "end_frame_url", "end_frame"),
+    ("image_list", "image_urls", "images", "input_images", "reference_image_urls", "reference_images"),
+    ("video_url", "video", "input_video", "input_video_url", "source_video_url"),
+    ("video_urls", "video_list", "videos", "reference_video_urls"),
+    ("audio_url", "audio", "audio_file", "sound_url", "input_audio"),
+    ("audio_urls", "audio_list", "audios", "reference_audio_urls"),
+    ("prompt", "text", "text_prompt", "prompt_text", "positive_prompt"),
+    ("multi_prompt", "multi_prompts", "prompts", "shots"),
+    ("negative_prompt", "negative", "neg_prompt", "negative_text"),
+    ("duration", "seconds", "duration_seconds", "video_length", "video_duration", "length"),
+    ("aspect_ratio", "ratio", "aspect", "video_aspect_ratio", "frame_size"),
+    ("resolution", "quality", "video_resolution"),
+    ("generate_audio", "generate_audio_switch", "with_audio", "enable_audio", "audio_enabled", "sound"),
+    ("cfg_scale", "guidance_scale", "cfg", "guidance"),
+    ("num_inference_steps", "inference_steps", "steps"),
+    ("frames_per_second", "fps", "framerate", "frame_rate"),
+    ("enhance_prompt", "enable_prompt_expansion", "prompt_optimizer", "prompt_enhancer", "prompt_extend"),
+    ("camera_fixed", "camerafixed", "fixed_camera"),
+    ("watermark", "add_watermark"),
+    ("static_mask", "mask_url", "static_mask_url"),
+)  # fmt: skip
+
+_ROW = {name: row for row in SAME for name in row}
+
+
+def meant(name: str, known: Container[str]) -> str | None:
+    """Return which of the `known` names is meant by this one, which is not among them; None where that is a guess."""
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(" ", "_").lower()
+    return next((other for other in (plain, *_ROW.get(plain, ())) if other in known), None)
