@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
@@ -135,10 +135,14 @@ def _readable(name: Any, raw: Any) -> bool:
         return False
 
 
+def load_catalog(cached: Mapping[str, Any] | None = None) -> Catalog:
+    """Return the catalogue that this release was shipped with, read once; `cached` models stand above it."""
+    return _shipped().with_refreshed(cached) if cached else _shipped()
+
+
 @lru_cache(maxsize=1)
-def load_catalog() -> Catalog:
-    """Return the catalogue that this release was shipped with, read once."""
-    shipped = json.loads(resources.files("aimlvideo.core").joinpath("catalog.json").read_text("utf-8"))
+def _shipped() -> Catalog:
+    shipped = json.loads(pkgutil.get_data("aimlvideo.core", "catalog.json") or b"")
     return Catalog({**shipped["models"], **shipped["gateway"]}, any_gateway=shipped["any_gateway"])
 
 

@@ -48,9 +48,9 @@ def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Proble
     condition = " and ".join(f"{name} is {str(value).lower()}" for name, value in rule.when.items())
     for name in _given(rule, params):
         if "default" in cases:
-            yield Problem(name, f"not together with {condition}, which it is unless set otherwise", warning=True)
+            yield Problem(name, f"does not go with {condition}, its default", hint="say otherwise", warning=True)
         else:
-            yield Problem(name, f"nothing when {condition}", "a value", f"leave out one of {name} and {condition}")
+            yield Problem(name, f"not together with {condition}", hint="leave out one of the two")
 
 
 def _case(model: Model, params: Params, name: str, value: Any) -> str:

@@ -1,0 +1,113 @@
+"""What the services' documents leave out about their models, or say in a way that must be mended."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+Raw = dict[str, Any]
+
+# Ids that carry no developer, or another name for one that has several.
+DEVELOPERS = {
+    "kling-video": "klingai",
+    "wan": "alibaba",
+    "veo2": "google",
+    "veo-3.1-lite-generate-001": "google",
+    "video-01": "minimax",
+    "video-01-live2d": "minimax",
+    "gen3a_turbo": "runway",
+    "runway-gen3": "runway",
+}
+
+# Accepted on the legacy URL only, by the models named.
+LEGACY: dict[str, Raw] = {
+    "kling-video/v1.6/standard/multi-image-to-video": {
+        "type": {"type": "string", "choices": ["multi-image-to-video"], "legacy": True},
+        "external_task_id": {"type": "string", "legacy": True},
+    },
+    "kling-video/v1.6/pro/image-to-video": {
+        "ratio": {"type": "string", "choices": ["16:9", "9:16", "1:1"], "legacy": True},
+        "aspect_ratio": {"type": "string", "choices": ["16:9", "9:16", "1:1"], "legacy": True},
+    },
+}
+
+# Names of texts that are files: documents give them as plain texts, at best as URLs.
+_FILES = (
+    ("video", re.compile(r"(.*_)?videos?(_urls?)?$")),
+    ("audio", re.compile(r"(.*_)?audios?_urls?$")),
+    ("image", re.compile(r"(.*_)?(images?|frame|mask)(_urls?|_image|_list)?$")),
+    ("any", re.compile(r"(alpha_)?url$")),
+)
+
+_PYTHON: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "object": (dict,),
+}
+
+
+def developer_of(model: str) -> str:
+    """Return the developer's short name: the part of the id before the slash, or whose model it is known to be."""
+    first = model.split("/", maxsplit=1)[0]
+    return DEVELOPERS.get(first, first)
+
+
+def amend(model: str, path: str, params: Mapping[str, Raw], seconds: float | None = None) -> Raw:
+    """Return a model's entry of catalog.json from what its document says of its parameters."""
+    mended = {name: _mended(name, param) for name, param in params.items()}
+    mended = {**mended, **{name: LEGACY[model][name] for name in LEGACY.get(model, {}) if name not in mended}}
+    entry: Raw = {"developer": developer_of(model), "path": path}
+    if seconds:
+        entry["documented_seconds"] = seconds
+    if rules := _rules(model, mended):
+        entry["rules"] = rules
+    return {**entry, "params": mended}
+
+
+def _rules(model: str, params: Mapping[str, Raw]) -> list[Raw]:
+    """Return what holds between the parameters of a model."""
+    rules: list[Raw] = []
+    if {"prompt", "multi_prompt"} <= params.keys():
+        rules.append({"kind": "exactly_one", "fields": ["prompt", "multi_prompt"]})
+    if "omni" in model and {"tail_image_url", "generate_audio"} <= params.keys():
+        rules.append({"kind": "forbidden_when", "fields": ["tail_image_url"], "when": {"generate_audio": True}})
+    return rules
+
+
+def _mended(name: str, param: Raw) -> Raw:
+    """Return a parameter with its default in its own type (or without one), and files marked as such."""
+    mended = dict(param)
+    if "default" in mended and not _fits(mended, mended["default"]):
+        default = _converted(mended.pop("default"), mended.get("type", ""))
+        if default is not None and _fits(mended, default):
+            mended["default"] = default
+    if mended.get("type") == "string" and "media" not in mended and "choices" not in mended:
+        mended |= next(({"media": kind} for kind, names in _FILES if names.match(name)), {})
+    if "item" in mended:
+        mended["item"] = _mended(name, mended["item"])
+    if "fields" in mended:
+        mended["fields"] = {key: _mended(key, part) for key, part in mended["fields"].items()}
+    if "any_of" in mended:
+        mended["any_of"] = [_mended(name, form) for form in mended["any_of"]]
+    return mended
+
+
+def _fits(param: Raw, value: Any) -> bool:
+    kinds = _PYTHON.get(param.get("type", ""), (object,))
+    right = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds or object in kinds)
+    return right and value in (param.get("choices") or [value])
+
+
+def _converted(value: Any, kind: str) -> Any:
+    """Return `"5"` as 5 and `"true"` as True; None where that cannot be done."""
+    if kind == "string":
+        return str(value)
+    try:
+        return json.loads(str(value).lower())
+    except ValueError:
+        return None

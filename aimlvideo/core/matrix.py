@@ -1,0 +1,55 @@
+"""One template for many jobs: every combination of the lists under `matrix`.
+
+    {"id": "dance", "matrix": {"model": ["a", "b"], "prompt": ["x", "y", "z"]}, "image_url": "a.png"}
+
+makes six jobs, `dance-1` to `dance-6`, the last list fastest. A parameter that is itself a list stands in one more
+list: `{"matrix": {"image_list": [["a.png", "b.png"], ["c.png", "d.png"]]}}` are two jobs with two pictures each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from math import prod
+from typing import Any
+
+from aimlvideo.errors import UsageError
+
+NAME = "matrix"
+
+
+def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield each combination as a plain job; a template without `matrix` is its own and only one.
+
+    With an `id`, each gets that and a number; without one, ids follow from the content as always.
+    """
+    axes = _axes(template)
+    fixed = {name: value for name, value in template.items() if name != NAME}
+    if NAME not in template:
+        yield fixed
+        return
+    width = len(str(count(template)))
+    for number, values in enumerate(product(*axes.values()), 1):
+        job = {**fixed, **dict(zip(axes, values, strict=True))}
+        if "id" in fixed:
+            job["id"] = f"{fixed['id']}-{number:0{width}}"
+        yield job
+
+
+def count(template: Mapping[str, Any]) -> int:
+    """Return how many jobs a template makes, without making them."""
+    return prod(len(values) for values in _axes(template).values())
+
+
+def _axes(template: Mapping[str, Any]) -> dict[str, list[Any]]:
+    axes = template.get(NAME, {})
+    if not isinstance(axes, Mapping):
+        raise UsageError('matrix: an object of lists, as {"model": [...], "prompt": [...]}')
+    for name, values in axes.items():
+        if not isinstance(values, list | tuple) or not values:
+            raise UsageError(f"matrix.{name}: a list of at least one value")
+        if name == "id":
+            raise UsageError("matrix.id: ids are made by numbering the template's own id")
+        if name in template:
+            raise UsageError(f"matrix.{name}: also given outside of the matrix")
+    return {name: list(values) for name, values in axes.items()}

@@ -1,0 +1,113 @@
+"""What a job costs, by the service's price list, and whether a spending limit allows it. Money is in US dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aimlvideo.core.budget import Budget
+from aimlvideo.core.catalog import Model
+
+__all__ = ["Budget", "Per", "Price", "Pricing", "quote", "read_prices"]
+
+Per = Literal["generation", "second"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """So many dollars per generation or per second of clip, when the parameters have the values in `when`."""
+
+    dollars: float
+    per: Per
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """The prices of one model, of which the first that holds counts; none for a model that cannot be quoted."""
+
+    prices: tuple[Price, ...] = ()
+
+    @property
+    def span(self) -> tuple[float, float, Per] | None:
+        """Return the lowest and the highest price and per what; None without prices, or where they are per both."""
+        if len({price.per for price in self.prices}) != 1:
+            return None
+        dollars = [price.dollars for price in self.prices]
+        return min(dollars), max(dollars), self.prices[0].per
+
+
+def read_prices(models_answer: Any) -> dict[str, Pricing]:
+    """Return the prices by model id and alias from the answer of `/v1/models?include=pricing`.
+
+    Entries without a price, of a kind that is not known, or broken are left out, each by itself.
+    """
+    entries = models_answer.get("data") if isinstance(models_answer, Mapping) else models_answer
+    prices: dict[str, Pricing] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, Mapping) and (pricing := _pricing(entry.get("pricing"))) is not None:
+            prices.update(dict.fromkeys(_names(entry), pricing))
+    return prices
+
+
+def _names(entry: Mapping[str, Any]) -> Iterator[str]:
+    aliases = entry.get("aliases")
+    for name in [entry.get("id"), *(aliases if isinstance(aliases, list) else [])]:
+        if isinstance(name, str):
+            yield name
+
+
+def _pricing(raw: Any) -> Pricing | None:
+    if not isinstance(raw, Mapping) or raw.get("currency", "USD") != "USD":
+        return None
+    if raw.get("kind") == "variable":
+        return Pricing()
+    cases = {"fixed": [raw], "variants": raw.get("variants")}.get(str(raw.get("kind")))
+    prices = [_price(case) for case in cases] if isinstance(cases, list) else []
+    good = tuple(price for price in prices if price is not None)
+    return Pricing(good) if good and len(good) == len(prices) else None
+
+
+def _price(raw: Any) -> Price | None:
+    if not isinstance(raw, Mapping):
+        return None
+    dollars, per, when = raw.get("price"), raw.get("per"), raw.get("when") or {}
+    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 1e6:
+        return None
+    if (per != "generation" and per != "second") or not isinstance(when, Mapping):  # noqa: PLR1714 - narrows the type
+        return None
+    return Price(float(dollars), per, dict(when))
+
+
+def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> float | None:
+    """Return what these parameters cost in US dollars; None where that is unknown, never 0 for that.
+
+    A parameter that is not given counts as its documented default; without one, its price is not known.
+    """
+    for price in pricing.prices if pricing else ():
+        cases = [_holds(model, params, name, value) for name, value in price.when.items()]
+        if False in cases:
+            continue
+        return None if None in cases else _total(model, params, price)
+    return None
+
+
+def _holds(model: Model, params: Mapping[str, Any], name: str, value: Any) -> bool | None:
+    given = _value(model, params, name)
+    return None if given is None else str(given).lower() == str(value).lower()
+
+
+def _value(model: Model, params: Mapping[str, Any], name: str) -> Any:
+    if (given := params.get(name)) is not None:
+        return given
+    return model.params[name].default if name in model.params else None
+
+
+def _total(model: Model, params: Mapping[str, Any], price: Price) -> float | None:
+    if price.per == "generation":
+        return price.dollars
+    try:
+        return price.dollars * float(_value(model, params, "duration"))
+    except (TypeError, ValueError):
+        return None
