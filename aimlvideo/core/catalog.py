@@ -124,8 +124,13 @@ class Catalog:
 
         A broken entry is left out, and what was known of that model stays.
         """
-        good = {name: raw for name, raw in models.items() if _readable(name, raw)}
+        good = {name: self._kept(name) | raw for name, raw in models.items() if _readable(name, raw)}
         return Catalog({**self._raw, **good}, any_gateway=self._gateway)
+
+    def _kept(self, name: str) -> dict[str, Any]:
+        """Return what no document tells about a model, and only its example once showed."""
+        raw = self._raw.get(name, {})
+        return {key: raw[key] for key in ("developer", "documented_seconds") if key in raw}
 
 
 def _readable(name: Any, raw: Any) -> bool:

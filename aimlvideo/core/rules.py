@@ -48,7 +48,7 @@ def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Proble
     condition = " and ".join(f"{name} is {str(value).lower()}" for name, value in rule.when.items())
     for name in _given(rule, params):
         if "default" in cases:
-            yield Problem(name, f"does not go with {condition}, its default", hint="say otherwise", warning=True)
+            yield Problem(name, f"not together with {condition}, its default", hint="set it otherwise")
         else:
             yield Problem(name, f"not together with {condition}", hint="leave out one of the two")
 

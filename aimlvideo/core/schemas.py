@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import PurePath
 from typing import Any, Literal
 
-from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
+from pydantic_core import PydanticCustomError, SchemaError, SchemaValidator, core_schema
 from pydantic_core.core_schema import CoreSchema
 
 from aimlvideo.core.catalog import Model, Param
@@ -19,6 +19,14 @@ Extra = Literal["forbid", "allow"]
 def validator(model: Model, extra: Extra) -> SchemaValidator:
     """Return what checks and converts the parameters of `model`; unknown names are errors or passed through."""
     return SchemaValidator(_object(model.params, extra))
+
+
+def can_be_checked(model: Model) -> bool:
+    """Say whether a validator can be made of what a document says about a model."""
+    try:
+        return bool(SchemaValidator(_object(model.params, "forbid")))
+    except (SchemaError, TypeError, ValueError, OverflowError):
+        return False
 
 
 def _schema(param: Param, extra: Extra) -> CoreSchema:

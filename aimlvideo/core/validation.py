@@ -33,7 +33,7 @@ class Checked:
 
 def check(job: VideoJob, catalog: Catalog, *, service: str = "aimlapi", strict: bool = False) -> Checked:
     """Check a job against its model on `service` ("aimlapi" or "kling"); with `strict`, unknown names are problems."""
-    model = catalog.find(job.model)
+    model = catalog.find(job.model) if isinstance(job.model, str) else None
     found = [] if model is not None and model.service == service else list(_about_model(job.model, catalog, service))
     if model is None and service == "kling":
         model = catalog.find_gateway(job.model)
@@ -57,9 +57,11 @@ def _checked(job: VideoJob, params: dict[str, Any], found: list[Problem]) -> Che
     )
 
 
-def _about_model(name: str, catalog: Catalog, service: str) -> Iterator[Problem]:
+def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]:
     """Yield what is to be said of a model that is unknown, or known to another service."""
-    if model := catalog.find(name):
+    if not isinstance(name, str):
+        yield Problem("model", "the id of a model", shown(name))
+    elif model := catalog.find(name):
         other = {"kling": "use --service kling", "aimlapi": "use --service aimlapi"}[model.service]
         yield Problem("model", f"a model of service {service}", repr(name), f"it belongs to {model.service}: {other}")
     elif service == "kling" and catalog.find_gateway(name):
@@ -118,15 +120,14 @@ def _validated(model: Model, given: dict[str, Any], found: list[Problem], *, str
         return dict(validator(model, "forbid").validate_python(given))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-    problems = list(_problems(model, details, strict=strict))
-    found.extend(problems)
+    found.extend(_problems(model, given, details, strict=strict))
     try:
         return dict(validator(model, "allow").validate_python(given))
     except ValidationError:
         return given
 
 
-def _problems(model: Model, details: list[Any], *, strict: bool) -> Iterator[Problem]:
+def _problems(model: Model, given: Any, details: list[Any], *, strict: bool) -> Iterator[Problem]:
     """Yield one problem for each place that pydantic complains about."""
     seen: set[Place] = set()
     for detail in details:
@@ -135,20 +136,24 @@ def _problems(model: Model, details: list[Any], *, strict: bool) -> Iterator[Pro
             continue
         seen.add(place)
         if detail["type"] == "extra_forbidden":
-            yield _unknown(place, detail["input"], siblings, strict=strict)
+            yield _unknown(place, _at(given, place), siblings, strict=strict)
         elif detail["type"] == "missing":
             yield Problem(path(place), f"required: {wanted(param)}", "nothing")
         else:
-            yield Problem(path(place), wanted(param), _got(detail), _nearest_choice(param, detail["input"]))
+            value = _at(given, place)
+            yield Problem(path(place), wanted(param), _got(value, detail["type"]), _nearest_choice(param, value))
 
 
-def _got(detail: Any) -> str:
-    value = detail["input"]
-    if isinstance(value, list | tuple) and detail["type"] in {"too_long", "too_short"}:
+def _at(given: Any, place: Place) -> Any:
+    for step in place:
+        given = given[step]
+    return given
+
+
+def _got(value: Any, kind: str) -> str:
+    if kind in {"too_long", "too_short"}:
         return str(len(value))
-    if isinstance(value, str) and detail["type"].startswith("string_too"):
-        return f"{len(value):,} characters"
-    return shown(value)
+    return f"{len(value):,} characters" if kind.startswith("string_too") else shown(value)
 
 
 def _find(model: Model, place: Place) -> tuple[Place, Param, Mapping[str, Param]]:
