@@ -145,10 +145,21 @@ def load_catalog(cached: Mapping[str, Any] | None = None) -> Catalog:
     return _shipped().with_refreshed(cached) if cached else _shipped()
 
 
+def catalog_source() -> str:
+    """Return where the shipped catalogue's facts come from, and of what day they are."""
+    return str(_content()["source"])
+
+
 @lru_cache(maxsize=1)
 def _shipped() -> Catalog:
-    shipped = json.loads(pkgutil.get_data("aimlvideo.core", "catalog.json") or b"")
-    return Catalog({**shipped["models"], **shipped["gateway"]}, any_gateway=shipped["any_gateway"])
+    content = _content()
+    return Catalog({**content["models"], **content["gateway"]}, any_gateway=content["any_gateway"])
+
+
+@lru_cache(maxsize=1)
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(pkgutil.get_data("aimlvideo.core", "catalog.json") or b"{}")
+    return content
 
 
 def read_model(name: str, raw: Any) -> Model:

@@ -39,7 +39,7 @@ def _replaced(param: Param, value: Any, path: str, replacement: Replacement) -> 
     if param.media is not None:
         return replacement(path, value)
     if param.any_of:
-        form = _form_of(param, value)
+        form = form_of(param, value)
         return value if form is None else _replaced(form, value, path, replacement)
     if param.item is not None and isinstance(value, list | tuple):
         return [_replaced(param.item, item, f"{path}[{place}]", replacement) for place, item in enumerate(value)]
@@ -51,7 +51,7 @@ def _replaced(param: Param, value: Any, path: str, replacement: Replacement) -> 
     return value
 
 
-def _form_of(param: Param, value: Any) -> Param | None:
+def form_of(param: Param, value: Any) -> Param | None:
     """Return the form that `value` has: the first of the same shape whose fixed words are the ones given."""
     return next((form for form in param.any_of if _shape(value) == _kind(form) and _same_words(form, value)), None)
 

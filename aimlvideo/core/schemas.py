@@ -87,7 +87,10 @@ def _number(param: Param, extra: Extra) -> CoreSchema:
 
 
 def _any_of(param: Param, extra: Extra) -> CoreSchema:
-    return core_schema.union_schema([_schema(form, extra) for form in param.any_of], mode="left_to_right")
+    forms: list[CoreSchema | tuple[CoreSchema, str]] = [
+        (_schema(form, extra), str(number)) for number, form in enumerate(param.any_of)
+    ]
+    return core_schema.union_schema(forms, mode="left_to_right")
 
 
 _MAKERS: dict[str, Callable[[Param, Extra], CoreSchema]] = {

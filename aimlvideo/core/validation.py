@@ -9,7 +9,7 @@ from typing import Any
 
 from aimlvideo.core.catalog import Catalog, Model, Param
 from aimlvideo.core.job import VideoJob
-from aimlvideo.core.media_walk import media_fields, replace_media
+from aimlvideo.core.media_walk import form_of, media_fields, replace_media
 from aimlvideo.core.rules import broken_rules
 from aimlvideo.core.slips import meant
 from aimlvideo.core.wording import shown, wanted
@@ -124,6 +124,8 @@ def _validated(model: Model, given: dict[str, Any], found: list[Problem], *, str
     try:
         return dict(validator(model, "allow").validate_python(given))
     except ValidationError:
+        if all(problem.warning for problem in found):
+            found.append(Problem("params", "what this model takes", shown(given)))
         return given
 
 
@@ -131,23 +133,54 @@ def _problems(model: Model, given: Any, details: list[Any], *, strict: bool) -> 
     """Yield one problem for each place that pydantic complains about."""
     seen: set[Place] = set()
     for detail in details:
-        place, param, siblings = _find(model, detail["loc"])
-        if place in seen:
+        spot = _spot(model, given, detail["loc"])
+        if spot is None or spot.place in seen:
             continue
-        seen.add(place)
+        seen.add(spot.place)
         if detail["type"] == "extra_forbidden":
-            yield _unknown(place, _at(given, place), siblings, strict=strict)
+            yield _unknown(spot, strict=strict)
         elif detail["type"] == "missing":
-            yield Problem(path(place), f"required: {wanted(param)}", "nothing")
+            yield Problem(path(spot.place), f"required: {wanted(spot.param)}", "nothing")
         else:
-            value = _at(given, place)
-            yield Problem(path(place), wanted(param), _got(value, detail["type"]), _nearest_choice(param, value))
+            got = _got(spot.value, detail["type"])
+            yield Problem(path(spot.place), wanted(spot.param), got, _nearest_choice(spot.param, spot.value))
 
 
-def _at(given: Any, place: Place) -> Any:
-    for step in place:
-        given = given[step]
-    return given
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A place in a job's parameters: what should be there, what is, and what may stand beside it."""
+
+    place: Place
+    param: Param
+    value: Any
+    siblings: Mapping[str, Param]
+
+
+def _spot(model: Model, given: Any, location: Place) -> _Spot | None:
+    """Follow pydantic's location; None where it speaks of another form than the one that the value has.
+
+    For a parameter of several forms pydantic says of each why it does not fit, with the form's number in the location.
+    """
+    spot = _Spot((), Param("object", fields=model.params), given, {})
+    for step in location:
+        if not spot.param.any_of:
+            spot = _inside(spot, step)
+            continue
+        form = form_of(spot.param, spot.value)
+        if form is None:
+            return spot
+        if str(spot.param.any_of.index(form)) != step:
+            return None
+        spot = replace(spot, param=form)
+    return spot
+
+
+def _inside(spot: _Spot, step: str | int) -> _Spot:
+    place, there = (*spot.place, step), spot.value
+    if isinstance(step, int):
+        return _Spot(place, spot.param.item or Param("any"), there[step], {})
+    siblings = spot.param.fields or {}
+    return _Spot(place, siblings.get(step, Param("any")), there.get(step), siblings)
 
 
 def _got(value: Any, kind: str) -> str:
@@ -156,27 +189,12 @@ def _got(value: Any, kind: str) -> str:
     return f"{len(value):,} characters" if kind.startswith("string_too") else shown(value)
 
 
-def _find(model: Model, place: Place) -> tuple[Place, Param, Mapping[str, Param]]:
-    """Follow pydantic's location to a parameter, and to what stands beside it; a choice of forms ends the way."""
-    param = Param("object", fields=model.params)
-    siblings: Mapping[str, Param] = model.params
-    for depth, step in enumerate(place):
-        if param.any_of:
-            return place[:depth], param, siblings
-        if isinstance(step, int):
-            param = param.item or Param("any")
-        else:
-            siblings = param.fields or {}
-            param = siblings.get(step) or Param("any")
-    return place, param, siblings
-
-
-def _unknown(place: Place, value: Any, siblings: Mapping[str, Param], *, strict: bool) -> Problem:
-    nearest = difflib.get_close_matches(str(place[-1]), list(siblings), 1, 0.6)
+def _unknown(spot: _Spot, *, strict: bool) -> Problem:
+    nearest = difflib.get_close_matches(str(spot.place[-1]), list(spot.siblings), 1, 0.6)
     hint = f"did you mean {nearest[0]}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:
-        return Problem(path(place), "no such parameter of this model", shown(value), hint)
-    return Problem(path(place), "not a known parameter of this model, passed on as it is", "", hint, warning=True)
+        return Problem(path(spot.place), "no such parameter of this model", shown(spot.value), hint)
+    return Problem(path(spot.place), "not a known parameter of this model, passed on as it is", "", hint, warning=True)
 
 
 def _nearest_choice(param: Param, value: Any) -> str:

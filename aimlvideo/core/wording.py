@@ -46,7 +46,10 @@ def wanted(param: Param) -> str:
     if param.any_of:
         return " or ".join(dict.fromkeys(wanted(form) for form in param.any_of))
     if param.choices:
-        return f"one of {listed(param.choices)}" if len(param.choices) > 1 else listed(param.choices)
+        words = listed(param.choices)
+        return (
+            f"only {words}" if len(param.choices) == 1 else words if words.startswith("a whole") else f"one of {words}"
+        )
     if param.media:
         return _FILES[param.media]
     if param.type == "array":
@@ -67,7 +70,7 @@ def listed(values: Iterable[Any], most: int = 12) -> str:
     choices = list(values)
     numbers = len(choices) > 3 and all(isinstance(choice, int) for choice in choices)
     if numbers and choices == list(range(choices[0], choices[-1] + 1)):
-        return f"{choices[0]} to {choices[-1]}"
+        return f"a whole number from {choices[0]} to {choices[-1]}"
     more = f", … ({len(choices)} in all)" if len(choices) > most else ""
     return ", ".join(str(choice) for choice in choices[:most]) + more
 
