@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from aimlvideo.core.latency import Latency
 from aimlvideo.core.looks import Looks
 
-SMALLEST_GAP = 1.0
+SMALLEST_GAP = 1.0  # seconds: politeness
 LARGEST_GAP = 600.0
-LARGEST_GAP_UNKNOWING = 15.0
+LARGEST_GAP_UNKNOWING = 15.0  # bounds the harm of a wrong first guess
+KNOWING = 3  # endings seen
+LARGEST_GAP_IN_TAIL = 30.0  # or a twentieth of the age: one that is stuck is asked for ever, ever more rarely
+TAIL = 0.25  # the share that still runs
+PRICE_MOVES = 0.05  # a change of the price by less than this share is not worth new tables
 
 
 class PollPolicy(Protocol):
@@ -53,7 +57,11 @@ class FixedPolls:
 
 
 class LearnedPolls:
-    """Asks when it costs least, and learns how long generations take while they run."""
+    """Asks when it costs least, and learns how long generations take while they run.
+
+    It begins with `published` percentiles (share to seconds) or else with `documented` seconds, and makes do without.
+    `price` may be set at any time: as a shared budget runs short, it rises, and everybody asks more rarely.
+    """
 
     def __init__(
         self,
@@ -63,37 +71,64 @@ class LearnedPolls:
     ) -> None:
         self.price = price
         self.latency = Latency(published, documented)
-        self._looks = Looks(self.latency.law, price)
-        self._law = self.latency.law
-        self._looks_price = price
+        self._look_anew()
 
     def next_poll(self, last: float) -> float:
-        law = self.latency.law
-        if law is not self._law or abs(self.price - self._looks_price) > 0.05 * self._looks_price:
-            self._law, self._looks_price = law, self.price
-            self._looks = Looks(law, self.price)
-        gap = max(self._looks.after(last) - last, SMALLEST_GAP)
-        if self.latency.endings < 3:
-            gap = min(gap, LARGEST_GAP_UNKNOWING)
-        elif gap > 30 and law.survival(last) < 0.25:
-            gap = min(gap, max(30.0, last / 20))
+        """Return the age at which to ask: at least 1 s on, at most 600 s, less while little is known."""
+        if self._law is not self.latency.law or abs(self.price - self._looks_price) > PRICE_MOVES * self._looks_price:
+            self._look_anew()
+        gap = self._looks.after(last) - last
+        if gap <= SMALLEST_GAP:
+            return last + SMALLEST_GAP
+        if self.latency.endings < KNOWING:
+            return last + min(gap, LARGEST_GAP_UNKNOWING)
+        if gap > LARGEST_GAP_IN_TAIL and self._law.survival(last) < TAIL:
+            gap = min(gap, max(LARGEST_GAP_IN_TAIL, last / 20))
         return last + min(gap, LARGEST_GAP)
 
     def observe(self, lo: float, hi: float, done: bool) -> None:
+        """Learn that a generation, alive at age `lo`, had ended (`done`) or still ran at age `hi`."""
+        lo = max(lo, 0.0)
         if done:
             self.latency.ended(lo, hi)
         else:
             self.latency.survived(lo, hi)
 
     def quantile(self, p: float) -> float:
+        """Return the age by which the share `p` of generations has ended, as far as is known."""
         return self.latency.law.quantile(p)
 
     def queued_gap(self) -> float:
-        largest = LARGEST_GAP_UNKNOWING if self.latency.endings < 3 else LARGEST_GAP
+        """Return half the median: the queue's length says little, and what follows it takes long."""
+        largest = LARGEST_GAP_UNKNOWING if self.latency.endings < KNOWING else LARGEST_GAP
         return min(max(self.quantile(0.5) / 2, SMALLEST_GAP), largest)
 
+    @property
+    def endings(self) -> float:
+        """How many generations the knowledge rests on: each counts less the longer ago it was, about 100 at most."""
+        return sum(self.latency.evidence.events)
+
     def to_state(self) -> dict[str, Any]:
-        return self.latency.to_state()
+        """Return what was learned, as plain JSON values of a few kilobytes."""
+        return self.latency.joined()
+
+    @classmethod
+    def from_state(
+        cls,
+        state: Mapping[str, Any],
+        *,
+        price: float = 0.5,
+        published: Mapping[float, float] | None = None,
+        documented: float | None = None,
+    ) -> Self:
+        """Go on from what `to_state` gave; ValueError, KeyError or TypeError where it is damaged."""
+        policy = cls(price, published, documented)
+        policy.latency.rebase(state)
+        return policy
+
+    def _look_anew(self) -> None:
+        self._law, self._looks_price = self.latency.law, self.price
+        self._looks = Looks(self._law, self.price)
 
 
 def parse_polls(text: str) -> FixedPolls | None:
