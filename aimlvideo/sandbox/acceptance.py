@@ -1,0 +1,124 @@
+"""Whether AI/ML API takes a request: its body against the model's JSON Schema, and the rules between fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+
+from aimlvideo.sandbox.catalogue import Model, find_model
+
+LEGACY_REQUIRED = {"kling-video/v1.6/pro/image-to-video": ("prompt",)}
+"""What a model needs on its legacy URL only."""
+
+_formats = FormatChecker(formats=())
+
+
+@_formats.checks("uri")
+def _is_media(value: object) -> bool:
+    return not isinstance(value, str) or value.startswith(("https://", "http://", "data:"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a request: the field's path, what was expected, what was received."""
+
+    path: tuple[str | int, ...]
+    expected: str
+    received: str
+
+    def __str__(self) -> str:
+        where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).lstrip(".")
+        return f"{where or 'body'}: expected {self.expected}, received {self.received}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fault as an answer lists it."""
+        return {"path": list(self.path), "expected": self.expected, "received": self.received, "message": str(self)}
+
+
+def accepts(model: str, body: Mapping[str, Any], *, legacy: bool = False) -> list[str]:
+    """Return what AI/ML API would object to in this body for this model; nothing when it would accept it.
+
+    Unknown parameters are ignored, as the service does, and a number may come as a string (`duration: "5"`). On the
+    *omni* models a last picture and sound exclude each other, and sound is on unless it is turned off: the service
+    fills in its defaults before it looks at that rule.
+    """
+    found = find_model(model)
+    if found is None:
+        return [f"model: expected a known model, received {model!r}"]
+    return [str(fault) for fault in find_faults(found, body, legacy=legacy)]
+
+
+def find_faults(model: Model, body: Mapping[str, Any], *, legacy: bool = False) -> list[Fault]:
+    """Return all that is wrong with a body."""
+    read = _numbers_from_text(model, body)
+    faults = [_as_fault(error) for error in _validator(model.id).iter_errors(read)]
+    faults += [fault for rule in model.rules for fault in _broken(rule, model, body)]
+    if legacy:
+        needed = (name for name in LEGACY_REQUIRED.get(model.id, ()) if name not in body)
+        faults += [Fault((name,), "a value", "nothing") for name in needed]
+    return faults
+
+
+@cache
+def _validator(model_id: str) -> Draft202012Validator:
+    model = find_model(model_id)
+    assert model is not None
+    return Draft202012Validator(model.schema, format_checker=_formats)
+
+
+def _numbers_from_text(model: Model, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Read `"5"` as 5 where an integer is wanted: the published examples send it so."""
+    params = model.params
+    return {
+        name: int(value)
+        if isinstance(value, str) and value.isdecimal() and params.get(name, {}).get("type") == "integer"
+        else value
+        for name, value in body.items()
+    }
+
+
+def _broken(rule: Mapping[str, Any], model: Model, body: Mapping[str, Any]) -> list[Fault]:
+    if names := rule.get("exactly_one"):
+        given = [name for name in names if body.get(name) is not None]
+        wanted = f"exactly one of {' and '.join(names)}"
+        return [] if len(given) == 1 else [Fault((names[0],), wanted, " and ".join(given) or "none")]
+    picture = rule["not_with_audio"]
+    if body.get(picture) is not None and body.get("generate_audio", model.default("generate_audio")) is True:
+        return [Fault((picture,), "no last picture together with sound", "both (send generate_audio: false)")]
+    return []
+
+
+def _as_fault(error: Any) -> Fault:
+    path = tuple(error.absolute_path)
+    if error.validator == "required":
+        return Fault((*path, str(error.message).split("'")[1]), "a value", "nothing")
+    return Fault(path, _expectation(error), shorten(error.instance))
+
+
+def _expectation(error: Any) -> str:
+    wanted: Any = error.validator_value
+    phrases = {
+        "type": lambda: " or ".join(wanted) if isinstance(wanted, list) else f"{wanted}",
+        "enum": lambda: "one of " + ", ".join(str(choice) for choice in wanted[:40]),
+        "minimum": lambda: f"at least {wanted}",
+        "maximum": lambda: f"at most {wanted}",
+        "minItems": lambda: f"at least {wanted} items",
+        "maxItems": lambda: f"at most {wanted} items",
+        "minLength": lambda: f"at least {wanted} characters",
+        "maxLength": lambda: f"at most {wanted} characters",
+        "format": lambda: "a link (http:// or https://) or a data: URI",
+        "anyOf": lambda: "one of the documented shapes",
+    }
+    return phrases[str(error.validator)]()
+
+
+def shorten(value: object) -> str:
+    """Return a value as a message shows it."""
+    if isinstance(value, list | dict):
+        return f"{'array' if isinstance(value, list) else 'object'} of {len(value)}"
+    text = f"{type(value).__name__} {value!r}" if value is not None else "null"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,120 @@
+"""How the sandbox behaves: every knob in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from aimlvideo.sandbox.timing import parse_law
+
+SHARES = (
+    *("queued_share", "rate_limited", "unavailable", "error_before", "error_after", "dropped"),
+    *("poll_rate_limited", "poll_error", "poll_dropped", "unknown_status_words"),
+    *("status_error", "moderation", "late_1303"),
+    *("dead_link", "cut_download", "error_page", "slow_trickle", "kling_http_200"),
+)
+"""The fields of `Behaviour` that are probabilities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What the sandbox does to its callers. Shares are probabilities from 0 to 1, times are seconds, money is USD.
+
+    The same seed and the same requests give the same run: chance is drawn from the seed and the id that the caller
+    chose (`X-Client-Request-Id`, on the Kling wire `external_task_id`), so the order of arrival does not matter.
+    """
+
+    seed: int = 0
+    """Everything that is left to chance follows from it."""
+
+    # Time
+    seconds: float | str = 2.0
+    """Processing time: a number, `"lognormal:127,0.35"` (median, sigma), `"uniform:10,60"` or `"documented"`."""
+    time_scale: float = 1.0
+    """Processing times are multiplied by it: 0.01 makes the service a hundred times faster."""
+    queued_share: float = 0.2
+    """Share of its processing time that a generation says `queued` (Kling: `submitted`)."""
+    latency: float = 0.0
+    """Seconds before any answer."""
+    appears_after: float = 0.0
+    """Seconds after acceptance in which a status check still answers 404."""
+    log_delay: float = 0.0
+    """Seconds from the end of a generation to its row in `/v2/logs`."""
+
+    # Refusals: the submission was surely not accepted
+    rate_limited: float = 0.0
+    """Share of submissions answered 429 (Kling 1302)."""
+    retry_after: int | None = 1
+    """Whole seconds in the `Retry-After` of a 429; None sends no such header."""
+    max_concurrent: int | None = None
+    """Generations that may be outstanding; one more is answered 429 (Kling 1303)."""
+    max_rate: float | None = None
+    """Submissions accepted per second, with a burst of as many; one more is answered 429 (Kling 1302)."""
+    unavailable: float = 0.0
+    """Share of submissions answered 503 before acceptance."""
+    error_before: float = 0.0
+    """Share of submissions answered 500, 502 or 504 and not accepted; every second one is logged as failed."""
+
+    # Answers that leave the caller in doubt: the submission was accepted
+    error_after: float = 0.0
+    """Share of submissions accepted, yet answered 500, 502 or 504."""
+    dropped: float = 0.0
+    """Share of submissions accepted, and the connection cut instead of an answer."""
+
+    # Status checks
+    poll_rate_limited: float = 0.0
+    """Share of status checks answered 429."""
+    poll_error: float = 0.0
+    """Share of status checks answered 500."""
+    poll_dropped: float = 0.0
+    """Share of status checks whose connection is cut instead of an answer."""
+    unknown_status_words: float = 0.0
+    """Share of status checks that use the undocumented `waiting`, `active`, `succeeded`, `failed`."""
+    odd_fields: bool = True
+    """Answers carry fields that no document names."""
+
+    # Ends
+    status_error: float = 0.0
+    """Share of generations that end in an error, in the service's three shapes; nothing is billed."""
+    moderation: float = 0.0
+    """Share of submissions stopped by the content policy: half with 400 at once, half with an error at the end."""
+    late_1303: float = 0.0
+    """Share of Kling tasks that are accepted and fail later with the text of code 1303."""
+
+    # Files
+    dead_link: float = 0.0
+    """Share of generations whose first link answers 403, until the generation is asked for again."""
+    cut_download: float = 0.0
+    """Share of files whose first download is cut midway; `Range` continues it."""
+    error_page: float = 0.0
+    """Share of files whose first download is an HTML page under 200."""
+    slow_trickle: float = 0.0
+    """Share of files that arrive in small pieces."""
+    trickle_seconds: float = 5.0
+    """How long such a file takes."""
+    video: Literal["full", "tiny"] = "full"
+    """`full` makes what was asked, at preview size; `tiny` is a real clip of a few KB, one per shape and duration."""
+
+    # Money and keys
+    price: float | None = None
+    """USD per clip; None bills by the price table of `/v1/models?include=pricing`."""
+    balance: float = 1000.0
+    """USD on the account; clips are charged as they complete, and at zero a submission is answered 403."""
+    api_keys: tuple[str, ...] | None = None
+    """Keys that are let in; None lets in every key but an empty one and those that begin with `bad`."""
+
+    # The Kling gateway
+    kling_shape: Literal["native", "wrapped", "flat", "mixed"] = "native"
+    """Which of the three shapes a status check has; `mixed` draws one per task."""
+    kling_http_200: float = 0.5
+    """Share of business errors that are sent under HTTP 200; the others have their documented status."""
+    kling_external_query: bool = True
+    """A task may be asked for by its `external_task_id`, which then is unique, and tasks are listed page by page."""
+    webhook_secret: str | None = None
+    """Signs callbacks in the Standard Webhooks way (`whsec_...`); None sends them unsigned."""
+
+    def __post_init__(self) -> None:
+        parse_law(self.seconds)
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")

@@ -1,0 +1,101 @@
+"""The service's books: one row per request in the log, one per charge in the ledger."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Collection
+from datetime import UTC, datetime
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+from aimlvideo.sandbox.prices import CREDITS_PER_USD
+
+
+class LogRow(NamedTuple):
+    """One request, as `/v2/logs` lists it. `created` is seconds since 1970."""
+
+    created: float
+    inference_id: str
+    client_request_id: str | None
+    model: str
+    succeeded: bool
+    usd: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as the service shows it."""
+        return {
+            "created": iso(self.created),
+            "status": "succeeded" if self.succeeded else "failed",
+            "origin": "api",
+            "model": self.model,
+            "cost": {"usd": self.usd, "credits": round(self.usd * CREDITS_PER_USD)},
+            "request_id": f"req-{self.inference_id[:21]}",
+            "inference_id": self.inference_id,
+            "client_request_id": self.client_request_id,
+        }
+
+
+class Logbook:
+    """The rows of `/v2/logs`; each appears some time after its request has ended."""
+
+    def __init__(self) -> None:
+        self._rows: list[LogRow] = []
+        self._unwritten: list[tuple[float, LogRow]] = []
+
+    def write(self, row: LogRow, visible_at: float) -> None:
+        """Write a row that can be read from a moment (seconds since 1970) on."""
+        heappush(self._unwritten, (visible_at, row))
+
+    def read(
+        self, start: float, end: float, now: float, *, models: Collection[str] = (), statuses: Collection[str] = ()
+    ) -> list[LogRow]:
+        """Return the rows created from `start` up to `end`, oldest first."""
+        while self._unwritten and self._unwritten[0][0] <= now:
+            insort(self._rows, heappop(self._unwritten)[1])
+        window = self._rows[bisect_left(self._rows, (start,)) : bisect_left(self._rows, (end,))]
+        if not models and not statuses:
+            return window
+        return [row for row in window if _is_among(row, models, statuses)]
+
+
+def _is_among(row: LogRow, models: Collection[str], statuses: Collection[str]) -> bool:
+    status = "succeeded" if row.succeeded else "failed"
+    return (not models or row.model in models) and (not statuses or status in statuses)
+
+
+class Charge(NamedTuple):
+    """One line of the ledger. `created` is seconds since 1970; usage is negative."""
+
+    created: float
+    kind: str
+    usd: float
+    reference_id: str
+
+    def as_json(self, number: int) -> dict[str, Any]:
+        """Return the line as the service shows it."""
+        return {
+            "id": f"txn_{number:08d}",
+            "created_at": iso(self.created),
+            "type": self.kind,
+            "amount": self.usd,
+            "currency": "USD",
+            "reference_id": self.reference_id,
+        }
+
+
+class Ledger:
+    """Every charge, oldest first, and what they add up to."""
+
+    def __init__(self) -> None:
+        self.charges: list[Charge] = []
+        self.spent = 0.0
+
+    def charge(self, created: float, usd: float, inference_id: str) -> None:
+        """Charge a clip."""
+        self.spent += usd
+        self.charges.append(Charge(created, "MODEL_USAGE", -usd, inference_id))
+
+
+def iso(moment: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Real videos from what a job asks: pictures in motion, drawn scenes, sound."""

@@ -1,0 +1,36 @@
+"""Signed links to the files, on another host than the API, with a query that must come back byte for byte."""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode
+from hashlib import sha256
+
+from aimlvideo.sandbox.generation import Generation
+
+LIFETIME = 7 * 86_400
+"""Seconds for which a link is said to hold."""
+
+_ENCODED = {"+": "%2b", "/": "%2F", "=": "%3d", "~": "%7E"}
+"""Upper and lower case mixed, and `~` encoded without need: a client that re-encodes the query breaks it."""
+
+
+def signed_query(seed: int, generation: Generation, link: int) -> str:
+    """Return the only query that opens this link of a generation."""
+    said = f"{seed}|{generation.id}|{link}".encode()
+    signature = b64encode(hmac.digest(b"sandbox", said, sha256)).decode() + "~+"
+    encoded = "".join(_ENCODED.get(letter, letter) for letter in signature)
+    return f"Signature={encoded}&Expires={int(generation.created) + LIFETIME}"
+
+
+def file_link(host: str, seed: int, generation: Generation) -> str:
+    """Return the present link to a generation's file; `host` is the API's own, as the caller named it."""
+    link = generation.link
+    name = f"{generation.number:06d}-{link}"
+    return f"http://{other_host(host)}/files/{name}/video.mp4?{signed_query(seed, generation, link)}"
+
+
+def other_host(host: str) -> str:
+    """Return the same server under another name: the file host is not the API host."""
+    name, colon, port = host.rpartition(":")
+    return f"{'127.0.0.1' if name == 'localhost' else 'localhost'}{colon}{port}"

@@ -1,0 +1,88 @@
+"""The sandbox as a server on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from aimlvideo.sandbox import account, aiml, files, gateway, showroom
+from aimlvideo.sandbox.behaviour import Behaviour
+from aimlvideo.sandbox.callbacks import Postman
+from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD, as_json, desk
+from aimlvideo.sandbox.film.studio import Studio
+from aimlvideo.sandbox.world import World
+
+HOST = "127.0.0.1"
+
+_LARGEST_BODY = 128 * 1024 * 1024
+_PARTS = (aiml, gateway, account, showroom, files)
+
+
+class Sandbox:
+    """Both services on one port of this machine: `async with Sandbox(Behaviour(seed=1)) as sandbox`.
+
+    What it knows of generations, money and counts outlives the block; its clips do not. The block may be left from
+    another task than the one that entered it, as test fixtures do.
+    """
+
+    def __init__(self, behaviour: Behaviour | None = None, *, port: int = 0) -> None:
+        self._world = World(behaviour or Behaviour())
+        self._port = port
+        self._open = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """The base URL of both services, without a slash at the end."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How it behaves; may be set while it runs, and holds from the next request on."""
+        return self._world.behaviour
+
+    @behaviour.setter
+    def behaviour(self, behaviour: Behaviour) -> None:
+        self._world.behaviour = behaviour
+
+    def stats(self) -> dict[str, Any]:
+        """Return what it has seen, as `GET /__sandbox/stats` shows it."""
+        return self._world.report()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opening:
+            studio = Studio()
+            opening.callback(studio.close)
+            postman = Postman(self._world)
+            # asyncio's task group, because anyio's must be left by the task that entered it.
+            tasks = await opening.enter_async_context(asyncio.TaskGroup())
+            opening.callback(tasks.create_task(postman.run()).cancel)
+            application = _application(self._world, studio, postman)
+            runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+            opening.push_async_callback(runner.cleanup)
+            await runner.setup()
+            await web.TCPSite(runner, HOST, self._port).start()
+            self._port = runner.addresses[0][1]
+            self._open = opening.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+
+def _application(world: World, studio: Studio, postman: Postman) -> web.Application:
+    application = web.Application(middlewares=[desk], client_max_size=_LARGEST_BODY)
+    application[WORLD], application[STUDIO], application[POSTMAN] = world, studio, postman
+    for part in _PARTS:
+        application.add_routes(part.routes())
+    application.router.add_get("/__sandbox/stats", _show_stats)
+    return application
+
+
+async def _show_stats(request: web.Request) -> web.Response:
+    return as_json(request.app[WORLD].report())
