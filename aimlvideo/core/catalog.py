@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -175,7 +176,7 @@ def read_model(name: str, raw: Any) -> Model:
             aliases=tuple(str(alias) for alias in raw.get("aliases", ())),
             service=str(raw.get("service", "aimlapi")),
         )
-    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error
 
 
@@ -191,7 +192,9 @@ def read_param(raw: Any, depth: int = 0) -> Param:
         type=kind,
         required=raw.get("required") is True,
         choices=tuple(raw.get("choices", ())),
-        **{ours: _number(raw.get(theirs), theirs) for theirs, ours in _LIMITS.items()},
+        minimum=_number(raw.get("min"), "min"),
+        maximum=_number(raw.get("max"), "max"),
+        **{name: _size(raw.get(name), name) for name in _SIZES},
         item=read_param(raw["item"], depth + 1) if "item" in raw else None,
         fields=None if parts is None else {str(key): read_param(part, depth + 1) for key, part in parts.items()},
         any_of=tuple(read_param(form, depth + 1) for form in raw.get("any_of", ())),
@@ -202,17 +205,19 @@ def read_param(raw: Any, depth: int = 0) -> Param:
     )
 
 
-_LIMITS = {
-    "min": "minimum",
-    "max": "maximum",
-    **{name: name for name in ("min_items", "max_items", "min_length", "max_length")},
-}
+_SIZES = ("min_items", "max_items", "min_length", "max_length")
 
 
-def _number(value: Any, name: str) -> Any:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"{name} is a number, got {str(value)[:40]!r}")
-    return value
+def _number(value: Any, name: str) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)):
+        return value
+    raise ValueError(f"{name} is a number, got {str(value)[:40]!r}")
+
+
+def _size(value: Any, name: str) -> int | None:
+    if value is None or (type(value) is int and 0 <= value < 2**31):
+        return value
+    raise ValueError(f"{name} is how many, got {str(value)[:40]!r}")
 
 
 def _read_rule(raw: Any) -> Rule:

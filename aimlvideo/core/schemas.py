@@ -60,10 +60,10 @@ def _string(param: Param, extra: Extra) -> CoreSchema:
     if param.media:
         return core_schema.no_info_plain_validator_function(_picture if param.media in _PICTURES else _file)
     limits = {"min_length": param.min_length, "max_length": param.max_length}
+    text = core_schema.str_schema(strict=True, **limits)  # type: ignore[arg-type]
     if _holds_number(param):
-        text: CoreSchema = core_schema.str_schema(coerce_numbers_to_str=True, **limits)  # type: ignore[arg-type]
-        return core_schema.no_info_before_validator_function(_no_bool, text)
-    return core_schema.str_schema(strict=True, **limits)  # type: ignore[arg-type]
+        return core_schema.no_info_before_validator_function(_as_text, text)
+    return text
 
 
 def _holds_number(param: Param) -> bool:
@@ -111,6 +111,10 @@ def _no_bool(value: Any) -> Any:
     if value is True or value is False:
         raise PydanticCustomError("number", "not a number")
     return value
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
 
 
 def _list_like(value: Any) -> Any:

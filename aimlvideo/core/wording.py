@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable
 from typing import Any
 
 from aimlvideo.core.catalog import Param
 
 LONGEST = 60  # characters of a value in a message: a picture as Base64 has millions
+MOST = 12  # choices that are listed
 _KINDS = {
     "string": "a text",
     "integer": "a whole number",
@@ -46,10 +46,7 @@ def wanted(param: Param) -> str:
     if param.any_of:
         return " or ".join(dict.fromkeys(wanted(form) for form in param.any_of))
     if param.choices:
-        words = listed(param.choices)
-        return (
-            f"only {words}" if len(param.choices) == 1 else words if words.startswith("a whole") else f"one of {words}"
-        )
+        return _choices(param.choices)
     if param.media:
         return _FILES[param.media]
     if param.type == "array":
@@ -65,14 +62,13 @@ def wanted(param: Param) -> str:
     )
 
 
-def listed(values: Iterable[Any], most: int = 12) -> str:
-    """Return choices with commas; a run of whole numbers as `3 to 15`, and no more than `most` of any."""
-    choices = list(values)
+def _choices(choices: tuple[Any, ...]) -> str:
     numbers = len(choices) > 3 and all(isinstance(choice, int) for choice in choices)
-    if numbers and choices == list(range(choices[0], choices[-1] + 1)):
+    if numbers and choices == tuple(range(choices[0], choices[-1] + 1)):
         return f"a whole number from {choices[0]} to {choices[-1]}"
-    more = f", … ({len(choices)} in all)" if len(choices) > most else ""
-    return ", ".join(str(choice) for choice in choices[:most]) + more
+    more = f", … ({len(choices)} in all)" if len(choices) > MOST else ""
+    words = ", ".join(str(choice) for choice in choices[:MOST]) + more
+    return f"only {words}" if len(choices) == 1 else f"one of {words}"
 
 
 def _between(both: str, low: str, high: str, least: float | None, most: float | None) -> str:

@@ -1,0 +1,336 @@
+"""Every parameter of every model: what is right passes, what is wrong is refused by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_requests import CATALOG, GATEWAY, MODELS, least, mistakes, plain, requests
+
+from aimlvideo.core.catalog import Model
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.validation import Checked, check, media_fields, replace_media
+
+MULTI = "kling-video/v1.6/standard/multi-image-to-video"
+V16 = "kling-video/v1.6/pro/image-to-video"
+V3 = "klingai/video-v3-standard-image-to-video"
+OMNI = "klingai/video-v3-omni-720p-image-to-video"
+PICTURES = ["a.png", "b.png"]
+
+
+class PilLike:
+    """What a PIL image can do, as far as it is looked at."""
+
+    size = (300, 300)
+
+    def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002
+
+
+def ask(model: Model | str, service: str = "aimlapi", strict: bool = False, **params: Any) -> Checked:
+    name = model if isinstance(model, str) else model.id
+    return check(VideoJob(name, id="job", **params), CATALOG, service=service, strict=strict)
+
+
+def fields(checked: Checked) -> set[str]:
+    return {problem.field for problem in checked.problems}
+
+
+@pytest.mark.parametrize("developer", sorted({model.developer for model in MODELS}))
+def test_any_request_made_from_the_facts_is_accepted_and_sent_as_it_is(developer: str) -> None:
+    models = [model for model in MODELS if model.developer == developer]
+
+    @settings(max_examples=4 * len(models), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(models).flatmap(lambda model: st.tuples(st.just(model), requests(model))))
+    def accepted(asked: tuple[Model, dict[str, Any]]) -> None:
+        model, params = asked
+        checked = ask(model, strict=True, **params)
+        assert not checked.problems
+        assert not checked.warnings
+        assert checked.params == {name: value for name, value in params.items() if value is not None}
+
+    accepted()
+
+
+@pytest.mark.parametrize("model", [*MODELS, *GATEWAY], ids=lambda model: model.id)
+def test_each_single_mistake_is_refused_with_its_field_named(model: Model) -> None:
+    right = least(model)
+    assert not ask(model, model.service, **right).problems
+    made = 0
+    for name, param in model.params.items():
+        for what, value, path in mistakes(param, name):
+            wrong = {**right, name: value}
+            if name == "multi_prompt":
+                wrong.pop("prompt", None)
+            checked = ask(model, model.service, **wrong)
+            assert fields(checked) == {path}, (what, name, value, checked)
+            made += 1
+    assert made >= 2 * len(model.params)
+
+
+@pytest.mark.parametrize("model", [*MODELS, *GATEWAY], ids=lambda model: model.id)
+def test_what_is_missing_is_named_with_what_it_takes(model: Model) -> None:
+    right = least(model)
+    for name in right:
+        without = {key: value for key, value in right.items() if key != name}
+        checked = ask(model, model.service, **without)
+        assert fields(checked) == {name}
+        assert checked.problems[0].got in {"nothing", "neither"}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_a_misspelt_name_is_told_the_nearest_right_one(model: Model) -> None:
+    for name, param in model.params.items():
+        wrong = {**least(model), f"{name}q": plain(param)}
+        remarked, refused = ask(model, **wrong), ask(model, strict=True, **wrong)
+        assert [problem.field for problem in remarked.warnings] == [f"{name}q"]
+        assert name in remarked.warnings[0].hint
+        assert remarked.params[f"{name}q"] == plain(param)
+        assert not remarked.problems
+        assert fields(refused) == {f"{name}q"}
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    checked = ask(V3, image_url=3, duration=99, cfg_scale=2, elements=[{"frontal_image_url": ""}], strict=True, wat=1)
+    assert fields(checked) == {
+        "image_url",
+        "duration",
+        "cfg_scale",
+        "elements[0].frontal_image_url",
+        "elements[0].reference_image_urls",
+        "wat",
+        "prompt",
+    }
+    assert all(problem.job == "job" for problem in checked.problems)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"duration": "5"}, {"duration": 5}),
+        ({"duration": 10.0}, {"duration": 10}),
+        ({"image_list": ("a", "b")}, {"image_list": ["a", "b"]}),
+        ({"aspect_ratio": None}, {}),
+        ({"external_task_id": "mine", "type": "multi-image-to-video"},) * 2,
+    ],
+    ids=str,
+)
+def test_harmless_differences_are_mended_silently(given: dict[str, Any], sent: dict[str, Any]) -> None:
+    checked = ask(MULTI, **{"image_list": PICTURES, **given})
+    assert checked == Checked({"image_list": PICTURES, **sent})
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), ("0.5", 0.5), ("1", 1)])
+def test_a_table_of_texts_gives_switches_and_numbers(text: str, value: Any) -> None:
+    name = "generate_audio" if isinstance(value, bool) else "cfg_scale"
+    assert ask(V3, image_url="a", prompt="p", **{name: text}).params[name] == value
+
+
+def test_a_duration_that_is_wanted_as_text_may_be_given_as_a_number() -> None:
+    model = CATALOG.find("runway-gen3/turbo/image-to-video")
+    assert model is not None
+    assert ask(model, **least(model), duration=5).params["duration"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "ours"),
+    [
+        (V16, "last_image_url", "tail_image_url"),
+        (V16, "image_tail", "tail_image_url"),
+        (V16, "negativePrompt", "negative_prompt"),
+        (V16, "guidance_scale", "cfg_scale"),
+        (V3, "tailImageUrl", "tail_image_url"),
+        ("bytedance/seedance-1-5-pro", "tail_image_url", "last_image_url"),
+        ("bytedance/seedance-1-5-pro", "first_frame_url", "image_url"),
+        ("runway/gen4_turbo", "ratio", "aspect_ratio"),
+    ],
+)
+def test_another_name_for_the_same_thing_is_understood_and_said(model: str, given: str, ours: str) -> None:
+    found = CATALOG.find(model)
+    assert found is not None
+    right = {**least(found), "prompt": "p"}
+    right.pop(ours, None)
+    value = plain(found.params[ours])
+    checked = ask(model, **{**right, given: value})
+    assert checked.params == {**right, ours: value}
+    assert [(remark.field, remark.expected) for remark in checked.warnings] == [(given, f"taken as {ours}")]
+    assert not checked.problems
+
+
+def test_image_urls_is_understood_as_image_list() -> None:
+    checked = ask(MULTI, image_urls=PICTURES)
+    assert checked.params == {"image_list": PICTURES}
+    assert str(checked.warnings[0]) == "job 'job': image_urls: taken as image_list"
+
+
+def test_two_names_for_one_thing_with_two_values_are_a_problem_and_with_one_are_not() -> None:
+    assert fields(ask(MULTI, image_list=PICTURES, image_urls=["c", "d"])) == {"image_urls"}
+    assert ask(MULTI, image_list=PICTURES, image_urls=PICTURES).params == {"image_list": PICTURES}
+
+
+@pytest.mark.parametrize("name", [model.id for model in MODELS if "multi_prompt" in model.params])
+def test_exactly_one_of_prompt_and_multi_prompt(name: str) -> None:
+    model = CATALOG.find(name)
+    assert model is not None
+    right = {key: value for key, value in least(model).items() if key != "prompt"}
+    shots = plain(model.params["multi_prompt"])
+    assert not ask(name, **right, multi_prompt=shots).problems
+    assert not ask(name, **right, multi_prompt=None, prompt="p").problems
+    assert fields(ask(name, **right, prompt="p", multi_prompt=shots)) == {"multi_prompt"}
+    assert fields(ask(name, **right)) == {"prompt"}
+
+
+@pytest.mark.parametrize(("audio", "refused"), [(True, True), ("true", True), (None, True), (False, False)])
+def test_no_last_picture_with_sound_on_the_omni_models(audio: Any, refused: bool) -> None:
+    checked = ask(OMNI, image_url="a", tail_image_url="b", prompt="p", generate_audio=audio)
+    assert fields(checked) == ({"tail_image_url"} if refused else set())
+
+
+@pytest.mark.parametrize("picture", ["a.png", "https://x/y", b"\x89PNG", Path("a.png"), PurePosixPath("b"), PilLike()])
+def test_a_local_picture_stands_wherever_a_link_does(picture: Any) -> None:
+    assert ask(V16, image_url=picture).params["image_url"] is picture
+    element = {"reference_image_urls": [picture]}
+    assert ask(V3, image_url="a", prompt="p", elements=[element]).params["elements"] == [element]
+
+
+def test_a_picture_is_no_sound() -> None:
+    assert fields(ask("veed/fabric-1.0", image_url="a", audio_url=PilLike())) == {"audio_url"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 10**7,
+        b"x" * 10**7,
+        "data:image/png;base64," + "A" * 10**7,
+        ["y" * 10**6] * 1000,
+        10**5000,
+        {"a": "b" * 999},
+    ],
+    ids=["text", "bytes", "data", "list", "number", "object"],
+)
+def test_a_message_never_carries_megabytes(value: Any) -> None:
+    (problem,) = ask(MULTI, image_list=PICTURES, duration=value).problems
+    assert len(problem.got) <= 60
+
+
+def test_the_form_that_was_meant_is_the_one_that_is_checked() -> None:
+    right = {"reference": {"type": "video", "url": "a"}}
+    assert fields(ask("runway/act_two", character={"type": "image", "url": 3}, **right)) == {"character.url"}
+    assert fields(ask("runway/act_two", character={"type": "sound"}, **right)) == {"character"}
+    assert not ask("runway/act_two", character={"type": "image", "url": b"x"}, **right).problems
+
+
+# -- models and services ----------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_model_is_told_the_nearest_and_how_to_learn_new_ones() -> None:
+    (problem,) = ask("klingai/video-v3-standart-image-to-video", prompt="p").problems
+    assert problem.field == "model"
+    assert V3 in problem.hint
+    assert "aimlvideo models --refresh" in problem.hint
+
+
+@pytest.mark.parametrize("model", [None, 5, ["a"], ""])
+def test_a_model_that_is_no_name_is_a_problem_and_no_crash(model: Any) -> None:
+    assert fields(ask_raw(model)) == {"model"}
+
+
+def ask_raw(model: Any) -> Checked:
+    return check(VideoJob(model, id="job"), CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("model", "service", "way_out"), [("kling-v1-6", "aimlapi", "--service kling"), (V16, "kling", "--service aimlapi")]
+)
+def test_a_model_of_the_other_service_is_told_the_way_there(model: str, service: str, way_out: str) -> None:
+    (problem,) = ask(model, service, prompt="p", image_url="a").problems
+    assert problem.field == "model"
+    assert way_out in problem.hint
+
+
+def test_the_gateways_own_names_and_objects_become_ours() -> None:
+    checked = ask("kling-v1-6", "kling", prompt="p", image_list=[{"image": "a"}, {"image": b"b"}, "c"], duration="10")
+    assert checked == Checked({"prompt": "p", "image_list": ["a", b"b", "c"], "duration": 10})
+    checked = ask("kling-v1-6", "kling", image="a", image_tail="b")
+    assert checked == Checked({"image_url": "a", "tail_image_url": "b"})
+
+
+@pytest.mark.parametrize(
+    ("params", "wrong"),
+    [
+        ({}, {"prompt"}),
+        ({"image_list": PICTURES}, {"prompt"}),
+        ({"image_list": PICTURES, "image_url": "c", "prompt": "p"}, {"image_url"}),
+        ({"image_list": ["a"] * 5, "prompt": "p"}, {"image_list"}),
+        ({"image_list": [{"picture": "a"}, "b"], "prompt": "p"}, {"image_list[0]"}),
+        ({"prompt": "p" * 2501}, {"prompt"}),
+        ({"prompt": "p", "mode": "fast", "duration": 7}, {"mode", "duration"}),
+        ({"image_url": "a"}, set()),
+    ],
+)
+def test_the_gateway_has_rules_of_its_own(params: dict[str, Any], wrong: set[str]) -> None:
+    assert fields(ask("kling-v1-6", "kling", **params)) == wrong
+
+
+def test_a_gateway_model_that_nobody_listed_passes_with_a_remark() -> None:
+    checked = ask("kling-v9-ultra", "kling", prompt="p")
+    assert not checked.problems
+    assert [remark.field for remark in checked.warnings] == ["model"]
+    assert fields(ask("kling-v9-ultra", "kling", prompt="p", duration=6)) == {"duration"}
+    assert fields(ask("kling-v9-ultra", "aimlapi", prompt="p")) == {"model"}
+
+
+# -- files among the parameters ---------------------------------------------------------------------------------------
+
+
+def test_files_are_found_and_replaced_at_every_depth_and_nothing_given_is_changed() -> None:
+    model = CATALOG.find(V3)
+    assert model is not None
+    given = {
+        "prompt": "p",
+        "image_url": b"1",
+        "elements": [{"reference_image_urls": ("2", "3")}, {"video_url": "4"}],
+        "new": "5",
+    }
+    replaced = replace_media(model, given, lambda path, value: f"<{path}>")
+    assert replaced == {
+        "prompt": "p",
+        "image_url": "<image_url>",
+        "elements": [
+            {
+                "reference_image_urls": [
+                    "<elements[0].reference_image_urls[0]>",
+                    "<elements[0].reference_image_urls[1]>",
+                ]
+            },
+            {"video_url": "<elements[1].video_url>"},
+        ],
+        "new": "5",
+    }
+    assert given["image_url"] == b"1"
+    assert dict(media_fields(model, given)) == {
+        "image_url": b"1",
+        "elements[0].reference_image_urls[0]": "2",
+        "elements[0].reference_image_urls[1]": "3",
+        "elements[1].video_url": "4",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "params", "found"),
+    [
+        (V16, {"dynamic_masks": [{"mask": "m", "trajectories": []}]}, ["dynamic_masks[0].mask"]),
+        ("klingai/kling-video-v1.6-pro-effects", {"image_url": "a"}, ["image_url"]),
+        ("klingai/kling-video-v1.6-pro-effects", {"image_url": ["a", "b"]}, ["image_url[0]", "image_url[1]"]),
+        ("luma/ray-2", {"keyframes": {"frame0": {"type": "image", "url": "a"}}}, ["keyframes.frame0.url"]),
+        ("luma/ray-2", {"keyframes": {"frame0": {"type": "generation", "id": "a"}, "frame1": None}}, []),
+        ("klingai/avatar-pro", {"audio_url": "a", "image_url": None}, ["audio_url"]),
+    ],
+)
+def test_files_are_found_in_every_form_of_a_parameter(model: str, params: dict[str, Any], found: list[str]) -> None:
+    known = CATALOG.find(model)
+    assert known is not None
+    assert [path for path, _ in media_fields(known, params)] == found
