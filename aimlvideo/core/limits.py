@@ -1,23 +1,28 @@
-"""When may the next request start, and how many generations may be outstanding. All moments are the caller's clock."""
+"""When may the next request start, and how many generations may be outstanding. All moments are the caller's clock.
+
+A limit that the service does not tell is found by running into it: a refusal narrows at once, success widens slowly.
+Refusals that arrive together are one piece of news: what was in flight together is refused together.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from math import inf
+from math import exp, inf
 
-CALM = 5.0  # seconds in which refusals are one piece of news: what was in flight together is refused together
-WINDOW = 10.0  # seconds over which accepted requests are counted
-GROWTH = 0.002  # a second: how fast a narrowed limit widens
+CALM = 5.0  # seconds after a narrowing in which further refusals do not narrow again
+NARROW = 0.9
+GROWTH = 0.002  # by how much a narrowed limit widens in a second
 SETTLED = 60.0  # seconds without a refusal after which it widens faster and faster
-LONGEST_PAUSE = 60.0
+MEMORY = 5.0  # seconds over which the accepted requests are counted
+LONGEST_PAUSE = 60.0  # seconds, where the service does not say how long
+SLOWEST = 0.2  # requests a second: never wait longer than that on a guess
 
 
 class Rate:
-    """Starts at most `per_second` requests a second (`math.inf`: no limit), the first `burst` of them at once."""
+    """Starts at most `per_second` requests a second (`math.inf`: no limit), `burst` of them at once after a rest."""
 
     def __init__(self, per_second: float, burst: int = 1) -> None:
         if not per_second > 0 or burst < 1:
-            raise ValueError(f"a rate needs to be above 0 and a burst at least 1, not {per_second!r} and {burst!r}")
+            raise ValueError(f"a rate has to be above 0 and a burst at least 1, not {per_second!r} and {burst!r}")
         self.ceiling = per_second
         self.per_second = per_second
         self.burst = burst
@@ -25,11 +30,15 @@ class Rate:
         self._due = -inf
         self._pause = 1.0
         self._narrowed_at = -inf
-        self._widened_at = -inf
-        self._accepted: deque[float] = deque(maxlen=4096)
+        self._accepted_at = -inf
+        self._flow = 0.0  # accepted requests a second, of late
+        self._watched = 0.0  # how much of that memory is filled, up to 1
 
     def reserve(self, now: float) -> float:
-        """Return the moment at which this request may start. First come, first served."""
+        """Return the moment at which this request may start. First come, first served.
+
+        If a refusal has come in before that moment, wait until `paused_until` too.
+        """
         interval = 1 / self.per_second
         start = max(now, self.paused_until, self._due - (self.burst - 1) * interval)
         self._due = max(start, self._due) + interval
@@ -37,115 +46,143 @@ class Rate:
 
     def accepted(self, now: float) -> None:
         """Note a request that the service took: the rate widens slowly, never above its ceiling."""
-        self._accepted.append(now)
         if now >= self.paused_until:
             self._pause = 1.0
-        if self.per_second < self.ceiling:
-            quiet = max(1.0, (now - self._narrowed_at) / SETTLED)
-            passed = min(max(now - self._widened_at, 0.0), WINDOW)
-            self.per_second = min(self.ceiling, self.per_second * (1 + GROWTH * quiet) ** passed)
-        self._widened_at = now
+        self._widen(now)
+        self._remember(now)
+        self._flow += 1 / MEMORY
+        self._accepted_at = max(now, self._accepted_at)
 
     def busy(self, now: float, retry_after: float | None = None) -> None:
-        """Note a refusal (429): nothing starts before `retry_after` seconds are over, and the rate narrows once."""
+        """Note a refusal (429): nothing starts for `retry_after` seconds, and the rate narrows, once in 5 s.
+
+        Where the service does not say how long, the pause is 1 s, and doubles from refusal to refusal.
+        """
         if retry_after is None:
             retry_after = self._pause
             if now >= self.paused_until:
                 self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self.paused_until = max(self.paused_until, now + retry_after)
-        if now < self._narrowed_at + CALM:
-            return
-        self._narrowed_at = self._widened_at = now
-        self.per_second = max(0.9 * min(self.per_second, self._recent(now)), min(self.ceiling, 0.2))
+        if now >= self._narrowed_at + CALM:
+            self._remember(now)
+            self._narrowed_at = self._accepted_at = now
+            self.per_second = max(NARROW * self._taken_of_late(), min(self.ceiling, SLOWEST))
 
-    def _recent(self, now: float) -> float:
-        """Return the requests accepted per second of late; never less than one in the window."""
-        while self._accepted and self._accepted[0] < now - WINDOW:
-            self._accepted.popleft()
-        if not self._accepted:
-            return self.per_second if self.per_second < inf else 1.0
-        return len(self._accepted) / min(WINDOW, max(now - self._accepted[0], 1.0))
+    def _taken_of_late(self) -> float:
+        """Return what the service took of late, a second; at least half the rate: it may not have been asked more."""
+        flow = self._flow / max(self._watched, 1 - exp(-1 / MEMORY))
+        if self.per_second == inf:
+            return max(flow, 1.0)
+        return min(max(flow, self.per_second / 2), self.per_second)
+
+    def _widen(self, now: float) -> None:
+        if self.per_second < self.ceiling:
+            calm = max((now - self._narrowed_at) / SETTLED, 1.0)
+            passed = min(max(now - self._accepted_at, 0.0), 2 * MEMORY)
+            self.per_second = min(self.ceiling, self.per_second * (1 + GROWTH * calm) ** passed)
+
+    def _remember(self, now: float) -> None:
+        if now > self._accepted_at:
+            kept = exp((self._accepted_at - now) / MEMORY)
+            self._flow *= kept
+            self._watched = 1 - (1 - self._watched) * kept if self._accepted_at > -inf else 0.0
 
 
 class Outstanding:
-    """Allows so many generations at a time; `limit=None` finds by itself how many the service takes."""
+    """Allows `limit` generations at a time; `Outstanding(None)` finds by itself how many the service takes.
+
+    Two limits, of which the lower holds: what was learned in the long run, and how many the service held when it
+    last refused one, which gives way as soon as it takes more.
+    """
 
     def __init__(self, limit: int | None = None) -> None:
         if limit is not None and limit < 1:
-            raise ValueError(f"at least 1 generation has to be allowed, not {limit!r}")
-        self.ceiling = inf if limit is None else limit
-        self.limit = 8 if limit is None else limit
+            raise ValueError(f"at least 1 generation has to be allowed at a time, not {limit!r}")
         self.taken = 0
-        self._room = float(self.limit)
+        self._ceiling = inf if limit is None else float(limit)
+        self._room = 8.0 if limit is None else float(limit)
+        self._wall = inf
         self._narrowed_at = -inf
+
+    @property
+    def limit(self) -> int:
+        """How many may be outstanding at present: at least 1."""
+        return int(min(self._room, self._wall))
 
     def free(self) -> bool:
         """Tell whether one more may be taken now."""
         return self.taken < self.limit
 
     def take(self) -> None:
-        """Count one more as outstanding."""
+        """Count one more as outstanding: before its request is sent."""
         self.taken += 1
 
     def give(self) -> None:
-        """Count one as no longer outstanding, however it ended."""
-        self.taken = max(0, self.taken - 1)
+        """Count one as no longer outstanding: it has ended, however it ended, or was refused (after `busy`)."""
+        self.taken = max(self.taken - 1, 0)
 
     def accepted(self, now: float) -> None:
-        """Note one that the service took: where the limit was what held us back, it widens."""
-        if self.taken < self.limit or self.limit >= self.ceiling:
+        """Note one that the service took: if the limit was what held us back, it widens slowly."""
+        if self.taken < self.limit:
             return
-        never = self._narrowed_at == -inf
-        quiet = 1.0 if never else max(1.0, (now - self._narrowed_at) / SETTLED)
-        self._room = min(self.ceiling, self._room + (1.0 if never else min(1.0, quiet / self.limit)))
-        self.limit = int(self._room)
+        if self.taken >= self._wall:
+            self._wall += 1.0
+        if self.taken >= int(self._room):
+            unhurt = self._narrowed_at == -inf
+            calm = max((now - self._narrowed_at) / SETTLED, 1.0)
+            self._room = min(self._ceiling, self._room + (1.0 if unhurt else min(calm / self._room, 1.0)))
 
     def busy(self, now: float) -> None:
-        """Note that the service refused one for being too many: the limit narrows, once for all that were in flight."""
-        if now < self._narrowed_at + CALM:
-            return
-        self._narrowed_at = now
-        self._room = max(1.0, 0.9 * min(self.limit, max(self.taken - 1, 1)))
-        self.limit = int(self._room)
+        """Note that the service refused one because there are too many: the limit narrows, once in 5 s."""
+        others = max(self.taken - 1.0, 1.0)
+        self._wall = others
+        if now >= self._narrowed_at + CALM:
+            self._narrowed_at = now
+            self._room = max(NARROW * min(max(others, self._room / 2), self._room), 1.0)
 
 
 class PollBudget:
-    """One rate for the polls of all generations, and the price that shares it out fairly.
+    """One rate for the polls of all generations, and the price that shares it out.
 
-    To spend a budget so that the sum of all lags is least means one price of a poll for all (a Lagrange multiplier).
-    `price` is in seconds of lag; the policies ask more rarely as it rises.
+    The sum of all lags under one rate is least when a poll has one price for all (a Lagrange multiplier). `price` is in
+    seconds of lag; as it rises, the policies ask more rarely, those that gain least from it first.
     """
 
     def __init__(self, per_second: float = 50.0, price: float = 0.5) -> None:
-        self.rate = Rate(per_second)
         self.price = price
-        self.floor = price
+        self._least = price
+        self._rate = Rate(per_second)
         self._asked = 0
         self._ticked_at: float | None = None
 
     @property
     def per_second(self) -> float:
-        """How many polls a second the budget allows at present."""
-        return self.rate.per_second
+        """How many polls a second the budget has at present."""
+        return self._rate.per_second
+
+    @property
+    def paused_until(self) -> float:
+        """The moment before which no poll may start, because the service refused one."""
+        return self._rate.paused_until
 
     def reserve(self, now: float) -> float:
-        """Return the moment at which this poll may start, and count the demand."""
+        """Return the moment at which this poll may start, and count it as wanted."""
         self._asked += 1
-        return self.rate.reserve(now)
+        return self._rate.reserve(now)
 
     def accepted(self, now: float) -> None:
         """Note a poll that was answered."""
-        self.rate.accepted(now)
+        self._rate.accepted(now)
 
     def busy(self, now: float, retry_after: float | None = None) -> None:
-        """Note a refusal: all polls pause, and the budget narrows."""
-        self.rate.busy(now, retry_after)
+        """Note a poll that was refused: all polls pause, and the budget narrows."""
+        self._rate.busy(now, retry_after)
 
     def tick(self, now: float, backlog: int = 0) -> None:
-        """Set the price anew, about once a second; `backlog` is how many are due and not yet asked."""
+        """Set the price anew, once a second; `backlog` is how many polls are due and have not started."""
         if self._ticked_at is not None:
-            passed = max(now - self._ticked_at, 1e-3)
-            wanted = (self._asked / passed + backlog / 10) / self.per_second
-            self.price = max(self.floor, self.price * min(max(wanted**2, 0.87), 1.15))
+            wanted = self._asked / max(now - self._ticked_at, 1e-3) + backlog / 10
+            change = (wanted / self.per_second) ** 2
+            self.price = max(self._least, self.price * min(max(change, 0.87), 1.15))
         self._asked = 0
         self._ticked_at = now

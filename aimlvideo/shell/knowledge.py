@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Knowledge:
-    """The poll policies of all models, each under its `knowledge_key`. Reads in `load`, writes in `save`, only there."""
+    """The poll policies of all models, by `knowledge_key`. Touches the disk in `load` and `save` and nowhere else."""
 
     def __init__(self, path: Path, states: Mapping[str, Mapping[str, Any]]) -> None:
         self.path = path
@@ -80,7 +80,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["version"] != VERSION:
-            raise ValueError(f"version {kept['version']!r} where {VERSION} was expected")  # noqa: TRY301
+            raise ValueError(f"version {kept['version']!r} where {VERSION} was expected")
         share = 0.5 ** (max(time.time() - float(kept["written"]), 0.0) / HALF_LIFE)
         return {key: Evidence.from_state(state).times(share).to_state() for key, state in kept["models"].items()}
     except FileNotFoundError:
