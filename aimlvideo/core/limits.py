@@ -151,32 +151,32 @@ class PollBudget:
     def __init__(self, per_second: float = 50.0, price: float = 0.5) -> None:
         self.price = price
         self._least = price
-        self._rate = Rate(per_second)
+        self.rate = Rate(per_second)
         self._asked = 0
         self._ticked_at: float | None = None
 
     @property
     def per_second(self) -> float:
         """How many polls a second the budget has at present."""
-        return self._rate.per_second
+        return self.rate.per_second
 
     @property
     def paused_until(self) -> float:
         """The moment before which no poll may start, because the service refused one."""
-        return self._rate.paused_until
+        return self.rate.paused_until
 
     def reserve(self, now: float) -> float:
         """Return the moment at which this poll may start, and count it as wanted."""
         self._asked += 1
-        return self._rate.reserve(now)
+        return self.rate.reserve(now)
 
     def accepted(self, now: float) -> None:
         """Note a poll that was answered."""
-        self._rate.accepted(now)
+        self.rate.accepted(now)
 
     def busy(self, now: float, retry_after: float | None = None) -> None:
         """Note a poll that was refused: all polls pause, and the budget narrows."""
-        self._rate.busy(now, retry_after)
+        self.rate.busy(now, retry_after)
 
     def tick(self, now: float, backlog: int = 0) -> None:
         """Set the price anew, once a second; `backlog` is how many polls are due and have not started."""
