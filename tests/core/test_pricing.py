@@ -1,0 +1,158 @@
+"""What a job costs, and what a limit allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.pricing import Budget, Price, Pricing, quote, read_prices
+
+V16 = "kling-video/v1.6/pro/image-to-video"
+V3 = "klingai/video-v3-standard-image-to-video"
+FIXED = {"kind": "fixed", "price": 0.35, "per": "generation", "currency": "USD"}
+VARIANTS = {
+    "kind": "variants",
+    "variants": [
+        {"when": {"duration": 5, "generate_audio": True}, "price": 0.5, "per": "generation"},
+        {"when": {"duration": 5}, "price": 0.3, "per": "generation"},
+        {"when": {"duration": 10}, "price": 0.1, "per": "second"},
+    ],
+}
+
+
+def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
+    known = load_catalog().find(model)
+    assert known is not None
+    return quote(known, params, read_prices({"data": [{"id": "m", "pricing": pricing}]}).get("m"))
+
+
+@pytest.mark.parametrize(
+    ("pricing", "params", "dollars"),
+    [
+        (FIXED, {}, 0.35),
+        ({**FIXED, "per": "second"}, {"duration": 8}, 2.8),
+        ({**FIXED, "per": "second"}, {}, 1.75),
+        (VARIANTS, {"duration": 5}, 0.5),
+        (VARIANTS, {}, 0.5),
+        (VARIANTS, {"generate_audio": False}, 0.3),
+        (VARIANTS, {"duration": 10}, 1.0),
+        (VARIANTS, {"duration": 7}, None),
+        ({"kind": "variable"}, {}, None),
+        ({**FIXED, "price": 0}, {}, 0.0),
+        ({"kind": "variants", "variants": [{"when": {"resolution": "4k"}, "price": 1, "per": "generation"}]}, {}, None),
+        (None, {}, None),
+    ],
+)
+def test_a_price_is_the_first_that_holds_with_defaults_for_what_is_not_given(
+    pricing: Any, params: dict[str, Any], dollars: float | None
+) -> None:
+    assert price(pricing, **params) == (None if dollars is None else pytest.approx(dollars))
+
+
+def test_a_price_per_second_without_a_known_length_is_unknown() -> None:
+    assert price({**FIXED, "per": "second"}, "minimax/hailuo-02") is None
+    assert price({**FIXED, "per": "second"}, "krea/krea-wan-14b/text-to-video") is None
+
+
+@pytest.mark.parametrize(
+    "pricing",
+    [
+        7,
+        [],
+        {},
+        {"kind": "weekly"},
+        {**FIXED, "price": "0.35"},
+        {**FIXED, "price": True},
+        {**FIXED, "price": -1},
+        {**FIXED, "price": float("nan")},
+        {**FIXED, "per": "minute"},
+        {**FIXED, "currency": "EUR"},
+        {"kind": "variants"},
+        {"kind": "variants", "variants": []},
+        {"kind": "variants", "variants": [{"price": 1}]},
+        {"kind": "variants", "variants": [{"when": 5, "price": 1, "per": "second"}]},
+    ],
+    ids=str,
+)
+def test_a_broken_price_is_left_out_by_itself(pricing: Any) -> None:
+    entries = [{"id": "broken", "pricing": pricing}, {"id": "good", "pricing": FIXED}]
+    assert read_prices({"data": entries}) == {"good": Pricing((Price(0.35, "generation"),))}
+
+
+@pytest.mark.parametrize("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])
+def test_an_answer_without_prices_gives_none(answer: Any) -> None:
+    assert read_prices(answer) == {}
+
+
+def test_aliases_cost_the_same_and_a_list_is_an_answer_too() -> None:
+    prices = read_prices([{"id": "a", "aliases": ["b", 5], "pricing": FIXED}])
+    assert prices.keys() == {"a", "b"}
+
+
+def test_the_span_of_a_models_prices() -> None:
+    both = read_prices(
+        [{"id": "a", "pricing": VARIANTS}, {"id": "b", "pricing": FIXED}, {"id": "c", "pricing": {"kind": "variable"}}]
+    )
+    assert both["a"].span is None
+    assert both["b"].span == (0.35, 0.35, "generation")
+    assert both["c"].span is None
+
+
+# -- the spending account ---------------------------------------------------------------------------------------------
+
+
+def test_ten_jobs_of_a_tenth_fit_a_limit_of_one_and_the_eleventh_does_not() -> None:
+    budget = Budget(1.0)
+    assert all(budget.commit(str(number), 0.1) for number in range(10))
+    assert not budget.commit("eleventh", 0.1)
+    for number in range(10):
+        budget.settle(str(number), 0.1)
+    assert budget.spent == pytest.approx(1.0)
+    assert budget.committed == 0
+    assert budget.left == pytest.approx(0, abs=1e-9)
+
+
+def test_what_was_cheaper_or_not_accepted_makes_room() -> None:
+    budget = Budget(1.0)
+    assert budget.commit("a", 0.6)
+    assert not budget.commit("b", 0.6)
+    budget.settle("a", 0.3)
+    assert budget.commit("b", 0.6)
+    budget.release("b")
+    assert budget.left == pytest.approx(0.7)
+    budget.release("never promised")
+
+
+def test_promising_the_same_job_again_promises_it_once() -> None:
+    budget = Budget(1.0)
+    assert budget.commit("a", 0.8)
+    assert budget.commit("a", 0.9)
+    assert budget.committed == pytest.approx(0.9)
+
+
+def test_an_unknown_price_counts_as_the_highest_seen_for_the_model() -> None:
+    budget = Budget(2.0)
+    assert not budget.commit("a", None, model="m")
+    assert budget.commit("b", 0.5, model="m")
+    budget.settle("b", 0.7)
+    assert budget.commit("c", None, model="m")
+    assert budget.committed == pytest.approx(0.7)
+    assert not budget.commit("d", None, model="other")
+
+
+def test_without_a_limit_everything_passes_and_what_nobody_priced_is_counted() -> None:
+    budget = Budget()
+    assert budget.commit("a", None, model="m")
+    assert budget.left is None
+    budget.settle("a", None)
+    budget.settle("unannounced", 0.25)
+    assert (budget.spent, budget.unknown) == (0.25, 1)
+
+
+def test_a_job_that_nobody_says_the_cost_of_is_booked_as_promised() -> None:
+    budget = Budget(1.0)
+    assert budget.commit("a", 0.4)
+    budget.settle("a", None)
+    assert (budget.spent, budget.unknown) == (0.4, 0)
