@@ -96,7 +96,10 @@ class Refused(ServiceError):
 
 
 class Busy(ServiceError):
-    """429 and its kin. `retry_after` is in seconds, None where the service did not say."""
+    """429 and its kin. `retry_after` is in seconds, None where the service did not say.
+
+    `limit` is what was passed: `rate` (requests a second), `outstanding` (generations at once), None where unsaid.
+    """
 
     def __init__(
         self,
@@ -106,9 +109,10 @@ class Busy(ServiceError):
         code: int | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        limit: str | None = None,
     ) -> None:
         super().__init__(message, status=status, code=code, request_id=request_id)
-        self.retry_after = retry_after
+        self.retry_after, self.limit = retry_after, limit
 
 
 class Unavailable(Busy):

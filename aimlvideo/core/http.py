@@ -21,7 +21,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Header names are in lower case."""
+    """What came back. Headers are found by their name in lower case."""
 
     status: int
     headers: Mapping[str, str]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import PurePath
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
 
 from aimlvideo.core.stages import STAGES, Stage
-from aimlvideo.errors import Problem, VideoError
+from aimlvideo.errors import DownloadFailed, VideoError
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -25,22 +26,183 @@ class VideoJob:
     model: str
     params: Mapping[str, Any]
     id: str
+    folder: PurePath | None = field(default=None, compare=False, repr=False)
+    """Where relative paths of pictures start: the job file's folder. No part of what is asked."""
 
     def __init__(self, model: str, *, id: str | None = None, **params: Any) -> None:  # noqa: A002 - the field's name
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "params", params)
-        object.__setattr__(self, "id", id or f"job-{content_digest(model, params)[:12]}")
+        set_field = object.__setattr__
+        set_field(self, "model", model)
+        set_field(self, "params", params)
+        set_field(self, "folder", None)
+        set_field(self, "id", id or f"job-{self.digest()[:12]}")
+
+    def named(self, job_id: str) -> VideoJob:
+        """Return the same job under another id."""
+        return VideoJob(self.model, id=job_id, **self.params).within(self.folder)
+
+    def within(self, folder: PurePath | str | None) -> VideoJob:
+        """Return the same job whose relative paths start at `folder`."""
+        job = VideoJob(self.model, id=self.id, **self.params)
+        object.__setattr__(job, "folder", None if folder is None else PurePath(folder))
+        return job
+
+    def asking(self, params: Mapping[str, Any]) -> VideoJob:
+        """Return the same job, under the same id, with other parameters."""
+        return VideoJob(self.model, id=self.id, **params).within(self.folder)
+
+    def digest(self) -> str:
+        """Return 64 hex digits that change when what is asked changes, and with nothing else."""
+        return hashlib.sha256(self.content().encode()).hexdigest()
+
+    def content(self) -> str:
+        """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
+        asked = [self.model, self.params]
+        return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_stand_in)
 
 
-def content_digest(model: str, params: Mapping[str, Any]) -> str:
-    """Return 64 hex digits that change when what is asked changes, and with nothing else."""
-    asked = json.dumps([model, params], sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_stand_in)
-    return hashlib.sha256(asked.encode()).hexdigest()
-
-
-def _stand_in(value: object) -> str:
-    """Stand in for what JSON does not know: bytes and PIL images by their content, paths by their text."""
+def _stand_in(value: object) -> object:
+    """Stand in for what JSON does not know: paths by their text, bytes and PIL images by their content."""
     if isinstance(value, PurePath):
         return str(value)
-    raw = value if isinstance(value, bytes) else getattr(value, "tobytes", lambda: repr(value).encode())()
-    return hashlib.sha256(raw).hexdigest()
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raw = value if isinstance(value, bytes) else getattr(value, "tobytes", repr(value).encode)()
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown."""
+
+    stage: Stage = Stage.PLANNED
+    request_id: str | None = None
+    generation_id: str | None = None
+    video_url: str | None = None
+    error: VideoError | None = None
+    cost_usd: float | None = None
+    polls: int = 0
+    submitted_at: float | None = None
+    completed_at: float | None = None
+    saved_at: float | None = None
+    file: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+
+    def to(self, stage: Stage, **known: Any) -> Progress:
+        """Return the progress after a step that the table of stages allows."""
+        if stage not in STAGES[self.stage]:
+            raise ValueError(f"a job cannot go from {self.stage} to {stage}")
+        return replace(self, stage=stage, **known)
+
+    def tried_again(self) -> Progress:
+        """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again."""
+        paid = isinstance(self.error, DownloadFailed) and self.generation_id is not None
+        if paid:
+            return self.to(Stage.RENDERING, error=None, submitted_at=None)
+        return Progress()
+
+
+class Record(NamedTuple):
+    """One job with its progress, as a journal has it."""
+
+    job: VideoJob
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job. Moments are UTC; `cost_usd` is None where unknown, never 0.
+
+    `stage` is `saved` (the file is at `path`), `ready` (no folder was given: `video_url` is a link that expires),
+    `failed`, or, with an `error` that says why, the stage in which an unfinished job was left.
+    """
+
+    job: VideoJob
+    stage: Stage
+    generation_id: str | None = None
+    video_url: str | None = None
+    path: Path | None = None
+    error: VideoError | None = None
+    cost_usd: float | None = None
+    polls: int = 0
+    submitted_at: datetime | None = None
+    completed_at: datetime | None = None
+    saved_at: datetime | None = None
+    request_id: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a clip: saved, or ready at its link."""
+        return self.error is None and self.stage in (Stage.SAVED, Stage.READY)
+
+    def or_raise(self) -> Result:
+        """Return this result where there is a clip; raise its error otherwise."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def save(self, path: str | Path) -> Awaitable[Path]:
+        """Save the clip as `path` (`await` it). Works after the client is closed, while the link lives.
+
+        Raises LinkDead, DownloadFailed or DiskFailed, and this result's own error where there is no clip.
+        """
+        self.or_raise()
+        if self._save is None:
+            raise VideoError(f"job {self.job.id!r} has no clip to save: it is {self.stage}")
+        return self._save(self, Path(path))
+
+    def row(self) -> dict[str, Any]:
+        """Return this result as a line of `results.jsonl`."""
+        return {
+            "id": self.job.id,
+            "model": self.job.model,
+            "stage": self.stage.value,
+            "generation_id": self.generation_id,
+            "file": self.path.name if self.path else None,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "video_url": self.video_url,
+            "cost_usd": self.cost_usd,
+            "error": str(self.error) if self.error else None,
+            "submitted_at": _iso(self.submitted_at),
+            "completed_at": _iso(self.completed_at),
+            "saved_at": _iso(self.saved_at),
+            "polls": self.polls,
+        }
+
+
+def result_of(
+    job: VideoJob,
+    progress: Progress,
+    folder: Path | None = None,
+    save: Callable[[Result, Path], Awaitable[Path]] | None = None,
+) -> Result:
+    """Return what a user is shown of a job; a saved file is in `folder`."""
+    return Result(
+        job=job,
+        stage=progress.stage,
+        generation_id=progress.generation_id,
+        video_url=progress.video_url,
+        path=folder / progress.file if folder and progress.file and progress.stage is Stage.SAVED else None,
+        error=progress.error,
+        cost_usd=progress.cost_usd,
+        polls=progress.polls,
+        submitted_at=_utc(progress.submitted_at),
+        completed_at=_utc(progress.completed_at),
+        saved_at=_utc(progress.saved_at),
+        request_id=progress.request_id,
+        bytes=progress.bytes,
+        sha256=progress.sha256,
+        _save=save,
+    )
+
+
+def _utc(moment: float | None) -> datetime | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,329 @@
+"""VideoClient: what an application holds. From a job to its file, this is the story of the package."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from aimlvideo.blocks import block
+from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.generation import Generation
+from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.job import Progress, Record, Result, VideoJob, result_of
+from aimlvideo.core.polling import LearnedPolls, PollPolicy, knowledge_key
+from aimlvideo.core.pricing import Budget, Pricing, quote, read_prices
+from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.core.validation import check
+from aimlvideo.errors import InvalidJobs, OverBudget, ServiceError, SettingsError, VideoError
+from aimlvideo.memory import Memory
+from aimlvideo.settings import Settings, found_base_url, found_key
+from aimlvideo.shell.downloads import whole
+from aimlvideo.shell.journal import Journal, open_journal
+from aimlvideo.shell.patience import patiently
+from aimlvideo.shell.results import ResultsFile, write_results
+from aimlvideo.shell.transport import Transport, open_session
+from aimlvideo.stations.asking import ask
+from aimlvideo.stations.batch import Batch, Entry
+from aimlvideo.stations.download import Downloads
+from aimlvideo.stations.row import Row, open_row
+
+T = TypeVar("T")
+AUTO_WINDOW = 1000
+"""Jobs on their way at most, while the client finds out how many the service takes."""
+
+JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
+"""What a run leaves in its folder, beside the clips."""
+
+PRICES = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
+
+log = logging.getLogger("aimlvideo")
+
+Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
+
+
+class VideoClient:
+    """A client of one account at one service, for one event loop at a time: `async with VideoClient() as client:`.
+
+    Many calls at once share one limiter and one poll scheduler. Settings, all optional:
+
+    - `api_key`, `base_url`: else `AIMLAPI_API_KEY` (or `AIML_API_KEY`) and `AIMLAPI_BASE_URL` are read;
+    - `service`: `"aimlapi"`, or `"kling"` for a Kling-style gateway; `legacy=True` uses AI/ML API's legacy URLs;
+    - `journal`: a file in which every step is kept, so that nothing is lost or paid twice when this process dies.
+      Without one, ids are known to this object alone, and gone with it;
+    - `max_outstanding`: generations at a time (None: as many as the service takes); `rate`: submissions a second;
+    - `poll`: `"learned"` or `"every:SECONDS"`; `poll_rate`: status checks a second over all generations;
+    - `timeout`: seconds to wait for a generation from its acceptance; it goes on without us;
+    - `settle`: seconds after which a submission that the service's log does not list was never accepted;
+    - `strict`: unknown parameters are errors, not warnings.
+
+    Raises SettingsError where a setting cannot be right, or there is no key.
+    """
+
+    def __init__(
+        self, api_key: str | None = None, base_url: str | None = None, service: str = "aimlapi", **settings: Any
+    ) -> None:
+        self._settings = Settings(
+            api_key=found_key(api_key, service),
+            base_url=found_base_url(base_url, service),
+            service=service,
+            **settings,
+        )
+        self._catalog = load_catalog()
+        self._policies: dict[str, PollPolicy] = {}
+        self._prices: dict[str, Pricing] = {}
+        self._memory = Memory()
+        self._stack: AsyncExitStack | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._stack is not None:
+            raise SettingsError("this client is open already: open another one, or close it first")
+        async with AsyncExitStack() as stack:
+            https = self._settings.base_url.startswith("https:")
+            self._session = await stack.enter_async_context(open_session(proxied=https))
+            self._transport = Transport(self._session, self._settings.base_url, self._settings.api_key)
+            path = self._settings.journal
+            self._journal = await stack.enter_async_context(open_journal(Path(path))) if path else None
+            opened = open_row(self._settings, self._transport, self._session, self._catalog, self._policy_for)
+            self._row: Row = await stack.enter_async_context(opened)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: Any) -> bool | None:
+        stack, self._stack = self._stack, None
+        return await stack.__aexit__(*error) if stack else None
+
+    async def generate(
+        self,
+        model: str,
+        *,
+        id: str | None = None,  # noqa: A002 - the field's name
+        output: str | Path | None = None,
+        **params: Any,
+    ) -> Result:
+        """Return one clip: ready at its link, or saved in the folder `output`.
+
+        With an `id` and a journal the same call is never paid twice; without one each call is a clip of its own.
+        Raises InvalidJobs, Rejected, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
+        """
+        return await self._one(lambda batch: self._planned([_single(model, id, params)], batch), output)
+
+    async def submit(self, model: str, *, id: str | None = None, **params: Any) -> Generation:  # noqa: A002
+        """Buy one generation and return it at once, to be waited for by somebody else. Raises as `generate` does."""
+        job = _single(model, id, params)
+        result = await self._one(lambda batch: self._planned([job], batch), goal=Stage.RENDERING)
+        return Generation(result.generation_id or "", status="submitted")
+
+    async def status(self, generation_id: str) -> Generation:
+        """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
+        return await ask(self._transport.send, self._row.wire, generation_id)
+
+    async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
+        """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
+        job = VideoJob(model, id=generation_id)
+        known = Progress(Stage.RENDERING, generation_id=generation_id)
+        return await self._one(lambda batch: _each([batch.journal.adopt(job, known)]), output)
+
+    @asynccontextmanager
+    async def run(
+        self, jobs: Jobs, output: str | Path | None = None, *, max_spend: float | None = None
+    ) -> AsyncIterator[Batch]:
+        """Give the results of many jobs as they end: `async with client.run(jobs) as results: async for ...`.
+
+        `jobs` are read as there is room for them, so they may be endless. A job that is wrong, rejected or fails is a
+        result with an `error`. With `output`, clips are saved as `<job id>.mp4` beside `results.jsonl` and a journal:
+        the same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
+        Leaving the block early cancels what is local; every id that was heard is kept.
+        """
+        async with self._batch(output, max_spend=max_spend) as batch:
+            batch.tasks.start_soon(self._feed, batch, self._planned(jobs, batch))
+            yield batch
+
+    @asynccontextmanager
+    async def resume(
+        self, output: str | Path | None = None, *, retry_failed: bool = False, max_spend: float | None = None
+    ) -> AsyncIterator[Batch]:
+        """Give the results of all jobs in the journal that are not ended, as `run` does; failed ones where asked."""
+        async with self._batch(output, max_spend=max_spend) as batch:
+            batch.tasks.start_soon(self._feed, batch, _each(_taken_up(batch.journal.open_jobs(retry_failed=retry_failed))))
+            yield batch
+
+    @property
+    def outstanding(self) -> Mapping[str, VideoJob]:
+        """The jobs by generation id that were accepted, without a journal, and not seen to end."""
+        open_jobs = self._memory.open_jobs()
+        return {known.progress.generation_id: known.job for known in open_jobs if known.progress.generation_id}
+
+    async def _one(
+        self,
+        records: Callable[[Batch], AsyncIterator[Record]],
+        output: str | Path | None = None,
+        goal: Stage = Stage.SAVED,
+    ) -> Result:
+        async with self._batch(output, goal=goal) as batch:
+            batch.tasks.start_soon(self._feed, batch, records(batch))
+            async for result in batch:
+                return result.or_raise()
+        raise VideoError("the run ended without a result")
+
+    async def _planned(self, jobs: Jobs, batch: Batch) -> AsyncIterator[Record]:
+        """Give each job as the journal knows it; a wrong one as a failure."""
+        async for given in _each(jobs):
+            job = given if isinstance(given, VideoJob) else job_of(given)
+            try:
+                yield batch.journal.plan(job, distinct=job.id.startswith("job-"))
+            except InvalidJobs as error:
+                yield Record(job, Progress(Stage.FAILED, error=error))
+
+    async def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
+        """Set one job after the other on its way, for as long as new ones may be submitted."""
+        async for record in records:
+            entry = await batch.enter(record)
+            if self._right(entry) and self._affordable(entry):
+                await self._row.see_through(entry)
+            if batch.halted is not None:
+                break
+        batch.all_fed()
+
+    def _right(self, entry: Entry) -> bool:
+        """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
+        if entry.progress.stage is not Stage.PLANNED:
+            return True
+        checked = check(entry.job, self._catalog, service=self._settings.service, strict=self._settings.strict)
+        for warning in checked.warnings:
+            log.warning("%s", warning)
+        if checked.problems:
+            entry.step(Stage.FAILED, error=InvalidJobs(checked.problems))
+            entry.batch.end(entry)
+            return False
+        entry.job = entry.job.asking(checked.params)
+        return True
+
+    def _affordable(self, entry: Entry) -> bool:
+        """Commit what a job will cost; the first that would pass the limit ends submission."""
+        job, batch = entry.job, entry.batch
+        if batch.budget.limit is None or entry.progress.stage in (*ENDED, Stage.READY):
+            return True
+        price = self.price(job)
+        if batch.budget.commit(job.id, price, model=job.model) or entry.progress.stage is not Stage.PLANNED:
+            return True
+        batch.halt(OverBudget(_over_budget(batch.budget, price)))
+        batch.end(entry, batch.halted)
+        return False
+
+    @asynccontextmanager
+    async def _batch(
+        self, output: str | Path | None, *, goal: Stage = Stage.SAVED, max_spend: float | None = None
+    ) -> AsyncIterator[Batch]:
+        """Open a run: its folder, its journal, its results, its block of tasks."""
+        if self._stack is None:
+            raise SettingsError("this client is not open: use `async with VideoClient() as client:`")
+        folder = None if output is None else _folder(Path(output))
+        async with AsyncExitStack() as stack:
+            journal: Journal | Memory = self._journal or self._memory
+            if folder and not self._journal:
+                journal = await stack.enter_async_context(open_journal(folder / JOURNAL))
+                write_results(folder / RESULTS, ended_jobs(journal, folder))
+            note = stack.enter_context(closing(ResultsFile(folder / RESULTS))).write if folder else None
+            tasks = await stack.enter_async_context(block())
+            budget = await self._budget(max_spend, journal)
+            patience = self._settings.timeout
+            batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
+            stack.callback(batch.leave)
+            if folder:
+                self._row.start_downloads(batch)
+            yield batch
+
+    def _window(self) -> int:
+        """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""
+        return 64 + 2 * (self._settings.max_outstanding or AUTO_WINDOW)
+
+    async def _budget(self, limit: float | None, journal: Journal | Memory) -> Budget:
+        budget = Budget(limit)
+        budget.spent = journal.spent()
+        if limit is not None and self._row.wire.has_log and not self._prices:
+            self._prices = read_prices((await self.send(PRICES)).json())
+        return budget
+
+    def price(self, job: VideoJob) -> float | None:
+        """Return what a job costs in USD by the service's price list, as far as it was read; None where unknown."""
+        model, pricing = self._catalog.find(job.model), self._prices.get(job.model)
+        return quote(model, job.params, pricing) if model and pricing else None
+
+    async def send(self, question: Request) -> Answer:
+        """Return the service's answer to a question that may be asked again. Raises ServiceError."""
+        return await patiently(lambda: self._transport.send(question), on=(ServiceError,))()
+
+    def _policy_for(self, job: VideoJob) -> PollPolicy:
+        fixed = self._settings.fixed_polls()
+        key = "" if fixed else knowledge_key(job.model, job.params)
+        if key not in self._policies:
+            model = self._catalog.find(job.model)
+            self._policies[key] = fixed or LearnedPolls(documented=model.documented_seconds if model else None)
+        return self._policies[key]
+
+    async def _save(self, result: Result, path: Path) -> Path:
+        """Save a clip, also after this client was closed."""
+        async with open_session(proxied=self._settings.base_url.startswith("https:")) as session:
+            transport = Transport(session, self._settings.base_url, self._settings.api_key)
+            downloads = Downloads(session, transport.send, self._settings.wire)
+
+            async def fresh_link() -> str | None:
+                return (await ask(transport.send, downloads.wire, result.generation_id or "", result.job)).video_url
+
+            return (await downloads.bring(result.video_url, path, fresh_link)).path
+
+
+def job_of(line: Mapping[str, Any]) -> VideoJob:
+    """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
+    return VideoJob(**{"model": "", **line})
+
+
+def _taken_up(records: Iterator[Record]) -> Iterator[Record]:
+    for job, known in records:
+        yield Record(job, known.tried_again() if known.stage is Stage.FAILED else known)
+
+
+def _single(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:
+    return VideoJob(model, id=job_id or f"clip-{secrets.token_hex(6)}", **params)
+
+
+async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(things, AsyncIterable):
+        async for thing in things:
+            yield thing
+    else:
+        for thing in things:
+            yield thing
+
+
+def _folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"the output folder {path} cannot be made: {error.strerror}") from error
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise SettingsError(f"the output folder {path} cannot be written")
+    return path
+
+
+def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False) -> Iterator[Result]:
+    """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run."""
+    for job, known in journal.ended_jobs():
+        saved = known.stage is Stage.SAVED
+        if saved and not whole(folder / (known.file or ""), known.bytes, known.sha256 if verify else None):
+            journal.step(job, known.to(Stage.READY))
+        else:
+            yield result_of(job, known, folder)
+
+
+def _over_budget(budget: Budget, price: float | None) -> str:
+    limit = f"the limit of {budget.limit:.2f} USD"
+    if price is None:
+        return f"the price of the next job is not known, so nobody can say whether it keeps within {limit}"
+    so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
+    return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"

@@ -1,0 +1,36 @@
+"""A generation as its service reports it, in words that all wires share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a generation stands at the service."""
+
+    QUEUED = "queued"
+    RENDERING = "rendering"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One generation, as seen at one moment.
+
+    `status` is the service's own word, `state` what it means; `cost_usd` is None where the service did not say;
+    `error` is the service's reason when `state` is `failed`.
+    """
+
+    id: str
+    state: State = State.RENDERING
+    status: str = ""
+    video_url: str | None = None
+    error: str | None = None
+    cost_usd: float | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come: completed or failed."""
+        return self.state in (State.COMPLETED, State.FAILED)

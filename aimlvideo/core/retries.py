@@ -1,0 +1,43 @@
+"""Is a failure worth another try, and after how long?"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from email.utils import parsedate_to_datetime
+
+from aimlvideo.errors import Busy
+
+LONGEST_WAIT = 300.0
+"""Seconds: no service's `Retry-After` holds a request longer than this."""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for: a number, or a date against the answer's own `Date`."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return min(max(float(value), 0.0), LONGEST_WAIT)
+    except ValueError:
+        return _until(value, headers.get("date", ""))
+
+
+def _until(value: str, date: str) -> float | None:
+    try:
+        wait = (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(max(wait, 0.0), LONGEST_WAIT)
+
+
+def waits(first: float = 0.5, most: float = 20.0) -> Generator[float, Exception | None, None]:
+    """Give the seconds to wait before each further try: doubling, and never less than the service asked for.
+
+    The error is sent in, as the library that drives this does.
+    """
+    wait = first
+    error = yield 0.0
+    while True:
+        asked = error.retry_after if isinstance(error, Busy) and error.retry_after else 0.0
+        error = yield max(wait, asked)
+        wait = min(2 * wait, most)

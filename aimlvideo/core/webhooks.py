@@ -1,0 +1,33 @@
+"""Is a callback signed by who it says? The Standard Webhooks way (standardwebhooks.com, specification 1.0)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+
+TOLERANCE = 300
+"""Seconds that a callback's timestamp may lie in the past or the future."""
+
+
+def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
+    """Return Base64 of HMAC-SHA256 over `id.timestamp.body`; the key is the Base64 behind `whsec_`.
+
+    Raises ValueError where the secret is no Base64.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except binascii.Error as error:
+        raise ValueError("a webhook secret is Base64 behind whsec_") from error
+    return base64.b64encode(hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, "sha256")).decode()
+
+
+def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
+    """Tell whether one of the signatures in the headers holds; several stand there while a key rotates."""
+    message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not timestamp.isdecimal() or abs(now - int(timestamp)) > TOLERANCE:
+        return False
+    wanted = f"v1,{signature(secret, message_id, timestamp, body)}"
+    given = headers.get("webhook-signature", "").split(" ")
+    return any(hmac.compare_digest(wanted.encode(), one.encode()) for one in given)

@@ -1,0 +1,200 @@
+"""The AI/ML API: its universal endpoint and the legacy ones, one URL per vendor.
+
+Source: the published OpenAPI documents and examples of docs.aimlapi.com, August 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aimlvideo.core.generation import Generation, State
+from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.retries import retry_after
+from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
+
+UNIVERSAL = "/v2/video/generations"
+CREDITS_PER_USD = 2_000_000
+
+STATES = {
+    "queued": State.QUEUED,
+    "waiting": State.QUEUED,
+    "generating": State.RENDERING,
+    "active": State.RENDERING,
+    "completed": State.COMPLETED,
+    "succeeded": State.COMPLETED,
+    "error": State.FAILED,
+    "failed": State.FAILED,
+}
+"""Status words, documented and seen. A word that is not here means "not finished yet"."""
+
+LEGACY_ONLY = {
+    "wan/v2.1/1.3b/text-to-video": "alibaba",
+    "runway-gen3/turbo/image-to-video": "kling",
+}
+"""Models that have no other path than a legacy URL, and its vendor."""
+
+VENDORS = {
+    "klingai": "kling",
+    "kling-video": "kling",
+    "alibaba": "alibaba",
+    "wan": "alibaba",
+    "google": "google",
+    "veo2": "google",
+    "minimax": "minimax",
+    "video-01": "minimax",
+    "video-01-live2d": "minimax",
+    "runway": "runway",
+    "gen3a_turbo": "runway",
+    "bytedance": "bytedance",
+    "pixverse": "pixverse",
+    "luma": "luma",
+    "openai": "openai",
+}
+"""The vendor in a legacy URL, by the first part of a model's id; any other first part names its vendor itself."""
+
+
+class AimlApi:
+    """The wire of AI/ML API. `legacy=True` uses the legacy URLs for every model, not only where there is no other."""
+
+    service = "aimlapi"
+    base_url = "https://api.aimlapi.com"
+    keys = "https://aimlapi.com/app/keys"
+    has_log = True
+
+    def __init__(self, *, legacy: bool = False) -> None:
+        self._legacy = legacy
+
+    def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
+        """Return the POST that buys this job. This service calls nobody back."""
+        headers = {"X-Client-Request-Id": request_id}
+        return Request("POST", self._path(job), body={"model": job.model, **job.params}, headers=headers)
+
+    def accepted(self, answer: Answer, request_id: str) -> Generation:
+        """Return the generation that a submission's answer names, as `id` or `generation_id`."""
+        raise_for_error(answer, request_id)
+        told = _object(answer, request_id)
+        name = told.get("id") or told.get("generation_id") or answer.headers.get("x-inference-id")
+        if not name:
+            raise Unclear("the answer to a submission names no id", status=answer.status, request_id=request_id)
+        return _generation(told, answer, str(name))
+
+    def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
+        """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
+        return (Request("GET", self._path(job) if job else UNIVERSAL, (("generation_id", generation_id),)),)
+
+    def seen(self, answer: Answer, generation_id: str) -> Generation:
+        """Return the generation as a status check's answer describes it."""
+        raise_for_error(answer)
+        return _generation(_object(answer), answer, generation_id)
+
+    def _path(self, job: VideoJob) -> str:
+        vendor = LEGACY_ONLY.get(job.model)
+        if self._legacy and vendor is None:
+            first = job.model.split("/")[0]
+            vendor = VENDORS.get(first, first)
+        return f"/v2/generate/video/{vendor}/generation" if vendor else UNIVERSAL
+
+
+def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
+    """Raise the error that an answer of AI/ML API amounts to; return where it is none."""
+    if answer.status < 300:
+        return
+    said = _message(answer)
+    about: dict[str, Any] = {"status": answer.status, "request_id": request_id}
+    match answer.status:
+        case 401:
+            raise Refused(f"the service does not accept the API key (401): {said}", **about)
+        case 403 if "credit" in said.lower() or "balance" in said.lower():
+            raise Refused(f"the account is out of credits (403): {said}. Top up, then run again", **about)
+        case 403:
+            raise Refused(f"the service does not allow this (403): {said}", **about)
+        case 408 | 429:
+            limit = "outstanding" if "concurren" in said.lower() else None
+            wait = retry_after(answer.headers)
+            raise Busy(f"too many requests ({answer.status}): {said}", retry_after=wait, limit=limit, **about)
+        case 503:
+            raise Unavailable(f"the service is unavailable (503): {said}", **about)
+        case status if status >= 500:
+            raise Unclear(f"the service failed ({status}): {said}", **about)
+        case status:
+            raise Rejected(f"the service refused the request ({status}): {said}", **about)
+
+
+def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+    """Return USD from the header, from `meta.usage.usd_spent`, else from credits (2,000,000 = 1 USD); None: unknown."""
+    meta = told.get("meta")
+    usage = meta.get("usage") if isinstance(meta, dict) else None
+    usage = usage if isinstance(usage, dict) else {}
+    credits = _number(usage.get("credits_used"))  # noqa: A001 - the service's word
+    spent = (_number(headers.get("x-aimlapi-usd-spent")), _number(usage.get("usd_spent")))
+    known = [usd for usd in spent if usd is not None]
+    return known[0] if known else None if credits is None else credits / CREDITS_PER_USD
+
+
+def _generation(told: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
+    word = str(told.get("status") or "")
+    video = told.get("video")
+    url = video.get("url") if isinstance(video, dict) else None
+    state = STATES.get(word.lower(), State.RENDERING)
+    if state is State.COMPLETED and not url:
+        state = State.RENDERING  # the link is still on its way
+    ended = state in (State.COMPLETED, State.FAILED)
+    return Generation(
+        id=generation_id,
+        state=state,
+        status=word,
+        video_url=url,
+        error=reason(told.get("error")) if state is State.FAILED else None,
+        cost_usd=cost_of(told, answer.headers) if ended else None,
+    )
+
+
+def reason(error: Any) -> str:
+    """Return a generation's error for people, from the three shapes in which it comes."""
+    match error:
+        case str() if error:
+            return error
+        case {"detail": [*details]}:
+            return "; ".join(_detail(one) for one in details) or "no reason given"
+        case {"message": str(message), **rest}:
+            name = rest.get("name")
+            return f"{name}: {message}" if name else message
+        case {"detail": str(detail)}:
+            return detail
+    return "no reason given" if not error else str(error)
+
+
+def _detail(one: Any) -> str:
+    if not isinstance(one, dict):
+        return str(one)
+    place = ".".join(str(part) for part in one.get("loc") or () if part != "body")
+    return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))
+
+
+def _message(answer: Answer) -> str:
+    body = answer.json()
+    told: dict[str, Any] = body if isinstance(body, dict) else {}
+    said: Any = told.get("message") or told.get("error") or told.get("detail")
+    if isinstance(said, dict):
+        said = said.get("message") or said
+    errors = told.get("errors") or told.get("meta")
+    text = str(said) if said else answer.body[:200].decode(errors="replace").strip() or "no reason given"
+    return f"{text} {errors}" if errors else text
+
+
+def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
+    told = answer.json()
+    if not isinstance(told, dict):
+        raise Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
+    return told
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+

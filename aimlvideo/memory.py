@@ -1,0 +1,44 @@
+"""A journal that is gone with the process: for a client that was given none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aimlvideo.core.job import Progress, Record, VideoJob
+from aimlvideo.core.stages import Stage
+
+OUTSTANDING = (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING)
+
+
+class Memory:
+    """Keeps what is outstanding at the service, and nothing of what has ended."""
+
+    def __init__(self) -> None:
+        self._outstanding: dict[str, Record] = {}
+
+    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
+        """Return what is known of a job: nothing, unless it is outstanding."""
+        return self._outstanding.get(job.id) or Record(job, Progress())
+
+    def adopt(self, job: VideoJob, progress: Progress) -> Record:
+        """Watch a job that somebody else submitted."""
+        self.step(job, progress)
+        return Record(job, progress)
+
+    def spent(self) -> float:
+        """Return 0: what earlier runs cost is not known here."""
+        return 0.0
+
+    def step(self, job: VideoJob, progress: Progress) -> None:
+        """Remember an outstanding job, forget another."""
+        if progress.stage in OUTSTANDING:
+            self._outstanding[job.id] = Record(job, progress)
+        else:
+            self._outstanding.pop(job.id, None)
+
+    async def synced(self) -> None:
+        """Return at once: nothing here survives anything."""
+
+    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
+        """Give what is outstanding."""
+        return iter(list(self._outstanding.values()))

@@ -1,0 +1,111 @@
+"""What a client is told, checked; what it is not told comes from the environment, then from defaults."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aimlvideo.core.polling import FixedPolls, parse_polls
+from aimlvideo.core.wires.aimlapi import AimlApi
+from aimlvideo.core.wires.kling import Kling
+from aimlvideo.core.wires.wire import Wire
+from aimlvideo.errors import SettingsError
+
+KEYS = ("AIMLAPI_API_KEY", "AIML_API_KEY")
+BASE_URL = "AIMLAPI_BASE_URL"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one client. Raises SettingsError where one of them cannot be right. See `VideoClient`."""
+
+    api_key: str = field(default="", repr=False)
+    base_url: str = ""
+    service: str = "aimlapi"
+    legacy: bool = False
+    journal: Path | None = None
+    max_outstanding: int | None = 20
+    rate: float = 5.0
+    poll: str = "learned"
+    poll_rate: float = 50.0
+    timeout: float = 1800.0
+    settle: float | None = None
+    strict: bool = False
+    callback: tuple[str, int] | None = None
+    callback_url: str | None = None
+    callback_secret: str | None = field(default=None, repr=False)
+    knowledge: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self._positive().items():
+            if not value > 0:
+                raise SettingsError(f"{name} is {value!r}: expected a number above 0")
+        self.fixed_polls()
+
+    @property
+    def wire(self) -> Wire:
+        """The wire of the service."""
+        return Kling() if self.service == "kling" else AimlApi(legacy=self.legacy)
+
+    def fixed_polls(self) -> FixedPolls | None:
+        """Return the fixed policy where one was asked for; None: each model's own is learned."""
+        try:
+            return parse_polls(self.poll)
+        except ValueError as error:
+            raise SettingsError(f"poll: {error}") from None
+
+    def _positive(self) -> Mapping[str, float]:
+        most = inf if self.max_outstanding is None else self.max_outstanding
+        settle = inf if self.settle is None else self.settle
+        return {
+            "max_outstanding": most,
+            "rate": self.rate,
+            "poll_rate": self.poll_rate,
+            "timeout": self.timeout,
+            "settle": settle,
+        }
+
+
+def found_key(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the key that was given, or that the environment has. Raises SettingsError where there is none."""
+    key = given or next((environment[name] for name in KEYS if environment.get(name)), "")
+    wire = _wire(service)
+    if not key.strip():
+        raise SettingsError(f"no API key: set {KEYS[0]} (or pass api_key=, --api-key). Get one at {wire.keys}")
+    if any(ord(letter) < 33 or ord(letter) > 126 for letter in key.strip()):
+        raise SettingsError("the API key has characters that no key has: was it copied whole, and nothing else?")
+    return key.strip()
+
+
+def found_base_url(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return the base URL that was given, that the environment has, or the service's own; it is safe for a key."""
+    return checked_base_url(given or environment.get(BASE_URL) or _wire(service).base_url)
+
+
+def checked_base_url(text: str) -> str:
+    """Return a base URL that is safe to send a key to; raise SettingsError otherwise."""
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right:
+        raise SettingsError(f"base URL {text!r} is no URL: expected something like https://api.example.com")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise SettingsError(
+            f"base URL {text!r} is plain http to another machine: the API key would travel in the open. Use https"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(f"the base URL of {parts.hostname!r} must have no user, query or fragment")
+    return text.rstrip("/")
+
+
+def _wire(service: str) -> Wire:
+    if service not in ("aimlapi", "kling"):
+        raise SettingsError(f"service is {service!r}: expected 'aimlapi' or 'kling'")
+    return Kling() if service == "kling" else AimlApi()

@@ -1,0 +1,200 @@
+"""One run: the jobs on their way, what has come of them, and the consumer who takes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from math import inf
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aimlvideo.core.job import Progress, Record, Result, VideoJob, result_of
+from aimlvideo.core.polling import PollPolicy
+from aimlvideo.core.pricing import Budget
+from aimlvideo.core.sight import Sight
+from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.errors import VideoError
+from aimlvideo.stations.gates import Slots
+
+GRACE = 0.7
+"""Seconds that a round trip under way still has when its run is left early."""
+
+UNSEEN = Sight(0.0, 0.0)
+
+log = logging.getLogger("aimlvideo")
+
+
+class Journal(Protocol):
+    """Where steps are written."""
+
+    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
+        """Write a new job down, or return what is known of it."""
+
+    def adopt(self, job: VideoJob, progress: Progress) -> Record:
+        """Write down a job that somebody else submitted."""
+
+    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
+        """Give the jobs that are not ended."""
+
+    def spent(self) -> float:
+        """Return what all jobs are known to have cost, in USD."""
+
+    def step(self, job: VideoJob, progress: Progress) -> None:
+        """Write a job's progress; on return it survives a killed process."""
+
+    async def synced(self) -> None:
+        """Return when all that was written before survives a power cut."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One job on its way. Moments are on the event loop's clock."""
+
+    job: VideoJob
+    progress: Progress
+    batch: Batch
+    slot: Slots | None = None
+    policy: PollPolicy | None = None
+    sight: Sight = UNSEEN
+    due: float = 0.0
+    not_before: float = 0.0
+    deadline: float = inf
+    misses: int = 0
+    asking: bool = False
+    moved: bool = False
+    ended: bool = False
+
+    def step(self, stage: Stage, **known: Any) -> None:
+        """Note a step of this job: in the journal, before anything else is awaited."""
+        self.progress, self.moved = self.progress.to(stage, **known), True
+        self.batch.stepped(self)
+
+    def hold(self, slot: Slots) -> None:
+        """Keep a slot that was taken for this job."""
+        self.slot = slot
+
+    def free(self) -> None:
+        """Give this job's slot back, if it has one."""
+        if self.slot is not None:
+            self.slot.give()
+            self.slot = None
+
+
+@dataclass(eq=False)
+class Batch:
+    """The results of one run, as they end: `async for result in batch`. Failures are values.
+
+    A consumer that is slow slows submission: at most `window` jobs are on their way or waiting to be taken.
+    `halted` says why no new job is submitted any more, or is None.
+    """
+
+    journal: Journal
+    tasks: TaskGroup
+    budget: Budget
+    window: int
+    folder: Path | None
+    patience: float
+    goal: Stage
+    save: Callable[[Result, Path], Awaitable[Path]]
+    note: Callable[[Result], None] | None
+    watchers: list[Callable[[Entry], None]] = field(default_factory=list)
+    halted: VideoError | None = None
+    left: bool = False
+    fed: bool = False
+    entries: set[Entry] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._room = anyio.Semaphore(self.window)
+        self._give, self._results = anyio.create_memory_object_stream[Result](inf)
+        self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
+        self._shields: set[anyio.CancelScope] = set()
+
+    def __aiter__(self) -> Batch:
+        return self
+
+    async def __anext__(self) -> Result:
+        try:
+            result = await self._results.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+        self._room.release()
+        return result
+
+    async def enter(self, record: Record) -> Entry:
+        """Let one more job in, when there is room for it."""
+        await self._room.acquire()
+        entry = Entry(record.job, record.progress, self)
+        self.entries.add(entry)
+        return entry
+
+    def stepped(self, entry: Entry) -> None:
+        """Write a step down, and show it to whoever watches."""
+        self.journal.step(entry.job, entry.progress)
+        for watch in self.watchers:
+            watch(entry)
+
+    def end(self, entry: Entry, error: VideoError | None = None) -> None:
+        """Hand out what came of a job. An `error` here is why an unfinished one was left where it is."""
+        entry.free()
+        if entry.ended:
+            return
+        entry.ended = True
+        self.entries.discard(entry)
+        progress = entry.progress if error is None else replace(entry.progress, error=error)
+        self._settle(progress, entry.job.id)
+        result = result_of(entry.job, progress, self.folder, self.save)
+        if self.note is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
+            self.note(result)
+        self._give.send_nowait(result)
+        self._close_if_done()
+
+    def all_fed(self) -> None:
+        """Note that no more jobs will come."""
+        self.fed = True
+        self._close_if_done()
+
+    def halt(self, error: VideoError) -> None:
+        """Submit nothing new from here on; see through what is outstanding."""
+        if self.halted is None:
+            self.halted = error
+            log.warning("no further jobs are submitted: %s", error)
+
+    def leave(self) -> None:
+        """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
+        self.left = True
+        for entry in self.entries:
+            entry.ended = True
+            entry.free()
+        for shield in self._shields:
+            shield.deadline = anyio.current_time() + GRACE
+        for stream in (self._give, self._results, self.download, self.downloads):
+            stream.close()
+
+    @contextmanager
+    def round_trip(self) -> Iterator[anyio.CancelScope]:
+        """Keep one round trip from being cut off in the middle: its answer is worth a clip."""
+        with anyio.CancelScope(shield=True) as shield:
+            self._shields.add(shield)
+            try:
+                yield shield
+            finally:
+                self._shields.discard(shield)
+
+    def _settle(self, known: Progress, job_id: str) -> None:
+        """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
+        if self.budget.limit is None or known.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING):
+            return
+        if known.stage in (Stage.SAVED, Stage.READY) or known.cost_usd is not None:
+            self.budget.settle(job_id, known.cost_usd)
+        else:
+            self.budget.release(job_id)
+
+    def _close_if_done(self) -> None:
+        if self.fed and not self.entries:
+            self._give.close()
+            self.download.close()

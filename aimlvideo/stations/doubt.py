@@ -1,0 +1,151 @@
+"""Submissions whose answer was lost: looked up at the service by the id that we chose, never sent again on a guess."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from aimlvideo.core.doubt import SKEW, Verdict, look_again_after, verdict
+from aimlvideo.core.generation import Generation
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.limits import Rate
+from aimlvideo.core.stages import Stage
+from aimlvideo.core.wires.account import LOG_RATE, PAGE, LogRow, log_page, log_rows
+from aimlvideo.core.wires.kling import Kling
+from aimlvideo.core.wires.wire import Wire
+from aimlvideo.errors import InDoubt, Rejected, ServiceError
+from aimlvideo.stations.asking import Send
+from aimlvideo.stations.batch import Entry
+from aimlvideo.stations.gates import Slots, Turns
+
+log = logging.getLogger("aimlvideo.doubt")
+
+
+@dataclass(eq=False)
+class Doubt:
+    """Settles doubtful entries: found ones go to `accepted`, those that never were accepted to `again`."""
+
+    send: Send
+    wire: Wire
+    slots: Slots
+    settle: Callable[[VideoJob], float]
+    accepted: Callable[[Entry], None]
+    again: Callable[[Entry], None]
+    known: tuple[str, str, VideoJob] | None = None
+    """A request id, generation id and job that the service did accept: shows whether it can be asked by our ids."""
+    _entries: list[Entry] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._news = anyio.Event()
+        self._turns = Turns(Rate(LOG_RATE, burst=5))
+
+    def take(self, entry: Entry) -> None:
+        """Look for this entry's submission until its doubt is settled."""
+        if entry.ended:
+            return
+        if entry.slot is None:
+            self.slots.take_anyway()
+            entry.hold(self.slots)
+        if entry.progress.stage is Stage.SUBMITTING:
+            entry.step(Stage.IN_DOUBT)
+        self._entries.append(entry)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Look, at sensible intervals, while there is anything in doubt."""
+        while True:
+            self._entries = [entry for entry in self._entries if not entry.ended]
+            if not self._entries:
+                self._news = anyio.Event()
+                await self._news.wait()
+            try:
+                await (self._sweep() if self.wire.has_log else self._ask_each())
+            except ServiceError as error:
+                log.info("the log could not be read: %s", error)
+            waits = [look_again_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
+            await anyio.sleep(min(waits, default=0))
+
+    async def _sweep(self) -> None:
+        """Read the log once, for all that is in doubt."""
+        asked_at = time.time()
+        found = await self._rows({entry.progress.request_id for entry in self._entries})
+        for entry in list(self._entries):
+            age = asked_at - (entry.progress.submitted_at or asked_at)
+            rows = found[entry.progress.request_id]
+            self._settle(entry, *verdict(rows, age, self.settle(entry.job)))
+
+    async def _rows(self, wanted: set[str | None]) -> defaultdict[str | None, list[LogRow]]:
+        """Return the rows of the wanted client request ids, over the whole window since the oldest intent."""
+        since = min(entry.progress.submitted_at or time.time() for entry in self._entries) - SKEW
+        found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
+        offset = 0
+        while True:
+            await self._turns.turn()
+            page = log_rows(await self.send(log_page(since, time.time() + SKEW, offset)))
+            for row in page:
+                if row.request_id in wanted:
+                    found[row.request_id].append(row)
+            offset += PAGE
+            if len(page) < PAGE:
+                return found
+
+    async def _ask_each(self) -> None:
+        """Ask a gateway about each by its `external_task_id`; an answer counts only where it can be asked so."""
+        assert isinstance(self.wire, Kling)
+        for entry in list(self._entries):
+            found = await self._by_external_id(self.wire, entry.progress.request_id or "", entry.job)
+            if found is not None:
+                self._settle(entry, Verdict.ACCEPTED, found.id)
+            elif _age(entry) > self.settle(entry.job):
+                answers = await self._answers_by_our_ids(self.wire)
+                self._settle(entry, Verdict.NEVER_ACCEPTED if answers else Verdict.OPEN, None)
+                if not answers:
+                    entry.batch.end(entry, doubt_of(entry))
+
+    async def _by_external_id(self, wire: Kling, request_id: str, job: VideoJob) -> Generation | None:
+        await self._turns.turn()
+        try:
+            return wire.found(await self.send(wire.by_external_id(request_id, job)), request_id)
+        except Rejected:
+            return None
+
+    async def _answers_by_our_ids(self, wire: Kling) -> bool:
+        """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
+        if self.known is None:
+            return False
+        request_id, generation_id, job = self.known
+        found = await self._by_external_id(wire, request_id, job)
+        return found is not None and found.id == generation_id
+
+    def _settle(self, entry: Entry, said: Verdict, generation_id: str | None) -> None:
+        if entry.ended or said is Verdict.OPEN:
+            return
+        self._entries.remove(entry)
+        log.info("settled: %s", said.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
+        if said is Verdict.ACCEPTED:
+            entry.step(Stage.RENDERING, generation_id=generation_id)
+            self.accepted(entry)
+        else:
+            entry.step(Stage.PLANNED)
+            entry.free()
+            self.again(entry)
+
+
+def doubt_of(entry: Entry) -> InDoubt:
+    """Return the error that tells a person what to look for."""
+    request_id = entry.progress.request_id
+    return InDoubt(
+        f"job {entry.job.id!r} may have been accepted: its answer was lost. Look for the client request id "
+        f"{request_id} in the service's log; it is not sent again on a guess",
+        request_id=request_id,
+    )
+
+
+def _age(entry: Entry) -> float:
+    now = time.time()
+    return now - (entry.progress.submitted_at or now)

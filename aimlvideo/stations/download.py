@@ -1,0 +1,91 @@
+"""From ready to saved: a few clips at a time; a dead link is asked for again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from aimlvideo.core.naming import file_name
+from aimlvideo.core.stages import Stage
+from aimlvideo.core.wires.wire import Wire
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.shell.downloads import Clip, Download
+from aimlvideo.shell.patience import patiently
+from aimlvideo.stations.asking import Send, ask
+from aimlvideo.stations.batch import Batch, Entry
+
+AT_ONCE = 8
+"""Downloads of one run at a time."""
+FRESH_LINKS = 2
+"""How often a generation is asked for a fresh link."""
+
+log = logging.getLogger("aimlvideo.download")
+
+
+@dataclass(eq=False)
+class Downloads:
+    """Saves clips."""
+
+    session: aiohttp.ClientSession
+    send: Send
+    wire: Wire
+
+    async def run(self, batch: Batch) -> None:
+        """Save the clips of a run, one after the other; several of these work side by side."""
+        async for entry in batch.downloads.clone():
+            await self._save(entry)
+
+    async def _save(self, entry: Entry) -> None:
+        assert entry.batch.folder is not None
+        try:
+            clip = await self._bring_entry(entry, entry.batch.folder / file_name(entry.job.id))
+        except LinkDead as error:
+            entry.step(Stage.FAILED, error=error)
+            entry.batch.end(entry)
+        except DiskFailed as error:
+            entry.batch.halt(error)
+            entry.batch.end(entry, error)
+        except (DownloadFailed, ServiceError) as error:
+            entry.batch.end(entry, error)
+        else:
+            known = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
+            entry.step(Stage.SAVED, saved_at=time.time(), **known)
+            log.info("saved", extra={"job": entry.job.id, "generation": entry.progress.generation_id})
+            entry.batch.end(entry)
+
+    async def _bring_entry(self, entry: Entry, path: Path) -> Clip:
+        async def fresh_link() -> str | None:
+            seen = await ask(self.send, self.wire, entry.progress.generation_id or "", entry.job)
+            if seen.video_url:
+                entry.step(Stage.READY, video_url=seen.video_url)
+            return seen.video_url
+
+        return await self.bring(entry.progress.video_url, path, fresh_link)
+
+    async def bring(self, link: str | None, path: Path, fresh_link: Callable[[], Awaitable[str | None]]) -> Clip:
+        """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again."""
+        for _ in range(FRESH_LINKS):
+            try:
+                return await self._fetch(link, path)
+            except DiskFailed:
+                raise
+            except DownloadFailed as error:
+                log.info("a fresh link is asked for: %s", error)
+                link = await patiently(fresh_link, on=(ServiceError,))() or link
+        return await self._fetch(link, path)
+
+    async def _fetch(self, link: str | None, path: Path) -> Clip:
+        """Bring one link to a whole file; what was cut goes on where it stopped."""
+        if not link:
+            raise LinkDead("the service gave no link to the clip")
+        download = Download(self.session, link, path)
+        try:
+            return await patiently(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
+        except DownloadFailed:
+            download.drop()
+            raise

@@ -1,0 +1,74 @@
+"""The gates before a request: a slot, and a turn. Each is its core plus one await."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+
+from aimlvideo.core.limits import Outstanding, Rate
+
+
+class Slots:
+    """A slot for each outstanding generation: a semaphore whose size the service's answers move."""
+
+    def __init__(self, outstanding: Outstanding) -> None:
+        self.outstanding = outstanding
+        self._waiting: deque[anyio.Event] = deque()
+
+    async def take(self) -> None:
+        """Return when one more generation may be outstanding. First come, first served."""
+        if self.outstanding.free() and not self._waiting:
+            return self.outstanding.take()
+        handed = anyio.Event()
+        self._waiting.append(handed)
+        try:
+            await handed.wait()
+        except BaseException:
+            if handed.is_set():
+                self.give()
+            else:
+                self._waiting.remove(handed)
+            raise
+
+    def take_anyway(self) -> None:
+        """Count a generation that is outstanding already, whatever the limit."""
+        self.outstanding.take()
+
+    def give(self) -> None:
+        """Free one slot."""
+        self.outstanding.give()
+        self._hand_on()
+
+    def accepted(self, now: float) -> None:
+        """Note a submission that the service took: there may be room for more."""
+        self.outstanding.accepted(now)
+        self._hand_on()
+
+    def busy(self, now: float) -> None:
+        """Note that the service had too many at once."""
+        self.outstanding.busy(now)
+
+    def _hand_on(self) -> None:
+        while self._waiting and self.outstanding.free():
+            self.outstanding.take()
+            self._waiting.popleft().set()
+
+
+class Turns:
+    """The moments at which requests may start."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+
+    async def turn(self) -> None:
+        """Return when the next request may start. First come, first served, also after a pause."""
+        start = self.rate.reserve(anyio.current_time())
+        await anyio.sleep_until(start)
+        while self.rate.paused_until > start:  # a refusal came while we waited
+            start = self.rate.reserve(anyio.current_time())
+            await anyio.sleep_until(start)
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing start for a while."""
+        self.rate.paused_until = max(self.rate.paused_until, anyio.current_time() + seconds)

@@ -1,0 +1,140 @@
+"""The stations in a row, and the way of a job along them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import anyio
+
+from aimlvideo.blocks import block
+from aimlvideo.core.catalog import Catalog
+from aimlvideo.core.doubt import settle_seconds
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.polling import PollPolicy
+from aimlvideo.core.stages import Stage
+from aimlvideo.core.validation import media_fields, replace_media
+from aimlvideo.core.wires.kling import task_in_callback
+from aimlvideo.core.wires.wire import Wire
+from aimlvideo.settings import Settings
+from aimlvideo.shell.callbacks import callback_page
+from aimlvideo.shell.media import Media
+from aimlvideo.shell.transport import Transport
+from aimlvideo.stations.batch import Batch, Entry
+from aimlvideo.stations.doubt import Doubt
+from aimlvideo.stations.download import AT_ONCE, Downloads
+from aimlvideo.stations.gates import Slots, Turns
+from aimlvideo.stations.poll import Poll
+from aimlvideo.stations.submit import Submit
+
+DEFAULT_GATEWAY_SETTLE = 60.0
+"""Seconds: a gateway lists a task when it accepts it, not when it ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The stations of one open client, shared by all its runs."""
+
+    wire: Wire
+    slots: Slots
+    submit: Submit
+    poll: Poll
+    doubt: Doubt
+    downloads: Downloads
+
+    async def see_through(self, entry: Entry) -> None:
+        """Set a job on its way at the station of its stage. Returns when the next may follow."""
+        match entry.progress.stage:
+            case Stage.PLANNED:
+                if await self.submit.admit(entry):
+                    entry.batch.tasks.start_soon(self.submit, entry)
+            case Stage.SUBMITTING | Stage.IN_DOUBT:
+                self.doubt.take(entry)
+            case Stage.RENDERING:
+                self.poll.take(entry)
+            case Stage.READY:
+                arrived(entry)
+            case Stage.SAVED | Stage.FAILED:
+                entry.batch.end(entry)
+
+    def start_downloads(self, batch: Batch) -> None:
+        """Let a run's clips be saved, several at a time."""
+        for _ in range(AT_ONCE):
+            batch.tasks.start_soon(self.downloads.run, batch)
+
+
+def arrived(entry: Entry) -> None:
+    """Hand on a clip that is ready: to its download, or, where no folder was given, to whoever waits for it."""
+    if entry.ended:
+        return
+    if entry.batch.folder is None:
+        entry.batch.end(entry)
+    else:
+        entry.batch.download.send_nowait(entry)
+
+
+@asynccontextmanager
+async def open_row(
+    settings: Settings,
+    transport: Transport,
+    session: aiohttp.ClientSession,
+    catalog: Catalog,
+    policy_for: Callable[[VideoJob], PollPolicy],
+) -> AsyncIterator[Row]:
+    """Wire the stations together and run those that all runs share, until the block is left."""
+    wire = settings.wire
+    slots = Slots(Outstanding(settings.max_outstanding))
+    budget = PollBudget(settings.poll_rate)
+
+    def accepted(entry: Entry) -> None:
+        doubt.known = (entry.progress.request_id or "", entry.progress.generation_id or "", entry.job)
+        if entry.batch.goal is Stage.RENDERING:
+            entry.batch.end(entry)
+        else:
+            poll.take(entry)
+
+    def again(entry: Entry) -> None:
+        entry.batch.tasks.start_soon(row.see_through, entry)
+
+    def settle(job: VideoJob) -> float:
+        if settings.settle is not None:
+            return settings.settle
+        return settle_seconds(policy_for(job).quantile(0.99)) if wire.has_log else DEFAULT_GATEWAY_SETTLE
+
+    async def encoded(job: VideoJob) -> VideoJob:
+        return await encode(job, catalog, gateway=wire.service == "kling")
+
+    poll = Poll(transport.send, wire, slots, budget, policy_for, arrived, called_back=bool(settings.callback_url))
+    doubt = Doubt(transport.send, wire, slots, settle, accepted, again)
+    turns = Turns(Rate(settings.rate))
+    submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
+    row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
+    async with block() as tasks:
+        tasks.start_soon(poll.run)
+        tasks.start_soon(doubt.run)
+        async with _called_back(settings, poll):
+            yield row
+
+
+@asynccontextmanager
+async def _called_back(settings: Settings, poll: Poll) -> AsyncIterator[None]:
+    """Serve the page that a gateway may call, where one was asked for."""
+    if settings.callback is None:
+        yield
+        return
+    host, port = settings.callback
+    async with callback_page(host, port, lambda body: poll.hint(task_in_callback(body)), settings.callback_secret):
+        yield
+
+
+async def encode(job: VideoJob, catalog: Catalog, *, gateway: bool) -> VideoJob:
+    """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
+    model = catalog.find(job.model) or catalog.find_gateway(job.model)
+    media = Media(job.folder, gateway)
+    if model is None or not any(media.changes(value) for _, value in media_fields(model, job.params)):
+        return job
+    params = await anyio.to_thread.run_sync(replace_media, model, job.params, lambda _, value: media.encoded(value))
+    return job.asking(params)
