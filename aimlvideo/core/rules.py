@@ -35,7 +35,7 @@ def _at_most_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 
 
 def _required_unless(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not _given(rule, params):
+    if not any(params.get(name) for name in rule.fields):
         yield Problem(rule.fields[0], f"required without {' or '.join(rule.fields[1:])}", "nothing")
 
 

@@ -262,6 +262,7 @@ def test_the_gateways_own_names_and_objects_become_ours() -> None:
     ("params", "wrong"),
     [
         ({}, {"prompt"}),
+        ({"prompt": ""}, {"prompt"}),
         ({"image_list": PICTURES}, {"prompt"}),
         ({"image_list": PICTURES, "image_url": "c", "prompt": "p"}, {"image_url"}),
         ({"image_list": ["a"] * 5, "prompt": "p"}, {"image_list"}),
