@@ -10,8 +10,9 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from aimlvideo.codegen.naming import class_name, type_name
-from aimlvideo.codegen.words import MEANING
 from aimlvideo.core.catalog import Catalog, Model, Param
+from aimlvideo.core.meanings import MEANINGS
+from aimlvideo.core.rules import sentence
 from aimlvideo.core.wording import wanted
 
 DEVELOPERS = {
@@ -170,8 +171,7 @@ def _docstring(model: Model, shown: dict[str, Param], order: list[str], source: 
     yield "Args:"
     yield from (f"    {name}: {_meaning(name, shown[name])}" for name in order)
     yield ""
-    for rule in model.rules:
-        yield from _said(rule.kind, rule.fields, rule.when)
+    yield from map(sentence, model.rules)
     yield f"Source: {source if model.service == 'aimlapi' else 'the gateway documentation'}."
     yield '"""'
 
@@ -181,23 +181,11 @@ def _takes(model: Model) -> str:
     return f": about {seconds:.0f} s by its documentation." if seconds else "."
 
 
-def _said(kind: str, fields: tuple[str, ...], when: Any) -> Iterator[str]:
-    names = " and ".join(fields)
-    if kind == "exactly_one":
-        yield f"Exactly one of {names}."
-    elif kind == "at_most_one":
-        yield f"Only one of {names}."
-    elif kind == "required_unless":
-        yield f"{fields[0]} is required without {' or '.join(fields[1:])}."
-    else:
-        yield f"{names} not together with {' and '.join(f'{name}={value}' for name, value in when.items())}."
-
-
 def _meaning(name: str, param: Param) -> str:
     """Return what a parameter is, what it takes and what it is without, in one line."""
     limits = wanted(param)
     default = "" if param.default is None else f", default {_short(param.default)}"
-    words = f"{MEANING[name]} " if name in MEANING else ""
+    words = f"{MEANINGS[name]} " if name in MEANINGS else ""
     text = f"{words}{limits[0].upper()}{limits[1:]}{default}."
     return text if len(text) + len(name) < WIDTH - 18 else text[: WIDTH - 20 - len(name)].rstrip() + "…"
 

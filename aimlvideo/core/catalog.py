@@ -88,8 +88,10 @@ class Catalog:
         self._gateway = any_gateway
         self._aliases = {alias: name for name, raw in self._raw.items() for alias in raw.get("aliases", ())}
 
-    def find(self, model: str) -> Model | None:
+    def find(self, model: Any) -> Model | None:
         """Return the model of this id or alias."""
+        if not isinstance(model, str):
+            return None
         if known := self._read.get(model):
             return known
         name = model if model in self._raw else self._aliases.get(model, "")
@@ -98,9 +100,9 @@ class Catalog:
         found = self._read[name] = self._read.get(name) or read_model(name, self._raw[name])
         return found
 
-    def find_gateway(self, model: str) -> Model | None:
+    def find_gateway(self, model: Any) -> Model | None:
         """Return the common form of the gateway's models for a `kling-...` id that is not listed, else None."""
-        if self._gateway is None or not model.startswith("kling-") or "/" in model:
+        if self._gateway is None or not str(model).startswith("kling-") or "/" in model:
             return None
         return self._read.setdefault(model, read_model(model, self._gateway))
 
@@ -118,7 +120,7 @@ class Catalog:
         return len(self._raw)
 
     def __contains__(self, model: object) -> bool:
-        return isinstance(model, str) and self.find(model) is not None
+        return self.find(model) is not None
 
     def with_refreshed(self, models: Mapping[str, Any]) -> Catalog:
         """Return a catalogue in which `models` (the form of catalog.json) take the place of what is known of them.

@@ -18,6 +18,16 @@ def broken_rules(model: Model, params: Params) -> Iterator[Problem]:
             yield from check(rule, model, params)
 
 
+def sentence(rule: Rule) -> str:
+    """Return what a rule says: `Exactly one of prompt and multi_prompt.`"""
+    names = " and ".join(rule.fields)
+    if rule.kind == "required_unless":
+        return f"{rule.fields[0]} is required without {' or '.join(rule.fields[1:])}."
+    if rule.kind == "forbidden_when":
+        return f"{names} not together with {' and '.join(f'{name}={value}' for name, value in rule.when.items())}."
+    return f"{'Exactly' if rule.kind == 'exactly_one' else 'Only'} one of {names}."
+
+
 def _given(rule: Rule, params: Params) -> list[str]:
     return [name for name in rule.fields if params.get(name) is not None]
 

@@ -33,7 +33,7 @@ class Checked:
 
 def check(job: VideoJob, catalog: Catalog, *, service: str = "aimlapi", strict: bool = False) -> Checked:
     """Check a job against its model on `service` ("aimlapi" or "kling"); with `strict`, unknown names are problems."""
-    model = catalog.find(job.model) if isinstance(job.model, str) else None
+    model = catalog.find(job.model)
     found = [] if model is not None and model.service == service else list(_about_model(job.model, catalog, service))
     if model is None and service == "kling":
         model = catalog.find_gateway(job.model)

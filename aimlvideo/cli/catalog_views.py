@@ -1,0 +1,201 @@
+"""What `aimlvideo models` shows, as plain rows; somebody else draws them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from aimlvideo.core.catalog import Catalog, Model, Param
+from aimlvideo.core.estimate import Durations
+from aimlvideo.core.meanings import MEANINGS
+from aimlvideo.core.pricing import Pricing, quote
+from aimlvideo.core.rules import sentence
+from aimlvideo.core.wording import wanted
+
+_NO_PRICES: Mapping[str, Pricing] = MappingProxyType({})
+_NO_TIMES: Mapping[str, Durations] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One line of the table. `takes` is what goes in ("text, image"); `seconds` and `price` are empty where unknown."""
+
+    developer: str
+    id: str
+    takes: str
+    audio: bool
+    seconds: str
+    price: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParamRow:
+    """One parameter on a model's page; parts of objects have paths (`elements[].frontal_image_url`)."""
+
+    name: str
+    takes: str
+    required: bool
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """All that is known of one model. `facts` are pairs of a label and a text."""
+
+    id: str
+    facts: tuple[tuple[str, str], ...]
+    params: tuple[ParamRow, ...]
+    rules: tuple[str, ...]
+    example: str
+
+
+def model_rows(
+    catalog: Catalog,
+    word: str = "",
+    *,
+    image: bool = False,
+    audio: bool = False,
+    max_price: float | None = None,
+    prices: Mapping[str, Pricing] = _NO_PRICES,
+    times: Mapping[str, Durations] = _NO_TIMES,
+) -> list[ModelRow]:
+    """Return the models whose id or developer has `word` in it, by developer and id.
+
+    `image`: those that take a picture; `audio`: those that make or take sound; `max_price`: those whose plainest clip
+    is known to cost at most so many dollars.
+    """
+    models = sorted(catalog, key=lambda model: (model.service, model.developer, model.id))
+    return [
+        _row(model, prices.get(model.id), times.get(model.id))
+        for model in models
+        if word.lower() in f"{model.developer} {model.id} {' '.join(model.aliases)}".lower()
+        and (not image or "image" in _inputs(model))
+        and (not audio or _has_sound(model))
+        and (max_price is None or _costs_at_most(max_price, model, prices.get(model.id)))
+    ]
+
+
+def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> ModelRow:
+    return ModelRow(
+        developer=model.developer if model.service == "aimlapi" else f"{model.developer} (gateway)",
+        id=model.id,
+        takes=", ".join(_inputs(model)),
+        audio=_has_sound(model),
+        seconds=seconds_of(model, times),
+        price=price_of(pricing),
+    )
+
+
+def seconds_of(model: Model, times: Durations | None = None) -> str:
+    """Return how long a clip takes: measured where that is known, else by the documentation, else an empty text."""
+    seconds = times.p50 if times else model.documented_seconds
+    return "" if seconds is None else f"{seconds:.0f}"
+
+
+def price_of(pricing: Pricing | None) -> str:
+    """Return `$0.35`, `$0.10 to $0.20 a second`; `varies` where it cannot be quoted; empty where it is unknown."""
+    if pricing is None:
+        return ""
+    if pricing.span is None:
+        return "varies"
+    low, high, per = pricing.span
+    amount = _dollars(low) if low == high else f"{_dollars(low)} to {_dollars(high)}"
+    return amount + (" a second" if per == "second" else "")
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:.2f}" if round(amount, 2) == round(amount, 6) else f"${amount:.4g}"
+
+
+def _costs_at_most(dollars: float, model: Model, pricing: Pricing | None) -> bool:
+    price = quote(model, {}, pricing)
+    return price is not None and price <= dollars
+
+
+def _inputs(model: Model) -> list[str]:
+    kinds = {kind for param in model.params.values() for kind in _kinds(param)}
+    text = ["text"] if model.params.keys() & {"prompt", "multi_prompt"} else []
+    return [*text, *(kind for kind in ("image", "video", "audio") if kind in kinds)]
+
+
+def _kinds(param: Param) -> Iterator[str]:
+    if param.media:
+        yield from ("image", "video") if param.media == "any" else (param.media,)
+    for part in (*(param.fields or {}).values(), *param.any_of, *((param.item,) if param.item else ())):
+        yield from _kinds(part)
+
+
+def _has_sound(model: Model) -> bool:
+    return any("audio" in name or name.startswith("lip_sync") for name in model.params)
+
+
+def model_page(model: Model, pricing: Pricing | None = None, times: Durations | None = None) -> ModelPage:
+    """Return all that is known of one model."""
+    seconds = seconds_of(model, times)
+    facts = (
+        ("developer", model.developer),
+        ("service", model.service),
+        ("endpoint", model.path),
+        ("also called", ", ".join(model.aliases)),
+        ("takes about", f"{seconds} s {'measured' if times else 'by its documentation'}" if seconds else ""),
+        ("price", price_of(pricing)),
+    )
+    return ModelPage(
+        id=model.id,
+        facts=tuple((label, text) for label, text in facts if text),
+        params=tuple(row for name in _order(model) for row in _param_rows(name, model.params[name])),
+        rules=tuple(map(sentence, model.rules)),
+        example=example_line(model),
+    )
+
+
+def _order(model: Model) -> list[str]:
+    return sorted(model.params, key=lambda name: not model.params[name].required)
+
+
+def _param_rows(path: str, param: Param) -> Iterator[ParamRow]:
+    name = path.rpartition(".")[2].removesuffix("[]")
+    legacy = " Legacy URL only." if param.legacy else ""
+    default = "" if param.default is None else json.dumps(param.default, ensure_ascii=False)
+    yield ParamRow(path, wanted(param), param.required, default, MEANINGS.get(name, "") + legacy)
+    holder, path = (param.item, f"{path}[]") if param.item else (param, path)
+    for key, part in (holder.fields or {}).items():
+        yield from _param_rows(f"{path}.{key}", part)
+
+
+def example_line(model: Model) -> str:
+    """Return a line for a job file that this model accepts, ready to be changed."""
+    named = [name for name in _order(model) if model.params[name].required or name in {"prompt", "duration"}]
+    params = {name: _example(name, model.params[name]) for name in named if not model.params[name].legacy}
+    if "prompt" in model.params:
+        params = {"prompt": params.pop("prompt"), **params}
+    return json.dumps({"id": "clip-1", "model": model.id, **params}, ensure_ascii=False)
+
+
+def _example(name: str, param: Param) -> Any:
+    if param.any_of:
+        return _example(name, param.any_of[0])
+    if param.choices or param.default is not None:
+        return param.default if param.default is not None else param.choices[0]
+    if param.media:
+        return {"image": "picture.png", "video": "clip.mp4", "audio": "sound.mp3", "any": "picture.png"}[param.media]
+    if param.type == "array":
+        return [_example(name, param.item) for _ in range(max(1, param.min_items or 0))] if param.item else []
+    if param.type == "object":
+        return {key: _example(key, part) for key, part in (param.fields or {}).items() if part.required}
+    low = param.minimum or 1
+    return {"string": "A dancer turns around in the rain", "integer": int(low), "number": low}.get(param.type, True)
+
+
+def change_rows(catalog: Catalog, refreshed: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what a refresh found otherwise than `catalog` has it: what, model, parameter, and what became of it."""
+    from aimlvideo.core.catalog_refresh import compare  # noqa: PLC0415 - only one flag of one command needs it
+
+    return [
+        (change.what, change.model, change.field, " → ".join(part for part in (change.before, change.after) if part))
+        for change in compare(catalog, refreshed)
+    ]

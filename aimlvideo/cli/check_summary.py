@@ -1,0 +1,95 @@
+"""What a job file will cost and take, counted while it is read; memory does not grow with its length."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aimlvideo.core.catalog import Catalog
+from aimlvideo.core.estimate import Durations, Estimate, documented, estimate
+from aimlvideo.core.pricing import Pricing, quote
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCost:
+    """The jobs of one model. `dollars` is the sum of those that could be quoted, None when none could."""
+
+    model: str
+    jobs: int
+    dollars: float | None
+    unquoted: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSummary:
+    """`dollars` is what can be quoted; `unquoted` jobs come on top. `enough` says whether the balance will do: True,
+    False (surely not), or None (nobody can say).
+    """
+
+    models: tuple[ModelCost, ...]
+    jobs: int
+    dollars: float | None
+    unquoted: int
+    estimate: Estimate
+    balance: float | None
+    enough: bool | None
+
+
+class Tally:
+    """Counts checked jobs one by one: `tally.add(job.model, checked.params)`, then `tally.summary(...)`."""
+
+    def __init__(self, catalog: Catalog, prices: Mapping[str, Pricing] | None = None) -> None:
+        self._catalog, self._prices = catalog, prices or {}
+        self._jobs: Counter[str] = Counter()
+        self._unquoted: Counter[str] = Counter()
+        self._dollars: dict[str, float] = {}
+
+    def add(self, model: str, params: Mapping[str, Any]) -> float | None:
+        """Count one job; return its price in dollars, None where it cannot be quoted."""
+        known = self._catalog.find(model)
+        pricing = self._prices.get(model) or (self._prices.get(known.id) if known else None)
+        price = quote(known, params, pricing) if known else None
+        self._jobs[model] += 1
+        if price is None:
+            self._unquoted[model] += 1
+        else:
+            self._dollars[model] = self._dollars.get(model, 0.0) + price
+        return price
+
+    def summary(
+        self,
+        *,
+        max_outstanding: int,
+        rate: float,
+        balance: float | None = None,
+        times: Mapping[str, Durations] | None = None,
+    ) -> CheckSummary:
+        """Return the whole; `times` are measured durations by model, the documented ones stand in for what lacks."""
+        total, unquoted = sum(self._dollars.values()), self._unquoted.total()
+        known = {**self._documented(), **(times or {})}
+        return CheckSummary(
+            models=tuple(self._cost(model) for model, _ in self._jobs.most_common()),
+            jobs=self._jobs.total(),
+            dollars=total if self._dollars else None,
+            unquoted=unquoted,
+            estimate=estimate(self._jobs, known, max_outstanding=max_outstanding, rate=rate),
+            balance=balance,
+            enough=None if balance is None else enough(balance, total, unquoted),
+        )
+
+    def _cost(self, model: str) -> ModelCost:
+        return ModelCost(model, self._jobs[model], self._dollars.get(model), self._unquoted[model])
+
+    def _documented(self) -> dict[str, Durations]:
+        models = {name: self._catalog.find(name) for name in self._jobs}
+        seconds = {name: model.documented_seconds for name, model in models.items() if model}
+        return {name: documented(value) for name, value in seconds.items() if value}
+
+
+def enough(balance: float, dollars: float, unquoted: int = 0) -> bool | None:
+    """Say whether a balance will do: False when what is quoted is more, None when unquoted jobs come on top."""
+    if dollars > balance:
+        return False
+    return None if unquoted else True

@@ -1,0 +1,162 @@
+"""What the command shows of the catalogue and of a job file, before anybody draws it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from aimlvideo.cli.catalog_views import change_rows, example_line, model_page, model_rows, price_of
+from aimlvideo.cli.check_summary import CheckSummary, Tally, enough
+from aimlvideo.core.catalog import Model, load_catalog
+from aimlvideo.core.estimate import Durations
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.pricing import Pricing, read_prices
+from aimlvideo.core.validation import check
+
+CATALOG = load_catalog()
+V16 = "kling-video/v1.6/pro/image-to-video"
+V3 = "klingai/video-v3-standard-image-to-video"
+
+
+def fixed(dollars: float, per: str = "generation") -> dict[str, Any]:
+    return {"kind": "fixed", "price": dollars, "per": per}
+
+
+def prices(**by_name: dict[str, Any]) -> dict[str, Pricing]:
+    return read_prices([{"id": {"v16": V16, "v3": V3}[name], "pricing": raw} for name, raw in by_name.items()])
+
+
+PRICES = prices(v16=fixed(0.5), v3=fixed(0.1, "second"))
+
+
+def ids(**filters: Any) -> set[str]:
+    return {row.id for row in model_rows(CATALOG, prices=PRICES, **filters)}
+
+
+def test_every_model_has_a_row() -> None:
+    rows = model_rows(CATALOG)
+    assert {row.id for row in rows} == {model.id for model in CATALOG}
+    assert all(row.takes for row in rows)
+
+
+def test_a_word_is_looked_for_in_id_and_developer() -> None:
+    assert ids(word="SORA") == {model.id for model in CATALOG if "sora" in model.id}
+    assert "veo2" in ids(word="google")
+    assert ids(word="no such") == set()
+
+
+def test_rows_say_what_goes_in_how_long_it_takes_and_what_it_costs() -> None:
+    (row,) = model_rows(CATALOG, V3, prices=PRICES)
+    assert (row.developer, row.takes, row.audio) == ("klingai", "text, image, video", True)
+    assert (row.seconds, row.price) == ("235", "$0.10 a second")
+    (row,) = model_rows(CATALOG, V3, times={V3: Durations(99.6, 200)})
+    assert (row.seconds, row.price) == ("100", "")
+
+
+def test_filters_for_pictures_sound_and_price() -> None:
+    assert V16 in ids(image=True)
+    assert "openai/sora-2-t2v" not in ids(image=True)
+    assert ids(audio=True) >= {V3, "pixverse/lip-sync", "veed/fabric-1.0"}
+    assert V16 not in ids(audio=True)
+    assert ids(max_price=0.5) == {V16, V3}
+    assert ids(max_price=0.49) == set()
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (fixed(0.35), "$0.35"),
+        (fixed(0.0425, "second"), "$0.0425 a second"),
+        ({"kind": "variable"}, "varies"),
+        ({"kind": "variants", "variants": [fixed(0.2), fixed(1)]}, "$0.20 to $1.00"),
+        (None, ""),
+    ],
+)
+def test_prices_are_shown_with_per_what(raw: Any, shown: str) -> None:
+    assert price_of(read_prices([{"id": "m", "pricing": raw}]).get("m")) == shown
+
+
+@pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
+def test_the_example_is_a_line_that_its_model_accepts(model: Model) -> None:
+    line = json.loads(example_line(model))
+    checked = check(VideoJob(**line), CATALOG, service=model.service, strict=True)
+    assert not checked.problems
+    assert not checked.warnings
+    assert "\n" not in example_line(model)
+
+
+def test_a_models_page_has_every_parameter_and_part() -> None:
+    model = CATALOG.find(V3)
+    assert model is not None
+    page = model_page(model, PRICES[V3])
+    rows = {row.name: row for row in page.params}
+    assert rows.keys() > model.params.keys()
+    assert rows["elements[].reference_image_urls"].required
+    assert rows["duration"].takes == "a whole number from 3 to 15"
+    assert (rows["duration"].default, rows["duration"].meaning) == ("5", "Length of the clip in seconds.")
+    assert page.params[0].name == "image_url"
+    assert ("price", "$0.10 a second") in page.facts
+    assert ("takes about", "235 s by its documentation") in page.facts
+    assert page.rules == ("Exactly one of prompt and multi_prompt.",)
+
+
+def test_what_only_the_legacy_url_takes_is_marked() -> None:
+    page = model_page(CATALOG.find(V16))  # type: ignore[arg-type]
+    assert [row.name for row in page.params if "Legacy URL only" in row.meaning] == ["ratio", "aspect_ratio"]
+
+
+def test_what_a_refresh_changed_is_shown_as_rows() -> None:
+    entry = {"developer": "x", "path": "/v2/video/generations", "params": {"prompt": {"type": "string"}}}
+    rows = change_rows(CATALOG, {"x/new": entry, V16: {**entry, "params": {"prompt": {"type": "integer"}}}})
+    assert ("added", "x/new", "", "") in rows
+    assert ("changed", V16, "prompt", "a text → a whole number") in rows
+    assert ("removed", V3, "", "") in rows
+
+
+# -- what a job file costs and takes ----------------------------------------------------------------------------------
+
+
+def summary(*jobs: tuple[str, dict[str, Any]], **given: Any) -> CheckSummary:
+    tally = Tally(CATALOG, PRICES)
+    for model, params in jobs:
+        tally.add(model, params)
+    return tally.summary(**{"max_outstanding": 20, "rate": 5, **given})
+
+
+def test_jobs_and_prices_are_counted_by_model_and_in_all() -> None:
+    found = summary((V16, {}), (V16, {}), (V3, {"duration": 10}), ("openai/sora-2-t2v", {}), balance=10)
+    assert [(row.model, row.jobs, row.dollars, row.unquoted) for row in found.models] == [
+        (V16, 2, 1.0, 0),
+        (V3, 1, 1.0, 0),
+        ("openai/sora-2-t2v", 1, None, 1),
+    ]
+    assert (found.jobs, found.dollars, found.unquoted, found.enough) == (4, 2.0, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("balance", "dollars", "unquoted", "verdict"),
+    [(2.0, 2.0, 0, True), (1.99, 2.0, 0, False), (1.99, 2.0, 5, False), (100.0, 2.0, 1, None), (0.0, 0.0, 0, True)],
+)
+def test_a_balance_surely_does_surely_does_not_or_nobody_knows(
+    balance: float, dollars: float, unquoted: int, verdict: bool | None
+) -> None:
+    assert enough(balance, dollars, unquoted) is verdict
+
+
+def test_without_prices_or_balance_nothing_is_said_to_cost_nothing() -> None:
+    found = summary(("openai/sora-2-t2v", {}))
+    assert (found.dollars, found.balance, found.enough) == (None, None, None)
+
+
+def test_the_expected_length_comes_from_measured_times_else_from_the_documentation() -> None:
+    assert summary((V16, {})).estimate.likely == pytest.approx(186)
+    assert summary((V16, {}), times={V16: Durations(60, 90)}).estimate.likely == pytest.approx(60)
+    assert summary(("veo2", {})).estimate.guessed == ("veo2",)
+
+
+def test_an_alias_costs_what_its_model_costs() -> None:
+    raw = {"developer": "x", "path": "/", "params": {}, "aliases": ["short"]}
+    tally = Tally(load_catalog({V16: raw}), PRICES)
+    assert tally.add("short", {}) == 0.5
