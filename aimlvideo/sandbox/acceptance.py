@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -101,7 +101,7 @@ def _as_fault(error: Any) -> Fault:
 
 def _expectation(error: Any) -> str:
     wanted: Any = error.validator_value
-    phrases = {
+    phrases: dict[str, Callable[[], str]] = {
         "type": lambda: " or ".join(wanted) if isinstance(wanted, list) else f"{wanted}",
         "enum": lambda: "one of " + ", ".join(str(choice) for choice in wanted[:40]),
         "minimum": lambda: f"at least {wanted}",
