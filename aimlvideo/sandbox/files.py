@@ -1,15 +1,16 @@
-"""The file host: videos on signed links, whole or in parts; no key may come here."""
+"""The file host: videos on signed links, whole or in parts, and sample pictures; no key may come here."""
 
 from __future__ import annotations
 
 import re
 
-import anyio
+import anyio.to_thread
 from aiohttp import web
 
 from aimlvideo.sandbox.desk import WORLD
 from aimlvideo.sandbox.generation import Generation
 from aimlvideo.sandbox.links import signed_query
+from aimlvideo.sandbox.pictures import sample_picture
 from aimlvideo.sandbox.world import World
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -19,8 +20,8 @@ _TRICKLES = 40
 
 
 def routes() -> list[web.RouteDef]:
-    """Return the handler of the files."""
-    return [web.get("/files/{name}/video.mp4", send_file)]
+    """Return the handlers of the files."""
+    return [web.get("/files/{name}/video.mp4", send_file), web.get("/pictures/{name}.png", send_picture)]
 
 
 async def send_file(request: web.Request) -> web.StreamResponse:
@@ -39,6 +40,12 @@ async def send_file(request: web.Request) -> web.StreamResponse:
         world.tally.downloads["error pages"] += 1
         return web.Response(body=_PAGE, content_type="text/html")
     return await _send(world, request, generation)
+
+
+async def send_picture(request: web.Request) -> web.Response:
+    """Answer a sample picture of any name."""
+    picture = await anyio.to_thread.run_sync(sample_picture, request.match_info["name"])
+    return web.Response(body=picture, content_type="image/png")
 
 
 def _opened(world: World, number: str, link: str, query: str) -> Generation | None:

@@ -250,7 +250,8 @@ def _rays(size: Size, chance: Generator) -> Pixels:
     across = np.arange(size[0], dtype=np.float32)[None, :] / size[0]
     angle = (across - 0.62) / (rows + 0.25)
     beams = wave(chance, 256, coarse=9, octaves=2)[np.clip((angle * 48 + 128).astype(int), 0, 255)]
-    return 0.07 * np.clip(beams, 0, 1) * (1 - rows)
+    rays: Pixels = 0.07 * np.clip(beams, 0, 1) * (1 - rows)
+    return rays
 
 
 def _skyline(size: Size, chance: Generator, depth: int) -> Pixels:

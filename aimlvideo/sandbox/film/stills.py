@@ -5,7 +5,9 @@ from __future__ import annotations
 from base64 import b64decode
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import PurePosixPath
 from typing import Protocol, TypeVar, cast
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -86,8 +88,8 @@ def open_still(picture: str, size: Size, *, closer: float = 0.0) -> Still:
     """
     image = _decoded(picture)
     if image is None and not closer:
-        return scene_still(picture.partition("?")[0], size)
-    image = image or draw_scene(picture.partition("?")[0], _larger(size)).flat()
+        return scene_still(_name_of(picture), size)
+    image = image or draw_scene(_name_of(picture), _larger(size)).flat()
     return Flat(_planes(ImageOps.fit(image, _larger(size), Image.Resampling.BICUBIC, closer, (0.5, 0.35))))
 
 
@@ -106,6 +108,12 @@ def picture_size(picture: str) -> Size | None:
     """Return a picture's width and height, None where the request does not carry it."""
     image = _decoded(picture)
     return image.size if image else None
+
+
+def _name_of(link: str) -> str:
+    """Return what to draw for a link: the name of a sample picture, else the whole link without its query."""
+    place = link.partition("?")[0]
+    return unquote(PurePosixPath(place).stem) if "/pictures/" in place else place
 
 
 def _decoded(picture: str) -> Image.Image | None:
