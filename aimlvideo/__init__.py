@@ -1,1 +1,43 @@
-"""Asyncio-native client and bulk runner for hosted AI video generation."""
+"""Asyncio-native client and bulk runner for hosted AI video generation.
+
+    async with VideoClient() as client:
+        video = await client.generate("kling-video/v1.6/pro/image-to-video", prompt="...", image_url="a.png")
+        await video.save("clip.mp4")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aimlvideo.client import VideoClient
+    from aimlvideo.core.generation import Generation
+    from aimlvideo.core.job import Result, VideoJob
+    from aimlvideo.core.stages import Stage
+    from aimlvideo.errors import VideoError
+    from aimlvideo.stations.batch import Batch
+
+__version__ = "0.1.0"
+__all__ = ["Batch", "Generation", "Result", "Stage", "VideoClient", "VideoError", "VideoJob", "__version__"]
+
+_HOMES = {
+    "Batch": "aimlvideo.stations.batch",
+    "Generation": "aimlvideo.core.generation",
+    "Result": "aimlvideo.core.job",
+    "Stage": "aimlvideo.core.stages",
+    "VideoClient": "aimlvideo.client",
+    "VideoError": "aimlvideo.errors",
+    "VideoJob": "aimlvideo.core.job",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: `aimlvideo --help` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'aimlvideo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -145,11 +145,20 @@ class VideoClient:
 
     @asynccontextmanager
     async def resume(
-        self, output: str | Path | None = None, *, retry_failed: bool = False, max_spend: float | None = None
+        self,
+        output: str | Path | None = None,
+        *,
+        retry_failed: bool = False,
+        verify: bool = False,
+        max_spend: float | None = None,
     ) -> AsyncIterator[Batch]:
-        """Give the results of all jobs in the journal that are not ended, as `run` does; failed ones where asked."""
-        async with self._batch(output, max_spend=max_spend) as batch:
-            batch.tasks.start_soon(self._feed, batch, _each(_taken_up(batch.journal.open_jobs(retry_failed=retry_failed))))
+        """Give the results of all jobs in the journal that are not ended, as `run` does; failed ones where asked.
+
+        Saved clips are known by their length; with `verify` by their SHA-256.
+        """
+        async with self._batch(output, max_spend=max_spend, verify=verify) as batch:
+            records = _taken_up(batch.journal.open_jobs(retry_failed=retry_failed))
+            batch.tasks.start_soon(self._feed, batch, _each(records))
             yield batch
 
     @property
@@ -217,17 +226,22 @@ class VideoClient:
 
     @asynccontextmanager
     async def _batch(
-        self, output: str | Path | None, *, goal: Stage = Stage.SAVED, max_spend: float | None = None
+        self,
+        output: str | Path | None,
+        *,
+        goal: Stage = Stage.SAVED,
+        max_spend: float | None = None,
+        verify: bool = False,
     ) -> AsyncIterator[Batch]:
         """Open a run: its folder, its journal, its results, its block of tasks."""
         if self._stack is None:
             raise SettingsError("this client is not open: use `async with VideoClient() as client:`")
-        folder = None if output is None else _folder(Path(output))
+        folder = None if output is None else checked_folder(Path(output))
         async with AsyncExitStack() as stack:
             journal: Journal | Memory = self._journal or self._memory
             if folder and not self._journal:
                 journal = await stack.enter_async_context(open_journal(folder / JOURNAL))
-                write_results(folder / RESULTS, ended_jobs(journal, folder))
+                write_results(folder / RESULTS, ended_jobs(journal, folder, verify=verify))
             note = stack.enter_context(closing(ResultsFile(folder / RESULTS))).write if folder else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
@@ -301,7 +315,8 @@ async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
             yield thing
 
 
-def _folder(path: Path) -> Path:
+def checked_folder(path: Path) -> Path:
+    """Return an output folder that is there and can be written; make it where it is not. Raises SettingsError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

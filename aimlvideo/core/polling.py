@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import sqrt
 from typing import Any, Protocol, Self
 
 from aimlvideo.core.latency import Latency
@@ -14,6 +15,7 @@ LARGEST_GAP_UNKNOWING = 15.0  # bounds the harm of a wrong first guess
 KNOWING = 3  # endings seen
 LARGEST_GAP_IN_TAIL = 30.0  # or a twentieth of the age: one that is stuck is asked for ever, ever more rarely
 TAIL = 0.25  # the share that still runs
+USUAL_PRICE = 0.5  # seconds of lag; where a poll costs more, the two bounds above stretch as the best gaps do
 PRICE_MOVES = 0.05  # a change of the price by less than this share is not worth new tables
 
 
@@ -40,7 +42,7 @@ class FixedPolls:
     """Asks every `every` seconds, and learns nothing."""
 
     def __init__(self, every: float = 15.0, price: float = 0.5) -> None:
-        self.every = max(every, SMALLEST_GAP)
+        self.every = every
         self.price = price
 
     def next_poll(self, last: float) -> float:
@@ -81,9 +83,9 @@ class LearnedPolls:
         if gap <= SMALLEST_GAP:
             return last + SMALLEST_GAP
         if self.latency.endings < KNOWING:
-            return last + min(gap, LARGEST_GAP_UNKNOWING)
-        if gap > LARGEST_GAP_IN_TAIL and self._law.survival(last) < TAIL:
-            gap = min(gap, max(LARGEST_GAP_IN_TAIL, last / 20))
+            gap = min(gap, LARGEST_GAP_UNKNOWING * self._rarer)
+        elif gap > LARGEST_GAP_IN_TAIL and self._law.survival(last) < TAIL:
+            gap = min(gap, max(LARGEST_GAP_IN_TAIL * self._rarer, last / 20))
         return last + min(gap, LARGEST_GAP)
 
     def observe(self, lo: float, hi: float, done: bool) -> None:
@@ -129,6 +131,7 @@ class LearnedPolls:
     def _look_anew(self) -> None:
         self._law, self._looks_price = self.latency.law, self.price
         self._looks = Looks(self._law, self.price)
+        self._rarer = max(sqrt(self.price / USUAL_PRICE), 1.0)
 
 
 def parse_polls(text: str) -> FixedPolls | None:
@@ -140,8 +143,8 @@ def parse_polls(text: str) -> FixedPolls | None:
         every = float(seconds)
     except ValueError:
         every = 0.0
-    if word != "every" or not 1 <= every < float("inf"):
-        raise ValueError(f"polling is either 'learned' or 'every:SECONDS' with at least 1 second, not {text!r}")
+    if word != "every" or not 0 < every < float("inf"):
+        raise ValueError(f"polling is either 'learned' or 'every:SECONDS' with more than 0 seconds, not {text!r}")
     return FixedPolls(every)
 
 

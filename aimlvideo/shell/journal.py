@@ -139,6 +139,11 @@ class Journal:
         """Return what all jobs are known to have cost, in USD."""
         return float(self._db.execute("SELECT coalesce(sum(cost_usd), 0) FROM jobs").fetchone()[0])
 
+    def unknown_costs(self) -> int:
+        """Return how many clips there are whose cost nobody said."""
+        made = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
+        return int(self._db.execute(f"SELECT count(*) FROM jobs WHERE {made}").fetchone()[0])
+
     def fact(self, name: str) -> str | None:
         """Return one fact about the run as a whole, such as its service or its owner's process id."""
         row = self._db.execute("SELECT value FROM facts WHERE name=?", (name,)).fetchone()

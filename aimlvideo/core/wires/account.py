@@ -66,7 +66,7 @@ def ledger_rows(answer: Answer) -> tuple[list[Charge], str | None]:
 BALANCE = Request("GET", "/v2/billing")
 
 
-def balance(answer: Answer) -> float:
+def balance_of(answer: Answer) -> float:
     """Return what the account has left, in USD."""
     raise_for_error(answer)
     told = answer.json()

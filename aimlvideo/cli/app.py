@@ -1,0 +1,211 @@
+"""The command and its flags (the one place that knows `typer`)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aimlvideo import __version__
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.errors import InvalidJobs, UsageError, VideoError
+
+app = typer.Typer(
+    help="Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]
+Folder = Annotated[Path, typer.Argument(help="The output folder of a run.")]
+Service = Annotated[str, typer.Option(help="aimlapi, or kling for a Kling-style gateway.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Where the service is. Else AIMLAPI_BASE_URL.")]
+ApiKey = Annotated[str | None, typer.Option(help="Else AIMLAPI_API_KEY or AIML_API_KEY.", show_default=False)]
+MaxOutstanding = Annotated[str, typer.Option(help="Generations at a time, or auto.")]
+Rate = Annotated[float, typer.Option(help="Submissions a second.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for a generation; it goes on without us.")]
+Polls = Annotated[str, typer.Option("--poll", help="learned, or every:SECONDS.")]
+PollRate = Annotated[float, typer.Option(help="Status checks a second, over all generations.")]
+Settle = Annotated[float | None, typer.Option(help="Seconds until a submission that is nowhere was never accepted.")]
+MaxSpend = Annotated[float | None, typer.Option(help="USD: stop submitting before this would be passed.")]
+Strict = Annotated[bool, typer.Option(help="Unknown parameters are errors.")]
+Legacy = Annotated[bool, typer.Option(help="Use AI/ML API's legacy URLs.")]
+Json = Annotated[bool, typer.Option("--json", help="One line of JSON per ended job on stdout, and nothing else there.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
+UseSandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no bill.")]
+Callback = Annotated[str | None, typer.Option(help="HOST:PORT on which a gateway may call back.")]
+CallbackUrl = Annotated[str | None, typer.Option(help="The public URL that leads there.")]
+CallbackSecret = Annotated[str | None, typer.Option(help="whsec_...: calls with a wrong signature are turned away.")]
+
+
+@contextmanager
+def guarded(terminal: Terminal) -> Iterator[None]:
+    """End the command with the right exit code, and never with a traceback for a user's mistake."""
+    try:
+        yield
+    except InvalidJobs as error:
+        for problem in error.problems:
+            terminal.problem(str(problem))
+        terminal.problem(f"{len(error.problems)} problem(s); nothing was sent")
+        raise typer.Exit(2) from None
+    except UsageError as error:
+        terminal.problem(str(error))
+        raise typer.Exit(2) from None
+    except VideoError as error:
+        terminal.problem(str(error))
+        raise typer.Exit(3) from None
+
+
+@app.callback()
+def common(
+    log: Annotated[str, typer.Option(help="Log to stderr from this level: debug, info, warning, error.")] = "",
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logging.getLogger("aimlvideo").setLevel(log.upper() if log else logging.ERROR)
+
+
+@app.command()
+def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
+    """Make a dozen real clips on the embedded sandbox: no key, no network, no bill."""
+    from aimlvideo.cli import showcase
+
+    terminal = Terminal(quiet=quiet)
+    with guarded(terminal):
+        raise typer.Exit(showcase.demo(output, terminal))
+
+
+@app.command()
+def run(
+    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    output: Output,
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    max_outstanding: MaxOutstanding = "20",
+    rate: Rate = 5.0,
+    timeout: Timeout = 1800.0,
+    max_spend: MaxSpend = None,
+    poll: Polls = "learned",
+    poll_rate: PollRate = 50.0,
+    settle: Settle = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try the jobs again that failed in earlier runs.")] = False,
+    verify: Annotated[bool, typer.Option(help="Check saved clips by their SHA-256, not only their length.")] = False,
+    strict: Strict = False,
+    legacy: Legacy = False,
+    callback: Callback = None,
+    callback_url: CallbackUrl = None,
+    callback_secret: CallbackSecret = None,
+    sandbox: UseSandbox = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make every clip of a job file. The same command again carries on where it stopped."""
+    from aimlvideo.cli.running import RunOptions, run_jobs
+
+    terminal = Terminal(json=json, quiet=quiet)
+    with guarded(terminal):
+        settings = _settings(
+            service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
+            settle=settle, strict=strict, legacy=legacy, callback=_address(callback), callback_url=callback_url,
+            callback_secret=callback_secret,
+        )  # fmt: skip
+        options = RunOptions(output, service, strict, retry_failed, verify, max_spend)
+        raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Argument(help="A model: see `aimlvideo models`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The clip's file.")],
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt")] = None,
+    image: Annotated[list[str] | None, typer.Option("-i", "--image", help="A picture: path or link; repeat.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeat.")] = None,
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    timeout: Timeout = 1800.0,
+    poll: Polls = "learned",
+    strict: Strict = False,
+    legacy: Legacy = False,
+    sandbox: UseSandbox = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make one clip."""
+    from aimlvideo.cli.single import generate_one
+
+    terminal = Terminal(json=json, quiet=quiet)
+    with guarded(terminal):
+        settings = _settings(
+            service, base_url, api_key, "1", timeout=timeout, poll=poll, strict=strict, legacy=legacy
+        )
+        asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
+        raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox))
+
+
+@app.command()
+def status(folder: Folder) -> None:
+    """Say where a run stands, from its journal alone; also while it is going on."""
+    from aimlvideo.cli.running import where_it_stands
+
+    terminal = Terminal()
+    with guarded(terminal):
+        where_it_stands(folder, terminal)
+
+
+@app.command()
+def balance(service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+    """Say what the account has left."""
+    from aimlvideo.cli.account import balance as say_balance
+
+    terminal = Terminal()
+    with guarded(terminal):
+        raise typer.Exit(say_balance(_settings(service, base_url, api_key, "1"), terminal))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.")] = 8765,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A knob of its behaviour; repeat.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
+    seconds: Annotated[str, typer.Option(help="Processing time: 2, lognormal:127,0.35, uniform:1,9 ...")] = "2",
+    time_scale: Annotated[float, typer.Option(help="Processing times are multiplied by it.")] = 1.0,
+) -> None:
+    """Serve the embedded sandbox, for other programs' tests."""
+    from aimlvideo.cli import showcase
+
+    terminal = Terminal()
+    with guarded(terminal):
+        told = {"seed": seed, "seconds": seconds, "time_scale": time_scale}
+        raise typer.Exit(showcase.serve(port, told, set_ or [], terminal))
+
+
+def _settings(
+    service: str, base_url: str | None, api_key: str | None, max_outstanding: str, **others: Any
+) -> dict[str, Any]:
+    """Return the client's settings; a number that is none is a user's mistake."""
+    if max_outstanding != "auto" and not max_outstanding.isdecimal():
+        raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a number or auto")
+    most = None if max_outstanding == "auto" else int(max_outstanding)
+    return {"service": service, "base_url": base_url, "api_key": api_key, "max_outstanding": most, **others}
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--callback is {text!r}: expected HOST:PORT")
+    return host, int(port)

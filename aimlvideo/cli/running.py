@@ -1,0 +1,172 @@
+"""A run from the command: plan the file, see the jobs through, say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.cli.jobfile import job_lines
+from aimlvideo.cli.planning import JobReader, plan_file
+from aimlvideo.cli.summary import Standing, advice, standing
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.client import JOURNAL, VideoClient, checked_folder
+from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.stages import Stage
+from aimlvideo.errors import Refused, UsageError, VideoError
+from aimlvideo.shell.journal import Journal, open_journal, read_journal
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What `aimlvideo run` was told, beside the client's settings."""
+
+    output: Path
+    service: str
+    strict: bool = False
+    retry_failed: bool = False
+    verify: bool = False
+    max_spend: float | None = None
+
+
+def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
+    """Make every clip of a job file; return the exit code."""
+    halted: VideoError | None = None
+
+    async def work() -> None:
+        nonlocal halted
+        async with client_of(settings, sandbox=sandbox) as client:
+            await plan(name, options, terminal)
+            halted = await see_through(client, options, terminal)
+
+    try:
+        in_loop(work())
+    except KeyboardInterrupt:
+        terminal.say("interrupted")
+        if not (options.output / JOURNAL).exists():
+            return 3
+    except VideoError as error:
+        if isinstance(error, UsageError):
+            raise
+        halted = error
+    return closing(options, halted, terminal)
+
+
+async def plan(name: str, options: RunOptions, terminal: Terminal) -> int:
+    """Write all jobs of a file into the journal, nothing where anything is wrong; return how many there are."""
+    catalog = load_catalog()
+    reader = JobReader(catalog, options.service, _folder_of(name), options.strict)
+    made = not (options.output / JOURNAL).exists()
+    checked_folder(options.output)
+    try:
+        with job_lines(name, catalog) as lines:
+            async with open_journal(options.output / JOURNAL) as journal:
+                _same_service(journal, options.service)
+                count = plan_file(journal, reader, lines)
+    except UsageError:
+        if made:
+            _take_away(options.output)
+        raise
+    for remark in reader.remarks[:20]:
+        terminal.remark(str(remark))
+    if len(reader.remarks) > 20:
+        terminal.remark(f"and {len(reader.remarks) - 20} more remarks of this kind")
+    return count
+
+
+async def see_through(client: VideoClient, options: RunOptions, terminal: Terminal) -> VideoError | None:
+    """Carry on with every job of the folder; return why submission was halted, if it was."""
+    async with client.resume(
+        options.output, retry_failed=options.retry_failed, verify=options.verify, max_spend=options.max_spend
+    ) as results:
+        with terminal.progress(results):
+            async for result in results:
+                terminal.result(result)
+    return results.halted
+
+
+def closing(options: RunOptions, halted: VideoError | None, terminal: Terminal) -> int:
+    """Say how the run ended and what to do next; return the exit code."""
+    with read_journal(options.output / JOURNAL) as journal:
+        now = standing(journal, options.output)
+    for line in now.lines():
+        terminal.say(line)
+    if isinstance(halted, Refused) and halted.status == 401 and _nothing_accepted(now):
+        terminal.problem(advice(now, halted, _again()))
+        return 2
+    terminal.say(advice(now, halted, _again()))
+    return now.exit_code
+
+
+def where_it_stands(folder: Path, terminal: Terminal) -> None:
+    """Say where a run stands, from its journal alone."""
+    with read_journal(folder / JOURNAL) as journal:
+        for line in standing(journal, folder).lines():
+            terminal.say(line)
+
+
+@asynccontextmanager
+async def client_of(settings: dict[str, Any], *, sandbox: bool = False) -> AsyncIterator[VideoClient]:
+    """Give an open client; with `sandbox`, one that talks to an embedded sandbox of its own."""
+    if not sandbox:
+        async with VideoClient(**settings) as client:
+            yield client
+        return
+    from aimlvideo.cli.showcase import sandbox_here  # noqa: PLC0415 - needs the extra
+
+    async with sandbox_here() as url, VideoClient(**settings | {"base_url": url, "api_key": "sandbox"}) as client:
+        yield client
+
+
+def in_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run one coroutine to its end. SIGTERM ends it as Ctrl-C does."""
+
+    async def run() -> None:
+        if sys.platform != "win32":
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+        await work
+
+    asyncio.run(run())
+
+
+def _again() -> str:
+    """Return the command that was given, to be given again; without its key."""
+    kept: list[str] = []
+    for word in sys.argv[1:]:
+        if kept and kept[-1] == "--api-key":
+            kept.append("...")
+        elif word.startswith("--api-key="):
+            kept.append("--api-key=...")
+        elif word != "--retry-failed":
+            kept.append(word)
+    return shlex.join(["aimlvideo", *kept])
+
+
+def _folder_of(name: str) -> Path:
+    """Return where the relative paths of a job file start."""
+    return Path.cwd() if name == "-" else Path(name).resolve().parent
+
+
+def _same_service(journal: Journal, service: str) -> None:
+    """Keep a folder to one service: its generation ids mean nothing to another."""
+    if (before := journal.fact("service") or service) != service:
+        raise UsageError(f"{journal.path.parent} was begun with --service {before}: use that, or another folder")
+    journal.note("service", service)
+
+
+def _nothing_accepted(now: Standing) -> bool:
+    return not any(count for stage, count in now.counts.items() if stage != Stage.PLANNED)
+
+
+def _take_away(folder: Path) -> None:
+    """Leave no trace of a run that never began."""
+    for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock"):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -1,0 +1,66 @@
+"""The dozen jobs of the demo: every wire, every model family of the first hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aimlvideo.core.job import VideoJob
+
+MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
+LAST_FRAME = "kling-video/v1.6/pro/image-to-video"
+MULTI_SHOT = "klingai/video-v3-standard-image-to-video"
+TEXT_ONLY = "alibaba/wan-2-6-t2v"
+LEGACY_ONLY = "wan/v2.1/1.3b/text-to-video"
+GATEWAY = "kling-v1-6"
+
+PICTURES = ("dunes", "harbour", "forest", "city night", "portrait", "ballerina")
+
+
+def pictures_for(folder: Path, draw: Callable[[str], bytes]) -> dict[str, Path]:
+    """Draw the pictures that the jobs start from; return them by name."""
+    folder.mkdir(exist_ok=True)
+    paths = {name: (folder / f"{name.replace(' ', '-')}.png").resolve() for name in PICTURES}
+    for name, path in paths.items():
+        if not path.exists():
+            path.write_bytes(draw(name))
+    return paths
+
+
+def scenes(pictures: dict[str, Path]) -> Sequence[tuple[str, bool, Sequence[VideoJob]]]:
+    """Return the jobs by service and by whether the legacy URLs are used."""
+    at = {name: str(path) for name, path in pictures.items()}
+    universal = (
+        VideoJob(
+            MULTI_IMAGE, id="ballerina", prompt="A ballerina dances through a harbour at dawn",
+            image_list=[at["ballerina"], at["harbour"], at["dunes"]], duration=5,
+        ),
+        VideoJob(
+            MULTI_IMAGE, id="two-worlds", prompt="The forest becomes a city", aspect_ratio="9:16",
+            image_list=[at["forest"], at["city night"]],
+        ),
+        VideoJob(
+            LAST_FRAME, id="day-to-night", prompt="From the dunes into the night", image_url=at["dunes"],
+            tail_image_url=at["city night"], duration=5,
+        ),
+        VideoJob(LAST_FRAME, id="slow-harbour", prompt="Boats rock in the morning light", image_url=at["harbour"]),
+        VideoJob(
+            MULTI_SHOT, id="three-shots", image_url=at["forest"], duration=6, generate_audio=True,
+            multi_prompt=["A path through the forest", "Light falls between the trees", "A deer looks up"],
+        ),
+        VideoJob(MULTI_SHOT, id="with-sound", prompt="She turns and smiles", image_url=at["portrait"], duration=4),
+        VideoJob(TEXT_ONLY, id="text-only", prompt="Waves roll onto a beach under two moons", duration=5),
+        VideoJob(TEXT_ONLY, id="upright", prompt="A paper lantern rises", duration=5, aspect_ratio="9:16"),
+    )  # fmt: skip
+    legacy = (
+        VideoJob(LEGACY_ONLY, id="legacy-only", prompt="A kite over a hill"),
+        VideoJob(LAST_FRAME, id="legacy-url", prompt="The old city wakes", image_url=at["city night"]),
+    )
+    gateway = (
+        VideoJob(
+            GATEWAY, id="gateway-pictures", prompt="Dancer and dunes", mode="std", duration=5,
+            image_list=[at["ballerina"], at["dunes"]],
+        ),
+        VideoJob(GATEWAY, id="gateway-square", prompt="A glass marble rolls", duration=5, aspect_ratio="1:1"),
+    )  # fmt: skip
+    return (("aimlapi", False, universal), ("aimlapi", True, legacy), ("kling", False, gateway))
