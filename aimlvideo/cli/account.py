@@ -1,20 +1,26 @@
-"""What the account says: its balance."""
+"""What the account says: its balance, and what a run really cost."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import VideoClient
-from aimlvideo.core.wires.account import BALANCE, balance_of
+from aimlvideo.client import JOURNAL, VideoClient
+from aimlvideo.core.doubt import SKEW
+from aimlvideo.core.job import Record
+from aimlvideo.core.reconcile import Reconciliation, reconcile
+from aimlvideo.core.wires.account import BALANCE, Charge, balance_of, ledger_page, ledger_rows
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.journal import Journal, read_journal
 
 
 def balance(settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what the account has left; return the exit code."""
-    if settings["service"] != "aimlapi":
-        raise UsageError("a Kling gateway does not tell a balance: look at its dashboard")
+    _needs_account(settings)
 
     async def asked() -> float:
         async with VideoClient(**settings) as client:
@@ -22,3 +28,50 @@ def balance(settings: dict[str, Any], terminal: Terminal) -> int:
 
     terminal.say(f"{asyncio.run(asked()):.2f} USD")
     return 0
+
+
+def reconcile_run(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
+    """Say what a run really cost, job by job, and what does not match; return 1 where anything does not."""
+    _needs_account(settings)
+    with read_journal(folder / JOURNAL) as journal:
+        records = list(_all(journal))
+    since = min((known.submitted_at for _, known in records if known.submitted_at), default=time.time()) - SKEW
+
+    async def asked() -> Reconciliation:
+        async with VideoClient(**settings) as client:
+            return reconcile(records, await ledger_since(client, since))
+
+    told = asyncio.run(asked())
+    rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in told.bills]
+    terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
+    terminal.say(f"{told.total:.4f} USD for {len(told.bills)} generations")
+    for finding in told.findings:
+        terminal.problem(finding)
+    if not told.findings:
+        terminal.say("everything matches")
+    return 1 if told.findings else 0
+
+
+async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
+    """Return the ledger's charges since a moment (seconds since 1970), page by page from the newest."""
+    charges: list[Charge] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = ledger_rows(await client.send(ledger_page(cursor)))
+        charges += (charge for charge in page if charge.created_at >= since)
+        if cursor is None or (page and page[-1].created_at < since):
+            return charges
+
+
+def _all(journal: Journal) -> Iterator[Record]:
+    yield from journal.ended_jobs()
+    yield from journal.open_jobs()
+
+
+def _needs_account(settings: dict[str, Any]) -> None:
+    if settings["service"] != "aimlapi":
+        raise UsageError("a Kling gateway has no balance or ledger to ask for: look at its dashboard")
+
+
+def _or_unknown(usd: float | None) -> str:
+    return "unknown" if usd is None else f"{usd:.4f}"

@@ -209,3 +209,79 @@ def _address(text: str | None) -> tuple[str, int] | None:
     if not host or not port.isdecimal():
         raise UsageError(f"--callback is {text!r}: expected HOST:PORT")
     return host, int(port)
+
+
+@app.command()
+def reconcile(folder: Folder, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+    """Say what a run really cost by the service's ledger, and what does not match."""
+    from aimlvideo.cli.account import reconcile_run
+
+    terminal = Terminal()
+    with guarded(terminal):
+        raise typer.Exit(reconcile_run(folder, _settings("aimlapi", base_url, api_key, "1"), terminal))
+
+
+@app.command()
+def resolve(
+    folder: Folder,
+    job: Annotated[str, typer.Argument(help="The job in doubt.")],
+    generation: Annotated[str | None, typer.Option(help="The generation that it has become.")] = None,
+    not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never took it.")] = False,
+) -> None:
+    """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""
+    from aimlvideo.cli.mending import resolve as settle_by_hand
+
+    terminal = Terminal()
+    with guarded(terminal):
+        if bool(generation) == not_accepted:
+            raise UsageError("say either --generation ID or --not-accepted")
+        raise typer.Exit(settle_by_hand(folder, job, generation, terminal))
+
+
+@app.command()
+def adopt(
+    folder: Folder,
+    generations: Annotated[list[str], typer.Argument(help="Generation ids from elsewhere.")],
+    model: Annotated[str, typer.Option(help="Their model, where it is known.")] = "",
+    service: Service = "aimlapi",
+) -> None:
+    """Take generations from elsewhere into a folder; `aimlvideo wait -o FOLDER` fetches them."""
+    from aimlvideo.cli.mending import adopt as take_in
+
+    terminal = Terminal()
+    with guarded(terminal):
+        raise typer.Exit(take_in(folder, generations, model, service, terminal))
+
+
+@app.command()
+def wait(
+    output: Output,
+    generations: Annotated[list[str] | None, typer.Argument(help="Generation ids, from anywhere.")] = None,
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    timeout: Timeout = 1800.0,
+    poll: Polls = "learned",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Wait for generations by their ids, and save their clips; without ids, carry on with all that the folder has."""
+    from aimlvideo.cli.mending import adopt as take_in
+    from aimlvideo.cli.running import RunOptions, carry_on
+
+    terminal = Terminal(json=json, quiet=quiet)
+    with guarded(terminal):
+        settings = _settings(service, base_url, api_key, "20", timeout=timeout, poll=poll)
+        if generations:
+            take_in(output, generations, "", service, Terminal(quiet=True))
+        raise typer.Exit(carry_on(settings, RunOptions(output, service), terminal))
+
+
+@app.command()
+def recover(folder: Folder, service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+    """Make a lost journal again from results.jsonl and the service's log."""
+    from aimlvideo.cli.mending import recover as make_again
+
+    terminal = Terminal()
+    with guarded(terminal):
+        raise typer.Exit(make_again(folder, _settings(service, base_url, api_key, "1"), terminal))

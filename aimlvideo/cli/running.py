@@ -6,11 +6,11 @@ import asyncio
 import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.planning import JobReader, plan_file
@@ -21,6 +21,8 @@ from aimlvideo.core.catalog import load_catalog
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import Refused, UsageError, VideoError
 from aimlvideo.shell.journal import Journal, open_journal, read_journal
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +39,34 @@ class RunOptions:
 
 def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
     """Make every clip of a job file; return the exit code."""
-    halted: VideoError | None = None
 
-    async def work() -> None:
-        nonlocal halted
+    async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             await plan(name, options, terminal)
-            halted = await see_through(client, options, terminal)
+            return await see_through(client, options, terminal)
+
+    return _to_its_end(work, options, terminal)
+
+
+def carry_on(settings: dict[str, Any], options: RunOptions, terminal: Terminal) -> int:
+    """Carry on with all that a folder has; return the exit code."""
+    if not (options.output / JOURNAL).exists():
+        raise UsageError(f"there is no journal in {options.output}: is this the output folder of a run?")
+
+    async def work() -> VideoError | None:
+        async with client_of(settings) as client:
+            return await see_through(client, options, terminal)
+
+    return _to_its_end(work, options, terminal)
+
+
+def _to_its_end(
+    work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal
+) -> int:
+    halted: VideoError | None = None
 
     try:
-        in_loop(work())
+        halted = in_loop(work())
     except KeyboardInterrupt:
         terminal.say("interrupted")
         if not (options.output / JOURNAL).exists():
@@ -124,15 +144,15 @@ async def client_of(settings: dict[str, Any], *, sandbox: bool = False) -> Async
         yield client
 
 
-def in_loop(work: Coroutine[Any, Any, None]) -> None:
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run one coroutine to its end. SIGTERM ends it as Ctrl-C does."""
 
-    async def run() -> None:
+    async def run() -> T:
         if sys.platform != "win32":
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
-        await work
+        return await work
 
-    asyncio.run(run())
+    return asyncio.run(run())
 
 
 def _again() -> str:

@@ -10,7 +10,8 @@ import itertools
 import json
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from aimlvideo import errors
 from aimlvideo.core.job import Progress, Record, VideoJob
+from aimlvideo.core.request_ids import MARK, mark_of
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import DiskFailed, InvalidJobs, JournalError, Problem, VideoError
 
@@ -37,6 +39,7 @@ SCHEMAS = (
     CREATE INDEX open_jobs ON jobs (stage) WHERE stage NOT IN ('saved', 'failed');
     CREATE TABLE folders (path TEXT UNIQUE NOT NULL);
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+    CREATE TABLE found (mark TEXT PRIMARY KEY, generation_id TEXT NOT NULL) WITHOUT ROWID;
     """,
 )
 """The statements that bring a journal from each version to the next."""
@@ -60,6 +63,7 @@ class Journal:
         self._written = self._synced = 0
         self._syncing = anyio.Lock()
         self._run = 1 + int(self.fact("run") or 0)
+        self._any_found = bool(connection.execute("SELECT count(*) FROM found").fetchone()[0])
         self._folders: dict[str, int] = dict(connection.execute("SELECT path, rowid FROM folders"))
 
     @contextmanager
@@ -85,7 +89,7 @@ class Journal:
                 self._db.execute(PLAN, (job.id, self._run, self._folder(job), job.content()))
         except sqlite3.IntegrityError:
             return self._known(job, distinct)
-        return Record(job, Progress())
+        return self._found(job) if self._any_found else Record(job, Progress())
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Write down a job that somebody else submitted, or return what is known of it."""
@@ -154,9 +158,38 @@ class Journal:
         with _translated(self.path):
             self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def recover(self, row: Mapping[str, Any]) -> None:
+        """Write a line of a results file down as a job; its content is filled in when a job of its id is planned."""
+        job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
+        self._db.execute(PLAN, (job.id, 0, None, ""))
+        stage = Stage(row["stage"])
+        known = {name: row.get(name) for name in ("generation_id", "video_url", "cost_usd", "file", "bytes", "sha256")}
+        error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
+        self.step(job, Progress(stage, polls=row.get("polls") or 0, error=error, **known))
+
+    def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
+        """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
+        marks = {request_id[:MARK]: name for request_id, name in generations.items() if request_id and name}
+        ours = {mark: name for mark, name in marks.items() if mark.startswith("av-")}
+        self._db.executemany("INSERT OR REPLACE INTO found VALUES (?, ?)", ours.items())
+        self._any_found = bool(ours)
+        return len(ours)
+
+    def _found(self, job: VideoJob) -> Record:
+        """Return a new job, as the generation that the service's log has for it, if it has one."""
+        mark = mark_of(job)
+        row = self._db.execute("SELECT generation_id FROM found WHERE mark=?", (mark,)).fetchone()
+        if row is None:
+            return Record(job, Progress())
+        found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=time.time())
+        self.step(job, found)
+        return Record(job, found)
+
     def _known(self, job: VideoJob, distinct: bool) -> Record:
         asked, run = self._db.execute("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
-        if asked != job.content():
+        if not asked:
+            self._db.execute("UPDATE jobs SET asked=? WHERE id=?", (job.content(), job.id))
+        elif asked != job.content():
             raise InvalidJobs([_changed(job, asked)])
         if run == self._run:
             if distinct:
@@ -185,7 +218,7 @@ class Journal:
 
     def _record(self, row: tuple[Any, ...]) -> Record:
         name, folder, asked, *known = row
-        model, params = json.loads(asked)
+        model, params = json.loads(asked) if asked else ("", {})
         job = VideoJob(model, id=name, **params)
         if folder:
             job = job.within(next(path for path, number in self._folders.items() if number == folder))
@@ -201,8 +234,11 @@ class Journal:
 
 
 @asynccontextmanager
-async def open_journal(path: Path) -> AsyncIterator[Journal]:
-    """Open a journal for writing, or make it; one process at a time. Raises JournalError."""
+async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journal]:
+    """Open a journal for writing, or make it; one process at a time. Raises JournalError.
+
+    Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
+    """
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         lock.acquire(timeout=0)
@@ -212,7 +248,7 @@ async def open_journal(path: Path) -> AsyncIterator[Journal]:
         raise JournalError(f"{path.parent} cannot be written: {error.strerror}") from error
     try:
         with _translated(path):
-            connection = _connect(path)
+            connection = _connect(path, anew=anew)
         wal = os.open(f"{path}-wal", os.O_RDWR)
         try:
             journal = Journal(path, connection, wal)
@@ -240,9 +276,9 @@ def read_journal(path: Path) -> Iterator[Journal]:
             connection.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, *, anew: bool) -> sqlite3.Connection:
     new = not path.exists()
-    if new and (results := path.with_name("results.jsonl")).exists():
+    if new and not anew and (results := path.with_name("results.jsonl")).exists():
         raise JournalError(
             f"{results} is here and its journal {path.name} is not: clips may have been paid already. "
             f"Bring the journal back, or run `aimlvideo recover {path.parent}`"

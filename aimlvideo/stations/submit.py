@@ -13,6 +13,7 @@ import anyio
 
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.job import VideoJob
+from aimlvideo.core.request_ids import request_id_of
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.wire import Wire
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear, UsageError
@@ -63,7 +64,7 @@ class Submit:
 
     async def _turned_away(self, entry: Entry, job: VideoJob) -> bool:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
-        request_id = f"av-{secrets.token_hex(10)}"
+        request_id = request_id_of(entry.job, secrets.token_hex(5))
         try:
             with entry.batch.round_trip() as shield:
                 entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=time.time())

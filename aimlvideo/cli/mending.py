@@ -1,0 +1,101 @@
+"""What a person settles by hand: doubts, generations from elsewhere, a journal that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.client import JOURNAL, RESULTS, VideoClient, checked_folder
+from aimlvideo.core.job import Progress, VideoJob
+from aimlvideo.core.naming import file_name
+from aimlvideo.core.stages import Stage
+from aimlvideo.core.wires.account import LogRow, log_page, log_rows
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.journal import open_journal
+from aimlvideo.shell.results import read_results
+
+LOG_DAYS = 92
+"""Days that one question to the service's log may span."""
+
+
+def resolve(folder: Path, job_id: str, generation: str | None, terminal: Terminal) -> int:
+    """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
+
+    async def work() -> None:
+        async with open_journal(_there(folder)) as journal:
+            record = journal.find(job_id)
+            if record is None:
+                raise UsageError(f"there is no job {job_id!r} in {folder}")
+            job, known = record
+            if known.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
+                raise UsageError(f"job {job_id!r} is not in doubt: it is {known.stage}")
+            if known.stage is Stage.SUBMITTING:
+                known = known.to(Stage.IN_DOUBT)
+            settled = known.to(Stage.RENDERING, generation_id=generation) if generation else known.to(Stage.PLANNED)
+            journal.step(job, settled)
+
+    asyncio.run(work())
+    terminal.say(f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again"))
+    return 0
+
+
+def adopt(folder: Path, generations: list[str], model: str, service: str, terminal: Terminal) -> int:
+    """Take generations that were submitted elsewhere into a folder's journal; returns the exit code."""
+
+    async def work() -> None:
+        async with open_journal(checked_folder(folder) / JOURNAL) as journal:
+            journal.note("service", journal.fact("service") or service)
+            for name in generations:
+                job = VideoJob(model, id=file_name(name, ""))
+                journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=time.time()))
+
+    asyncio.run(work())
+    terminal.say(f"{len(generations)} adopted; to fetch them: aimlvideo wait -o {folder}")
+    return 0
+
+
+def recover(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
+    """Make a journal again from results.jsonl and the service's log; returns the exit code."""
+    if (folder / JOURNAL).exists():
+        raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
+    rows = list(read_results(folder / RESULTS)) if (folder / RESULTS).exists() else []
+
+    async def work() -> int:
+        async with VideoClient(**settings) as client:
+            logged = await _whole_log(client) if settings["service"] == "aimlapi" else []
+        known = {row.get("generation_id") for row in rows}
+        fresh = [row for row in logged if row.succeeded and row.generation_id not in known]
+        found = {row.request_id: row.generation_id for row in fresh}
+        async with open_journal(folder / JOURNAL, anew=True) as journal:
+            journal.note("service", settings["service"])
+            with journal.planning():
+                for row in rows:
+                    journal.recover(row)
+                return journal.remember_found(found)
+
+    found = asyncio.run(work())
+    terminal.say(f"{len(rows)} jobs from {RESULTS}, {found} more generations from the service's log")
+    terminal.say(
+        "the log lists a generation when it has ended: wait until all that were under way have ended (10 minutes, or "
+        "3 times what the model takes), recover again, and only then give the run's command again"
+    )
+    return 0
+
+
+async def _whole_log(client: VideoClient) -> list[LogRow]:
+    until = time.time()
+    rows: list[LogRow] = []
+    while True:
+        page = log_rows(await client.send(log_page(until - LOG_DAYS * 86400 + 60, until, len(rows))))
+        rows += page
+        if not page:
+            return rows
+
+
+def _there(folder: Path) -> Path:
+    if not (folder / JOURNAL).is_file():
+        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
+    return folder / JOURNAL
