@@ -170,7 +170,7 @@ def _param_rows(path: str, param: Param) -> Iterator[ParamRow]:
 def example_line(model: Model) -> str:
     """Return a line for a job file that this model accepts, ready to be changed."""
     named = [name for name in _order(model) if model.params[name].required or name in {"prompt", "duration"}]
-    params = {name: _example(name, model.params[name]) for name in named if not model.params[name].legacy}
+    params = {name: _example(name, model.params[name]) for name in named}
     if "prompt" in model.params:
         params = {"prompt": params.pop("prompt"), **params}
     return json.dumps({"id": "clip-1", "model": model.id, **params}, ensure_ascii=False)

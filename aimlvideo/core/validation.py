@@ -42,7 +42,8 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "aimlapi", strict: 
     given = _unified(job.params, model, found)
     params = _validated(model, given, found, strict=strict)
     if model.rules:
-        found.extend(broken_rules(model, params))
+        said = {problem.field for problem in found if not problem.warning}
+        found.extend(problem for problem in broken_rules(model, params) if problem.field not in said)
     return _checked(job, params, found)
 
 
@@ -124,8 +125,6 @@ def _validated(model: Model, given: dict[str, Any], found: list[Problem], *, str
     try:
         return dict(validator(model, "allow").validate_python(given))
     except ValidationError:
-        if all(problem.warning for problem in found):
-            found.append(Problem("params", "what this model takes", shown(given)))
         return given
 
 

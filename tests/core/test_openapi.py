@@ -167,6 +167,31 @@ def test_a_hostile_or_broken_document_is_refused_with_a_short_reason(broken: Any
     assert len(str(refused.value)) < 250
 
 
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (document(body(a={"$ref": "#/components/schemas/Loop"}), components={"schemas": {"Loop": LOOP}}), "circle"),
+        (document(body(a={"$ref": "#/x"}), x={"$ref": "#/x"}), "circle"),
+        (document(body(a={"$ref": "https://elsewhere.example/x"})), "out of the document"),
+        (document(body(a={"type": "integer", "minimum": 10**400})), "too large"),
+        (document({"properties": {"model": {"enum": ["another"]}, "prompt": {}}}), "for this model"),
+    ],
+)
+def test_the_reason_says_what_was_wrong(broken: Any, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_document("x/new", broken)
+
+
+def test_a_small_document_that_unfolds_to_billions_of_parts_is_refused_at_once() -> None:
+    def level(number: int) -> Any:
+        below = {"$ref": f"#/levels/{number + 1}"} if number < 6 else {"type": "string"}
+        return {"type": "object", "properties": {f"p{part}": below for part in range(30)}}
+
+    bomb = document(body(a={"$ref": "#/levels/0"}), levels={str(number): level(number) for number in range(7)})
+    with pytest.raises(ValueError, match="parts"):
+        read_document("x/new", bomb)
+
+
 def test_a_body_that_is_too_large_too_deep_or_no_json_is_refused() -> None:
     for text in (b" " * (LARGEST + 1), b"[" * 500_000, b"<html>", b"\xff\xfe"):
         with pytest.raises(ValueError, match=r"."):
@@ -215,6 +240,17 @@ def test_only_safe_addresses_are_asked_for_documents(address: Any, asked: bool) 
 def test_a_list_that_is_none_is_refused(answer: Any) -> None:
     with pytest.raises(ValueError, match="no list"):
         read_list(answer)
+
+
+def test_a_model_that_goes_on_under_another_id_is_not_told_as_removed() -> None:
+    sora = load_catalog().find("openai/sora-2-t2v")
+    assert sora is not None
+    renamed = {**read_document(sora.id, document_of(sora)), "aliases": [sora.id]}
+    removed = {
+        change.model for change in compare(load_catalog(), {"openai/sora-2-text": renamed}) if change.what == "removed"
+    }
+    assert sora.id not in removed
+    assert "openai/sora-2-i2v" in removed
 
 
 def test_what_changed_is_told_model_by_model_and_field_by_field() -> None:

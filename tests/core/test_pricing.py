@@ -139,6 +139,8 @@ def test_an_unknown_price_counts_as_the_highest_seen_for_the_model() -> None:
     budget.settle("b", 0.7)
     assert budget.commit("c", None, model="m")
     assert budget.committed == pytest.approx(0.7)
+    assert budget.commit("e", 0.1, model="m")
+    assert budget.commit("f", None, model="m") is False
     assert not budget.commit("d", None, model="other")
 
 

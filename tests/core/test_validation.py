@@ -65,7 +65,7 @@ def test_each_single_mistake_is_refused_with_its_field_named(model: Model) -> No
             if name == "multi_prompt":
                 wrong.pop("prompt", None)
             checked = ask(model, model.service, **wrong)
-            assert fields(checked) == {path}, (what, name, value, checked)
+            assert [problem.field for problem in checked.problems] == [path], (what, name, value, checked)
             made += 1
     assert made >= 2 * len(model.params)
 
@@ -167,7 +167,8 @@ def test_image_urls_is_understood_as_image_list() -> None:
 
 def test_two_names_for_one_thing_with_two_values_are_a_problem_and_with_one_are_not() -> None:
     assert fields(ask(MULTI, image_list=PICTURES, image_urls=["c", "d"])) == {"image_urls"}
-    assert ask(MULTI, image_list=PICTURES, image_urls=PICTURES).params == {"image_list": PICTURES}
+    same = ask(MULTI, image_list=PICTURES, image_urls=PICTURES)
+    assert (same.params, same.problems) == ({"image_list": PICTURES}, ())
 
 
 @pytest.mark.parametrize("name", [model.id for model in MODELS if "multi_prompt" in model.params])
@@ -221,6 +222,11 @@ def test_the_form_that_was_meant_is_the_one_that_is_checked() -> None:
     assert fields(ask("runway/act_two", character={"type": "image", "url": 3}, **right)) == {"character.url"}
     assert fields(ask("runway/act_two", character={"type": "sound"}, **right)) == {"character"}
     assert not ask("runway/act_two", character={"type": "image", "url": b"x"}, **right).problems
+
+
+def test_a_part_whose_name_is_no_text_is_a_problem_or_a_remark_and_no_crash() -> None:
+    checked = ask(V16, image_url="a", camera_control={5: "x"})
+    assert [problem.field for problem in (*checked.problems, *checked.warnings)] == ["camera_control[5]"]
 
 
 # -- models and services ----------------------------------------------------------------------------------------------

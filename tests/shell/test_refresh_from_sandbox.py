@@ -1,0 +1,41 @@
+"""The whole way of a refresh over a real connection: the sandbox's list and documents say what is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.catalog_refresh import compare
+from aimlvideo.core.pricing import quote, read_prices
+from aimlvideo.shell.catalog_cache import CatalogCache, refresh
+from aimlvideo.shell.transport import Transport, open_session
+
+server = pytest.importorskip("aimlvideo.sandbox.server", reason="the sandbox is an extra")
+
+
+@pytest.mark.real_time
+async def test_143_documents_are_read_once_and_say_what_is_shipped(tmp_path: Path) -> None:
+    cache = CatalogCache(tmp_path)
+    async with server.Sandbox() as sandbox, open_session() as session:
+        transport = Transport(session, sandbox.url, "key")
+        refreshed = await refresh(transport.send, cache, now="2026-08-22T10:00:00+00:00")
+        again = await refresh(transport.send, cache, now="2026-08-23T10:00:00+00:00")
+    assert not refreshed.refused
+    assert len(refreshed.models) == 143
+    assert again.models == refreshed.models
+    assert list(compare(load_catalog(), refreshed.models)) == []
+    assert len(load_catalog(refreshed.models)) == len(load_catalog())
+
+
+@pytest.mark.real_time
+async def test_the_sandboxs_prices_quote_most_models() -> None:
+    async with server.Sandbox() as sandbox, open_session() as session:
+        answer = await session.get(f"{sandbox.url}/v1/models?include=pricing")
+        prices = read_prices(await answer.json())
+    models = [model for model in load_catalog() if model.service == "aimlapi"]
+    quotes = [quote(model, {"duration": 5}, prices.get(model.id)) for model in models]
+    known = [dollars for dollars in quotes if dollars is not None]
+    assert len(known) > 100
+    assert all(0 < dollars < 20 for dollars in known)
