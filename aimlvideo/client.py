@@ -10,12 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import aiohttp
+
 from aimlvideo.blocks import block
 from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.estimate import Durations, read_metrics
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.job import Progress, Record, Result, VideoJob, result_of
-from aimlvideo.core.polling import LearnedPolls, PollPolicy, knowledge_key
+from aimlvideo.core.polling import FixedPolls, PollPolicy, knowledge_key
 from aimlvideo.core.pricing import Budget, Pricing, quote, read_prices
 from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.core.validation import check
@@ -24,6 +27,7 @@ from aimlvideo.memory import Memory
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell.downloads import whole
 from aimlvideo.shell.journal import Journal, open_journal
+from aimlvideo.shell.knowledge import Knowledge
 from aimlvideo.shell.patience import patiently
 from aimlvideo.shell.results import ResultsFile, write_results
 from aimlvideo.shell.transport import Transport, open_session
@@ -39,6 +43,8 @@ AUTO_WINDOW = 1000
 JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
 """What a run leaves in its folder, beside the clips."""
 
+NOWHERE = Path(os.devnull)
+METRICS = Request("GET", "/models/metrics")
 PRICES = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
 
 log = logging.getLogger("aimlvideo")
@@ -74,7 +80,9 @@ class VideoClient:
             **settings,
         )
         self._catalog = load_catalog()
-        self._policies: dict[str, PollPolicy] = {}
+        self._published: dict[str, Durations] = {}
+        self._fixed_polls = self._settings.fixed_polls() or FixedPolls()
+        self._knowledge: Knowledge | None = None
         self._prices: dict[str, Pricing] = {}
         self._memory = Memory()
         self._stack: AsyncExitStack | None = None
@@ -82,20 +90,30 @@ class VideoClient:
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
+        if self._settings.fixed_polls() is None:
+            path = self._settings.knowledge
+            self._knowledge = Knowledge.load(path) if self._settings.remembers else Knowledge(NOWHERE, {})
         async with AsyncExitStack() as stack:
             https = self._settings.base_url.startswith("https:")
             self._session = await stack.enter_async_context(open_session(proxied=https))
-            self._transport = Transport(self._session, self._settings.base_url, self._settings.api_key)
+            self._transport = self._transport_over(self._session)
             path = self._settings.journal
             self._journal = await stack.enter_async_context(open_journal(Path(path))) if path else None
             opened = open_row(self._settings, self._transport, self._session, self._catalog, self._policy_for)
             self._row: Row = await stack.enter_async_context(opened)
+            if self._knowledge is not None and self._row.wire.has_log:
+                self._row.tasks.start_soon(self._read_metrics)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
+        if self._knowledge is not None and self._settings.remembers:
+            self._knowledge.save()
         return await stack.__aexit__(*error) if stack else None
+
+    def _transport_over(self, session: aiohttp.ClientSession) -> Transport:
+        return Transport(session, self._settings.base_url, self._settings.api_key)
 
     async def generate(
         self,
@@ -273,12 +291,21 @@ class VideoClient:
         return await patiently(lambda: self._transport.send(question), on=(ServiceError,))()
 
     def _policy_for(self, job: VideoJob) -> PollPolicy:
-        fixed = self._settings.fixed_polls()
-        key = "" if fixed else knowledge_key(job.model, job.params)
-        if key not in self._policies:
-            model = self._catalog.find(job.model)
-            self._policies[key] = fixed or LearnedPolls(documented=model.documented_seconds if model else None)
-        return self._policies[key]
+        if self._knowledge is None:
+            return self._fixed_polls
+        model, law = self._catalog.find(job.model), self._published.get(job.model)
+        return self._knowledge.policy(
+            knowledge_key(job.model, job.params),
+            published={0.5: law.p50, 0.9: law.p90} if law else None,
+            documented=model.documented_seconds if model else None,
+        )
+
+    async def _read_metrics(self) -> None:
+        """Learn how long generations took of late, where the service tells."""
+        try:
+            self._published = read_metrics((await self._transport.send(METRICS)).json())
+        except ServiceError as error:
+            log.debug("no durations are published: %s", error)
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""

@@ -52,6 +52,11 @@ class Settings:
         """The wire of the service."""
         return Kling() if self.service == "kling" else AimlApi(legacy=self.legacy)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether what is learned of durations is kept: not of a service on this machine, unless a file is named."""
+        return self.knowledge is not None or urlsplit(self.base_url).hostname not in LOOPBACK
+
     def fixed_polls(self) -> FixedPolls | None:
         """Return the fixed policy where one was asked for; None: each model's own is learned."""
         try:

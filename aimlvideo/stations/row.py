@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import aiohttp
 import anyio
+from anyio.abc import TaskGroup
 
 from aimlvideo.blocks import block
 from aimlvideo.core.catalog import Catalog
@@ -44,6 +45,7 @@ class Row:
     poll: Poll
     doubt: Doubt
     downloads: Downloads
+    tasks: TaskGroup
 
     async def see_through(self, entry: Entry) -> None:
         """Set a job on its way at the station of its stage. Returns when the next may follow."""
@@ -97,7 +99,8 @@ async def open_row(
             poll.take(entry)
 
     def again(entry: Entry) -> None:
-        entry.batch.tasks.start_soon(row.see_through, entry)
+        if not entry.ended:
+            entry.batch.tasks.start_soon(row.see_through, entry)
 
     def settle(job: VideoJob) -> float:
         if settings.settle is not None:
@@ -111,8 +114,8 @@ async def open_row(
     doubt = Doubt(transport.send, wire, slots, settle, accepted, again)
     turns = Turns(Rate(settings.rate))
     submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
-    row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
     async with block() as tasks:
+        row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire), tasks)
         tasks.start_soon(poll.run)
         tasks.start_soon(doubt.run)
         async with _called_back(settings, poll):
