@@ -53,14 +53,14 @@ def accepts(model: str, body: Mapping[str, Any], *, legacy: bool = False) -> lis
 
 
 def find_faults(model: Model, body: Mapping[str, Any], *, legacy: bool = False) -> list[Fault]:
-    """Return all that is wrong with a body."""
+    """Return all that is wrong with a body, one fault for each field."""
     read = _numbers_from_text(model, body)
     faults = [_as_fault(error) for error in _validator(model.id).iter_errors(read)]
     faults += [fault for rule in model.rules for fault in _broken(rule, model, body)]
     if legacy:
         needed = (name for name in LEGACY_REQUIRED.get(model.id, ()) if name not in body)
         faults += [Fault((name,), "a value", "nothing") for name in needed]
-    return faults
+    return list({fault.path: fault for fault in reversed(faults)}.values())[::-1]
 
 
 @cache

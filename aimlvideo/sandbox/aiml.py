@@ -12,7 +12,7 @@ from aiohttp import web
 from aimlvideo.sandbox.acceptance import find_faults
 from aimlvideo.sandbox.catalogue import Model, find_model
 from aimlvideo.sandbox.chance import Dice
-from aimlvideo.sandbox.desk import ABOUT, STUDIO, WORLD, as_json, client_request_id, cut_connection, read_json
+from aimlvideo.sandbox.desk import STUDIO, WORLD, about, as_json, client_request_id, cut_connection, read_json
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.generation import Generation, decide_fate
 from aimlvideo.sandbox.generation_json import as_generation
@@ -47,10 +47,10 @@ async def submit(request: web.Request) -> web.Response:
         wire = "legacy" if legacy else "universal"
         return replace(_accepted(world, model, body, dice), wire=wire, client_request_id=chosen)
 
-    generation = request[ABOUT] = receive(world, request.app[STUDIO], dice, judge)
+    generation = receive(world, request.app[STUDIO], dice, judge)
     if lose_answer(world, generation, dice):
         return cut_connection(request)
-    return _first_answer(request, generation, dice)
+    return about(generation, _first_answer(request, generation, dice))
 
 
 async def check(request: web.Request) -> web.Response:
@@ -59,8 +59,7 @@ async def check(request: web.Request) -> web.Response:
     generation, dice = check_in(world, _asked_for(world, request.query.get("generation_id", "")))
     if dice.happens("poll_dropped", world.behaviour.poll_dropped):
         return cut_connection(request)
-    request[ABOUT] = generation
-    return as_json(as_generation(world, generation, dice, monotonic(), request.host))
+    return about(generation, as_json(as_generation(world, generation, dice, monotonic(), request.host)))
 
 
 def _asked_for(world: World, generation_id: str) -> Generation | None:

@@ -26,11 +26,10 @@ WORLD = web.AppKey("world", World)
 POSTMAN = web.AppKey("postman", Postman)
 STUDIO = web.AppKey("studio", Studio)
 
-ABOUT = "generation"
-"""Under this name a handler leaves the generation that its answer is about, for the headers."""
-
 _PUBLIC = ("/v1/models", "/models/metrics", "/docs-json/", "/files/", "/pictures/", "/__sandbox/")
 _CHOSEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -76,11 +75,20 @@ async def read_json(request: web.Request) -> dict[str, Any]:
 def as_json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return an answer in JSON."""
     return web.Response(
-        body=json.dumps(body, separators=(",", ":")).encode(),
+        body=_encode(body).encode(),
         status=status,
         headers=headers,
         content_type="application/json",
     )
+
+
+def about(generation: Generation, answer: web.Response) -> web.Response:
+    """Name on an answer the generation that it is about, and once that is completed, what it cost."""
+    answer.headers["x-inference-id"] = generation.id
+    if generation.ended_at is not None and generation.completed:
+        answer.headers["x-aimlapi-credits-used"] = str(round(generation.price * CREDITS_PER_USD))
+        answer.headers["x-aimlapi-usd-spent"] = str(generation.price)
+    return answer
 
 
 def cut_connection(request: web.Request) -> web.Response:
@@ -137,11 +145,7 @@ def _check_key(world: World, request: web.Request) -> None:
 
 
 def _sign(request: web.Request, answer: web.StreamResponse) -> None:
-    generation: Generation | None = request.get(ABOUT)
     answer.headers["x-request-id"] = secrets.token_urlsafe(15)
-    answer.headers["x-inference-id"] = generation.id if generation else secrets.token_urlsafe(15)
+    answer.headers.setdefault("x-inference-id", secrets.token_urlsafe(15))
     if chosen := client_request_id(request):
         answer.headers["x-client-request-id"] = chosen
-    if generation is not None and generation.ended_at is not None and generation.completed:
-        answer.headers["x-aimlapi-credits-used"] = str(round(generation.price * CREDITS_PER_USD))
-        answer.headers["x-aimlapi-usd-spent"] = str(generation.price)

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from aimlvideo.sandbox.chance import Dice
-from aimlvideo.sandbox.desk import ABOUT, POSTMAN, STUDIO, WORLD, as_json, cut_connection, read_json
+from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD, about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.gateway_acceptance import find_gateway_faults
 from aimlvideo.sandbox.generation import decide_fate
@@ -44,14 +44,13 @@ async def submit(request: web.Request) -> web.Response:
     body = await read_json(request)
     external = body.get("external_task_id")
     dice = world.dice(external if isinstance(external, str) else None)
-    generation = request[ABOUT] = receive(
-        world, request.app[STUDIO], dice, lambda dice: _judge(world, kind, body, dice)
-    )
+    generation = receive(world, request.app[STUDIO], dice, lambda dice: _judge(world, kind, body, dice))
     request.app[POSTMAN].follow(generation, request.host)
     if lose_answer(world, generation, dice):
         return cut_connection(request)
     data = as_task(world.behaviour, generation, "queued", request.host)
-    return as_json({"code": 0, "message": "SUCCEED", "request_id": dice.letters("request", 32), "data": data})
+    body = {"code": 0, "message": "SUCCEED", "request_id": dice.letters("request", 32), "data": data}
+    return about(generation, as_json(body))
 
 
 async def check(request: web.Request) -> web.Response:
@@ -65,8 +64,8 @@ async def check(request: web.Request) -> web.Response:
     generation, dice = check_in(world, found)
     if dice.happens("poll_dropped", world.behaviour.poll_dropped):
         return cut_connection(request)
-    request[ABOUT] = generation
-    return as_json(in_shape(world.behaviour, generation, generation.phase(monotonic()), request.host))
+    phase = generation.phase(monotonic())
+    return about(generation, as_json(in_shape(world.behaviour, generation, phase, request.host)))
 
 
 async def list_tasks(request: web.Request) -> web.Response:

@@ -93,4 +93,6 @@ def _per_second(model: Model) -> float:
     """Return a rate that keeps a clip between about 0.15 and 2 USD."""
     duration = model.params.get("duration", {})
     longest = max(duration.get("enum", [duration.get("maximum", 8)]))
-    return round((0.04 + 0.06 * Dice(_LIST, model.id).roll("price")) * (1 if longest <= 10 else 10 / longest), 4)
+    return round(
+        (0.04 + 0.06 * Dice(_LIST, model.id).roll("price")) * (1 if longest <= 10 else (10 / longest) ** 0.5), 4
+    )
