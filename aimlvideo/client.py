@@ -14,13 +14,14 @@ import aiohttp
 
 from aimlvideo.blocks import block
 from aimlvideo.core.catalog import load_catalog
-from aimlvideo.core.estimate import Durations, read_metrics
+from aimlvideo.core.estimate import Durations, documented, read_metrics
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.job import Progress, Record, Result, VideoJob, result_of
-from aimlvideo.core.polling import FixedPolls, PollPolicy, knowledge_key
+from aimlvideo.core.polling import FixedPolls, LearnedPolls, PollPolicy, knowledge_key
 from aimlvideo.core.pricing import Budget, Pricing, quote, read_prices
 from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.core.tally import Tally
 from aimlvideo.core.validation import check
 from aimlvideo.errors import InvalidJobs, OverBudget, ServiceError, SettingsError, VideoError
 from aimlvideo.memory import Memory
@@ -265,6 +266,7 @@ class VideoClient:
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
+            batch.gates, batch.tally = self._row.gates, Tally(self._expected)
             stack.callback(batch.leave)
             if folder:
                 self._row.start_downloads(batch)
@@ -299,6 +301,13 @@ class VideoClient:
             published={0.5: law.p50, 0.9: law.p90} if law else None,
             documented=model.documented_seconds if model else None,
         )
+
+    def _expected(self, job: VideoJob) -> Durations | None:
+        """Return how long a job will take, as far as anybody knows."""
+        policy, model = self._policy_for(job), self._catalog.find(job.model)
+        if isinstance(policy, LearnedPolls):
+            return Durations(policy.quantile(0.5), policy.quantile(0.9))
+        return documented(model.documented_seconds) if model and model.documented_seconds else None
 
     async def _read_metrics(self) -> None:
         """Learn how long generations took of late, where the service tells."""

@@ -18,8 +18,9 @@ from aimlvideo.core.polling import PollPolicy
 from aimlvideo.core.pricing import Budget
 from aimlvideo.core.sight import Sight
 from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.core.tally import Tally
 from aimlvideo.errors import VideoError
-from aimlvideo.stations.gates import Slots
+from aimlvideo.stations.gates import Gates, Slots
 
 GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
@@ -71,8 +72,9 @@ class Entry:
 
     def step(self, stage: Stage, **known: Any) -> None:
         """Note a step of this job: in the journal, before anything else is awaited."""
-        self.progress, self.moved = self.progress.to(stage, **known), True
-        self.batch.stepped(self)
+        before = self.progress
+        self.progress, self.moved = before.to(stage, **known), True
+        self.batch.stepped(self, before)
 
     def hold(self, slot: Slots) -> None:
         """Keep a slot that was taken for this job."""
@@ -102,6 +104,8 @@ class Batch:
     goal: Stage
     save: Callable[[Result, Path], Awaitable[Path]]
     note: Callable[[Result], None] | None
+    gates: Gates | None = None
+    tally: Tally = field(default_factory=Tally)
     watchers: list[Callable[[Entry], None]] = field(default_factory=list)
     halted: VideoError | None = None
     left: bool = False
@@ -130,11 +134,13 @@ class Batch:
         await self._room.acquire()
         entry = Entry(record.job, record.progress, self)
         self.entries.add(entry)
+        self.tally.came_in(record.job, record.progress)
         return entry
 
-    def stepped(self, entry: Entry) -> None:
-        """Write a step down, and show it to whoever watches."""
+    def stepped(self, entry: Entry, before: Progress) -> None:
+        """Write a step down, count it, and show it to whoever watches."""
         self.journal.step(entry.job, entry.progress)
+        self.tally.moved(entry.job, before, entry.progress)
         for watch in self.watchers:
             watch(entry)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 import anyio
 
-from aimlvideo.core.limits import Outstanding, Rate
+from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.errors import Busy
 
 
 class Slots:
@@ -60,6 +62,8 @@ class Turns:
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
+        self.trouble: Busy | None = None
+        """The last answer that asked for patience, or said that nobody was there."""
 
     async def turn(self) -> None:
         """Return when the next request may start. First come, first served, also after a pause."""
@@ -72,3 +76,12 @@ class Turns:
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""
         self.rate.paused_until = max(self.rate.paused_until, anyio.current_time() + seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """All gates of one client, for whoever wants to know what a run waits for."""
+
+    slots: Slots
+    turns: Turns
+    polls: PollBudget

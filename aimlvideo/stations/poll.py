@@ -160,6 +160,7 @@ class Poll:
         now = anyio.current_time()
         if isinstance(error, Busy) and error.status == 429:
             self.budget.busy(now, error.retry_after)
+            entry.batch.tally.refused += 1
             entry.not_before = now
         else:
             entry.misses += 1

@@ -27,7 +27,7 @@ from aimlvideo.shell.transport import Transport
 from aimlvideo.stations.batch import Batch, Entry
 from aimlvideo.stations.doubt import Doubt
 from aimlvideo.stations.download import AT_ONCE, Downloads
-from aimlvideo.stations.gates import Slots, Turns
+from aimlvideo.stations.gates import Gates, Slots, Turns
 from aimlvideo.stations.poll import Poll
 from aimlvideo.stations.submit import Submit
 
@@ -46,6 +46,11 @@ class Row:
     doubt: Doubt
     downloads: Downloads
     tasks: TaskGroup
+
+    @property
+    def gates(self) -> Gates:
+        """What a job waits at."""
+        return Gates(self.slots, self.submit.turns, self.poll.budget)
 
     async def see_through(self, entry: Entry) -> None:
         """Set a job on its way at the station of its stage. Returns when the next may follow."""

@@ -110,6 +110,8 @@ class Submit:
     def _slow_down(self, entry: Entry, error: Busy) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
         now = anyio.current_time()
+        self.turns.trouble = error
+        entry.batch.tally.refused += not isinstance(error, Unavailable)
         if isinstance(error, Unavailable):
             self._silent_since = min(self._silent_since, now)
             silent = now - self._silent_since
