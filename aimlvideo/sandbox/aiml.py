@@ -78,12 +78,13 @@ def _model_at(path: str, body: Mapping[str, Any]) -> Model:
 
 
 def _accepted(world: World, model: Model, body: Mapping[str, Any], dice: Dice) -> Accepted:
-    board = plan(body, model.default, lambda name: model.params.get(name, {}))
+    known = {name: value for name, value in body.items() if name in model.params}
+    board = plan(known, model.default, lambda name: model.params.get(name, {}))
     return Accepted(
         wire="universal",
         model=model.id,
         fate=decide_fate(world.behaviour, dice, model.seconds, kling=False),
-        price=clip_price(model, body, board.seconds),
+        price=clip_price(model, known, board.seconds),
         board=board,
     )
 

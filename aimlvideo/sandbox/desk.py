@@ -47,8 +47,8 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
     except Refusal as refusal:
         answer = refuse(world, request, refusal)
-    except web.HTTPException:
-        answer = refuse(world, request, Refusal("no such path"))
+    except web.HTTPException as error:
+        answer = refuse(world, request, Refusal("no such path" if error.status in (404, 405) else "not JSON"))
     world.tally.answers[answer.status] += 1
     if not answer.prepared and not request.path.startswith("/files/"):
         _sign(request, answer)
@@ -100,7 +100,8 @@ def cut_connection(request: web.Request) -> web.Response:
 
 def refuse(world: World, request: web.Request, refusal: Refusal) -> web.Response:
     """Return a refusal in the shape of the service that was called."""
-    world.tally.refusals[refusal.kind] += 1
+    if refusal.kind != "error after":
+        world.tally.refusals[refusal.kind] += 1
     return _kling_error(world, refusal) if request.path.startswith("/kling/") else _aiml_error(request, refusal)
 
 

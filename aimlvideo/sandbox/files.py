@@ -35,6 +35,8 @@ async def send_file(request: web.Request) -> web.StreamResponse:
     if generation is None:
         world.tally.downloads["refused"] += 1
         return web.Response(status=403, body=_DENIED, content_type="application/xml")
+    if not generation.clip.result().is_there:
+        return web.Response(status=410)
     generation.downloads += 1
     if generation.fate.first_download == "page" and generation.downloads == 1:
         world.tally.downloads["error pages"] += 1

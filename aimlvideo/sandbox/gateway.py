@@ -110,8 +110,8 @@ def _as_params(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Name the fields as a storyboard reads them."""
     params = {name: body[name] for name in ("prompt", "duration", "aspect_ratio") if name in body}
     params["duration"] = body.get("duration", "5")
-    params["image_list"] = [entry["image"] for entry in body.get("image_list", ())]
-    params["image_url"], params["tail_image_url"] = body.get("image"), body.get("image_tail")
+    if kind == "multi-image2video":
+        params["image_list"] = [entry["image"] for entry in body["image_list"]]
     if kind == "image2video":
-        params["aspect_ratio"] = "auto"
+        params |= {"image_url": body.get("image"), "tail_image_url": body.get("image_tail"), "aspect_ratio": "auto"}
     return params

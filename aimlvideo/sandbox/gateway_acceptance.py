@@ -35,6 +35,9 @@ def _fields(kind: str, body: Mapping[str, Any]) -> Iterator[Fault]:
     for name in ("prompt", "negative_prompt"):
         if len(str(body.get(name) or "")) > LONGEST_PROMPT:
             yield Fault((name,), f"at most {LONGEST_PROMPT} characters", f"{len(str(body[name]))}")
+    for name in ("prompt", "negative_prompt", "callback_url", "external_task_id"):
+        if not isinstance(body.get(name) or "", str):
+            yield Fault((name,), "text", shorten(body[name]))
     for name, choices in _CHOICES.items():
         if name in body and body[name] not in choices:
             yield Fault((name,), "one of " + ", ".join(f'"{choice}"' for choice in choices), shorten(body[name]))

@@ -40,7 +40,8 @@ async def list_models(request: web.Request) -> web.Response:
     """Answer the list of models, or 304 to who has it already."""
     sections = {section for value in request.query.getall("include", []) for section in value.split(",")}
     wanted = [model for model in all_models().values() if _is_wanted(request, model.id, model.aliases, VIDEO, "video")]
-    entries = [_entry(model, str(request.url.origin()), sections) for model in wanted]
+    origin = str(request.url.origin())
+    entries = [_entry(model, origin, sections) for model in wanted]
     entries += [_other(name, kind) for name, kind in _OTHERS.items() if _is_wanted(request, name, (), kind, "text")]
     body = json.dumps({"object": "list", "data": entries}, separators=(",", ":")).encode()
     tag = f'W/"{sha256(body).hexdigest()[:32]}"'

@@ -101,6 +101,7 @@ def test_the_gateway_takes(kind: str, fields: dict[str, Any]) -> None:
     [
         ("text2video", {"duration": 5}, "duration"),
         ("text2video", {"prompt": ""}, "prompt"),
+        ("text2video", {"callback_url": 5}, "callback_url"),
         ("text2video", {"prompt": "x" * 2501}, "prompt"),
         ("text2video", {"mode": "fast"}, "mode"),
         ("text2video", {"aspect_ratio": "4:3"}, "aspect_ratio"),

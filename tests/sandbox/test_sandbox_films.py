@@ -120,13 +120,11 @@ def test_the_prompt_is_written_at_the_foot_of_the_picture(tmp_path: Path) -> Non
     assert frame[:250].max() < 160
 
 
-def test_a_scene_moves_and_the_same_words_make_the_same_film(tmp_path: Path) -> None:
+def test_a_scene_moves_in_a_file_that_plays_before_it_is_whole(tmp_path: Path) -> None:
     board = board_of("openai/sora-2-t2v", prompt="a quiet harbour at dusk", aspect_ratio="16:9")
     first, last = filmed(tmp_path, board, 0, 1)
     assert np.abs(first.astype(int) - last.astype(int)).mean() > 3
     content = (tmp_path / "clip.mp4").read_bytes()
-    render(tmp_path / "again.mp4", board, lambda: None)
-    assert (tmp_path / "again.mp4").read_bytes() == content
     assert content.index(b"moov") < content.index(b"mdat")
 
 

@@ -41,7 +41,7 @@ def caption(text: str, size: tuple[int, int]) -> Caption:
     for number, line in enumerate(lines):
         pen.text((_MARGIN, deep - _MARGIN - _STEP * (len(lines) - number)), line, 255, font)
     letters = np.asarray(strip, np.float32) / 255
-    shade = np.linspace(0, 0.55, deep, dtype=np.float32)[:, None] if lines else np.zeros((deep, 1), np.float32)
+    shade = np.linspace(0, 0.75, deep, dtype=np.float32)[:, None] if lines else np.zeros((deep, 1), np.float32)
     keep = (1 - shade) * (1 - letters)
     light = 16 * shade * (1 - letters) + 232 * letters
     return Caption((keep * 256).astype(np.uint16), light.astype(np.uint16), high)

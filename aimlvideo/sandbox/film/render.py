@@ -51,7 +51,7 @@ def _stills(board: Storyboard, shot: Shot, size: Size) -> list[Still]:
     """Return what a shot shows: its pictures, else the film's, else the scene that its prompt asks for."""
     if shot.pictures:
         return [open_still(picture, size) for picture in shot.pictures]
-    closer = (0.2, 0.1, 0.27)[board.shots.index(shot) % 3]
+    closer = (0.1, 0.25, 0.16)[board.shots.index(shot) % 3]
     shared = [open_still(picture, size, closer=closer) for picture in board.shots[0].pictures[:1]]
     return shared or [scene_still(shot.prompt, size)]
 

@@ -18,7 +18,7 @@ Scene = Callable[[tuple[int, int], Generator], Layers]
 _WORDS: tuple[tuple[str, Scene], ...] = (
     ("ballerina ballet dancer dance dancing stage", ballerina),
     ("portrait face woman man girl boy person people actor model chef astronaut", portrait),
-    ("space planet galaxy moon stars starship orbit cosmos", planet),
+    ("space planet saturn mars galaxy moon stars starship orbit cosmos", planet),
     ("city night neon street skyline tokyo rain urban tower car", city),
     ("harbour harbor sea ocean boat ship port lake beach water waves coast fisherman sailing", harbour),
     ("dunes dune desert sand sahara camel canyon", dunes),

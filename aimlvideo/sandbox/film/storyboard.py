@@ -9,6 +9,9 @@ from typing import Any
 SHORT_SIDE = 360
 """Pixels of the shorter side of a preview."""
 
+LONGEST = 60.0
+"""Seconds of a clip at most; one model documents no limit."""
+
 _FIRST = ("image_url", "first_frame_image", "image_list", "image_urls", "reference_image_urls", "reference_images")
 _LATER = ("video_url", "video_urls", "reference_image_url", "character", "reference")
 _TAIL = ("tail_image_url", "last_image_url")
@@ -71,7 +74,10 @@ def _seconds(asked: object, choices: Mapping[str, Any], shots: object) -> float:
         asked = sum(float(shot.get("duration", 5)) for shot in shots if isinstance(shot, dict)) or None
     if asked is None:
         asked = next(iter(choices.get("enum", ())), choices.get("minimum", 5))
-    return float(str(asked))
+    try:
+        return min(max(float(str(asked)), 1.0), LONGEST)
+    except ValueError:
+        return 5.0
 
 
 def _shots(params: Mapping[str, Any]) -> Iterator[Shot]:

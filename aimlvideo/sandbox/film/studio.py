@@ -28,6 +28,11 @@ class Clip:
     size: int
     held: bytes | None
 
+    @property
+    def is_there(self) -> bool:
+        """Tell whether it can still be read: a file goes when its studio is closed."""
+        return self.held is not None or self.place.exists()
+
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from `start` up to `stop`."""
         if self.held is not None:
