@@ -1,0 +1,123 @@
+"""A service that is not there: it answers in virtual time, and does what a test tells it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from aimlvideo.client import VideoClient
+from aimlvideo.core.http import Answer, Request
+from aimlvideo.errors import ServiceError
+
+MODEL = "kling-video/v1.6/pro/image-to-video"
+JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}
+
+Twist = Callable[[], Answer | ServiceError | None]
+
+
+def answer(status: int, body: Any = None, **headers: str) -> Answer:
+    """Return an answer; `retry_after="3"` becomes the header `retry-after`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, named, json.dumps(body if body is not None else {}).encode())
+
+
+@dataclass
+class FakeService:
+    """Accepts generations that take `seconds`; `posts` and `checks` are twists for the next requests, in order.
+
+    A twist is an answer or an error for that request alone; `accept_first` puts it behind an acceptance.
+    """
+
+    seconds: float = 20.0
+    latency: float = 0.0
+    posts: deque[Answer | ServiceError | None] = field(default_factory=deque)
+    lost: deque[ServiceError | None] = field(default_factory=deque)
+    checks: deque[Answer | ServiceError | None] = field(default_factory=deque)
+    broken: dict[str, Any] = field(default_factory=dict)
+    accepted: dict[str, float] = field(default_factory=dict)
+    by_request: Counter[str] = field(default_factory=Counter)
+    posted_at: list[float] = field(default_factory=list)
+    polled_at: list[tuple[float, str]] = field(default_factory=list)
+    bodies: list[Any] = field(default_factory=list)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    log_reads: int = 0
+    peak: int = 0
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        if self.latency:
+            await anyio.sleep(self.latency)
+        else:
+            await anyio.lowlevel.checkpoint()
+        if request.method == "POST":
+            return self._post(request)
+        if request.path == "/v2/logs":
+            return self._log_page(request)
+        query = dict(request.query)
+        if "generation_id" in query:
+            return self._check(query["generation_id"])
+        return answer(404, {"message": "no such page"})
+
+    def outstanding(self) -> int:
+        """Return how many generations are under way now."""
+        now = anyio.current_time()
+        return sum(now - since < self.seconds for since in self.accepted.values())
+
+    def _post(self, request: Request) -> Answer:
+        self.posted_at.append(anyio.current_time())
+        self.bodies.append(request.body)
+        if self.posts and (twist := self.posts.popleft()) is not None:
+            return _given(twist)
+        name = f"gen-{len(self.accepted)}"
+        self.accepted[name] = anyio.current_time()
+        self.by_request[request.headers["X-Client-Request-Id"]] += 1
+        self.log.append({"client_request_id": request.headers["X-Client-Request-Id"], "inference_id": name})
+        self.peak = max(self.peak, self.outstanding())
+        if self.lost and (twist := self.lost.popleft()) is not None:
+            raise twist
+        return answer(201, {"id": name, "status": "queued"})
+
+    def _check(self, name: str) -> Answer:
+        self.polled_at.append((anyio.current_time(), name))
+        if self.checks and (twist := self.checks.popleft()) is not None:
+            return _given(twist)
+        if name not in self.accepted:
+            return answer(404, {"message": "no such generation"})
+        if anyio.current_time() - self.accepted[name] < self.seconds:
+            return answer(200, {"id": name, "status": "generating"})
+        if name in self.broken:
+            return answer(200, {"id": name, "status": "error", "error": self.broken[name]})
+        video = {"url": f"https://files.example.com/{name}.mp4?sig=a%2Bb"}
+        usage = {"usage": {"credits_used": 500_000}}
+        return answer(200, {"id": name, "status": "completed", "video": video, "meta": usage})
+
+    def _log_page(self, request: Request) -> Answer:
+        """List generations that have ended, newest first."""
+        self.log_reads += 1
+        offset = int(dict(request.query)["offset"])
+        now = anyio.current_time()
+        ended = [row for row in self.log if now - self.accepted[row["inference_id"]] >= self.seconds]
+        rows = [{**row, "status": "succeeded", "created": "2026-01-01T00:00:00Z"} for row in reversed(ended)]
+        return answer(200, {"data": rows[offset : offset + 100]})
+
+
+def _given(twist: Answer | ServiceError) -> Answer:
+    if isinstance(twist, ServiceError):
+        raise twist
+    return twist
+
+
+class FakeClient(VideoClient):
+    """A client whose requests go to a fake service."""
+
+    def __init__(self, service: FakeService, **settings: Any) -> None:
+        super().__init__("key-1", "http://127.0.0.1:1", **{"poll": "every:15", "rate": 1000.0, **settings})
+        self._fake = service
+
+    def _transport_over(self, session: Any) -> Any:
+        return self._fake

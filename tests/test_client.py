@@ -1,0 +1,336 @@
+"""What an application sees: clips, failures as values, limits kept, nothing sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo import Stage, VideoJob
+from aimlvideo.errors import (
+    Busy,
+    GenerationFailed,
+    InDoubt,
+    InvalidJobs,
+    OutOfPatience,
+    Refused,
+    Rejected,
+    SettingsError,
+    Unavailable,
+    Unclear,
+)
+from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer
+
+PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+
+
+def jobs(count: int) -> list[dict[str, Any]]:
+    return [{**JOB, "id": f"job{number}"} for number in range(count)]
+
+
+async def all_of(client: FakeClient, many: Any, **options: Any) -> dict[str, Any]:
+    async with client.run(many, **options) as results:
+        return {result.job.id: result async for result in results}
+
+
+async def test_a_clip_is_ready_at_its_link_with_its_cost_and_its_moments() -> None:
+    service = FakeService(seconds=20)
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.stage is Stage.READY
+    assert video.video_url == "https://files.example.com/gen-0.mp4?sig=a%2Bb"
+    assert video.cost_usd == 0.25
+    assert video.polls == 2
+    assert video.submitted_at is not None
+    assert video.completed_at is not None
+
+
+async def test_the_first_question_comes_only_after_one_gap() -> None:
+    service = FakeService(seconds=1)
+    async with FakeClient(service) as client:
+        await client.generate(MODEL, **PARAMS)
+    assert service.polled_at[0][0] - service.posted_at[0] >= 15
+
+
+async def test_many_calls_at_once_share_the_limit_of_outstanding_generations() -> None:
+    service = FakeService(seconds=20)
+    async with FakeClient(service, max_outstanding=7) as client, anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(lambda: client.generate(MODEL, **PARAMS))
+    assert len(service.accepted) == 30
+    assert service.peak == 7
+
+
+async def test_no_more_submissions_start_in_a_second_than_the_rate_allows() -> None:
+    service = FakeService(seconds=1)
+    async with FakeClient(service, rate=4.0, max_outstanding=100) as client:
+        await all_of(client, jobs(40))
+    for moment in service.posted_at:
+        assert sum(moment <= other < moment + 1 for other in service.posted_at) <= 5
+
+
+async def test_a_thousand_jobs_end_each_once() -> None:
+    service = FakeService(seconds=60)
+    async with FakeClient(service, max_outstanding=200, poll_rate=1000.0) as client:
+        results = await all_of(client, jobs(1000))
+    assert len(results) == 1000
+    assert {result.stage for result in results.values()} == {Stage.READY}
+    assert max(service.by_request.values()) == 1
+
+
+async def test_a_job_that_fails_is_a_value_and_the_others_go_on() -> None:
+    service = FakeService()
+    service.posts.extend([None, answer(400, {"message": "Body validation error"}), None])
+    service.broken["gen-1"] = {"name": "ContentPolicy", "message": "not allowed"}
+    async with FakeClient(service) as client:
+        results = await all_of(client, jobs(3))
+    assert results["job0"].ok
+    assert isinstance(results["job1"].error, Rejected)
+    assert "Body validation error" in str(results["job1"].error)
+    assert isinstance(results["job2"].error, GenerationFailed)
+    assert "not allowed" in str(results["job2"].error)
+
+
+async def test_a_wrong_job_is_a_value_that_names_every_field_and_is_not_sent() -> None:
+    service = FakeService()
+    wrong = {"id": "wrong", "model": MODEL, "duration": 7, "cfg_scale": 3}
+    async with FakeClient(service) as client:
+        results = await all_of(client, [*jobs(1), wrong])
+    error = results["wrong"].error
+    assert isinstance(error, InvalidJobs)
+    assert {problem.field for problem in error.problems} == {"image_url", "duration", "cfg_scale"}
+    assert len(service.bodies) == 1
+
+
+async def test_generate_raises_what_went_wrong() -> None:
+    service = FakeService()
+    service.posts.append(answer(400, {"message": "no"}))
+    async with FakeClient(service) as client:
+        with pytest.raises(Rejected):
+            await client.generate(MODEL, **PARAMS)
+        with pytest.raises(InvalidJobs):
+            await client.generate("kling-video/v1.6/pro/image-to-vidoe", **PARAMS)
+
+
+async def test_a_busy_service_is_asked_again_after_what_it_asked_for() -> None:
+    service = FakeService()
+    service.posts.append(answer(429, {"message": "slow down"}, retry_after="40"))
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.ok
+    assert service.posted_at[1] - service.posted_at[0] >= 40
+
+
+@pytest.mark.parametrize("error", [Unavailable("refused"), Busy("503", status=503)])
+async def test_what_surely_was_not_accepted_is_sent_again(error: Any) -> None:
+    service = FakeService()
+    service.posts.extend([error, error])
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.ok
+    assert len(service.posted_at) == 3
+
+
+async def test_a_service_that_never_answered_is_given_up_and_the_job_stays_planned() -> None:
+    service = FakeService()
+    service.posts.extend(Unavailable("nobody there") for _ in range(1000))
+    async with FakeClient(service) as client:
+        results = await all_of(client, jobs(3))
+    assert {result.stage for result in results.values()} == {Stage.PLANNED}
+    assert all(isinstance(result.error, Unavailable) for result in results.values())
+
+
+@pytest.mark.parametrize("refusal", [answer(401, {"message": "bad key"}), answer(403, {"message": "out of credits"})])
+async def test_a_refusal_that_waiting_never_cures_stops_submission_and_sees_the_rest_through(refusal: Any) -> None:
+    service = FakeService(seconds=100)
+    service.posts.extend([None, None, refusal])
+    async with FakeClient(service, max_outstanding=3) as client, client.run(jobs(50)) as results:
+        seen = {result.job.id: result async for result in results}
+        assert isinstance(results.halted, Refused)
+    assert seen["job0"].ok
+    assert seen["job1"].ok
+    assert seen["job2"].stage is Stage.PLANNED
+    assert len(service.posted_at) == 3
+
+
+@pytest.mark.parametrize(
+    "lost", [Unclear("500", status=500), Unclear("reset"), Unclear("read timeout"), Unclear("cut", status=201)]
+)
+async def test_a_lost_answer_is_found_again_in_the_log_and_not_bought_twice(lost: Unclear) -> None:
+    service = FakeService(seconds=60)
+    service.lost.append(lost)
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.ok
+    assert video.generation_id == "gen-0"
+    assert len(service.posted_at) == 1
+
+
+async def test_a_submission_that_the_log_never_lists_is_planned_again_only_after_the_settle_time() -> None:
+    service = FakeService(seconds=60)
+    service.posts.append(Unclear("read timeout"))
+    started = anyio.current_time()
+    async with FakeClient(service, settle=0.5) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.ok
+    assert len(service.posted_at) == 2
+    assert anyio.current_time() > started
+
+
+async def test_one_reading_of_the_log_answers_for_all_that_is_in_doubt() -> None:
+    service = FakeService(seconds=5)
+    service.lost.extend(Unclear("reset") for _ in range(50))
+    async with FakeClient(service, max_outstanding=50) as client:
+        results = await all_of(client, jobs(50))
+    assert all(result.ok for result in results.values())
+    assert len(service.posted_at) == 50
+    assert service.log_reads < 50
+
+
+async def test_failed_status_checks_fail_nothing() -> None:
+    service = FakeService(seconds=30)
+    service.checks.extend([Unclear("502"), answer(500), answer(404), answer(429), Unavailable("gone"), answer(200, [])])
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.ok
+    assert len(service.posted_at) == 1
+
+
+async def test_ten_failed_checks_in_a_row_put_a_generation_on_the_slow_lane(caplog: pytest.LogCaptureFixture) -> None:
+    service = FakeService(seconds=30)
+    service.checks.extend(answer(500) for _ in range(11))
+    async with FakeClient(service) as client:
+        await client.generate(MODEL, **PARAMS)
+    moments = [moment for moment, _ in service.polled_at]
+    assert moments[11] - moments[10] >= 299
+    assert "10 checks in a row failed" in caplog.text
+
+
+async def test_unknown_status_words_mean_not_yet() -> None:
+    service = FakeService(seconds=10)
+    service.checks.append(answer(200, {"id": "gen-0", "status": "simmering"}))
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert video.polls == 2
+
+
+async def test_patience_ends_the_waiting_and_keeps_the_id() -> None:
+    service = FakeService(seconds=10_000)
+    async with FakeClient(service, timeout=100.0) as client:
+        with pytest.raises(OutOfPatience) as raised:
+            await client.generate(MODEL, **PARAMS)
+        assert raised.value.generation_id == "gen-0"
+        assert client.outstanding.keys() == {"gen-0"}
+    assert service.polled_at[-1][0] - service.posted_at[0] == pytest.approx(100, abs=1)
+
+
+async def test_a_plain_id_is_waited_for_and_asked_about() -> None:
+    service = FakeService(seconds=40)
+    async with FakeClient(service) as client:
+        generation = await client.submit(MODEL, **PARAMS)
+        assert not (await client.status(generation.id)).ended
+        result = await client.wait(generation.id)
+        assert result.ok
+        assert (await client.status(generation.id)).state == "completed"
+    assert len(service.posted_at) == 1
+
+
+async def test_a_slow_consumer_slows_submission() -> None:
+    service = FakeService(seconds=1)
+    taken = 0
+
+    async def endless() -> AsyncIterator[VideoJob]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield VideoJob(MODEL, id=f"job{taken}", **PARAMS)
+
+    async with FakeClient(service, max_outstanding=5) as client, client.run(endless()) as results:
+        await anyio.sleep(10_000)
+        assert taken < 100
+        async for _ in results:
+            break
+
+
+async def test_leaving_early_returns_at_once_and_keeps_every_id_that_was_heard() -> None:
+    service = FakeService(seconds=100)
+    async with FakeClient(service, max_outstanding=10) as client:
+        async with client.run(jobs(50)) as results:
+            with anyio.move_on_after(50):
+                await anext(results)
+            left_at = anyio.current_time()
+        assert anyio.current_time() - left_at < 1
+        assert client.outstanding.keys() == service.accepted.keys()
+        again = await all_of(client, [{**JOB, "id": "after"}])
+    assert again["after"].ok
+
+
+async def test_the_users_own_error_comes_out_as_it_was() -> None:
+    async with FakeClient(FakeService()) as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.run(jobs(5)):
+                raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("way", ["generate", "run"])
+async def test_stopped_at_any_of_200_moments_around_a_submission_no_id_is_lost(way: str) -> None:
+    for moment in range(200):
+        service = FakeService(seconds=3, latency=0.5)
+        client = FakeClient(service, poll="every:1")
+        async with client:
+            work = asyncio.ensure_future(client.generate(MODEL, **PARAMS) if way == "generate" else all_of(client, jobs(2)))
+            await asyncio.sleep(moment * 0.02)
+            work.cancel()
+            await asyncio.wait([work])
+            known = set(client.outstanding)
+            if not work.cancelled() and not work.exception():
+                continue
+        ended = {name for moment, name in service.polled_at if moment - service.accepted[name] >= 3}
+        assert set(service.accepted) <= known | ended, moment
+
+
+async def test_a_client_is_opened_closed_and_opened_again() -> None:
+    client = FakeClient(FakeService())
+    for _ in range(2):
+        async with client:
+            assert (await client.generate(MODEL, **PARAMS)).ok
+    with pytest.raises(SettingsError):
+        await client.generate(MODEL, **PARAMS)
+
+
+def test_a_client_works_in_one_event_loop_after_another() -> None:
+    client = FakeClient(FakeService(seconds=0.2), poll="every:0.3")
+
+    async def once() -> bool:
+        async with client:
+            return (await client.generate(MODEL, **PARAMS)).ok
+
+    assert asyncio.run(once())
+    assert asyncio.run(once())
+
+
+async def test_the_same_id_twice_in_one_run_is_refused_where_a_journal_knows(tmp_path: Any) -> None:
+    service = FakeService()
+    async with FakeClient(service, journal=tmp_path / "journal.sqlite3") as client, client.run(jobs(1) * 2) as results:
+        seen = [result async for result in results]
+    assert sorted(result.ok for result in seen) == [False, True]
+    assert len(service.posted_at) == 1
+
+
+async def test_a_spending_limit_stops_before_it_would_be_passed() -> None:
+    class Priced(FakeClient):
+        def price(self, job: VideoJob) -> float | None:
+            return 0.4
+
+    service = FakeService()
+    async with Priced(service) as client, client.run(jobs(10), max_spend=1.0) as results:
+        seen = {result.job.id: result async for result in results}
+    assert len(service.posted_at) == 2
+    assert seen["job2"].stage is Stage.PLANNED
+
+
+def test_in_doubt_is_an_error_that_names_the_request_id() -> None:
+    assert InDoubt("lost", request_id="av-1").request_id == "av-1"
