@@ -98,7 +98,7 @@ class Behaviour:
     # Money and keys
     price: float | None = None
     """USD per clip; None bills by the price table of `/v1/models?include=pricing`."""
-    balance: float = 1000.0
+    balance: float = 100_000.0
     """USD on the account; clips are charged as they complete, and at zero a submission is answered 403."""
     api_keys: tuple[str, ...] | None = None
     """Keys that are let in; None lets in every key but an empty one and those that begin with `bad`."""
