@@ -20,8 +20,12 @@ ENOUGH = 4
 
 @dataclass(slots=True)
 class ModelTally:
-    """What is counted of one model. Seconds and US dollars; `began` sums the moments at which the outstanding began."""
+    """What is counted of one model. Seconds and US dollars; `began` sums the moments at which the outstanding began.
 
+    `came` counts the jobs that came in planned, `planned` those of them that still are.
+    """
+
+    came: int = 0
     planned: int = 0
     outstanding: int = 0
     began: float = 0.0
@@ -62,7 +66,9 @@ class Tally:
         """Count a job that was let in, where it stood then."""
         self.stages[progress.stage] += 1
         self.arrived[progress.stage] += 1
-        _count(self.of(job), progress, 1)
+        known = self.of(job)
+        known.came += progress.stage is Stage.PLANNED
+        _count(known, progress, 1)
 
     def moved(self, job: VideoJob, before: Progress, now: Progress) -> None:
         """Count a step of a job."""

@@ -139,6 +139,11 @@ class Journal:
         """Return the number of jobs by stage."""
         return dict(self._db.execute("SELECT stage, count(*) FROM jobs GROUP BY stage"))
 
+    def planned_models(self) -> dict[str, int]:
+        """Return the number of planned jobs by model."""
+        planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
+        return dict(self._db.execute(planned))
+
     def spent(self) -> float:
         """Return what all jobs are known to have cost, in USD."""
         return float(self._db.execute("SELECT coalesce(sum(cost_usd), 0) FROM jobs").fetchone()[0])
