@@ -11,7 +11,8 @@ from time import monotonic
 
 from aiohttp import web
 
-from aimlvideo.sandbox.desk import WORLD, as_json
+from aimlvideo.sandbox.answers import as_json
+from aimlvideo.sandbox.desk import WORLD
 from aimlvideo.sandbox.refusals import Refusal
 
 READS_PER_WINDOW = 200

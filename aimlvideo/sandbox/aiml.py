@@ -10,9 +10,10 @@ from typing import Any
 from aiohttp import web
 
 from aimlvideo.sandbox.acceptance import find_faults
+from aimlvideo.sandbox.answers import about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.catalogue import Model, find_model
 from aimlvideo.sandbox.chance import Dice
-from aimlvideo.sandbox.desk import STUDIO, WORLD, about, as_json, client_request_id, cut_connection, read_json
+from aimlvideo.sandbox.desk import STUDIO, WORLD, client_request_id
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.generation import Generation, decide_fate
 from aimlvideo.sandbox.generation_json import as_generation

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
 import anyio
 from aiohttp import web
 
+from aimlvideo.sandbox.answers import as_json
 from aimlvideo.sandbox.books import iso
 from aimlvideo.sandbox.callbacks import Postman
 from aimlvideo.sandbox.chance import Dice
 from aimlvideo.sandbox.film.studio import Studio
-from aimlvideo.sandbox.generation import Generation
-from aimlvideo.sandbox.prices import CREDITS_PER_USD
 from aimlvideo.sandbox.refusals import Refusal
 from aimlvideo.sandbox.world import World
 
@@ -28,8 +26,6 @@ STUDIO = web.AppKey("studio", Studio)
 
 _PUBLIC = ("/v1/models", "/models/metrics", "/docs-json/", "/files/", "/pictures/", "/__sandbox/")
 _CHOSEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -46,9 +42,9 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
             _check_key(world, request)
         answer = await handler(request)
     except Refusal as refusal:
-        answer = refuse(world, request, refusal)
+        answer = _refuse(world, request, refusal)
     except web.HTTPException as error:
-        answer = refuse(world, request, Refusal("no such path" if error.status in (404, 405) else "not JSON"))
+        answer = _refuse(world, request, Refusal("no such path" if error.status in (404, 405) else "not JSON"))
     world.tally.answers[answer.status] += 1
     if not answer.prepared and not request.path.startswith("/files/"):
         _sign(request, answer)
@@ -61,44 +57,7 @@ def client_request_id(request: web.Request) -> str | None:
     return chosen if _CHOSEN_ID.fullmatch(chosen) else None
 
 
-async def read_json(request: web.Request) -> dict[str, Any]:
-    """Return the body, which must be a JSON object."""
-    try:
-        body = json.loads(await request.read())
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refusal("not JSON")
-    return body
-
-
-def as_json(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return an answer in JSON."""
-    return web.Response(
-        body=_encode(body).encode(),
-        status=status,
-        headers=headers,
-        content_type="application/json",
-    )
-
-
-def about(generation: Generation, answer: web.Response) -> web.Response:
-    """Name on an answer the generation that it is about, and once that is completed, what it cost."""
-    answer.headers["x-inference-id"] = generation.id
-    if generation.ended_at is not None and generation.completed:
-        answer.headers["x-aimlapi-credits-used"] = str(round(generation.price * CREDITS_PER_USD))
-        answer.headers["x-aimlapi-usd-spent"] = str(generation.price)
-    return answer
-
-
-def cut_connection(request: web.Request) -> web.Response:
-    """Cut the connection; the answer returned goes nowhere."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-def refuse(world: World, request: web.Request, refusal: Refusal) -> web.Response:
+def _refuse(world: World, request: web.Request, refusal: Refusal) -> web.Response:
     """Return a refusal in the shape of the service that was called."""
     if refusal.kind != "error after":
         world.tally.refusals[refusal.kind] += 1

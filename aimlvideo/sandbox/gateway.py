@@ -8,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
+from aimlvideo.sandbox.answers import about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.chance import Dice
-from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD, about, as_json, cut_connection, read_json
+from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.gateway_acceptance import find_gateway_faults
 from aimlvideo.sandbox.generation import decide_fate

@@ -10,9 +10,10 @@ from typing import Any, Self
 from aiohttp import web
 
 from aimlvideo.sandbox import account, aiml, files, gateway, showroom
+from aimlvideo.sandbox.answers import as_json
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.callbacks import Postman
-from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD, as_json, desk
+from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD, desk
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.world import World
 
@@ -46,6 +47,7 @@ class Sandbox:
 
     @behaviour.setter
     def behaviour(self, behaviour: Behaviour) -> None:
+        """Behave otherwise from now on."""
         self._world.behaviour = behaviour
 
     def stats(self) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from aimlvideo.sandbox.answers import as_json
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.books import iso
 from aimlvideo.sandbox.catalogue import Model, all_models, find_model
-from aimlvideo.sandbox.desk import WORLD, as_json
+from aimlvideo.sandbox.desk import WORLD
 from aimlvideo.sandbox.openapi import document_of
 from aimlvideo.sandbox.prices import price_entry
 from aimlvideo.sandbox.refusals import Refusal

@@ -10,8 +10,9 @@ from aimlvideo.sandbox.film.caption import caption
 from aimlvideo.sandbox.film.encode import write_clip
 from aimlvideo.sandbox.film.montage import Frame, Take, frames, takes_of_shot
 from aimlvideo.sandbox.film.sound import chord
-from aimlvideo.sandbox.film.stills import Size, Still, open_still, picture_size, scene_still
+from aimlvideo.sandbox.film.stills import Still, open_still, picture_size, scene_still
 from aimlvideo.sandbox.film.storyboard import Shot, Storyboard, preview_size
+from aimlvideo.sandbox.film.views import Size
 
 _NARROWEST, _WIDEST = 9 / 21, 21 / 9
 
