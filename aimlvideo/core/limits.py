@@ -6,14 +6,17 @@ Refusals that arrive together are one piece of news: what was in flight together
 
 from __future__ import annotations
 
-from math import exp, inf
+from math import exp, inf, sqrt
 
 CALM = 5.0  # seconds after a narrowing in which further refusals do not narrow again
 NARROW = 0.9
-GROWTH = 0.002  # by how much a narrowed limit widens in a second
+KNOWN = 0.985  # of the rate that was last refused: up to there it is taken back at once, as known ground
+REGAIN = 0.02  # by how much a narrowed rate widens in a second on known ground
+GROWTH = 0.0001  # and beyond it
 SETTLED = 60.0  # seconds without a refusal after which it widens faster and faster
 MEMORY = 5.0  # seconds over which the accepted requests are counted
 LONGEST_PAUSE = 60.0  # seconds, where the service does not say how long
+DEAREST = 200.0  # times the least price: beyond, asking more rarely no longer helps
 SLOWEST = 0.2  # requests a second: never wait longer than that on a guess
 
 
@@ -31,6 +34,7 @@ class Rate:
         self._pause = 1.0
         self._narrowed_at = -inf
         self._accepted_at = -inf
+        self._refused_rate = inf
         self._flow = 0.0  # accepted requests a second, of late
         self._watched = 0.0  # how much of that memory is filled, up to 1
 
@@ -66,20 +70,26 @@ class Rate:
         if now >= self._narrowed_at + CALM:
             self._remember(now)
             self._narrowed_at = self._accepted_at = now
-            self.per_second = max(NARROW * self._taken_of_late(), min(self.ceiling, SLOWEST))
+            self._refused_rate = self._taken_of_late()
+            self.per_second = max(NARROW * self._refused_rate, min(self.ceiling, SLOWEST))
 
     def _taken_of_late(self) -> float:
-        """Return what the service took of late, a second; at least half the rate: it may not have been asked more."""
+        """Return how many a second the service took of late.
+
+        That is at least half of the rate, or nearly all of it where it was used: the rest had not been asked for.
+        """
         flow = self._flow / max(self._watched, 1 - exp(-1 / MEMORY))
         if self.per_second == inf:
             return max(flow, 1.0)
-        return min(max(flow, self.per_second / 2), self.per_second)
+        used = flow > 0.8 * self.per_second
+        return self.per_second if used else max(flow, self.per_second / 2)
 
     def _widen(self, now: float) -> None:
         if self.per_second < self.ceiling:
             calm = max((now - self._narrowed_at) / SETTLED, 1.0)
             passed = min(max(now - self._accepted_at, 0.0), 2 * MEMORY)
-            self.per_second = min(self.ceiling, self.per_second * (1 + GROWTH * calm) ** passed)
+            growth = REGAIN if self.per_second < KNOWN * self._refused_rate else GROWTH * calm
+            self.per_second = min(self.ceiling, self.per_second * (1 + growth) ** passed)
 
     def _remember(self, now: float) -> None:
         if now > self._accepted_at:
@@ -181,8 +191,8 @@ class PollBudget:
     def tick(self, now: float, backlog: int = 0) -> None:
         """Set the price anew, once a second; `backlog` is how many polls are due and have not started."""
         if self._ticked_at is not None:
-            wanted = self._asked / max(now - self._ticked_at, 1e-3) + backlog / 10
-            change = (wanted / self.per_second) ** 2
-            self.price = max(self._least, self.price * min(max(change, 0.87), 1.15))
+            wanted = self._asked / max(now - self._ticked_at, 1e-3) + backlog / 60
+            change = min(max(sqrt(wanted / self.per_second), 0.87), 1.15)
+            self.price = min(max(self.price * change, self._least), DEAREST * self._least)
         self._asked = 0
         self._ticked_at = now
