@@ -305,8 +305,10 @@ class VideoClient:
     def _expected(self, job: VideoJob) -> Durations | None:
         """Return how long a job will take, as far as anybody knows."""
         policy, model = self._policy_for(job), self._catalog.find(job.model)
-        if isinstance(policy, LearnedPolls):
+        if isinstance(policy, LearnedPolls) and policy.endings >= 1:
             return Durations(policy.quantile(0.5), policy.quantile(0.9))
+        if (published := self._published.get(job.model)) is not None:
+            return published
         return documented(model.documented_seconds) if model and model.documented_seconds else None
 
     async def _read_metrics(self) -> None:

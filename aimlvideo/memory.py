@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from aimlvideo.core.job import Progress, Record, VideoJob
@@ -24,6 +25,14 @@ class Memory:
         """Watch a job that somebody else submitted."""
         self.step(job, progress)
         return Record(job, progress)
+
+    def counts(self) -> dict[str, int]:
+        """Return the outstanding ones by stage."""
+        return dict(Counter(known.progress.stage.value for known in self._outstanding.values()))
+
+    def planned_models(self) -> dict[str, int]:
+        """Return nothing: what is planned is not kept here."""
+        return {}
 
     def spent(self) -> float:
         """Return 0: what earlier runs cost is not known here."""

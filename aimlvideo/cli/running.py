@@ -105,7 +105,7 @@ async def see_through(client: VideoClient, options: RunOptions, terminal: Termin
     async with client.resume(
         options.output, retry_failed=options.retry_failed, verify=options.verify, max_spend=options.max_spend
     ) as results:
-        with terminal.progress(results):
+        with terminal.progress(results, retried=options.retry_failed):
             async for result in results:
                 terminal.result(result)
     return results.halted

@@ -1,18 +1,17 @@
-"""What a person sees in the terminal (the one place that knows `rich`)."""
+"""What a person sees in the terminal."""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
+from aimlvideo.cli.progress import shown
 from aimlvideo.core.job import Result
+from aimlvideo.screen import Screen
 from aimlvideo.stations.batch import Batch
 
 
@@ -22,13 +21,13 @@ class Terminal:
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
-        self._out = Console(stderr=json, highlight=False, soft_wrap=True)
-        self._errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out = Screen(stderr=json)
+        self._errors = Screen(stderr=True)
 
     def say(self, text: str) -> None:
         """Say something that may be left out."""
         if not self.quiet:
-            self._out.print(escape(text))
+            self._out.line(text)
 
     def result(self, result: Result) -> None:
         """Print a result as a line of JSON, where that was asked for."""
@@ -37,22 +36,24 @@ class Terminal:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, batch: Batch) -> Iterator[None]:
-        """Show how a run comes along."""
-        yield
+    def progress(self, batch: Batch, *, retried: bool = False) -> Iterator[None]:
+        """Show how a run comes along; `retried`: the jobs that had failed are tried again."""
+        if self.quiet:
+            yield
+            return
+        disturbed = (self.json and sys.stdout.isatty()) or logging.getLogger("aimlvideo").isEnabledFor(logging.INFO)
+        with shown(batch, self._out, lively=self._out.lively and not disturbed, retried=retried):
+            yield
 
     def problem(self, text: str) -> None:
         """Say what is wrong."""
-        self._errors.print(f"[red]error:[/red] {escape(text)}")
+        self._errors.line(text, "error:", "red")
 
     def remark(self, text: str) -> None:
         """Say what is odd."""
         if not self.quiet:
-            self._errors.print(f"[yellow]note:[/yellow] {escape(text)}")
+            self._errors.line(text, "note:", "yellow")
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
-        table = Table(*headings, title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
-        self._out.print(table)
+        self._out.table(headings, rows, title)

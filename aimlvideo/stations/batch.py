@@ -42,6 +42,12 @@ class Journal(Protocol):
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
         """Give the jobs that are not ended."""
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs by stage."""
+
+    def planned_models(self) -> dict[str, int]:
+        """Return the number of planned jobs by model."""
+
     def spent(self) -> float:
         """Return what all jobs are known to have cost, in USD."""
 
@@ -113,7 +119,7 @@ class Batch:
     entries: set[Entry] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._room = anyio.Semaphore(self.window)
+        self._room = anyio.Semaphore(self.window, fast_acquire=True)
         self._give, self._results = anyio.create_memory_object_stream[Result](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
         self._shields: set[anyio.CancelScope] = set()
@@ -123,11 +129,19 @@ class Batch:
 
     async def __anext__(self) -> Result:
         try:
-            result = await self._results.receive()
+            result = self._results.receive_nowait()
+        except anyio.WouldBlock:
+            result = await self._next_result()
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
         self._room.release()
         return result
+
+    async def _next_result(self) -> Result:
+        try:
+            return await self._results.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
 
     async def enter(self, record: Record) -> Entry:
         """Let one more job in, when there is room for it."""

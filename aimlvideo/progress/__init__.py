@@ -1,0 +1,1 @@
+"""How a run stands, looked at from outside, and said to a person."""
