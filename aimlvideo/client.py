@@ -208,14 +208,25 @@ class VideoClient:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
     async def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
-        """Set one job after the other on its way, for as long as new ones may be submitted."""
-        async for record in records:
-            entry = await batch.enter(record)
-            if self._right(entry) and self._affordable(entry):
-                await self._row.see_through(entry)
-            if batch.halted is not None:
-                break
-        batch.all_fed()
+        """Set one job after the other on its way, for as long as new ones may be submitted.
+
+        One of these takes the lead at a time; when it has a job to send, another takes the lead meanwhile.
+        """
+        while True:
+            batch.idle += 1
+            async with batch.lead:
+                batch.idle -= 1
+                record = None if batch.halted else await anext(records, None)
+                if record is None:
+                    batch.all_fed()
+                    return
+                entry = await batch.enter(record)
+                right = self._right(entry) and self._affordable(entry)
+                admitted = right and await self._row.admitted(entry)
+            if admitted:
+                if not batch.idle:
+                    batch.tasks.start_soon(self._feed, batch, records)
+                await self._row.submit(entry)
 
     def _right(self, entry: Entry) -> bool:
         """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""

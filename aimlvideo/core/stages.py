@@ -29,7 +29,7 @@ STAGES: dict[Stage, frozenset[Stage]] = {
     Stage.PLANNED: frozenset({Stage.SUBMITTING, Stage.FAILED}),
     Stage.SUBMITTING: frozenset({Stage.PLANNED, Stage.IN_DOUBT, Stage.RENDERING, Stage.READY, Stage.FAILED}),
     Stage.IN_DOUBT: frozenset({Stage.PLANNED, Stage.RENDERING, Stage.FAILED}),
-    Stage.RENDERING: frozenset({Stage.READY, Stage.FAILED}),
+    Stage.RENDERING: frozenset({Stage.RENDERING, Stage.READY, Stage.FAILED}),
     Stage.READY: frozenset({Stage.RENDERING, Stage.READY, Stage.SAVED, Stage.FAILED}),
     Stage.SAVED: frozenset({Stage.READY}),
     Stage.FAILED: frozenset({Stage.PLANNED, Stage.RENDERING}),

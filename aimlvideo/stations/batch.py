@@ -71,6 +71,7 @@ class Entry:
     due: float = 0.0
     not_before: float = 0.0
     deadline: float = inf
+    polls: int = 0
     misses: int = 0
     asking: bool = False
     moved: bool = False
@@ -116,12 +117,14 @@ class Batch:
     halted: VideoError | None = None
     left: bool = False
     fed: bool = False
+    idle: int = 0
     entries: set[Entry] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._room = anyio.Semaphore(self.window, fast_acquire=True)
         self._give, self._results = anyio.create_memory_object_stream[Result](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
+        self.lead = anyio.Lock(fast_acquire=True)
         self._shields: set[anyio.CancelScope] = set()
 
     def __aiter__(self) -> Batch:

@@ -57,6 +57,17 @@ class Slots:
             self._waiting.popleft().set()
 
 
+async def due(pace: Rate | PollBudget) -> None:
+    """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
+    now = anyio.current_time()
+    start = pace.reserve(now)
+    while start > now:
+        await anyio.sleep_until(start)
+        now = start
+        if pace.paused_until > now:
+            start = pace.reserve(now)
+
+
 class Turns:
     """The moments at which requests may start."""
 
@@ -67,11 +78,7 @@ class Turns:
 
     async def turn(self) -> None:
         """Return when the next request may start. First come, first served, also after a pause."""
-        start = self.rate.reserve(anyio.current_time())
-        await anyio.sleep_until(start)
-        while self.rate.paused_until > start:  # a refusal came while we waited
-            start = self.rate.reserve(anyio.current_time())
-            await anyio.sleep_until(start)
+        await due(self.rate)
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 
 import anyio
-from anyio.abc import TaskGroup
 
 from aimlvideo.core.generation import Generation, State
 from aimlvideo.core.job import VideoJob
@@ -23,7 +23,7 @@ from aimlvideo.core.wires.wire import Wire
 from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, ServiceError
 from aimlvideo.stations.asking import Send, ask
 from aimlvideo.stations.batch import Entry
-from aimlvideo.stations.gates import Slots
+from aimlvideo.stations.gates import Slots, due
 
 LOOK_AGAIN = 15.0
 """Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
@@ -60,7 +60,7 @@ class Poll:
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
-        self._room = anyio.Semaphore(AT_ONCE)
+        self._room = anyio.Semaphore(AT_ONCE, fast_acquire=True)
 
     def take(self, entry: Entry) -> None:
         """Watch a generation from now on."""
@@ -73,6 +73,7 @@ class Poll:
         accepted = anyio.current_time() - (max(0.0, now - accepted_at) if accepted_at else 0.0)
         entry.sight = Sight(accepted, accepted)
         entry.deadline = anyio.current_time() + entry.batch.patience if entry.deadline == inf else entry.deadline
+        entry.polls = entry.progress.polls
         entry.policy = self.policy_for(entry.job)
         self._policies.add(entry.policy)
         if self.called_back:
@@ -88,7 +89,7 @@ class Poll:
 
     async def run(self) -> None:
         """Ask at the right moments, for as long as the client is open."""
-        async with anyio.create_task_group() as checks:
+        async with asyncio.TaskGroup() as checks:
             while True:
                 self._tick()
                 self._backlog.extend(self._due_now())
@@ -109,14 +110,10 @@ class Poll:
             else:
                 self._sleep(entry)
 
-    async def _start(self, checks: TaskGroup, entry: Entry) -> None:
-        start = self.budget.reserve(anyio.current_time())
-        await anyio.sleep_until(start)
-        while self.budget.rate.paused_until > start:  # a refusal came while we waited
-            start = self.budget.rate.reserve(anyio.current_time())
-            await anyio.sleep_until(start)
+    async def _start(self, checks: asyncio.TaskGroup, entry: Entry) -> None:
+        await due(self.budget)
         await self._room.acquire()
-        checks.start_soon(self._check, entry)
+        checks.create_task(self._check(entry))
 
     async def _check(self, entry: Entry) -> None:
         """Ask once. One failed check fails nothing."""
@@ -135,7 +132,7 @@ class Poll:
         assert policy is not None
         self.budget.accepted(now)
         entry.misses, entry.not_before = 0, 0.0
-        entry.progress = replace(entry.progress, polls=entry.progress.polls + 1)
+        entry.polls += 1
         if not generation.ended:
             entry.sight = entry.sight.again(now, generation.state is State.QUEUED, policy)
             self._note_word(generation.status)
@@ -146,7 +143,7 @@ class Poll:
 
     def _ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
-        known = {"cost_usd": generation.cost_usd, "completed_at": time.time()}
+        known = {"cost_usd": generation.cost_usd, "completed_at": time.time(), "polls": entry.polls}
         if generation.state is State.COMPLETED:
             entry.step(Stage.READY, video_url=generation.video_url, **known)
             entry.free()
@@ -175,6 +172,7 @@ class Poll:
             self._sleep(entry)
         else:
             self._by_id.pop(entry.progress.generation_id or "", None)
+            entry.step(Stage.RENDERING, polls=entry.polls)
             entry.batch.end(entry, _out_of_patience(entry))
 
     def _sleep(self, entry: Entry) -> None:

@@ -52,12 +52,11 @@ class Row:
         """What a job waits at."""
         return Gates(self.slots, self.submit.turns, self.poll.budget)
 
-    async def see_through(self, entry: Entry) -> None:
-        """Set a job on its way at the station of its stage. Returns when the next may follow."""
+    async def admitted(self, entry: Entry) -> bool:
+        """Set a job on its way at the station of its stage. True: it is to be submitted now, by whoever asks."""
         match entry.progress.stage:
             case Stage.PLANNED:
-                if await self.submit.admit(entry):
-                    entry.batch.tasks.start_soon(self.submit, entry)
+                return await self.submit.admit(entry)
             case Stage.SUBMITTING | Stage.IN_DOUBT:
                 self.doubt.take(entry)
             case Stage.RENDERING:
@@ -66,6 +65,12 @@ class Row:
                 arrived(entry)
             case Stage.SAVED | Stage.FAILED:
                 entry.batch.end(entry)
+        return False
+
+    async def again(self, entry: Entry) -> None:
+        """Submit a job that surely was not accepted the first time."""
+        if await self.submit.admit(entry):
+            await self.submit(entry)
 
     def start_downloads(self, batch: Batch) -> None:
         """Let a run's clips be saved, several at a time."""
@@ -105,7 +110,7 @@ async def open_row(
 
     def again(entry: Entry) -> None:
         if not entry.ended:
-            entry.batch.tasks.start_soon(row.see_through, entry)
+            entry.batch.tasks.start_soon(row.again, entry)
 
     def settle(job: VideoJob) -> float:
         if settings.settle is not None:
