@@ -70,9 +70,16 @@ def _stand_in(value: object) -> object:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
+Packed = bytes
+"""A name for `bytes` where a field has that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown."""
+    """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
+
+    `looks` has the age at each poll, as `core.sight` packs it.
+    """
 
     stage: Stage = Stage.PLANNED
     request_id: str | None = None
@@ -87,6 +94,7 @@ class Progress:
     file: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    looks: Packed = b""
 
     def to(self, stage: Stage, **known: Any) -> Progress:
         """Return the progress after a step that the table of stages allows."""

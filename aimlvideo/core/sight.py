@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import pack, unpack
 from typing import NamedTuple, Self
 
 from aimlvideo.core.polling import PollPolicy
@@ -37,3 +38,17 @@ class Sight(NamedTuple):
     def ended(self, now: float, policy: PollPolicy) -> None:
         """Let the policy learn from a look, or any other news, that found it ended."""
         policy.observe(self.seen - self.since, now - self.since, True)
+
+
+REMEMBERED = 64
+"""Looks at one generation that are remembered, the first ones."""
+
+
+def remembered(looks: bytes, age: float, queued: bool) -> bytes:
+    """Return the looks with one more, at an age in seconds: 4 bytes each, negative where it was found queued."""
+    return looks + pack("<f", -age if queued else age) if len(looks) < 4 * REMEMBERED else looks
+
+
+def recalled(looks: bytes) -> tuple[float, ...]:
+    """Return the ages of the looks, in seconds; negative where the generation was found queued."""
+    return unpack(f"<{len(looks) // 4}f", looks)

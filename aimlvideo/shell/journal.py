@@ -34,7 +34,7 @@ SCHEMAS = (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, folder INTEGER,
         asked TEXT NOT NULL, stage TEXT NOT NULL, request_id TEXT, generation_id TEXT, video_url TEXT, error TEXT,
         cost_usd REAL, polls INTEGER NOT NULL, submitted_at REAL, completed_at REAL, saved_at REAL,
-        file TEXT, bytes INTEGER, sha256 BLOB
+        file TEXT, bytes INTEGER, sha256 BLOB, looks BLOB
     );
     CREATE INDEX open_jobs ON jobs (stage) WHERE stage NOT IN ('saved', 'failed');
     CREATE TABLE folders (path TEXT UNIQUE NOT NULL);
@@ -46,7 +46,7 @@ SCHEMAS = (
 
 KNOWN = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
-    "saved_at", "file", "bytes", "sha256",
+    "saved_at", "file", "bytes", "sha256", "looks",
 )  # fmt: skip
 STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in KNOWN)} WHERE id=?"
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
@@ -338,7 +338,7 @@ def _columns(known: Progress) -> tuple[Any, ...]:
         known.stage.value, known.request_id, known.generation_id, known.video_url,
         f"{type(known.error).__name__}: {known.error}" if known.error else None, known.cost_usd, known.polls,
         known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
-        bytes.fromhex(known.sha256) if known.sha256 else None,
+        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks,
     )  # fmt: skip
 
 
@@ -347,6 +347,7 @@ def _progress(columns: list[Any]) -> Progress:
     known["stage"] = Stage(known["stage"])
     known["error"] = _error(known["error"])
     known["sha256"] = known["sha256"].hex() if known["sha256"] else None
+    known["looks"] = known["looks"] or b""
     return Progress(**known)
 
 

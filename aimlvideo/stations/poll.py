@@ -17,7 +17,7 @@ from aimlvideo.core.job import VideoJob
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling import PollPolicy
 from aimlvideo.core.schedule import Wheel
-from aimlvideo.core.sight import Sight
+from aimlvideo.core.sight import Sight, remembered
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.wire import Wire
 from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, ServiceError
@@ -73,7 +73,7 @@ class Poll:
         accepted = anyio.current_time() - (max(0.0, now - accepted_at) if accepted_at else 0.0)
         entry.sight = Sight(accepted, accepted)
         entry.deadline = anyio.current_time() + entry.batch.patience if entry.deadline == inf else entry.deadline
-        entry.polls = entry.progress.polls
+        entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
         entry.policy = self.policy_for(entry.job)
         self._policies.add(entry.policy)
         if self.called_back:
@@ -134,7 +134,9 @@ class Poll:
         entry.misses, entry.not_before = 0, 0.0
         entry.polls += 1
         if not generation.ended:
-            entry.sight = entry.sight.again(now, generation.state is State.QUEUED, policy)
+            queued = generation.state is State.QUEUED
+            entry.sight = entry.sight.again(now, queued, policy)
+            entry.looks = remembered(entry.looks, time.time() - (entry.progress.submitted_at or 0.0), queued)
             self._note_word(generation.status)
             self._wait_on(entry, now)
             return
@@ -143,7 +145,8 @@ class Poll:
 
     def _ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
-        known = {"cost_usd": generation.cost_usd, "completed_at": time.time(), "polls": entry.polls}
+        looked = {"polls": entry.polls, "looks": entry.looks}
+        known = {"cost_usd": generation.cost_usd, "completed_at": time.time(), **looked}
         if generation.state is State.COMPLETED:
             entry.step(Stage.READY, video_url=generation.video_url, **known)
             entry.free()
@@ -172,7 +175,7 @@ class Poll:
             self._sleep(entry)
         else:
             self._by_id.pop(entry.progress.generation_id or "", None)
-            entry.step(Stage.RENDERING, polls=entry.polls)
+            entry.step(Stage.RENDERING, polls=entry.polls, looks=entry.looks)
             entry.batch.end(entry, _out_of_patience(entry))
 
     def _sleep(self, entry: Entry) -> None:
