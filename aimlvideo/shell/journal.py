@@ -168,7 +168,8 @@ class Journal:
         job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
         self._db.execute(PLAN, (job.id, 0, None, ""))
         stage = Stage(row["stage"])
-        known = {name: row.get(name) for name in ("generation_id", "video_url", "cost_usd", "file", "bytes", "sha256")}
+        names = ("generation_id", "video_url", "cost_usd", "file", "bytes", "sha256")
+        known: dict[str, Any] = {name: row.get(name) for name in names}
         error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
         self.step(job, Progress(stage, polls=row.get("polls") or 0, error=error, **known))
 
