@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from aimlvideo.core.stages import STAGES, Stage
 from aimlvideo.errors import DownloadFailed, VideoError
+
+_set = object.__setattr__
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -30,25 +32,30 @@ class VideoJob:
     """Where relative paths of pictures start: the job file's folder. No part of what is asked."""
 
     def __init__(self, model: str, *, id: str | None = None, **params: Any) -> None:  # noqa: A002 - the field's name
-        set_field = object.__setattr__
-        set_field(self, "model", model)
-        set_field(self, "params", params)
-        set_field(self, "folder", None)
-        set_field(self, "id", id or f"job-{self.digest()[:12]}")
+        _set(self, "model", model)
+        _set(self, "params", params)
+        _set(self, "folder", None)
+        _set(self, "id", id or f"job-{self.digest()[:12]}")
 
     def named(self, job_id: str) -> VideoJob:
         """Return the same job under another id."""
-        return VideoJob(self.model, id=job_id, **self.params).within(self.folder)
+        return self._with(self.params, job_id, self.folder)
 
     def within(self, folder: PurePath | str | None) -> VideoJob:
         """Return the same job whose relative paths start at `folder`."""
-        job = VideoJob(self.model, id=self.id, **self.params)
-        object.__setattr__(job, "folder", None if folder is None else PurePath(folder))
-        return job
+        return self._with(self.params, self.id, None if folder is None else PurePath(folder))
 
     def asking(self, params: Mapping[str, Any]) -> VideoJob:
         """Return the same job, under the same id, with other parameters."""
-        return VideoJob(self.model, id=self.id, **params).within(self.folder)
+        return self._with(params, self.id, self.folder)
+
+    def _with(self, params: Mapping[str, Any], job_id: str, folder: PurePath | None) -> VideoJob:
+        job = object.__new__(VideoJob)
+        _set(job, "model", self.model)
+        _set(job, "params", params)
+        _set(job, "id", job_id)
+        _set(job, "folder", folder)
+        return job
 
     def digest(self) -> str:
         """Return 64 hex digits that change when what is asked changes, and with nothing else."""
@@ -74,8 +81,7 @@ Packed = bytes
 """A name for `bytes` where a field has that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
 
     `looks` has the age at each poll, as `core.sight` packs it.
@@ -100,7 +106,7 @@ class Progress:
         """Return the progress after a step that the table of stages allows."""
         if stage not in STAGES[self.stage]:
             raise ValueError(f"a job cannot go from {self.stage} to {stage}")
-        return replace(self, stage=stage, **known)
+        return self._replace(stage=stage, **known)
 
     def tried_again(self) -> Progress:
         """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again."""

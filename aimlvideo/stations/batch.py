@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import anyio
 from anyio.abc import TaskGroup
@@ -126,7 +126,7 @@ class Batch:
         self._give, self._results = anyio.create_memory_object_stream[Result](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
         self.lead = anyio.Lock(fast_acquire=True)
-        self._shields: set[anyio.CancelScope] = set()
+        self._shields: WeakSet[anyio.CancelScope] = WeakSet()
 
     def __aiter__(self) -> Batch:
         return self
@@ -169,7 +169,7 @@ class Batch:
             return
         entry.ended = True
         self.entries.discard(entry)
-        progress = entry.progress if error is None else replace(entry.progress, error=error)
+        progress = entry.progress if error is None else entry.progress._replace(error=error)
         self._settle(progress, entry.job.id)
         result = result_of(entry.job, progress, self.folder, self.save)
         if self.note is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
@@ -199,15 +199,11 @@ class Batch:
         for stream in (self._give, self._results, self.download, self.downloads):
             stream.close()
 
-    @contextmanager
-    def round_trip(self) -> Iterator[anyio.CancelScope]:
-        """Keep one round trip from being cut off in the middle: its answer is worth a clip."""
-        with anyio.CancelScope(shield=True) as shield:
-            self._shields.add(shield)
-            try:
-                yield shield
-            finally:
-                self._shields.discard(shield)
+    def round_trip(self) -> anyio.CancelScope:
+        """Return a scope that keeps one round trip from being cut off in the middle: its answer is worth a clip."""
+        shield = anyio.CancelScope(shield=True)
+        self._shields.add(shield)
+        return shield
 
     def _settle(self, known: Progress, job_id: str) -> None:
         """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
