@@ -17,40 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from filelock import FileLock, Timeout
 
-from aimlvideo import errors
 from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.request_ids import MARK, mark_of
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import DiskFailed, InvalidJobs, JournalError, Problem, VideoError
+from aimlvideo.shell.journal_file import locked, opened_to_read, opened_to_write, sync, translated, translation
+from aimlvideo.shell.journal_rows import KNOWN, changed, columns_of, progress_of
 
-APPLICATION = 0x41494D56
-"""SQLite's `application_id` of our files: the letters AIMV."""
-
-SCHEMAS = (
-    """
-    CREATE TABLE jobs (
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, folder INTEGER,
-        asked TEXT NOT NULL, stage TEXT NOT NULL, request_id TEXT, generation_id TEXT, video_url TEXT, error TEXT,
-        cost_usd REAL, polls INTEGER NOT NULL, submitted_at REAL, completed_at REAL, saved_at REAL,
-        file TEXT, bytes INTEGER, sha256 BLOB, looks BLOB
-    );
-    CREATE INDEX open_jobs ON jobs (stage) WHERE stage NOT IN ('saved', 'failed');
-    CREATE TABLE folders (path TEXT UNIQUE NOT NULL);
-    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-    CREATE TABLE found (mark TEXT PRIMARY KEY, generation_id TEXT NOT NULL) WITHOUT ROWID;
-    """,
-)
-"""The statements that bring a journal from each version to the next."""
-
-KNOWN = (
-    "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
-    "saved_at", "file", "bytes", "sha256", "looks",
-)  # fmt: skip
 STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in KNOWN)} WHERE id=?"
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
 ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM jobs"
+NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 
 
 class Journal:
@@ -62,58 +40,73 @@ class Journal:
         self._wal = wal
         self._written = self._synced = 0
         self._syncing = anyio.Lock()
+        self._sync_failed: Exception | None = None
         self._run = 1 + int(self.fact("run") or 0)
-        self._any_found = bool(connection.execute("SELECT count(*) FROM found").fetchone()[0])
-        self._folders: dict[str, int] = dict(connection.execute("SELECT path, rowid FROM folders"))
+        self._any_found = bool(self._do("SELECT count(*) FROM found").fetchone()[0])
+        self._copies: dict[str, int] = {}
+        self._folders: dict[str, int] = {}
+        self._read_folders()
 
     @contextmanager
     def planning(self) -> Iterator[None]:
         """Plan a whole file at once: all of it, or, where the block raises, nothing."""
-        with _translated(self.path):
-            self._db.execute("BEGIN")
-            try:
-                yield
-            except BaseException:
+        self._do("BEGIN")
+        try:
+            yield
+            self._do("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+            self._read_folders()
+            raise
 
     def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
         """Write a new job down, or return what is known of one that is here already.
 
-        Raises InvalidJobs where the id stands for another content, or (for an id that somebody chose) where it came
-        before in this run. With `distinct`, a second job of the same content gets an id of its own: `ID-2`.
+        Raises InvalidJobs where the id stands for another content, or where it came before in this run. With
+        `distinct`, a second job whose id comes from its content gets an id of its own: `ID-2`.
         """
         try:
-            with _translated(self.path):
-                self._db.execute(PLAN, (job.id, self._run, self._folder(job), job.content()))
+            self._do(PLAN, (job.id, self._run, self._folder(job), job.content()))
         except sqlite3.IntegrityError:
             return self._known(job, distinct)
+        except UnicodeEncodeError:
+            expected = "text that can be written, without halves of surrogate pairs"
+            raise InvalidJobs([Problem("id", expected, repr(job.id), job=job.id)]) from None
         return self._found(job) if self._any_found else Record(job, Progress())
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Write down a job that somebody else submitted, or return what is known of it."""
         if (known := self.find(job.id)) is not None:
             return known
-        self.plan(job)
-        self.step(job, progress)
+        with self.planning():
+            self.plan(job)
+            self.step(job, progress)
         return Record(job, progress)
 
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Write a job's progress. On return it survives a killed process; see `synced` for a power cut."""
-        with _translated(self.path):
-            self._db.execute(STEP, (*_columns(progress), job.id))
+        self._do(STEP, (*columns_of(progress), job.id))
         self._written += 1
 
     async def synced(self) -> None:
-        """Return when all that was written before this call survives a power cut. Many callers share one sync."""
+        """Return when all that was written before this call survives a power cut. Many callers share one sync.
+
+        Raises DiskFailed, then and ever after: what a failed sync left behind, a later one does not bring to disk.
+        """
         wanted = self._written
         async with self._syncing:
             if self._synced >= wanted or self._wal is None:
                 return
             covered = self._written
-            with _translated(self.path):
-                await anyio.to_thread.run_sync(_sync, self._wal)
+            with translated(self.path):
+                if self._sync_failed is not None:
+                    raise self._sync_failed
+                try:
+                    await anyio.to_thread.run_sync(sync, self._wal)
+                except OSError as error:
+                    self._sync_failed = error
+                    raise
             self._synced = covered
 
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
@@ -160,8 +153,7 @@ class Journal:
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the run as a whole."""
-        with _translated(self.path):
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self._do("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def recover(self, row: Mapping[str, Any]) -> None:
         """Write a line of a results file down as a job; its content is filled in when a job of its id is planned."""
@@ -190,6 +182,43 @@ class Journal:
         found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=time.time())
         self.step(job, found)
         return Record(job, found)
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        """Execute one statement in the transaction of this pass of the event loop."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN")
+                _soon(self._commit_soon)
+            self._db.execute(statement, values)
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise _as_ours(self.path, error) from error
+        self._written += 1
+
+    def _commit(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._broken = _as_ours(self.path, error)
+            raise self._broken from error
+
+    def _commit_soon(self) -> None:
+        """Commit what a pass of the event loop has written; a failure stops the next one that writes."""
+        with suppress(VideoError):
+            self._commit()
+
+    def close(self) -> None:
+        """Commit, and write no more. Raises DiskFailed where the last steps could not be written."""
+        try:
+            self._commit()
+        finally:
+            self._db.close()
 
     def _known(self, job: VideoJob, distinct: bool) -> Record:
         asked, run = self._db.execute("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
@@ -245,158 +274,15 @@ async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journ
 
     Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
     """
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise JournalError(_taken(path)) from None
-    except OSError as error:
-        raise JournalError(f"{path.parent} cannot be written: {error.strerror}") from error
-    try:
-        with _translated(path):
-            connection = _connect(path, anew=anew)
-        wal = os.open(f"{path}-wal", os.O_RDWR)
-        try:
-            journal = Journal(path, connection, wal)
-            journal.note("owner", str(os.getpid()))
-            journal.note("run", str(journal._run))
-            yield journal
-        finally:
-            os.close(wal)
-            connection.close()
-    finally:
-        lock.release()
+    with locked(path), opened_to_write(path, anew=anew) as (connection, wal):
+        journal = Journal(path, connection, wal)
+        journal.note("owner", str(os.getpid()))
+        journal.note("run", str(journal._run))
+        yield journal
 
 
 @contextmanager
 def read_journal(path: Path) -> Iterator[Journal]:
     """Read a journal, also while a run is writing it. Raises JournalError."""
-    if not path.is_file():
-        raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
-    with _translated(path):
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
-        try:
-            _checked(path, connection)
-            yield Journal(path, connection, None)
-        finally:
-            connection.close()
-
-
-def _connect(path: Path, *, anew: bool) -> sqlite3.Connection:
-    new = not path.exists()
-    if new and not anew and (results := path.with_name("results.jsonl")).exists():
-        raise JournalError(
-            f"{results} is here and its journal {path.name} is not: clips may have been paid already. "
-            f"Bring the journal back, or run `aimlvideo recover {path.parent}`"
-        )
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-    if not new:
-        _checked(path, connection)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    _migrate(connection)
-    _sync_folder(path.parent)
-    return connection
-
-
-def _checked(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse what is no whole journal of ours."""
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION:
-        raise JournalError(_damaged(path, "it is no journal of this program"))
-    if version > len(SCHEMAS):
-        raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
-    if (said := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise JournalError(_damaged(path, said))
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(SCHEMAS[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN; {script} PRAGMA application_id={APPLICATION}; PRAGMA user_version={number}; COMMIT;"
-        )
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except sqlite3.OperationalError as error:
-        if "full" in str(error) or "disk I/O" in str(error):
-            raise DiskFailed(f"the journal {path} cannot be written: {error}. Make space, then run again") from error
-        raise JournalError(f"the journal {path} cannot be used: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise JournalError(_damaged(path, str(error))) from error
-
-
-def _columns(known: Progress) -> tuple[Any, ...]:
-    return (
-        known.stage.value, known.request_id, known.generation_id, known.video_url,
-        f"{type(known.error).__name__}: {known.error}" if known.error else None, known.cost_usd, known.polls,
-        known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
-        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks,
-    )  # fmt: skip
-
-
-def _progress(columns: list[Any]) -> Progress:
-    known = dict(zip(KNOWN, columns, strict=True))
-    known["stage"] = Stage(known["stage"])
-    known["error"] = _error(known["error"])
-    known["sha256"] = known["sha256"].hex() if known["sha256"] else None
-    known["looks"] = known["looks"] or b""
-    return Progress(**known)
-
-
-def _error(text: str | None) -> VideoError | None:
-    if text is None:
-        return None
-    name, _, said = text.partition(": ")
-    kind = getattr(errors, name, VideoError)
-    return VideoError(said) if kind is InvalidJobs else kind(said)
-
-
-def _changed(job: VideoJob, asked: str) -> Problem:
-    before: dict[str, Any] = {"model": json.loads(asked)[0], **json.loads(asked)[1]}
-    now: dict[str, Any] = {"model": json.loads(job.content())[0], **json.loads(job.content())[1]}
-    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return Problem(
-        names[0] if names else "id",
-        f"what this id stood for in the run before ({', '.join(names)} changed)",
-        job=job.id,
-        hint="give the changed job a new id, or use another output folder",
-    )
-
-
-def _taken(path: Path) -> str:
-    try:
-        with read_journal(path) as journal:
-            owner = journal.fact("owner")
-    except VideoError:
-        owner = None
-    return f"{path.parent} is in use by another run (process {owner or 'unknown'}): wait for it, or stop it first"
-
-
-def _damaged(path: Path, why: str) -> str:
-    return (
-        f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
-        f"away, then bring back the ids with `aimlvideo recover {path.parent}`"
-    )
-
-
-def _sync(descriptor: int) -> None:
-    getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new file's name survive a power cut, where the system has a way to."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with opened_to_read(path) as connection:
+        yield Journal(path, connection, None)

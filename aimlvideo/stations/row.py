@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 import aiohttp
 import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.blocks import block
-from aimlvideo.core.catalog import Catalog
+from aimlvideo.core.catalog import Catalog, Model
 from aimlvideo.core.doubt import settle_seconds
 from aimlvideo.core.job import VideoJob
 from aimlvideo.core.limits import Outstanding, PollBudget, Rate
@@ -146,8 +147,20 @@ async def _called_back(settings: Settings, poll: Poll) -> AsyncIterator[None]:
 async def encode(job: VideoJob, catalog: Catalog, *, gateway: bool) -> VideoJob:
     """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
     model = catalog.find(job.model) or catalog.find_gateway(job.model)
+    if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
+        return job
     media = Media(job.folder, gateway)
-    if model is None or not any(media.changes(value) for _, value in media_fields(model, job.params)):
+    if not any(media.changes(value) for _, value in media_fields(model, job.params)):
         return job
     params = await anyio.to_thread.run_sync(replace_media, model, job.params, lambda _, value: media.encoded(value))
     return job.asking(params)
+
+
+@lru_cache(maxsize=512)
+def _media_names(model: Model) -> tuple[str, ...]:
+    return tuple(name for name, param in model.params.items() if param.holds_media)
+
+
+def _is_link(value: object) -> bool:
+    """Tell what needs no second look: nothing, or a plain link."""
+    return value is None or (isinstance(value, str) and value.startswith(("http://", "https://")))
