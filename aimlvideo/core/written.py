@@ -1,0 +1,71 @@
+"""A job's progress as the columns of a table, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from aimlvideo import errors
+from aimlvideo.core.job import Progress, VideoJob
+from aimlvideo.core.stages import Stage
+from aimlvideo.errors import InvalidJobs, Problem, VideoError
+
+KNOWN = (
+    "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
+    "saved_at", "file", "bytes", "sha256", "looks",
+)  # fmt: skip
+"""The columns, in order."""
+
+
+def columns_of(known: Progress) -> tuple[Any, ...]:
+    """Return the values of the columns: plain numbers, text and bytes."""
+    return (
+        known.stage.value, known.request_id, known.generation_id, known.video_url,
+        f"{type(known.error).__name__}: {known.error}" if known.error else None, known.cost_usd, known.polls,
+        known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
+        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks,
+    )  # fmt: skip
+
+
+def progress_of(columns: Sequence[Any]) -> Progress:
+    """Return the progress that the columns stand for."""
+    known = dict(zip(KNOWN, columns, strict=True))
+    known["stage"] = Stage(known["stage"])
+    known["error"] = error_of(known["error"])
+    known["sha256"] = known["sha256"].hex() if known["sha256"] else None
+    known["looks"] = known["looks"] or b""
+    return Progress(**known)
+
+
+def job_of_text(job_id: str, folder: str | None, asked: str) -> VideoJob:
+    """Return the job whose content was written down."""
+    model, params = json.loads(asked) if asked else ("", {})
+    job = VideoJob(model, id=job_id, **params)
+    return job.within(folder) if folder else job
+
+
+def error_of(text: str | None) -> VideoError | None:
+    """Return the error that was written down as `Name: message`."""
+    if text is None:
+        return None
+    name, _, said = text.partition(": ")
+    kind = getattr(errors, name, VideoError)
+    return VideoError(said) if kind is InvalidJobs else kind(said)
+
+
+def changed(job_id: str, before: str, now: str) -> Problem:
+    """Return what is wrong with a job whose id stood for another content before."""
+    old, new = ({"model": json.loads(asked)[0], **json.loads(asked)[1]} for asked in (before, now))
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return Problem(
+        names[0] if names else "id",
+        f"what this id stood for before ({', '.join(names)} changed)",
+        job=job_id,
+        hint="give the changed job a new id",
+    )
+
+
+def repeated(job_id: str) -> Problem:
+    """Return what is wrong with an id that somebody chose twice."""
+    return Problem("id", "each id once", "the same id as a job before it", job=job_id)

