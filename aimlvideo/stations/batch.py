@@ -112,6 +112,8 @@ class Batch:
     goal: Stage
     save: Callable[[Result, Path], Awaitable[Path]]
     note: Callable[[Result], None] | None
+    keep: Callable[[str], Awaitable[None]] | None = None
+    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
     gates: Gates | None = None
     tally: Tally = field(default_factory=Tally)
     watchers: list[Callable[[Entry], None]] = field(default_factory=list)

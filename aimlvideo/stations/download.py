@@ -42,8 +42,12 @@ class Downloads:
 
     async def _save(self, entry: Entry) -> None:
         assert entry.batch.folder is not None
+        if entry.ended:
+            return
         try:
             clip = await self._bring_entry(entry, entry.batch.folder / file_name(entry.job.id))
+            if entry.batch.keep is not None:
+                await entry.batch.keep(clip.path.name)
         except LinkDead as error:
             entry.step(Stage.FAILED, error=error)
             entry.batch.end(entry)

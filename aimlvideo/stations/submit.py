@@ -69,6 +69,10 @@ class Submit:
             with entry.batch.round_trip() as shield:
                 entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=time.time())
                 await entry.batch.journal.synced()
+                if entry.ended:  # let go of while its intent was written
+                    entry.step(Stage.PLANNED)
+                    entry.free()
+                    return False
                 answer = await self.send(self.wire.submission(job, request_id, self.callback_url))
                 self._heard(entry, self.wire.accepted(answer, request_id))
         except Busy as error:

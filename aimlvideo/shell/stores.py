@@ -1,0 +1,158 @@
+"""Where finished clips go, when that is not the folder they arrive in: an object store, or a folder that many share.
+
+A clip is fetched whole into a folder of our own (`spool`) and then put under its final name by the store's own means:
+an object appears when its upload is complete, a file by a rename. Nobody ever sees half a clip.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import anyio
+
+from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
+
+REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+AT_ONCE_VISIBLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
+"""Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
+
+
+class Store(Protocol):
+    """A place for whole clips."""
+
+    spool: Path
+    """The folder that clips arrive in."""
+
+    async def keep(self, name: str) -> None:
+        """Bring a clip from the spool to its place. Raises DownloadFailed (try again) or DiskFailed."""
+
+    async def length(self, name: str) -> int | None:
+        """Return the bytes of a clip in its place, None where it is not there."""
+
+
+class SharedFolder:
+    """A folder that several workers share: each fetches into a part of its own, and renames."""
+
+    def __init__(self, folder: Path, spool: Path) -> None:
+        self.folder, self.spool = folder, spool
+
+    async def keep(self, name: str) -> None:
+        """Rename a clip to its place."""
+        try:
+            (self.spool / name).replace(self.folder / name)
+        except OSError as error:
+            raise DiskFailed(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
+
+    async def length(self, name: str) -> int | None:
+        """Return the bytes of a clip in its place, None where it is not there."""
+        try:
+            return (self.folder / name).stat().st_size
+        except OSError:
+            return None
+
+
+class ObjectStore:
+    """A folder of an object store, by its URL: `s3://bucket/run` (fsspec; this file is its one importer)."""
+
+    def __init__(self, url: str, spool: Path) -> None:
+        self.url, self.spool = url.rstrip("/"), spool
+        self._files, self._root = _opened(self.url)
+
+    async def keep(self, name: str) -> None:
+        """Upload a clip, whole or not at all, and take it out of the spool."""
+        source, place = self.spool / name, f"{self._root}/{name}"
+        try:
+            await anyio.to_thread.run_sync(self._put, str(source), place)
+        except Exception as error:  # each store has its own exceptions, and most are no OSError
+            raise DownloadFailed(f"{self.url}/{name} could not be written: {error}") from error
+        source.unlink(missing_ok=True)
+
+    async def length(self, name: str) -> int | None:
+        """Return the bytes of a clip in its place, None where it is not there."""
+        try:
+            return int((await anyio.to_thread.run_sync(self._files.info, f"{self._root}/{name}"))["size"])
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise DownloadFailed(f"{self.url}/{name} could not be looked at: {error}") from error
+
+    def check(self) -> None:
+        """Raise SettingsError where nothing can be written: before anything is paid."""
+        probe = f"{self._root}/.aimlvideo"
+        try:
+            self._files.pipe_file(probe, b"")
+            self._files.rm_file(probe)
+        except Exception as error:
+            raise SettingsError(f"{self.url} cannot be written: {error}") from error
+
+    def put_text(self, name: str, source: Path) -> None:
+        """Upload a small file that stays where it is."""
+        with suppress(FileNotFoundError):
+            self._put(str(source), f"{self._root}/{name}")
+
+    def _put(self, source: str, place: str) -> None:
+        if self._scheme in AT_ONCE_VISIBLE:
+            self._files.put_file(source, place)
+            return
+        part = f"{place}.{os.getpid()}.part"
+        self._files.put_file(source, part)
+        self._files.mv(part, place)
+
+    @property
+    def _scheme(self) -> str:
+        return urlsplit(self.url).scheme.lower()
+
+
+def is_remote(output: str) -> bool:
+    """Tell whether an output is a URL, not a folder of this machine."""
+    return bool(REMOTE.match(output)) and urlsplit(output).scheme.lower() != "file"
+
+
+def local_folder(output: str) -> Path:
+    """Return the folder that an output without a store means; `file:///path` is one too."""
+    return Path(unquote(urlsplit(output).path)) if REMOTE.match(output) else Path(output)
+
+
+@contextmanager
+def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]:
+    """Give the place that many workers put their clips in; `name` is this worker's, for its spool.
+
+    Raises SettingsError where nothing can be written there.
+    """
+    if is_remote(output):
+        with tempfile.TemporaryDirectory(prefix="aimlvideo-") as spool:
+            store = ObjectStore(output, Path(spool))
+            store.check()
+            yield store
+        return
+    folder = local_folder(output)
+    spool_there = folder / f".arriving-{name}"
+    try:
+        spool_there.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"the output folder {folder} cannot be made: {error.strerror}") from error
+    try:
+        yield SharedFolder(folder, spool_there)
+    finally:
+        shutil.rmtree(spool_there, ignore_errors=True)
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec  # noqa: PLC0415 - an extra
+
+        files, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"}.get(urlsplit(url).scheme, "s3")
+        raise SettingsError(f"{url}: {error}. Install it with: pip install 'aimlvideo[{extra}]'") from error
+    except ValueError as error:
+        raise SettingsError(f"{url} is no place that can be written: {error}") from error
+    return files, root.rstrip("/")
