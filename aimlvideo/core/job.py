@@ -31,11 +31,16 @@ class VideoJob:
     folder: PurePath | None = field(default=None, compare=False, repr=False)
     """Where relative paths of pictures start: the job file's folder. No part of what is asked."""
 
-    def __init__(self, model: str, *, id: str | None = None, **params: Any) -> None:  # noqa: A002 - the field's name
+    def __init__(self, /, model: str, *, id: str | None = None, **params: Any) -> None:  # noqa: A002 - the field's name
         _set(self, "model", model)
         _set(self, "params", params)
         _set(self, "folder", None)
-        _set(self, "id", id or f"job-{self.digest()[:12]}")
+        _set(self, "id", str(id) if id not in (None, "") else self._id_of_content())
+
+    @property
+    def derived(self) -> bool:
+        """Whether nobody chose this job's id: it follows from the content."""
+        return self.id.startswith("job-") and self.id == f"job-{self.digest()[:12]}"
 
     def named(self, job_id: str) -> VideoJob:
         """Return the same job under another id."""
@@ -57,9 +62,12 @@ class VideoJob:
         _set(job, "folder", folder)
         return job
 
+    def _id_of_content(self) -> str:
+        return f"job-{self.digest()[:12]}"
+
     def digest(self) -> str:
         """Return 64 hex digits that change when what is asked changes, and with nothing else."""
-        return hashlib.sha256(self.content().encode()).hexdigest()
+        return hashlib.sha256(self.content().encode(errors="surrogatepass")).hexdigest()
 
     def content(self) -> str:
         """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
@@ -73,8 +81,13 @@ def _stand_in(value: object) -> object:
         return str(value)
     if isinstance(value, set | frozenset):
         return sorted(value)
-    raw = value if isinstance(value, bytes) else getattr(value, "tobytes", repr(value).encode)()
-    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    if isinstance(value, bytes):
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    pixels = getattr(value, "tobytes", None)
+    if pixels is None:
+        return repr(value)
+    shape = f"{getattr(value, 'mode', '')} {getattr(value, 'size', '')} ".encode()
+    return f"sha256:{hashlib.sha256(shape + pixels()).hexdigest()}"
 
 
 Packed = bytes

@@ -1,0 +1,233 @@
+"""The file of a journal: made whole or not at all, checked before it is believed, and for one writer at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aimlvideo.errors import DiskFailed, JournalError, VideoError
+
+APPLICATION = 0x41494D56
+"""SQLite's `application_id` of our files: the letters AIMV."""
+
+SCHEMAS = (
+    """
+    CREATE TABLE jobs (
+        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, folder INTEGER,
+        asked TEXT NOT NULL, stage TEXT NOT NULL, request_id TEXT, generation_id TEXT, video_url TEXT, error TEXT,
+        cost_usd REAL, polls INTEGER NOT NULL, submitted_at REAL, completed_at REAL, saved_at REAL,
+        file TEXT, bytes INTEGER, sha256 BLOB, looks BLOB
+    );
+    CREATE TABLE folders (path TEXT UNIQUE NOT NULL);
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+    CREATE TABLE found (mark TEXT PRIMARY KEY, generation_id TEXT NOT NULL) WITHOUT ROWID;
+    """,
+)
+"""The statements that bring a journal from each version to the next."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
+_CLOSED = "DELETE FROM facts WHERE name='unclosed'"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a journal for this process alone. The lock of a process that died holds nobody up. Raises JournalError."""
+    lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise JournalError(_taken(path)) from None
+    except OSError as error:
+        raise JournalError(f"{path.parent} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connection, int]]:
+    """Give a connection to a whole journal, and its write-ahead log to sync. Raises JournalError or DiskFailed."""
+    with translated(path):
+        if not path.exists():
+            _make(path, anew=anew)
+        connection = _connect(path)
+    wal = os.open(_wal(path), os.O_RDWR)
+    try:
+        yield connection, wal
+    finally:
+        os.close(wal)
+        _close(path, connection)
+
+
+@contextmanager
+def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
+    """Give a connection that cannot write, also while a run does. Raises JournalError."""
+    if not path.is_file():
+        raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
+    had_wal = _wal(path).exists()
+    with translated(path):
+        connection = _reader(path)
+    try:
+        with translated(path):
+            _check(path, connection, had_wal=had_wal)
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the disk raise into our errors. An IntegrityError is news for whoever writes."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise translation(path, error) from error
+
+
+def translation(path: Path, error: Exception) -> Exception:
+    """Return our error for one of SQLite's or the disk's."""
+    if isinstance(error, sqlite3.IntegrityError):
+        return error
+    said = str(error)
+    if getattr(error, "errno", None) in _NO_ROOM or "is full" in said or "disk I/O" in said:
+        return DiskFailed(f"the journal {path} cannot be written: {said}. Make space, then run again")
+    if isinstance(error, sqlite3.OperationalError | OSError):
+        return JournalError(f"the journal {path} cannot be used: {said}")
+    return JournalError(_damaged(path, said))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    had_wal = _wal(path).exists()
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    try:
+        _check(path, connection, had_wal=had_wal)
+        if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
+            raise JournalError(f"{path.parent} cannot hold a journal: its file system gives SQLite {mode!r}, not 'wal'")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        _migrate(connection)
+        connection.execute(_OPEN)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # a copy without its -wal shall say that it is one
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _close(path: Path, connection: sqlite3.Connection) -> None:
+    """Close a journal; one that cannot be marked as closed keeps its write-ahead log."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute(_CLOSED)
+        connection.close()
+    except sqlite3.Error:
+        with suppress(sqlite3.Error):
+            keeper = _reader(path)
+            keeper.execute("SELECT count(*) FROM facts").fetchone()
+            connection.close()
+            keeper.close()
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+
+def _make(path: Path, *, anew: bool) -> None:
+    """Make an empty journal beside its place and move it there, so that there is never half of one."""
+    if not anew:
+        _refuse_a_gap(path)
+    for ending in ("-wal", "-shm"):  # of a journal that was moved away: SQLite would write them into the new one
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{ending}", f"{path}{ending}.old")
+    part = path.with_name(path.name + ".new")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(part, isolation_level=None)
+    try:
+        _migrate(connection)
+    finally:
+        connection.close()
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def _refuse_a_gap(path: Path) -> None:
+    """Raise JournalError where something of a run is here and its journal is not."""
+    for left in (path.with_name("results.jsonl"), _wal(path)):
+        if left.exists():
+            raise JournalError(
+                f"{left} is here and its journal {path.name} is not: clips may have been paid already. "
+                f"Bring the journal back, or run `aimlvideo recover {path.parent}`"
+            )
+
+
+def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None:
+    """Refuse what is no whole journal of ours."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION:
+        raise JournalError(_damaged(path, "it is no journal of this program"))
+    if version > len(SCHEMAS):
+        raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
+    if (said := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise JournalError(_damaged(path, said))
+    if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
+        raise JournalError(_without_wal(path))
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number, script in enumerate(SCHEMAS[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN; {script} PRAGMA application_id={APPLICATION}; PRAGMA user_version={number}; COMMIT;"
+        )
+
+
+def _taken(path: Path) -> str:
+    owner = None
+    with suppress(VideoError, sqlite3.Error), opened_to_read(path) as connection:
+        owner = connection.execute("SELECT value FROM facts WHERE name='owner'").fetchone()
+    number = owner[0] if owner else "unknown"
+    return f"{path.parent} is in use by another run (process {number}): wait for it, or stop it first"
+
+
+def _damaged(path: Path, why: str) -> str:
+    return (
+        f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
+        f"away, then bring back the ids with `aimlvideo recover {path.parent}`"
+    )
+
+
+def _without_wal(path: Path) -> str:
+    return (
+        f"the run of the journal {path} did not end, and its {path.name}-wal, which has the last steps, is gone: "
+        f"clips may have been paid that it does not know. Bring that file back. Where another program for SQLite has "
+        f'opened the journal since, nothing is missing; then say so: sqlite3 {path} "{_CLOSED}"'
+    )
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def sync(descriptor: int) -> None:
+    """Return when a file's content survives a power cut."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name survive a power cut, where the system has a way to."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,78 @@
+"""What is known of a job as columns, and columns as what is known of a job."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aimlvideo import errors
+from aimlvideo.core.job import Progress, VideoJob
+from aimlvideo.core.stages import Stage
+from aimlvideo.errors import (
+    GenerationFailed,
+    InDoubt,
+    InvalidJobs,
+    OutOfPatience,
+    Problem,
+    ServiceError,
+    VideoError,
+)
+
+KNOWN = (
+    "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
+    "saved_at", "file", "bytes", "sha256", "looks",
+)  # fmt: skip
+"""The columns that are a job's progress."""
+
+
+def columns_of(known: Progress) -> tuple[Any, ...]:
+    """Return a job's progress as it is kept."""
+    return (
+        known.stage.value, known.request_id, known.generation_id, known.video_url,
+        _said(known.error) if known.error else None, known.cost_usd, known.polls,
+        known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
+        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks or None,
+    )  # fmt: skip
+
+
+def progress_of(columns: list[Any]) -> Progress:
+    """Return the progress that was kept. Its error has its class, its words and its ids; other attributes are gone."""
+    stage, request_id, generation_id, video_url, error, *middle, sha256, looks = columns
+    raised = None if error is None else _error(error, generation_id, request_id)
+    digest = sha256.hex() if sha256 else None
+    return Progress._make((Stage(stage), request_id, generation_id, video_url, raised, *middle, digest, looks or b""))
+
+
+def changed(job: VideoJob, asked: str) -> Problem:
+    """Return what is wrong with a job whose id stands for another content."""
+    before, now = _asked(asked), _asked(job.content())
+    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    return Problem(
+        names[0] if names else "id",
+        f"what this id stood for in the run before ({', '.join(names)} changed)",
+        job=job.id,
+        hint="give the changed job a new id, or use another output folder",
+    )
+
+
+def _asked(content: str) -> dict[str, Any]:
+    model, params = json.loads(content)
+    return {"model": model, **params}
+
+
+def _said(error: VideoError) -> str:
+    return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
+
+
+def _error(text: str, generation_id: str | None, request_id: str | None) -> VideoError:
+    name, _, said = text.partition(": ")
+    kind = getattr(errors, name, VideoError)
+    if not (isinstance(kind, type) and issubclass(kind, VideoError)):
+        return VideoError(said)
+    if kind is InvalidJobs:
+        return InvalidJobs([Problem("", said)])
+    if issubclass(kind, GenerationFailed | OutOfPatience):
+        return kind(said, generation_id=generation_id)
+    if issubclass(kind, ServiceError | InDoubt):
+        return kind(said, request_id=request_id)
+    return kind(said)

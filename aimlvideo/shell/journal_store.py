@@ -1,0 +1,126 @@
+"""One SQLite connection of a journal: what one pass of the event loop writes is one transaction, one sync serves many.
+
+A step is in the write-ahead log, and survives a killed process, when the pass of the event loop in which it was
+written is over. That costs a killed process no more than the time that an answer waits to be read, and a third of
+what a transaction for each step costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from aimlvideo.errors import VideoError
+from aimlvideo.shell.journal_file import sync, translated, translation
+
+
+class Store:
+    """Reads and writes. After a failure that may have lost something, every further write raises it again."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, wal: int | None) -> None:
+        self._path = path
+        self._db = connection
+        self._wal = wal
+        self._written = self._synced = 0
+        self._syncing = anyio.Lock()
+        self._whole = False
+        self._broken: Exception | None = None
+
+    def read(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Return the rows of a question, also of what is not committed yet."""
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise translation(self._path, error) from error
+
+    def write(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Write in the transaction of this pass of the event loop. Raises IntegrityError, DiskFailed, JournalError."""
+        if self._broken is not None:
+            raise self._broken
+        began = self._db.in_transaction
+        try:
+            if not began:
+                self._db.execute("BEGIN")
+            written = self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            said = translation(self._path, error)
+            if began and not self._db.in_transaction:
+                self._broken = said  # SQLite took the whole transaction back, with what others wrote in it
+            raise said from error
+        finally:
+            if not began and self._db.in_transaction:
+                self._commit_soon()
+        self._written += 1
+        return written
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Write all that the block writes, or, where it raises, nothing."""
+        self.commit()
+        self.read("BEGIN")
+        self._whole = True
+        try:
+            yield
+            self._whole = False
+            self.commit()
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self._whole = False
+
+    async def synced(self) -> None:
+        """Return when all that was written before this call survives a power cut. Many callers share one sync.
+
+        Raises DiskFailed, then and ever after: what a failed sync left behind, a later one does not bring to disk.
+        """
+        wanted = self._written
+        async with self._syncing:
+            if self._synced >= wanted or self._wal is None:
+                return
+            self.commit()
+            covered = self._written
+            try:
+                with translated(self._path):
+                    await anyio.to_thread.run_sync(sync, self._wal)
+            except VideoError as error:
+                self._broken = error
+                raise
+            self._synced = covered
+
+    def commit(self) -> None:
+        """Bring what was written into the log. Raises DiskFailed."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._broken = translation(self._path, error)
+            raise self._broken from error
+
+    def last_words(self) -> None:
+        """Commit at the end, also where that failed before: there may be room now. Raises DiskFailed."""
+        if self._db.in_transaction:
+            self._broken = None
+        self.commit()
+
+    def _commit_soon(self) -> None:
+        """Commit when this pass of the event loop is over; at once where there is no event loop."""
+        try:
+            asyncio.get_running_loop().call_soon(self._commit_now)
+        except RuntimeError:
+            self._commit_now()
+
+    def _commit_now(self) -> None:
+        """Commit; a failure is raised to whoever writes next."""
+        if not self._whole:
+            with suppress(VideoError, sqlite3.Error):
+                self.commit()
