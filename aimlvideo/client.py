@@ -7,13 +7,14 @@ import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiohttp
 
 from aimlvideo.blocks import block
-from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.catalog import Catalog, load_catalog
 from aimlvideo.core.estimate import Durations, documented, read_metrics
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.http import Answer, Request
@@ -26,6 +27,7 @@ from aimlvideo.core.validation import check
 from aimlvideo.errors import InvalidJobs, OverBudget, ServiceError, SettingsError, VideoError
 from aimlvideo.memory import Memory
 from aimlvideo.settings import Settings, found_base_url, found_key
+from aimlvideo.shell.catalog_cache import CatalogCache, Refreshed, refresh
 from aimlvideo.shell.downloads import whole
 from aimlvideo.shell.journal import Journal, open_journal
 from aimlvideo.shell.knowledge import Knowledge
@@ -80,7 +82,7 @@ class VideoClient:
             service=service,
             **settings,
         )
-        self._catalog = load_catalog()
+        self._catalog = known_catalog()
         self._published: dict[str, Durations] = {}
         self._fixed_polls = self._settings.fixed_polls() or FixedPolls()
         self._knowledge: Knowledge | None = None
@@ -100,7 +102,7 @@ class VideoClient:
             self._transport = self._transport_over(self._session)
             path = self._settings.journal
             self._journal = await stack.enter_async_context(open_journal(Path(path))) if path else None
-            opened = open_row(self._settings, self._transport, self._session, self._catalog, self._policy_for)
+            opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, self._policy_for)
             self._row: Row = await stack.enter_async_context(opened)
             if self._knowledge is not None and self._row.wire.has_log:
                 self._row.tasks.start_soon(self._read_metrics)
@@ -203,7 +205,7 @@ class VideoClient:
         async for given in _each(jobs):
             job = given if isinstance(given, VideoJob) else job_of(given)
             try:
-                yield batch.journal.plan(job, distinct=job.id.startswith("job-"))
+                yield batch.journal.plan(job, distinct=job.derived)
             except InvalidJobs as error:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
@@ -299,9 +301,19 @@ class VideoClient:
         model, pricing = self._catalog.find(job.model), self._prices.get(job.model)
         return quote(model, job.params, pricing) if model and pricing else None
 
-    async def send(self, question: Request) -> Answer:
-        """Return the service's answer to a question that may be asked again. Raises ServiceError."""
-        return await patiently(lambda: self._transport.send(question), on=(ServiceError,))()
+    async def refresh_catalog(self, *, force: bool = False) -> Refreshed:
+        """Read what the service's models accept now, keep it for later runs, and use it from here on.
+
+        Raises ServiceError where the list cannot be had; a document that is broken refuses its own model only.
+        """
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        refreshed = await refresh(self._transport.send, CatalogCache(), now=now, force=force)
+        self._catalog = load_catalog(refreshed.models)
+        return refreshed
+
+    async def send(self, question: Request, *, tries: int = 4) -> Answer:
+        """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
+        return await patiently(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)()
 
     def _policy_for(self, job: VideoJob) -> PollPolicy:
         if self._knowledge is None:
@@ -339,6 +351,12 @@ class VideoClient:
                 return (await ask(transport.send, downloads.wire, result.generation_id or "", result.job)).video_url
 
             return (await downloads.bring(result.video_url, path, fresh_link)).path
+
+
+def known_catalog() -> Catalog:
+    """Return the shipped catalogue, with what the last refresh found above it."""
+    kept = CatalogCache().read()
+    return load_catalog(kept.models if kept else None)
 
 
 def job_of(line: Mapping[str, Any]) -> VideoJob:

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +23,7 @@ COLOURS = {
     "failed": "red", "planned": "bright_black",
 }  # fmt: skip
 WIDEST = 110
+WIDEST_TABLE = 160
 
 
 class Screen:
@@ -40,12 +43,19 @@ class Screen:
         shown = f"[{colour}]{escape(label)}[/{colour}] " if label else ""
         self._console.print(shown + escape(text))
 
+    def asked(self, question: str) -> bool:
+        """Ask a question of yes or no; no answer is no."""
+        return Confirm.ask(question, console=self._console, default=False)
+
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
         table = Table(*headings, title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
+        for column in table.columns[:-1]:
+            column.no_wrap, column.overflow = True, "ignore"
         for row in rows:
             table.add_row(*(escape(str(cell)) for cell in row))
-        self._console.print(table)
+        needed = Measurement.get(self._console, self._console.options.update(max_width=WIDEST_TABLE), table).maximum
+        self._console.print(table, width=max(self._console.width, needed), crop=False)
 
     @contextmanager
     def block(self) -> Iterator[Callable[[Outlook], None]]:

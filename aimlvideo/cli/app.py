@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ PollRate = Annotated[float, typer.Option(help="Status checks a second, over all 
 Settle = Annotated[float | None, typer.Option(help="Seconds until a submission that is nowhere was never accepted.")]
 MaxSpend = Annotated[float | None, typer.Option(help="USD: stop submitting before this would be passed.")]
 Strict = Annotated[bool, typer.Option(help="Unknown parameters are errors.")]
+Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the lists under `matrix` are combined.")]
 Legacy = Annotated[bool, typer.Option(help="Use AI/ML API's legacy URLs.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per ended job on stdout, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
@@ -101,6 +103,9 @@ def run(
     retry_failed: Annotated[bool, typer.Option(help="Try the jobs again that failed in earlier runs.")] = False,
     verify: Annotated[bool, typer.Option(help="Check saved clips by their SHA-256, not only their length.")] = False,
     strict: Strict = False,
+    matrix: Matrix = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Start though the balance surely will not do.")] = False,
+    confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is spent.")] = None,
     legacy: Legacy = False,
     callback: Callback = None,
     callback_url: CallbackUrl = None,
@@ -119,7 +124,8 @@ def run(
             settle=settle, strict=strict, legacy=legacy, callback=_address(callback), callback_url=callback_url,
             callback_secret=callback_secret,
         )  # fmt: skip
-        options = RunOptions(output, service, strict, retry_failed, verify, max_spend)
+        above = inf if confirm_above is None else confirm_above
+        options = RunOptions(output, service, strict, retry_failed, verify, max_spend, matrix, anyway, above)
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
 
 
@@ -151,6 +157,53 @@ def generate(
         )
         asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
         raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox))
+
+
+@app.command()
+def check(
+    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    max_outstanding: MaxOutstanding = "20",
+    rate: Rate = 5.0,
+    strict: Strict = False,
+    matrix: Matrix = False,
+) -> None:
+    """Validate and price a job file; nothing is sent that costs anything."""
+    from aimlvideo.cli.catalog import check_file
+
+    terminal = Terminal()
+    with guarded(terminal):
+        settings = _settings(service, base_url, api_key, max_outstanding, rate=rate)
+        raise typer.Exit(check_file(jobs, settings, terminal, strict=strict, matrix=matrix))
+
+
+@app.command()
+def models(
+    word: Annotated[str, typer.Argument(help="A word to look for, or a model.")] = "",
+    image: Annotated[bool, typer.Option("--image", help="Those that take a picture.")] = False,
+    audio: Annotated[bool, typer.Option("--audio", help="Those with sound.")] = False,
+    max_price: Annotated[float | None, typer.Option(help="USD: those whose plainest clip costs no more.")] = None,
+    prices: Annotated[bool, typer.Option("--prices", help="Ask the service for prices and durations.")] = False,
+    example: Annotated[bool, typer.Option("--example", help="Print a line for a job file.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Read the live catalogue and keep it.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what the service changed since this release.")] = False,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show what there is, and what one model accepts."""
+    from aimlvideo.cli import catalog
+
+    terminal = Terminal()
+    with guarded(terminal):
+        settings = _settings("aimlapi", base_url, api_key, "1")
+        if refresh:
+            catalog.refresh_models(settings, terminal)
+        if refresh or diff:
+            raise typer.Exit(catalog.show_changes(terminal))
+        wanted = {"image": image, "audio": audio, "max_price": max_price, "prices": prices, "example": example}
+        raise typer.Exit(catalog.show_models(word, wanted, settings, terminal))
 
 
 @app.command()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aimlvideo.cli.check_summary import Tally
 from aimlvideo.cli.jobfile import Line
 from aimlvideo.core.catalog import Catalog
 from aimlvideo.core.job import VideoJob
+from aimlvideo.core.matrix import NAME, expand
+from aimlvideo.core.stages import Stage
 from aimlvideo.core.validation import check, media_fields
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.journal import Journal
@@ -27,24 +30,48 @@ class JobReader:
     service: str
     folder: Path
     strict: bool = False
+    matrix: bool = False
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
 
-    def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob]]:
-        """Give each right job with where it stands."""
+    def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
+        """Give each right job with where it stands, and its parameters as they will be sent."""
         for where, line in lines:
             if isinstance(line, Problem):
                 self.problems.append(replace(line, where=where))
-            elif (job := self._checked(where, line)) is not None:
-                yield where, job
+                continue
+            for one in self._expanded(where, line):
+                if (job := self._checked(where, one)) is not None:
+                    yield where, *job
 
-    def _checked(self, where: str, line: Mapping[str, Any]) -> VideoJob | None:
+    def twice(self, where: str, job: VideoJob) -> None:
+        """Note a job whose id another one has."""
+        problem = Problem("id", "each id once", "the same id as a job before it", job=job.id, where=where)
+        self.problems.append(problem)
+
+    def say_remarks(self, say: Callable[[str], None]) -> None:
+        """Say what is odd, and no more of it than a person reads."""
+        for remark in self.remarks[:20]:
+            say(str(remark))
+        if len(self.remarks) > 20:
+            say(f"and {len(self.remarks) - 20} more remarks of this kind")
+
+    def _expanded(self, where: str, line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        if not self.matrix:
+            yield line
+            return
+        try:
+            yield from expand(line)
+        except UsageError as error:
+            self.problems.append(Problem(NAME, str(error), job=str(line.get("id") or ""), where=where))
+
+    def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).within(self.folder)
         checked = check(job, self.catalog, service=self.service, strict=self.strict)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         problems = [*checked.problems, *self._about_media(job, checked.params)]
         self.problems += (replace(problem, where=where) for problem in problems)
-        return None if problems else job
+        return None if problems else (job, checked.params)
 
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
@@ -57,16 +84,24 @@ class JobReader:
                 yield Problem(path, "a picture that can be sent", str(error), job=job.id)
 
 
-def plan_file(journal: Journal, reader: JobReader, lines: Iterator[Line]) -> int:
-    """Write every job of a file down as planned, in one step; return how many. Raises InvalidJobs with all problems."""
-    count = 0
+def plan_file(journal: Journal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> None:
+    """Write every job of a file down as planned, in one step, and count those to be bought in `tally`.
+
+    Raises InvalidJobs with all problems; then nothing is written.
+    """
     with journal.planning():
-        for where, job in reader.jobs(lines):
+        for where, job, params in reader.jobs(lines):
             try:
-                journal.plan(job, distinct=job.id.startswith("job-"))
+                planned = journal.plan(job, distinct=job.derived)
             except InvalidJobs as error:
                 reader.problems += (replace(problem, where=where) for problem in error.problems)
-            count += 1
+            else:
+                if planned.progress.stage is Stage.PLANNED:
+                    tally.add(job.model, params)
         if reader.problems:
             raise InvalidJobs(reader.problems)
-    return count
+
+
+def folder_of(name: str) -> Path:
+    """Return where the relative paths of a job file start."""
+    return Path.cwd() if name == "-" else Path(name).resolve().parent

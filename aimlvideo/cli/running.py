@@ -9,15 +9,17 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aimlvideo.cli.catalog import Told, ask_service, price_line, summary_of
+from aimlvideo.cli.check_summary import CheckSummary, Tally
 from aimlvideo.cli.jobfile import job_lines
-from aimlvideo.cli.planning import JobReader, plan_file
+from aimlvideo.cli.planning import JobReader, folder_of, plan_file
 from aimlvideo.cli.summary import Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import JOURNAL, VideoClient, checked_folder
-from aimlvideo.core.catalog import load_catalog
+from aimlvideo.client import JOURNAL, VideoClient, checked_folder, known_catalog
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import Refused, UsageError, VideoError
 from aimlvideo.shell.journal import Journal, open_journal, read_journal
@@ -35,6 +37,9 @@ class RunOptions:
     retry_failed: bool = False
     verify: bool = False
     max_spend: float | None = None
+    matrix: bool = False
+    anyway: bool = False
+    confirm_above: float = inf
 
 
 def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
@@ -42,7 +47,9 @@ def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal:
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
-            await plan(name, options, terminal)
+            told = await ask_service(client) if options.service == "aimlapi" else Told()
+            tally = await plan(name, options, terminal, told)
+            _agreed(summary_of(tally, settings, told), options, terminal)
             return await see_through(client, options, terminal)
 
     return _to_its_end(work, options, terminal)
@@ -78,26 +85,37 @@ def _to_its_end(
     return closing(options, halted, terminal)
 
 
-async def plan(name: str, options: RunOptions, terminal: Terminal) -> int:
-    """Write all jobs of a file into the journal, nothing where anything is wrong; return how many there are."""
-    catalog = load_catalog()
-    reader = JobReader(catalog, options.service, _folder_of(name), options.strict)
+async def plan(name: str, options: RunOptions, terminal: Terminal, told: Told) -> Tally:
+    """Write all jobs of a file into the journal, nothing where anything is wrong; return what is to be bought."""
+    catalog = known_catalog()
+    reader = JobReader(catalog, options.service, folder_of(name), options.strict, options.matrix)
+    tally = Tally(catalog, told.prices)
     made = not (options.output / JOURNAL).exists()
     checked_folder(options.output)
     try:
         with job_lines(name, catalog) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
                 _same_service(journal, options.service)
-                count = plan_file(journal, reader, lines)
+                plan_file(journal, reader, lines, tally)
     except UsageError:
         if made:
             _take_away(options.output)
         raise
-    for remark in reader.remarks[:20]:
-        terminal.remark(str(remark))
-    if len(reader.remarks) > 20:
-        terminal.remark(f"and {len(reader.remarks) - 20} more remarks of this kind")
-    return count
+    reader.say_remarks(terminal.remark)
+    return tally
+
+
+def _agreed(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:
+    """Say the price first; raise UsageError where the balance surely will not do, or a person says no."""
+    if not summary.jobs:
+        return
+    terminal.say(price_line(summary))
+    if summary.enough is False and not options.anyway:
+        short = f"the balance of {summary.balance:.2f} USD will not do for {summary.dollars:.2f} USD"
+        raise UsageError(f"{short}: top up, or say --anyway. The jobs are planned, nothing was sent")
+    above = summary.dollars is None or summary.dollars > options.confirm_above
+    if above and options.confirm_above < inf and not terminal.agreed("go on?"):
+        raise UsageError("not agreed: the jobs are planned, nothing was sent")
 
 
 async def see_through(client: VideoClient, options: RunOptions, terminal: Terminal) -> VideoError | None:
@@ -166,11 +184,6 @@ def _again() -> str:
         elif word != "--retry-failed":
             kept.append(word)
     return shlex.join(["aimlvideo", *kept])
-
-
-def _folder_of(name: str) -> Path:
-    """Return where the relative paths of a job file start."""
-    return Path.cwd() if name == "-" else Path(name).resolve().parent
 
 
 def _same_service(journal: Journal, service: str) -> None:

@@ -54,6 +54,10 @@ class Terminal:
         if not self.quiet:
             self._errors.line(text, "note:", "yellow")
 
+    def agreed(self, question: str) -> bool:
+        """Ask a person at a terminal; where there is none, the answer is yes: the flag was given knowingly."""
+        return not sys.stdin.isatty() or self._errors.asked(question)
+
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
         self._out.table(headings, rows, title)

@@ -94,7 +94,7 @@ async def open_row(
     settings: Settings,
     transport: Transport,
     session: aiohttp.ClientSession,
-    catalog: Catalog,
+    catalog: Callable[[], Catalog],
     policy_for: Callable[[VideoJob], PollPolicy],
 ) -> AsyncIterator[Row]:
     """Wire the stations together and run those that all runs share, until the block is left."""
@@ -119,7 +119,7 @@ async def open_row(
         return settle_seconds(policy_for(job).quantile(0.99)) if wire.has_log else DEFAULT_GATEWAY_SETTLE
 
     async def encoded(job: VideoJob) -> VideoJob:
-        return await encode(job, catalog, gateway=wire.service == "kling")
+        return await encode(job, catalog(), gateway=wire.service == "kling")
 
     poll = Poll(transport.send, wire, slots, budget, policy_for, arrived, called_back=bool(settings.callback_url))
     doubt = Doubt(transport.send, wire, slots, settle, accepted, again)
