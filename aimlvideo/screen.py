@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +22,7 @@ COLOURS = {
     "failed": "red", "planned": "bright_black",
 }  # fmt: skip
 WIDEST = 110
-WIDEST_TABLE = 160
+WIDEST_TABLE = 200
 
 
 class Screen:
@@ -31,6 +30,8 @@ class Screen:
 
     def __init__(self, *, stderr: bool = False) -> None:
         self._console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+        if not self._console.is_terminal:
+            self._console.width = WIDEST_TABLE
 
     @property
     def lively(self) -> bool:
@@ -50,12 +51,11 @@ class Screen:
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
         table = Table(*headings, title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
-        for column in table.columns[:-1]:
-            column.no_wrap, column.overflow = True, "ignore"
+        for column in table.columns:
+            column.overflow = "fold"
         for row in rows:
             table.add_row(*(escape(str(cell)) for cell in row))
-        needed = Measurement.get(self._console, self._console.options.update(max_width=WIDEST_TABLE), table).maximum
-        self._console.print(table, width=max(self._console.width, needed), crop=False)
+        self._console.print(table, soft_wrap=False)
 
     @contextmanager
     def block(self) -> Iterator[Callable[[Outlook], None]]:
