@@ -36,6 +36,7 @@ from aimlvideo.shell.results import ResultsFile, write_results
 from aimlvideo.shell.transport import Transport, open_session
 from aimlvideo.stations.asking import ask
 from aimlvideo.stations.batch import Batch, Entry
+from aimlvideo.stations.batch import Journal as Steps
 from aimlvideo.stations.download import Downloads
 from aimlvideo.stations.row import Row, open_row
 
@@ -101,7 +102,8 @@ class VideoClient:
             self._session = await stack.enter_async_context(open_session(proxied=https))
             self._transport = self._transport_over(self._session)
             path = self._settings.journal
-            self._journal = await stack.enter_async_context(open_journal(Path(path))) if path else None
+            given = await stack.enter_async_context(open_journal(Path(path))) if path else None
+            self._journal: Steps | None = given
             opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, self._policy_for)
             self._row: Row = await stack.enter_async_context(opened)
             if self._knowledge is not None and self._row.wire.has_log:
@@ -270,10 +272,10 @@ class VideoClient:
             raise SettingsError("this client is not open: use `async with VideoClient() as client:`")
         folder = None if output is None else checked_folder(Path(output))
         async with AsyncExitStack() as stack:
-            journal: Journal | Memory = self._journal or self._memory
+            journal: Steps = self._journal or self._memory
             if folder and not self._journal:
-                journal = await stack.enter_async_context(open_journal(folder / JOURNAL))
-                write_results(folder / RESULTS, ended_jobs(journal, folder, verify=verify))
+                journal = own = await stack.enter_async_context(open_journal(folder / JOURNAL))
+                write_results(folder / RESULTS, ended_jobs(own, folder, verify=verify))
             note = stack.enter_context(closing(ResultsFile(folder / RESULTS))).write if folder else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
@@ -289,7 +291,7 @@ class VideoClient:
         """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""
         return 64 + 2 * (self._settings.max_outstanding or AUTO_WINDOW)
 
-    async def _budget(self, limit: float | None, journal: Journal | Memory) -> Budget:
+    async def _budget(self, limit: float | None, journal: Steps) -> Budget:
         budget = Budget(limit)
         budget.spent = journal.spent()
         if limit is not None and self._row.wire.has_log and not self._prices:

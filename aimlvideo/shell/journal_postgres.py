@@ -22,7 +22,7 @@ from aimlvideo.blocks import block
 from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.written import KNOWN, changed, columns_of, job_of_text, progress_of, repeated
 from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.postgres_tables import AWAY, checked, connected, translated
+from aimlvideo.shell.postgres_tables import AGAIN, AWAY, checked, connected, translated
 
 ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM aimlvideo_jobs"
 TYPES = ("text",) * 5 + ("float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea")
@@ -32,8 +32,6 @@ STEPS = f"""
     WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) RETURNING job.id
 """
 TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {', '.join(KNOWN)}"
-AGAIN = 0.5
-"""Seconds between two tries to write."""
 PARTING = 10.0
 """Seconds for which the last steps are tried, on closing."""
 

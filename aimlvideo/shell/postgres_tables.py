@@ -28,6 +28,8 @@ SCHEMA = """
 """
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
 """What psycopg raises while PostgreSQL is away, restarting or full."""
+AGAIN = 0.5
+"""Seconds between two tries while it is."""
 
 
 def init_tables(dsn: str) -> None:
