@@ -12,7 +12,7 @@ from aimlvideo.core.hazard import EDGES, WIDTHS
 VAGUE_MEDIAN = 120.0
 """The age in seconds by which half of the generations of an unknown model have ended."""
 
-PUBLISHED_JOBS = 3.0  # what a published or documented duration is worth, in generations
+PUBLISHED_JOBS = 2.0  # what a published or documented duration is worth, in generations
 DOCUMENTED_SIGMA = 0.5
 SHORTEST_MEDIAN = 5.0  # seconds: a published median below this is that of the request, not of the generation
 

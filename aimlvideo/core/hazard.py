@@ -6,9 +6,10 @@ The bins are [0, 1), then eight to an octave up to 8192 s, and everything beyond
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from math import exp, inf, log1p
+from math import exp, inf, log, log1p
+from typing import Self
 
 EDGES: tuple[float, ...] = (0.0, *(2.0 ** (k / 8) for k in range(8 * 13 + 1)))
 """The lower edge of each bin in seconds; the last bin has no upper edge."""
@@ -30,6 +31,15 @@ class Law:
         self._passed = [0.0]  # the hazard summed up to each edge
         for hazard, width in zip(self.hazards, WIDTHS[:-1], strict=False):
             self._passed.append(self._passed[-1] + hazard * width)
+
+    @classmethod
+    def of(cls, survival: Callable[[float], float]) -> Self:
+        """Return the law of which a share `survival(age)` still runs at each age."""
+        left = [max(survival(edge), 1e-300) for edge in EDGES]
+        hazards = [log(a / b) / width for a, b, width in zip(left, left[1:], WIDTHS, strict=False)]
+        ended = next((i for i, share in enumerate(left) if share < 1e-12), len(hazards))
+        known = max(hazards[:ended], default=1.0)
+        return cls([max(h, 1e-12) if i < ended else known for i, h in enumerate([*hazards, hazards[-1]])])
 
     def passed(self, age: float) -> float:
         """Return the hazard summed from 0 to `age`: minus the logarithm of the share still running."""

@@ -15,7 +15,7 @@ REGAIN = 0.02  # by how much a narrowed rate widens in a second on known ground
 GROWTH = 0.0001  # and beyond it
 SETTLED = 60.0  # seconds without a refusal after which it widens faster and faster
 MEMORY = 5.0  # seconds over which the accepted requests are counted
-LONGEST_PAUSE = 60.0  # seconds, where the service does not say how long
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds, where the service does not say how long
 DEAREST = 200.0  # times the least price: beyond, asking more rarely no longer helps
 SLOWEST = 0.2  # requests a second: never wait longer than that on a guess
 
@@ -31,10 +31,11 @@ class Rate:
         self.burst = burst
         self.paused_until = -inf
         self._due = -inf
-        self._pause = 1.0
+        self._pause = SHORTEST_PAUSE / 2
         self._narrowed_at = -inf
         self._accepted_at = -inf
         self._refused_rate = inf
+        self._used_up = False  # somebody had to wait for the last turn
         self._flow = 0.0  # accepted requests a second, of late
         self._watched = 0.0  # how much of that memory is filled, up to 1
 
@@ -46,12 +47,13 @@ class Rate:
         interval = 1 / self.per_second
         start = max(now, self.paused_until, self._due - (self.burst - 1) * interval)
         self._due = max(start, self._due) + interval
+        self._used_up = start > now
         return start
 
     def accepted(self, now: float) -> None:
         """Note a request that the service took: the rate widens slowly, never above its ceiling."""
         if now >= self.paused_until:
-            self._pause = 1.0
+            self._pause = SHORTEST_PAUSE / 2
         self._widen(now)
         self._remember(now)
         self._flow += 1 / MEMORY
@@ -62,11 +64,10 @@ class Rate:
 
         Where the service does not say how long, the pause is 1 s, and doubles from refusal to refusal.
         """
-        if retry_after is None:
-            retry_after = self._pause
-            if now >= self.paused_until:
-                self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        self.paused_until = max(self.paused_until, now + retry_after)
+        if now >= self.paused_until:  # else it was in flight together with the one that began the pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            self._refused_rate = min(self._refused_rate, self.per_second)
+        self.paused_until = max(self.paused_until, now + (self._pause if retry_after is None else retry_after))
         if now >= self._narrowed_at + CALM:
             self._remember(now)
             self._narrowed_at = self._accepted_at = now
@@ -74,28 +75,31 @@ class Rate:
             self.per_second = max(NARROW * self._refused_rate, min(self.ceiling, SLOWEST))
 
     def _taken_of_late(self) -> float:
-        """Return how many a second the service took of late.
+        """Return how many requests a second the service took of late.
 
-        That is at least half of the rate, or nearly all of it where it was used: the rest had not been asked for.
+        That is at least half of the rate where the rate had not been used up: the rest was not asked for.
         """
         flow = self._flow / max(self._watched, 1 - exp(-1 / MEMORY))
         if self.per_second == inf:
             return max(flow, 1.0)
-        used = flow > 0.8 * self.per_second
-        return self.per_second if used else max(flow, self.per_second / 2)
+        if flow > 0.8 * self.per_second:
+            return self.per_second
+        return flow if self._used_up else max(flow, self.per_second / 2)
 
     def _widen(self, now: float) -> None:
         if self.per_second < self.ceiling:
             calm = max((now - self._narrowed_at) / SETTLED, 1.0)
             passed = min(max(now - self._accepted_at, 0.0), 2 * MEMORY)
-            growth = REGAIN if self.per_second < KNOWN * self._refused_rate else GROWTH * calm
+            growth = REGAIN if self.per_second < KNOWN * self._refused_rate else GROWTH * calm**2
             self.per_second = min(self.ceiling, self.per_second * (1 + growth) ** passed)
 
     def _remember(self, now: float) -> None:
-        if now > self._accepted_at:
-            kept = exp((self._accepted_at - now) / MEMORY)
+        """Let the count of accepted requests fade, over the time in which requests were sent at all."""
+        since = max(self._accepted_at, self.paused_until if self.paused_until <= now else -inf)
+        if now > since:
+            kept = exp((since - now) / MEMORY) if since > -inf else 1.0
             self._flow *= kept
-            self._watched = 1 - (1 - self._watched) * kept if self._accepted_at > -inf else 0.0
+            self._watched = 1 - (1 - self._watched) * kept
 
 
 class Outstanding:

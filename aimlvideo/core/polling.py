@@ -9,8 +9,9 @@ from typing import Any, Protocol, Self
 from aimlvideo.core.latency import Latency
 from aimlvideo.core.looks import Looks
 
-SMALLEST_GAP = 1.0  # seconds: politeness
-LARGEST_GAP = 600.0
+ROUNDING = 1e-9  # no gap is out of bounds by the rounding of `last + gap`
+SMALLEST_GAP = 1.0 + ROUNDING  # seconds: politeness
+LARGEST_GAP = 600.0 - ROUNDING
 LARGEST_GAP_UNKNOWING = 15.0  # bounds the harm of a wrong first guess
 KNOWING = 3  # endings seen
 LARGEST_GAP_IN_TAIL = 30.0  # or a twentieth of the age: one that is stuck is asked for ever, ever more rarely

@@ -1,0 +1,161 @@
+"""What is learned from looks: nothing is lost, nothing is counted twice, and the unseen is not believed."""
+
+from __future__ import annotations
+
+import pytest
+from generations import PUBLISHED, lognormal_times
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimlvideo.core.beliefs import told, vague
+from aimlvideo.core.evidence import Evidence
+from aimlvideo.core.hazard import EDGES, Law
+from aimlvideo.core.latency import FADE, Latency
+
+AGES = st.floats(0, 20_000)
+LENGTHS = st.floats(0.01, 2_000)
+
+
+def see(latency: Latency, lo: float, hi: float) -> None:
+    """One generation, seen running at age `lo` and ended at age `hi`."""
+    latency.survived(0.0, lo)
+    latency.ended(lo, hi)
+
+
+@given(AGES, LENGTHS)
+def test_running_on_counts_every_second_and_no_ending(lo, length):
+    latency = Latency()
+    latency.survived(lo, lo + length)
+    assert sum(latency.evidence.exposure) == pytest.approx(length, rel=1e-6)
+    assert sum(latency.evidence.events) == 0
+
+
+@given(AGES, LENGTHS)
+def test_one_ending_is_one_event_within_its_looks_and_no_more_seconds_than_were_lived(lo, length):
+    latency = Latency()
+    latency.ended(lo, lo + length)
+    evidence = latency.evidence
+    assert sum(evidence.events) == pytest.approx(1.0)
+    assert -1e-6 <= sum(evidence.exposure) <= length * (1 + 1e-6)
+    touched = [i for i, events in enumerate(evidence.events) if events > 0]
+    assert EDGES[touched[0]] <= lo + length
+    assert EDGES[touched[-1] + 1 if touched[-1] + 1 < len(EDGES) else -1] >= min(lo, EDGES[-1])
+
+
+def test_an_ending_is_placed_where_the_law_expects_it():
+    latency = Latency()
+    for seconds in lognormal_times(1, 100, 127, 0.1):
+        latency.survived(0.0, seconds - 0.5)
+        latency.ended(seconds - 0.5, seconds + 0.5)
+    before = Evidence(latency.evidence.events).times(FADE)
+    latency.ended(1.0, 1000.0)
+    gained = [b - a for a, b in zip(before.events, latency.evidence.events, strict=True)]
+    near = sum(x for x, edge in zip(gained, EDGES, strict=True) if 80 < edge < 180)
+    assert sum(gained) == pytest.approx(1.0)
+    assert near > 0.8
+
+
+def test_earlier_evidence_fades_with_each_ending():
+    latency = Latency()
+    for _ in range(1000):
+        see(latency, 100.0, 110.0)
+    assert sum(latency.evidence.events) == pytest.approx(100, rel=0.01)
+
+
+def test_looks_far_apart_teach_the_same_median_as_looks_close_together():
+    def median(gap: float) -> float:
+        latency = Latency()
+        for seconds in lognormal_times(4, 300, 127, 0.35):
+            lo = gap * (seconds // gap)
+            latency.survived(0.0, lo)
+            latency.ended(lo, lo + gap)
+        return latency.law.quantile(0.5)
+
+    assert median(40.0) == pytest.approx(median(1.0), rel=0.06)
+    assert median(1.0) == pytest.approx(127, rel=0.06)
+
+
+def test_those_that_still_run_count_too():
+    latency = Latency()
+    for _ in range(50):
+        latency.survived(0.0, 400.0)
+    assert latency.endings == 0
+    assert latency.law.quantile(0.5) > 400
+
+
+def test_two_endings_in_a_row_that_nobody_expected_begin_the_knowledge_anew():
+    latency = Latency()
+    for seconds in lognormal_times(2, 100, 127, 0.2):
+        see(latency, seconds - 3, seconds + 3)
+    known = sum(latency.evidence.events)
+    latency.ended(30.0, 32.0)
+    assert latency.endings > 90
+    latency.ended(30.0, 32.0)
+    assert latency.endings == 1
+    assert sum(latency.evidence.events) < 0.15 * known
+
+
+def test_the_published_median_is_believed_at_first():
+    assert Latency(PUBLISHED).law.quantile(0.5) == pytest.approx(127, rel=0.15)
+    assert Latency(documented=60.0).law.quantile(0.5) == pytest.approx(60, rel=0.25)
+
+
+@pytest.mark.parametrize("published", [{0.5: 2.0, 0.9: 3.0}, {0.9: 175.0}, {}, {0.5: float("nan")}, {0.5: -1.0}, None])
+def test_what_cannot_be_the_duration_of_a_video_is_not_believed(published):
+    assert sum(told(published, None).events) == 0
+    assert sum(told(published, 60.0).events) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("published", [{0.5: 127.0}, {0.5: 127.0, 0.9: 127.0}, {0.5: 127.0, 0.9: 20.0, 2.0: 9.0}])
+def test_odd_percentiles_still_make_a_law(published):
+    assert 20 < Latency(published).law.quantile(0.5) < 300
+
+
+def test_half_a_generation_is_assumed_of_an_unknown_model():
+    assert sum(vague().events) == pytest.approx(0.5)
+
+
+def test_the_law_is_not_made_anew_by_every_look():
+    latency = Latency()
+    for seconds in lognormal_times(3, 100, 127, 0.35):
+        see(latency, seconds - 5, seconds + 5)
+    made = set()
+    for seconds in lognormal_times(4, 80, 127, 0.35):
+        see(latency, seconds - 5, seconds + 5)
+        made.add(id(latency.law))
+    assert len(made) <= 20
+
+
+def test_knowledge_of_two_writers_is_joined_and_counted_once():
+    one, two = Latency(), Latency()
+    for _ in range(10):
+        see(one, 100.0, 110.0)
+    first = one.joined()
+    one.rebase(first)
+    two.rebase(first)
+    for _ in range(5):
+        see(two, 100.0, 110.0)
+        see(one, 100.0, 110.0)
+    second = one.joined(first)
+    third = two.joined(second)
+    assert sum(third["events"].values()) == pytest.approx(20, rel=0.1)
+    one.rebase(second)
+    assert sum(one.joined(third)["events"].values()) == pytest.approx(sum(third["events"].values()), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"events": {}}, {"events": {"900": 1.0}, "exposure": {}}, {"events": {"1": -1.0}, "exposure": {}},
+     {"events": {"x": 1.0}, "exposure": {}}, {"events": {"1": float("nan")}, "exposure": {}},
+     {"events": {"1": "one"}, "exposure": {}}],
+)  # fmt: skip
+def test_a_damaged_state_is_refused(state):
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        Latency().rebase(state)
+
+
+def test_a_law_says_the_share_and_the_age_of_it():
+    law = Law.of(lambda age: 2.0 ** (-age / 60))
+    assert law.survival(60.0) == pytest.approx(0.5, rel=1e-6)
+    assert law.quantile(0.75) == pytest.approx(120.0, rel=1e-6)
+    assert law.quantile(0.0) == 0.0

@@ -1,0 +1,246 @@
+"""Rates, outstanding generations and the price of a poll, by the caller's clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+
+
+def test_requests_start_at_the_pace_of_the_rate():
+    rate = Rate(2.0)
+    assert [rate.reserve(10.0) for _ in range(4)] == [10.0, 10.5, 11.0, 11.5]
+    assert rate.reserve(60.0) == 60.0
+
+
+def test_a_burst_starts_at_once_after_a_rest():
+    rate = Rate(1.0, burst=3)
+    assert [rate.reserve(10.0) for _ in range(5)] == [10.0, 10.0, 10.0, 11.0, 12.0]
+
+
+def test_without_a_limit_everything_starts_at_once():
+    rate = Rate(inf)
+    assert [rate.reserve(5.0) for _ in range(3)] == [5.0, 5.0, 5.0]
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=80), st.integers(1, 5))
+def test_never_more_than_the_burst_and_the_pace_allow(pauses, burst):
+    rate, now, starts = Rate(4.0, burst), 0.0, []
+    for pause in pauses:
+        now += pause
+        starts.append(rate.reserve(now))
+        assert starts[-1] >= now
+    for i, first in enumerate(starts):
+        assert sum(first <= start < first + 5 - 1e-6 for start in starts[i:]) <= 5 * 4 + burst
+
+
+@pytest.mark.parametrize("per_second", [0, -1.0])
+def test_a_rate_of_nothing_is_refused(per_second):
+    with pytest.raises(ValueError, match="above 0"):
+        Rate(per_second)
+
+
+def test_a_refusal_pauses_all_for_as_long_as_it_says():
+    rate = Rate(10.0)
+    rate.reserve(0.0)
+    rate.busy(0.1, retry_after=7.0)
+    assert rate.reserve(0.2) == pytest.approx(7.1)
+    assert rate.paused_until == pytest.approx(7.1)
+
+
+def test_where_it_does_not_say_the_pause_doubles_until_something_is_accepted():
+    rate, pauses, now = Rate(10.0), [], 0.0
+    for _ in range(4):
+        rate.busy(now)
+        pauses.append(rate.paused_until - now)
+        now = rate.paused_until
+    assert pauses == [1.0, 2.0, 4.0, 8.0]
+    rate.accepted(now)
+    rate.busy(now)
+    assert rate.paused_until - now == 1.0
+
+
+def test_thirty_refusals_of_what_was_in_flight_together_narrow_once():
+    rate = Rate(30.0)
+    for tick in range(100):
+        rate.accepted(tick / 30)
+    for i in range(30):
+        rate.busy(3.4 + i / 100)
+    assert rate.per_second == pytest.approx(27.0)
+    assert rate.paused_until == pytest.approx(3.4 + 0.29 + 1)
+
+
+def test_a_rate_that_was_never_limited_becomes_what_was_accepted():
+    rate = Rate(inf)
+    for tick in range(200):
+        rate.accepted(tick / 20)
+    rate.busy(10.0)
+    assert rate.per_second == pytest.approx(18, rel=0.15)
+
+
+def test_a_narrowed_rate_comes_back_by_itself_but_never_above_its_ceiling():
+    rate, now = Rate(10.0), 0.0
+    for _ in range(20):
+        rate.busy(now)
+        now += 6
+    assert 0.19 < rate.per_second < 1
+    while now < 4000:
+        now = rate.reserve(now)
+        rate.accepted(now)
+    assert rate.per_second == 10.0
+
+
+def serve(rate: Rate | PollBudget, limit: float, seconds: float, each: Callable[[float], None] = lambda _: None):
+    """Send as fast as `rate` allows to a service that answers `limit` in any second; return (answered, refused)."""
+    now, window, answered, refused = 0.0, deque[float](), 0, 0
+    while now < seconds:
+        now = rate.reserve(now)
+        each(now)
+        while window and window[0] <= now - 1:
+            window.popleft()
+        if len(window) >= limit:
+            rate.busy(now)
+            refused += 1
+        else:
+            rate.accepted(now)
+            window.append(now)
+            answered += 1
+    return answered, refused
+
+
+@pytest.mark.parametrize("allowed", [31.0, 60.0, 500.0, inf])
+def test_a_hidden_limit_of_30_a_second_is_found_and_kept(allowed):
+    answered, refused = serve(Rate(allowed), 30, 1200)
+    assert answered / 1200 >= 0.94 * 30
+    assert refused / 1200 <= 0.1
+
+
+def test_outstanding_counts_what_is_taken_and_given():
+    slots = Outstanding(2)
+    assert slots.free()
+    slots.take()
+    slots.take()
+    assert not slots.free()
+    slots.give()
+    assert slots.free()
+    assert (slots.taken, slots.limit) == (1, 2)
+
+
+def test_no_room_at_all_is_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        Outstanding(0)
+
+
+def test_thirty_in_flight_and_many_refusals_narrow_once():
+    slots = Outstanding(30)
+    for _ in range(30):
+        slots.take()
+    for i in range(30):
+        slots.busy(100.0 + i / 10)
+    assert slots.limit == 26
+
+
+def test_errors_never_widen():
+    slots = Outstanding(None)
+    for _ in range(100):
+        while slots.free():
+            slots.take()
+        slots.give()
+    assert slots.limit == 8
+
+
+def bulk(slots: Outstanding, hidden: int, seconds: int, takes: int = 60) -> tuple[float, int]:
+    """Submit whenever there is room to a service that holds `hidden` at a time; return the mean held and refusals."""
+    held: deque[int] = deque()
+    total = refused = 0
+    for now in range(seconds):
+        while held and held[0] <= now - takes:
+            held.popleft()
+            slots.give()
+        for _ in range(3):  # what the rate lets through in a second
+            if not slots.free():
+                break
+            slots.take()
+            if len(held) < hidden:
+                held.append(now)
+                slots.accepted(now)
+            else:
+                slots.busy(now)
+                slots.give()
+                refused += 1
+        total += len(held)
+    return total / seconds, refused
+
+
+@pytest.mark.parametrize("asked", [None, 30, 500])
+@pytest.mark.parametrize("hidden", [1, 5, 20])
+def test_a_hidden_number_of_places_is_found(asked, hidden):
+    held, refused = bulk(Outstanding(asked), hidden, 6000)
+    assert held >= 0.8 * hidden
+    assert refused <= 0.05 * 6000
+
+
+def test_where_there_is_no_limit_auto_goes_on_widening():
+    slots = Outstanding(None)
+    bulk(slots, 10**9, 120)
+    assert slots.limit > 100
+
+
+def test_narrowed_to_one_it_recovers_when_the_service_does():
+    slots = Outstanding(20)
+    bulk(slots, 1, 600)
+    assert slots.limit <= 2
+    slots.taken = 0
+    bulk(slots, 100, 2400)
+    assert slots.limit == 20
+
+
+def test_it_never_falls_below_one_place():
+    slots = Outstanding(3)
+    for now in range(0, 1000, 6):
+        slots.busy(float(now))
+    assert slots.limit == 1
+    assert slots.free()
+
+
+def test_the_price_rises_while_more_is_wanted_than_there_is_and_falls_back():
+    budget = PollBudget(per_second=10)
+    for now in range(60):
+        for _ in range(20):
+            budget.reserve(now)
+        budget.tick(now, backlog=200)
+    dear = budget.price
+    for now in range(60, 400):
+        budget.reserve(now)
+        budget.tick(now, backlog=0)
+    assert dear > 10
+    assert budget.price == 0.5
+
+
+def test_the_price_has_an_upper_bound():
+    budget = PollBudget(per_second=1)
+    for now in range(1000):
+        budget.tick(now, backlog=10**6)
+    assert budget.price == 100
+
+
+def test_without_a_limit_the_price_stays():
+    budget = PollBudget(per_second=inf)
+    for now in range(10):
+        for _ in range(1000):
+            budget.reserve(now)
+        budget.tick(now, backlog=50)
+    assert budget.price == 0.5
+
+
+def test_a_refused_poll_pauses_all_polls():
+    budget = PollBudget(50)
+    budget.busy(10.0, retry_after=3.0)
+    assert budget.reserve(10.1) == 13.0
+    assert budget.per_second < 50

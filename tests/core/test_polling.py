@@ -1,0 +1,230 @@
+"""The poll policy: its figures in virtual time, and what holds whatever it has seen."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from generations import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aimlvideo.core.hazard import EDGES, WIDTHS, Law
+from aimlvideo.core.looks import Looks
+from aimlvideo.core.polling import FixedPolls, LearnedPolls, knowledge_key, parse_polls
+
+SEEDS = range(4)
+MANY_SEEDS = range(100, 124)
+
+
+def ratio(median: float, sigma: float, first: int, last: int, make=LearnedPolls, *, seeds=SEEDS) -> float:
+    """J of the policy against the optimum, over the seeds, for the jobs from `first` to `last`."""
+    ours = best = 0.0
+    for seed in seeds:
+        times = lognormal_times(seed, last, median, sigma)
+        ours += watch(make(), times).cost(first)
+        best += best_cost(times[first:], median, sigma)
+    return ours / best
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.35, 0.6])
+def test_learned_from_nothing_it_comes_within_six_percent_of_the_optimum(sigma):
+    assert ratio(127, sigma, 28, 240) <= 1.06
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.35, 0.6])
+def test_the_first_jobs_cost_no_more_than_asking_every_15_s(sigma):
+    every_15_s = ratio(127, sigma, 0, 28, FixedPolls, seeds=MANY_SEEDS)
+    assert ratio(127, sigma, 0, 28, seeds=MANY_SEEDS) <= every_15_s
+
+
+@pytest.mark.parametrize("wrong", [4, 1 / 4, 1 / 100])
+def test_published_percentiles_that_are_wrong_do_not_cost_more_than_asking_every_15_s(wrong):
+    told = {share: seconds * wrong for share, seconds in PUBLISHED.items()}
+    every_15_s = ratio(127, 0.35, 0, 28, FixedPolls)
+    assert ratio(127, 0.35, 0, 28, lambda: LearnedPolls(published=told)) <= every_15_s
+
+
+def test_published_percentiles_that_are_right_help_the_first_jobs():
+    told = ratio(127, 0.35, 0, 16, lambda: LearnedPolls(published=PUBLISHED), seeds=MANY_SEEDS)
+    assert told < 0.98 * ratio(127, 0.35, 0, 16, seeds=MANY_SEEDS)
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.35, 0.6])
+def test_where_the_law_is_known_the_looks_are_within_two_percent_of_the_optimum(sigma):
+    left = lognormal_left(127, sigma)
+    law = Law.of(left)
+    looks, last, polls, lag = Looks(law, 0.5), 0.0, 0.0, 0.0
+    while left(last) > 1e-5:
+        look = max(looks.after(last), last + 1)
+        steps = [last + (look - last) * (k + 0.5) / 20 for k in range(20)]
+        polls += left(last)
+        lag += sum(left(last) - left(age) for age in steps) * (look - last) / 20
+        last = look
+    times = [law.quantile((k + 0.5) / 2000) for k in range(2000)]
+    assert lag + 0.5 * polls <= 1.02 * best_cost(times, 127, sigma)
+
+
+@pytest.mark.parametrize(("factor", "at_first", "then"), [(2.0, 1.30, 1.10), (0.5, 1.40, 1.08)])
+def test_durations_that_change_are_followed(factor, at_first, then):
+    near = far = best_near = best_far = 0.0
+    for seed in range(8):
+        times = lognormal_times(seed, 250, 127, 0.35)
+        times[150:] = [factor * seconds for seconds in times[150:]]
+        seen = watch(LearnedPolls(), times)
+        near, far = near + seen.cost(150, 190), far + seen.cost(190)
+        best_near += best_cost(times[150:190], 127 * factor, 0.35)
+        best_far += best_cost(times[190:], 127 * factor, 0.35)
+    assert near / best_near <= at_first
+    assert far / best_far <= then
+
+
+def test_three_hundred_at_once_teach_by_still_running():
+    times = lognormal_times(1, 300, 127, 0.35)
+    assert watch(LearnedPolls(), times, at_a_time=300).cost() <= 1.3 * best_cost(times, 127, 0.35)
+
+
+def test_four_times_the_price_asks_half_as_often():
+    times = lognormal_times(3, 400, 127, 0.35)
+    usual, dear = watch(LearnedPolls(price=0.5), times), watch(LearnedPolls(price=2.0), times)
+    assert 0.45 <= sum(dear.polls[100:]) / sum(usual.polls[100:]) <= 0.60
+
+
+def test_a_price_set_from_outside_counts_at_once():
+    policy = LearnedPolls()
+    watch(policy, lognormal_times(1, 60, 127, 0.35))
+    before = policy.next_poll(120.0) - 120.0
+    policy.price = 2.0
+    assert policy.next_poll(120.0) - 120.0 > 1.5 * before
+
+
+def test_the_same_seed_gives_the_same_trace():
+    times = lognormal_times(5, 60, 127, 0.6)
+    assert watch(LearnedPolls(), times).looks == watch(LearnedPolls(), times).looks
+
+
+def test_one_that_is_stuck_is_asked_for_ever_and_ever_more_rarely():
+    policy = LearnedPolls()
+    watch(policy, lognormal_times(2, 100, 34, 0.2))
+    age, gaps = 0.0, []
+    for _ in range(3000):
+        following = policy.next_poll(age)
+        policy.observe(age, following, False)
+        gaps.append(following - age)
+        age = following
+    assert age > 100_000
+    assert max(gaps) <= 600
+    assert all(gap <= max(30, at / 20) + 1e-6 for gap, at in zip(gaps[50:], _ages(gaps)[50:], strict=True))
+    assert gaps[-1] > gaps[20]
+
+
+def _ages(gaps: list[float]) -> list[float]:
+    ages = [0.0]
+    for gap in gaps[:-1]:
+        ages.append(ages[-1] + gap)
+    return ages
+
+
+def test_while_little_is_known_nothing_sleeps_longer_than_15_s():
+    policy = LearnedPolls(published={0.5: 1000.0, 0.9: 1200.0})
+    assert policy.next_poll(0.0) == 15.0
+    for _ in range(3):
+        policy.observe(900.0, 1000.0, True)
+    assert policy.next_poll(0.0) > 100.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    looks=st.lists(st.tuples(st.floats(0, 2e4), st.floats(0, 5e3), st.booleans()), max_size=40),
+    price=st.sampled_from([0.01, 0.5, 4.0, 100.0]),
+    ages=st.lists(st.floats(0, 1e6), min_size=1, max_size=10),
+)
+def test_never_a_gap_under_one_second_nor_over_ten_minutes_whatever_was_seen(looks, price, ages):
+    policy = LearnedPolls(price=price)
+    for lo, length, done in looks:
+        policy.observe(lo, lo + length, done)
+    for age in ages:
+        assert 1 <= policy.next_poll(age) - age <= 600
+    assert 0 < policy.quantile(0.5) < policy.quantile(0.9) < policy.quantile(0.99) < float("inf")
+
+
+def test_remembered_looks_are_those_computed_exactly():
+    law = Law.of(lognormal_left(127, 0.35))
+    looks = Looks(law, 0.5)
+    for age in range(0, 400, 7):
+        assert looks.after(float(age)) == pytest.approx(looks.best(float(age)), abs=0.25)
+
+
+def test_a_look_is_where_the_cost_is_least():
+    law, price, last = Law.of(lognormal_left(127, 0.35)), 0.5, 90.0
+    looks = Looks(law, price)
+
+    def cost(look: float) -> float:
+        lag, ahead, age, step = 0.0, 0.0, last, 0.1
+        while age < 600:
+            left = law.survival(age + step / 2)
+            if age < look:
+                lag += (law.survival(last) - left) * step
+            else:
+                hazard = law.hazards[_bin(age + step / 2)]
+                ahead += hazard**0.5 * left * step
+            age += step
+        return lag + (2 * price) ** 0.5 * ahead + price * law.survival(look) / 2
+
+    best = looks.best(last)
+    assert all(cost(best) <= cost(best + off) + 1e-3 for off in (-3.0, -1.0, 1.0, 3.0))
+
+
+def _bin(age: float) -> int:
+    return next(i for i, (edge, width) in enumerate(zip(EDGES, WIDTHS, strict=True)) if age < edge + width)
+
+
+def test_what_was_learned_survives_being_written_as_json():
+    policy = LearnedPolls()
+    watch(policy, lognormal_times(1, 80, 127, 0.35))
+    written = json.dumps(policy.to_state())
+    again = LearnedPolls.from_state(json.loads(written))
+    assert len(written) < 4000
+    assert again.quantile(0.5) == pytest.approx(policy.quantile(0.5), rel=0.02)
+    assert again.next_poll(100.0) == pytest.approx(policy.next_poll(100.0), rel=0.02)
+
+
+def test_the_next_poll_of_one_of_very_many_costs_microseconds():
+    policy = LearnedPolls()
+    watch(policy, lognormal_times(1, 60, 127, 0.35))
+    ages = [float(age) for age in range(300)] * 30
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        for age in ages:
+            policy.next_poll(age)
+        took.append((time.process_time() - started) / len(ages))
+    assert min(took) < 10e-6
+
+
+def test_a_fixed_interval_is_what_it_says():
+    policy = FixedPolls(every=15)
+    policy.observe(0.0, 15.0, True)
+    assert [policy.next_poll(age) for age in (0.0, 15.0, 31.5)] == [15.0, 30.0, 46.5]
+
+
+def test_the_setting_is_read():
+    assert parse_polls("learned") is None
+    fixed = parse_polls("every:20")
+    assert fixed is not None
+    assert fixed.next_poll(10.0) == 30.0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "every", "every:", "every:0", "every:-3", "every:inf", "every:nan", "often", "learned:3"]
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(text):
+    with pytest.raises(ValueError, match="'every:SECONDS'"):
+        parse_polls(text)
+
+
+def test_knowledge_is_kept_by_model_duration_and_resolution():
+    assert knowledge_key("m", {"duration": 5, "resolution": "720p", "prompt": "x"}) == "m duration=5 resolution=720p"
+    assert knowledge_key("m", {"prompt": "x", "duration": None}) == "m"
+    assert knowledge_key("m", {"duration": "5"}) == knowledge_key("m", {"duration": 5})

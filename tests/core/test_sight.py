@@ -1,0 +1,63 @@
+"""Queued and generating told apart: from when the age of a generation counts."""
+
+from __future__ import annotations
+
+import pytest
+from generations import lognormal_times, watch
+
+from aimlvideo.core.polling import FixedPolls, LearnedPolls
+from aimlvideo.core.sight import Sight
+
+
+def informed() -> LearnedPolls:
+    policy = LearnedPolls()
+    watch(policy, lognormal_times(1, 100, 120, 0.2))
+    return policy
+
+
+class Notes(FixedPolls):
+    """A fixed interval that keeps what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__(every=15)
+        self.told: list[tuple[float, float, bool]] = []
+
+    def observe(self, lo: float, hi: float, done: bool) -> None:
+        self.told.append((lo, hi, done))
+
+
+def test_never_seen_queued_its_age_counts_from_acceptance():
+    notes = Notes()
+    sight = Sight(1000.0, 1000.0).again(1030.0, False, notes)
+    sight.ended(1060.0, notes)
+    assert sight == (1000.0, 1030.0, False)
+    assert notes.told == [(0.0, 30.0, False), (30.0, 60.0, True)]
+
+
+def test_queued_and_then_generating_it_counts_from_the_middle_between():
+    notes = Notes()
+    queued = Sight(1000.0, 1000.0, True).again(1050.0, True, notes)
+    assert notes.told == []
+    generating = queued.again(1070.0, False, notes)
+    assert generating.since == 1060.0
+    generating.ended(1100.0, notes)
+    assert notes.told == [(0.0, 10.0, False), (10.0, 40.0, True)]
+
+
+def test_one_that_ended_unseen_since_it_was_queued_took_no_longer_than_since_then():
+    notes = Notes()
+    Sight(1000.0, 1000.0, True).again(1050.0, True, notes).ended(1080.0, notes)
+    assert notes.told == [(0.0, 30.0, True)]
+
+
+def test_a_queued_one_is_asked_for_every_half_median():
+    policy = informed()
+    assert Sight(0.0, 500.0, True).due(policy) == pytest.approx(560, abs=8)
+    assert Sight(0.0, 500.0, True).due(LearnedPolls()) == 515.0
+    assert Sight(0.0, 500.0, True).due(FixedPolls(20)) == 520.0
+
+
+def test_a_generating_one_is_asked_for_by_its_age():
+    policy = informed()
+    assert Sight(1000.0, 1000.0).due(policy) == 1000.0 + policy.next_poll(0.0)
+    assert Sight(1000.0, 1120.0).due(policy) == 1000.0 + policy.next_poll(120.0)
