@@ -13,6 +13,7 @@ from weakref import WeakSet
 import anyio
 from anyio.abc import TaskGroup
 
+from aimlvideo.blocks import loop_time
 from aimlvideo.core.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.polling import PollPolicy
 from aimlvideo.core.pricing import Budget
@@ -197,7 +198,7 @@ class Batch:
             entry.ended = True
             entry.free()
         for shield in self._shields:
-            shield.deadline = anyio.current_time() + GRACE
+            shield.deadline = loop_time() + GRACE
         for stream in (self._give, self._results, self.download, self.downloads):
             stream.close()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from aimlvideo.blocks import loop_time
 from aimlvideo.core.limits import Outstanding, PollBudget, Rate
 from aimlvideo.errors import Busy
 
@@ -59,7 +60,7 @@ class Slots:
 
 async def due(pace: Rate | PollBudget) -> None:
     """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
-    now = anyio.current_time()
+    now = loop_time()
     start = pace.reserve(now)
     while start > now:
         await anyio.sleep_until(start)
@@ -82,7 +83,7 @@ class Turns:
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""
-        self.rate.paused_until = max(self.rate.paused_until, anyio.current_time() + seconds)
+        self.rate.paused_until = max(self.rate.paused_until, loop_time() + seconds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from math import inf
 
 import anyio
 
+from aimlvideo.blocks import loop_time
 from aimlvideo.core.generation import Generation, State
 from aimlvideo.core.job import VideoJob
 from aimlvideo.core.limits import PollBudget
@@ -70,9 +71,9 @@ class Poll:
             self.slots.take_anyway()
             entry.hold(self.slots)
         now, accepted_at = time.time(), entry.progress.submitted_at
-        accepted = anyio.current_time() - (max(0.0, now - accepted_at) if accepted_at else 0.0)
+        accepted = loop_time() - (max(0.0, now - accepted_at) if accepted_at else 0.0)
         entry.sight = Sight(accepted, accepted)
-        entry.deadline = anyio.current_time() + entry.batch.patience if entry.deadline == inf else entry.deadline
+        entry.deadline = loop_time() + entry.batch.patience if entry.deadline == inf else entry.deadline
         entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
         entry.policy = self.policy_for(entry.job)
         self._policies.add(entry.policy)
@@ -85,7 +86,7 @@ class Poll:
         entry = self._by_id.get(generation_id or "")
         if entry is not None and not entry.asking and not entry.ended:
             entry.not_before = -inf
-            self._hold(entry, anyio.current_time())
+            self._hold(entry, loop_time())
 
     async def run(self) -> None:
         """Ask at the right moments, for as long as the client is open."""
@@ -100,7 +101,7 @@ class Poll:
 
     def _due_now(self) -> Iterator[Entry]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
-        now = anyio.current_time()
+        now = loop_time()
         for entry in self._wheel.pop_due(now):
             if entry.asking or entry.ended or entry.due > now:
                 continue
@@ -128,7 +129,7 @@ class Poll:
             self._room.release()
 
     def _seen(self, entry: Entry, generation: Generation) -> None:
-        now, policy = anyio.current_time(), entry.policy
+        now, policy = loop_time(), entry.policy
         assert policy is not None
         self.budget.accepted(now)
         entry.misses, entry.not_before = 0, 0.0
@@ -157,7 +158,7 @@ class Poll:
             entry.batch.end(entry)
 
     def _missed(self, entry: Entry, error: ServiceError) -> None:
-        now = anyio.current_time()
+        now = loop_time()
         if isinstance(error, Busy) and error.status == 429:
             self.budget.busy(now, error.retry_after)
             entry.batch.tally.refused += 1
@@ -180,7 +181,7 @@ class Poll:
 
     def _sleep(self, entry: Entry) -> None:
         entry.asking = False
-        self._hold(entry, min(self._moment(entry), anyio.current_time() + LOOK_AGAIN))
+        self._hold(entry, min(self._moment(entry), loop_time() + LOOK_AGAIN))
 
     def _moment(self, entry: Entry) -> float:
         """Return when to ask next, by what is known now."""
@@ -206,7 +207,7 @@ class Poll:
 
     def _tick(self) -> None:
         """Set the one price of a poll anew, once a second."""
-        now = anyio.current_time()
+        now = loop_time()
         if now - self._ticked >= 1:
             self._ticked = now
             self.budget.tick(now, len(self._backlog))

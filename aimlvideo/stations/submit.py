@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
 
-import anyio
-
+from aimlvideo.blocks import loop_time
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.job import VideoJob
 from aimlvideo.core.request_ids import request_id_of
@@ -95,7 +94,7 @@ class Submit:
     def _heard(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""
         entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=time.time())
-        now = anyio.current_time()
+        now = loop_time()
         self._answered, self._silent_since = True, inf
         self.turns.rate.accepted(now)
         self.slots.accepted(now)
@@ -113,7 +112,7 @@ class Submit:
 
     def _slow_down(self, entry: Entry, error: Busy) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
-        now = anyio.current_time()
+        now = loop_time()
         self.turns.trouble = error
         entry.batch.tally.refused += not isinstance(error, Unavailable)
         if isinstance(error, Unavailable):

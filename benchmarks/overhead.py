@@ -1,0 +1,194 @@
+"""CPU milliseconds a job, side by side: this client and the other ways to do the same.
+
+    python -m benchmarks.overhead [--rounds 3] [--jobs 5000] [--sdk PYTHON]
+
+Each client runs in a process of its own against the same loopback server; the clients take turns, and the median of
+the rounds is printed with its spread. `--sdk` names a Python that has the service's own SDK (`aimlapi-sdk-python`).
+Scenes: *saturated* (no latency, 32 at once, one POST and one GET a job) and *waiting* (1 s latency, 200 at once).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+MODEL = "kling-video/v1.6/pro/image-to-video"
+BODY = {"model": MODEL, "prompt": "waves on a beach", "image_url": "https://example.com/a.png", "duration": 5}
+SCENES = {"saturated": (0.0, 5000, 32), "waiting": (1.0, 2000, 200)}
+HEADERS = {"Authorization": "Bearer key"}
+
+
+async def floor(url: str, jobs: int, at_once: int) -> None:
+    """One POST and one GET a job, with bare aiohttp."""
+    import aiohttp
+
+    left = iter(range(jobs))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once), headers=HEADERS) as session:
+
+        async def work() -> None:
+            for _ in left:
+                async with session.post(f"{url}/v2/video/generations", json=BODY) as answer:
+                    name = (await answer.json())["id"]
+                async with session.get(f"{url}/v2/video/generations", params={"generation_id": name}) as answer:
+                    assert (await answer.json())["status"] == "completed"
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+
+
+async def coroutine_per_job(url: str, jobs: int, at_once: int) -> None:
+    """What one writes in an afternoon: a coroutine a job, a semaphore, a fixed interval."""
+    import aiohttp
+
+    slots = asyncio.Semaphore(at_once)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once), headers=HEADERS) as session:
+
+        async def work() -> None:
+            async with slots:
+                async with session.post(f"{url}/v2/video/generations", json=BODY) as answer:
+                    name = (await answer.json())["id"]
+                while True:
+                    await asyncio.sleep(0.001)
+                    async with session.get(f"{url}/v2/video/generations", params={"generation_id": name}) as answer:
+                        if (await answer.json())["status"] == "completed":
+                            return
+
+        await asyncio.gather(*(work() for _ in range(jobs)))
+
+
+async def ours(url: str, jobs: int, at_once: int) -> None:
+    """This client, with its journal."""
+    with tempfile.TemporaryDirectory() as folder:
+        await _ours(url, jobs, at_once, journal=Path(folder) / "journal.sqlite3")
+
+
+async def ours_without_journal(url: str, jobs: int, at_once: int) -> None:
+    """This client, without a journal."""
+    await _ours(url, jobs, at_once)
+
+
+async def _ours(url: str, jobs: int, at_once: int, **settings: Any) -> None:
+    from aimlvideo import VideoClient
+
+    limits = {"max_outstanding": at_once, "rate": 1e6, "poll_rate": 1e6, "poll": "every:0.001"}
+    async with VideoClient("key", url, **limits, **settings) as client:
+        many = ({"id": f"job{number}", **BODY} for number in range(jobs))
+        async with client.run(many) as results:
+            async for result in results:
+                assert result.ok, result
+
+
+def threads(url: str, jobs: int, at_once: int) -> None:
+    """The documentation's loop with `requests`, in threads."""
+    import requests
+
+    def work(_: int) -> None:
+        name = requests.post(f"{url}/v2/video/generations", json=BODY, headers=HEADERS).json()["id"]
+        while True:
+            time.sleep(0.001)
+            params = {"generation_id": name}
+            answer = requests.get(f"{url}/v2/video/generations", params=params, headers=HEADERS)
+            if answer.json()["status"] == "completed":
+                return
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(work, range(jobs)))
+
+
+def sdk(url: str, jobs: int, at_once: int) -> None:
+    """The service's own SDK, in threads."""
+    from aimlapi import AIMLAPI
+
+    client = AIMLAPI(api_key="key", base_url=url)
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda _: client.video.generate(**BODY, poll_interval=0.03), range(jobs)))
+
+
+WAYS: dict[str, Callable[[str, int, int], Awaitable[None] | None]] = {
+    "aiohttp, the floor": floor,
+    "aimlvideo with journal": ours,
+    "aimlvideo, no journal": ours_without_journal,
+    "a coroutine per job": coroutine_per_job,
+    "requests in threads": threads,
+    "the service's SDK": sdk,
+}
+
+
+def measure(way: str, url: str, jobs: int, at_once: int) -> None:
+    """Print the CPU milliseconds a job of one way, beyond a small run that warms it up."""
+    work = WAYS[way]
+
+    def run(count: int) -> None:
+        done = work(url, count, at_once)
+        if done is not None:
+            asyncio.run(done)  # type: ignore[arg-type]
+
+    run(at_once)
+    started, wall = time.process_time(), time.monotonic()
+    run(jobs)
+    print(json.dumps({"cpu": 1000 * (time.process_time() - started) / jobs, "wall": time.monotonic() - wall}))
+
+
+@contextmanager
+def loopback(latency: float) -> Iterator[str]:
+    """Give the URL of a loopback service in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.loopback", str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
+
+
+def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: int | None) -> None:
+    """Print one scene's table."""
+    latency, usual, at_once = SCENES[scene]
+    figures: dict[str, list[float]] = {way: [] for way in ways}
+    with loopback(latency) as url:
+        for _ in range(rounds):
+            for way in ways:
+                runner = python if way == "the service's SDK" and python else sys.executable
+                command = [runner, "-m", "benchmarks.overhead", "--way", way, url, str(jobs or usual), str(at_once)]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    print(f"{way}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                    continue
+                figures[way].append(json.loads(done.stdout)["cpu"])
+    print(f"\n{scene}: {jobs or usual} jobs, {at_once} at once, {latency:g} s latency; CPU ms a job, median (spread)")
+    base = statistics.median(figures["aiohttp, the floor"] or [float("nan")])
+    for way, values in figures.items():
+        if values:
+            middle = statistics.median(values)
+            print(f"  {way:<24} {middle:6.3f} ({min(values):.3f} to {max(values):.3f})  {middle / base:5.2f} x the floor")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--jobs", type=int)
+    parser.add_argument("--scene", choices=[*SCENES], action="append")
+    parser.add_argument("--sdk", metavar="PYTHON")
+    parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.way:
+        way, url, jobs, at_once = told.way
+        measure(way, url, int(jobs), int(at_once))
+        return
+    ways = [way for way in WAYS if way != "the service's SDK" or told.sdk]
+    for scene in told.scene or SCENES:
+        compare(scene, told.rounds, ways, told.sdk, told.jobs)
+
+
+if __name__ == "__main__":
+    main()
