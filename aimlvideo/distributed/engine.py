@@ -8,7 +8,7 @@ outstanding generation costs no task here, and a worker outlives the engine's co
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -20,6 +20,8 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
 
 CLIPS = QueueEntrypoint("aimlvideo")
+Place = Job
+"""A job's place in the queue."""
 CHUNK = 5000
 """Jobs that are put in, or ended, with one statement."""
 
@@ -32,7 +34,7 @@ class Engine:
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[Any], worker: UUID, cap: int, heartbeat: float) -> None:
-        self._connection = connection
+        self.connection = connection
         self._queries = Queries(PsycopgDriver(connection))
         self._worker = QueueManagerId(worker)
         self._cap = EntrypointExecutionParameter(concurrency_limit=cap)
@@ -56,7 +58,7 @@ class Engine:
                 chunk = []
         return fresh + (await self._put(chunk) if chunk else 0)
 
-    async def take(self, most: int, share: int) -> dict[str, int]:
+    async def take(self, most: int, share: int) -> dict[str, Place]:
         """Make up to `most` jobs ours, so that we have at most `share`; return their places in the queue."""
         rows = await self._queries.dequeue(
             batch_size=most,
@@ -65,29 +67,30 @@ class Engine:
             global_concurrency_limit=share,
             heartbeat_timeout=self._heartbeat,
         )
-        return {(row.payload or b"").decode(): row.id for row in rows}
+        return {(row.payload or b"").decode(): row for row in rows}
 
-    async def beat(self, places: Collection[int]) -> set[int]:
-        """Say that we are alive and work on these; return those of them that are another worker's now."""
+    async def beat(self, places: Collection[Place]) -> set[JobId]:
+        """Say that we are alive and work on these; return the ids of those that are another worker's now."""
+        ids = [place.id for place in places]
         still = f"UPDATE {self._table} SET heartbeat = now() WHERE id = ANY(%s) AND queue_manager_id = %s RETURNING id"
-        rows = await (await self._connection.execute(still, (list(places), self._worker))).fetchall()
-        return set(places) - {place for (place,) in rows}
+        rows = await (await self.connection.execute(still, (ids, self._worker))).fetchall()
+        return {*ids} - {one for (one,) in rows}
 
-    async def done(self, places: dict[int, bool]) -> None:
-        """Take jobs that have ended out of the queue: True went well, False did not."""
-        ended = [(Job.model_construct(id=JobId(place)), _status(well), None) for place, well in places.items()]
-        for start in range(0, len(ended), CHUNK):
-            await self._queries.log_jobs(ended[start : start + CHUNK])
+    async def done(self, places: Sequence[Place], *, well: bool) -> None:
+        """Take jobs that have ended, well or not, out of the queue."""
+        status: JOB_STATUS = "successful" if well else "exception"
+        for start in range(0, len(places), CHUNK):
+            await self._queries.log_jobs([(place, status, None) for place in places[start : start + CHUNK]])
 
-    async def let_go(self, places: Collection[int]) -> None:
+    async def let_go(self, places: Sequence[Place]) -> None:
         """Leave jobs to others at once. Each keeps its place under the cap: its generation may be outstanding."""
         gone = f"UPDATE {self._table} SET heartbeat = 'epoch' WHERE id = ANY(%s) AND queue_manager_id = %s"
-        await self._connection.execute(gone, (list(places), self._worker))
+        await self.connection.execute(gone, ([place.id for place in places], self._worker))
 
-    async def later(self, places: Collection[int], seconds: float) -> None:
-        """Put jobs back into the queue, for whoever takes them after a while."""
+    async def later(self, places: Sequence[Place], seconds: float) -> None:
+        """Put jobs back into the queue, for whoever takes them after a while. They count against the cap no longer."""
         for place in places:
-            await self._queries.retry_job(Job.model_construct(id=JobId(place)), timedelta(seconds=seconds), None)
+            await self._queries.retry_job(place, timedelta(seconds=seconds), None)
 
     async def depth(self) -> dict[str, int]:
         """Return how many jobs are `queued` and how many are `picked` (being worked on)."""
@@ -99,7 +102,7 @@ class Engine:
     async def tidy(self) -> None:
         """Fold the engine's own log, which has some rows for each job, into its statistics, and empty it."""
         await self._queries.aggregate_logs()
-        await self._connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
+        await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
     async def _put(self, names: list[str]) -> int:
         payloads: list[bytes | None] = [name.encode() for name in names]
@@ -114,7 +117,3 @@ async def open_engine(dsn: str, worker: UUID, cap: int = 0, heartbeat: float = 3
     """Give the engine over a connection of its own, closed on leaving. `cap` 0 means none."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10) as connection:
         yield Engine(connection, worker, cap, heartbeat)
-
-
-def _status(well: bool) -> JOB_STATUS:
-    return "successful" if well else "exception"

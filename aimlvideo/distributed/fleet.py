@@ -1,0 +1,48 @@
+"""A client that is one of many: its journal and what it has learned are in the database that all share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from aimlvideo.client import NOWHERE, VideoClient
+from aimlvideo.core.job import Record
+from aimlvideo.distributed.roll import SharedKnowledge
+from aimlvideo.shell.journal_postgres import PostgresJournal
+from aimlvideo.shell.stores import Store
+from aimlvideo.stations.batch import Batch
+from aimlvideo.stations.row import Row
+
+
+class FleetClient(VideoClient):
+    """`VideoClient` for a worker. `learned` is what all workers know of durations so far."""
+
+    def __init__(self, journal: PostgresJournal, learned: Mapping[str, Any], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._shared_journal, self._learned = journal, learned
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._journal = self._shared_journal
+        if self._knowledge is not None:
+            self._knowledge = SharedKnowledge(NOWHERE, self._learned)
+        return self
+
+    @property
+    def row(self) -> Row:
+        """The stations."""
+        return self._row
+
+    @property
+    def knowledge(self) -> SharedKnowledge | None:
+        """What is learned of durations, None where polling is fixed."""
+        return self._knowledge if isinstance(self._knowledge, SharedKnowledge) else None
+
+    @asynccontextmanager
+    async def work(self, records: AsyncIterator[Record], store: Store) -> AsyncIterator[Batch]:
+        """Give the results of jobs as they come in, whatever their stage; their clips are kept in `store`."""
+        async with self._batch(store.spool) as batch:
+            batch.note, batch.keep = None, store.keep
+            batch.tasks.start_soon(self._feed, batch, records)
+            yield batch
