@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from math import ceil
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,21 +21,18 @@ class Wheel(Generic[T]):
     def __init__(self) -> None:
         self._slots: dict[int, list[T]] = {}
         self._order: list[int] = []
-        self._size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return sum(map(len, self._slots.values()))
 
     def add(self, due: float, item: T) -> None:
         """Hold `item` until the moment `due` (seconds on the caller's clock)."""
-        slot = -int(-due * SLOTS_PER_SECOND // 1)
-        held = self._slots.get(slot)
-        if held is None:
+        slot = ceil(due * SLOTS_PER_SECOND)
+        try:
+            self._slots[slot].append(item)
+        except KeyError:
             self._slots[slot] = [item]
             heapq.heappush(self._order, slot)
-        else:
-            held.append(item)
-        self._size += 1
 
     def pop_due(self, now: float) -> list[T]:
         """Take out everything that is due, the earliest slot first; within a slot, first in first out."""
@@ -42,7 +40,6 @@ class Wheel(Generic[T]):
         last = now * SLOTS_PER_SECOND
         while self._order and self._order[0] <= last:
             due += self._slots.pop(heapq.heappop(self._order))
-        self._size -= len(due)
         return due
 
     def next_due(self) -> float | None:
