@@ -83,7 +83,7 @@ class Journal:
 
         See `synced` for a power cut.
         """
-        self._store.write(STEP, (*columns_of(progress), job.id))
+        self._store.write(STEP, (*columns_of(job, progress), job.id))
 
     async def synced(self) -> None:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
@@ -210,7 +210,7 @@ class Journal:
         name, folder, asked, *known = row
         model, params = json.loads(asked)
         job = VideoJob(model, id=name, **(params or {}))
-        return Record(job.within(self._path_of(folder)) if folder else job, progress_of(known))
+        return Record(job.within(self._path_of(folder)) if folder else job, progress_of(name, known))
 
     def _path_of(self, folder: int) -> str:
         if folder not in self._paths:  # a run that goes on beside us has written it since
@@ -266,7 +266,7 @@ async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journ
         try:
             yield journal
         finally:
-            store.last_words()
+            store.commit()
 
 
 @contextmanager

@@ -31,6 +31,9 @@ SCHEMAS = (
 )
 """The statements that bring a journal from each version to the next."""
 
+RESERVE = 4 * 2**20
+"""Bytes kept on the disk for the last steps of a run on a disk that fills up."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
 _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
@@ -58,13 +61,25 @@ def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connect
     with translated(path):
         if not path.exists():
             _make(path, anew=anew)
+        _make_new(_reserve(path), RESERVE)
         connection = _connect(path)
-    wal = os.open(_wal(path), os.O_RDWR)
+        wal = os.open(_wal(path), os.O_RDWR)
+        sync(wal)
     try:
         yield connection, wal
     finally:
         os.close(wal)
         _close(path, connection)
+        given_back(path)
+
+
+def given_back(path: Path) -> bool:
+    """Free the room that is kept on the disk for the last steps of a run; False where it is gone already."""
+    try:
+        _reserve(path).unlink()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -72,7 +87,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that cannot write, also while a run does. Raises JournalError."""
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
-    had_wal = _wal(path).exists()
+    had_wal = _has_wal(path)
     with translated(path):
         connection = _reader(path)
     try:
@@ -105,7 +120,7 @@ def translation(path: Path, error: Exception) -> Exception:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    had_wal = _wal(path).exists()
+    had_wal = _has_wal(path)
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
     try:
         _check(path, connection, had_wal=had_wal)
@@ -148,8 +163,7 @@ def _make(path: Path, *, anew: bool) -> None:
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{path}{ending}.old")
     part = path.with_name(path.name + ".new")
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    _make_new(part)
     connection = sqlite3.connect(part, isolation_level=None)
     try:
         _migrate(connection)
@@ -157,6 +171,19 @@ def _make(path: Path, *, anew: bool) -> None:
         connection.close()
     part.replace(path)
     _sync_folder(path.parent)
+
+
+def _make_new(path: Path, size: int = 0) -> None:
+    """Make a file for its owner only that takes `size` bytes of the disk."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        if size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(descriptor, 0, size)
+        else:
+            os.write(descriptor, os.urandom(size))
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_a_gap(path: Path) -> None:
@@ -212,6 +239,14 @@ def _without_wal(path: Path) -> str:
         f"clips may have been paid that it does not know. Bring that file back. Where another program for SQLite has "
         f'opened the journal since, nothing is missing; then say so: sqlite3 {path} "{_CLOSED}"'
     )
+
+
+def _has_wal(path: Path) -> bool:
+    return _wal(path).exists() and _wal(path).stat().st_size > 0
+
+
+def _reserve(path: Path) -> Path:
+    return path.with_name(path.name + ".reserve")
 
 
 def _wal(path: Path) -> Path:

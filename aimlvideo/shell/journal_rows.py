@@ -7,6 +7,7 @@ from typing import Any
 
 from aimlvideo import errors
 from aimlvideo.core.job import Progress, VideoJob
+from aimlvideo.core.naming import file_name
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import (
     GenerationFailed,
@@ -25,22 +26,23 @@ KNOWN = (
 """The columns that are a job's progress."""
 
 
-def columns_of(known: Progress) -> tuple[Any, ...]:
-    """Return a job's progress as it is kept."""
+def columns_of(job: VideoJob, known: Progress) -> tuple[Any, ...]:
+    """Return a job's progress as it is kept; the file name that every job of this id gets is kept as an empty one."""
+    file = "" if known.file and known.file == file_name(job.id) else known.file
     return (
         known.stage.value, known.request_id, known.generation_id, known.video_url,
         _said(known.error) if known.error else None, known.cost_usd, known.polls,
-        known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
+        known.submitted_at, known.completed_at, known.saved_at, file, known.bytes,
         bytes.fromhex(known.sha256) if known.sha256 else None, known.looks or None,
     )  # fmt: skip
 
 
-def progress_of(columns: list[Any]) -> Progress:
+def progress_of(job_id: str, columns: list[Any]) -> Progress:
     """Return the progress that was kept. Its error has its class, its words and its ids; other attributes are gone."""
-    stage, request_id, generation_id, video_url, error, *middle, sha256, looks = columns
+    stage, request_id, generation_id, video_url, error, *middle, file, length, sha256, looks = columns
     raised = None if error is None else _error(error, generation_id, request_id)
-    digest = sha256.hex() if sha256 else None
-    return Progress._make((Stage(stage), request_id, generation_id, video_url, raised, *middle, digest, looks or b""))
+    whole = (file_name(job_id) if file == "" else file, length, sha256.hex() if sha256 else None)
+    return Progress._make((Stage(stage), request_id, generation_id, video_url, raised, *middle, *whole, looks or b""))
 
 
 def changed(job: VideoJob, asked: str) -> Problem:

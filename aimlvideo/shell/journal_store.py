@@ -16,8 +16,8 @@ from typing import Any
 
 import anyio
 
-from aimlvideo.errors import VideoError
-from aimlvideo.shell.journal_file import sync, translated, translation
+from aimlvideo.errors import DiskFailed, VideoError
+from aimlvideo.shell.journal_file import given_back, sync, translated, translation
 
 
 class Store:
@@ -30,7 +30,9 @@ class Store:
         self._written = self._synced = 0
         self._syncing = anyio.Lock()
         self._whole = False
+        self._pass: list[tuple[str, tuple[Any, ...]]] = []
         self._broken: Exception | None = None
+        self._full: DiskFailed | None = None
 
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Return the rows of a question, also of what is not committed yet."""
@@ -39,25 +41,42 @@ class Store:
         except sqlite3.Error as error:
             raise translation(self._path, error) from error
 
-    def write(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         """Write in the transaction of this pass of the event loop. Raises IntegrityError, DiskFailed, JournalError."""
-        if self._broken is not None:
-            raise self._broken
-        began = self._db.in_transaction
+        self._raise_if_broken()
         try:
-            if not began:
-                self._db.execute("BEGIN")
-            written = self._db.execute(statement, values)
+            self._put(statement, values)
+        except sqlite3.IntegrityError:
+            raise
         except sqlite3.Error as error:
-            said = translation(self._path, error)
-            if began and not self._db.in_transaction:
-                self._broken = said  # SQLite took the whole transaction back, with what others wrote in it
-            raise said from error
-        finally:
-            if not began and self._db.in_transaction:
-                self._commit_soon()
+            self._with_the_reserve(error)
+            self._put(statement, values)
+
+    def _put(self, statement: str, values: tuple[Any, ...]) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN")
+            self._commit_soon()
+        self._db.execute(statement, values)
         self._written += 1
-        return written
+        if not self._whole:
+            self._pass.append((statement, values))
+
+    def _with_the_reserve(self, error: sqlite3.Error) -> None:
+        """Write what this pass wrote once more, where the disk was full and the room kept for that is still there.
+
+        From then on nothing is `synced` any more, so that nothing new is begun. Raises where it cannot be done.
+        """
+        said = translation(self._path, error)
+        if self._whole or not isinstance(said, DiskFailed) or not given_back(self._path):
+            if self._pass and not self._whole:
+                self._broken = said  # SQLite may have taken back what others wrote in this pass
+            raise said from error
+        self._full = said
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        again, self._pass = self._pass, []
+        for statement, values in again:
+            self._put(statement, values)
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -67,8 +86,8 @@ class Store:
         self._whole = True
         try:
             yield
-            self._whole = False
-            self.commit()
+            with translated(self._path):
+                self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -86,6 +105,8 @@ class Store:
             if self._synced >= wanted or self._wal is None:
                 return
             self.commit()
+            if self._full is not None:
+                raise self._full
             covered = self._written
             try:
                 with translated(self._path):
@@ -97,20 +118,19 @@ class Store:
 
     def commit(self) -> None:
         """Bring what was written into the log. Raises DiskFailed."""
-        if self._broken is not None:
-            raise self._broken
+        self._raise_if_broken()
         try:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            self._broken = translation(self._path, error)
-            raise self._broken from error
+            self._with_the_reserve(error)
+            with translated(self._path):
+                self._db.execute("COMMIT")
+        self._pass.clear()
 
-    def last_words(self) -> None:
-        """Commit at the end, also where that failed before: there may be room now. Raises DiskFailed."""
-        if self._db.in_transaction:
-            self._broken = None
-        self.commit()
+    def _raise_if_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
 
     def _commit_soon(self) -> None:
         """Commit when this pass of the event loop is over; at once where there is no event loop."""

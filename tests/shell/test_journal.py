@@ -1,0 +1,316 @@
+"""The journal keeps every step of every job, refuses what it cannot keep, and gives each job back once."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo import errors
+from aimlvideo.core.job import Progress, Record, VideoJob
+from aimlvideo.core.naming import file_name
+from aimlvideo.core.request_ids import request_id_of
+from aimlvideo.core.stages import STAGES, Stage
+from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
+from aimlvideo.shell.journal import Journal, open_journal, read_journal
+
+LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
+SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
+RENDERING = SENT.to(Stage.RENDERING, generation_id="gen:1/a")
+READY = RENDERING.to(Stage.READY, video_url=LINK, cost_usd=0.21, polls=7, completed_at=90.25, looks=b"\0\1\2\3")
+SAVED = READY.to(Stage.SAVED, saved_at=91.0, file="a.mp4", bytes=4_000_000, sha256="0f" * 32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite3"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[Journal]:
+    async with open_journal(path) as journal:
+        yield journal
+
+
+def named(name: str, **params: Any) -> VideoJob:
+    return VideoJob("m/one", id=name, **params)
+
+
+def all_errors() -> list[type[VideoError]]:
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+    return [kind for kind in kinds if issubclass(kind, VideoError) and kind is not InvalidJobs]
+
+
+@pytest.mark.parametrize("known", [SENT, RENDERING, READY, SAVED], ids=lambda known: known.stage.value)
+async def test_what_was_written_is_what_is_read_after_a_restart(path: Path, known: Progress) -> None:
+    async with open_journal(path) as journal:
+        journal.step(journal.plan(named("a")).job, known)
+    async with open_journal(path) as journal:
+        assert journal.find("a") == Record(named("a"), known)
+
+
+async def test_a_file_with_another_name_than_its_job_s_is_read_back_too(journal: Journal) -> None:
+    for name in (file_name("x/y"), "x-2.mp4"):
+        journal.step(journal.plan(named(name + "?")).job, SAVED._replace(file=name))
+        assert journal.find(name + "?").progress.file == name  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
+async def test_an_error_comes_back_with_its_class_its_words_and_its_ids(
+    journal: Journal, kind: type[VideoError]
+) -> None:
+    error = kind("it went wrong: badly")
+    journal.step(journal.plan(named("a")).job, RENDERING.to(Stage.FAILED, error=error))
+    back = journal.find("a").progress.error  # type: ignore[union-attr]
+    assert type(back) is kind
+    assert str(back) == "it went wrong: badly"
+    if hasattr(back, "generation_id"):
+        assert back.generation_id == "gen:1/a"
+    if hasattr(back, "request_id"):
+        assert back.request_id == "av-1"
+
+
+async def test_the_problems_of_a_wrong_job_come_back_as_words(journal: Journal) -> None:
+    error = InvalidJobs([Problem("duration", "5 or 10", "7", job="a"), Problem("prompt", "some text", job="a")])
+    journal.step(journal.plan(named("a")).job, Progress(Stage.FAILED, error=error))
+    back = journal.find("a").progress.error  # type: ignore[union-attr]
+    assert isinstance(back, InvalidJobs)
+    assert str(back) == str(error)
+
+
+async def test_an_error_s_words_may_hold_anything(journal: Journal) -> None:
+    journal.step(journal.plan(named("a")).job, Progress(Stage.FAILED, error=VideoError("half a pair: \ud83d")))
+    assert str(journal.find("a").progress.error) == "half a pair: ?"  # type: ignore[union-attr]
+
+
+async def test_a_class_of_error_that_nobody_knows_any_more_is_still_an_error(path: Path) -> None:
+    async with open_journal(path) as journal:
+        journal.step(journal.plan(named("a")).job, Progress(Stage.FAILED, error=VideoError("x")))
+    for word in ("Gone", "Problem", "annotations"):
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE jobs SET error=?", (f"{word}: said",))
+        db.close()
+        with read_journal(path) as journal:
+            assert repr(journal.find("a").progress.error) == "VideoError('said')"  # type: ignore[union-attr]
+
+
+async def test_a_content_that_changed_under_its_id_is_refused_by_its_name(path: Path) -> None:
+    async with open_journal(path) as journal:
+        journal.plan(named("a", prompt="waves", duration=5))
+    async with open_journal(path) as journal:
+        with pytest.raises(InvalidJobs, match=r"job 'a': duration: .*\(duration, prompt changed\)"):
+            journal.plan(named("a", prompt="hills", duration=10))
+        assert journal.plan(named("a", duration=5, prompt="waves")).job.id == "a"
+
+
+async def test_an_id_that_somebody_chose_is_good_for_one_job_of_a_run(path: Path) -> None:
+    for _ in range(2):
+        async with open_journal(path) as journal:
+            journal.plan(named("job-1"))
+            with pytest.raises(InvalidJobs, match="each id once"):
+                journal.plan(named("job-1"), distinct=True)
+
+
+async def test_jobs_of_the_same_content_get_the_same_ids_again_in_the_next_run(path: Path) -> None:
+    job = VideoJob("m", prompt="waves")
+    for _ in range(3):
+        async with open_journal(path) as journal:
+            ids = [journal.plan(job, distinct=True).job.id for _ in range(4)]
+        assert ids == [job.id, f"{job.id}-2", f"{job.id}-3", f"{job.id}-4"]
+    with read_journal(path) as journal:
+        assert journal.counts() == {"planned": 4}
+
+
+async def test_ten_thousand_jobs_of_the_same_content_are_planned_without_asking_about_each_before(
+    journal: Journal,
+) -> None:
+    job, asked = VideoJob("m", prompt="waves"), 0
+    read = journal._store.read
+
+    def counted(*values: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return read(*values)
+
+    journal._store.read = counted  # type: ignore[method-assign]
+    for _ in range(200):
+        journal.plan(job, distinct=True)
+    assert asked < 5 * 200
+
+
+async def test_an_id_that_cannot_be_written_is_refused_with_a_reason(journal: Journal) -> None:
+    with pytest.raises(InvalidJobs, match="surrogate"):
+        journal.plan(named("half \ud83d"))
+    with pytest.raises(InvalidJobs, match="surrogate"):
+        journal.plan(named("a", prompt="half \ud83d"))
+
+
+async def test_planning_writes_all_or_nothing(path: Path) -> None:
+    async with open_journal(path) as journal:
+        with pytest.raises(InvalidJobs), journal.planning():
+            plan_twice(journal, named("a").within("/pictures"))
+        assert journal.counts() == {}
+        with journal.planning():
+            journal.plan(named("b").within("/other"))
+            journal.plan(named("a").within("/pictures"))
+    with read_journal(path) as journal:
+        folders = {job.id: str(job.folder) for job, _ in journal.open_jobs()}
+    assert folders == {"a": "/pictures", "b": "/other"}
+
+
+def plan_twice(journal: Journal, job: VideoJob) -> None:
+    journal.plan(job)
+    journal.plan(job)
+
+
+async def test_planning_after_a_step_takes_back_no_step(journal: Journal) -> None:
+    journal.step(journal.plan(named("a")).job, RENDERING)
+    with pytest.raises(ZeroDivisionError), journal.planning():
+        raise ZeroDivisionError
+    assert journal.find("a").progress == RENDERING  # type: ignore[union-attr]
+
+
+async def test_a_job_submitted_elsewhere_is_adopted_once(journal: Journal) -> None:
+    job = VideoJob("", id="theirs")
+    assert journal.adopt(job, RENDERING).progress == RENDERING
+    journal.step(job, READY)
+    assert journal.adopt(job, RENDERING).progress == READY
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_each_open_job_is_given_once_whatever_happens_meanwhile(journal: Journal, seed: int) -> None:
+    dice = random.Random(seed)
+    known = {}
+    for number in range(40):
+        job, stage = named(f"j{number}"), dice.choice([s for s in Stage if s is not Stage.SAVED])
+        known[job.id] = journal.plan(job)._replace(progress=Progress(stage, request_id="r"))
+        journal.step(job, known[job.id].progress)
+    wanted = {name for name, record in known.items() if record.progress.stage is not Stage.FAILED}
+    given = []
+    for job, progress in journal.open_jobs():
+        given.append(job.id)
+        assert progress.stage in (known[job.id].progress.stage, Stage.PLANNED)
+        for moved in dice.sample(given, dice.randint(0, len(given))):
+            stages = [stage for stage in STAGES[known[moved].progress.stage] if stage is not Stage.FAILED]
+            if stages:
+                known[moved] = known[moved]._replace(progress=known[moved].progress.to(dice.choice(stages)))
+                journal.step(known[moved].job, known[moved].progress)
+    assert sorted(given) == sorted(wanted)
+
+
+async def test_outstanding_jobs_come_before_planned_ones_and_failed_ones_where_asked(journal: Journal) -> None:
+    for name, stage in (("p", Stage.PLANNED), ("f", Stage.FAILED), ("s", Stage.SAVED), ("r", Stage.RENDERING)):
+        journal.step(journal.plan(named(name)).job, Progress(stage))
+    assert [job.id for job, _ in journal.open_jobs()] == ["r", "p"]
+    assert [job.id for job, _ in journal.open_jobs(retry_failed=True)] == ["f", "r", "p"]
+    assert [job.id for job, _ in journal.ended_jobs()] == ["s", "f"]
+
+
+async def test_a_run_is_read_while_it_is_written(journal: Journal, path: Path) -> None:
+    journal.plan(named("a"))
+    journal._store.commit()
+    with read_journal(path) as reader:
+        assert reader.counts() == {"planned": 1}
+        journal.step(journal.plan(named("b").within("/a new folder")).job, READY)
+        journal._store.commit()
+        assert reader.counts() == {"planned": 1, "ready": 1}
+        assert reader.spent() == 0.21
+        assert reader.find("b") == Record(named("b"), READY)
+        assert str(reader.find("b").job.folder) == "/a new folder"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["100%25", "a?mode=rw", "#1", "two words", "päth"])
+async def test_a_folder_of_any_name_can_be_read(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    async with open_journal(folder / "journal.sqlite3") as journal:
+        journal.plan(named("a"))
+    with read_journal(folder / "journal.sqlite3") as journal:
+        assert journal.counts() == {"planned": 1}
+    assert sorted(tmp_path.iterdir()) == [folder]
+
+
+async def test_a_reader_writes_nothing(path: Path) -> None:
+    async with open_journal(path) as journal:
+        journal.plan(named("a"))
+    with read_journal(path) as reader, pytest.raises(JournalError, match="readonly"):
+        reader.step(named("a"), READY)
+
+
+def test_where_there_is_no_journal_the_reader_says_so(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="is this the output folder of a run"), read_journal(tmp_path / "none"):
+        pass
+
+
+async def test_the_line_of_a_results_file_becomes_its_job_again(path: Path) -> None:
+    row = {"id": "a", "model": "m/one", "stage": "saved", "generation_id": "g", "file": "a.mp4", "bytes": 4}
+    async with open_journal(path) as journal:
+        journal.recover(row | {"sha256": "0f" * 32, "cost_usd": 0.2, "polls": 3})
+        journal.recover(row | {"id": "r", "stage": "rendering", "file": None, "bytes": None})
+        journal.recover(row | {"id": "r", "stage": "failed", "error": "moderated", "file": None, "bytes": None})
+    async with open_journal(path) as journal:
+        found = journal.find("a")
+        assert found is not None
+        assert found.job.model == "m/one"
+        assert (found.progress.file, found.progress.cost_usd, found.progress.sha256) == ("a.mp4", 0.2, "0f" * 32)
+        assert str(journal.find("r").progress.error) == "moderated"  # type: ignore[union-attr]
+        assert journal.plan(named("a", prompt="waves")).progress.stage is Stage.SAVED
+    async with open_journal(path) as journal:
+        with pytest.raises(InvalidJobs, match="prompt changed"):
+            journal.plan(named("a", prompt="hills"))
+
+
+@pytest.mark.parametrize("stage", ["planned", "submitting", "in_doubt"])
+async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_generation(
+    journal: Journal, stage: str
+) -> None:
+    job = named("a", prompt="waves")
+    journal.recover({"id": "a", "model": "m/one", "stage": stage, "generation_id": None})
+    assert journal.remember_found({request_id_of(job, "0123"): "gen-9", None: "gen-1", "somebody-s": "gen-2"}) == 1
+    assert journal.remember_found({}) == 0
+    planned = journal.plan(job).progress
+    assert (planned.stage, planned.generation_id) == (Stage.RENDERING, "gen-9")
+    assert journal.plan(named("b")).progress == Progress()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"id": "a"},
+        {"id": "a", "stage": "asleep"},
+        {"id": "a", "stage": "rendering"},
+        {"id": "a", "stage": "saved", "sha256": "no hex"},
+        {"id": "a", "stage": "saved", "bytes": {}},
+        {"id": "a", "stage": "ready", "video_url": ["x"]},
+        {"id": "a", "stage": "ready", "cost_usd": "much"},
+    ],
+)
+async def test_a_line_that_is_none_of_ours_is_refused(journal: Journal, row: dict[str, Any]) -> None:
+    with pytest.raises(JournalError, match="no line of a run's results"):
+        journal.recover(row)
+
+
+async def test_unknown_costs_are_counted_and_not_taken_for_nothing(journal: Journal) -> None:
+    journal.step(journal.plan(named("a")).job, READY)
+    journal.step(journal.plan(named("b")).job, READY._replace(cost_usd=None))
+    assert journal.spent() == 0.21
+    assert journal.unknown_costs() == 1
+
+
+async def test_a_job_costs_at_most_400_bytes_beside_its_own_text(path: Path) -> None:
+    text, count = 0, 2000
+    async with open_journal(path) as journal:
+        for number in range(count):
+            job = journal.plan(VideoJob("kling-video/v1.6/pro/image-to-video", prompt=f"take {number}")).job
+            text += len(job.content())
+            request_id = request_id_of(job, f"{number:010x}")
+            for known in (SENT, RENDERING, READY, SAVED):
+                journal.step(job, known._replace(request_id=request_id, file=known.file and file_name(job.id)))
+    assert os.stat(path).st_size - text < 400 * count
