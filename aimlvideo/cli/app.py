@@ -1,19 +1,42 @@
-"""The command and its flags (the one place that knows `typer`)."""
+"""The command and its flags (with `flags.py` and `app_workers.py` the one place that knows `typer`)."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from aimlvideo import __version__
+from aimlvideo.cli.flags import (
+    ApiKey,
+    BaseUrl,
+    Callback,
+    CallbackSecret,
+    CallbackUrl,
+    Folder,
+    Json,
+    Legacy,
+    Matrix,
+    MaxOutstanding,
+    MaxSpend,
+    Output,
+    PollRate,
+    Polls,
+    Quiet,
+    Rate,
+    Service,
+    Settle,
+    Strict,
+    Timeout,
+    UseSandbox,
+    guarded,
+    settings_of,
+)
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.errors import InvalidJobs, UsageError, VideoError
+from aimlvideo.errors import UsageError
 
 app = typer.Typer(
     help="Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost.",
@@ -21,46 +44,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]
-Folder = Annotated[Path, typer.Argument(help="The output folder of a run.")]
-Service = Annotated[str, typer.Option(help="aimlapi, or kling for a Kling-style gateway.")]
-BaseUrl = Annotated[str | None, typer.Option(help="Where the service is. Else AIMLAPI_BASE_URL.")]
-ApiKey = Annotated[str | None, typer.Option(help="Else AIMLAPI_API_KEY or AIML_API_KEY.", show_default=False)]
-MaxOutstanding = Annotated[str, typer.Option(help="Generations at a time, or auto.")]
-Rate = Annotated[float, typer.Option(help="Submissions a second.")]
-Timeout = Annotated[float, typer.Option(help="Seconds to wait for a generation; it goes on without us.")]
-Polls = Annotated[str, typer.Option("--poll", help="learned, or every:SECONDS.")]
-PollRate = Annotated[float, typer.Option(help="Status checks a second, over all generations.")]
-Settle = Annotated[float | None, typer.Option(help="Seconds until a submission that is nowhere was never accepted.")]
-MaxSpend = Annotated[float | None, typer.Option(help="USD: stop submitting before this would be passed.")]
-Strict = Annotated[bool, typer.Option(help="Unknown parameters are errors.")]
-Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the lists under `matrix` are combined.")]
-Legacy = Annotated[bool, typer.Option(help="Use AI/ML API's legacy URLs.")]
-Json = Annotated[bool, typer.Option("--json", help="One line of JSON per ended job on stdout, and nothing else there.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
-UseSandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no bill.")]
-Callback = Annotated[str | None, typer.Option(help="HOST:PORT on which a gateway may call back.")]
-CallbackUrl = Annotated[str | None, typer.Option(help="The public URL that leads there.")]
-CallbackSecret = Annotated[str | None, typer.Option(help="whsec_...: calls with a wrong signature are turned away.")]
-
-
-@contextmanager
-def guarded(terminal: Terminal) -> Iterator[None]:
-    """End the command with the right exit code, and never with a traceback for a user's mistake."""
-    try:
-        yield
-    except InvalidJobs as error:
-        for problem in error.problems:
-            terminal.problem(str(problem))
-        terminal.problem(f"{len(error.problems)} problem(s); nothing was sent")
-        raise typer.Exit(2) from None
-    except UsageError as error:
-        terminal.problem(str(error))
-        raise typer.Exit(2) from None
-    except VideoError as error:
-        terminal.problem(str(error))
-        raise typer.Exit(3) from None
 
 
 @app.callback()
@@ -119,7 +102,7 @@ def run(
 
     terminal = Terminal(json=json, quiet=quiet)
     with guarded(terminal):
-        settings = _settings(
+        settings = settings_of(
             service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
             settle=settle, strict=strict, legacy=legacy, callback=_address(callback), callback_url=callback_url,
             callback_secret=callback_secret,
@@ -152,7 +135,7 @@ def generate(
 
     terminal = Terminal(json=json, quiet=quiet)
     with guarded(terminal):
-        settings = _settings(
+        settings = settings_of(
             service, base_url, api_key, "1", timeout=timeout, poll=poll, strict=strict, legacy=legacy
         )
         asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
@@ -175,7 +158,7 @@ def check(
 
     terminal = Terminal()
     with guarded(terminal):
-        settings = _settings(service, base_url, api_key, max_outstanding, rate=rate)
+        settings = settings_of(service, base_url, api_key, max_outstanding, rate=rate)
         raise typer.Exit(check_file(jobs, settings, terminal, strict=strict, matrix=matrix))
 
 
@@ -197,7 +180,7 @@ def models(
 
     terminal = Terminal()
     with guarded(terminal):
-        settings = _settings("aimlapi", base_url, api_key, "1")
+        settings = settings_of("aimlapi", base_url, api_key, "1")
         if refresh:
             catalog.refresh_models(settings, terminal)
         if refresh or diff:
@@ -217,13 +200,23 @@ def status(folder: Folder) -> None:
 
 
 @app.command()
+def report(folder: Folder) -> None:
+    """Write report.html: a page with every clip, its price and its times, and the failures with what to do."""
+    from aimlvideo.cli.pages import report as write
+
+    terminal = Terminal()
+    with guarded(terminal):
+        raise typer.Exit(write(folder, terminal))
+
+
+@app.command()
 def balance(service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
     """Say what the account has left."""
     from aimlvideo.cli.account import balance as say_balance
 
     terminal = Terminal()
     with guarded(terminal):
-        raise typer.Exit(say_balance(_settings(service, base_url, api_key, "1"), terminal))
+        raise typer.Exit(say_balance(settings_of(service, base_url, api_key, "1"), terminal))
 
 
 @app.command()
@@ -245,16 +238,6 @@ def sandbox(
         raise typer.Exit(showcase.serve(port, told, set_ or [], terminal))
 
 
-def _settings(
-    service: str, base_url: str | None, api_key: str | None, max_outstanding: str, **others: Any
-) -> dict[str, Any]:
-    """Return the client's settings; a number that is none is a user's mistake."""
-    if max_outstanding != "auto" and not max_outstanding.isdecimal():
-        raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a number or auto")
-    most = None if max_outstanding == "auto" else int(max_outstanding)
-    return {"service": service, "base_url": base_url, "api_key": api_key, "max_outstanding": most, **others}
-
-
 def _address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
@@ -271,7 +254,7 @@ def reconcile(folder: Folder, base_url: BaseUrl = None, api_key: ApiKey = None) 
 
     terminal = Terminal()
     with guarded(terminal):
-        raise typer.Exit(reconcile_run(folder, _settings("aimlapi", base_url, api_key, "1"), terminal))
+        raise typer.Exit(reconcile_run(folder, settings_of("aimlapi", base_url, api_key, "1"), terminal))
 
 
 @app.command()
@@ -324,7 +307,7 @@ def wait(
 
     terminal = Terminal(json=json, quiet=quiet)
     with guarded(terminal):
-        settings = _settings(service, base_url, api_key, "20", timeout=timeout, poll=poll)
+        settings = settings_of(service, base_url, api_key, "20", timeout=timeout, poll=poll)
         if generations:
             take_in(output, generations, "", service, Terminal(quiet=True))
         raise typer.Exit(carry_on(settings, RunOptions(output, service), terminal))
@@ -337,4 +320,4 @@ def recover(folder: Folder, service: Service = "aimlapi", base_url: BaseUrl = No
 
     terminal = Terminal()
     with guarded(terminal):
-        raise typer.Exit(make_again(folder, _settings(service, base_url, api_key, "1"), terminal))
+        raise typer.Exit(make_again(folder, settings_of(service, base_url, api_key, "1"), terminal))
