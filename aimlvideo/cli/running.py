@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from aimlvideo.cli.catalog import Told, ask_service, price_line, summary_of
 from aimlvideo.cli.check_summary import CheckSummary, Tally
 from aimlvideo.cli.jobfile import job_lines
+from aimlvideo.cli.pages import leave_page
 from aimlvideo.cli.planning import JobReader, folder_of, plan_file
 from aimlvideo.cli.summary import Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
@@ -71,10 +72,11 @@ def _to_its_end(
     work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal
 ) -> int:
     halted: VideoError | None = None
-
+    hurried = False
     try:
         halted = in_loop(work())
     except KeyboardInterrupt:
+        hurried = True
         terminal.say("interrupted")
         if not (options.output / JOURNAL).exists():
             return 3
@@ -82,7 +84,7 @@ def _to_its_end(
         if isinstance(error, UsageError):
             raise
         halted = error
-    return closing(options, halted, terminal)
+    return closing(options, halted, terminal, hurried=hurried)
 
 
 async def plan(name: str, options: RunOptions, terminal: Terminal, told: Told) -> Tally:
@@ -129,7 +131,7 @@ async def see_through(client: VideoClient, options: RunOptions, terminal: Termin
     return results.halted
 
 
-def closing(options: RunOptions, halted: VideoError | None, terminal: Terminal) -> int:
+def closing(options: RunOptions, halted: VideoError | None, terminal: Terminal, *, hurried: bool = False) -> int:
     """Say how the run ended and what to do next; return the exit code."""
     with read_journal(options.output / JOURNAL) as journal:
         now = standing(journal, options.output)
@@ -138,6 +140,7 @@ def closing(options: RunOptions, halted: VideoError | None, terminal: Terminal) 
     if isinstance(halted, Refused) and halted.status == 401 and _nothing_accepted(now):
         terminal.problem(advice(now, halted, _again()))
         return 2
+    leave_page(options.output, terminal, hurried=hurried)
     terminal.say(advice(now, halted, _again()))
     return now.exit_code
 

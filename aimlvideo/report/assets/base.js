@@ -1,0 +1,74 @@
+'use strict';
+/* The run, its jobs by id, and how things are said. */
+const run = JSON.parse(document.getElementById('run').textContent);
+const posters = JSON.parse(document.getElementById('posters').textContent);
+const STAGES = ['saved', 'ready', 'rendering', 'in_doubt', 'submitting', 'failed', 'planned'];
+const WORDS = { saved: 'saved', ready: 'downloading', rendering: 'rendering', in_doubt: 'in doubt', submitting: 'submitting', failed: 'failed', planned: 'planned' };
+const jobs = new Map();
+
+const $ = (id) => document.getElementById(id);
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
+
+/* Make an element: texts only ever become text, never markup. */
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else if (name in element && name !== 'list' && typeof value !== 'string') element[name] = value;
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ''));
+  return element;
+}
+
+function takeIn(job) {
+  job.took = job.done && job.sent ? Math.max(0, job.done - job.sent) : undefined;
+  job.last = job.looks && job.looks.length ? Math.abs(job.looks[job.looks.length - 1]) : 0;
+  job.text = [job.id, job.prompt, job.model, job.error, job.generation, ...(job.params || []).flat()].join('\n').toLowerCase();
+  jobs.set(job.id, job);
+}
+run.jobs.forEach(takeIn);
+
+/* Seconds spent in the service's queue, as far as it was seen. */
+function queued(job) {
+  let last = 0, next;
+  for (const look of job.looks || []) {
+    if (look < 0) last = -look;
+    else if (last && next === undefined) next = look;
+  }
+  return last ? (last + (next ?? job.took ?? last)) / 2 : 0;
+}
+
+const comma = (number) => number.toLocaleString('en-US');
+const money = (dollars) => '$' + dollars.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: dollars && dollars < 0.1 ? 4 : 2 });
+function span(seconds) {
+  if (seconds === undefined || seconds === null) return '–';
+  if (seconds < 10) return seconds.toFixed(1) + ' s';
+  if (seconds < 60) return Math.round(seconds) + ' s';
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return minutes + ' min' + (minutes < 10 && Math.round(seconds % 60) ? ' ' + Math.floor(seconds % 60) + ' s' : '');
+  return Math.floor(minutes / 60) + ' h ' + (minutes % 60) + ' min';
+}
+const clock = (moment) => moment ? new Date(moment * 1000).toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' }) : '–';
+const size = (bytes) => bytes >= 1e9 ? (bytes / 1e9).toFixed(1) + ' GB' : bytes >= 1e6 ? (bytes / 1e6).toFixed(1) + ' MB' : Math.round(bytes / 1e3) + ' kB';
+const plural = (count, thing) => comma(count) + ' ' + thing + (count === 1 ? '' : 's');
+const address = (job) => run.clips + encodeURIComponent(job.file);
+function quantile(sorted, share) {
+  if (!sorted.length) return undefined;
+  const at = (sorted.length - 1) * share, low = Math.floor(at);
+  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (at - low);
+}
+function poster(job) {
+  const found = posters[job.file + ':' + (job.bytes || 0)];
+  return found ? 'data:image/jpeg;base64,' + found : '';
+}
+/* Run something once per frame at most, however often it is asked for. */
+function calmly(action) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; action(); });
+  };
+}

@@ -1,0 +1,51 @@
+"""`report.html`: the page of a folder, made from its journal; also while a run is going on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.core.job import Record
+from aimlvideo.errors import DiskFailed
+from aimlvideo.report.cards import card
+from aimlvideo.report.html import page
+from aimlvideo.report.posters import PATIENCE, kept_posters, posters
+from aimlvideo.shell.journal import Journal, read_journal
+
+JOURNAL, REPORT = "journal.sqlite3", "report.html"
+
+
+def write_report(folder: Path, *, patience: float = PATIENCE) -> Path:
+    """Write the page of a run into its folder, whole or not at all, and return its path.
+
+    At most `patience` seconds go into new posters; what has none shows the clip's own first picture.
+
+    Raises JournalError where there is no run, DiskFailed where the page cannot be written.
+    """
+    with read_journal(folder / JOURNAL) as opened:
+        cards = [card(*record) for record in every(opened)]
+    path = folder / REPORT
+    clips = {f"{one['file']}:{one.get('bytes', 0)}": one["file"] for one in cards if "file" in one}
+    run = {"jobs": cards, "made": round(time.time(), 2), "clips": "", "live": False}
+    text = page(folder.resolve().name, run, posters(folder, clips, kept_posters(path), patience))
+    _write(path, text)
+    return path
+
+
+def every(journal: Journal) -> Iterator[Record]:
+    """Give all jobs of a journal."""
+    yield from journal.ended_jobs()
+    yield from journal.open_jobs()
+
+
+
+
+def _write(path: Path, text: Any) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8", errors="replace")
+        part.replace(path)
+    except OSError as error:
+        raise DiskFailed(f"{path} cannot be written: {error.strerror}. Make space, then run again") from error
