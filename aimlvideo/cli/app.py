@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo import __version__
+from aimlvideo.cli import app_workers
 from aimlvideo.cli.flags import (
     ApiKey,
     BaseUrl,
@@ -44,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(app_workers.app)
 
 
 @app.callback()
@@ -190,12 +192,19 @@ def models(
 
 
 @app.command()
-def status(folder: Folder) -> None:
+def status(
+    folder: Annotated[Path | None, typer.Argument(help="The output folder of a run.")] = None,
+    dsn: Annotated[str | None, typer.Option(help="The database of many workers, in place of a folder.")] = None,
+) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
     from aimlvideo.cli.running import where_it_stands
 
     terminal = Terminal()
     with guarded(terminal):
+        if (folder is None) == (dsn is None):
+            raise UsageError("say either a folder or --dsn")
+        if folder is None:
+            raise typer.Exit(app_workers.commands().standing(dsn, terminal))
         where_it_stands(folder, terminal)
 
 

@@ -7,11 +7,10 @@ another meanwhile, changes nothing, and is told so before it sends anything.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -20,11 +19,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.blocks import block
 from aimlvideo.core.job import Progress, Record, VideoJob
-from aimlvideo.core.written import KNOWN, changed, columns_of, job_of_text, progress_of, repeated
-from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.postgres_tables import AGAIN, AWAY, checked, connected, translated
+from aimlvideo.core.written import KNOWN, columns_of
+from aimlvideo.shell.postgres_book import PostgresBook, open_book, record_of
+from aimlvideo.shell.postgres_tables import AGAIN, AWAY
 
-ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM aimlvideo_jobs"
 TYPES = ("text",) * 5 + ("float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea")
 STEPS = f"""
     UPDATE aimlvideo_jobs AS job SET {", ".join(f"{name} = new.{name}" for name in KNOWN)}
@@ -38,64 +36,26 @@ PARTING = 10.0
 log = logging.getLogger("aimlvideo.journal")
 
 
-class PostgresJournal:
+class PostgresJournal(PostgresBook):
     """The journal in one database. `lost` is called with each job that turns out to be another owner's now."""
 
-    def __init__(self, db: psycopg.Connection[Any], pool: AsyncConnectionPool | None, owner: str | None) -> None:
+    def __init__(self, db: psycopg.Connection[Any], pool: AsyncConnectionPool, owner: str | None) -> None:
+        super().__init__(db)
         self.owner = owner
         self.lease = 10.0
         """Seconds for which it is taken for granted, before a request, that a job is still ours."""
         self.lost: Callable[[str], None] = lambda _: None
-        self._db = db
         self._pool = pool
-        self._seen: set[str] = set()
-        self._copy: Callable[[Sequence[Any]], None] | None = None
         self._mine: set[str] = set()
         self._waiting: dict[str, Progress] = {}
         self._written = self._kept = 0
         self._sure_at = time.monotonic()
         self._news, self._kept_more = anyio.Event(), anyio.Event()
 
-    @contextmanager
-    def planning(self) -> Iterator[None]:
-        """Plan any number of jobs at once: all of them, or, where anything is wrong, nothing."""
-        with translated(), self._db.transaction():
-            self._db.execute("CREATE TEMP TABLE incoming (id text, folder text, asked text) ON COMMIT DROP")
-            with self._db.cursor().copy("COPY incoming FROM STDIN") as copy:
-                self._copy = copy.write_row
-                try:
-                    yield
-                finally:
-                    self._copy = None
-            self._refuse_changed()
-            self._db.execute(
-                "INSERT INTO aimlvideo_jobs (id, folder, asked) SELECT id, folder, asked FROM incoming "
-                "ON CONFLICT DO NOTHING"
-            )
-
-    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
-        """Write a new job down, or return what is known of it (inside `planning`: nothing yet).
-
-        Raises InvalidJobs where the id stands for another content, or (for an id that somebody chose) where it came
-        before. With `distinct`, a second job of the same content gets an id of its own: `ID-2`.
-        """
-        job = self._distinct(job) if distinct else job
-        if job.id in self._seen:
-            raise InvalidJobs([repeated(job.id)])
-        self._seen.add(job.id)
-        row = (job.id, str(job.folder) if job.folder else None, job.content())
-        if self._copy is not None:
-            self._copy(row)
-            return Record(job, Progress())
-        with translated():
-            insert = "INSERT INTO aimlvideo_jobs (id, folder, asked) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
-            if self._db.execute(insert, row).rowcount:
-                return Record(job, Progress())
-        known = self._db.execute(f"{ROWS} WHERE id = %s", (job.id,)).fetchone()
-        assert known is not None
-        if known[2] != job.content():
-            raise InvalidJobs([changed(job.id, known[2], job.content())])
-        return Record(job, progress_of(known[3:]))
+    @property
+    def unwritten(self) -> int:
+        """How many steps are noted and not yet committed."""
+        return self._written - self._kept
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Write down a job that somebody else submitted, or return what is known of it."""
@@ -121,13 +81,12 @@ class PostgresJournal:
 
     async def take(self, ids: Iterable[str]) -> list[Record]:
         """Make jobs ours, whoever had them, and return them as they stand."""
-        assert self._pool is not None
         await self.synced()  # what an earlier life of a job left to be written is refused before it is ours again
         names = list(ids)
         async with self._pool.connection() as connection:
             rows = await (await connection.execute(TAKE, (self.owner, names))).fetchall()
         self._mine.update(row[0] for row in rows)
-        return [_record(row) for row in rows]
+        return [record_of(row) for row in rows]
 
     def let_go(self, ids: Iterable[str]) -> None:
         """Count jobs as ours no longer."""
@@ -135,7 +94,6 @@ class PostgresJournal:
 
     async def verify(self) -> None:
         """Ask whether what is ours still is; name each that is not to `lost`. Tries until there is an answer."""
-        assert self._pool is not None
         while True:
             began, names = time.monotonic(), list(self._mine)
             try:
@@ -149,50 +107,6 @@ class PostgresJournal:
             self._lose(set(names) - {name for (name,) in rows})
             self._sure_at = began
             return
-
-    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
-        """Give each job that is not ended once, those that are outstanding first."""
-        ended = "('saved')" if retry_failed else "('saved', 'failed')"
-        yield from self._all(f"stage NOT IN {ended} ORDER BY stage = 'planned', seq")
-
-    def ended_jobs(self) -> Iterator[Record]:
-        """Give the jobs that are saved or failed."""
-        yield from self._all("stage IN ('saved', 'failed') ORDER BY seq")
-
-    def find(self, job_id: str) -> Record | None:
-        """Return what is known of one job, or None."""
-        row = self._db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
-        return _record(row) if row else None
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of jobs by stage."""
-        return dict(self._db.execute("SELECT stage, count(*) FROM aimlvideo_jobs GROUP BY stage").fetchall())
-
-    def planned_models(self) -> dict[str, int]:
-        """Return the number of planned jobs by model."""
-        by_model = "SELECT asked::json ->> 0, count(*) FROM aimlvideo_jobs WHERE stage = 'planned' GROUP BY 1"
-        return dict(self._db.execute(by_model).fetchall())
-
-    def spent(self) -> float:
-        """Return what all jobs are known to have cost, in USD."""
-        return float(self._one("SELECT coalesce(sum(cost_usd), 0) FROM aimlvideo_jobs"))
-
-    def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost nobody said."""
-        return int(
-            self._one("SELECT count(*) FROM aimlvideo_jobs WHERE stage IN ('ready', 'saved') AND cost_usd IS NULL")
-        )
-
-    def fact(self, name: str) -> str | None:
-        """Return one fact about the whole, such as its service."""
-        row = self._db.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,)).fetchone()
-        return row[0] if row else None
-
-    def note(self, name: str, value: str) -> None:
-        """Write one fact about the whole."""
-        write = "INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"
-        with translated():
-            self._db.execute(write, (name, value))
 
     async def write(self) -> None:
         """Write what is noted, in groups, for as long as the journal is open."""
@@ -216,7 +130,6 @@ class PostgresJournal:
             self._kept_more = anyio.Event()
 
     async def _flush(self, steps: dict[str, Progress]) -> None:
-        assert self._pool is not None
         began = time.monotonic()
         columns = [list(map(_clean, column)) for column in zip(*map(columns_of, steps.values()), strict=True)]
         async with self._pool.connection() as connection:
@@ -231,57 +144,20 @@ class PostgresJournal:
             self._mine.discard(name)
             self.lost(name)
 
-    def _distinct(self, job: VideoJob) -> VideoJob:
-        names = (job.id, *()) if job.id not in self._seen else (f"{job.id}-{n}" for n in itertools.count(2))
-        name = next(name for name in names if name not in self._seen)
-        return job if name == job.id else job.named(name)
-
-    def _refuse_changed(self) -> None:
-        rows = self._db.execute(
-            "SELECT id, job.asked, incoming.asked FROM incoming JOIN aimlvideo_jobs job USING (id) "
-            "WHERE job.asked <> incoming.asked LIMIT 1000"
-        ).fetchall()
-        if rows:
-            raise InvalidJobs([changed(*row) for row in rows])
-
-    def _all(self, which: str) -> Iterator[Record]:
-        with self._db.transaction(), self._db.cursor(name="jobs") as cursor:
-            cursor.itersize = 2000
-            for row in cursor.execute(f"{ROWS} WHERE {which}"):
-                yield _record(row)
-
-    def _one(self, question: str) -> Any:
-        row = self._db.execute(question).fetchone()
-        assert row is not None
-        return row[0]
-
-
-@contextmanager
-def read_postgres_journal(dsn: str) -> Iterator[PostgresJournal]:
-    """Give a journal for reading and planning. Raises JournalError where there is none."""
-    with connected(dsn) as db:
-        checked(db)
-        yield PostgresJournal(db, None, None)
-
 
 @asynccontextmanager
 async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIterator[PostgresJournal]:
     """Give a journal that steps are written to. On leaving, the last ones are written. Raises JournalError."""
-    with read_postgres_journal(dsn) as reading:
+    with open_book(dsn) as book:
         pool = AsyncConnectionPool(dsn, min_size=1, max_size=3, timeout=5, open=False, kwargs={"autocommit": True})
         async with pool, block() as tasks:
-            journal = PostgresJournal(reading._db, pool, owner)
+            journal = PostgresJournal(book.db, pool, owner)
             tasks.start_soon(journal.write)
             try:
                 yield journal
             finally:
                 with anyio.move_on_after(PARTING, shield=True):
                     await journal.synced()
-
-
-def _record(row: Sequence[Any]) -> Record:
-    name, folder, asked, *known = row
-    return Record(job_of_text(name, folder, asked), progress_of(known))
 
 
 def _clean(value: Any) -> Any:

@@ -1,0 +1,157 @@
+"""Many machines from the command: make the tables, queue a file, work, drain, say where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import psycopg
+
+from aimlvideo.blocks import block
+from aimlvideo.cli.jobfile import job_lines
+from aimlvideo.cli.planning import JobReader, folder_of
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.distributed.embedded import found_dsn
+from aimlvideo.distributed.engine import open_engine
+from aimlvideo.distributed.opening import open_worker
+from aimlvideo.distributed.worker import Stopped, Terms, Worker
+from aimlvideo.errors import InvalidJobs, JournalError, UsageError
+from aimlvideo.metrics import metrics_page
+from aimlvideo.shell.postgres_book import PostgresBook, open_book
+from aimlvideo.shell.postgres_tables import AWAY, init_tables
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What `aimlvideo worker` was told, beside the client's settings. Seconds."""
+
+    output: str
+    cap: int
+    rate: float
+    poll_rate: float
+    heartbeat: float
+    until_empty: bool
+    metrics: int | None
+
+
+def init(dsn: str | None, terminal: Terminal) -> int:
+    """Make the tables of the journal and of the engine; return the exit code."""
+    with found_dsn(dsn) as where:
+        init_tables(where)
+        asyncio.run(_install(where))
+        terminal.say("the tables are there")
+    return 0
+
+
+def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Terminal, *, retry_failed: bool) -> int:
+    """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
+    catalog = load_catalog()
+    reader = JobReader(catalog, folder=folder_of(name), **reader_of)
+    with found_dsn(dsn) as database, open_book(database) as journal:
+        if (begun := journal.fact("service") or reader.service) != reader.service:
+            raise UsageError(f"these jobs were begun with --service {begun}: use that, or another database")
+        journal.note("service", reader.service)
+        with job_lines(name, catalog) as lines, journal.planning():
+            for where, job, _ in reader.jobs(lines):
+                try:
+                    journal.plan(job, distinct=job.derived)
+                except InvalidJobs as error:
+                    reader.problems += (replace(problem, where=where) for problem in error.problems)
+            if reader.problems:
+                raise InvalidJobs(reader.problems)
+        if retry_failed:
+            journal.retry_failed()
+        fresh = asyncio.run(_queue(database, journal))
+    terminal.say(f"{fresh} jobs queued")
+    return 0
+
+
+def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], terminal: Terminal) -> int:
+    """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
+
+    async def run(where: str) -> Worker:
+        terms = Terms(where, options.cap, options.heartbeat, options.until_empty)
+        opened = open_worker(terms, options.output, settings, rate=options.rate, poll_rate=options.poll_rate)
+        async with opened as worker, block() as tasks:
+            with metrics_page(worker, options.metrics):
+                tasks.start_soon(_obey_signals, worker, terminal)
+                await worker.run()
+        return worker
+
+    with found_dsn(dsn) as where:
+        try:
+            halted = asyncio.run(run(where)).batch.halted
+        except AWAY as error:
+            raise JournalError(f"the database cannot be reached: {error}") from error
+    if halted is None or isinstance(halted, Stopped):
+        return 0
+    terminal.problem(str(halted))
+    return 3
+
+
+def drain(dsn: str | None, terminal: Terminal) -> int:
+    """Tell all workers to take nothing more, to see through what they have, and to end; return the exit code."""
+    with found_dsn(dsn) as where, open_book(where) as journal:
+        journal.note("drain", str(time.time()))
+    terminal.say("the workers take nothing more; each ends when what it has in hand has ended")
+    return 0
+
+
+def standing(dsn: str | None, terminal: Terminal) -> int:
+    """Say where all jobs stand; return 0 all saved, 1 some failed, 3 unfinished."""
+    with found_dsn(dsn) as where, open_book(where) as journal:
+        counts = journal.counts()
+        for line in _lines(journal, counts):
+            terminal.say(line)
+    if any(count for stage, count in counts.items() if Stage(stage) not in ENDED):
+        return 3
+    return 1 if counts.get(Stage.FAILED) else 0
+
+
+def _lines(journal: PostgresBook, counts: dict[str, int]) -> Iterator[str]:
+    counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in counts.items())
+    unknown = f" ({journal.unknown_costs()} of unknown cost)" if journal.unknown_costs() else ""
+    yield f"{counted or 'no jobs'}; {journal.spent():.2f} USD{unknown}"
+    for name, age, in_hand in journal.workers():
+        yield f"  worker {name}: {in_hand} in hand, heard of {age:.0f} s ago"
+    failed = Counter(str(known.error)[:160] for _, known in journal.ended_jobs() if known.stage is Stage.FAILED)
+    for reason, count in failed.most_common(5):
+        yield f"  failed {count} x: {reason}"
+    doubts = [record for record in journal.outstanding_jobs() if record.progress.stage is Stage.IN_DOUBT]
+    for job, known in doubts[:20]:
+        yield f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's log"
+    if len(doubts) > 20:
+        yield f"  and {len(doubts) - 20} more in doubt"
+
+
+async def _install(dsn: str) -> None:
+    async with open_engine(dsn, uuid4()) as engine:
+        await engine.install()
+
+
+async def _queue(dsn: str, journal: PostgresBook) -> int:
+    try:
+        async with open_engine(dsn, uuid4()) as engine:
+            return await engine.put(journal.open_ids())
+    except psycopg.Error as error:
+        raise JournalError(f"the jobs are written down, and could not be queued: {error}. Run again") from error
+
+
+async def _obey_signals(worker: Worker, terminal: Terminal) -> None:
+    """Wind the worker down at the first SIGTERM or Ctrl-C, end it at the second."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with block() as tasks:
+            async for _ in signals:
+                if worker.winding_down and worker.batch.halted is not None:
+                    raise KeyboardInterrupt
+                terminal.say("stopping: downloads are seen through, the rest is left to other workers")
+                tasks.start_soon(worker.stop)
