@@ -44,6 +44,9 @@ T = TypeVar("T")
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
+SUBMISSIONS = 200
+"""Submissions of one run in flight at a time, at most."""
+
 JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
 """What a run leaves in its folder, beside the clips."""
 
@@ -228,7 +231,8 @@ class VideoClient:
                 right = self._right(entry) and self._affordable(entry)
                 admitted = right and await self._row.admitted(entry)
             if admitted:
-                if not batch.idle:
+                if not batch.idle and batch.feeders < SUBMISSIONS:
+                    batch.feeders += 1
                     batch.tasks.start_soon(self._feed, batch, records)
                 await self._row.submit(entry)
 

@@ -122,6 +122,7 @@ class Batch:
     left: bool = False
     fed: bool = False
     idle: int = 0
+    feeders: int = 1
     entries: set[Entry] = field(default_factory=set)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,104 @@
+"""Memory and CPU of very many outstanding generations: `python -m benchmarks.outstanding [COUNT ...]`.
+
+For each count, in a process of its own: a fake service in the same process accepts so many generations at once; then
+each is polled until it ends. Printed: bytes of memory per outstanding generation (resident, beyond the base) and CPU
+milliseconds a job, the fake service's share included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.client import VideoClient
+from aimlvideo.core.http import Answer, Request
+
+BODY = {
+    "model": "kling-video/v1.6/pro/image-to-video",
+    "prompt": "waves on a beach",
+    "image_url": "https://example.com/a.png",
+}
+
+
+class Service:
+    """Accepts at once; completes everything when it is told to."""
+
+    def __init__(self, count: int) -> None:
+        self.accepted, self.done, self.count = 0, False, count
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        await asyncio.sleep(0)
+        if request.method == "POST":
+            self.accepted += 1
+            return Answer(201, {}, b'{"id": "8f14e45f-ceea-467f-a0e6-%012d", "status": "queued"}' % self.accepted)
+        if not self.done:
+            return Answer(200, {}, b'{"status": "generating"}')
+        return Answer(200, {}, b'{"status": "completed", "video": {"url": "https://files.example.com/clip.mp4"}}')
+
+
+class Client(VideoClient):
+    """A client whose requests go to the fake service."""
+
+    def __init__(self, service: Service, **settings: Any) -> None:
+        super().__init__("key", "http://127.0.0.1:1", **settings)
+        self._service = service
+
+    def _transport_over(self, session: Any) -> Any:
+        return self._service
+
+
+async def measure(count: int) -> dict[str, float]:
+    """Return bytes per outstanding generation and CPU milliseconds a job."""
+    service = Service(count)
+    settings = {"max_outstanding": count, "rate": 1e9, "poll_rate": 1e9, "poll": "every:20", "timeout": 1e6}
+    async with Client(service, **settings) as client:
+        gc.collect()
+        base, started = resident(), time.process_time()
+        async with client.run({"id": f"job{number}", **BODY} for number in range(count)) as results:
+            while service.accepted < count:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.5)
+            gc.collect()
+            held = resident() - base
+            service.done = True
+            ended = 0
+            async for _ in results:
+                ended += 1
+    assert ended == count
+    return {"bytes": held / count, "cpu": 1000 * (time.process_time() - started) / count}
+
+
+def resident() -> int:
+    """Return the bytes that this process has in memory now."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("counts", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.one:
+        print(json.dumps(asyncio.run(measure(told.counts[0]))))
+        return
+    print("outstanding   bytes each   CPU ms a job")
+    for count in told.counts:
+        command = [sys.executable, "-m", "benchmarks.outstanding", "--one", str(count)]
+        figures = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        print(f"{count:>11,}   {figures['bytes']:>10,.0f}   {figures['cpu']:>12.3f}")
+
+
+if __name__ == "__main__":
+    main()
