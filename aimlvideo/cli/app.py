@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from aimlvideo import __version__
 from aimlvideo.cli import app_workers
+from aimlvideo.cli.address import address, spelled_out
 from aimlvideo.cli.flags import (
     ApiKey,
     BaseUrl,
+    Board,
     Callback,
     CallbackSecret,
     CallbackUrl,
@@ -39,7 +42,16 @@ from aimlvideo.cli.flags import (
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
 
+
+class Spelled(TyperGroup):
+    """Lets `--board` stand without a port."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, spelled_out(args))
+
+
 app = typer.Typer(
+    cls=Spelled,
     help="Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost.",
     no_args_is_help=True,
     add_completion=False,
@@ -95,6 +107,7 @@ def run(
     callback: Callback = None,
     callback_url: CallbackUrl = None,
     callback_secret: CallbackSecret = None,
+    board: Board = None,
     sandbox: UseSandbox = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -109,8 +122,8 @@ def run(
             settle=settle, strict=strict, legacy=legacy, callback=_address(callback), callback_url=callback_url,
             callback_secret=callback_secret,
         )  # fmt: skip
-        above = inf if confirm_above is None else confirm_above
-        options = RunOptions(output, service, strict, retry_failed, verify, max_spend, matrix, anyway, above)
+        above, at = inf if confirm_above is None else confirm_above, address(board)
+        options = RunOptions(output, service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at)
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
 
 

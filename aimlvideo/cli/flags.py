@@ -29,6 +29,9 @@ Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the
 Legacy = Annotated[bool, typer.Option(help="Use AI/ML API's legacy URLs.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per ended job on stdout, and nothing else there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
+Board = Annotated[
+    str | None, typer.Option(metavar="[PORT]", help="Serve a live page of the run on this machine, or on HOST:PORT.")
+]
 UseSandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no bill.")]
 Callback = Annotated[str | None, typer.Option(help="HOST:PORT on which a gateway may call back.")]
 CallbackUrl = Annotated[str | None, typer.Option(help="The public URL that leads there.")]

@@ -13,6 +13,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aimlvideo.cli.address import Address
+from aimlvideo.cli.board import served
 from aimlvideo.cli.catalog import Told, ask_service, price_line, summary_of
 from aimlvideo.cli.check_summary import CheckSummary, Tally
 from aimlvideo.cli.jobfile import job_lines
@@ -41,6 +43,7 @@ class RunOptions:
     matrix: bool = False
     anyway: bool = False
     confirm_above: float = inf
+    board: Address | None = None
 
 
 def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
@@ -125,9 +128,11 @@ async def see_through(client: VideoClient, options: RunOptions, terminal: Termin
     async with client.resume(
         options.output, retry_failed=options.retry_failed, verify=options.verify, max_spend=options.max_spend
     ) as results:
-        with terminal.progress(results, retried=options.retry_failed):
-            async for result in results:
-                terminal.result(result)
+        retried = options.retry_failed
+        async with served(results, options.board, terminal, retried=retried):
+            with terminal.progress(results, retried=retried):
+                async for result in results:
+                    terminal.result(result)
     return results.halted
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.job import Record
 from aimlvideo.errors import DiskFailed
 from aimlvideo.report.cards import card
 from aimlvideo.report.html import page
 from aimlvideo.report.posters import PATIENCE, kept_posters, posters
-from aimlvideo.shell.journal import Journal, read_journal
+from aimlvideo.shell.journal import read_journal
 
 JOURNAL, REPORT = "journal.sqlite3", "report.html"
 
@@ -24,8 +23,7 @@ def write_report(folder: Path, *, patience: float = PATIENCE) -> Path:
 
     Raises JournalError where there is no run, DiskFailed where the page cannot be written.
     """
-    with read_journal(folder / JOURNAL) as opened:
-        cards = [card(*record) for record in every(opened)]
+    cards = cards_of(folder)
     path = folder / REPORT
     clips = {f"{one['file']}:{one.get('bytes', 0)}": one["file"] for one in cards if "file" in one}
     run = {"jobs": cards, "made": round(time.time(), 2), "clips": "", "live": False}
@@ -34,10 +32,10 @@ def write_report(folder: Path, *, patience: float = PATIENCE) -> Path:
     return path
 
 
-def every(journal: Journal) -> Iterator[Record]:
-    """Give all jobs of a journal."""
-    yield from journal.ended_jobs()
-    yield from journal.open_jobs()
+def cards_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
+    with read_journal(folder / JOURNAL) as journal:
+        return [card(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
 
 
 

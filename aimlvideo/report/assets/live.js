@@ -14,6 +14,7 @@ function listen() {
     $('outlook').hidden = !line;
     $('outlook').textContent = line;
   });
-  news.addEventListener('over', () => { news.close(); say('the run has ended', 'over'); $('outlook').hidden = true; redraw(); });
+  news.addEventListener('reload', () => location.reload());
+  news.addEventListener('over', () => { news.close(); say('the run has ended: see report.html', 'over'); $('outlook').hidden = true; redraw(); });
 }
 if (run.live) listen();
