@@ -128,8 +128,9 @@ def _ages(gaps: list[float]) -> list[float]:
 
 def test_while_little_is_known_nothing_sleeps_longer_than_15_s():
     policy = LearnedPolls(published={0.5: 1000.0, 0.9: 1200.0})
-    assert policy.next_poll(0.0) == 15.0
-    for _ in range(3):
+    for _ in range(5):
+        assert policy.next_poll(0.0) == 15.0
+        policy.observe(0.0, 900.0, False)
         policy.observe(900.0, 1000.0, True)
     assert policy.next_poll(0.0) > 100.0
 
