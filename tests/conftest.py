@@ -39,3 +39,13 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     if "real_time" in item.keywords:
         return {"real": asyncio.SelectorEventLoop}
     return {"virtual": JumpLoop}
+
+
+@pytest.fixture(autouse=True)
+def a_state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what tests learn, and what they refresh, out of the user's folders."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(home / name))
+    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
