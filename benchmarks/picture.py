@@ -15,7 +15,7 @@ from aimlvideo.core.polling import LearnedPolls
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-FACTORS = np.geomspace(1.06, 2.0, 14)  # of exponential backoff
+FACTORS = np.geomspace(1.12, 2.0, 14)  # of exponential backoff
 INTERVALS = np.geomspace(0.1, 60, 40)
 KNOWN_WAITS = (0.1, 0.5, 1.0, 10.0, 15.0)  # seconds between the polls of the SDKs that there are
 JITTERED = 6.0  # and of one that waits for 6 s, give or take a half
@@ -66,9 +66,9 @@ def _panel(axes: plt.Axes, law: TimeLaw, seeds: int) -> None:
     best = [cost_of(best_polls(law, price), times) for price in PRICES]
     axes.plot(*_points(best), color="black", lw=1, ls=(0, (4, 2)), label="optimum (law known)", zorder=4)
     ours = [cost[100:] for cost, _ in runs]
-    axes.plot(*_points(ours), color=BLUE, lw=1.6, marker=".", ms=5, label="learned")
+    axes.plot(*_points(ours), color=BLUE, lw=1.6, marker=".", ms=5, label="aimlvideo, learned from nothing")
     usual = _points([ours[PRICES.index(0.5)]])
-    axes.plot(*usual, "*", color=BLUE, ms=11, mec="white", mew=0.6, label="learned, at its usual price", zorder=5)
+    axes.plot(*usual, "*", color=BLUE, ms=11, mec="white", mew=0.6, label="at its usual price", zorder=5)
     axes.set(xscale="log", yscale="log", ylim=(0.04, 120), xlim=(1, 6000))
     axes.set_title(law.name, fontsize=9)
     axes.grid(visible=True, which="major", color="#e6e6e6", lw=0.6)
