@@ -6,13 +6,14 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiohttp
 
+from aimlvideo import notebook
 from aimlvideo.blocks import block
 from aimlvideo.core.catalog import Catalog, load_catalog
 from aimlvideo.core.estimate import Durations, documented, read_metrics
@@ -156,18 +157,20 @@ class VideoClient:
 
     @asynccontextmanager
     async def run(
-        self, jobs: Jobs, output: str | Path | None = None, *, max_spend: float | None = None
+        self, jobs: Jobs, output: str | Path | None = None, *, max_spend: float | None = None, progress: bool = False
     ) -> AsyncIterator[Batch]:
         """Give the results of many jobs as they end: `async with client.run(jobs) as results: async for ...`.
 
         `jobs` are read as there is room for them, so they may be endless. A job that is wrong, rejected or fails is a
         result with an `error`. With `output`, clips are saved as `<job id>.mp4` beside `results.jsonl` and a journal:
         the same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
-        Leaving the block early cancels what is local; every id that was heard is kept.
+        Leaving the block early cancels what is local; every id that was heard is kept. With `progress` it is shown how
+        the run comes along: in a notebook, on a terminal, or in a log.
         """
         async with self._batch(output, max_spend=max_spend) as batch:
             batch.tasks.start_soon(self._feed, batch, self._planned(jobs, batch))
-            yield batch
+            with notebook.progress(batch) if progress else nullcontext():
+                yield batch
 
     @asynccontextmanager
     async def resume(

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aimlvideo.cli.address import Address
-from aimlvideo.cli.progress import lookout_of
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.progress.sentences import line
+from aimlvideo.progress.sentences import brief
+from aimlvideo.progress.shown import lookout_of
 from aimlvideo.report.board import open_board
 from aimlvideo.settings import LOOPBACK
 from aimlvideo.stations.batch import Batch
@@ -23,6 +23,6 @@ async def served(batch: Batch, at: Address | None, terminal: Terminal, *, retrie
         return
     (host, port), lookout = at, lookout_of(batch, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
-    async with open_board(batch, lambda: line(lookout.look()), host=host, port=port, token=token) as url:
+    async with open_board(batch, lambda: brief(lookout.look()), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")
         yield

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from aimlvideo.cli.progress import shown
 from aimlvideo.core.job import Result
+from aimlvideo.progress.shown import lookout_of, shown
 from aimlvideo.screen import Screen
 from aimlvideo.stations.batch import Batch
 
@@ -42,7 +42,7 @@ class Terminal:
             yield
             return
         disturbed = (self.json and sys.stdout.isatty()) or logging.getLogger("aimlvideo").isEnabledFor(logging.INFO)
-        with shown(batch, self._out, lively=self._out.lively and not disturbed, retried=retried):
+        with shown(lookout_of(batch, retried=retried), self._out, lively=self._out.lively and not disturbed):
             yield
 
     def problem(self, text: str) -> None:

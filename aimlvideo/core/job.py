@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from aimlvideo.core.stages import STAGES, Stage
 from aimlvideo.errors import DownloadFailed, VideoError
@@ -159,6 +159,8 @@ class Result:
     bytes: int | None = None
     sha256: str | None = None
     _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
+    html: ClassVar[Callable[[Result], str] | None] = None
+    """How a notebook shows one; whoever knows notebooks says it here."""
 
     @property
     def ok(self) -> bool:
@@ -180,6 +182,10 @@ class Result:
         if self._save is None:
             raise VideoError(f"job {self.job.id!r} has no clip to save: it is {self.stage}")
         return self._save(self, Path(path))
+
+    def _repr_html_(self) -> str | None:
+        """Return this result as a notebook shows it."""
+        return None if Result.html is None else Result.html(self)
 
     def row(self) -> dict[str, Any]:
         """Return this result as a line of `results.jsonl`."""

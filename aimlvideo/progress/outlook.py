@@ -54,7 +54,7 @@ class Lookout:
     """
 
     batch: Batch
-    before: Mapping[str, int] = field(default_factory=dict)
+    before: Mapping[Stage, int] = field(default_factory=dict)
     planned: Mapping[str, int] = field(default_factory=dict)
     known: bool = False
     _seen: deque[tuple[float, int]] = field(default_factory=deque)

@@ -33,6 +33,11 @@ def end_in_sight(now: Outlook) -> str:
     return f"{pace} · {left}" if pace else left
 
 
+def brief(now: Outlook) -> str:
+    """Return what is spent, when it ends and what it waits for, in one line."""
+    return " · ".join(part for part in (money(now), end_in_sight(now), now.waits) if part)
+
+
 def line(now: Outlook) -> str:
     """Return all of it in one line, for a log."""
     stages = ", ".join(f"{now.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if now.stages.get(stage))

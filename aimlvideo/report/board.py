@@ -45,6 +45,7 @@ class Board:
         self._token = token
         self._readers: set[Any] = set()
         self._told = 0
+        self._line = ""
 
     def application(self) -> web.Application:
         """Return the web application."""
@@ -68,8 +69,11 @@ class Board:
     def tell(self) -> None:
         """Tell the readers what has changed since they were last told: one text for all of them."""
         since, self._told = self._told, self.news.number
-        if self._readers:
-            self._send(*self._changes(since), _event("outlook", {"line": self._said()}))
+        if not self._readers:
+            return
+        line, before = self._said(), self._line
+        self._line = line
+        self._send(*self._changes(since), *([_event("outlook", {"line": line})] if line != before else ()))
 
     def end(self) -> None:
         """Tell the readers the last news, and that there will be no more."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from weakref import WeakSet
 
 import anyio
@@ -21,6 +21,7 @@ from aimlvideo.core.sight import Sight
 from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.core.tally import Tally
 from aimlvideo.errors import VideoError
+from aimlvideo.shell.frames import to_frame
 from aimlvideo.stations.gates import Gates, Slots
 
 GRACE = 0.7
@@ -124,6 +125,8 @@ class Batch:
     idle: int = 0
     feeders: int = 1
     entries: set[Entry] = field(default_factory=set)
+    display: ClassVar[Callable[[Batch], None] | None] = None
+    """How a notebook shows one; whoever knows notebooks says it here."""
 
     def __post_init__(self) -> None:
         self._room = anyio.Semaphore(self.window, fast_acquire=True)
@@ -134,6 +137,14 @@ class Batch:
 
     def __aiter__(self) -> Batch:
         return self
+
+    def _ipython_display_(self) -> None:
+        if Batch.display is not None:
+            Batch.display(self)
+
+    async def to_frame(self) -> Any:
+        """Return the results that are still to come as a pandas DataFrame. Raises SettingsError without pandas."""
+        return to_frame([result async for result in self])
 
     async def __anext__(self) -> Result:
         try:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import anyio
 
+from aimlvideo.core.stages import Stage
 from aimlvideo.progress.outlook import Lookout, Outlook
 from aimlvideo.progress.sentences import line
 from aimlvideo.screen import Screen
@@ -22,10 +23,9 @@ FIRST_LINE, LAST_GAP = 5.0, 60.0
 
 
 @contextmanager
-def shown(batch: Batch, screen: Screen, *, lively: bool, retried: bool = False) -> Iterator[None]:
+def shown(lookout: Lookout, screen: Screen, *, lively: bool) -> Iterator[None]:
     """Show how a run comes along until the block is left."""
-    lookout = lookout_of(batch, retried=retried)
-    scope = anyio.CancelScope()
+    batch, scope = lookout.batch, anyio.CancelScope()
     try:
         if lively:
             with screen.block() as draw:
@@ -40,10 +40,13 @@ def shown(batch: Batch, screen: Screen, *, lively: bool, retried: bool = False) 
 
 def lookout_of(batch: Batch, *, retried: bool = False) -> Lookout:
     """Return a lookout over a run that carries on with the jobs of its journal: all of them are known."""
-    before, planned = batch.journal.counts(), batch.journal.planned_models()
+    before, planned, tally = batch.journal.counts(), batch.journal.planned_models(), batch.tally
     if retried:
         before["planned"] = before.get("planned", 0) + before.pop("failed", 0)
-    return Lookout(batch, before, planned, known=True)
+    began = {stage: before.get(stage, 0) - tally.stages[stage] + tally.arrived[stage] for stage in Stage}
+    for model, known in tally.models.items():
+        planned[model] = planned.get(model, 0) + known.came - known.planned
+    return Lookout(batch, began, planned, known=True)
 
 
 async def _redraw(lookout: Lookout, draw: Callable[[Outlook], None], scope: anyio.CancelScope) -> None:
