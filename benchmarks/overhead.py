@@ -170,7 +170,8 @@ def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: 
     for way, values in figures.items():
         if values:
             middle = statistics.median(values)
-            print(f"  {way:<24} {middle:6.3f} ({min(values):.3f} to {max(values):.3f})  {middle / base:5.2f} x the floor")
+            spread = f"({min(values):.3f} to {max(values):.3f})"
+            print(f"  {way:<24} {middle:6.3f} {spread}  {middle / base:5.2f} x the floor")
 
 
 def main() -> None:

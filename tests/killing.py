@@ -57,7 +57,8 @@ class Outcome:
 def hostile_service(seed: int, knobs: dict[str, Any]) -> Iterator[str]:
     """Give the URL of a sandbox in a process of its own."""
     told = [f"--set={name}={json.dumps(value)}" for name, value in {**HOSTILE, **knobs}.items()]
-    command = [sys.executable, "-m", "aimlvideo", "sandbox", "--port", "0", "--seed", str(seed), "--seconds", "uniform:0.2,0.8"]
+    law = ["--seconds", "uniform:0.2,0.8"]
+    command = [sys.executable, "-m", "aimlvideo", "sandbox", "--port", "0", "--seed", str(seed), *law]
     with subprocess.Popen([*command, *told], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -80,7 +81,7 @@ def kill_and_restart(
         while done < kills:
             process = _start(command)
             try:
-                process.wait(timeout=chance.uniform(0.3, 2.0))
+                process.wait(timeout=chance.uniform(0.5, 1.6))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 done += 1
@@ -102,7 +103,7 @@ def _job(number: int, service: str) -> dict[str, Any]:
 
 
 def _command(job_file: Path, output: Path, url: str, service: str) -> list[str]:
-    told = ["--service", service, "--base-url", url, "--api-key", "k", "--poll", "every:0.2", "--settle", "4"]
+    told = ["--service", service, "--base-url", url, "--api-key", "k", "--poll", "every:0.2", "--settle", "2.5"]
     limits = ["--max-outstanding", "40", "--rate", "25", "--quiet"]
     return [sys.executable, "-m", "aimlvideo", "run", str(job_file), "-o", str(output), *told, *limits]
 

@@ -281,7 +281,8 @@ async def test_stopped_at_any_of_200_moments_around_a_submission_no_id_is_lost(w
         service = FakeService(seconds=3, latency=0.5)
         client = FakeClient(service, poll="every:1")
         async with client:
-            work = asyncio.ensure_future(client.generate(MODEL, **PARAMS) if way == "generate" else all_of(client, jobs(2)))
+            one = way == "generate"
+            work = asyncio.ensure_future(client.generate(MODEL, **PARAMS) if one else all_of(client, jobs(2)))
             await asyncio.sleep(moment * 0.02)
             work.cancel()
             await asyncio.wait([work])
