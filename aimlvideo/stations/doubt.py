@@ -72,9 +72,9 @@ class Doubt:
 
     async def _sweep(self) -> None:
         """Read the log once, for all that is in doubt."""
-        asked_at = time.time()
-        found = await self._rows({entry.progress.request_id for entry in self._entries})
-        for entry in list(self._entries):
+        asked_at, asked = time.time(), list(self._entries)  # one that comes in meanwhile is not among what is looked for
+        found = await self._rows({entry.progress.request_id for entry in asked})
+        for entry in asked:
             age = asked_at - (entry.progress.submitted_at or asked_at)
             rows = found[entry.progress.request_id]
             self._settle(entry, *verdict(rows, age, self.settle(entry.job)))
