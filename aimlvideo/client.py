@@ -40,6 +40,7 @@ from aimlvideo.stations.batch import Batch, Entry
 from aimlvideo.stations.batch import Journal as Steps
 from aimlvideo.stations.download import Downloads
 from aimlvideo.stations.row import Row, open_row
+from aimlvideo.tracing import trace
 
 T = TypeVar("T")
 AUTO_WINDOW = 1000
@@ -289,6 +290,7 @@ class VideoClient:
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
             batch.gates, batch.tally = self._row.gates, Tally(self._expected)
+            trace(batch)
             stack.callback(batch.leave)
             if folder:
                 self._row.start_downloads(batch)

@@ -15,10 +15,10 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.job import Result
+from aimlvideo.core.words import dollars, plain
 from aimlvideo.progress.outlook import Lookout, Outlook
 from aimlvideo.progress.sentences import brief, counts
 from aimlvideo.progress.shares import ORDER
-from aimlvideo.progress.words import dollars, plain
 from aimlvideo.stations.batch import Batch
 
 EMBEDDED = 8_000_000

@@ -14,8 +14,8 @@ from aimlvideo.core.job import VideoJob
 from aimlvideo.core.remaining import Remaining, time_left
 from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.core.tally import OUTSTANDING
+from aimlvideo.core.words import number, plain, seconds
 from aimlvideo.errors import Unavailable
-from aimlvideo.progress.words import number, plain, seconds
 from aimlvideo.stations.batch import Batch
 from aimlvideo.stations.gates import Gates
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from aimlvideo.core.stages import Stage
+from aimlvideo.core.words import dollars, seconds
 from aimlvideo.progress.outlook import Outlook
 from aimlvideo.progress.shares import ORDER
-from aimlvideo.progress.words import dollars, seconds
 
 PACE = 10
 """A pace from here on is given in whole clips a minute."""

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.sight import recalled
 from aimlvideo.core.stages import Stage
-from aimlvideo.progress.words import plain, unsigned
+from aimlvideo.core.words import plain, unsigned
 from aimlvideo.report.advice import advice
 
 PROMPT, VALUE = 4000, 160

@@ -22,6 +22,7 @@ from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.core.tally import Tally
 from aimlvideo.errors import VideoError
 from aimlvideo.shell.frames import to_frame
+from aimlvideo.stations.events import log_step
 from aimlvideo.stations.gates import Gates, Slots
 
 GRACE = 0.7
@@ -174,6 +175,7 @@ class Batch:
         """Write a step down, count it, and show it to whoever watches."""
         self.journal.step(entry.job, entry.progress)
         self.tally.moved(entry.job, before, entry.progress)
+        log_step(entry.job, before, entry.progress)
         for watch in self.watchers:
             watch(entry)
 

@@ -98,7 +98,6 @@ class Submit:
         self._answered, self._silent_since = True, inf
         self.turns.rate.accepted(now)
         self.slots.accepted(now)
-        log.info("accepted", extra={"job": entry.job.id, "generation": generation.id})
         self.accepted(entry)
 
     def _doubted(self, entry: Entry, why: str) -> None:
