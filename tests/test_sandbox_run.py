@@ -1,0 +1,209 @@
+"""The client against the sandbox, over real sockets: every wire, files that are whole, faults that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from aimlvideo import Stage, VideoClient, VideoJob
+from aimlvideo.errors import DiskFailed, UsageError
+from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.sandbox.pictures import sample_picture
+
+pytestmark = pytest.mark.real_time
+
+MODEL = "kling-video/v1.6/pro/image-to-video"
+JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}
+QUICK: dict[str, Any] = {"poll": "every:0.05", "rate": 500.0}
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny"), port=0) as sandbox:
+        yield sandbox
+
+
+SHARES = {"unavailable": 0.15, "rate_limited": 0.15, "poll_error": 0.2, "poll_rate_limited": 0.2}
+"""Faults for which the client makes a pause come more rarely here."""
+
+
+def client_of(sandbox: Sandbox, service: str = "aimlapi", **settings: Any) -> VideoClient:
+    return VideoClient("key", sandbox.url, service, **{**QUICK, **settings})
+
+
+async def saved(client: VideoClient, jobs: list[Any], output: Path) -> dict[str, Any]:
+    async with client.run(jobs, output=output) as results:
+        return {result.job.id: result async for result in results}
+
+
+async def test_ten_lines_of_an_application_save_a_clip(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with client_of(sandbox) as client:
+        video = await client.generate(MODEL, prompt="waves", image_url="https://example.com/a.png", duration=5)
+        await video.save(tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+async def test_a_clip_may_be_saved_after_the_client_is_closed(sandbox: Sandbox, tmp_path: Path) -> None:
+    async with client_of(sandbox) as client:
+        video = await client.generate(MODEL, prompt="waves", image_url="https://example.com/a.png")
+    await video.save(tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_local_pictures_are_sent_by_their_content(sandbox: Sandbox, tmp_path: Path, legacy: bool) -> None:
+    picture = sample_picture("dunes")
+    (tmp_path / "a.png").write_bytes(picture)
+    jobs = [
+        VideoJob(MODEL, id="path", prompt="x", image_url=tmp_path / "a.png"),
+        VideoJob(MODEL, id="bytes", prompt="x", image_url=picture),
+        VideoJob(MODEL, id="text", prompt="x", image_url="a.png").within(tmp_path),
+    ]
+    async with client_of(sandbox, legacy=legacy) as client:
+        results = await saved(client, jobs, tmp_path / "out")
+    assert {result.stage for result in results.values()} == {Stage.SAVED}
+
+
+@pytest.mark.parametrize("shape", ["native", "wrapped", "flat"])
+async def test_the_gateway_is_understood_in_all_its_shapes(tmp_path: Path, shape: Any) -> None:
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_shape=shape), port=0) as sandbox:
+        picture = sample_picture("dunes")
+        jobs = [
+            VideoJob("kling-v1-6", id="many", prompt="x", image_list=[picture, picture]),
+            VideoJob("kling-v1-6", id="one", prompt="x", image_url=picture, tail_image_url=picture),
+            VideoJob("kling-v1-6", id="none", prompt="x", duration="10"),
+        ]
+        async with client_of(sandbox, "kling") as client:
+            results = await saved(client, jobs, tmp_path)
+            again = await client.wait(results["one"].generation_id)
+    assert {result.stage for result in results.values()} == {Stage.SAVED}
+    assert again.video_url
+
+
+async def test_a_gateway_s_call_is_a_hint_to_ask_at_once() -> None:
+    async with Sandbox(Behaviour(seconds=0.3, video="tiny"), port=0) as service:
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}/"
+        client = client_of(service, "kling", callback=("127.0.0.1", port), callback_url=url, poll="every:600")
+        async with client, asyncio.timeout(10):
+            video = await client.generate("kling-v1-6", prompt="waves")
+    assert video.ok
+    assert video.polls <= 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["dead_link", "cut_download", "error_page", "poll_error", "poll_dropped", "poll_rate_limited", "unavailable",
+     "rate_limited", "unknown_status_words", "slow_trickle"],
+)  # fmt: skip
+async def test_a_fault_that_comes_and_goes_fails_no_job(tmp_path: Path, fault: str) -> None:
+    share: dict[str, Any] = {fault: SHARES.get(fault, 0.5)}
+    behaviour = Behaviour(seed=3, seconds=0.1, video="tiny", retry_after=0, trickle_seconds=0.2, **share)
+    async with Sandbox(behaviour, port=0) as sandbox:
+        jobs = [{**JOB, "id": f"job{number}"} for number in range(6)]
+        async with client_of(sandbox) as client:
+            results = await saved(client, jobs, tmp_path)
+        assert {result.stage for result in results.values()} == {Stage.SAVED}
+        assert sandbox.stats()["accepted"] == 6
+        assert sandbox.stats()["key_leaks"] == 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("fault", ["dropped", "error_after"])
+async def test_answers_that_are_lost_are_found_again_and_nothing_is_bought_twice(tmp_path: Path, fault: str) -> None:
+    behaviour = Behaviour(seed=3, seconds=0.1, video="tiny", **{fault: 0.7})  # type: ignore[arg-type]
+    async with Sandbox(behaviour, port=0) as sandbox:
+        jobs = [{**JOB, "id": f"job{number}"} for number in range(10)]
+        async with client_of(sandbox) as client:
+            results = await saved(client, jobs, tmp_path)
+        assert {result.stage for result in results.values()} == {Stage.SAVED}
+        assert sandbox.stats()["accepted"] == 10
+
+
+async def test_the_client_finds_the_limit_of_the_service_by_itself(tmp_path: Path) -> None:
+    async with Sandbox(Behaviour(seconds=0.3, video="tiny", max_concurrent=4, retry_after=0), port=0) as sandbox:
+        jobs = [{**JOB, "id": f"job{number}"} for number in range(12)]
+        async with client_of(sandbox, max_outstanding=None) as client, asyncio.timeout(30):
+            results = await saved(client, jobs, tmp_path)
+        assert {result.stage for result in results.values()} == {Stage.SAVED}
+        assert sandbox.stats()["outstanding_peak"] == 4
+
+
+async def test_a_picture_that_cannot_be_sent_is_that_job_s_failure(sandbox: Sandbox, tmp_path: Path) -> None:
+    jobs = [VideoJob(MODEL, id="gone", prompt="x", image_url=tmp_path / "gone.png"), {**JOB, "id": "fine"}]
+    async with client_of(sandbox) as client:
+        results = await saved(client, jobs, tmp_path / "out")
+    assert isinstance(results["gone"].error, UsageError)
+    assert "gone.png" in str(results["gone"].error)
+    assert results["fine"].ok
+
+
+async def test_the_documentation_s_own_loop_ends_with_a_link_that_downloads(sandbox: Sandbox) -> None:
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as session:
+        async with session.post(f"{sandbox.url}/v2/video/generations", json=JOB) as answer:
+            generation = (await answer.json())["id"]
+        while True:
+            query = {"generation_id": generation}
+            async with session.get(f"{sandbox.url}/v2/video/generations", params=query) as answer:
+                told = await answer.json()
+            if told["status"] == "completed":
+                break
+            await asyncio.sleep(0.05)
+    from yarl import URL
+
+    async with aiohttp.ClientSession() as session, session.get(URL(told["video"]["url"], encoded=True)) as answer:
+        assert (await answer.read())[4:8] == b"ftyp"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="a small disk needs a mount, and a mount needs root")
+async def test_a_full_disk_is_a_clear_end_and_carried_on_after_space_is_made(tmp_path: Path) -> None:
+    """Clips fill a small tmpfs; once it has grown, the same jobs carry on and nothing is bought again."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    await _run("mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk))
+    try:
+        async with Sandbox(Behaviour(seconds=0.1, video="tiny"), port=0) as sandbox:
+            jobs = [{**JOB, "id": f"job{number}"} for number in range(80)]
+            said = await _said_of_a_full_disk(sandbox, jobs, disk)
+            assert "cannot be written" in said
+            assert all(path.read_bytes()[4:8] == b"ftyp" for path in disk.glob("*.mp4"))
+            await _run("mount", "-o", "remount,size=20m", str(disk))
+            async with client_of(sandbox, max_outstanding=10, settle=1.0) as client:
+                results = await saved(client, jobs, disk)
+            assert {result.stage for result in results.values()} == {Stage.SAVED}
+            assert sandbox.stats()["accepted_by_client_request_id"]["max"] == 1
+            assert sandbox.stats()["accepted"] == 80
+        lines = [json.loads(line) for line in (disk / "results.jsonl").read_text().splitlines()]
+        assert len({line["id"] for line in lines}) == 80
+    finally:
+        await _run("umount", str(disk))
+
+
+async def _said_of_a_full_disk(sandbox: Sandbox, jobs: list[Any], disk: Path) -> str:
+    """Return what a run says that fills its disk; which write meets the full disk first is left to chance."""
+    try:
+        async with client_of(sandbox, max_outstanding=10) as client:
+            ended = await saved(client, jobs, disk)
+    except DiskFailed as error:
+        return str(error)
+    return " ".join(str(result.error) for result in ended.values() if result.error)
+
+
+async def _run(*words: str) -> None:
+    process = await asyncio.create_subprocess_exec(*words)
+    assert await process.wait() == 0
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
