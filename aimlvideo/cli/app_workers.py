@@ -50,7 +50,7 @@ def enqueue(
     retry_failed: Annotated[bool, typer.Option(help="Queue the jobs again that have failed.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Queue every job of a file for the commands(). The same command again adds what is new."""
+    """Queue every job of a file for the workers. The same command again adds what is new."""
     terminal = Terminal(quiet=quiet)
     with guarded(terminal):
         told = {"service": service, "strict": strict}
@@ -77,7 +77,7 @@ def worker(
     metrics: Annotated[int | None, typer.Option(help="Serve Prometheus metrics on this port of 127.0.0.1.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Work on the queue, beside any number of other commands(). SIGTERM stops it in order; SIGKILL loses nothing."""
+    """Work on the queue, beside any number of other workers. SIGTERM stops it in order; SIGKILL loses nothing."""
     terminal = Terminal(quiet=quiet)
     with guarded(terminal):
         settings = settings_of(
