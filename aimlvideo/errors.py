@@ -155,7 +155,14 @@ class OverBudget(VideoError):
 
 
 class DownloadFailed(VideoError):
-    """The clip is ready at the service and could not be brought here whole."""
+    """The clip is ready at the service and could not be brought here whole.
+
+    `retry_after` is in seconds, None where nobody said.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LinkDead(DownloadFailed):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from email.utils import parsedate_to_datetime
+from math import isnan
 
-from aimlvideo.errors import Busy
+from aimlvideo.errors import Busy, DownloadFailed
 
 LONGEST_WAIT = 300.0
 """Seconds: no service's `Retry-After` holds a request longer than this."""
@@ -17,15 +18,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     if not value:
         return None
     try:
-        return min(max(float(value), 0.0), LONGEST_WAIT)
+        seconds = float(value)
     except ValueError:
         return _until(value, headers.get("date", ""))
+    return None if isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
 def _until(value: str, date: str) -> float | None:
     try:
         wait = (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         return None
     return min(max(wait, 0.0), LONGEST_WAIT)
 
@@ -38,6 +40,6 @@ def waits(first: float = 0.5, most: float = 20.0) -> Generator[float, Exception 
     wait = first
     error = yield 0.0
     while True:
-        asked = error.retry_after if isinstance(error, Busy) and error.retry_after else 0.0
-        error = yield max(wait, asked)
+        asked = error.retry_after if isinstance(error, Busy | DownloadFailed) else None
+        error = yield max(wait, asked or 0.0)
         wait = min(2 * wait, most)

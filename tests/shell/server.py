@@ -16,8 +16,12 @@ QUICK = aiohttp.ClientTimeout(total=None, sock_connect=0.3, sock_read=0.3)
 @asynccontextmanager
 async def served(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
     """Give the URL of a server that answers every request with `handler`."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await handler(request)
+
     application = web.Application(client_max_size=2**26)
-    application.router.add_route("*", "/{any:.*}", handler)
+    application.router.add_route("*", "/{any:.*}", answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -1,0 +1,529 @@
+"""A clip is whole under its own name, or it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
+from aimlvideo.shell import downloads
+from aimlvideo.shell.downloads import Clip, Download, whole
+from aimlvideo.shell.transport import open_session
+from tests.shell.server import QUICK, read_request, served, talking
+
+pytestmark = pytest.mark.real_time
+
+MP4 = b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 800
+PAGE = b"<!DOCTYPE html><html><body>One moment, please</body></html>"
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with open_session() as session:
+        session._timeout = QUICK
+        yield session
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "clip.mp4"
+
+
+def files(path: Path) -> list[str]:
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+class Host:
+    """A file host that gives its scripted answers, one for each request, then good ones; it notes what it was asked."""
+
+    def __init__(self, *script: Callable[[Host, web.Request], Awaitable[web.StreamResponse]]) -> None:
+        self.script = list(script)
+        self.content = MP4
+        self.tag: str | None = None
+        self.ranges: list[str | None] = []
+        self.asked: list[web.Request] = []
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self.ranges.append(request.headers.get("Range"))
+        self.asked.append(request)
+        if self.script:
+            return await self.script.pop(0)(self, request)
+        return await good(self, request)
+
+
+async def good(host: Host, request: web.Request) -> web.StreamResponse:
+    asked = request.headers.get("Range")
+    tag = {"ETag": host.tag} if host.tag else {}
+    if asked is None or request.headers.get("If-Range", host.tag) != host.tag:
+        return web.Response(body=host.content, headers=tag)
+    start = int(asked.removeprefix("bytes=").removesuffix("-"))
+    said = f"bytes {start}-{len(host.content) - 1}/{len(host.content)}"
+    return web.Response(status=206, body=host.content[start:], headers={"Content-Range": said} | tag)
+
+
+def cut(size: int, *, whole: int | None = None) -> Callable[[Host, web.Request], Awaitable[web.StreamResponse]]:
+    """Promise everything, send `size` bytes, hang up."""
+
+    async def answer(host: Host, request: web.Request) -> web.StreamResponse:
+        full = await good(host, request)
+        assert isinstance(full, web.Response)
+        assert isinstance(full.body, bytes)
+        headers = {name: full.headers[name] for name in ("Content-Range", "ETag") if name in full.headers}
+        response = web.StreamResponse(status=full.status, headers=headers)
+        response.content_length = whole or len(full.body)
+        await response.prepare(request)
+        await response.write(full.body[:size])
+        await asyncio.sleep(0.02)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    return answer
+
+
+def says(status: int, body: bytes = b"", **headers: str) -> Callable[[Host, web.Request], Awaitable[web.Response]]:
+    async def answer(host: Host, request: web.Request) -> web.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return web.Response(status=status, body=body, headers=named)
+
+    return answer
+
+
+async def fetched(session: aiohttp.ClientSession, host: Host, path: Path, tries: int = 5) -> tuple[Clip, list[str]]:
+    """Bring a clip, as often as it takes; return it with what went wrong on the way."""
+    wrong = []
+    async with served(host) as url:
+        download = Download(session, f"{url}/clip.mp4", path)
+        for _ in range(tries):
+            try:
+                return await download.more(), wrong
+            except DownloadFailed as error:
+                wrong.append(str(error).partition(" ")[2])
+                assert not path.exists()
+    raise AssertionError(wrong)
+
+
+async def test_a_clip_is_there_whole_with_its_length_and_its_hash(session: aiohttp.ClientSession, path: Path) -> None:
+    clip, wrong = await fetched(session, Host(), path)
+    assert clip == Clip(path, len(MP4), hashlib.sha256(MP4).hexdigest())
+    assert path.read_bytes() == MP4
+    assert wrong == []
+    assert files(path) == ["clip.mp4"]
+    assert whole(path, len(MP4))
+    assert whole(path, len(MP4), clip.sha256)
+    assert not whole(path, len(MP4) - 1)
+    assert not whole(path, len(MP4), "0" * 64)
+    assert not whole(path.with_name("none"), 0)
+
+
+@pytest.mark.parametrize("size", [1, 7, 150, 5000, len(MP4) - 1])
+async def test_what_was_cut_goes_on_where_it_stopped(session: aiohttp.ClientSession, path: Path, size: int) -> None:
+    host = Host(cut(size), cut(100), says(503))
+    clip, wrong = await fetched(session, host, path)
+    assert path.read_bytes() == MP4
+    assert clip.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert len(wrong) == len(host.ranges) - 1
+    assert host.ranges[:2] == [None, f"bytes={size}-"]
+    assert "was cut after" in f"{wrong} was cut after"
+
+
+async def test_a_clip_without_a_length_goes_on_too(session: aiohttp.ClientSession, path: Path) -> None:
+    async def chunked(host: Host, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(MP4[:1000])
+        await asyncio.sleep(0.02)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    host = Host(chunked)
+    await fetched(session, host, path)
+    assert host.ranges == [None, "bytes=1000-"]
+    assert path.read_bytes() == MP4
+
+
+WRONG_PARTS = {
+    "the whole again": says(200, MP4),
+    "another start": says(206, MP4[900:], Content_Range=f"bytes 900-{len(MP4) - 1}/{len(MP4)}"),
+    "a part of the right length from another place": says(
+        206, MP4[900:-100], Content_Range=f"bytes 900-{len(MP4) - 101}/{len(MP4)}"
+    ),
+    "another length": says(206, MP4[1000:], Content_Range=f"bytes 1000-{len(MP4) - 1}/{len(MP4) + 1}"),
+    "no range": says(206, MP4[1000:]),
+    "nonsense": says(206, MP4[1000:], Content_Range="items 1-2/3"),
+    "an unknown length": says(206, MP4[1000:], Content_Range=f"bytes 1000-{len(MP4) - 1}/*"),
+    "a huge number": says(206, MP4[1000:], Content_Range=f"bytes 1000-{'9' * 5000}/1"),
+    "no such range": says(416, Content_Range=f"bytes */{len(MP4)}"),
+    "another version": says(206, MP4[1000:], Content_Range=f"bytes 1000-{len(MP4) - 1}/{len(MP4)}", ETag='"2"'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_PARTS)
+async def test_a_part_that_does_not_fit_is_not_believed(session: aiohttp.ClientSession, path: Path, name: str) -> None:
+    host = Host(cut(1000), WRONG_PARTS[name])
+    host.tag = '"1"'
+    await fetched(session, host, path)
+    assert path.read_bytes() == MP4
+    assert host.ranges == [None, "bytes=1000-"] + ([] if name == "the whole again" else [None])
+
+
+async def test_a_clip_that_changed_meanwhile_is_fetched_anew(session: aiohttp.ClientSession, path: Path) -> None:
+    async def changes(host: Host, request: web.Request) -> web.StreamResponse:
+        response = await cut(1000)(host, request)
+        host.content, host.tag = MP4[:16] + b"x" * (len(MP4) - 16), '"2"'
+        return response
+
+    host = Host(changes)
+    host.tag = '"1"'
+    await fetched(session, host, path)
+    assert path.read_bytes() == host.content
+    assert host.ranges == [None, "bytes=1000-"]
+    assert host.asked[1].headers["If-Range"] == '"1"'
+    assert {request.headers["Accept-Encoding"] for request in host.asked} == {"identity"}
+
+
+async def test_a_part_that_somebody_took_away_is_fetched_anew(session: aiohttp.ClientSession, path: Path) -> None:
+    host = Host(cut(1000))
+    async with served(host) as url:
+        download = Download(session, url, path)
+        with pytest.raises(DownloadFailed):
+            await download.more()
+        path.with_name("clip.mp4.part").write_bytes(b"")
+        await download.more()
+    assert path.read_bytes() == MP4
+
+
+async def test_a_part_that_a_dead_process_left_is_not_believed(session: aiohttp.ClientSession, path: Path) -> None:
+    path.with_name("clip.mp4.part").write_bytes(b"x" * 500_000)
+    await fetched(session, Host(), path)
+    assert path.read_bytes() == MP4
+    assert files(path) == ["clip.mp4"]
+
+
+async def test_a_packed_body_is_never_continued(session: aiohttp.ClientSession, path: Path) -> None:
+    import gzip
+
+    packed = gzip.compress(MP4)
+
+    async def half(host: Host, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Encoding": "gzip"})
+        response.content_length = len(packed)
+        await response.prepare(request)
+        await response.write(packed[: len(packed) // 2])
+        await asyncio.sleep(0.02)
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    host = Host(half, says(200, packed, Content_Encoding="gzip"))
+    clip, _ = await fetched(session, host, path)
+    assert host.ranges == [None, None]
+    assert clip.bytes == len(MP4)
+    assert path.read_bytes() == MP4
+
+
+NO_CLIPS = {
+    "an error page": PAGE,
+    "a long error page": PAGE * 2000,
+    "an error in JSON": b'{"error": "expired"}',
+    "a denial in XML": b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(500),
+    "one byte": b"G",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", NO_CLIPS)
+async def test_what_is_no_clip_is_never_kept(session: aiohttp.ClientSession, path: Path, name: str) -> None:
+    host = Host(says(200, NO_CLIPS[name]), says(200, NO_CLIPS[name]))
+    _, wrong = await fetched(session, host, path)
+    assert len(wrong) == 2
+    assert all("sent no video" in said or "empty file" in said for said in wrong)
+    assert host.ranges == [None] * 3
+    assert path.read_bytes() == MP4
+
+
+CLIPS = {
+    "mp4": MP4,
+    "webm": b"\x1a\x45\xdf\xa3" + bytes(500),
+    "quicktime": b"\0\0\0\x14ftypqt  " + bytes(500),
+    "fragmented": b"\0\0\0\x14styp" + bytes(500),
+    "avi": b"RIFF\0\0\0\0AVI " + bytes(500),
+    "gif": b"GIF89a" + bytes(500),
+    "ts": b"G" + bytes(187) + b"G" + bytes(500),
+    "tiny": MP4[:20],
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+async def test_a_clip_of_any_usual_form_is_kept(session: aiohttp.ClientSession, path: Path, name: str) -> None:
+    host = Host()
+    host.content = CLIPS[name]
+    _, wrong = await fetched(session, host, path)
+    assert (wrong, path.read_bytes()) == ([], CLIPS[name])
+
+
+@pytest.mark.parametrize("piece", [1, 3, 11])
+async def test_a_clip_that_comes_in_small_pieces_is_known_for_one(
+    session: aiohttp.ClientSession, path: Path, piece: int
+) -> None:
+    async def slowly(host: Host, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = len(MP4)
+        await response.prepare(request)
+        for start in range(0, 8 * piece, piece):
+            await response.write(MP4[start : start + piece])
+            await asyncio.sleep(0.005)
+        await response.write(MP4[8 * piece :])
+        return response
+
+    _, wrong = await fetched(session, Host(slowly), path)
+    assert wrong == []
+    assert path.read_bytes() == MP4
+
+
+async def test_more_than_was_promised_is_not_kept(session: aiohttp.ClientSession, path: Path) -> None:
+    host = Host(cut(1000), says(206, MP4[1000:] + b"more", Content_Range=f"bytes 1000-{len(MP4) - 1}/{len(MP4)}"))
+    await fetched(session, host, path)
+    assert path.read_bytes() == MP4
+    assert host.ranges == [None, "bytes=1000-", None]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+async def test_a_dead_link_is_said_as_that(session: aiohttp.ClientSession, path: Path, status: int) -> None:
+    async with served(Host(says(status, PAGE))) as url:
+        with pytest.raises(LinkDead, match=rf"127.0.0.1:\d+ is dead \(HTTP {status}\)"):
+            await Download(session, url + "/a?Signature=secret", path).more()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "link", ["", "clip.mp4", "ftp://example.com/a", "http://[::1", "http://", "http://h:99999999/a"]
+)
+async def test_a_link_that_is_none_is_dead(session: aiohttp.ClientSession, path: Path, link: str) -> None:
+    with pytest.raises(LinkDead):
+        await Download(session, link, path).more()
+
+
+@pytest.mark.parametrize(("status", "wait"), [(429, 7.0), (503, 7.0), (500, None), (204, None), (302, None)])
+async def test_a_host_in_trouble_is_asked_again_when_it_says_so(
+    session: aiohttp.ClientSession, path: Path, status: int, wait: float | None
+) -> None:
+    async with served(Host(says(status, Retry_After="7"))) as url:
+        with pytest.raises(DownloadFailed, match=f"answered HTTP {status}") as caught:
+            await Download(session, url, path).more()
+    assert caught.value.retry_after == wait
+    assert type(caught.value) is DownloadFailed
+
+
+async def test_trouble_on_the_way_does_not_cost_what_is_here(session: aiohttp.ClientSession, path: Path) -> None:
+    host = Host(cut(1000), says(503), says(500))
+    await fetched(session, host, path)
+    assert host.ranges == [None, *["bytes=1000-"] * 3]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "/a%2Fb/c.mp4?X-Amz-Signature=a%2Bb+c%2f%7E~&e=1;2&x=(1)*'!",
+        "/a//b/../c.mp4?a=%20&b=|{}^`",
+        '/a"<>\\.mp4?sig=a=b==',
+    ],
+)
+async def test_a_signed_link_is_sent_byte_for_byte(session: aiohttp.ClientSession, path: Path, sent: str) -> None:
+    heads = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+        writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
+
+    async with talking(talk) as url:
+        await Download(session, url + sent, path).more()
+    assert heads[0].split(b" ")[1].decode() == sent
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [("/a b.mp4", b"/a%20b.mp4"), ("/é", b"/%C3%A9"), ("/a\r\nX-Evil: 1", b"/a%0D%0AX-Evil:%201")]
+)
+async def test_what_no_request_can_hold_is_encoded(
+    session: aiohttp.ClientSession, path: Path, given: str, sent: bytes
+) -> None:
+    heads = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+        writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
+
+    async with talking(talk) as url:
+        await Download(session, url + given, path).more()
+    assert heads[0].split(b"\r\n")[0] == b"GET " + sent + b" HTTP/1.1"
+
+
+async def test_a_redirect_to_another_host_is_followed_byte_for_byte_and_no_key_goes_along(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    final = Host(cut(1000))
+    async with served(final) as elsewhere:
+        moved = says(302, Location=elsewhere.replace("127.0.0.1", "localhost") + "/x?sig=a%2Bb+c")
+        host = Host(moved, moved)
+        clip, wrong = await fetched(session, host, path)
+    assert len(wrong) == 1
+    assert clip.bytes == len(MP4)
+    assert [request.raw_path for request in final.asked] == ["/x?sig=a%2Bb+c"] * 2
+    assert final.ranges == [None, "bytes=1000-"]
+    for request in (*host.asked, *final.asked):
+        assert "Authorization" not in request.headers
+        assert "Cookie" not in request.headers
+
+
+async def stalled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4[:5000])
+    await reader.read()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    await reader.read()
+
+
+async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await read_request(reader)
+    writer.write(b"\x16\x03\x01 what?\r\n\r\n")
+
+
+@pytest.mark.parametrize("talk", [stalled, silent, garbage])
+async def test_a_host_that_stalls_or_speaks_nonsense_is_tried_again(
+    session: aiohttp.ClientSession, path: Path, talk: Any
+) -> None:
+    async with talking(talk) as url:
+        with pytest.raises(DownloadFailed, match="was cut after") as caught:
+            await Download(session, url, path).more()
+    assert type(caught.value) is DownloadFailed
+    assert not path.exists()
+
+
+async def test_a_refused_connection_is_tried_again(session: aiohttp.ClientSession, path: Path) -> None:
+    with pytest.raises(DownloadFailed) as caught:
+        await Download(session, "http://127.0.0.1:1/clip.mp4", path).more()
+    assert type(caught.value) is DownloadFailed
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError("bad record"), ConnectionResetError(), TimeoutError()], ids=repr)
+async def test_a_failing_network_is_not_taken_for_a_failing_disk(path: Path, error: OSError) -> None:
+    class Broken:
+        def get(self, *_: Any, **__: Any) -> Any:
+            raise error
+
+    with pytest.raises(DownloadFailed) as caught:
+        await Download(Broken(), "http://127.0.0.1:1/a", path).more()  # type: ignore[arg-type]
+    assert type(caught.value) is DownloadFailed
+
+
+# The disk ----------------------------------------------------------------------------------------------------------
+
+
+async def test_in_a_folder_that_is_gone_nothing_is_written(session: aiohttp.ClientSession, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with served(Host()) as url:
+        for folder in ("gone", "file"):
+            with pytest.raises(DiskFailed, match="cannot be written"):
+                await Download(session, url, tmp_path / folder / "clip.mp4").more()
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+async def test_a_folder_of_the_clip_s_name_is_left_alone(session: aiohttp.ClientSession, path: Path) -> None:
+    path.mkdir()
+    async with served(Host()) as url:
+        with pytest.raises(DiskFailed):
+            await Download(session, url, path).more()
+    assert files(path) == ["clip.mp4"]
+    assert path.is_dir()
+
+
+@pytest.mark.parametrize("step", ["write", "sync", "rename"])
+async def test_a_full_disk_leaves_no_half_file(
+    session: aiohttp.ClientSession, path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    match step:
+        case "write":
+            monkeypatch.setattr(hashlib, "sha256", type("Hash", (), {"update": full}))
+        case "sync":
+            monkeypatch.setattr(os, "fsync", full)
+        case _:
+            monkeypatch.setattr(Path, "replace", full)
+    async with served(Host()) as url:
+        with pytest.raises(DiskFailed, match="No space left"):
+            await Download(session, url, path).more()
+    assert files(path) == []
+
+
+async def test_two_downloads_of_one_name_do_not_write_into_each_other(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    def of(content: bytes) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def slowly(request: web.Request) -> web.StreamResponse:
+            response = web.StreamResponse()
+            response.content_length = len(content)
+            await response.prepare(request)
+            for start in range(0, len(content), 20_000):
+                await response.write(content[start : start + 20_000])
+                await asyncio.sleep(0.002)
+            return response
+
+        return slowly
+
+    one, two = MP4 + b"1" * 50_000, MP4 + b"2" * 90_000
+    async with served(of(one)) as first, served(of(two)) as second:
+        clips = await asyncio.gather(
+            Download(session, first, path, over=False).more(), Download(session, second, path, over=False).more()
+        )
+    assert {clip.path.name for clip in clips} == {"clip.mp4", "clip-2.mp4"}
+    assert [clip.path.read_bytes() for clip in clips] == [one, two]
+    assert files(path) == ["clip-2.mp4", "clip.mp4"]
+    assert downloads._under_way == set()
+
+
+async def test_a_file_that_is_there_already_is_replaced_only_where_that_is_meant(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    path.write_bytes(b"precious")
+    async with served(Host()) as url:
+        clip = await Download(session, url, path, over=False).more()
+        assert (clip.path.name, path.read_bytes()) == ("clip-2.mp4", b"precious")
+        again = await Download(session, url, clip.path, over=False).more()
+        assert again == clip
+        await Download(session, url, path).more()
+    assert path.read_bytes() == MP4
+    assert files(path) == ["clip-2.mp4", "clip.mp4"]
+
+
+async def test_a_download_that_is_stopped_leaves_nothing_under_the_final_name(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    async with talking(stalled) as url:
+        task = asyncio.ensure_future(Download(session, url, path).more())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert files(path) == ["clip.mp4.part"]
+    assert downloads._under_way == set()
+    await fetched(session, Host(), path)
+    assert files(path) == ["clip.mp4"]
