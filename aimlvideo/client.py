@@ -34,6 +34,7 @@ from aimlvideo.shell.journal import Journal, open_journal
 from aimlvideo.shell.knowledge import Knowledge
 from aimlvideo.shell.patience import patiently
 from aimlvideo.shell.results import ResultsFile, write_results
+from aimlvideo.shell.stores import is_remote, open_store
 from aimlvideo.shell.transport import Transport, open_session
 from aimlvideo.stations.asking import ask
 from aimlvideo.stations.batch import Batch, Entry
@@ -278,18 +279,22 @@ class VideoClient:
         """Open a run: its folder, its journal, its results, its block of tasks."""
         if self._stack is None:
             raise SettingsError("this client is not open: use `async with VideoClient() as client:`")
-        folder = None if output is None else checked_folder(Path(output))
+        store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
+        folder = None if output is None else checked_folder(store.spool if store else Path(output))
         async with AsyncExitStack() as stack:
             journal: Steps = self._journal or self._memory
             if folder and not self._journal:
                 journal = own = await stack.enter_async_context(open_journal(folder / JOURNAL))
-                write_results(folder / RESULTS, ended_jobs(own, folder, verify=verify))
+                write_results(folder / RESULTS, ended_jobs(own, folder, verify=verify, elsewhere=store is not None))
             note = stack.enter_context(closing(ResultsFile(folder / RESULTS))).write if folder else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
             batch.gates, batch.tally = self._row.gates, Tally(self._expected)
+            if store:
+                batch.keep = store.keep
+                stack.push_async_callback(store.keep_copy, RESULTS)
             trace(batch)
             stack.callback(batch.leave)
             if folder:
@@ -404,10 +409,13 @@ def checked_folder(path: Path) -> Path:
     return path
 
 
-def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False) -> Iterator[Result]:
-    """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run."""
+def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, elsewhere: bool = False) -> Iterator[Result]:
+    """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run.
+
+    What is kept `elsewhere`, in an object store, is not looked for.
+    """
     for job, known in journal.ended_jobs():
-        saved = known.stage is Stage.SAVED
+        saved = known.stage is Stage.SAVED and not elsewhere
         if saved and not whole(folder / (known.file or ""), known.bytes, known.sha256 if verify else None):
             journal.step(job, known.to(Stage.READY))
         else:

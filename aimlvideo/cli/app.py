@@ -27,6 +27,7 @@ from aimlvideo.cli.flags import (
     MaxOutstanding,
     MaxSpend,
     Output,
+    OutputOrStore,
     PollRate,
     Polls,
     Quiet,
@@ -86,7 +87,7 @@ def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
 @app.command()
 def run(
     jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
-    output: Output,
+    output: OutputOrStore,
     service: Service = "aimlapi",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
@@ -114,6 +115,7 @@ def run(
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
     from aimlvideo.cli.running import RunOptions, run_jobs
+    from aimlvideo.shell.stores import is_remote, place_of
 
     terminal = Terminal(json=json, quiet=quiet)
     with guarded(terminal):
@@ -123,7 +125,10 @@ def run(
             callback_secret=callback_secret,
         )  # fmt: skip
         above, at = inf if confirm_above is None else confirm_above, address(board)
-        options = RunOptions(output, service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at)
+        options = RunOptions(
+            place_of(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at,
+            store=output if is_remote(output) else None,
+        )  # fmt: skip
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
 
 

@@ -13,6 +13,9 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]
+OutputOrStore = Annotated[
+    str, typer.Option("-o", "--output", help="The folder of the clips, or s3://bucket/run, gs://, az://.")
+]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a run.")]
 Service = Annotated[str, typer.Option(help="aimlapi, or kling for a Kling-style gateway.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Where the service is. Else AIMLAPI_BASE_URL.")]

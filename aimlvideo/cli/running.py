@@ -44,6 +44,8 @@ class RunOptions:
     anyway: bool = False
     confirm_above: float = inf
     board: Address | None = None
+    store: str | None = None
+    """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
 
 
 def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
@@ -126,7 +128,10 @@ def _agreed(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> N
 async def see_through(client: VideoClient, options: RunOptions, terminal: Terminal) -> VideoError | None:
     """Carry on with every job of the folder; return why submission was halted, if it was."""
     async with client.resume(
-        options.output, retry_failed=options.retry_failed, verify=options.verify, max_spend=options.max_spend
+        options.store or options.output,
+        retry_failed=options.retry_failed,
+        verify=options.verify,
+        max_spend=options.max_spend,
     ) as results:
         retried = options.retry_failed
         async with served(results, options.board, terminal, retried=retried):
@@ -145,7 +150,10 @@ def closing(options: RunOptions, halted: VideoError | None, terminal: Terminal, 
     if isinstance(halted, Refused) and halted.status == 401 and _nothing_accepted(now):
         terminal.problem(advice(now, halted, _again()))
         return 2
-    leave_page(options.output, terminal, hurried=hurried)
+    if options.store is None:
+        leave_page(options.output, terminal, hurried=hurried)
+    else:
+        terminal.say(f"the clips are in {options.store}")
     terminal.say(advice(now, halted, _again()))
     return now.exit_code
 

@@ -6,23 +6,29 @@ an object appears when its upload is complete, a file by a rename. Nobody ever s
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import anyio
+from platformdirs import user_state_path
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
 
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 AT_ONCE_VISIBLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
 """Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
+
+
+log = logging.getLogger("aimlvideo.stores")
 
 
 class Store(Protocol):
@@ -93,10 +99,12 @@ class ObjectStore:
         except Exception as error:
             raise SettingsError(f"{self.url} cannot be written: {error}") from error
 
-    def put_text(self, name: str, source: Path) -> None:
-        """Upload a small file that stays where it is."""
-        with suppress(FileNotFoundError):
-            self._put(str(source), f"{self._root}/{name}")
+    async def keep_copy(self, name: str) -> None:
+        """Upload a file that stays in the spool too. Where that fails, it is only there."""
+        try:
+            await anyio.to_thread.run_sync(self._put, str(self.spool / name), f"{self._root}/{name}")
+        except Exception as error:
+            log.warning("%s/%s could not be written: %s", self.url, name, error)
 
     def _put(self, source: str, place: str) -> None:
         if self._scheme in AT_ONCE_VISIBLE:
@@ -119,6 +127,25 @@ def is_remote(output: str) -> bool:
 def local_folder(output: str) -> Path:
     """Return the folder that an output without a store means; `file:///path` is one too."""
     return Path(unquote(urlsplit(output).path)) if REMOTE.match(output) else Path(output)
+
+
+def working_folder(url: str) -> Path:
+    """Return where a run whose clips go to an object store has its journal: the same for the same URL."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
+    digest = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:8]
+    return user_state_path("aimlvideo") / "runs" / f"{readable}-{digest}"
+
+
+def place_of(output: str) -> Path:
+    """Return the folder on this machine that a run has its journal in, whatever its output is."""
+    return working_folder(output) if is_remote(output) else local_folder(output)
+
+
+async def open_store(url: str) -> ObjectStore:
+    """Return an object store that clips can be put in, with the working folder of its URL. Raises SettingsError."""
+    store = ObjectStore(url, working_folder(url))
+    await anyio.to_thread.run_sync(store.check)
+    return store
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class Doubt:
 
     async def _sweep(self) -> None:
         """Read the log once, for all that is in doubt."""
-        asked_at, asked = time.time(), list(self._entries)  # one that comes in meanwhile is not among what is looked for
+        asked_at, asked = time.time(), list(self._entries)  # who comes in meanwhile is not looked for
         found = await self._rows({entry.progress.request_id for entry in asked})
         for entry in asked:
             age = asked_at - (entry.progress.submitted_at or asked_at)
