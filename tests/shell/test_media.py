@@ -1,0 +1,211 @@
+"""A picture of any kind becomes what its wire takes; one that cannot be sent is refused in a line."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from aimlvideo.core.filetypes import is_video, media_type
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.media import Media
+
+
+def picture(kind: str = "PNG", width: int = 320, height: int = 400, **options: Any) -> bytes:
+    held = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 30)).save(held, kind, **options)
+    return held.getvalue()
+
+
+PNG, JPEG = picture(), picture("JPEG")
+BASE64 = base64.b64encode(PNG).decode()
+URI = f"data:image/png;base64,{BASE64}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.png").write_bytes(PNG)
+    (tmp_path / "really a png.jpg").write_bytes(PNG)
+    (tmp_path / "b.jpg").write_bytes(JPEG)
+    (tmp_path / "note.png").write_text("this is a text")
+    (tmp_path / "empty.png").write_bytes(b"")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("a.png", URI),
+        (Path("a.png"), URI),
+        ("really a png.jpg", URI),
+        ("b.jpg", "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()),
+        (PNG, URI),
+        (bytearray(PNG), URI),
+        (BASE64, URI),
+        (URI, URI),
+        ("data:image/png,anything", "data:image/png,anything"),
+        ("https://example.com/a.png", "https://example.com/a.png"),
+        ("HTTPS://example.com/a.png", "HTTPS://example.com/a.png"),
+        ("asset://123", "asset://123"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_ai_ml_api_gets_a_link_or_a_data_uri(folder: Path, value: Any, sent: str) -> None:
+    media = Media(folder, gateway=False)
+    media.check(value)
+    assert media.encoded(value) == sent
+    assert media.changes(value) or value == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("a.png", BASE64),
+        (PNG, BASE64),
+        (BASE64, BASE64),
+        (URI, BASE64),
+        ("DATA:image/png;BASE64," + BASE64, BASE64),
+        ("data:image/png," + "".join(f"%{byte:02x}" for byte in PNG), BASE64),
+        ("https://example.com/a.png", "https://example.com/a.png"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_gateway_gets_a_link_or_bare_base64(folder: Path, value: Any, sent: str) -> None:
+    media = Media(folder, gateway=True)
+    media.check(value)
+    assert media.encoded(value) == sent
+
+
+def test_a_pil_image_becomes_a_png(folder: Path) -> None:
+    image = Image.open(io.BytesIO(PNG))
+    sent = Media(None, gateway=False).encoded(image)
+    assert Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))).size == (320, 400)
+    with pytest.raises(UsageError, match="cannot be made a PNG"):
+        Media(None, gateway=False).encoded(Image.new("CMYK", (400, 400)))
+
+
+def test_a_home_folder_and_an_absolute_path_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    for value in ("~/a.png", str(folder / "a.png")):
+        assert Media(Path("/elsewhere"), gateway=False).encoded(value) == URI
+
+
+def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert Media(None, gateway=False).encoded("a.png") == URI
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("none.png", "none.png cannot be read: No such file or directory"),
+        ("", " is no file"),
+        (".", ". is no file"),
+        ("pipe", "pipe is no file"),
+        ("a\0b", "cannot be read: "),
+        ("half \ud83d.png", "cannot be read: "),
+        ("~nobody-of-that-name/a.png", "cannot be read: "),
+        ("x" * 300, "cannot be read: File name too long"),
+        ("note.png", "note.png is no picture, video or sound that is known here"),
+        ("empty.png", "empty.png is no picture"),
+        (b"", "this picture is no picture"),
+        (b"\x89PN", "this picture is no picture"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+@pytest.mark.parametrize("gateway", [False, True])
+def test_what_is_no_picture_is_refused_in_a_short_line(folder: Path, value: Any, words: str, gateway: bool) -> None:
+    os.mkfifo(folder / "pipe")
+    media = Media(folder, gateway)
+    for way in (media.check, media.encoded):
+        with pytest.raises(UsageError) as caught:
+            way(value)
+        assert words in str(caught.value)
+        assert len(str(caught.value)) < 200
+
+
+def test_a_file_that_cannot_be_read_half_way_is_said_as_that(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: bytes) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(base64, "b64encode", broken)
+    with pytest.raises(UsageError, match=r"a\.png cannot be read: Input/output error"):
+        Media(folder, gateway=False).encoded("a.png")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (300, 300, ""),
+        (300, 750, ""),
+        (750, 300, ""),
+        (299, 300, "is 299x300 pixels; this gateway wants at least 300 a side"),
+        (300, 299, "is 300x299 pixels; this gateway wants at least 300 a side"),
+        (300, 751, "is 300x751; this gateway takes shapes between 1:2.5 and 2.5:1"),
+        (751, 300, "is 751x300; this gateway takes shapes between 1:2.5 and 2.5:1"),
+    ],
+)
+def test_a_gateway_s_limits_of_size_and_shape_are_checked(kind: str, width: int, height: int, words: str) -> None:
+    media, raw = Media(None, gateway=True), picture(kind, width, height)
+    for value in (raw, base64.b64encode(raw).decode(), "data:;base64," + base64.b64encode(raw).decode()):
+        if not words:
+            media.check(value)
+            continue
+        with pytest.raises(UsageError, match=f"this picture {words}"):
+            media.check(value)
+    Media(None, gateway=False).check(raw)
+
+
+def test_a_gateway_s_other_limits_are_checked(folder: Path) -> None:
+    media = Media(folder, gateway=True)
+    with pytest.raises(UsageError, match="is image/gif; this gateway takes JPEG and PNG"):
+        media.check(picture("GIF"))
+    os.truncate(folder / "a.png", 10_600_000)
+    with pytest.raises(UsageError, match=r"a\.png has 10\.1 MB; this gateway takes 10 MB at most"):
+        media.check("a.png")
+    with pytest.raises(UsageError, match="is damaged"):
+        media.check(JPEG[:30])
+    with pytest.raises(UsageError, match="is no Base64"):
+        media.check("data:image/png;base64,AAA")
+
+
+def test_a_picture_with_a_large_profile_before_its_size_is_measured(folder: Path) -> None:
+    (folder / "profile.jpg").write_bytes(picture("JPEG", icc_profile=b"x" * 400_000))
+    Media(folder, gateway=True).check("profile.jpg")
+
+
+def test_checking_a_large_file_does_not_read_it_whole(folder: Path) -> None:
+    with (folder / "large.mp4").open("wb") as file:
+        file.write(b"\0\0\0\x18ftypmp42")
+        file.truncate(2**34)
+    Media(folder, gateway=False).check("large.mp4")
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (PNG, "image/png"),
+        (JPEG, "image/jpeg"),
+        (picture("GIF"), "image/gif"),
+        (picture("BMP"), "image/bmp"),
+        (picture("WEBP"), "image/webp"),
+        (picture("TIFF"), "image/tiff"),
+        (b"\0\0\0\x18ftypmp42", "video/mp4"),
+        (b"\0\0\0\x18ftypqt  ", "video/quicktime"),
+        (b"\0\0\0\x18ftypheic", "image/heic"),
+        (b"RIFF\0\0\0\0WAVE", "audio/wav"),
+        (b"RIFF\0\0\0\0????", None),
+        (b"<html>", None),
+        (b"", None),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_file_s_type_is_told_by_its_content(head: bytes, kind: str | None) -> None:
+    assert media_type(head) == kind
+    assert is_video(head) is (kind is not None and (kind.startswith("video") or kind in ("image/gif", "image/webp")))
