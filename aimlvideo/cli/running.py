@@ -174,7 +174,8 @@ async def client_of(settings: dict[str, Any], *, sandbox: bool = False) -> Async
         return
     from aimlvideo.cli.showcase import sandbox_here  # noqa: PLC0415 - needs the extra
 
-    async with sandbox_here() as url, VideoClient(**settings | {"base_url": url, "api_key": "sandbox"}) as client:
+    here = {"api_key": "sandbox"} | ({"poll": "every:0.25"} if settings["poll"] == "learned" else {})
+    async with sandbox_here() as url, VideoClient(**settings | here | {"base_url": url}) as client:
         yield client
 
 

@@ -1,0 +1,99 @@
+"""The examples run as they stand, and are short."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from aimlvideo.core import polling
+from aimlvideo.sandbox import Sandbox
+from tests.servers import sandbox_thread
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+SHORT = ("one_clip.py", "many_clips.py", "web_application.py")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with sandbox_thread() as served:
+        yield served
+
+
+@pytest.fixture
+def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """Point everything that starts from here at the sandbox."""
+    monkeypatch.setenv("AIMLAPI_BASE_URL", sandbox.url)
+    monkeypatch.setenv("AIMLAPI_API_KEY", "key")
+    monkeypatch.chdir(tmp_path)
+    return dict(os.environ)
+
+
+def run(environment: dict[str, str], *words: Any) -> str:
+    command = [sys.executable, str(ROOT / "tests" / "impatient.py"), *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_an_example_has_at_most_40_lines(name: str) -> None:
+    assert len((EXAMPLES / name).read_text().splitlines()) <= 40
+
+
+def test_one_clip(environment: dict[str, str], tmp_path: Path) -> None:
+    assert "USD" in run(environment, EXAMPLES / "one_clip.py", "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes()[4:8] == b"ftyp"
+
+
+def test_many_clips(environment: dict[str, str], tmp_path: Path) -> None:
+    run(environment, EXAMPLES / "many_clips.py", "clips")
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == 5
+
+
+@pytest.mark.real_time
+@pytest.mark.usefixtures("environment")
+async def test_a_web_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "SMALLEST_GAP", 0.2)
+    monkeypatch.setattr(polling, "LARGEST_GAP_UNKNOWING", 0.2)
+    application = runpy.run_path(str(EXAMPLES / "web_application.py"))["application"]()
+    async with TestClient(TestServer(application)) as web:
+        asked = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+        async with web.post("/clips", json=asked) as answer:
+            assert answer.status == 200, await answer.text()
+            assert (await answer.json())["video_url"].startswith("http")
+        async with web.post("/clips", json={"prompt": "no picture"}) as answer:
+            assert answer.status == 422
+
+
+def snippets(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(snippets("python"))))
+def test_the_code_in_the_readme_runs(environment: dict[str, str], tmp_path: Path, number: int) -> None:
+    code = snippets("python")[number]
+    if "asyncio.run" not in code:
+        body = "".join(f"    {line}\n" for line in code.splitlines())
+        code = f"import asyncio\nasync def main():\n{body}\nasyncio.run(main())\n"
+    (tmp_path / "beach.jpg").write_bytes(b"\xff\xd8\xff" + bytes(400))
+    (tmp_path / "snippet.py").write_text(code)
+    run(environment, "snippet.py")
+
+
+def test_the_promise_is_in_the_readme_word_for_word() -> None:
+    promise = (
+        "If this process is killed, the machine loses power, the network drops or the service answers nothing: every "
+        "generation that the service accepted is found again, none is bought a second time, and the same command "
+        "carries on where it stopped."
+    )
+    assert promise in re.sub(r"\s*\n>?\s*", " ", (ROOT / "README.md").read_text())
