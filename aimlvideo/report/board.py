@@ -79,6 +79,10 @@ class Board:
         """Tell the readers the last news, and that there will be no more."""
         self.tell()
         self._send(_event("over", {}))
+        self.cut()
+
+    def cut(self) -> None:
+        """Close the streams of all readers; who was not told that it is over comes back, and catches up."""
         for reader in list(self._readers):
             reader.close()
 
