@@ -10,6 +10,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 
 import anyio
 import psycopg
@@ -18,7 +19,7 @@ from pyrate_limiter import Rate as Allowed
 from pyrate_limiter import RateItem
 from pyrate_limiter.buckets.postgres import PostgresBucket
 
-from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.limits import CALM, NARROW, SLOWEST, Outstanding, PollBudget, Rate
 from aimlvideo.shell.postgres_tables import AGAIN, AWAY
 from aimlvideo.stations.gates import Slots, Turns
 from aimlvideo.stations.row import Row
@@ -40,6 +41,7 @@ class ToldRate(Rate):
     def __init__(self, per_second: float, kind: str, tell: Tell) -> None:
         super().__init__(per_second)
         self.taken = self.refused = 0
+        self._heard_at = -inf
         self._kind, self._tell = kind, tell
 
     def accepted(self, now: float) -> None:
@@ -54,8 +56,17 @@ class ToldRate(Rate):
         self._tell(self._kind, retry_after)
 
     def heard(self, now: float, retry_after: float | None) -> None:
-        """Note a refusal that another worker met."""
-        super().busy(now, retry_after)
+        """Note a refusal that another worker met: pause as long as it does, and narrow by a tenth, once in 5 s."""
+        self.paused_until = max(self.paused_until, now + (1.0 if retry_after is None else retry_after))
+        if now >= self._heard_at + CALM:
+            self._heard_at = now
+            self.per_second = max(NARROW * self.per_second, min(self.ceiling, SLOWEST))
+
+    def stretch(self, factor: float) -> None:
+        """Take over a larger part of what the account is known to bear, or leave some to others."""
+        if self._refused_rate < inf:
+            self.per_second = min(self.ceiling, self.per_second * factor)
+            self._refused_rate *= factor
 
     def share(self, per_second: float) -> None:
         """Set this worker's part: what was unused before is open now, what is too much is given up."""
@@ -69,6 +80,7 @@ class ToldOutstanding(Outstanding):
     def __init__(self, limit: int, tell: Tell) -> None:
         super().__init__(limit)
         self._tell = tell
+        self._heard_at = -inf
 
     def busy(self, now: float) -> None:
         """Note a refusal, and tell."""
@@ -76,8 +88,10 @@ class ToldOutstanding(Outstanding):
         self._tell("outstanding", None)
 
     def heard(self, now: float) -> None:
-        """Note a refusal that another worker met."""
-        super().busy(now)
+        """Note a refusal that another worker met: narrow by a tenth, once in 5 s."""
+        if now >= self._heard_at + CALM:
+            self._heard_at = now
+            self._room = max(NARROW * self._room, 1.0)
 
 
 class Permits:
@@ -150,14 +164,16 @@ class Fleet:
         self.polls = ToldRate(poll_rate, "polls", tell)
         self.outstanding = ToldOutstanding(cap, tell)
         self.budget: PollBudget = row.poll.budget
-        self._poll_rate = poll_rate
+        self._poll_rate, self._workers = poll_rate, 1
         self.budget.rate = self.polls
         row.slots.outstanding = self.outstanding
         row.submit.turns = SharedTurns(self.submissions, permits)
 
     def shared_by(self, workers: int) -> None:
-        """Take this worker's part of the polls."""
-        self.polls.share(self._poll_rate / max(workers, 1))
+        """Take this worker's part of the polls, and of a submission rate that was found to be too high."""
+        self.polls.share(self._poll_rate / workers)
+        self.submissions.stretch(self._workers / workers)
+        self._workers = workers
 
     def heard(self, kind: str, seconds: float | None) -> None:
         """Narrow, because another worker was refused."""

@@ -53,8 +53,16 @@ async def open_worker(
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
         stack.callback(feed.close)
-        batch = await stack.enter_async_context(client.work(records, store))
-        yield Worker(terms, roll, client, journal, fleet, batch, feed, told)
+        opened: list[Worker] = []
+
+        async def ours() -> AsyncIterator[Record]:
+            async for record in records:
+                if opened[0].still_ours(record):
+                    yield record
+
+        batch = await stack.enter_async_context(client.work(ours(), store))
+        opened.append(Worker(terms, roll, client, journal, fleet, batch, feed, told))
+        yield opened[0]
 
 
 def _agreed(journal: PostgresJournal, service: str, limits: dict[str, float], *, live: bool) -> None:

@@ -82,6 +82,7 @@ class Worker:
     depth: dict[str, int] = field(default_factory=dict)
     winding_down: bool = False
     _back: dict[str, tuple[Place, str]] = field(default_factory=dict)
+    _fed: dict[str, Record] = field(default_factory=dict)
     _beaten: float = 0.0
     _turned: float = field(default_factory=time.monotonic)
     _rest_until: float = 0.0
@@ -115,10 +116,18 @@ class Worker:
                 await anyio.sleep(0.05)
         self._leave(keep=())
 
+    def still_ours(self, record: Record) -> bool:
+        """Tell whether a job that was fed is still to be seen through: it may have been lost since, and taken anew."""
+        if self._fed.get(record.job.id) is not record:
+            return False
+        del self._fed[record.job.id]
+        return True
+
     def lose(self, name: str) -> None:
         """Let go of a job that another worker has now. Whatever still comes of it here is not written."""
         self.places.pop(name, None)
         self._back.pop(name, None)
+        self._fed.pop(name, None)
         self.journal.let_go([name])
         for entry in [entry for entry in self.batch.entries if entry.job.id == name]:
             entry.batch.end(entry, Elsewhere(f"another worker has job {name} now"))
@@ -249,7 +258,8 @@ class Worker:
             if self.winding_down or self.batch.halted is not None:
                 self._back[job.id] = fresh[job.id], _fate(result_of(job, progress))
             else:
-                self.feed.send_nowait(Record(job, progress))
+                record = self._fed[job.id] = Record(job, progress)
+                self.feed.send_nowait(record)
 
     def _heard(self, news: Notify) -> None:
         if news.channel == NEWS and (told := self.roll.heard(news.payload)) is not None:

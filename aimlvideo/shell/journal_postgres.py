@@ -139,7 +139,7 @@ class PostgresJournal(PostgresBook):
         self._sure_at = began
 
     def _lose(self, names: Iterable[str]) -> None:
-        for name in set(names) & self._mine:
+        for name in names:
             log.warning("job %s was given to another worker", name)
             self._mine.discard(name)
             self.lost(name)
