@@ -18,7 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-OPTIONS = ("listen_addresses=127.0.0.1", "max_connections=200", "shared_buffers=64MB", "logging_collector=off")
+OPTIONS = (
+    "listen_addresses=127.0.0.1",
+    "max_connections=200",
+    "shared_buffers=64MB",
+    "logging_collector=off",
+    "fsync=off",
+)
 
 
 class Server:
@@ -49,10 +55,10 @@ class Server:
                 raise RuntimeError((self._folder / "log").read_text()[-2000:])
             time.sleep(0.02)
 
-    def stop(self) -> None:
-        """Shut it down at once, its clients' connections cut."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Shut it down, its clients' connections cut; with SIGQUIT as if the machine had crashed."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
 
@@ -72,7 +78,7 @@ def postgres() -> Iterator[Server]:
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)
 
 
 def _binary(name: str) -> str:
