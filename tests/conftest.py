@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import selectors
 from typing import Any
 
@@ -49,3 +50,4 @@ def a_state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
         monkeypatch.setenv(name, str(home / name))
     for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(logging.getLogger("aimlvideo"), "level", logging.NOTSET)  # the command sets it for its process
