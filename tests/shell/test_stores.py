@@ -1,0 +1,146 @@
+"""Clips in an object store, by a real server that speaks S3 on this machine, and in a folder that several share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.client import VideoClient
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.stages import Stage
+from aimlvideo.errors import DownloadFailed, SettingsError
+from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.stores import (
+    ObjectStore,
+    is_remote,
+    local_folder,
+    opened_store,
+    place_of,
+    working_folder,
+)
+
+pytestmark = pytest.mark.real_time
+
+JOBS = [
+    VideoJob("kling-video/v1.6/pro/image-to-video", id=f"job{n}", prompt="p", image_url="https://example.com/a.png")
+    for n in range(4)
+]
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Give the URL of a server that speaks S3."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Give an empty bucket's files by name; `s3://clips` leads there, and the user's own state is out of reach."""
+    import fsspec
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    files = fsspec.filesystem("s3")
+    if files.exists("clips"):
+        files.rm("clips", recursive=True)
+    files.mkdir("clips")
+    files.invalidate_cache()
+    return files
+
+
+@pytest.mark.parametrize(
+    ("output", "remote"),
+    [
+        ("clips", False),
+        ("./s3/x", False),
+        ("/a/b", False),
+        ("s3://b/run", True),
+        ("gs://b", True),
+        ("file:///a/b", False),
+        ("C:\\clips", False),
+    ],
+)
+def test_a_url_is_told_from_a_folder(output: str, remote: bool) -> None:
+    assert is_remote(output) is remote
+
+
+def test_a_file_url_is_a_folder() -> None:
+    assert local_folder("file:///a/b%20c") == Path("/a/b c")
+    assert place_of("clips/x") == Path("clips/x")
+
+
+def test_a_run_finds_its_journal_again_by_its_url() -> None:
+    assert working_folder("s3://bucket/run/") == working_folder("s3://bucket/run")
+    assert working_folder("s3://bucket/run") != working_folder("s3://bucket-run")
+
+
+async def test_a_clip_goes_to_the_bucket_and_out_of_the_spool(bucket: Any, tmp_path: Path) -> None:
+    store = ObjectStore("s3://clips/run", tmp_path)
+    (tmp_path / "a.mp4").write_bytes(b"x" * 1000)
+    assert await store.length("a.mp4") is None
+    await store.keep("a.mp4")
+    assert await store.length("a.mp4") == 1000
+    assert not (tmp_path / "a.mp4").exists()
+
+
+async def test_a_clip_that_cannot_be_put_stays_in_the_spool(bucket: Any, tmp_path: Path) -> None:
+    store = ObjectStore("s3://nowhere/run", tmp_path)
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    with pytest.raises(DownloadFailed, match=r"s3://nowhere/run/a\.mp4 could not be written"):
+        await store.keep("a.mp4")
+    assert (tmp_path / "a.mp4").exists()
+
+
+async def test_a_bucket_that_is_not_there_is_said_before_anything_is_bought(bucket: Any) -> None:
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        async with VideoClient("k", sandbox.url) as client:
+            with pytest.raises(SettingsError, match="s3://nowhere/run cannot be written"):
+                async with client.run(JOBS, output="s3://nowhere/run"):
+                    pass
+        assert sandbox.stats()["posts"] == 0
+
+
+async def test_a_run_into_a_bucket_buys_once_however_often_it_is_given(bucket: Any) -> None:
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        for _ in range(2):
+            client = VideoClient("k", sandbox.url, poll="every:0.05")
+            async with client, client.run(JOBS, output="s3://clips/run") as results:
+                assert {result.stage async for result in results} == {Stage.SAVED}
+        assert sandbox.stats()["accepted"] == len(JOBS)
+    bucket.invalidate_cache()
+    kept = {name.rpartition("/")[2]: bucket.size(name) for name in bucket.ls("clips/run", detail=False)}
+    assert kept.keys() == {"results.jsonl", *(f"{job.id}.mp4" for job in JOBS)}
+    rows = [json.loads(line) for line in bucket.cat_file("clips/run/results.jsonl").splitlines()]
+    assert {row["file"]: row["bytes"] for row in rows} == {
+        name: size for name, size in kept.items() if name != "results.jsonl"
+    }
+
+
+async def test_workers_that_share_a_folder_fetch_into_parts_of_their_own(tmp_path: Path) -> None:
+    with opened_store(str(tmp_path / "out"), "a") as one, opened_store(str(tmp_path / "out"), "b") as other:
+        assert one.spool != other.spool
+        for store, text in ((one, b"one"), (other, b"other")):
+            (store.spool / "clip.mp4").write_bytes(text)
+        await one.keep("clip.mp4")
+        await other.keep("clip.mp4")
+        assert await other.length("clip.mp4") == len(b"other")
+        assert await other.length("nothing.mp4") is None
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip.mp4"]
+
+
+def test_an_unknown_kind_of_store_is_a_users_mistake() -> None:
+    with pytest.raises(SettingsError, match="gopher"):
+        ObjectStore("gopher://x/y", Path())
