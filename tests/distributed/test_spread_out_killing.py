@@ -1,0 +1,26 @@
+"""Workers die, one freezes, PostgreSQL restarts: everything is saved once, and nothing is bought twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.distributed.killing import Plan, spread_out
+from tests.distributed.server import postgres
+
+pytestmark = pytest.mark.real_time
+
+SMALL = Plan(
+    jobs=50, workers=2, cap=20, rate=40, seconds="uniform:0.2,0.6", settle=3, heartbeat=1, kill_every=(0.5, 1), kills=2
+)  # fmt: skip
+
+
+def test_whoever_dies_each_clip_is_bought_once(tmp_path: Path) -> None:
+    with postgres() as server:
+        outcome = spread_out(tmp_path, SMALL, server)
+    assert outcome.stages == {"saved": SMALL.jobs}
+    assert outcome.clips == SMALL.jobs
+    assert {job: names for job, names in outcome.bought.items() if len(names) > 1} == {}
+    assert outcome.stats["accepted"] == SMALL.jobs
+    assert outcome.stats["outstanding_peak"] <= SMALL.cap
