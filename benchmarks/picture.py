@@ -71,6 +71,7 @@ def _panel(axes: plt.Axes, law: TimeLaw, seeds: int) -> None:
     axes.plot(*usual, "*", color=BLUE, ms=11, mec="white", mew=0.6, label="at its usual price", zorder=5)
     axes.set(xscale="log", yscale="log", ylim=(0.04, 120), xlim=(1, 6000))
     axes.set_title(law.name, fontsize=9)
+    axes.minorticks_off()  # they would be half of the file
     axes.grid(visible=True, which="major", color="#e6e6e6", lw=0.6)
     axes.tick_params(labelsize=7)
     axes.xaxis.set_major_formatter("{x:g}")

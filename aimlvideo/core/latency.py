@@ -15,7 +15,8 @@ from aimlvideo.core.evidence import Evidence
 from aimlvideo.core.hazard import EDGES, WIDTHS, Law, bin_of
 
 FADE = 1 - 1 / 100  # what earlier evidence still counts after one more ending
-DRIFT_KEEPS = 0.1  # and after the durations were found to have changed
+DRIFT_KEEPS = 0.3  # and after each odd ending from the second in a row on: the durations seem to have changed
+CHANGED = 3  # odd endings in a row that make it sure
 EARLY, LATE = 0.9, 0.05  # an ending while more, or after fewer, than these shares should still run is odd
 ODD_SHARE = 0.1  # how likely an ending is held to follow no law that we know
 GROWTH = 0.08  # the law is made anew when the evidence has grown by this share
@@ -52,16 +53,17 @@ class Latency:
     def ended(self, lo: float, hi: float) -> None:
         """Count a generation that ran at age `lo` and had ended at age `hi`."""
         hi = max(hi, lo + 1e-3)
-        changed = self._changed(lo, hi)
+        odd_ones = self._odd_in_a_row(lo, hi)
         self._fade(FADE)
         for i, events, seconds in _spread(self.law, lo, hi):
             self._new.add(i, events, seconds)
         self.endings += 1
         self._ended += 1
-        if changed:
+        if odd_ones > 1:
             self._fade(DRIFT_KEEPS)
-            self.endings = 1
             self._ended = ENDINGS
+        if odd_ones >= CHANGED:
+            self.endings = 1
         self._learn()
 
     @property
@@ -85,18 +87,15 @@ class Latency:
         self._told_kept *= share
         self._new = self._new.times(share)
 
-    def _changed(self, lo: float, hi: float) -> bool:
-        """Tell whether this is the second ending in a row too early, or too late, for the law to hold any longer."""
+    def _odd_in_a_row(self, lo: float, hi: float) -> int:
+        """Return the length of the row of endings, this one the last, that the law calls all too early or all too late."""
         if self.law.survival(hi) > EARLY:
             self._strangers = min(self._strangers, 0) - 1
         elif self.law.survival(lo) < LATE:
             self._strangers = max(self._strangers, 0) + 1
         else:
             self._strangers = 0
-        if abs(self._strangers) < 2:
-            return False
-        self._strangers = 0
-        return True
+        return abs(self._strangers)
 
     def _learn(self) -> None:
         if self._ended >= ENDINGS or self._ended > GROWTH * self._known or self._lived > GROWTH * self._known_lived:

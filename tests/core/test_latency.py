@@ -83,16 +83,31 @@ def test_those_that_still_run_count_too():
     assert latency.law.quantile(0.5) > 400
 
 
-def test_two_endings_in_a_row_that_nobody_expected_begin_the_knowledge_anew():
+def test_endings_in_a_row_that_nobody_expected_begin_the_knowledge_anew():
     latency = Latency()
     for seconds in lognormal_times(2, 100, 127, 0.2):
         see(latency, seconds - 3, seconds + 3)
     known = sum(latency.evidence.events)
-    latency.ended(30.0, 32.0)
+    see(latency, 30.0, 32.0)
+    assert sum(latency.evidence.events) > 0.95 * known
+    see(latency, 30.0, 32.0)
+    assert sum(latency.evidence.events) < 0.35 * known
     assert latency.endings > 90
-    latency.ended(30.0, 32.0)
-    assert latency.endings == 1
+    see(latency, 30.0, 32.0)
     assert sum(latency.evidence.events) < 0.15 * known
+    assert latency.endings == 1
+
+
+def test_one_odd_ending_among_others_changes_nothing():
+    latency = Latency()
+    for seconds in lognormal_times(2, 100, 127, 0.2):
+        see(latency, seconds - 3, seconds + 3)
+    known = sum(latency.evidence.events)
+    for _ in range(5):
+        see(latency, 30.0, 32.0)
+        see(latency, 125.0, 130.0)
+        see(latency, 400.0, 410.0)
+    assert sum(latency.evidence.events) > 0.95 * known
 
 
 def test_the_published_median_is_believed_at_first():
