@@ -40,7 +40,7 @@ HISTORY = """
     CREATE TRIGGER remember AFTER UPDATE ON aimlvideo_jobs FOR EACH ROW EXECUTE FUNCTION remember();
 """
 """What became of each job and when, for finding out how a clip came to be bought twice."""
-KNOBS: dict[str, Any] = {**HOSTILE, "dropped": 0.05, "error_after": 0.02}
+KNOBS: dict[str, Any] = {**HOSTILE, "dropped": 0.05, "error_after": 0.02, "unavailable": 0.01, "rate_limited": 0.0}
 
 
 @dataclass(frozen=True)

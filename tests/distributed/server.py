@@ -40,6 +40,12 @@ class Server:
         """Where it is."""
         return f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Return when it answers."""
         log = os.open(self._folder / "log", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o644)
