@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
@@ -16,45 +15,35 @@ import aiohttp
 from aimlvideo import notebook
 from aimlvideo.blocks import block
 from aimlvideo.core.catalog import Catalog, load_catalog
-from aimlvideo.core.estimate import Durations, documented, read_metrics
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.http import Answer, Request
-from aimlvideo.core.job import Progress, Record, Result, VideoJob, result_of
-from aimlvideo.core.polling import FixedPolls, LearnedPolls, PollPolicy, knowledge_key
+from aimlvideo.core.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.pricing import Budget, Pricing, quote, read_prices
-from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.core.stages import Stage
 from aimlvideo.core.tally import Tally
-from aimlvideo.core.validation import check
-from aimlvideo.errors import InvalidJobs, OverBudget, ServiceError, SettingsError, VideoError
+from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
+from aimlvideo.feeding import Feed
+from aimlvideo.folders import JOURNAL, RESULTS, checked_folder, ended_jobs
 from aimlvideo.memory import Memory
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell.catalog_cache import CatalogCache, Refreshed, refresh
-from aimlvideo.shell.downloads import whole
-from aimlvideo.shell.journal import Journal, open_journal
-from aimlvideo.shell.knowledge import Knowledge
+from aimlvideo.shell.journal import open_journal
 from aimlvideo.shell.patience import patiently
 from aimlvideo.shell.results import ResultsFile, write_results
 from aimlvideo.shell.stores import is_remote, open_store
 from aimlvideo.shell.transport import Transport, open_session
 from aimlvideo.stations.asking import ask
-from aimlvideo.stations.batch import Batch, Entry
+from aimlvideo.stations.batch import Batch
 from aimlvideo.stations.batch import Journal as Steps
 from aimlvideo.stations.download import Downloads
 from aimlvideo.stations.row import Row, open_row
+from aimlvideo.timing import Timing
 from aimlvideo.tracing import trace
 
 T = TypeVar("T")
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
-SUBMISSIONS = 200
-"""Submissions of one run in flight at a time, at most."""
-
-JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
-"""What a run leaves in its folder, beside the clips."""
-
-NOWHERE = Path(os.devnull)
-METRICS = Request("GET", "/models/metrics")
 PRICES = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
 
 log = logging.getLogger("aimlvideo")
@@ -90,9 +79,6 @@ class VideoClient:
             **settings,
         )
         self._catalog = known_catalog()
-        self._published: dict[str, Durations] = {}
-        self._fixed_polls = self._settings.fixed_polls() or FixedPolls()
-        self._knowledge: Knowledge | None = None
         self._prices: dict[str, Pricing] = {}
         self._memory = Memory()
         self._stack: AsyncExitStack | None = None
@@ -100,9 +86,7 @@ class VideoClient:
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
-        if self._settings.fixed_polls() is None:
-            path = self._settings.knowledge
-            self._knowledge = Knowledge.load(path) if self._settings.remembers else Knowledge(NOWHERE, {})
+        self._timing = Timing(self._settings, lambda: self._catalog)
         async with AsyncExitStack() as stack:
             https = self._settings.base_url.startswith("https:")
             self._session = await stack.enter_async_context(open_session(proxied=https))
@@ -110,17 +94,18 @@ class VideoClient:
             path = self._settings.journal
             given = await stack.enter_async_context(open_journal(Path(path))) if path else None
             self._journal: Steps | None = given
-            opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, self._policy_for)
+            policy_for = self._timing.policy_for
+            opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, policy_for)
             self._row: Row = await stack.enter_async_context(opened)
-            if self._knowledge is not None and self._row.wire.has_log:
-                self._row.tasks.start_soon(self._read_metrics)
+            if self._timing.learns and self._row.wire.has_log:
+                self._row.tasks.start_soon(self._timing.read_published, self._transport.send)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
-        if self._knowledge is not None and self._settings.remembers:
-            self._knowledge.save()
+        if stack:
+            self._timing.save()
         return await stack.__aexit__(*error) if stack else None
 
     def _transport_over(self, session: aiohttp.ClientSession) -> Transport:
@@ -170,7 +155,7 @@ class VideoClient:
         the run comes along: in a notebook, on a terminal, or in a log.
         """
         async with self._batch(output, max_spend=max_spend) as batch:
-            batch.tasks.start_soon(self._feed, batch, self._planned(jobs, batch))
+            self._feed(batch, self._planned(jobs, batch))
             with notebook.progress(batch) if progress else nullcontext():
                 yield batch
 
@@ -189,7 +174,7 @@ class VideoClient:
         """
         async with self._batch(output, max_spend=max_spend, verify=verify) as batch:
             records = _taken_up(batch.journal.open_jobs(retry_failed=retry_failed))
-            batch.tasks.start_soon(self._feed, batch, _each(records))
+            self._feed(batch, _each(records))
             yield batch
 
     @property
@@ -205,7 +190,7 @@ class VideoClient:
         goal: Stage = Stage.SAVED,
     ) -> Result:
         async with self._batch(output, goal=goal) as batch:
-            batch.tasks.start_soon(self._feed, batch, records(batch))
+            self._feed(batch, records(batch))
             async for result in batch:
                 return result.or_raise()
         raise VideoError("the run ended without a result")
@@ -219,53 +204,9 @@ class VideoClient:
             except InvalidJobs as error:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
-    async def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
-        """Set one job after the other on its way, for as long as new ones may be submitted.
-
-        One of these takes the lead at a time; when it has a job to send, another takes the lead meanwhile.
-        """
-        while True:
-            batch.idle += 1
-            async with batch.lead:
-                batch.idle -= 1
-                record = None if batch.halted else await anext(records, None)
-                if record is None:
-                    batch.all_fed()
-                    return
-                entry = await batch.enter(record)
-                right = self._right(entry) and self._affordable(entry)
-                admitted = right and await self._row.admitted(entry)
-            if admitted:
-                if not batch.idle and batch.feeders < SUBMISSIONS:
-                    batch.feeders += 1
-                    batch.tasks.start_soon(self._feed, batch, records)
-                await self._row.submit(entry)
-
-    def _right(self, entry: Entry) -> bool:
-        """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
-        if entry.progress.stage is not Stage.PLANNED:
-            return True
-        checked = check(entry.job, self._catalog, service=self._settings.service, strict=self._settings.strict)
-        for warning in checked.warnings:
-            log.warning("%s", warning)
-        if checked.problems:
-            entry.step(Stage.FAILED, error=InvalidJobs(checked.problems))
-            entry.batch.end(entry)
-            return False
-        entry.job = entry.job.asking(checked.params)
-        return True
-
-    def _affordable(self, entry: Entry) -> bool:
-        """Commit what a job will cost; the first that would pass the limit ends submission."""
-        job, batch = entry.job, entry.batch
-        if batch.budget.limit is None or entry.progress.stage in (*ENDED, Stage.READY):
-            return True
-        price = self.price(job)
-        if batch.budget.commit(job.id, price, model=job.model) or entry.progress.stage is not Stage.PLANNED:
-            return True
-        batch.halt(OverBudget(_over_budget(batch.budget, price)))
-        batch.end(entry, batch.halted)
-        return False
+    def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
+        feed = Feed(batch, self._row, self._catalog, self._settings.strict, self.price)
+        batch.tasks.start_soon(feed.work, records)
 
     @asynccontextmanager
     async def _batch(
@@ -291,7 +232,7 @@ class VideoClient:
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
-            batch.gates, batch.tally = self._row.gates, Tally(self._expected)
+            batch.gates, batch.tally = self._row.gates, Tally(self._timing.expected)
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
@@ -330,32 +271,6 @@ class VideoClient:
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
         return await patiently(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)()
-
-    def _policy_for(self, job: VideoJob) -> PollPolicy:
-        if self._knowledge is None:
-            return self._fixed_polls
-        model, law = self._catalog.find(job.model), self._published.get(job.model)
-        return self._knowledge.policy(
-            knowledge_key(job.model, job.params),
-            published={0.5: law.p50, 0.9: law.p90} if law else None,
-            documented=model.documented_seconds if model else None,
-        )
-
-    def _expected(self, job: VideoJob) -> Durations | None:
-        """Return how long a job will take, as far as anybody knows."""
-        policy, model = self._policy_for(job), self._catalog.find(job.model)
-        if isinstance(policy, LearnedPolls) and policy.endings >= 1:
-            return Durations(policy.quantile(0.5), policy.quantile(0.9))
-        if (published := self._published.get(job.model)) is not None:
-            return published
-        return documented(model.documented_seconds) if model and model.documented_seconds else None
-
-    async def _read_metrics(self) -> None:
-        """Learn how long generations took of late, where the service tells."""
-        try:
-            self._published = read_metrics((await self._transport.send(METRICS)).json())
-        except ServiceError as error:
-            log.debug("no durations are published: %s", error)
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""
@@ -396,35 +311,3 @@ async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     else:
         for thing in things:
             yield thing
-
-
-def checked_folder(path: Path) -> Path:
-    """Return an output folder that is there and can be written; make it where it is not. Raises SettingsError."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"the output folder {path} cannot be made: {error.strerror}") from error
-    if not path.is_dir() or not os.access(path, os.W_OK):
-        raise SettingsError(f"the output folder {path} cannot be written")
-    return path
-
-
-def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, elsewhere: bool = False) -> Iterator[Result]:
-    """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run.
-
-    What is kept `elsewhere`, in an object store, is not looked for.
-    """
-    for job, known in journal.ended_jobs():
-        saved = known.stage is Stage.SAVED and not elsewhere
-        if saved and not whole(folder / (known.file or ""), known.bytes, known.sha256 if verify else None):
-            journal.step(job, known.to(Stage.READY))
-        else:
-            yield result_of(job, known, folder)
-
-
-def _over_budget(budget: Budget, price: float | None) -> str:
-    limit = f"the limit of {budget.limit:.2f} USD"
-    if price is None:
-        return f"the price of the next job is not known, so nobody can say whether it keeps within {limit}"
-    so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
-    return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"

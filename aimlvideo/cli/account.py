@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import JOURNAL, VideoClient
+from aimlvideo.client import VideoClient
 from aimlvideo.core.doubt import SKEW
 from aimlvideo.core.job import Record
 from aimlvideo.core.reconcile import Reconciliation, reconcile
 from aimlvideo.core.wires.account import BALANCE, Charge, balance_of, ledger_page, ledger_rows
 from aimlvideo.errors import UsageError
+from aimlvideo.folders import JOURNAL
 from aimlvideo.shell.journal import Journal, read_journal
 
 

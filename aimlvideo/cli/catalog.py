@@ -12,7 +12,7 @@ from aimlvideo.cli.check_summary import CheckSummary, Tally
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import METRICS, PRICES, VideoClient, known_catalog
+from aimlvideo.client import PRICES, VideoClient, known_catalog
 from aimlvideo.core.catalog import Catalog, Model, catalog_source, load_catalog
 from aimlvideo.core.estimate import Durations, read_metrics
 from aimlvideo.core.http import Answer, Request
@@ -20,6 +20,7 @@ from aimlvideo.core.pricing import Pricing, read_prices
 from aimlvideo.core.wires.account import BALANCE, balance_of
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
 from aimlvideo.shell.catalog_cache import CatalogCache
+from aimlvideo.timing import METRICS
 
 T = TypeVar("T")
 AUTO = 20

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import JOURNAL, RESULTS, VideoClient, checked_folder
+from aimlvideo.client import VideoClient
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.naming import file_name
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.account import LogRow, log_page, log_rows
 from aimlvideo.errors import UsageError
+from aimlvideo.folders import JOURNAL, RESULTS, checked_folder
 from aimlvideo.shell.journal import open_journal
 from aimlvideo.shell.results import read_results
 

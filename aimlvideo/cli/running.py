@@ -22,9 +22,10 @@ from aimlvideo.cli.pages import leave_page
 from aimlvideo.cli.planning import JobReader, folder_of, plan_file
 from aimlvideo.cli.summary import Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import JOURNAL, VideoClient, checked_folder, known_catalog
+from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import Refused, UsageError, VideoError
+from aimlvideo.folders import JOURNAL, checked_folder
 from aimlvideo.shell.journal import Journal, open_journal, read_journal
 
 T = TypeVar("T")

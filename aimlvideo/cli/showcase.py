@@ -14,9 +14,10 @@ from typing import Any
 from aimlvideo.cli.running import RunOptions, closing, in_loop, see_through
 from aimlvideo.cli.scenes import pictures_for, scenes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import JOURNAL, VideoClient, checked_folder
+from aimlvideo.client import VideoClient
 from aimlvideo.core.job import VideoJob
 from aimlvideo.errors import SettingsError, UsageError, VideoError
+from aimlvideo.folders import JOURNAL, checked_folder
 from aimlvideo.shell.journal import open_journal
 
 

@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
-from aimlvideo.client import NOWHERE, VideoClient
+from aimlvideo.client import VideoClient
 from aimlvideo.core.job import Record
 from aimlvideo.distributed.roll import SharedKnowledge
 from aimlvideo.shell.journal_postgres import PostgresJournal
 from aimlvideo.shell.stores import Store
 from aimlvideo.stations.batch import Batch
 from aimlvideo.stations.row import Row
+from aimlvideo.timing import NOWHERE
 
 
 class FleetClient(VideoClient):
@@ -25,8 +26,7 @@ class FleetClient(VideoClient):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._journal = self._shared_journal
-        if self._knowledge is not None:
-            self._knowledge = SharedKnowledge(NOWHERE, self._learned)
+        self._timing.knowledge = SharedKnowledge(NOWHERE, self._learned)
         return self
 
     @property
@@ -37,12 +37,13 @@ class FleetClient(VideoClient):
     @property
     def knowledge(self) -> SharedKnowledge | None:
         """What is learned of durations, None where polling is fixed."""
-        return self._knowledge if isinstance(self._knowledge, SharedKnowledge) else None
+        known = self._timing.knowledge
+        return known if self._timing.learns and isinstance(known, SharedKnowledge) else None
 
     @asynccontextmanager
     async def work(self, records: AsyncIterator[Record], store: Store) -> AsyncIterator[Batch]:
         """Give the results of jobs as they come in, whatever their stage; their clips are kept in `store`."""
         async with self._batch(store.spool) as batch:
             batch.note, batch.keep = None, store.keep
-            batch.tasks.start_soon(self._feed, batch, records)
+            self._feed(batch, records)
             yield batch

@@ -123,8 +123,6 @@ class Batch:
     halted: VideoError | None = None
     left: bool = False
     fed: bool = False
-    idle: int = 0
-    feeders: int = 1
     entries: set[Entry] = field(default_factory=set)
     display: ClassVar[Callable[[Batch], None] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
