@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def draw(path: Path, seeds: int) -> None:
     settings = {
         "svg.fonttype": "none",
         "svg.hashsalt": "polling",
-        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
         "axes.edgecolor": "#999",
     }
     with mpl.rc_context(settings):
@@ -97,3 +98,6 @@ def draw(path: Path, seeds: int) -> None:
         figure.tight_layout(rect=(0.005, 0.0, 1, 0.95))
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
         plt.close(figure)
+    if path.suffix == ".svg":
+        text = re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", path.read_text("utf-8"))
+        path.write_text(re.sub(r' transform="rotate\(-0 [^"]*"', "", text), "utf-8")

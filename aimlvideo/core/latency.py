@@ -88,7 +88,7 @@ class Latency:
         self._new = self._new.times(share)
 
     def _odd_in_a_row(self, lo: float, hi: float) -> int:
-        """Return the length of the row of endings, this one the last, that the law calls all too early or all too late."""
+        """Return how many endings in a row, this one the last, the law calls too early, or too late."""
         if self.law.survival(hi) > EARLY:
             self._strangers = min(self._strangers, 0) - 1
         elif self.law.survival(lo) < LATE:
