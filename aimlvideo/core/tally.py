@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aimlvideo.core.estimate import GUESS, Durations
+from aimlvideo.core.estimate import Durations
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.stages import Stage
 
@@ -34,10 +34,10 @@ class ModelTally:
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     told: Durations | None = None
 
-    def durations(self) -> Durations:
-        """Return how long the model takes: as this run has seen it, else as it was told, else a guess."""
+    def durations(self) -> Durations | None:
+        """Return how long the model takes: as this run has seen it, else as it was told, else None."""
         if len(self.seconds) < ENOUGH:
-            return self.told or GUESS
+            return self.told
         ordered = sorted(self.seconds)
         p50, p90 = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, round(0.9 * len(ordered)))]
         return Durations(max(p50, 1e-3), max(p90, p50, 1e-3))

@@ -10,6 +10,7 @@ from math import inf
 
 import anyio
 
+from aimlvideo.core.estimate import GUESS
 from aimlvideo.core.job import VideoJob
 from aimlvideo.core.remaining import Remaining, time_left
 from aimlvideo.core.stages import ENDED, Stage
@@ -97,7 +98,8 @@ class Lookout:
     def _left(self) -> tuple[float, float] | None:
         gates = self.batch.gates
         slots, rate = (gates.slots.outstanding.limit, gates.turns.rate.per_second) if gates else (inf, inf)
-        return time_left(self._remaining(time.time()), slots, rate)
+        known = any(known.durations() for known in self.batch.tally.models.values())
+        return time_left(self._remaining(time.time()), slots, rate) if known else None
 
     def _remaining(self, now: float) -> Iterator[Remaining]:
         tally = self.batch.tally
@@ -106,7 +108,7 @@ class Lookout:
         for model, known in tally.models.items():
             age = max(0.0, now - known.began / known.outstanding) if known.outstanding else 0.0
             coming = max(0, self.planned.get(model, 0) - known.came)
-            yield Remaining(known.planned + coming, known.outstanding, age, known.durations())
+            yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or GUESS)
 
 
 def _waits(batch: Batch, stages: Mapping[Stage, int]) -> str:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from aimlvideo.core.estimate import GUESS, Durations
+from aimlvideo.core.estimate import Durations
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.tally import Tally
@@ -48,8 +48,8 @@ def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None
     assert tally.committed() == pytest.approx(0.5)
 
 
-def test_durations_are_what_was_seen_else_told_else_a_guess() -> None:
-    assert Tally().of(JOB).durations() == GUESS
+def test_durations_are_what_was_seen_else_told_else_unknown() -> None:
+    assert Tally().of(JOB).durations() is None
     told = Tally(lambda _: Durations(50.0, 80.0))
     assert told.of(JOB).durations() == Durations(50.0, 80.0)
     told.of(JOB).seconds.extend([10.0] * 9 + [30.0])
