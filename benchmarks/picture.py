@@ -99,5 +99,5 @@ def draw(path: Path, seeds: int) -> None:
         figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
         plt.close(figure)
     if path.suffix == ".svg":
-        text = re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", path.read_text("utf-8"))
+        text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.1f}", path.read_text("utf-8"))
         path.write_text(re.sub(r' transform="rotate\(-0 [^"]*"', "", text), "utf-8")
