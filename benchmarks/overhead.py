@@ -26,6 +26,8 @@ from typing import Any
 MODEL = "kling-video/v1.6/pro/image-to-video"
 BODY = {"model": MODEL, "prompt": "waves on a beach", "image_url": "https://example.com/a.png", "duration": 5}
 SCENES = {"saturated": (0.0, 5000, 32), "waiting": (1.0, 2000, 200)}
+GAP = 0.001
+"""Seconds between status checks, the same for all: the loopback service has finished long before."""
 HEADERS = {"Authorization": "Bearer key"}
 
 
@@ -58,7 +60,7 @@ async def coroutine_per_job(url: str, jobs: int, at_once: int) -> None:
                 async with session.post(f"{url}/v2/video/generations", json=BODY) as answer:
                     name = (await answer.json())["id"]
                 while True:
-                    await asyncio.sleep(0.001)
+                    await asyncio.sleep(GAP)
                     async with session.get(f"{url}/v2/video/generations", params={"generation_id": name}) as answer:
                         if (await answer.json())["status"] == "completed":
                             return
@@ -80,7 +82,7 @@ async def ours_without_journal(url: str, jobs: int, at_once: int) -> None:
 async def _ours(url: str, jobs: int, at_once: int, **settings: Any) -> None:
     from aimlvideo import VideoClient
 
-    limits = {"max_outstanding": at_once, "rate": 1e6, "poll_rate": 1e6, "poll": "every:0.001"}
+    limits = {"max_outstanding": at_once, "rate": 1e6, "poll_rate": 1e6, "poll": f"every:{GAP}"}
     async with VideoClient("key", url, **limits, **settings) as client:
         many = ({"id": f"job{number}", **BODY} for number in range(jobs))
         async with client.run(many) as results:
@@ -95,7 +97,7 @@ def threads(url: str, jobs: int, at_once: int) -> None:
     def work(_: int) -> None:
         name = requests.post(f"{url}/v2/video/generations", json=BODY, headers=HEADERS).json()["id"]
         while True:
-            time.sleep(0.001)
+            time.sleep(GAP)
             params = {"generation_id": name}
             answer = requests.get(f"{url}/v2/video/generations", params=params, headers=HEADERS)
             if answer.json()["status"] == "completed":
@@ -105,13 +107,21 @@ def threads(url: str, jobs: int, at_once: int) -> None:
         list(pool.map(work, range(jobs)))
 
 
-def sdk(url: str, jobs: int, at_once: int) -> None:
-    """The service's own SDK, in threads."""
-    from aimlapi import AIMLAPI
+async def sdk(url: str, jobs: int, at_once: int) -> None:
+    """The service's own SDK, its asynchronous client, a coroutine a job."""
+    from aimlapi import AsyncAIMLAPI
 
-    client = AIMLAPI(api_key="key", base_url=url)
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(lambda _: client.video.generate(**BODY, poll_interval=0.03), range(jobs)))
+    slots = asyncio.Semaphore(at_once)
+    async with AsyncAIMLAPI(api_key="key", base_url=url, max_retries=0) as client:
+
+        async def work() -> None:
+            async with slots:
+                extra = {"image_url": BODY["image_url"]}
+                asked = {"model": MODEL, "prompt": str(BODY["prompt"]), "duration": 5, "extra_body": extra}
+                done = await client.videos.generate_with_polling(**asked, poll_interval=GAP)
+                assert done["status"] == "completed"
+
+        await asyncio.gather(*(work() for _ in range(jobs)))
 
 
 WAYS: dict[str, Callable[[str, int, int], Awaitable[None] | None]] = {
