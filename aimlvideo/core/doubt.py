@@ -21,6 +21,7 @@ class Verdict(Enum):
     NOT_BILLED = "failed, nothing was billed"
     NEVER_ACCEPTED = "never accepted"
     OPEN = "not known yet"
+    LEFT = "nobody can say"
 
 
 def settle_seconds(p99: float | None) -> float:
@@ -32,15 +33,18 @@ def verdict(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Verdict,
     """Return what the rows that the log has for one client request id amount to, and the generation's id.
 
     `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves nothing
-    before `settle` seconds are over.
+    before `settle` seconds are over. A row that names no generation and does not say that it failed, or that failed and
+    was billed, settles nothing: such a job is left in doubt.
     """
     listed = list(rows)
     for row in listed:
         if row.succeeded and row.generation_id:
             return Verdict.ACCEPTED, row.generation_id
-    if listed:
+    if listed and all(row.failed and not row.cost_usd for row in listed):
         return Verdict.NOT_BILLED, None
-    return (Verdict.NEVER_ACCEPTED if age > settle else Verdict.OPEN), None
+    if age <= settle:
+        return Verdict.OPEN, None
+    return (Verdict.LEFT if listed else Verdict.NEVER_ACCEPTED), None
 
 
 def look_again_after(age: float, settle: float) -> float:

@@ -28,8 +28,11 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """Return the body as JSON, or None where it is none."""
+        """Return the body as JSON, or None where it is none. Its texts are texts that can be written and sent on."""
         try:
-            return json.loads(self.body)
-        except ValueError:
+            told = json.loads(self.body.decode("utf-8-sig", "replace"))
+            if b"\\u" in self.body:  # halves of surrogate pairs can be escaped, and written nowhere
+                told = json.loads(json.dumps(told, ensure_ascii=False).encode(errors="replace"))
+        except (ValueError, RecursionError):
             return None
+        return told

@@ -11,13 +11,15 @@ LONGEST = 120
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
-def file_name(job_id: str, ending: str = ".mp4") -> str:
+def file_name(job_id: str, ending: str = ".mp4", *, one_case: bool = False) -> str:
     """Return a safe file name for a job: its id where that is safe, else a readable one with a hash of the id.
 
-    A mapped name carries a hash of the id, so that two ids never share one.
+    A mapped name carries a hash of the id, so that two ids never share one. With `one_case`, for a file system that
+    takes `Scene` and `scene` for one name, an id with capitals is mapped as well.
     """
     kept = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id).strip("._")[:LONGEST]
-    if kept == job_id and not _RESERVED.match(kept):
+    kept = kept.lower() if one_case else kept
+    if kept and kept == job_id and not _RESERVED.match(kept):
         return kept + ending
     digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]
     return f"{kept or 'clip'}-{digest}{ending}"

@@ -12,7 +12,8 @@ MARK = 15
 
 def mark_of(job: VideoJob) -> str:
     """Return what all request ids of this job begin with, so that a service's log leads back to it."""
-    return f"av-{hashlib.sha256(job.id.encode(errors='surrogatepass')).hexdigest()[: MARK - 3]}"
+    named = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
+    return f"av-{hashlib.sha256(named).hexdigest()[: MARK - 3]}"
 
 
 def request_id_of(job: VideoJob, token: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
+import re
 from collections.abc import Mapping
 
 TOLERANCE = 300
 """Seconds that a callback's timestamp may lie in the past or the future."""
+
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
 def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
@@ -18,16 +20,25 @@ def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
     """
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise ValueError("a webhook secret is Base64 behind whsec_") from error
-    return base64.b64encode(hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, "sha256")).decode()
+    signed = f"{message_id}.{timestamp}.".encode(errors="surrogateescape") + body
+    return base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
+
+
+def usable_secret(secret: str) -> bool:
+    """Tell whether a secret can sign anything."""
+    try:
+        return bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        return False
 
 
 def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
     """Tell whether one of the signatures in the headers holds; several stand there while a key rotates."""
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not timestamp.isdecimal() or abs(now - int(timestamp)) > TOLERANCE:
+    if not _TIMESTAMP.fullmatch(timestamp) or abs(now - int(timestamp)) > TOLERANCE:
         return False
     wanted = f"v1,{signature(secret, message_id, timestamp, body)}"
     given = headers.get("webhook-signature", "").split(" ")
-    return any(hmac.compare_digest(wanted.encode(), one.encode()) for one in given)
+    return any(hmac.compare_digest(wanted.encode(), one.encode(errors="surrogateescape")) for one in given)

@@ -127,7 +127,9 @@ class Doubt:
             return
         self._entries.remove(entry)
         log.info("settled: %s", said.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
-        if said is Verdict.ACCEPTED:
+        if said is Verdict.LEFT:
+            entry.batch.end(entry, doubt_of(entry))
+        elif said is Verdict.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.accepted(entry)
         else:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.wires.aimlapi import raise_for_error
+from aimlvideo.core.wires.reading import cost_in, moment_of, number_of, text_of
 from aimlvideo.errors import Unclear
 
 PAGE = 100
@@ -27,6 +27,8 @@ class LogRow:
     created_at: float
     model: str = ""
     cost_usd: float | None = None
+    failed: bool = False
+    """Whether the log says so: a row that says neither settles nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,11 @@ def ledger_page(cursor: str | None = None) -> Request:
 
 def ledger_rows(answer: Answer) -> tuple[list[Charge], str | None]:
     """Read a page of the ledger, and the cursor of the next one (None: this is the last)."""
-    told = answer.json()
     rows = [_charge(row) for row in _rows(answer)]
-    named = [told.get(name) for name in ("next_cursor", "nextCursor", "cursor")] if isinstance(told, dict) else []
-    return rows, next((str(cursor) for cursor in named if cursor), None)
+    told = answer.json()
+    names = ("next_cursor", "nextCursor", "cursor")
+    given = next((told[name] for name in names if name in told), None) if isinstance(told, dict) else None
+    return rows, text_of(given)
 
 
 BALANCE = Request("GET", "/v2/billing")
@@ -70,51 +73,43 @@ def balance_of(answer: Answer) -> float:
     """Return what the account has left, in USD."""
     raise_for_error(answer)
     told = answer.json()
-    try:
-        return float(told["current_balance"])
-    except (KeyError, TypeError, ValueError):
-        raise Unclear("the answer names no balance", status=answer.status) from None
+    left = number_of(told.get("current_balance")) if isinstance(told, dict) else None
+    if left is None:
+        raise Unclear("the answer names no balance", status=answer.status)
+    return left
 
 
-def _rows(answer: Answer) -> Iterator[dict[str, Any]]:
+def _rows(answer: Answer) -> list[dict[str, Any]]:
+    """Return the rows of a page, as many as it has: one that cannot be read is an empty one."""
     raise_for_error(answer)
     told = answer.json()
     if isinstance(told, dict):
         told = next((told[name] for name in ("data", "logs", "items", "transactions") if name in told), None)
     if not isinstance(told, list):
         raise Unclear("the answer lists nothing", status=answer.status)
-    return (row for row in told if isinstance(row, dict))
+    return [row if isinstance(row, dict) else {} for row in told]
 
 
 def _log_row(row: dict[str, Any]) -> LogRow:
-    cost = row.get("cost")
+    cost, status = row.get("cost"), (text_of(row.get("status")) or "").lower()
     return LogRow(
-        request_id=row.get("client_request_id"),
-        generation_id=row.get("inference_id"),
-        succeeded=row.get("status") == "succeeded",
-        created_at=_moment(row.get("created")),
-        model=str(row.get("model") or ""),
-        cost_usd=cost.get("usd") if isinstance(cost, dict) else None,
+        request_id=text_of(row.get("client_request_id")),
+        generation_id=text_of(row.get("inference_id")),
+        succeeded=status == "succeeded",
+        created_at=moment_of(row.get("created")),
+        model=text_of(row.get("model")) or "",
+        cost_usd=cost_in(cost.get("usd")) if isinstance(cost, dict) else None,
+        failed=status == "failed",
     )
 
 
 def _charge(row: dict[str, Any]) -> Charge:
-    amount = row.get("amount_usd", row.get("amount"))
     return Charge(
-        reference_id=row.get("reference_id"),
-        usd=abs(float(amount if isinstance(amount, int | float | str) else 0)),
-        kind=str(row.get("type") or row.get("kind") or ""),
-        created_at=_moment(row.get("created") or row.get("created_at")),
+        reference_id=text_of(row.get("reference_id")),
+        usd=abs(number_of(row.get("amount_usd", row.get("amount"))) or 0.0),
+        kind=text_of(row.get("type") or row.get("kind")) or "",
+        created_at=moment_of(row.get("created") or row.get("created_at")),
     )
-
-
-def _moment(value: Any) -> float:
-    if isinstance(value, int | float):
-        return float(value) / (1000 if value > 1e11 else 1)
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        return 0.0
 
 
 def _iso(moment: float) -> str:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from aimlvideo.core.generation import Generation, State
 from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.job import VideoJob
 from aimlvideo.core.retries import retry_after
+from aimlvideo.core.wires.reading import cost_in, text_of
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"
 CREDITS_PER_USD = 2_000_000
+LONGEST_WORDS = 500
+"""Characters of a service's message that are shown."""
 
 STATES = {
     "queued": State.QUEUED,
@@ -75,10 +79,11 @@ class AimlApi:
         """Return the generation that a submission's answer names, as `id` or `generation_id`."""
         raise_for_error(answer, request_id)
         told = _object(answer, request_id)
-        name = told.get("id") or told.get("generation_id") or answer.headers.get("x-inference-id")
+        given = (told.get("id"), told.get("generation_id"), answer.headers.get("x-inference-id"))
+        name = next((known for known in map(text_of, given) if known), None)
         if not name:
             raise Unclear("the answer to a submission names no id", status=answer.status, request_id=request_id)
-        return _generation(told, answer, str(name))
+        return _generation(told, answer, name)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
@@ -94,7 +99,7 @@ class AimlApi:
         if self._legacy and vendor is None:
             first = job.model.split("/")[0]
             vendor = VENDORS.get(first, first)
-        return f"/v2/generate/video/{vendor}/generation" if vendor else UNIVERSAL
+        return f"/v2/generate/video/{quote(vendor, safe='')}/generation" if vendor else UNIVERSAL
 
 
 def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
@@ -104,39 +109,49 @@ def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
     said = _message(answer)
     about: dict[str, Any] = {"status": answer.status, "request_id": request_id}
     match answer.status:
+        case 301 | 302 | 307 | 308:
+            raise Refused(f"the service is elsewhere ({answer.status}): {_elsewhere(answer)}", **about)
         case 401:
             raise Refused(f"the service does not accept the API key (401): {said}", **about)
+        case 402:
+            raise Refused(f"the account cannot pay (402): {said}. Top up, then run again", **about)
         case 403 if "credit" in said.lower() or "balance" in said.lower():
             raise Refused(f"the account is out of credits (403): {said}. Top up, then run again", **about)
         case 403:
             raise Refused(f"the service does not allow this (403): {said}", **about)
-        case 408 | 429:
+        case 429:
             limit = "outstanding" if "concurren" in said.lower() else None
             wait = retry_after(answer.headers)
             raise Busy(f"too many requests ({answer.status}): {said}", retry_after=wait, limit=limit, **about)
         case 503:
-            raise Unavailable(f"the service is unavailable (503): {said}", **about)
-        case status if status >= 500:
+            wait = retry_after(answer.headers)
+            raise Unavailable(f"the service is unavailable (503): {said}", retry_after=wait, **about)
+        case status if status >= 500 or status < 400 or status == 408:
             raise Unclear(f"the service failed ({status}): {said}", **about)
         case status:
             raise Rejected(f"the service refused the request ({status}): {said}", **about)
 
 
 def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
-    """Return USD from the header, from `meta.usage.usd_spent`, else from credits (2,000,000 = 1 USD); None: unknown."""
+    """Return USD from the header, from `meta.usage.usd_spent`, else from credits (2,000,000 = 1 USD); None: unknown.
+
+    The header tells what this call cost: a status check that cost nothing says nothing of the clip.
+    """
     meta = told.get("meta")
     usage = meta.get("usage") if isinstance(meta, dict) else None
     usage = usage if isinstance(usage, dict) else {}
-    credits = _number(usage.get("credits_used"))  # noqa: A001 - the service's word
-    spent = (_number(headers.get("x-aimlapi-usd-spent")), _number(usage.get("usd_spent")))
-    known = [usd for usd in spent if usd is not None]
-    return known[0] if known else None if credits is None else credits / CREDITS_PER_USD
+    if header := cost_in(headers.get("x-aimlapi-usd-spent")):
+        return header
+    if (spent := cost_in(usage.get("usd_spent"))) is not None:
+        return spent
+    used = cost_in(usage.get("credits_used"))
+    return None if used is None else used / CREDITS_PER_USD
 
 
 def _generation(told: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
-    word = str(told.get("status") or "")
+    word = text_of(told.get("status")) or ""
     video = told.get("video")
-    url = video.get("url") if isinstance(video, dict) else None
+    url = text_of(video.get("url")) if isinstance(video, dict) else None
     state = STATES.get(word.lower(), State.RENDERING)
     if state is State.COMPLETED and not url:
         state = State.RENDERING  # the link is still on its way
@@ -155,21 +170,22 @@ def reason(error: Any) -> str:
     """Return a generation's error for people, from the three shapes in which it comes."""
     match error:
         case str() if error:
-            return error
+            return error[:LONGEST_WORDS]
         case {"detail": [*details]}:
-            return "; ".join(_detail(one) for one in details) or "no reason given"
+            return "; ".join(_detail(one) for one in details)[:LONGEST_WORDS] or "no reason given"
         case {"message": str(message), **rest}:
             name = rest.get("name")
-            return f"{name}: {message}" if name else message
+            return (f"{name}: {message}" if name else message)[:LONGEST_WORDS]
         case {"detail": str(detail)}:
             return detail
-    return "no reason given" if not error else str(error)
+    return "no reason given" if not error else str(error)[:LONGEST_WORDS]
 
 
 def _detail(one: Any) -> str:
     if not isinstance(one, dict):
         return str(one)
-    place = ".".join(str(part) for part in one.get("loc") or () if part != "body")
+    loc = one.get("loc")
+    place = ".".join(str(part) for part in (loc if isinstance(loc, list) else [loc or ""]) if part != "body")
     return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))
 
 
@@ -181,7 +197,12 @@ def _message(answer: Answer) -> str:
         said = said.get("message") or said
     errors = told.get("errors") or told.get("meta")
     text = str(said) if said else answer.body[:200].decode(errors="replace").strip() or "no reason given"
-    return f"{text} {errors}" if errors else text
+    return (f"{text} {errors}" if errors else text)[:LONGEST_WORDS]
+
+
+def _elsewhere(answer: Answer) -> str:
+    target = answer.headers.get("location", "")
+    return f"it sends us to {target[:200]!r}. Set the base URL to where it really is"
 
 
 def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
@@ -189,12 +210,3 @@ def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
     return told
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
-
-

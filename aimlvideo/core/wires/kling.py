@@ -13,6 +13,8 @@ from aimlvideo.core.generation import Generation, State
 from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.job import VideoJob
 from aimlvideo.core.retries import retry_after
+from aimlvideo.core.wires.aimlapi import LONGEST_WORDS
+from aimlvideo.core.wires.reading import text_of
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
 
 ROOT = "/kling/v1/videos"
@@ -32,13 +34,16 @@ STATES = {
 }
 """Task states of the native, the wrapped and the flat shape, in lower case. Other words mean "not finished yet"."""
 
-GOOD_CODES = (0, "0", "success", 200, "200", None)
+GOOD_CODES = ("", "0", "200", "ok", "success", "succeed")
+"""The words for "no error", in lower case."""
 PASSING_CODES = {1302: "rate", 1303: "outstanding"}
 """Too many a second, too many at once: these pass by waiting, at least 1 s."""
 LASTING_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1304})
 """Key, account, arrears, address: waiting never cures these."""
 UNCLEAR_CODES = frozenset({5000, 5002})
 UNAVAILABLE_CODE = 5001
+REFUSED_STATUSES = (301, 302, 307, 308, 401, 402, 403)
+"""Elsewhere, the key, the account: every request fares the same."""
 UNKNOWN_TASK_CODES = frozenset({1202, 1203})
 
 
@@ -60,10 +65,10 @@ class Kling:
     def accepted(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names."""
         data = _data(answer, request_id)
-        name = data.get("task_id") or data.get("id")
+        name = _task_id(data)
         if not name:
             raise Unclear("the answer to a submission names no task", status=answer.status, request_id=request_id)
-        return _generation(data, str(name))
+        return _generation(data, name)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a task; every kind in turn where the job is not known."""
@@ -80,10 +85,8 @@ class Kling:
         native = _native(data)
         info = native.get("task_info")
         theirs = info.get("external_task_id") if isinstance(info, dict) else native.get("external_task_id")
-        name = native.get("task_id") or data.get("task_id") or data.get("id")
-        if not name or theirs != request_id:
-            return None
-        return _generation(data, str(name))
+        name = _task_id(data)
+        return _generation(data, name) if name and theirs == request_id else None
 
     def seen(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any of the three shapes."""
@@ -100,10 +103,11 @@ def kind_of(params: Mapping[str, Any]) -> str:
 def body_of(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return a submission's body: this wire's field names, durations as strings, pictures as objects."""
     body = {_FIELDS.get(name, name): value for name, value in params.items() if value is not None}
-    if "image_list" in body:
-        body["image_list"] = [one if isinstance(one, dict) else {"image": one} for one in body["image_list"]]
+    if isinstance(pictures := body.get("image_list"), list | tuple):
+        body["image_list"] = [one if isinstance(one, dict) else {"image": one} for one in pictures]
     if "duration" in body:
-        body["duration"] = str(body["duration"])
+        seconds = body["duration"]
+        body["duration"] = str(int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds)
     return {"model": model, **body}
 
 
@@ -115,8 +119,8 @@ def task_in_callback(body: Any) -> str | None:
     if not isinstance(body, dict):
         return None
     inner = body.get("data")
-    name = body.get("task_id") or body.get("id") or (inner.get("task_id") if isinstance(inner, dict) else None)
-    return str(name) if name else None
+    given = (body.get("task_id"), body.get("id"), inner.get("task_id") if isinstance(inner, dict) else None)
+    return next((name for name in map(text_of, given) if name), None)
 
 
 def _data(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
@@ -124,30 +128,42 @@ def _data(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
     told = answer.json()
     told = told if isinstance(told, dict) else {}
     code, data = told.get("code"), told.get("data")
-    number = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdigit()) else None
-    if answer.status >= 300 or code not in GOOD_CODES:
-        _raise(answer, number, str(told.get("message") or answer.body[:200].decode(errors="replace")), request_id)
+    word = "" if code is None or code is False else (text_of(code) or str(code)).lower()
+    if answer.status >= 300 or word not in GOOD_CODES:
+        said = text_of(told.get("message")) or answer.body[:200].decode(errors="replace") or "no reason given"
+        _raise(answer, _number(word), said[:LONGEST_WORDS], request_id)
     if not isinstance(data, dict):
         raise Unclear("the answer is cut short or has no data", status=answer.status, request_id=request_id)
     return data
 
 
+def _number(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None
+
+
 def _raise(answer: Answer, code: int | None, said: str, request_id: str | None) -> None:
-    status = answer.status
+    """Raise what a code amounts to, else what the HTTP status does; a status may stand in the code, under HTTP 200."""
+    status = code if code is not None and 300 <= code < 600 and answer.status < 300 else answer.status
     about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
-    text = f"the gateway says: {said} (HTTP {status}" + (f", code {code})" if code else ")")
-    if code in LASTING_CODES or status == 401:
+    text = f"the gateway says: {said} (HTTP {answer.status}" + (")" if code is None else f", code {code})")
+    wait = retry_after(answer.headers)
+    if code in LASTING_CODES or status in REFUSED_STATUSES:
         raise Refused(text, **about)
-    if code in PASSING_CODES or (status == 429 and code is None):
+    if code in PASSING_CODES or status == 429:
         limit = PASSING_CODES.get(code) if code else None
-        raise Busy(text, retry_after=retry_after(answer.headers) or 1.0, limit=limit, **about)
+        raise Busy(text, retry_after=max(wait or 0.0, 1.0), limit=limit, **about)
     if code == UNAVAILABLE_CODE or status == 503:
-        raise Unavailable(text, **about)
-    if code in UNCLEAR_CODES or status >= 500:
+        raise Unavailable(text, retry_after=wait, **about)
+    if code in UNCLEAR_CODES or status >= 500 or status in (303, 408):
         raise Unclear(text, **about)
     if code in UNKNOWN_TASK_CODES:
         about["status"] = 404
     raise Rejected(text, **about)
+
+
+def _task_id(data: Mapping[str, Any]) -> str | None:
+    given = (_native(data).get("task_id"), data.get("task_id"), data.get("id"))
+    return next((name for name in map(text_of, given) if name), None)
 
 
 def _native(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -159,11 +175,14 @@ def _native(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _generation(data: Mapping[str, Any], generation_id: str) -> Generation:
-    """Read the task's own status; a message above it that says otherwise does not count."""
+    """Read the task's own status, or the gateway's where that one has ended; a message above them does not count."""
     native = _native(data)
-    word = str(native.get("task_status") or data.get("status") or native.get("status") or "")
+    words = [text_of(one) for one in (native.get("task_status"), data.get("status"), native.get("status"))]
+    known = [word for word in words if word]
+    ended = [word for word in known if STATES.get(word.lower()) in (State.FAILED, State.COMPLETED)]
+    word = next(iter(ended or known), "")
     state = STATES.get(word.lower(), State.RENDERING)
-    url = _link(native) or data.get("url") or None
+    url = _link(native) or text_of(data.get("url")) or text_of(native.get("url"))
     if state is State.COMPLETED and not url:
         state = State.RENDERING  # the link is still on its way
     return Generation(
@@ -179,11 +198,12 @@ def _link(native: Mapping[str, Any]) -> str | None:
     result = native.get("task_result")
     videos = result.get("videos") if isinstance(result, dict) else None
     first = videos[0] if isinstance(videos, list) and videos else None
-    return first.get("url") if isinstance(first, dict) else None
+    return text_of(first.get("url")) if isinstance(first, dict) else None
 
 
 def _reason(data: Mapping[str, Any], native: Mapping[str, Any]) -> str:
     error = data.get("error")
     inside = error.get("message") if isinstance(error, dict) else error
-    said = native.get("task_status_msg") or data.get("fail_reason") or inside
-    return str(said or "no reason given")
+    given = (native.get("task_status_msg"), data.get("fail_reason"), inside)
+    said = next((words for words in map(text_of, given) if words), "no reason given")
+    return said[:LONGEST_WORDS]

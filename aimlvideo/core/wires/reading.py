@@ -1,0 +1,43 @@
+"""What a field of somebody else's JSON is worth: text, a number, or nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+
+def text_of(value: Any) -> str | None:
+    """Return a text, or a whole number as text; None for nothing and for everything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value else None
+
+
+def number_of(value: Any) -> float | None:
+    """Return a finite number, also from its text; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None
+
+
+def cost_in(value: Any) -> float | None:
+    """Return a number of USD or credits; None where it is none, or less than nothing."""
+    number = number_of(value)
+    return number if number is not None and number >= 0 else None
+
+
+def moment_of(value: Any) -> float:
+    """Return seconds since 1970 from ISO 8601 (UTC where no zone is named), seconds or milliseconds; 0 for neither."""
+    if isinstance(value, str):
+        try:
+            moment = datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            pass
+    number = number_of(value) or 0.0
+    return number / (1000 if number > 1e11 else 1)

@@ -1,0 +1,218 @@
+"""A job's id and content are stable, its progress goes only where it may, its row says what came of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from aimlvideo.core import stages
+from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.request_ids import MARK, mark_of, request_id_of
+from aimlvideo.core.stages import ENDED, STAGES, Stage
+from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
+
+
+def test_an_id_comes_from_the_content_and_stays_the_same() -> None:
+    assert (
+        VideoJob("m", prompt="waves", duration=5).id == "job-" + VideoJob("m", duration=5, prompt="waves").digest()[:12]
+    )
+    assert VideoJob("m", prompt="waves").id == "job-9566bdf016cc"
+    assert VideoJob("m", prompt="waves").id != VideoJob("m", prompt="hills").id != VideoJob("n", prompt="hills").id
+    assert VideoJob("m", id="").id == VideoJob("m").id
+    assert VideoJob("m", id=7).id == "7"  # type: ignore[arg-type]
+
+
+def test_a_job_knows_whether_somebody_chose_its_id() -> None:
+    job = VideoJob("m", prompt="waves")
+    assert job.derived
+    assert not job.named("job-1").derived
+    assert not VideoJob("m", id="job-000000000000").derived
+
+
+def test_a_job_under_another_name_or_folder_asks_for_the_same() -> None:
+    job = VideoJob("m", prompt="waves").within("/pictures")
+    assert job.named("b").content() == job.content()
+    assert job.named("b").folder == job.asking({"a": 1}).folder == PurePosixPath("/pictures")
+    assert job.asking({"a": 1}).id == job.id
+    assert job.within(None).folder is None
+    assert job == job.within("/elsewhere")
+
+
+def test_a_parameter_may_have_any_name() -> None:
+    assert VideoJob("m", **{"self": 1, "params": 2, "folder": 3}).params == {"self": 1, "params": 2, "folder": 3}
+
+
+def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    return Image.new(mode, (width, height))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (b"a", b"b"),
+        (picture(2, 3), picture(3, 2)),
+        (picture(3, 1, "L"), picture(1, 1, "RGB")),
+        (Path("a.png"), Path("b.png")),
+        ({"a", "b"}, {"a"}),
+    ],
+    ids=repr,
+)
+def test_what_json_does_not_know_stands_in_by_its_content(one: Any, other: Any) -> None:
+    assert VideoJob("m", image=one).id == VideoJob("m", image=one).id
+    assert VideoJob("m", image=one).id != VideoJob("m", image=other).id
+
+
+def test_half_a_surrogate_pair_has_an_id_too() -> None:
+    assert re.fullmatch("job-[0-9a-f]{12}", VideoJob("m", prompt="\ud83d").id)
+
+
+# Stages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", Stage)
+@pytest.mark.parametrize("after", Stage)
+def test_a_job_goes_where_the_table_says_and_nowhere_else(before: Stage, after: Stage) -> None:
+    if after in STAGES[before]:
+        assert Progress(before).to(after, polls=3) == Progress(after, polls=3)
+    else:
+        with pytest.raises(ValueError, match=f"a job cannot go from {before} to {after}"):
+            Progress(before).to(after)
+
+
+def test_from_every_stage_a_job_can_be_saved_and_from_every_stage_but_saved_it_can_fail() -> None:
+    for start in Stage:
+        seen, waiting = {start}, deque([start])
+        while waiting:
+            following = STAGES[waiting.popleft()] - seen
+            seen |= following
+            waiting.extend(following)
+        assert Stage.SAVED in seen
+        assert Stage.FAILED in STAGES[start] or start in ENDED
+
+
+def test_nothing_leads_from_a_doubt_to_a_request_but_by_way_of_a_plan() -> None:
+    assert {stage for stage, after in STAGES.items() if Stage.SUBMITTING in after} == {Stage.PLANNED}
+
+
+def test_the_drawing_shows_every_stage() -> None:
+    drawing = (stages.__doc__ or "").replace("in doubt", "in_doubt")
+    assert all(stage.value in drawing for stage in Stage)
+
+
+@pytest.mark.parametrize("error", [LinkDead("x"), DiskFailed("x")])
+def test_what_was_paid_is_fetched_again_and_not_bought_again(error: VideoError) -> None:
+    again = Progress(Stage.FAILED, generation_id="g", request_id="r", error=error, cost_usd=0.2).tried_again()
+    assert (again.stage, again.generation_id, again.error, again.cost_usd) == (Stage.RENDERING, "g", None, 0.2)
+
+
+@pytest.mark.parametrize("known", [{"error": GenerationFailed("x"), "generation_id": "g"}, {"error": LinkDead("x")}])
+def test_what_failed_at_the_service_is_planned_anew(known: dict[str, Any]) -> None:
+    assert Progress(Stage.FAILED, **known).tried_again() == Progress()
+
+
+# Results -----------------------------------------------------------------------------------------------------------
+
+SAVED = Progress(
+    Stage.SAVED, "av-1", "g", "https://a/b", None, None, 3, 1.5, 2.0, 3.25, "a.mp4", 7, "0f" * 32
+)  # fmt: skip
+
+
+def test_a_row_says_what_came_of_a_job_and_an_unknown_cost_is_not_zero() -> None:
+    row = result_of(VideoJob("m", id="a"), SAVED, Path("/clips")).row()
+    assert row == {
+        "id": "a", "model": "m", "stage": "saved", "generation_id": "g", "file": "a.mp4", "bytes": 7,
+        "sha256": "0f" * 32, "video_url": "https://a/b", "cost_usd": None, "error": None,
+        "submitted_at": "1970-01-01T00:00:01.500Z", "completed_at": "1970-01-01T00:00:02.000Z",
+        "saved_at": "1970-01-01T00:00:03.250Z", "polls": 3,
+    }  # fmt: skip
+
+
+def test_a_result_is_a_clip_or_its_error() -> None:
+    saved = result_of(VideoJob("m", id="a"), SAVED, Path("/clips"))
+    assert saved.ok
+    assert saved.or_raise() is saved
+    assert saved.path == Path("/clips/a.mp4")
+    assert saved.submitted_at == datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
+    gone = result_of(VideoJob("m", id="a"), SAVED.to(Stage.READY), Path("/clips"))
+    assert gone.path is None
+    failed = result_of(VideoJob("m", id="a"), Progress(Stage.FAILED, error=GenerationFailed("moderated")))
+    assert not failed.ok
+    with pytest.raises(GenerationFailed, match="moderated"):
+        failed.or_raise()
+
+
+async def test_a_result_saves_its_clip_or_says_why_not() -> None:
+    saves = []
+
+    async def save(result: Result, path: Path) -> Path:
+        saves.append(result.job.id)
+        return path
+
+    ready = result_of(VideoJob("m", id="a"), Progress(Stage.READY), save=save)
+    assert await ready.save("clip.mp4") == Path("clip.mp4")
+    assert saves == ["a"]
+    with pytest.raises(VideoError, match="job 'a' has no clip to save: it is planned"):
+        result_of(VideoJob("m", id="a"), Progress()).save("clip.mp4")
+
+
+# Ids, requests, answers --------------------------------------------------------------------------------------------
+
+
+@given(st.text(min_size=1), st.text(alphabet="0123456789abcdef", min_size=1, max_size=20))
+def test_a_request_id_is_one_that_services_keep_and_leads_back_to_its_job(name: str, token: str) -> None:
+    job = VideoJob("m", id=name)
+    made = request_id_of(job, token)
+    assert re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", made)
+    assert made[:MARK] == mark_of(job)
+
+
+def test_the_mark_of_a_job_is_its_own_and_no_folder_s_or_other_model_s() -> None:
+    job = VideoJob("m", id="a", prompt="x")
+    assert mark_of(job) == mark_of(job.asking({"prompt": "y"})) == mark_of(job.within("/b"))
+    assert (
+        len({mark_of(job), mark_of(job.named("b")), mark_of(VideoJob("n", id="a")), mark_of(VideoJob("ma", id=""))})
+        == 4
+    )
+    assert mark_of(VideoJob("m", id="\ud83d"))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"a": 1}', {"a": 1}),
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"a": "\\ud83d\\ude00"}', {"a": "😀"}),
+        (b'{"a": "\\ud83d"}', {"a": "?"}),
+        (b'{"a": "\xff"}', {"a": "\N{REPLACEMENT CHARACTER}"}),
+        (b'{"a": "\\\\ud83d"}', {"a": "\\ud83d"}),
+        (b"", None),
+        (b"<html>", None),
+        (b"[" * 100_000, None),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_an_answer_s_json_is_what_can_be_written_down_again(body: bytes, told: Any) -> None:
+    assert Answer(200, {}, body).json() == told
+    json.dumps(told, ensure_ascii=False).encode()
+
+
+def test_a_request_is_a_value() -> None:
+    assert Request("GET", "/x") == Request("GET", "/x", (), None, {})
+
+
+def test_a_problem_without_a_place_is_its_words() -> None:
+    assert str(Problem("", "it is wrong")) == "it is wrong"
+    assert str(Problem("duration", "5 or 10", "7", "try 5", "a", "jobs.jsonl:3")) == (
+        "jobs.jsonl:3: job 'a': duration: 5 or 10, got 7 (try 5)"
+    )
+    assert str(InvalidJobs([Problem("a", "x"), Problem("b", "y")])) == "a: x\nb: y"

@@ -1,0 +1,61 @@
+"""What a run really cost, and everything that does not match."""
+
+from __future__ import annotations
+
+import pytest
+
+from aimlvideo.core.job import Progress, Record, VideoJob
+from aimlvideo.core.reconcile import Bill, reconcile
+from aimlvideo.core.stages import Stage
+from aimlvideo.core.wires.account import Charge
+from aimlvideo.errors import GenerationFailed
+
+
+def record(name: str, stage: Stage = Stage.SAVED, cost: float | None = 0.2, **more: object) -> Record:
+    return Record(VideoJob("m", id=name), Progress(stage, generation_id=f"gen-{name}", cost_usd=cost)._replace(**more))
+
+
+def charge(name: str | None, usd: float = 0.2, kind: str = "MODEL_USAGE") -> Charge:
+    return Charge(name and f"gen-{name}", usd, kind, 0.0)
+
+
+def test_what_matches_is_a_bill_and_no_finding() -> None:
+    told = reconcile([record("a"), record("b", cost=None)], [charge("b", 0.3), charge("a")])
+    assert told.bills == (Bill("a", "gen-a", 0.2, 0.2), Bill("b", "gen-b", 0.3, None))
+    assert told.findings == ()
+    assert told.total == pytest.approx(0.5)
+
+
+def test_a_job_that_was_never_submitted_and_a_deposit_are_no_business_of_it() -> None:
+    planned = Record(VideoJob("m", id="p"), Progress())
+    assert reconcile([planned], [charge(None, 100, "DEPOSIT")]).bills == ()
+
+
+FAILED = GenerationFailed("moderated")
+
+
+@pytest.mark.parametrize(
+    ("records", "charges", "words"),
+    [
+        ([record("a")], [charge("a"), charge("a")], "a double charge: job 'a' (generation gen-a) was charged 2 times"),
+        ([record("a")], [], "a job without its charge: job 'a' (generation gen-a) is saved"),
+        ([record("a", Stage.READY)], [], "a job without its charge"),
+        ([record("a")], [charge("a", 0.3)], "another price: job 'a' (generation gen-a) was charged 0.3000 USD, 0.2000"),
+        ([], [charge("z")], "a charge without a job: 0.2000 USD for generation gen-z"),
+        ([], [charge(None)], "a charge without a job: 0.2000 USD for generation without a reference"),
+        ([record("a", Stage.FAILED, None, error=FAILED)], [charge("a")], "a failed job was charged: job 'a'"),
+        ([record("a"), record("b", generation_id="gen-a")], [charge("a")], "one generation for two jobs: 'a' and 'b'"),
+    ],
+)
+def test_what_does_not_match_is_said(records: list[Record], charges: list[Charge], words: str) -> None:
+    (finding,) = reconcile(records, charges).findings
+    assert words in finding
+
+
+@pytest.mark.parametrize("stage", [Stage.RENDERING, Stage.FAILED])
+def test_a_generation_that_is_under_way_or_failed_may_have_no_charge(stage: Stage) -> None:
+    assert reconcile([record("a", stage, None)], []).findings == ()
+
+
+def test_a_fraction_of_a_cent_is_no_finding() -> None:
+    assert reconcile([record("a", cost=0.20001)], [charge("a", 0.2)]).findings == ()

@@ -1,0 +1,144 @@
+"""The account's log, ledger and balance, as they are asked for and read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.wires.account import (
+    Charge,
+    LogRow,
+    balance_of,
+    ledger_page,
+    ledger_rows,
+    log_page,
+    log_rows,
+)
+from aimlvideo.core.wires.reading import moment_of
+from aimlvideo.errors import Refused, ServiceError, Unclear
+from tests.core.wires.answers import ODD_BODIES, answer
+
+ROW = {
+    "created": "2026-08-01T10:00:00.500Z",
+    "status": "succeeded",
+    "model": "m",
+    "cost": {"usd": 0.21, "credits": 420_000},
+    "request_id": "r",
+    "inference_id": "gen:1/a",
+    "client_request_id": "av-1",
+}
+TEN = 1785578400.5
+
+
+def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
+    query = dict(log_page(TEN, TEN + 60, 200).query)
+    assert query == {
+        "start": "2026-08-01T10:00:00.500Z",
+        "end": "2026-08-01T10:01:00.500Z",
+        "limit": "100",
+        "offset": "200",
+    }
+
+
+@pytest.mark.parametrize("wrap", [lambda rows: rows, *(lambda rows, n=n: {n: rows} for n in ("data", "logs", "items"))])
+def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
+    (row,) = log_rows(answer(wrap([ROW])))
+    assert row == LogRow("av-1", "gen:1/a", True, TEN, "m", 0.21, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "succeeded", "failed"),
+    [
+        ("succeeded", True, False),
+        ("SUCCEEDED", True, False),
+        ("failed", False, True),
+        ("running", False, False),
+        (None, False, False),
+        (1, False, False),
+    ],
+)
+def test_a_row_that_says_neither_is_neither(status: Any, succeeded: bool, failed: bool) -> None:
+    (row,) = log_rows(answer([{**ROW, "status": status}]))
+    assert (row.succeeded, row.failed) == (succeeded, failed)
+
+
+def test_a_page_has_as_many_rows_as_the_service_sent_so_that_no_page_after_it_is_missed() -> None:
+    rows = log_rows(answer({"data": [ROW, None, "x", {}, {"client_request_id": {"a": 1}, "cost": {"usd": "x"}}]}))
+    assert len(rows) == 5
+    assert [row.request_id for row in rows] == ["av-1", None, None, None, None]
+    assert rows[4].cost_usd is None
+
+
+@pytest.mark.parametrize("read", [log_rows, ledger_rows, balance_of])
+@pytest.mark.parametrize("body", [body for name, body in ODD_BODIES.items() if name != "a list"], ids=repr)
+def test_an_odd_page_is_not_taken_for_an_empty_one(read: Any, body: bytes) -> None:
+    with pytest.raises(Unclear):
+        read(answer(body))
+
+
+def test_a_refused_question_is_an_error() -> None:
+    for read in (log_rows, ledger_rows, balance_of):
+        with pytest.raises(Refused):
+            read(answer({"message": "Unauthorized"}, 401))  # type: ignore[operator]
+
+
+def test_a_charge_is_told_in_dollars_without_its_sign() -> None:
+    row = {"created": "2026-08-01T10:00:00.5Z", "type": "MODEL_USAGE", "amount_usd": -0.21, "reference_id": "gen-1"}
+    charges, cursor = ledger_rows(answer({"data": [row, {"amount": "0.5"}, {"amount": "x"}, {"amount": None}, None]}))
+    assert charges[0] == Charge("gen-1", 0.21, "MODEL_USAGE", TEN)
+    assert [charge.usd for charge in charges] == [0.21, 0.5, 0.0, 0.0, 0.0]
+    assert cursor is None
+
+
+@pytest.mark.parametrize(
+    ("named", "cursor"),
+    [
+        ({"next_cursor": "abc"}, "abc"),
+        ({"nextCursor": "abc"}, "abc"),
+        ({"cursor": "abc"}, "abc"),
+        ({"next_cursor": None, "cursor": "this page's own"}, None),
+        ({"next_cursor": ""}, None),
+        ({"next_cursor": {}}, None),
+        ({}, None),
+    ],
+)
+def test_the_last_page_has_no_next_one(named: dict[str, Any], cursor: str | None) -> None:
+    assert ledger_rows(answer({"data": [], **named})) == ([], cursor)
+
+
+def test_the_ledger_is_asked_from_its_newest_page_on() -> None:
+    assert ledger_page().query == ()
+    assert dict(ledger_page("a=b&c").query) == {"cursor": "a=b&c"}
+
+
+@pytest.mark.parametrize(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])
+def test_the_balance_is_what_is_left(body: Any, usd: float) -> None:
+    assert balance_of(answer({"current_balance": body, "currency": "USD"})) == usd
+
+
+@pytest.mark.parametrize("body", [None, "much", True, [], float("nan")])
+def test_a_balance_that_is_no_number_is_not_taken_for_nothing(body: Any) -> None:
+    with pytest.raises(ServiceError, match="names no balance"):
+        balance_of(answer({"current_balance": body}))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("2026-08-01T10:00:00.500Z", TEN),
+        ("2026-08-01T12:00:00.500+02:00", TEN),
+        ("2026-08-01T10:00:00.500", TEN),
+        (TEN, TEN),
+        (TEN * 1000, TEN),
+        ("yesterday", 0.0),
+        ("0001-01-01T00:00:00+23:59", -62135683140.0),
+        (None, 0.0),
+        (True, 0.0),
+        (float("inf"), 0.0),
+        (10**400, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_a_moment_is_read_from_any_of_its_forms(value: Any, seconds: float) -> None:
+    assert moment_of(value) == pytest.approx(seconds)

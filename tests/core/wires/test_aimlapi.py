@@ -1,0 +1,381 @@
+"""AI/ML API: what goes out, what each answer means, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aimlvideo.core.generation import Generation, State
+from aimlvideo.core.http import Answer
+from aimlvideo.core.job import VideoJob
+from aimlvideo.core.wires.account import balance_of, ledger_rows, log_rows
+from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
+from aimlvideo.core.wires.kling import Kling, task_in_callback
+from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from tests.core.wires.answers import ODD_BODIES, answer
+
+WIRE = AimlApi()
+JOB = VideoJob("kling-video/v1.6/pro/image-to-video", prompt="waves", image_url="https://example.com/a.png", duration=5)
+
+
+# Requests ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_submission_has_the_model_its_parameters_and_our_id() -> None:
+    request = WIRE.submission(JOB, "av-1", "https://us.example.com/called")
+    assert (request.method, request.path, request.query) == ("POST", "/v2/video/generations", ())
+    assert request.body == {"model": JOB.model, **JOB.params}
+    assert request.headers == {"X-Client-Request-Id": "av-1"}
+
+
+def test_a_question_names_the_generation_whatever_its_id_holds() -> None:
+    (request,) = WIRE.status("d7c67219:veed/fabric-1.0-fast")
+    assert request.path == "/v2/video/generations"
+    assert dict(request.query) == {"generation_id": "d7c67219:veed/fabric-1.0-fast"}
+
+
+@pytest.mark.parametrize(
+    ("model", "legacy", "vendor"),
+    [
+        ("kling-video/v1.6/pro/image-to-video", True, "kling"),
+        ("klingai/video-v3-standard-image-to-video", True, "kling"),
+        ("wan/v2.2/t2v", True, "alibaba"),
+        ("veo2/image-to-video", True, "google"),
+        ("video-01", True, "minimax"),
+        ("gen3a_turbo", True, "runway"),
+        ("newcomer/v1", True, "newcomer"),
+        ("../v1/models?x", True, ".."),
+        ("a b?c", True, "a%20b%3Fc"),
+        ("wan/v2.1/1.3b/text-to-video", False, "alibaba"),
+        ("runway-gen3/turbo/image-to-video", False, "kling"),
+        ("runway-gen3/turbo/image-to-video", True, "kling"),
+        ("kling-video/v1.6/pro/image-to-video", False, None),
+    ],
+)
+def test_the_legacy_url_names_the_vendor(model: str, legacy: bool, vendor: str | None) -> None:
+    wire, job = AimlApi(legacy=legacy), VideoJob(model)
+    path = f"/v2/generate/video/{vendor}/generation" if vendor else "/v2/video/generations"
+    assert wire.submission(job, "av-1").path == path
+    assert [request.path for request in wire.status("gen-1", job)] == [path]
+
+
+# Answers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "name"),
+    [
+        ({"id": "gen-1", "status": "queued"}, {}, "gen-1"),
+        ({"generation_id": "gen-2"}, {}, "gen-2"),
+        ({"id": None, "generation_id": "gen-3"}, {}, "gen-3"),
+        ({"id": 17}, {}, "17"),
+        ({"status": "queued"}, {"x_inference_id": "gen-4"}, "gen-4"),
+        ({"id": {"a": 1}}, {"x_inference_id": "gen-5"}, "gen-5"),
+    ],
+)
+def test_an_accepted_submission_names_its_generation(body: Any, headers: dict[str, str], name: str) -> None:
+    for status in (200, 201):
+        assert WIRE.accepted(answer(body, status, **headers), "av-1").id == name
+
+
+@pytest.mark.parametrize("body", [*ODD_BODIES.values(), b'{"id": true}', b'{"id": {}}', b'{"id": ""}'], ids=repr)
+def test_a_submission_whose_answer_names_no_generation_is_in_doubt(body: bytes) -> None:
+    if body == ODD_BODIES["a huge number"]:
+        pytest.skip("it is a number")
+    with pytest.raises(Unclear) as caught:
+        WIRE.accepted(answer(body, 201), "av-1")
+    assert caught.value.request_id == "av-1"
+    assert caught.value.status == 201
+
+
+@pytest.mark.parametrize("body", [body for name, body in ODD_BODIES.items() if name != "an empty object"], ids=repr)
+def test_a_status_check_with_an_odd_answer_says_nothing(body: bytes) -> None:
+    with pytest.raises(Unclear, match="cut short or no JSON object"):
+        WIRE.seen(answer(body), "gen-1")
+
+
+VIDEO = {"url": "https://cdn.example.com/a.mp4?sig=a%2Bb", "content_type": "video/mp4", "file_size": 1, "new": []}
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("queued", State.QUEUED),
+        ("waiting", State.QUEUED),
+        ("generating", State.RENDERING),
+        ("active", State.RENDERING),
+        ("completed", State.COMPLETED),
+        ("succeeded", State.COMPLETED),
+        ("Completed", State.COMPLETED),
+        ("error", State.FAILED),
+        ("failed", State.FAILED),
+        ("upscaling", State.RENDERING),
+        ("", State.RENDERING),
+        (None, State.RENDERING),
+        (["completed"], State.RENDERING),
+    ],
+)
+def test_a_status_word_says_where_a_generation_stands_and_a_new_one_that_it_goes_on(word: Any, state: State) -> None:
+    seen = WIRE.seen(answer({"id": "x", "status": word, "video": VIDEO, "error": "why"}), "gen-1")
+    assert seen.id == "gen-1"
+    assert seen.state is state
+    assert seen.status == (word if isinstance(word, str) else "")
+    assert seen.error == ("why" if state is State.FAILED else None)
+
+
+@pytest.mark.parametrize("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, "x", [VIDEO]])
+def test_completed_without_a_link_is_not_ready_yet(video: Any) -> None:
+    seen = WIRE.seen(answer({"status": "completed", "video": video}), "gen-1")
+    assert (seen.state, seen.video_url) == (State.RENDERING, None)
+
+
+def test_a_link_comes_out_byte_for_byte() -> None:
+    assert WIRE.seen(answer({"status": "completed", "video": VIDEO}), "g").video_url == VIDEO["url"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"name": "moderation", "message": "not allowed"}, "moderation: not allowed"),
+        ({"message": "not allowed"}, "not allowed"),
+        ({"detail": [{"loc": ["body", "image_url"], "msg": "unreachable", "type": "x"}]}, "image_url: unreachable"),
+        ({"detail": [{"loc": [], "msg": "a"}, {"loc": ["body", "b", 0], "msg": "b"}]}, "a; b.0: b"),
+        ({"detail": [{"loc": 7, "msg": "a"}, "b", None]}, "7: a; b; None"),
+        ({"detail": "busy"}, "busy"),
+        ({"detail": []}, "no reason given"),
+        ("moderated", "moderated"),
+        ("", "no reason given"),
+        (None, "no reason given"),
+        ({}, "no reason given"),
+        ([], "no reason given"),
+        ({"code": 7}, "{'code': 7}"),
+        (404, "404"),
+    ],
+)
+def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words: str) -> None:
+    assert reason(error) == words
+    seen = WIRE.seen(answer({"status": "error", "error": error}), "gen-1")
+    assert (seen.state, seen.error) == (State.FAILED, words)
+
+
+# Errors ------------------------------------------------------------------------------------------------------------
+
+NO_CREDITS = "You've run out of credits. Please top up your balance or update your payment method"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (400, "Body validation error", Rejected),
+        (401, "Unauthorized", Refused),
+        (402, "Payment required", Refused),
+        (403, NO_CREDITS, Refused),
+        (403, "Not allowed", Refused),
+        (404, "Not found", Rejected),
+        (408, "Request timeout", Unclear),
+        (409, "Conflict", Rejected),
+        (413, "Too large", Rejected),
+        (422, "Unprocessable", Rejected),
+        (429, "Too many requests", Busy),
+        (500, "Internal error", Unclear),
+        (502, "Bad gateway", Unclear),
+        (503, "Unavailable", Unavailable),
+        (504, "Timeout", Unclear),
+        (524, "A timeout occurred", Unclear),
+        (303, "See other", Unclear),
+        (307, "Moved", Refused),
+    ],
+)
+def test_a_status_says_whether_the_same_request_may_be_sent_again(
+    status: int, message: str, kind: type[ServiceError]
+) -> None:
+    body = {"message": message, "path": "/", "requestId": "r", "statusCode": str(status), "timestamp": "now"}
+    for raw in (answer(body, status), answer(message.encode(), status)):
+        with pytest.raises(ServiceError) as caught:
+            WIRE.accepted(raw, "av-1")
+        assert type(caught.value) is kind
+        assert (caught.value.status, caught.value.request_id) == (status, "av-1")
+        assert status == 307 or message in str(caught.value)
+        with pytest.raises(kind):
+            WIRE.seen(raw, "gen-1")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_how_long_to_wait_is_what_the_service_says(status: int) -> None:
+    with pytest.raises(Busy) as caught:
+        raise_for_error(answer({}, status, retry_after="7"))
+    assert caught.value.retry_after == 7
+    with pytest.raises(Busy) as caught:
+        raise_for_error(answer({}, status))
+    assert caught.value.retry_after is None
+
+
+def test_a_concurrency_limit_is_told_from_a_rate() -> None:
+    for message, limit in (("Concurrency limit reached", "outstanding"), ("Too many requests", None)):
+        with pytest.raises(Busy) as caught:
+            raise_for_error(answer({"message": message}, 429))
+        assert caught.value.limit == limit
+
+
+def test_a_redirect_says_where_the_base_url_should_lead() -> None:
+    with pytest.raises(Refused, match=r"it sends us to 'https://www\.example\.com/'\. Set the base URL"):
+        raise_for_error(answer(b"", 308, location="https://www.example.com/"))
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"message": "Body validation error", "errors": [{"path": ["duration"]}]}, "error [{'path': ['duration']}]"),
+        ({"error": {"message": "no such model"}}, "no such model"),
+        ({"error": "no such model"}, "no such model"),
+        ({"detail": "no such model"}, "no such model"),
+        ({}, "{}"),
+        (b"", "no reason given"),
+        (b"<html>" + b"x" * 100_000, "<html>xxx"),
+        ({"message": "m" * 100_000}, "mmm"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_an_error_is_told_in_the_service_s_words_and_briefly(body: Any, words: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        raise_for_error(answer(body, 400))
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+# Money -------------------------------------------------------------------------------------------------------------
+
+
+def usage(**used: Any) -> dict[str, Any]:
+    return {"meta": {"usage": used}}
+
+
+@pytest.mark.parametrize(
+    ("told", "header", "usd"),
+    [
+        ({}, "0.21", 0.21),
+        (usage(credits_used=420_000), "0.5", 0.5),
+        (usage(credits_used=420_000), None, 0.21),
+        (usage(credits_used=420_000, usd_spent=0.3), None, 0.3),
+        (usage(credits_used="420000"), None, 0.21),
+        (usage(credits_used=420_000), "0", 0.21),
+        (usage(usd_spent=0.3), "0", 0.3),
+        (usage(usd_spent=0), None, 0.0),
+        (usage(credits_used=0), None, 0.0),
+        ({}, "0", None),
+        ({}, None, None),
+        (usage(), None, None),
+        (usage(tokens_used=9000), None, None),
+        (usage(credits_used=None), None, None),
+        (usage(credits_used=True), None, None),
+        (usage(credits_used=-5), "-1", None),
+        (usage(usd_spent=float("nan")), "nan", None),
+        (usage(usd_spent=float("inf")), "inf", None),
+        (usage(usd_spent=10**400), "x", None),
+        (usage(usd_spent={}), "", None),
+        ({"meta": None}, None, None),
+        ({"meta": {"usage": []}}, None, None),
+        ({"meta": "x"}, None, None),
+    ],
+)
+def test_what_a_clip_cost_is_known_or_unknown_and_never_guessed(
+    told: dict[str, Any], header: str | None, usd: float | None
+) -> None:
+    assert cost_of(told, {} if header is None else {"x-aimlapi-usd-spent": header}) == usd
+
+
+def test_a_cost_is_that_of_a_generation_that_has_ended() -> None:
+    body = {"status": "generating", **usage(credits_used=1)}
+    assert WIRE.seen(answer(body, x_aimlapi_usd_spent="0.5"), "g").cost_usd is None
+    assert WIRE.accepted(answer({"id": "g", **body}, x_aimlapi_usd_spent="0.5"), "av").cost_usd is None
+    assert WIRE.seen(answer({**body, "status": "error"}, x_aimlapi_usd_spent="0.5"), "g").cost_usd == 0.5
+
+
+# Anything at all ---------------------------------------------------------------------------------------------------
+
+ERROR = {"detail": [{"loc": ["body", "image_url"], "msg": "unreachable"}]}
+MADE = {"id": "g", "status": "completed", "video": VIDEO, "error": None, **usage(credits_used=1, usd_spent=0.1)}
+TASK = {"task_id": "t", "task_status": "succeed", "task_result": {"videos": [{"url": "https://a"}]}}
+GOOD_BODIES = [
+    MADE,
+    {"generation_id": "g", "status": "error", "error": ERROR},
+    {"id": "g", "status": "failed", "error": {"name": "n", "message": "m"}},
+    {"message": "m", "statusCode": "400", "error": {"message": "m"}, "errors": [{"path": ["a"]}]},
+    {"code": 0, "message": "m", "data": {**TASK, "task_info": {"external_task_id": "av-1"}}},
+    {"code": 0, "data": {**TASK, "task_status": "failed", "task_status_msg": "m"}},
+    {"code": "success", "data": {"task_id": "t", "status": "SUCCESS", "data": {**TASK, "external_task_id": "av-1"}}},
+    {"code": "success", "data": {"task_id": "t", "status": "failed", "error": {"message": "m"}, "fail_reason": "m"}},
+    {"code": "1302", "message": "m"},
+    {"data": [{"created": "2026-08-01", "status": "failed", "cost": {"usd": 1}, "client_request_id": "a"}]},
+    {"data": [{"created": 1, "type": "MODEL_USAGE", "amount": 1, "reference_id": "g"}], "next_cursor": "c"},
+    {"current_balance": 12.5},
+]
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["\ud83d", "²", "0", "9" * 5000, 10**400, "0001-01-01T00:00:00", "9999-12-31T23:59:59-23:59"]),
+)
+JSON = st.recursive(LEAVES, lambda one: st.lists(one, max_size=2) | st.dictionaries(st.text(), one, max_size=2))
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> Any:
+    """Return a good body of which one to three parts are something else."""
+    body = json.loads(json.dumps(draw(st.sampled_from(GOOD_BODIES))))
+    for _ in range(draw(st.integers(1, 3))):
+        place, path = body, []
+        while isinstance(place, dict | list) and place and (not path or draw(st.booleans())):
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            path.append((place, draw(st.sampled_from(keys))))
+            place = path[-1][0][path[-1][1]]
+        if path:
+            path[-1][0][path[-1][1]] = draw(JSON)
+    return body
+
+
+BODIES = st.one_of(spoiled().map(lambda body: json.dumps(body).encode()), st.binary(max_size=60))
+HEADERS = st.dictionaries(
+    st.sampled_from(["retry-after", "x-aimlapi-usd-spent", "x-inference-id", "location", "date"]), st.text(max_size=20)
+)
+ANSWERS = st.builds(Answer, st.sampled_from([200, 200, 201, 204, 302, 400, 401, 403, 429, 500, 503]), HEADERS, BODIES)
+READERS = {
+    "aimlapi accepted": lambda told: WIRE.accepted(told, "av-1"),
+    "aimlapi seen": lambda told: WIRE.seen(told, "gen-1"),
+    "kling accepted": lambda told: Kling().accepted(told, "av-1"),
+    "kling seen": lambda told: Kling().seen(told, "gen-1"),
+    "kling found": lambda told: Kling().found(told, "av-1"),
+    "kling called": lambda told: task_in_callback(told.json()),
+    "log": log_rows,
+    "ledger": ledger_rows,
+    "balance": balance_of,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(max_examples=100, deadline=None)
+@given(told=ANSWERS)
+def test_no_answer_whatsoever_makes_a_reader_raise_anything_but_a_service_error(name: str, told: Answer) -> None:
+    try:
+        read = READERS[name](told)
+    except ServiceError as error:
+        str(error).encode()
+        return
+    repr(read).encode()
+    if isinstance(read, Generation):
+        assert read.id
+        read.id.encode()
+        assert isinstance(read.video_url, str | None)
+        assert isinstance(read.error, str | None)
+        assert isinstance(read.cost_usd, float | None)
+        assert read.state is not State.COMPLETED or read.video_url
+        json.dumps([read.video_url, read.error, read.status], ensure_ascii=False).encode()
+    elif isinstance(read, list):
+        assert len(read) <= 100
+        assert {type(row.request_id) for row in read} <= {str, type(None)}
