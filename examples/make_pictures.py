@@ -21,7 +21,7 @@ import pyte
 from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).parent / "pictures"
-COLUMNS, ROWS, WIDE, HIGH = 104, 15, 8.4, 19
+COLUMNS, ROWS, WIDE, HIGH = 104, 9, 8.4, 19
 DRAW_EVERY = 0.2
 PAINT = {
     "green": "#3fbf82", "blue": "#6d9bff", "cyan": "#36bccb", "magenta": "#c084ee", "red": "#f2777b",
