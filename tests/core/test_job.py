@@ -65,7 +65,7 @@ def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
         (Path("a.png"), Path("b.png")),
         ({"a", "b"}, {"a"}),
     ],
-    ids=repr,
+    ids=["bytes", "pictures", "modes", "paths", "sets"],
 )
 def test_what_json_does_not_know_stands_in_by_its_content(one: Any, other: Any) -> None:
     assert VideoJob("m", image=one).id == VideoJob("m", image=one).id
