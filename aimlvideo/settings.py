@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aimlvideo.core.polling import FixedPolls, parse_polls
+from aimlvideo.core.webhooks import usable_secret
 from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.core.wires.wire import Wire
@@ -42,9 +44,16 @@ class Settings:
     knowledge: Path | None = None
 
     def __post_init__(self) -> None:
+        _wire(self.service)
         for name, value in self._positive().items():
-            if not value > 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise SettingsError(f"{name} is {value!r}: expected a number above 0")
+        if self.max_outstanding is not None and self.max_outstanding != int(self.max_outstanding):
+            raise SettingsError(f"max_outstanding is {self.max_outstanding!r}: expected a whole number, or None")
+        if self.callback_secret is not None and not usable_secret(self.callback_secret):
+            raise SettingsError("callback_secret is no secret that can sign: expected Base64 behind whsec_")
+        if self.callback_url is not None and not _is_link(self.callback_url):
+            raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the gateway can call")
         self.fixed_polls()
 
     @property
@@ -61,7 +70,7 @@ class Settings:
         """Return the fixed policy where one was asked for; None: each model's own is learned."""
         try:
             return parse_polls(self.poll)
-        except ValueError as error:
+        except (ValueError, AttributeError) as error:
             raise SettingsError(f"poll: {error}") from None
 
     def _positive(self) -> Mapping[str, float]:
@@ -78,36 +87,50 @@ class Settings:
 
 def found_key(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return the key that was given, or that the environment has. Raises SettingsError where there is none."""
-    key = given or next((environment[name] for name in KEYS if environment.get(name)), "")
     wire = _wire(service)
-    if not key.strip():
+    known = (text.strip() for text in (given or "", *(environment.get(name, "") for name in KEYS)))
+    key = next((text for text in known if text), "")
+    if not key:
         raise SettingsError(f"no API key: set {KEYS[0]} (or pass api_key=, --api-key). Get one at {wire.keys}")
-    if any(ord(letter) < 33 or ord(letter) > 126 for letter in key.strip()):
+    if any(ord(letter) < 33 or ord(letter) > 126 for letter in key):
         raise SettingsError("the API key has characters that no key has: was it copied whole, and nothing else?")
-    return key.strip()
+    return key
 
 
 def found_base_url(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return the base URL that was given, that the environment has, or the service's own; it is safe for a key."""
-    return checked_base_url(given or environment.get(BASE_URL) or _wire(service).base_url)
+    wire = _wire(service)
+    return checked_base_url(given or environment.get(BASE_URL, "").strip() or wire.base_url)
 
 
 def checked_base_url(text: str) -> str:
     """Return a base URL that is safe to send a key to; raise SettingsError otherwise."""
-    try:
-        parts = urlsplit(text)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        right = False
-    if not right:
-        raise SettingsError(f"base URL {text!r} is no URL: expected something like https://api.example.com")
+    if not _is_link(text):
+        raise SettingsError(f"base URL {_shown(text)} is no URL: expected something like https://api.example.com")
+    parts = urlsplit(text.strip())
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(f"the base URL of {parts.hostname!r} must have no user, query or fragment")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError(
             f"base URL {text!r} is plain http to another machine: the API key would travel in the open. Use https"
         )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise SettingsError(f"the base URL of {parts.hostname!r} must have no user, query or fragment")
-    return text.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _is_link(text: object) -> bool:
+    """Tell whether a text is an http link to a host, with nothing in it that no link holds."""
+    if not isinstance(text, str) or re.search(r"[^!-~]|[\\<>\"{}|^`]", text.strip()):
+        return False
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _shown(text: object) -> str:
+    """Return what was given for a URL, without what may be a password in it."""
+    return re.sub(r"//[^/@]*@", "//...@", repr(text))
 
 
 def _wire(service: str) -> Wire:

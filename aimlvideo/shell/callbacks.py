@@ -10,11 +10,15 @@ from typing import Any
 
 from aiohttp import web
 
+from aimlvideo.core.http import Answer
 from aimlvideo.core.webhooks import is_signed
 from aimlvideo.errors import SettingsError
 
 LARGEST = 2**20
 """Bytes of a call's body at most."""
+
+PARTING = 0.2
+"""Seconds that a call under way still has when the page is closed."""
 
 log = logging.getLogger("aimlvideo.callbacks")
 
@@ -34,22 +38,26 @@ async def callback_page(
         if secret and signed and not is_signed(secret, request.headers, body, time.time()):
             log.warning("a callback with a wrong signature was turned away")
             return web.Response(status=401)
-        try:
-            heard(await request.json())
-        except ValueError:
+        told = Answer(200, {}, body).json()
+        if told is None:
             return web.Response(status=400)
+        heard(told)
         return web.Response(status=204)
 
     application = web.Application(client_max_size=LARGEST)
     application.router.add_post("/{any:.*}", called)
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=PARTING)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
-        except OSError as error:
-            raise SettingsError(f"callbacks cannot be served on {host}:{port}: {error.strerror}") from error
+        except (OSError, OverflowError, ValueError) as error:
+            raise SettingsError(f"callbacks cannot be served on {host}:{port}: {_said(error)}") from error
         yield f"http://{host}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+def _said(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

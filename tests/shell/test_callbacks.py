@@ -1,0 +1,110 @@
+"""The page that a gateway calls: a call is a hint, a false signature is turned away, nothing breaks it."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import io
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from aimlvideo.errors import SettingsError
+from aimlvideo.shell.callbacks import LARGEST, callback_page
+
+pytestmark = pytest.mark.real_time
+
+KEY = b"a secret of the right length....."
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+BODY = json.dumps({"task_id": "t", "task_status": "succeed"}).encode()
+
+
+def signed(body: bytes, late: float = 0) -> dict[str, str]:
+    moment = str(int(time.time() - late))
+    made = base64.b64encode(hmac.digest(KEY, b"msg-1." + moment.encode() + b"." + body, "sha256")).decode()
+    return {"Webhook-Id": "msg-1", "Webhook-Timestamp": moment, "Webhook-Signature": f"v1,{made}"}
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+async def called(
+    session: aiohttp.ClientSession, body: bytes, headers: dict[str, str], secret: str | None = None
+) -> tuple[int, list[Any]]:
+    """Call a page once; return its answer's status and what it heard."""
+    heard: list[Any] = []
+    async with (
+        callback_page("127.0.0.1", 0, heard.append, secret) as url,
+        session.post(f"{url}any/path", data=io.BytesIO(body), headers=headers) as response,
+    ):
+        return response.status, heard
+
+
+@pytest.mark.parametrize("secret", [None, SECRET])
+async def test_an_unsigned_call_is_heard_as_a_hint(session: aiohttp.ClientSession, secret: str | None) -> None:
+    assert await called(session, BODY, {}, secret) == (204, [json.loads(BODY)])
+
+
+async def test_a_signed_call_is_heard(session: aiohttp.ClientSession) -> None:
+    assert await called(session, BODY, signed(BODY), SECRET) == (204, [json.loads(BODY)])
+
+
+async def test_without_a_secret_a_signature_says_nothing(session: aiohttp.ClientSession) -> None:
+    assert await called(session, BODY, signed(b"other"), None) == (204, [json.loads(BODY)])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        signed(b"other"),
+        signed(BODY, late=400),
+        signed(BODY, late=-400),
+        signed(BODY) | {"Webhook-Timestamp": "9" * 5000},
+        signed(BODY) | {"Webhook-Signature": ""},
+        signed(BODY) | {"Webhook-Id": "\u00ff"},
+    ],
+    ids=["another body", "old", "early", "huge", "empty", "odd bytes"],
+)
+async def test_a_call_whose_signature_does_not_hold_is_turned_away(
+    session: aiohttp.ClientSession, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await called(session, BODY, headers, SECRET) == (401, [])
+    assert "wrong signature" in caplog.text
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b'{"a":'], ids=lambda body: repr(body[:5]))
+async def test_a_call_that_is_no_json_is_refused_without_a_trace(
+    session: aiohttp.ClientSession, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await called(session, body, {}) == (400, [])
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_call_that_is_too_large_is_refused(session: aiohttp.ClientSession) -> None:
+    status, heard = await called(session, b'"' + b"x" * LARGEST + b'"', {})
+    assert (status, heard) == (413, [])
+
+
+async def test_only_calls_are_answered(session: aiohttp.ClientSession) -> None:
+    async with callback_page("127.0.0.1", 0, print) as url, session.get(url) as response:
+        assert response.status == 405
+
+
+async def test_a_place_that_cannot_be_served_is_said_as_that() -> None:
+    async with callback_page("127.0.0.1", 0, print) as url:
+        port = int(url.rstrip("/").rpartition(":")[2])
+        with pytest.raises(SettingsError, match=rf"callbacks cannot be served on 127.0.0.1:{port}: "):
+            async with callback_page("127.0.0.1", port, print):
+                pass
+    for wrong in (99999, -1):
+        with pytest.raises(SettingsError, match="cannot be served"):
+            async with callback_page("127.0.0.1", wrong, print):
+                pass

@@ -1,0 +1,76 @@
+"""A failure that may pass is tried again, as often as is said and no sooner than is asked."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aimlvideo.errors import Busy, DownloadFailed, LinkDead, ServiceError, Unavailable, Unclear, VideoError
+from aimlvideo.shell.patience import patiently
+
+
+class Flaky:
+    """Fails with each error in turn, then answers; notes when it was tried."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.tried: list[float] = []
+
+    async def __call__(self) -> str:
+        self.tried.append(round(asyncio.get_running_loop().time(), 1))
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        return "answer"
+
+    @property
+    def gaps(self) -> list[float]:
+        return [round(later - earlier, 1) for earlier, later in zip(self.tried, self.tried[1:], strict=False)]
+
+
+async def test_what_passes_is_tried_until_it_has_passed() -> None:
+    flaky = Flaky(Unclear("a"), Unavailable("b"), Unclear("c"))
+    assert await patiently(flaky, on=(ServiceError,))() == "answer"
+    assert flaky.gaps == [0.5, 1.0, 2.0]
+
+
+async def test_a_service_that_says_how_long_is_obeyed() -> None:
+    flaky = Flaky(Busy("a", retry_after=7), DownloadFailed("b", retry_after=30), Busy("c", retry_after=0.1))
+    assert await patiently(flaky, on=(VideoError,))() == "answer"
+    assert flaky.gaps == [7.0, 30.0, 2.0]
+
+
+async def test_the_last_error_comes_out_when_patience_is_over() -> None:
+    flaky = Flaky(*(Unclear(f"number {number}") for number in range(10)))
+    with pytest.raises(Unclear, match="number 2"):
+        await patiently(flaky, on=(ServiceError,), tries=3)()
+    assert len(flaky.tried) == 3
+
+
+@pytest.mark.parametrize("error", [LinkDead("dead"), ZeroDivisionError(), Unclear("of another kind")], ids=repr)
+async def test_what_will_not_pass_comes_out_at_once(error: Exception) -> None:
+    flaky = Flaky(error)
+    with pytest.raises(type(error)):
+        await patiently(flaky, on=(DownloadFailed,), unless=(LinkDead,))()
+    assert len(flaky.tried) == 1
+
+
+async def test_each_call_has_patience_of_its_own() -> None:
+    flaky = Flaky(*(Unclear("x") for _ in range(4)))
+    ask = patiently(flaky, on=(ServiceError,), tries=3)
+    with pytest.raises(Unclear):
+        await ask()
+    assert await ask() == "answer"
+    assert flaky.gaps[-1] == 0.5
+
+
+async def test_to_be_stopped_is_no_failure() -> None:
+    async def endless() -> None:
+        await asyncio.sleep(1000)
+
+    task = asyncio.ensure_future(patiently(endless, on=(VideoError,))())
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

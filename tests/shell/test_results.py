@@ -1,0 +1,90 @@
+"""`results.jsonl`: whole lines, whatever was in them, and read again after a crash."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.stages import Stage
+from aimlvideo.errors import DiskFailed, GenerationFailed
+from aimlvideo.shell.results import ResultsFile, read_results, write_results
+
+
+def result(name: str, words: str = "moderated") -> Result:
+    return result_of(VideoJob("m", id=name), Progress(Stage.FAILED, error=GenerationFailed(words)))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+def ids(path: Path) -> list[str]:
+    return [row["id"] for row in read_results(path)]
+
+
+def test_a_line_is_there_as_soon_as_it_is_written(path: Path) -> None:
+    file = ResultsFile(path)
+    file.write(result("a"))
+    assert list(read_results(path)) == [result("a").row()]
+    file.write(result("b"))
+    assert ids(path) == ["a", "b"]
+    file.close()
+
+
+def test_whatever_is_in_it_a_result_is_one_line(path: Path) -> None:
+    words = "two\nlines, a 💃, half a pair \ud83d, \u2028 and \0"
+    file = ResultsFile(path)
+    file.write(result("a", words))
+    file.close()
+    assert path.read_bytes().count(b"\n") == 1
+    (row,) = read_results(path)
+    assert row["error"] == words
+    write_results(path, [result("b", words)])
+    assert next(read_results(path))["error"] == words
+
+
+def test_after_a_line_that_a_crash_cut_short_the_next_one_is_whole(path: Path) -> None:
+    path.write_text('{"id": "a"}\n{"id": "b", "mod')
+    file = ResultsFile(path)
+    file.write(result("c"))
+    file.close()
+    assert ids(path) == ["a", "c"]
+
+
+def test_lines_that_are_no_results_are_passed_over(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\n[]\n7\n\n" + b"[" * 100_000 + b'\n{"id": "a"}\n{"id": "b"')
+    assert ids(path) == ["a"]
+
+
+def test_written_anew_it_is_whole_or_as_it_was(path: Path) -> None:
+    write_results(path, [result("a")])
+
+    def broken() -> Iterator[Result]:
+        yield result("b")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_results(path, broken())
+    assert ids(path) == ["a"]
+    write_results(path, [result("c"), result("d")])
+    assert ids(path) == ["c", "d"]
+    assert [file.name for file in path.parent.iterdir()] == ["results.jsonl"]
+
+
+def test_a_disk_that_cannot_be_written_is_said_as_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFailed, match=r"No space left on device\. Make space, then run again"):
+        write_results(path, [result("a")])
+    assert not path.exists()
+    with pytest.raises(DiskFailed, match="cannot be written"):
+        ResultsFile(path.parent / "none" / "results.jsonl")

@@ -1,0 +1,168 @@
+"""A setting that cannot be right is refused before anything is sent, with what to do; no secret is ever shown."""
+
+from __future__ import annotations
+
+from math import inf, nan
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.polling import FixedPolls
+from aimlvideo.errors import SettingsError
+from aimlvideo.settings import Settings, checked_base_url, found_base_url, found_key
+
+ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BASE_URL": "https://proxy.example.com/"}
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "key"),
+    [
+        ("mine", ENVIRONMENT, "mine"),
+        (None, ENVIRONMENT, "first"),
+        ("", ENVIRONMENT, "first"),
+        (None, {"AIML_API_KEY": "second"}, "second"),
+        (None, {"AIMLAPI_API_KEY": "", "AIML_API_KEY": "second"}, "second"),
+        (None, {"AIMLAPI_API_KEY": "  ", "AIML_API_KEY": "second"}, "second"),
+        ("  mine\n", {}, "mine"),
+    ],
+)
+def test_a_key_that_is_given_wins_over_the_environment(
+    given: str | None, environment: dict[str, str], key: str
+) -> None:
+    assert found_key(given, "aimlapi", environment) == key
+
+
+@pytest.mark.parametrize(("service", "place"), [("aimlapi", "https://aimlapi.com/app/keys"), ("kling", "dashboard")])
+def test_without_a_key_it_says_which_variable_and_where_to_get_one(service: str, place: str) -> None:
+    for environment in ({}, {"AIMLAPI_API_KEY": " "}):
+        with pytest.raises(SettingsError, match="AIMLAPI_API_KEY") as caught:
+            found_key(None, service, environment)
+        assert place in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel"])
+def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(SettingsError, match="characters that no key has") as caught:
+        found_key(key, "aimlapi", {})
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "service", "environment", "url"),
+    [
+        ("https://mine.example.com/api/", "aimlapi", ENVIRONMENT, "https://mine.example.com/api"),
+        (None, "aimlapi", ENVIRONMENT, "https://proxy.example.com"),
+        (None, "aimlapi", {}, "https://api.aimlapi.com"),
+        (None, "kling", {}, "https://api.ezmodel.cloud"),
+        (None, "kling", {"AIMLAPI_BASE_URL": " "}, "https://api.ezmodel.cloud"),
+        (" HTTPS://Mine.example.com \n", "aimlapi", {}, "https://Mine.example.com"),
+        ("http://127.0.0.1:8000", "aimlapi", {}, "http://127.0.0.1:8000"),
+        ("http://localhost", "aimlapi", {}, "http://localhost"),
+        ("http://[::1]:80/x", "aimlapi", {}, "http://[::1]:80/x"),
+    ],
+)
+def test_a_base_url_comes_from_the_nearest_place(
+    given: str | None, service: str, environment: dict[str, str], url: str
+) -> None:
+    assert found_base_url(given, service, environment) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("api.example.com", "is no URL: expected something like https://api.example.com"),
+        ("ftp://api.example.com", "is no URL"),
+        ("https://", "is no URL"),
+        ("https:///v2", "is no URL"),
+        ("https://[::1", "is no URL"),
+        ("https://h:0", "is no URL"),
+        ("https://h:99999", "is no URL"),
+        ("https://h:x", "is no URL"),
+        ("https://two words.com", "is no URL"),
+        ("https://exämple.com", "is no URL"),
+        ("https://api.example.com\\@evil.example.com", "is no URL"),
+        ("http://api.example.com", "would travel in the open"),
+        ("http://127.0.0.1.example.com", "would travel in the open"),
+        ("http://localhost.example.com", "would travel in the open"),
+        ("http://127.0.0.1@evil.example.com", "must have no user"),
+        ("https://me:secret@api.example.com", "must have no user, query or fragment"),
+        ("https://api.example.com/?a=1", "must have no user, query or fragment"),
+        ("https://api.example.com/#x", "must have no user, query or fragment"),
+        ("https://me:secret@", "is no URL"),
+        ("http://me:secret@api.example.com", "must have no user"),
+    ],
+)
+def test_a_base_url_that_is_not_safe_for_a_key_is_refused(url: str, words: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        checked_base_url(url)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["max_outstanding", "rate", "poll_rate", "timeout", "settle"])
+@pytest.mark.parametrize("value", [0, -1, nan, -inf, "5", True, [], 1j], ids=repr)
+def test_a_number_that_is_none_or_not_above_zero_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=rf"{name} is .*: expected a number above 0"):
+        Settings(**{name: value})
+
+
+def test_numbers_above_zero_are_good_and_none_means_no_limit() -> None:
+    Settings(max_outstanding=None, settle=None)
+    Settings(max_outstanding=1, rate=0.1, poll_rate=1e9, timeout=inf, settle=1)
+    with pytest.raises(SettingsError, match="whole number"):
+        Settings(max_outstanding=2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("service", ["", "AIMLAPI", "openai"])
+def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: str) -> None:
+    for ask in (
+        lambda: Settings(service=service),
+        lambda: found_key("k", service),
+        lambda: found_base_url("u", service),
+    ):
+        with pytest.raises(SettingsError, match="expected 'aimlapi' or 'kling'"):
+            ask()
+
+
+def test_the_wire_is_the_service_s() -> None:
+    assert Settings(service="kling").wire.service == "kling"
+    assert Settings(legacy=True).wire.service == "aimlapi"
+
+
+@pytest.mark.parametrize("poll", ["", "every", "every:", "every:0", "every:-1", "every:nan", "every:inf", "15", None])
+def test_a_way_of_polling_that_nobody_knows_is_refused(poll: Any) -> None:
+    with pytest.raises(SettingsError, match="poll: "):
+        Settings(poll=poll)
+
+
+def test_a_way_of_polling_is_learned_or_fixed() -> None:
+    assert Settings().fixed_polls() is None
+    fixed = Settings(poll="every:7.5").fixed_polls()
+    assert isinstance(fixed, FixedPolls)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "no base64!"])
+def test_a_callback_secret_that_can_sign_nothing_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="callback_secret") as caught:
+        Settings(callback_secret=secret)
+    assert not secret or secret == "whsec_" or secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["", "us.example.com", "ftp://us.example.com"])
+def test_a_callback_url_that_nobody_can_call_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="callback_url"):
+        Settings(callback_url=url)
+
+
+def test_no_secret_is_in_what_settings_look_like() -> None:
+    settings = Settings(api_key="sk-0123456789", callback_secret="whsec_c2VjcmV0")
+    assert "sk-0123456789" not in f"{settings} {settings!r}"
+    assert "whsec" not in f"{settings} {settings!r}"
+
+
+@pytest.mark.parametrize(
+    ("url", "named", "remembers"),
+    [("https://api.example.com", None, True), ("http://127.0.0.1:1", None, False), ("http://127.0.0.1:1", "k", True)],
+)
+def test_what_a_service_on_this_machine_teaches_is_not_kept_unless_asked(url: str, named: Any, remembers: bool) -> None:
+    assert Settings(base_url=url, knowledge=named).remembers is remembers
