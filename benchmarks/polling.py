@@ -204,7 +204,7 @@ def main() -> int:
             missed += figure.measured > figure.most
     print(f"\n{missed} missed; {time.perf_counter() - started:.0f} s")
     if chosen.picture:
-        from picture import draw  # noqa: PLC0415  matplotlib is needed for this alone
+        from picture import draw  # matplotlib is needed for this alone
 
         draw(chosen.picture, 2 if chosen.quick else 8)
     return 1 if missed else 0

@@ -141,6 +141,13 @@ def test_the_law_is_not_made_anew_by_every_look():
     assert len(made) <= 20
 
 
+def test_evidence_is_smoothed_over_five_bins():
+    single = Evidence()
+    single.add(50, 9.0, 90.0)
+    assert single.smooth().events[47:54] == [0.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.0]
+    assert sum(single.smooth().exposure) == pytest.approx(90.0)
+
+
 def test_knowledge_of_two_writers_is_joined_and_counted_once():
     one, two = Latency(), Latency()
     for _ in range(10):
@@ -156,6 +163,14 @@ def test_knowledge_of_two_writers_is_joined_and_counted_once():
     assert sum(third["events"].values()) == pytest.approx(20, rel=0.1)
     one.rebase(second)
     assert sum(one.joined(third)["events"].values()) == pytest.approx(sum(third["events"].values()), rel=1e-3)
+
+
+def test_what_others_wrote_fades_with_what_came_in_here():
+    one, two = Latency(), Latency()
+    for _ in range(100):
+        see(one, 100.0, 110.0)
+        see(two, 100.0, 110.0)
+    assert sum(two.joined(one.joined())["events"].values()) == pytest.approx(63.4 + 0.366 * 63.4, rel=0.01)
 
 
 @pytest.mark.parametrize(

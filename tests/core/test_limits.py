@@ -186,6 +186,19 @@ def test_a_hidden_number_of_places_is_found(asked, hidden):
     assert refused <= 0.05 * 6000
 
 
+def test_after_a_refusal_no_more_are_tried_than_the_service_held():
+    slots = Outstanding(30)
+    for _ in range(30):
+        slots.take()
+    for _ in range(5):
+        slots.accepted(0.0)
+    for _ in range(25):
+        slots.busy(0.5)
+        slots.give()
+    assert (slots.taken, slots.limit) == (5, 5)
+    assert bulk(Outstanding(30), 5, 60)[1] <= 5
+
+
 def test_where_there_is_no_limit_auto_goes_on_widening():
     slots = Outstanding(None)
     bulk(slots, 10**9, 120)
