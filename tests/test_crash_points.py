@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo import Stage
@@ -78,6 +79,11 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
         def drop(self) -> None:
             """Leave everything as it is."""
 
+    async def at_once(work: Callable[..., Any], *args: Any) -> Any:
+        """Stand in for a thread: virtual time would pass while one is waited for."""
+        return work(*args)
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", at_once)
     monkeypatch.setattr(Store, "write", around("write", Store.write))
     monkeypatch.setattr(Store, "commit", around("commit", Store.commit))
     monkeypatch.setattr(download, "Download", Quick)

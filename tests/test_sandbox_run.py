@@ -30,7 +30,7 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
-SHARES = {"unavailable": 0.15, "rate_limited": 0.15, "poll_error": 0.2, "poll_rate_limited": 0.2}
+SHARES = {"unavailable": 0.15, "rate_limited": 0.1, "poll_error": 0.2, "poll_rate_limited": 0.2}
 """Faults for which the client makes a pause come more rarely here."""
 
 
