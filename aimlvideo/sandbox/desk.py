@@ -45,6 +45,8 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _refuse(world, request, refusal)
     except web.HTTPException as error:
         answer = _refuse(world, request, Refusal("no such path" if error.status in (404, 405) else "not JSON"))
+    except ConnectionError:  # the caller has hung up, half way through a request or a download
+        return web.Response()
     world.tally.answers[answer.status] += 1
     if not answer.prepared and not request.path.startswith("/files/"):
         _sign(request, answer)
