@@ -11,14 +11,13 @@ LONGEST = 120
 _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 
 
-def file_name(job_id: str, ending: str = ".mp4", *, one_case: bool = False) -> str:
+def file_name(job_id: str, ending: str = ".mp4") -> str:
     """Return a safe file name for a job: its id where that is safe, else a readable one with a hash of the id.
 
-    A mapped name carries a hash of the id, so that two ids never share one. With `one_case`, for a file system that
-    takes `Scene` and `scene` for one name, an id with capitals is mapped as well.
+    A mapped name carries a hash of the id, so that two ids never share one. On a file system that takes `Scene` and
+    `scene` for one name, the clip that comes second is saved beside the first, under a number.
     """
     kept = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id).strip("._")[:LONGEST]
-    kept = kept.lower() if one_case else kept
     if kept and kept == job_id and not _RESERVED.match(kept):
         return kept + ending
     digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]

@@ -37,15 +37,17 @@ class Downloads:
 
     async def run(self, batch: Batch) -> None:
         """Save the clips of a run, one after the other; several of these work side by side."""
-        async for entry in batch.downloads.clone():
-            await self._save(entry)
+        async with batch.downloads.clone() as waiting:
+            async for entry in waiting:
+                await self._save(entry)
 
     async def _save(self, entry: Entry) -> None:
         assert entry.batch.folder is not None
         if entry.ended:
             return
         try:
-            clip = await self._bring_entry(entry, entry.batch.folder / file_name(entry.job.id))
+            own = entry.progress.file  # what this job has saved before is replaced, any other file is left alone
+            clip = await self._bring_entry(entry, entry.batch.folder / (own or file_name(entry.job.id)), over=bool(own))
             if entry.batch.keep is not None:
                 await entry.batch.keep(clip.path.name)
         except LinkDead as error:
@@ -62,32 +64,37 @@ class Downloads:
             log.info("saved", extra={"job": entry.job.id, "generation": entry.progress.generation_id})
             entry.batch.end(entry)
 
-    async def _bring_entry(self, entry: Entry, path: Path) -> Clip:
+    async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:
         async def fresh_link() -> str | None:
             seen = await ask(self.send, self.wire, entry.progress.generation_id or "", entry.job)
             if seen.video_url:
                 entry.step(Stage.READY, video_url=seen.video_url)
             return seen.video_url
 
-        return await self.bring(entry.progress.video_url, path, fresh_link)
+        return await self.bring(entry.progress.video_url, path, fresh_link, over=over)
 
-    async def bring(self, link: str | None, path: Path, fresh_link: Callable[[], Awaitable[str | None]]) -> Clip:
-        """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again."""
+    async def bring(
+        self, link: str | None, path: Path, fresh_link: Callable[[], Awaitable[str | None]], *, over: bool = True
+    ) -> Clip:
+        """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
+
+        With `over`, a file that is there already is replaced; else the clip gets the next free name beside it.
+        """
         for _ in range(FRESH_LINKS):
             try:
-                return await self._fetch(link, path)
+                return await self._fetch(link, path, over=over)
             except DiskFailed:
                 raise
             except DownloadFailed as error:
                 log.info("a fresh link is asked for: %s", error)
                 link = await patiently(fresh_link, on=(ServiceError,))() or link
-        return await self._fetch(link, path)
+        return await self._fetch(link, path, over=over)
 
-    async def _fetch(self, link: str | None, path: Path) -> Clip:
+    async def _fetch(self, link: str | None, path: Path, *, over: bool) -> Clip:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
             raise LinkDead("the service gave no link to the clip")
-        download = Download(self.session, link, path)
+        download = Download(self.session, link, path, over=over)
         try:
             return await patiently(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:

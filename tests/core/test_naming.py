@@ -62,11 +62,3 @@ def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: st
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_two_ids_never_share_a_name(one: str, other: str) -> None:
     assert one == other or file_name(one) != file_name(other)
-
-
-def test_where_case_makes_no_difference_ids_that_differ_in_case_get_names_of_their_own() -> None:
-    names = [file_name(name, one_case=True) for name in ("scene", "Scene", "SCENE", "Scene/1")]
-    assert names[0] == "scene.mp4"
-    assert re.fullmatch(r"scene-[0-9a-f]{10}\.mp4", names[1])
-    assert len({name.lower() for name in names}) == 4
-    assert all(name == name.lower() for name in names)
