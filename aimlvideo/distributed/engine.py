@@ -56,7 +56,10 @@ class Engine:
             if len(chunk) == CHUNK:
                 fresh += await self._put(chunk)
                 chunk = []
-        return fresh + (await self._put(chunk) if chunk else 0)
+        fresh += await self._put(chunk) if chunk else 0
+        if fresh:
+            await self.connection.execute(f"ANALYZE {self._table}")  # else it is read as if it were small, and slowly
+        return fresh
 
     async def take(self, most: int, share: int) -> dict[str, Place]:
         """Make up to `most` jobs ours, so that we have at most `share`; return their places in the queue."""

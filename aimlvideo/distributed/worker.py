@@ -30,8 +30,8 @@ from aimlvideo.shell.journal_postgres import PostgresJournal
 from aimlvideo.shell.postgres_tables import AGAIN, AWAY
 from aimlvideo.stations.batch import Batch, Entry
 
-AT_A_TIME = 500
-"""Jobs that are taken with one statement."""
+AT_A_TIME = 100
+"""Jobs that are taken with one statement: PgQueuer's takes 0.1 ms a job up to there, and far more beyond."""
 IDLE = 0.5
 """Seconds between two looks into an empty queue."""
 GATHER = 0.02
