@@ -30,8 +30,8 @@ async def hang_up(visitor: Visitor, said: bytes, abruptly: bool) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", int(visitor.sandbox.url.rpartition(":")[2]))
     writer.write(said)
     await writer.drain()
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.1)
     if abruptly:
         writer.transport.abort()
     writer.close()
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.1)

@@ -10,7 +10,7 @@ import aiohttp
 from aiohttp import web
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-QUICK = aiohttp.ClientTimeout(total=None, sock_connect=0.3, sock_read=0.3)
+QUICK = aiohttp.ClientTimeout(total=None, sock_connect=0.2, sock_read=0.2)
 
 
 @asynccontextmanager
