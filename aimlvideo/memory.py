@@ -34,6 +34,10 @@ class Memory:
         """Return nothing: what is planned is not kept here."""
         return {}
 
+    def accepted_one(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+        return next((known for known in self._outstanding.values() if known.progress.generation_id), None)
+
     def spent(self) -> float:
         """Return 0: what earlier runs cost is not known here."""
         return 0.0

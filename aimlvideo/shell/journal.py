@@ -108,6 +108,12 @@ class Journal:
         row = self._store.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
         return self._record(row) if row else None
 
+    def accepted_one(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+        taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
+        row = self._store.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
+        return self._record(row) if row else None
+
     def counts(self) -> dict[str, int]:
         """Return the number of jobs by stage."""
         return dict(self._store.read("SELECT stage, count(*) FROM jobs GROUP BY stage"))

@@ -105,6 +105,12 @@ class PostgresBook:
         row = self.db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
         return record_of(row) if row else None
 
+    def accepted_one(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+        taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
+        row = self.db.execute(f"{ROWS} WHERE {taken} LIMIT 1").fetchone()
+        return record_of(row) if row else None
+
     def counts(self) -> dict[str, int]:
         """Return the number of jobs by stage."""
         return dict(self.db.execute("SELECT stage, count(*) FROM aimlvideo_jobs GROUP BY stage").fetchall())

@@ -51,6 +51,9 @@ class Journal(Protocol):
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
 
+    def accepted_one(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+
     def spent(self) -> float:
         """Return what all jobs are known to have cost, in USD."""
 

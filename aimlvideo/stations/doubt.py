@@ -12,7 +12,7 @@ import anyio
 
 from aimlvideo.core.doubt import SKEW, Verdict, look_again_after, verdict
 from aimlvideo.core.generation import Generation
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.job import Record, VideoJob
 from aimlvideo.core.limits import Rate
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.account import LOG_RATE, PAGE, LogRow, log_page, log_rows
@@ -20,7 +20,7 @@ from aimlvideo.core.wires.kling import Kling
 from aimlvideo.core.wires.wire import Wire
 from aimlvideo.errors import InDoubt, Rejected, ServiceError
 from aimlvideo.stations.asking import Send
-from aimlvideo.stations.batch import Entry
+from aimlvideo.stations.batch import Entry, Journal
 from aimlvideo.stations.gates import Slots, Turns
 
 log = logging.getLogger("aimlvideo.doubt")
@@ -36,8 +36,8 @@ class Doubt:
     settle: Callable[[VideoJob], float]
     accepted: Callable[[Entry], None]
     again: Callable[[Entry], None]
-    known: tuple[str, str, VideoJob] | None = None
-    """A request id, generation id and job that the service did accept: shows whether it can be asked by our ids."""
+    known: Record | None = None
+    """A job that the service did take: shows whether it can be asked by our ids."""
     _entries: list[Entry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,7 +102,7 @@ class Doubt:
             if found is not None:
                 self._settle(entry, Verdict.ACCEPTED, found.id)
             elif _age(entry) > self.settle(entry.job):
-                answers = await self._answers_by_our_ids(self.wire)
+                answers = await self._answers_by_our_ids(self.wire, entry.batch.journal)
                 self._settle(entry, Verdict.NEVER_ACCEPTED if answers else Verdict.OPEN, None)
                 if not answers:
                     entry.batch.end(entry, doubt_of(entry))
@@ -114,13 +114,13 @@ class Doubt:
         except Rejected:
             return None
 
-    async def _answers_by_our_ids(self, wire: Kling) -> bool:
+    async def _answers_by_our_ids(self, wire: Kling, journal: Journal) -> bool:
         """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
-        if self.known is None:
+        known = self.known or journal.accepted_one()
+        if known is None:
             return False
-        request_id, generation_id, job = self.known
-        found = await self._by_external_id(wire, request_id, job)
-        return found is not None and found.id == generation_id
+        found = await self._by_external_id(wire, known.progress.request_id or "", known.job)
+        return found is not None and found.id == known.progress.generation_id
 
     def _settle(self, entry: Entry, said: Verdict, generation_id: str | None) -> None:
         if entry.ended or said is Verdict.OPEN:

@@ -61,7 +61,6 @@ class Downloads:
         else:
             known = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
             entry.step(Stage.SAVED, saved_at=time.time(), **known)
-            log.info("saved", extra={"job": entry.job.id, "generation": entry.progress.generation_id})
             entry.batch.end(entry)
 
     async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:

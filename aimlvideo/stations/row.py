@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from aimlvideo.blocks import block
 from aimlvideo.core.catalog import Catalog, Model
 from aimlvideo.core.doubt import settle_seconds
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.job import Record, VideoJob
 from aimlvideo.core.limits import Outstanding, PollBudget, Rate
 from aimlvideo.core.polling import PollPolicy
 from aimlvideo.core.stages import Stage
@@ -103,7 +103,8 @@ async def open_row(
     budget = PollBudget(settings.poll_rate)
 
     def accepted(entry: Entry) -> None:
-        doubt.known = (entry.progress.request_id or "", entry.progress.generation_id or "", entry.job)
+        if entry.progress.request_id is not None:
+            doubt.known = Record(entry.job, entry.progress)
         if entry.batch.goal is Stage.RENDERING:
             entry.batch.end(entry)
         else:

@@ -76,8 +76,8 @@ class Submit:
                 self._heard(entry, self.wire.accepted(answer, request_id))
         except Busy as error:
             entry.step(Stage.PLANNED)
-            entry.free()
             self._slow_down(entry, error)
+            entry.free()
             return True
         except Refused as error:
             entry.step(Stage.PLANNED)
