@@ -34,6 +34,9 @@ SCHEMAS = (
 RESERVE = 4 * 2**20
 """Bytes kept on the disk for the last steps of a run on a disk that fills up."""
 
+OWN_NEWS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""News for whoever writes, and mistakes of ours: these stay what they are."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
 _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
@@ -100,17 +103,17 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk raise into our errors. An IntegrityError is news for whoever writes."""
+    """Turn what SQLite and the disk raise into our errors."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
+        if isinstance(error, OWN_NEWS):
+            raise
         raise translation(path, error) from error
 
 
-def translation(path: Path, error: Exception) -> Exception:
+def translation(path: Path, error: Exception) -> VideoError:
     """Return our error for one of SQLite's or the disk's."""
-    if isinstance(error, sqlite3.IntegrityError):
-        return error
     said = str(error)
     if getattr(error, "errno", None) in _NO_ROOM or "is full" in said or "disk I/O" in said:
         return DiskFailed(f"the journal {path} cannot be written: {said}. Make space, then run again")

@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from aimlvideo.errors import DiskFailed, VideoError
-from aimlvideo.shell.journal_file import given_back, sync, translated, translation
+from aimlvideo.shell.journal_file import OWN_NEWS, given_back, sync, translated, translation
 
 
 class Store:
@@ -31,22 +31,20 @@ class Store:
         self._syncing = anyio.Lock()
         self._whole = False
         self._pass: list[tuple[str, tuple[Any, ...]]] = []
-        self._broken: Exception | None = None
+        self._broken: VideoError | None = None
         self._full: DiskFailed | None = None
 
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Return the rows of a question, also of what is not committed yet."""
-        try:
+        with translated(self._path):
             return self._db.execute(statement, values)
-        except sqlite3.Error as error:
-            raise translation(self._path, error) from error
 
     def write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
         """Write in the transaction of this pass of the event loop. Raises IntegrityError, DiskFailed, JournalError."""
         self._raise_if_broken()
         try:
             self._put(statement, values)
-        except sqlite3.IntegrityError:
+        except OWN_NEWS:
             raise
         except sqlite3.Error as error:
             self._with_the_reserve(error)

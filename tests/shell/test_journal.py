@@ -314,3 +314,10 @@ async def test_a_job_costs_at_most_400_bytes_beside_its_own_text(path: Path) -> 
             for known in (SENT, RENDERING, READY, SAVED):
                 journal.step(job, known._replace(request_id=request_id, file=known.file and file_name(job.id)))
     assert os.stat(path).st_size - text < 400 * count
+
+
+async def test_a_mistake_of_ours_is_not_taken_for_a_damaged_file(journal: Journal) -> None:
+    with pytest.raises(sqlite3.Error, match="binding parameter"):
+        journal.step(journal.plan(named("a")).job, RENDERING._replace(cost_usd={}))  # type: ignore[arg-type]
+    journal.step(named("a"), RENDERING)
+    assert journal.find("a") == Record(named("a"), RENDERING)
