@@ -169,6 +169,7 @@ def _make(path: Path, *, anew: bool) -> None:
     _make_new(part)
     connection = sqlite3.connect(part, isolation_level=None)
     try:
+        connection.execute("PRAGMA page_size=8192")  # rows are long: smaller pages are left half empty
         _migrate(connection)
     finally:
         connection.close()

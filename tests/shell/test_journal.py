@@ -311,7 +311,7 @@ async def test_a_job_costs_at_most_400_bytes_beside_its_own_text(path: Path) -> 
             job = journal.plan(VideoJob("kling-video/v1.6/pro/image-to-video", prompt=f"take {number}")).job
             text += len(job.content())
             request_id = request_id_of(job, f"{number:010x}")
-            for known in (SENT, RENDERING, READY, SAVED):
+            for known in (SENT, RENDERING, READY, SAVED._replace(looks=bytes(24))):
                 journal.step(job, known._replace(request_id=request_id, file=known.file and file_name(job.id)))
     assert os.stat(path).st_size - text < 400 * count
 
