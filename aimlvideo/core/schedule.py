@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-SLOTS_PER_SECOND = 128  # a power of two: the moment of a slot is exact, so nothing is ever early
+SLOTS_PER_SECOND = 32  # a power of two: the moment of a slot is exact, so nothing is ever early
 
 
 class Wheel(Generic[T]):
-    """Holds items until they are due: never early, at most 1/128 s late.
+    """Holds items until they are due: never early, at most 1/32 s late.
 
     A sparse wheel: a dict of slots to lists, and a heap of the slots that exist. There is no removal: an item that no
     longer matters is recognised, and dropped, by whoever takes it out.
