@@ -67,10 +67,10 @@ class WorkerMetrics(Collector):
 
 
 @contextmanager
-def metrics_page(worker: Worker, port: int | None, host: str = "127.0.0.1") -> Iterator[None]:
-    """Serve a worker's figures at `http://HOST:PORT/metrics` until the block is left; with no port, do nothing."""
+def metrics_page(worker: Worker, port: int | None, host: str = "127.0.0.1") -> Iterator[int | None]:
+    """Serve a worker's figures at `http://HOST:PORT/metrics`, and give the port; with None, do nothing."""
     if port is None:
-        yield
+        yield None
         return
     registry = CollectorRegistry()
     registry.register(WorkerMetrics(worker))
@@ -79,7 +79,7 @@ def metrics_page(worker: Worker, port: int | None, host: str = "127.0.0.1") -> I
     except OSError as error:
         raise SettingsError(f"--metrics: {host}:{port} cannot be opened: {error.strerror}") from error
     try:
-        yield
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()

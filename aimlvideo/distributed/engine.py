@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import anyio
 import psycopg
 from pgqueuer import Job, PsycopgDriver, Queries
 from pgqueuer.ports.repository import EntrypointExecutionParameter
@@ -118,5 +119,9 @@ class Engine:
 @asynccontextmanager
 async def open_engine(dsn: str, worker: UUID, cap: int = 0, heartbeat: float = 30.0) -> AsyncIterator[Engine]:
     """Give the engine over a connection of its own, closed on leaving. `cap` 0 means none."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+    connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
+    try:
         yield Engine(connection, worker, cap, heartbeat)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await connection.close()

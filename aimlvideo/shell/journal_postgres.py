@@ -31,7 +31,7 @@ STEPS = f"""
 """
 TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {', '.join(KNOWN)}"
 PARTING = 10.0
-"""Seconds for which the last steps are tried, on closing."""
+"""Seconds for which one writing may take, and for which the last steps are tried on closing."""
 
 log = logging.getLogger("aimlvideo.journal")
 
@@ -116,8 +116,9 @@ class PostgresJournal(PostgresBook):
             self._news = anyio.Event()
             steps, self._waiting, covered = self._waiting, {}, self._written
             try:
-                await self._flush(steps)
-            except AWAY as error:
+                with anyio.fail_after(PARTING, shield=True):
+                    await self._flush(steps)
+            except (*AWAY, TimeoutError) as error:
                 log.warning("the journal is away: %s", error)
                 self._waiting = steps | self._waiting
                 await anyio.sleep(AGAIN)
@@ -150,14 +151,19 @@ async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIter
     """Give a journal that steps are written to. On leaving, the last ones are written. Raises JournalError."""
     with open_book(dsn) as book:
         pool = AsyncConnectionPool(dsn, min_size=1, max_size=3, timeout=5, open=False, kwargs={"autocommit": True})
-        async with pool, block() as tasks:
-            journal = PostgresJournal(book.db, pool, owner)
-            tasks.start_soon(journal.write)
-            try:
-                yield journal
-            finally:
-                with anyio.move_on_after(PARTING, shield=True):
-                    await journal.synced()
+        await pool.open()
+        try:
+            async with block() as tasks:
+                journal = PostgresJournal(book.db, pool, owner)
+                tasks.start_soon(journal.write)
+                try:
+                    yield journal
+                finally:
+                    with anyio.move_on_after(PARTING, shield=True):
+                        await journal.synced()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await pool.close()
 
 
 def _clean(value: Any) -> Any:

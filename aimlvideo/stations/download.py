@@ -37,6 +37,8 @@ class Downloads:
 
     async def run(self, batch: Batch) -> None:
         """Save the clips of a run, one after the other; several of these work side by side."""
+        if batch.left:
+            return
         async with batch.downloads.clone() as waiting:
             async for entry in waiting:
                 await self._save(entry)

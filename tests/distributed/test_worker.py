@@ -1,0 +1,209 @@
+"""One worker, and two, against the sandbox: what is in hand is seen through, handed on, or left in order."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.workers import drain, enqueue, init, standing
+from aimlvideo.core.stages import Stage
+from aimlvideo.distributed.opening import open_worker
+from aimlvideo.distributed.roll import SharedKnowledge, read_knowledge
+from aimlvideo.distributed.worker import Terms, Worker
+from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
+from aimlvideo.metrics import metrics_page
+from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.postgres_book import open_book
+from aimlvideo.timing import NOWHERE
+
+pytestmark = pytest.mark.real_time
+
+MODEL = "kling-video/v1.6/pro/image-to-video"
+QUIET = Terminal(quiet=True)
+
+
+@pytest.fixture
+def queued(dsn: str, tmp_path: Path) -> str:
+    """Give a database with 20 jobs in its queue."""
+    init(dsn, QUIET)
+    queue(dsn, tmp_path, [job(n) for n in range(20)])
+    return dsn
+
+
+def job(number: int, **others: Any) -> dict[str, Any]:
+    """Return one line of a job file."""
+    told = {"model": MODEL, "prompt": f"clip {number}", "image_url": "https://example.com/a.png"}
+    return {"id": f"job{number}", **told, **others}
+
+
+def queue(dsn: str, folder: Path, jobs: list[dict[str, Any]], **others: Any) -> None:
+    """Queue jobs as the command does."""
+    (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in jobs))
+    told = {"service": "aimlapi"} | others
+    enqueue(str(folder / "jobs.jsonl"), dsn, told, QUIET, retry_failed=False)
+
+
+def counts(dsn: str) -> dict[str, int]:
+    """Return the jobs by stage."""
+    with open_book(dsn) as book:
+        return book.counts()
+
+
+@asynccontextmanager
+async def opened(
+    dsn: str, folder: Path, url: str, *, cap: int = 10, until_empty: bool = True, **settings: Any
+) -> AsyncIterator[Worker]:
+    """Give a worker that beats every half second."""
+    told = {"service": "aimlapi", "base_url": url, "api_key": "k", "poll": "every:0.1", "settle": 3.0} | settings
+    terms = Terms(dsn, cap, heartbeat=2.0, until_empty=until_empty)
+    async with open_worker(terms, str(folder / "out"), told, rate=200, poll_rate=100) as worker:
+        yield worker
+
+
+async def until(condition: Any, patience: float = 8.0) -> None:
+    """Return when something is true."""
+    with anyio.fail_after(patience):
+        while not condition():  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(0.02)
+
+
+async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: Path) -> None:
+    async with Sandbox(Behaviour(seconds=0.2, video="tiny", max_concurrent=10)) as sandbox:
+        async with opened(queued, tmp_path, sandbox.url) as worker:
+            await worker.run()
+        assert counts(queued) == {"saved": 20}
+        assert sandbox.stats()["accepted"] == 20
+        assert sandbox.stats()["refusals"] == {}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"job{n}.mp4" for n in range(20))
+
+
+async def test_two_workers_share_a_queue_and_one_cap(queued: str, tmp_path: Path) -> None:
+    async with Sandbox(Behaviour(seconds=0.2, video="tiny")) as sandbox:
+        one, other = opened(queued, tmp_path, sandbox.url, cap=6), opened(queued, tmp_path, sandbox.url, cap=6)
+        async with one as first, other as second, anyio.create_task_group() as tasks:
+            tasks.start_soon(first.run)
+            tasks.start_soon(second.run)
+        assert counts(queued) == {"saved": 20}
+        assert sandbox.stats()["accepted"] == 20
+        assert sandbox.stats()["outstanding_peak"] <= 6
+
+
+async def test_a_stopped_worker_sees_downloads_through_and_leaves_renderings_with_their_places(
+    queued: str, tmp_path: Path
+) -> None:
+    async with Sandbox(Behaviour(seconds=1.5, video="tiny")) as sandbox:
+        opening = opened(queued, tmp_path, sandbox.url, until_empty=False)
+        async with opening as worker, anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await until(lambda: worker.batch.tally.stages[Stage.RENDERING] == 10)
+            await worker.stop()
+        assert counts(queued) == {"planned": 10, "rendering": 10}
+        with psycopg.connect(queued) as db:
+            places = db.execute("SELECT count(*), count(slot) FROM pgqueuer WHERE status = 'picked'").fetchone()
+        assert places == (10, 10)
+        async with opened(queued, tmp_path, sandbox.url) as successor:
+            await successor.run()
+        assert counts(queued) == {"saved": 20}
+        assert sandbox.stats()["accepted"] == 20
+        assert sandbox.stats()["outstanding_peak"] == 10
+
+
+async def test_drained_workers_take_nothing_more_and_end(queued: str, tmp_path: Path) -> None:
+    async with Sandbox(Behaviour(seconds=1, video="tiny")) as sandbox:
+        opening = opened(queued, tmp_path, sandbox.url, until_empty=False)
+        async with opening as worker, anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await until(lambda: worker.batch.tally.stages[Stage.RENDERING] == 10)
+            await anyio.to_thread.run_sync(drain, queued, QUIET)
+        finished = counts(queued)
+        assert finished["saved"] + finished.get("planned", 0) == 20
+        assert finished["saved"] >= 10
+
+
+async def test_a_worker_that_tells_other_limits_is_refused_while_one_works(queued: str, tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:9"
+    async with opened(queued, tmp_path, nowhere) as worker, anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await until(lambda: worker.places)
+        with pytest.raises(SettingsError, match="--max-outstanding 10 --rate 200"):
+            async with opened(queued, tmp_path, nowhere, cap=11):
+                pass
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_refusal_narrows_the_other_workers_too(queued: str, tmp_path: Path) -> None:
+    async with Sandbox(Behaviour(seconds=30, video="tiny")) as sandbox:
+        one, other = opened(queued, tmp_path, sandbox.url), opened(queued, tmp_path, sandbox.url)
+        async with one as first, other as second, anyio.create_task_group() as tasks:
+            tasks.start_soon(first.run)
+            tasks.start_soon(second.run)
+            await until(lambda: first.workers == 2 and second.workers == 2)
+            before = second.fleet.polls.per_second
+            first.fleet.polls.busy(anyio.current_time(), 3.0)
+            await until(lambda: second.fleet.polls.per_second < before)
+            assert second.fleet.polls.paused_until > anyio.current_time() + 1
+            tasks.cancel_scope.cancel()
+
+
+async def test_what_all_workers_learned_of_durations_the_next_one_knows(dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        workers = [SharedKnowledge(NOWHERE, await read_knowledge(connection)) for _ in range(3)]
+        for mine in workers:
+            mine.policy(MODEL).observe(95.0, 105.0, done=True)
+            await mine.share(connection)
+        known = SharedKnowledge(NOWHERE, await read_knowledge(connection)).policy(MODEL)
+        assert known.endings == pytest.approx(3, rel=0.1)
+        assert known.to_state() == workers[-1].policy(MODEL).to_state()
+
+
+async def test_metrics_say_how_a_worker_stands(queued: str, tmp_path: Path) -> None:
+    async with (
+        Sandbox(Behaviour(seconds=0.2, video="tiny")) as sandbox,
+        opened(queued, tmp_path, sandbox.url) as worker,
+    ):
+        await worker.run()
+        with metrics_page(worker, 0) as port:
+            page = await anyio.to_thread.run_sync(_fetch, f"http://127.0.0.1:{port}/metrics")
+    assert 'aimlvideo_jobs{stage="saved"} 20.0' in page
+    assert "aimlvideo_polls_total" in page
+    assert "aimlvideo_journal_unwritten 0.0" in page
+
+
+def _fetch(url: str) -> str:
+    with urllib.request.urlopen(url) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_file_with_a_mistake_queues_nothing(dsn: str, tmp_path: Path) -> None:
+    init(dsn, QUIET)
+    with pytest.raises(InvalidJobs, match="duration"):
+        queue(dsn, tmp_path, [job(0), job(1, duration=7)])
+    assert counts(dsn) == {}
+
+
+def test_a_changed_job_is_refused_and_new_ones_join(queued: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidJobs, match="prompt changed"):
+        queue(queued, tmp_path, [job(0, prompt="another"), job(20)])
+    queue(queued, tmp_path, [job(n) for n in range(22)])
+    assert counts(queued) == {"planned": 22}
+    with psycopg.connect(queued) as db:
+        assert db.execute("SELECT count(*) FROM pgqueuer").fetchone() == (22,)
+
+
+def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="begun with --service aimlapi"):
+        queue(queued, tmp_path, [], service="kling")
+
+
+def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert standing(queued, Terminal()) == 3
+    assert "20 planned; 0.00 USD" in capsys.readouterr().out
