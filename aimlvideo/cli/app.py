@@ -227,12 +227,17 @@ def status(
 
 
 @app.command()
-def report(folder: Folder) -> None:
+def report(
+    folder: Folder,
+    dsn: Annotated[str | None, typer.Option(help="The database of many workers; the page goes to the folder.")] = None,
+) -> None:
     """Write report.html: a page with every clip, its price and its times, and the failures with what to do."""
     from aimlvideo.cli.pages import report as write
 
     terminal = Terminal()
     with guarded(terminal):
+        if dsn is not None:
+            raise typer.Exit(app_workers.commands().report(folder, dsn, terminal))
         raise typer.Exit(write(folder, terminal))
 
 

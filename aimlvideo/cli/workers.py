@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -19,15 +21,19 @@ from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog import load_catalog
+from aimlvideo.core.job import result_of
 from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.distributed.embedded import found_dsn
 from aimlvideo.distributed.engine import open_engine
 from aimlvideo.distributed.opening import open_worker
 from aimlvideo.distributed.worker import Stopped, Terms, Worker
 from aimlvideo.errors import InvalidJobs, JournalError, UsageError
+from aimlvideo.folders import RESULTS, checked_folder
 from aimlvideo.metrics import metrics_page
+from aimlvideo.report.writing import write_report
 from aimlvideo.shell.postgres_book import PostgresBook, open_book
 from aimlvideo.shell.postgres_tables import AWAY, init_tables
+from aimlvideo.shell.results import write_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,16 @@ def standing(dsn: str | None, terminal: Terminal) -> int:
     if any(count for stage, count in counts.items() if Stage(stage) not in ENDED):
         return 3
     return 1 if counts.get(Stage.FAILED) else 0
+
+
+def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
+    """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
+    checked_folder(folder)
+    with found_dsn(dsn) as where, open_book(where) as journal:
+        path = write_report(folder, records=chain(journal.open_jobs(), journal.ended_jobs()))
+        write_results(folder / RESULTS, (result_of(job, known, folder) for job, known in journal.ended_jobs()))
+    terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
+    return 0
 
 
 def _lines(journal: PostgresBook, counts: dict[str, int]) -> Iterator[str]:

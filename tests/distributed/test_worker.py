@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.workers import drain, enqueue, init, standing
+from aimlvideo.cli.workers import drain, enqueue, init, report, standing
 from aimlvideo.core.stages import Stage
 from aimlvideo.distributed.opening import open_worker
 from aimlvideo.distributed.roll import SharedKnowledge, read_knowledge
@@ -207,3 +207,13 @@ def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert standing(queued, Terminal()) == 3
     assert "20 planned; 0.00 USD" in capsys.readouterr().out
+
+
+async def test_the_page_and_the_results_of_all_workers_are_made_from_the_database(queued: str, tmp_path: Path) -> None:
+    service = Sandbox(Behaviour(seconds=0.1, video="tiny"))
+    async with service as sandbox, opened(queued, tmp_path, sandbox.url) as worker:
+        await worker.run()
+    report(tmp_path / "out", queued, QUIET)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    assert {row["file"] for row in rows} == {f"job{n}.mp4" for n in range(20)}
+    assert "job19.mp4" in (tmp_path / "out" / "report.html").read_text()
