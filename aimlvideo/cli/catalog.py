@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -20,9 +21,12 @@ from aimlvideo.core.pricing import Pricing, read_prices
 from aimlvideo.core.wires.account import BALANCE, balance_of
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
 from aimlvideo.shell.catalog_cache import CatalogCache
+from aimlvideo.shell.knowledge import Knowledge
 from aimlvideo.timing import METRICS
 
 T = TypeVar("T")
+PREVIEW = 6
+"""Polls of a new job that are foretold on a model's page."""
 AUTO = 20
 """Generations at a time that an estimate reckons with where the client is to find out by itself."""
 
@@ -160,7 +164,22 @@ def _show_page(model: Model, told: Told, terminal: Terminal) -> None:
     terminal.table(("parameter", "", "takes", "default", ""), rows)
     for rule in page.rules:
         terminal.say(f"  {rule}")
+    for line in _known_of(model.id):
+        terminal.say(f"  {line}")
     terminal.say(f"a line for a job file: {page.example}")
+
+
+def _known_of(model: str) -> Iterator[str]:
+    """Give what was learned of a model's durations, and when a new job of it would be asked about."""
+    knowledge = Knowledge.load()
+    for key in knowledge.keys():  # noqa: SIM118 - no mapping
+        if key == model or key.startswith(f"{model} "):
+            policy = knowledge.policy(key)
+            following = itertools.accumulate(range(PREVIEW), lambda age, _: policy.next_poll(age), initial=0.0)
+            ages = itertools.islice(following, 1, None)
+            half, most = policy.quantile(0.5), policy.quantile(0.9)
+            polls = ", ".join(f"{age:.0f}" for age in ages)
+            yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; asked at {polls} s"
 
 
 def _asked(settings: dict[str, Any]) -> Told:

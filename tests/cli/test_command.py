@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
 from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell.knowledge import Knowledge
 from tests.servers import sandbox_thread
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -322,6 +323,18 @@ def test_status_balance_models_and_check_answer(command: Command, tmp_path: Path
     assert checked.exit_code == 0
     assert "1 jobs" in checked.output
     assert "USD" in checked.output
+
+
+def test_a_model_s_page_says_what_was_learned_of_it(command: Command) -> None:
+    knowledge = Knowledge.load()
+    policy = knowledge.policy(f"{MODEL} duration=5")
+    for _ in range(20):
+        policy.observe(0.0, 95.0, False)
+        policy.observe(95.0, 105.0, True)
+    knowledge.save()
+    said = command("models", MODEL).output
+    assert f"learned of {MODEL} duration=5: half within 10" in said
+    assert "asked at" in said
 
 
 def test_reconcile_finds_nothing_after_an_ordinary_run(command: Command, tmp_path: Path) -> None:
