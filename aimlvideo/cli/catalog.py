@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from aimlvideo.client import PRICES, VideoClient, known_catalog
 from aimlvideo.core.catalog import Catalog, Model, catalog_source, load_catalog
 from aimlvideo.core.estimate import Durations, read_metrics
 from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.polling import PollPolicy
 from aimlvideo.core.pricing import Pricing, read_prices
 from aimlvideo.core.wires.account import BALANCE, balance_of
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
@@ -169,16 +169,22 @@ def _show_page(model: Model, told: Told, terminal: Terminal) -> None:
     terminal.say(f"a line for a job file: {page.example}")
 
 
+def _foretold(policy: PollPolicy) -> Iterator[float]:
+    """Give the ages at which a new job would be asked about."""
+    age = 0.0
+    for _ in range(PREVIEW):
+        age = policy.next_poll(age)
+        yield age
+
+
 def _known_of(model: str) -> Iterator[str]:
     """Give what was learned of a model's durations, and when a new job of it would be asked about."""
     knowledge = Knowledge.load()
     for key in knowledge.keys():  # noqa: SIM118 - no mapping
         if key == model or key.startswith(f"{model} "):
             policy = knowledge.policy(key)
-            following = itertools.accumulate(range(PREVIEW), lambda age, _: policy.next_poll(age), initial=0.0)
-            ages = itertools.islice(following, 1, None)
             half, most = policy.quantile(0.5), policy.quantile(0.9)
-            polls = ", ".join(f"{age:.0f}" for age in ages)
+            polls = ", ".join(f"{age:.0f}" for age in _foretold(policy))
             yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; asked at {polls} s"
 
 
