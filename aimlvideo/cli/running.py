@@ -17,6 +17,7 @@ from aimlvideo.cli.address import Address
 from aimlvideo.cli.board import served
 from aimlvideo.cli.catalog import Told, ask_service, price_line, summary_of
 from aimlvideo.cli.check_summary import CheckSummary, Tally
+from aimlvideo.cli.embedded import sandbox_here
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.pages import leave_page
 from aimlvideo.cli.planning import JobReader, folder_of, plan_file
@@ -173,8 +174,6 @@ async def client_of(settings: dict[str, Any], *, sandbox: bool = False) -> Async
         async with VideoClient(**settings) as client:
             yield client
         return
-    from aimlvideo.cli.showcase import sandbox_here  # noqa: PLC0415 - needs the extra
-
     here = {"api_key": "sandbox"} | ({"poll": "every:0.25"} if settings["poll"] == "learned" else {})
     async with sandbox_here() as url, VideoClient(**settings | here | {"base_url": url}) as client:
         yield client

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from aimlvideo.cli.embedded import behaviour_of, sandbox_here, sandbox_parts
 from aimlvideo.cli.running import RunOptions, closing, in_loop, see_through
 from aimlvideo.cli.scenes import pictures_for, scenes
 from aimlvideo.cli.terminal import Terminal
@@ -21,18 +21,10 @@ from aimlvideo.folders import JOURNAL, checked_folder
 from aimlvideo.shell.journal import open_journal
 
 
-@asynccontextmanager
-async def sandbox_here(**behaviour: Any) -> AsyncIterator[str]:
-    """Give the URL of an embedded sandbox. Raises SettingsError where its extra is missing."""
-    Sandbox, Behaviour, _ = _sandbox()
-    async with Sandbox(_behaviour(Behaviour, {"seconds": "uniform:1,2.5", **behaviour}), port=0) as sandbox:
-        yield sandbox.url
-
-
 def serve(port: int, told: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:
     """Serve the sandbox until it is interrupted; return the exit code."""
-    Sandbox, Behaviour, _ = _sandbox()
-    behaviour = _behaviour(Behaviour, told | dict(_knob(text) for text in knobs))
+    Sandbox, Behaviour, _ = sandbox_parts()
+    behaviour = behaviour_of(Behaviour, told | dict(_knob(text) for text in knobs))
 
     async def work() -> None:
         try:
@@ -49,7 +41,7 @@ def serve(port: int, told: dict[str, Any], knobs: Sequence[str], terminal: Termi
 
 def demo(output: Path, terminal: Terminal) -> int:
     """Make a dozen clips over every wire and every model family; return the exit code."""
-    *_, sample_picture = _sandbox()
+    *_, sample_picture = sandbox_parts()
     pictures = pictures_for(checked_folder(output) / "pictures", sample_picture)
     started = time.monotonic()
     halted: VideoError | None = None
@@ -77,25 +69,6 @@ async def _plan(output: Path, jobs: Sequence[VideoJob]) -> None:
     async with open_journal(output / JOURNAL) as journal:
         for job in jobs:
             journal.plan(job)
-
-
-def _sandbox() -> tuple[Any, Any, Any]:
-    try:
-        from aimlvideo.sandbox import Behaviour, Sandbox  # noqa: PLC0415 - an extra
-        from aimlvideo.sandbox.pictures import sample_picture  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise SettingsError(f"the sandbox needs its extra: pip install 'aimlvideo[sandbox]' ({error})") from error
-    return Sandbox, Behaviour, sample_picture
-
-
-def _behaviour(kind: Any, told: dict[str, Any]) -> Any:
-    names = {field.name for field in dataclasses.fields(kind)}
-    if unknown := sorted(told.keys() - names):
-        raise UsageError(f"the sandbox has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
-    try:
-        return kind(**told)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the sandbox cannot behave so: {error}") from error
 
 
 def _knob(text: str) -> tuple[str, Any]:
