@@ -1,8 +1,7 @@
-"""One PostgreSQL for all tests of this folder, an empty database for each."""
+"""One PostgreSQL for all tests of this folder, emptied for each."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import psycopg
@@ -10,8 +9,6 @@ import pytest
 
 from aimlvideo.shell.postgres_tables import init_tables
 from tests.distributed.server import Server, postgres
-
-NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +21,8 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def dsn(server: Server) -> str:
     """Give a database with our tables and nothing in them."""
-    name = f"test{next(NUMBERS)}"
     with psycopg.connect(server.dsn, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
-    where = server.dsn.rpartition("/")[0] + f"/{name}"
-    init_tables(where)
-    return where
+        db.execute("DROP SCHEMA public CASCADE")
+        db.execute("CREATE SCHEMA public")
+    init_tables(server.dsn)
+    return server.dsn
