@@ -9,7 +9,15 @@ from typing import Any
 from aimlvideo import errors
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.stages import Stage
-from aimlvideo.errors import InvalidJobs, Problem, VideoError
+from aimlvideo.errors import (
+    GenerationFailed,
+    InDoubt,
+    InvalidJobs,
+    OutOfPatience,
+    Problem,
+    ServiceError,
+    VideoError,
+)
 
 KNOWN = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
@@ -32,7 +40,7 @@ def progress_of(columns: Sequence[Any]) -> Progress:
     """Return the progress that the columns stand for."""
     known = dict(zip(KNOWN, columns, strict=True))
     known["stage"] = Stage(known["stage"])
-    known["error"] = error_of(known["error"])
+    known["error"] = error_of(known["error"], known["generation_id"], known["request_id"])
     known["sha256"] = known["sha256"].hex() if known["sha256"] else None
     known["looks"] = known["looks"] or b""
     return Progress(**known)
@@ -45,13 +53,19 @@ def job_of_text(job_id: str, folder: str | None, asked: str) -> VideoJob:
     return job.within(folder) if folder else job
 
 
-def error_of(text: str | None) -> VideoError | None:
-    """Return the error that was written down as `Name: message`."""
+def error_of(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
+    """Return the error that was written down as `Name: message`, with its ids; other attributes are gone."""
     if text is None:
         return None
     name, _, said = text.partition(": ")
-    kind = getattr(errors, name, VideoError)
-    return VideoError(said) if kind is InvalidJobs else kind(said)
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, VideoError)):
+        return VideoError(said)
+    if issubclass(kind, InvalidJobs):
+        return InvalidJobs([Problem("", said)])
+    if issubclass(kind, GenerationFailed | OutOfPatience):
+        return kind(said, generation_id=generation_id)
+    return kind(said, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(said)
 
 
 def changed(job_id: str, before: str, now: str) -> Problem:

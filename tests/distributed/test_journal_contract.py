@@ -62,6 +62,7 @@ async def test_an_error_is_read_back_with_its_kind(opened: Opened) -> None:
         await journal.synced()
         found = journal.find("one").progress.error
     assert isinstance(found, Rejected)
+    assert found.request_id == "av-1"
     assert "prompt: ünsafe" in str(found)
 
 
