@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 from aiohttp import web
@@ -33,19 +33,26 @@ async def served(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def talking(talk: Talk) -> AsyncIterator[str]:
-    """Give the URL of a bare socket server; what `talk` leaves open is closed."""
+    """Give the URL of a bare socket server; what `talk` leaves open is closed, and closed it is when the block ends."""
+    talks: set[asyncio.Task[None] | None] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.add(asyncio.current_task())
         try:
             await talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server.close()
+        if known := [task for task in talks if task is not None]:
+            await asyncio.wait(known, timeout=1)
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
