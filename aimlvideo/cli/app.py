@@ -61,15 +61,21 @@ app = typer.Typer(
 app.add_typer(app_workers.app)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     log: Annotated[str, typer.Option(help="Log to stderr from this level: debug, info, warning, error.")] = "",
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost."""
-    if version:
-        typer.echo(__version__)
-        raise typer.Exit
+    if log and log.upper() not in logging.getLevelNamesMapping():
+        Terminal().problem(f"--log is {log!r}: expected debug, info, warning or error")
+        raise typer.Exit(2)
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("aimlvideo").setLevel(log.upper() if log else logging.ERROR)
 

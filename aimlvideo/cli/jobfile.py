@@ -43,11 +43,16 @@ def job_lines(name: str, catalog: Catalog) -> Iterator[Iterator[Line]]:
 
 def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
     """Give JSON lines; a file that begins with `[` is one array."""
-    first = next((line for line in file if line.strip()), b"")
+    blank = 0
+    first = b""
+    for first in file:
+        if first.strip():
+            break
+        blank += 1
     if first.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
         yield from _array(name, _Joined(first, file))
         return
-    for number, line in enumerate(itertools.chain([first], file), start=1):
+    for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
         if line.strip():
             yield f"{name}:{number}", _parsed(line)
 
@@ -73,19 +78,26 @@ def _as_job(told: Any) -> Mapping[str, Any] | Problem:
 
 
 def _array(name: str, file: Any) -> Iterator[Line]:
+    events = ijson.parse(file, use_float=True)
     try:
-        for number, told in enumerate(ijson.items(file, "item", use_float=True), start=1):
+        _, first, _ = next(events, ("", "", None))
+        if first != "start_array":
+            yield name, Problem("", "a JSON array of jobs: [{...}, {...}]", first.replace("start_map", "one object"))
+            return
+        for number, told in enumerate(ijson.items(_again(first, events), "item"), start=1):
             yield f"{name}: job {number}", _as_job(told)
     except ijson.JSONError as error:
         yield name, Problem("", "a JSON array of objects", "something else", str(error).split("\n")[0])
 
 
 def _rows(name: str, file: BinaryIO, catalog: Catalog) -> Iterator[Line]:
-    text = (line.decode("utf-8-sig", errors="replace") for line in file)
+    text = (line.decode("utf-8-sig") for line in file)
     reader = csv.DictReader(text, restkey="", strict=True)
     try:
         for row in reader:
             yield f"{name}:{reader.line_num}", _from_row(row, catalog)
+    except UnicodeDecodeError as error:
+        yield f"{name}:{reader.line_num + 1}", Problem("", "text in UTF-8", repr(error.object[:40]), "save it as UTF-8")
     except csv.Error as error:
         yield f"{name}:{reader.line_num}", Problem("", "a line of CSV", "something else", str(error))
 
@@ -108,6 +120,12 @@ def _cell(row: Mapping[str, str], name: str, text: str, catalog: Catalog) -> Any
     if param is not None and param.type == "boolean" and text.strip().lower() in ("true", "false"):
         return text.strip().lower() == "true"
     return text
+
+
+def _again(first: str, events: Iterator[Any]) -> Iterator[Any]:
+    """Give the events of a document whose first one was looked at already."""
+    yield ("", first, None)
+    yield from events
 
 
 class _Joined:

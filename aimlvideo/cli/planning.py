@@ -33,16 +33,20 @@ class JobReader:
     matrix: bool = False
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
+    lines: int = 0
 
     def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
         """Give each right job with where it stands, and its parameters as they will be sent."""
         for where, line in lines:
+            self.lines += 1
             if isinstance(line, Problem):
                 self.problems.append(replace(line, where=where))
                 continue
             for one in self._expanded(where, line):
                 if (job := self._checked(where, one)) is not None:
                     yield where, *job
+        if not self.lines:
+            self.problems.append(Problem("", "at least one job", "none: the file is empty"))
 
     def twice(self, where: str, job: VideoJob) -> None:
         """Note a job whose id another one has."""

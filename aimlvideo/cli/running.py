@@ -30,6 +30,7 @@ from aimlvideo.folders import JOURNAL, checked_folder
 from aimlvideo.shell.journal import Journal, open_journal, read_journal
 
 T = TypeVar("T")
+SECRETS = ("--api-key", "--callback-secret", "--dsn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +184,25 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run one coroutine to its end. SIGTERM ends it as Ctrl-C does."""
 
     async def run() -> T:
-        if sys.platform != "win32":
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+        task = asyncio.current_task()
+        if sys.platform != "win32" and task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await work
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _again() -> str:
-    """Return the command that was given, to be given again; without its key."""
+    """Return the command that was given, to be given again; without its secrets."""
     kept: list[str] = []
     for word in sys.argv[1:]:
-        if kept and kept[-1] == "--api-key":
+        if kept and kept[-1] in SECRETS:
             kept.append("...")
-        elif word.startswith("--api-key="):
-            kept.append("--api-key=...")
+        elif word.startswith(tuple(f"{flag}=" for flag in SECRETS)):
+            kept.append(f"{word.partition('=')[0]}=...")
         elif word != "--retry-failed":
             kept.append(word)
     return shlex.join(["aimlvideo", *kept])

@@ -31,8 +31,8 @@ def serve(port: int, told: dict[str, Any], knobs: Sequence[str], terminal: Termi
             async with Sandbox(behaviour, port=port) as sandbox:
                 terminal.say(f"the sandbox is at {sandbox.url} (AIMLAPI_BASE_URL); any key will do. Ctrl-C ends it")
                 await asyncio.get_running_loop().create_future()
-        except OSError as error:
-            raise SettingsError(f"the sandbox cannot be served on port {port}: {error.strerror}") from error
+        except* (OSError, OverflowError) as group:
+            raise SettingsError(f"the sandbox cannot be served on port {port}: {group.exceptions[0]}") from None
 
     with suppress(KeyboardInterrupt):
         in_loop(work())

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.running import client_of, in_loop
+from aimlvideo.cli.summary import OUTSTANDING
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog import Model, load_catalog
+from aimlvideo.core.job import VideoJob
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
+from aimlvideo.shell.journal import read_journal
 
 LISTS = ("image_list", "image_urls", "reference_image_urls", "images", "reference_images")
 SINGLES = ("image_url", "image", "first_frame_image", "first_frame_url", "image_urls")
@@ -20,14 +24,18 @@ LASTS = ("tail_image_url", "last_image_url", "last_frame_image", "end_image_url"
 def generate_one(
     model: str, asked: Mapping[str, Any], output: Path, settings: dict[str, Any], terminal: Terminal, *, sandbox: bool
 ) -> int:
-    """Make one clip and save it as `output`; return the exit code."""
+    """Make one clip and save it as `output`; return the exit code.
+
+    Until it is saved, a journal lies beside it: the same command again carries on, and buys nothing twice.
+    """
     params = _params(model, asked, gateway=settings["service"] == "kling")
-    if not output.parent.is_dir():
-        raise UsageError(f"the folder of {output} is not there")
+    _check_output(output)
+    journal = None if sandbox else output.with_name(f".{output.name}.journal")
+    name = VideoJob(model, **params).id
 
     async def work() -> None:
-        async with client_of(settings, sandbox=sandbox) as client:
-            result = await client.generate(model, **params)
+        async with client_of(settings | {"journal": journal}, sandbox=sandbox) as client:
+            result = await client.generate(model, id=name, **params)
             await result.save(output)
             terminal.result(result)
             cost = "cost unknown" if result.cost_usd is None else f"{result.cost_usd:.2f} USD"
@@ -36,12 +44,44 @@ def generate_one(
     try:
         in_loop(work())
     except KeyboardInterrupt:
-        terminal.say("interrupted: a generation under way goes on at the service")
+        terminal.say(f"interrupted. {_outstanding(journal)}The same command again carries on")
         return 3
     except (GenerationFailed, Rejected) as error:
         terminal.problem(str(error))
+        _take_away(journal, name)
         return 1
+    except UsageError:
+        _take_away(journal, name)
+        raise
+    _take_away(journal, name)
     return 0
+
+
+def _check_output(output: Path) -> None:
+    """Raise UsageError where a clip could not be saved: it is too late for that once it is paid."""
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder: expected the clip's file")
+    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
+        raise UsageError(f"the folder of {output} is not there, or cannot be written")
+
+
+def _outstanding(journal: Path | None) -> str:
+    if journal is None or not journal.exists():
+        return ""
+    with read_journal(journal) as kept:
+        ids = [known.generation_id or f"in doubt as {known.request_id}" for _, known in kept.open_jobs()]
+    return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
+
+
+def _take_away(journal: Path | None, name: str) -> None:
+    """Remove the journal, unless it has another job that is not ended, or this one is outstanding still."""
+    if journal is None or not journal.exists():
+        return
+    with read_journal(journal) as kept:
+        waiting = [job for job, known in kept.open_jobs() if job.id != name or known.stage in OUTSTANDING]
+    if not waiting:
+        for ending in ("", "-wal", "-shm", ".lock"):
+            journal.with_name(journal.name + ending).unlink(missing_ok=True)
 
 
 def _params(name: str, asked: Mapping[str, Any], *, gateway: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from aimlvideo.core.schedule import Wheel
 from aimlvideo.core.sight import Sight, remembered
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.wire import Wire
-from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, ServiceError
+from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError
 from aimlvideo.stations.asking import Send, ask
 from aimlvideo.stations.batch import Entry
 from aimlvideo.stations.gates import Slots, due
@@ -30,6 +30,8 @@ LOOK_AGAIN = 15.0
 """Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
 MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
+FIRST_MINUTE = 60.0
+"""Seconds in which a service may not know yet what it has accepted."""
 SLOW_LANE = 300.0
 """Seconds between checks there."""
 AT_ONCE = 128
@@ -166,6 +168,10 @@ class Poll:
         else:
             entry.misses += 1
             entry.not_before = now + (SLOW_LANE if entry.misses >= MISSES else min(2.0**entry.misses / 2, 60.0))
+        if entry.misses >= MISSES and _hopeless(error) and now - entry.sight.since > FIRST_MINUTE:
+            self._by_id.pop(entry.progress.generation_id or "", None)
+            entry.batch.end(entry, error)
+            return
         if entry.misses == MISSES:
             log.warning("%d checks in a row failed: %s", MISSES, error, extra={"job": entry.job.id})
         self._wait_on(entry, now)
@@ -218,6 +224,11 @@ class Poll:
         if word not in self._unknown_words:
             self._unknown_words.add(word)
             log.debug("status %r: not finished yet", word)
+
+
+def _hopeless(error: ServiceError) -> bool:
+    """Tell an answer that asking again will not change: no such generation, or no such key."""
+    return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
 
 
 def _out_of_patience(entry: Entry) -> OutOfPatience:

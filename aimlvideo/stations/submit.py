@@ -45,8 +45,12 @@ class Submit:
         """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
         await self.slots.take()
         entry.hold(self.slots)
-        if entry.batch.halted is None:
-            await self.turns.turn()
+        try:
+            if entry.batch.halted is None and not entry.ended:
+                await self.turns.turn()
+        finally:
+            if entry.ended:  # its run was left meanwhile: a slot that nobody holds any more would be lost
+                entry.free()
         if entry.batch.halted is not None:
             entry.batch.end(entry, entry.batch.halted)
         return not entry.ended
