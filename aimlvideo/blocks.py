@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -17,6 +18,24 @@ async def block() -> AsyncIterator[TaskGroup]:
         async with anyio.create_task_group() as tasks:
             yield tasks
             tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+
+
+@asynccontextmanager
+async def beside(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Let `works` go on beside a block, until it is left; an error of theirs ends the block.
+
+    Unlike `block` it may be left by another task than the one that entered it: test fixtures and servers do that.
+    """
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(work()) for work in works]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
     except BaseExceptionGroup as group:
         raise _first(group) from None
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -81,6 +82,7 @@ class VideoClient:
         self._catalog = known_catalog()
         self._prices: dict[str, Pricing] = {}
         self._memory = Memory()
+        self._batches: set[Batch] = set()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -94,17 +96,19 @@ class VideoClient:
             path = self._settings.journal
             given = await stack.enter_async_context(open_journal(Path(path))) if path else None
             self._journal: Steps | None = given
-            policy_for = self._timing.policy_for
-            opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, policy_for)
+            policy_for, also = self._timing.policy_for, []
+            if self._timing.learns and self._settings.wire.has_log:
+                also.append(partial(self._timing.read_published, self._transport.send))
+            opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, policy_for, *also)
             self._row: Row = await stack.enter_async_context(opened)
-            if self._timing.learns and self._row.wire.has_log:
-                self._row.tasks.start_soon(self._timing.read_published, self._transport.send)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:
+            for batch in list(self._batches):
+                batch.close(VideoError("the client was closed before this job had ended"))
             self._timing.save()
         return await stack.__aexit__(*error) if stack else None
 
@@ -236,6 +240,8 @@ class VideoClient:
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
+            self._batches.add(batch)
+            stack.callback(self._batches.discard, batch)
             trace(batch)
             stack.callback(batch.leave)
             if folder:

@@ -206,6 +206,13 @@ class Batch:
             self.halted = error
             log.warning("no further jobs are submitted: %s", error)
 
+    def close(self, error: VideoError) -> None:
+        """End every job where it is, with this error: the client is closed while others wait for it."""
+        self.halt(error)
+        for entry in list(self.entries):
+            self.end(entry, error)
+        self.all_fed()
+
     def leave(self) -> None:
         """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
         self.left = True

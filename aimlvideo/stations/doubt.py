@@ -23,6 +23,11 @@ from aimlvideo.stations.asking import Send
 from aimlvideo.stations.batch import Entry, Journal
 from aimlvideo.stations.gates import Slots, Turns
 
+LONGEST_WINDOW = 92 * 86400 - 600.0
+"""Seconds that one question to the log may span, less a little for clocks that differ."""
+OURS = "av-"
+"""What the request ids that we choose begin with."""
+
 log = logging.getLogger("aimlvideo.doubt")
 
 
@@ -39,6 +44,9 @@ class Doubt:
     known: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
     _entries: list[Entry] = field(default_factory=list)
+    _named: bool = False
+    _nameless: set[str] = field(default_factory=set)
+    """Whether the log says ids that we chose, and the models of rows that say none."""
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
@@ -66,7 +74,8 @@ class Doubt:
             try:
                 await (self._sweep() if self.wire.has_log else self._ask_each())
             except ServiceError as error:
-                log.info("the log could not be read: %s", error)
+                log.info("the service could not be asked: %s", error)
+                self._leave_old_ones()
             waits = [look_again_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
             await anyio.sleep(min(waits, default=0))
 
@@ -76,18 +85,31 @@ class Doubt:
         found = await self._rows({entry.progress.request_id for entry in asked})
         for entry in asked:
             age = asked_at - (entry.progress.submitted_at or asked_at)
-            rows = found[entry.progress.request_id]
-            self._settle(entry, *verdict(rows, age, self.settle(entry.job)))
+            said, name = verdict(found[entry.progress.request_id], age, self.settle(entry.job))
+            if said is Verdict.NEVER_ACCEPTED and not self._named and entry.job.model in self._nameless:
+                said = Verdict.LEFT  # this log does not say our ids: an absence from it proves nothing
+            self._settle(entry, said, name)
+
+    def _leave_old_ones(self) -> None:
+        """Leave in doubt what could not be looked up for twice its settle time."""
+        for entry in list(self._entries):
+            if _age(entry) > 2 * self.settle(entry.job):
+                self._settle(entry, Verdict.LEFT, None)
 
     async def _rows(self, wanted: set[str | None]) -> defaultdict[str | None, list[LogRow]]:
         """Return the rows of the wanted client request ids, over the whole window since the oldest intent."""
-        since = min(entry.progress.submitted_at or time.time() for entry in self._entries) - SKEW
+        now = time.time()
+        since = min(entry.progress.submitted_at or now for entry in self._entries) - SKEW
+        since = max(since, now - LONGEST_WINDOW)
         found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         offset = 0
         while True:
             await self._turns.turn()
             page = log_rows(await self.send(log_page(since, time.time() + SKEW, offset)))
             for row in page:
+                self._named |= bool(row.request_id and row.request_id.startswith(OURS))
+                if not row.request_id and not row.failed:
+                    self._nameless.add(row.model)
                 if row.request_id in wanted:
                     found[row.request_id].append(row)
             offset += PAGE

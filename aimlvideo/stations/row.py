@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import aiohttp
 import anyio
-from anyio.abc import TaskGroup
 
-from aimlvideo.blocks import block
+from aimlvideo.blocks import beside
 from aimlvideo.core.catalog import Catalog, Model
 from aimlvideo.core.doubt import settle_seconds
 from aimlvideo.core.job import Record, VideoJob
@@ -46,7 +46,6 @@ class Row:
     poll: Poll
     doubt: Doubt
     downloads: Downloads
-    tasks: TaskGroup
 
     @property
     def gates(self) -> Gates:
@@ -96,6 +95,7 @@ async def open_row(
     session: aiohttp.ClientSession,
     catalog: Callable[[], Catalog],
     policy_for: Callable[[VideoJob], PollPolicy],
+    *also: Callable[[], Coroutine[Any, Any, None]],
 ) -> AsyncIterator[Row]:
     """Wire the stations together and run those that all runs share, until the block is left."""
     wire = settings.wire
@@ -126,12 +126,9 @@ async def open_row(
     doubt = Doubt(transport.send, wire, slots, settle, accepted, again)
     turns = Turns(Rate(settings.rate))
     submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
-    async with block() as tasks:
-        row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire), tasks)
-        tasks.start_soon(poll.run)
-        tasks.start_soon(doubt.run)
-        async with _called_back(settings, poll):
-            yield row
+    row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
+    async with beside(poll.run, doubt.run, *also), _called_back(settings, poll):
+        yield row
 
 
 @asynccontextmanager
