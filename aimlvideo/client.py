@@ -28,7 +28,7 @@ from aimlvideo.folders import JOURNAL, RESULTS, checked_folder, ended_jobs
 from aimlvideo.memory import Memory
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell.catalog_cache import CatalogCache, Refreshed, refresh
-from aimlvideo.shell.journal import open_journal
+from aimlvideo.shell.journal import Journal, open_journal
 from aimlvideo.shell.patience import patiently
 from aimlvideo.shell.results import ResultsFile, write_results
 from aimlvideo.shell.stores import is_remote, open_store
@@ -83,6 +83,7 @@ class VideoClient:
         self._prices: dict[str, Pricing] = {}
         self._memory = Memory()
         self._batches: set[Batch] = set()
+        self._live: set[str] | None = set()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -144,7 +145,11 @@ class VideoClient:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
         job = VideoJob(model, id=generation_id)
         known = Progress(Stage.RENDERING, generation_id=generation_id)
-        return await self._one(lambda batch: _each([batch.journal.adopt(job, known)]), output)
+
+        def record(journal: Steps) -> Record:
+            return journal.by_generation(generation_id) or journal.adopt(job, known)
+
+        return await self._one(lambda batch: _each([record(batch.journal)]), output)
 
     @asynccontextmanager
     async def run(
@@ -209,7 +214,7 @@ class VideoClient:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
     def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
-        feed = Feed(batch, self._row, self._catalog, self._settings.strict, self.price)
+        feed = Feed(batch, self._row, self._catalog, self._settings.strict, self.price, self._live)
         batch.tasks.start_soon(feed.work, records)
 
     @asynccontextmanager
@@ -240,6 +245,8 @@ class VideoClient:
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
+            if isinstance(journal, Journal):
+                journal.begin()
             self._batches.add(batch)
             stack.callback(self._batches.discard, batch)
             trace(batch)

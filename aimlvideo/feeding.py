@@ -11,7 +11,7 @@ from aimlvideo.core.job import Record, VideoJob
 from aimlvideo.core.pricing import Budget
 from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.core.validation import check
-from aimlvideo.errors import InvalidJobs, OverBudget
+from aimlvideo.errors import InvalidJobs, OverBudget, Problem
 from aimlvideo.stations.batch import Batch, Entry
 from aimlvideo.stations.row import Row
 
@@ -34,6 +34,8 @@ class Feed:
     catalog: Catalog
     strict: bool
     price: Callable[[VideoJob], float | None]
+    live: set[str] | None = None
+    """The ids of the jobs that are under way, where no other may have them."""
     _waiting: int = 0
     _working: int = 1
 
@@ -48,7 +50,7 @@ class Feed:
                     self.batch.all_fed()
                     return
                 entry = await self.batch.enter(record)
-                fit = self._right(entry) and self._affordable(entry)
+                fit = self._alone(entry) and self._right(entry) and self._affordable(entry)
                 to_be_sent = fit and await self.row.admitted(entry)
             if to_be_sent:
                 self._hand_the_lead_on(records)
@@ -58,6 +60,17 @@ class Feed:
         if not self._waiting and self._working < AT_ONCE:
             self._working += 1
             self.batch.tasks.start_soon(self.work, records)
+
+    def _alone(self, entry: Entry) -> bool:
+        """Keep two jobs of one id from being under way at once: both would be bought."""
+        if self.live is None or entry.progress.stage in ENDED:
+            return True
+        if entry.job.id in self.live:
+            problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
+            entry.batch.end(entry, InvalidJobs([problem]))
+            return False
+        entry.claim(self.live)
+        return True
 
     def _right(self, entry: Entry) -> bool:
         """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 
 from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.stages import Stage
+from aimlvideo.errors import InvalidJobs, Problem
 
 OUTSTANDING = (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING)
 
@@ -18,8 +20,16 @@ class Memory:
         self._outstanding: dict[str, Record] = {}
 
     def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
-        """Return what is known of a job: nothing, unless it is outstanding."""
-        return self._outstanding.get(job.id) or Record(job, Progress())
+        """Return what is known of a job: nothing, unless it is under way. Raises InvalidJobs for another content."""
+        known = self._outstanding.get(job.id)
+        if known is None:
+            known = self._outstanding[job.id] = Record(job, Progress())
+        elif distinct:
+            ids = (f"{job.id}-{number}" for number in itertools.count(2))
+            return self.plan(job.named(next(name for name in ids if name not in self._outstanding)))
+        elif known.job.content() != job.content():
+            raise InvalidJobs([Problem("id", "each id once", "another job under way has it", job=job.id)])
+        return known
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Watch a job that somebody else submitted."""
@@ -33,6 +43,11 @@ class Memory:
     def planned_models(self) -> dict[str, int]:
         """Return nothing: what is planned is not kept here."""
         return {}
+
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+        known = self._outstanding.values()
+        return next((record for record in known if record.progress.generation_id == generation_id), None)
 
     def accepted_one(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
@@ -54,4 +69,4 @@ class Memory:
 
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
         """Give what is outstanding."""
-        return iter(list(self._outstanding.values()))
+        return iter([known for known in self._outstanding.values() if known.progress.stage in OUTSTANDING])

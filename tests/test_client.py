@@ -21,6 +21,7 @@ from aimlvideo.errors import (
     SettingsError,
     Unavailable,
     Unclear,
+    VideoError,
 )
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer
 
@@ -291,6 +292,100 @@ async def test_stopped_at_any_of_200_moments_around_a_submission_no_id_is_lost(w
                 continue
         ended = {name for moment, name in service.polled_at if moment - service.accepted[name] >= 3}
         assert set(service.accepted) <= known | ended, moment
+
+
+async def test_runs_that_are_left_early_leave_every_slot_free() -> None:
+    service = FakeService(seconds=50)
+    async with FakeClient(service, max_outstanding=2) as client:
+        for number in range(4):
+            many = [{**JOB, "id": f"run{number}-{count}"} for count in range(20)]
+            async with client.run(many):
+                await anyio.sleep(0.5)
+        with anyio.fail_after(1000):
+            assert (await client.generate(MODEL, **PARAMS)).ok
+
+
+async def test_closing_the_client_ends_what_waits_for_it() -> None:
+    service = FakeService(seconds=10_000)
+    async with FakeClient(service) as client:
+        waiting = asyncio.ensure_future(client.generate(MODEL, **PARAMS))
+        await anyio.sleep(30)
+    with anyio.fail_after(5), pytest.raises(VideoError, match="closed"):
+        await waiting
+
+
+@pytest.fixture
+async def held_open() -> AsyncIterator[FakeClient]:
+    async with FakeClient(FakeService()) as client:
+        yield client
+
+
+async def test_a_client_may_be_opened_and_closed_by_a_fixture(held_open: FakeClient) -> None:
+    assert (await held_open.generate(MODEL, **PARAMS)).ok
+
+
+async def test_one_id_stands_for_one_job_at_a_time() -> None:
+    service = FakeService()
+    async with FakeClient(service) as client:
+        same = [{**JOB, "id": "one"}, {**JOB, "id": "one"}, {**JOB, "id": "one", "prompt": "other"}]
+        async with client.run(same) as results:
+            seen = [result async for result in results]
+    assert sorted(result.ok for result in seen) == [False, False, True]
+    assert len(service.posted_at) == 1
+
+
+async def test_jobs_of_the_same_content_are_clips_of_their_own() -> None:
+    service = FakeService()
+    async with FakeClient(service) as client:
+        results = await all_of(client, [JOB, JOB])
+    assert len(results) == 2
+    assert len(service.posted_at) == 2
+
+
+async def test_the_same_jobs_again_with_one_client_and_its_journal_buy_nothing(tmp_path: Any) -> None:
+    service = FakeService()
+    async with FakeClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        for _ in range(2):
+            results = await all_of(client, [JOB])
+            assert [result.ok for result in results.values()] == [True]
+        for _ in range(2):
+            assert (await client.generate(MODEL, id="mine", **PARAMS)).ok
+    assert len(service.posted_at) == 2
+
+
+async def test_an_id_that_the_service_does_not_know_is_not_waited_for_until_patience_is_over() -> None:
+    async with FakeClient(FakeService()) as client:
+        started = anyio.current_time()
+        with pytest.raises(Rejected):
+            await client.wait("no-such-generation")
+        assert anyio.current_time() - started < 700
+
+
+async def test_a_log_that_cannot_be_read_leaves_the_job_in_doubt_and_ends() -> None:
+    class Deaf(FakeService):
+        def _log_page(self, request: Any) -> Any:
+            return answer(404, {"message": "no such page"})
+
+    service = Deaf(seconds=5)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, settle=0.2) as client:
+        with pytest.raises(InDoubt):
+            await client.generate(MODEL, **PARAMS)
+    assert len(service.posted_at) == 1
+
+
+async def test_a_log_that_does_not_say_our_ids_proves_nothing() -> None:
+    class Nameless(FakeService):
+        def _log_page(self, request: Any) -> Any:
+            row = {"client_request_id": None, "inference_id": "x", "status": "succeeded", "model": MODEL}
+            return answer(200, {"data": [{**row, "created": "2026-01-01T00:00:00Z"}]})
+
+    service = Nameless(seconds=5)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, settle=0.2) as client:
+        with pytest.raises(InDoubt):
+            await client.generate(MODEL, **PARAMS)
+    assert len(service.posted_at) == 1
 
 
 async def test_a_client_is_opened_closed_and_opened_again() -> None:

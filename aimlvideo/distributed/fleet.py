@@ -22,6 +22,7 @@ class FleetClient(VideoClient):
     def __init__(self, journal: PostgresJournal, learned: Mapping[str, Any], **settings: Any) -> None:
         super().__init__(**settings)
         self._shared_journal, self._learned = journal, learned
+        self._live = None  # who may have a job is the engine's business, and the journal's
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

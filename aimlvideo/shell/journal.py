@@ -108,6 +108,16 @@ class Journal:
         row = self._store.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
         return self._record(row) if row else None
 
+    def begin(self) -> None:
+        """Begin another run: what it plans may have been planned before, and is not another job for that."""
+        self._run += 1
+        self.note("run", str(self._run))
+
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+        row = self._store.read(f"{ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
+        return self._record(row) if row else None
+
     def accepted_one(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"

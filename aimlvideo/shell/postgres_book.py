@@ -105,6 +105,11 @@ class PostgresBook:
         row = self.db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
         return record_of(row) if row else None
 
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+        row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
+        return record_of(row) if row else None
+
     def accepted_one(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"

@@ -51,6 +51,9 @@ class Journal(Protocol):
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
 
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+
     def accepted_one(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
 
@@ -72,6 +75,7 @@ class Entry:
     progress: Progress
     batch: Batch
     slot: Slots | None = None
+    claimed: set[str] | None = None
     policy: PollPolicy | None = None
     sight: Sight = UNSEEN
     due: float = 0.0
@@ -94,11 +98,23 @@ class Entry:
         """Keep a slot that was taken for this job."""
         self.slot = slot
 
+    def claim(self, live: set[str]) -> None:
+        """Keep this job's id from others while it is under way."""
+        live.add(self.job.id)
+        self.claimed = live
+
     def free(self) -> None:
         """Give this job's slot back, if it has one."""
         if self.slot is not None:
             self.slot.give()
             self.slot = None
+
+    def let_go(self) -> None:
+        """Give back all that this job holds: it is under way no more."""
+        self.free()
+        if self.claimed is not None:
+            self.claimed.discard(self.job.id)
+            self.claimed = None
 
 
 @dataclass(eq=False)
@@ -182,7 +198,7 @@ class Batch:
 
     def end(self, entry: Entry, error: VideoError | None = None) -> None:
         """Hand out what came of a job. An `error` here is why an unfinished one was left where it is."""
-        entry.free()
+        entry.let_go()
         if entry.ended:
             return
         entry.ended = True
@@ -218,7 +234,7 @@ class Batch:
         self.left = True
         for entry in self.entries:
             entry.ended = True
-            entry.free()
+            entry.let_go()
         for shield in self._shields:
             shield.deadline = loop_time() + GRACE
         for stream in (self._give, self._results, self.download, self.downloads):
