@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -127,6 +128,7 @@ class VideoClient:
         """Return one clip: ready at its link, or saved in the folder `output`.
 
         With an `id` and a journal the same call is never paid twice; without one each call is a clip of its own.
+        Several calls at once into one folder need a client with a `journal`: a folder's own is for one run at a time.
         Raises InvalidJobs, Rejected, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
         return await self._one(lambda batch: self._planned([_single(model, id, params)], batch), output)
@@ -214,7 +216,7 @@ class VideoClient:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
     def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
-        feed = Feed(batch, self._row, self._catalog, self._settings.strict, self.price, self._live)
+        feed = Feed(batch, self._row, self._catalog, self._settings.strict, self.price, batch.live)
         batch.tasks.start_soon(feed.work, records)
 
     @asynccontextmanager
@@ -236,6 +238,8 @@ class VideoClient:
             if folder and not self._journal:
                 journal = own = await stack.enter_async_context(open_journal(folder / JOURNAL))
                 write_results(folder / RESULTS, ended_jobs(own, folder, verify=verify, elsewhere=store is not None))
+            if isinstance(journal, Journal):
+                journal.begin()
             note = stack.enter_context(closing(ResultsFile(folder / RESULTS))).write if folder else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
@@ -245,8 +249,7 @@ class VideoClient:
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
-            if isinstance(journal, Journal):
-                journal.begin()
+            batch.live = self._live if journal in (self._journal, self._memory) else set()
             self._batches.add(batch)
             stack.callback(self._batches.discard, batch)
             trace(batch)
@@ -260,6 +263,8 @@ class VideoClient:
         return 64 + 2 * (self._settings.max_outstanding or AUTO_WINDOW)
 
     async def _budget(self, limit: float | None, journal: Steps) -> Budget:
+        if limit is not None and not 0 <= limit < inf:
+            raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
         budget = Budget(limit)
         budget.spent = journal.spent()
         if limit is not None and self._row.wire.has_log and not self._prices:

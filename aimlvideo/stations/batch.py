@@ -142,6 +142,7 @@ class Batch:
     halted: VideoError | None = None
     left: bool = False
     fed: bool = False
+    live: set[str] | None = None
     entries: set[Entry] = field(default_factory=set)
     display: ClassVar[Callable[[Batch], None] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
