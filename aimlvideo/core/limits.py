@@ -72,7 +72,8 @@ class Rate:
             self._remember(now)
             self._narrowed_at = self._accepted_at = now
             self._refused_rate = self._taken_of_late()
-            self.per_second = max(NARROW * self._refused_rate, min(self.ceiling, SLOWEST))
+            least = max(self.per_second / 4 if self.per_second < inf else 0.0, min(self.ceiling, SLOWEST))
+            self.per_second = max(NARROW * self._refused_rate, least)  # one refusal says little about the rate
 
     def _taken_of_late(self) -> float:
         """Return how many requests a second the service took of late.

@@ -12,7 +12,7 @@ from tests.distributed.server import postgres
 pytestmark = pytest.mark.real_time
 
 SMALL = Plan(
-    jobs=50, workers=2, cap=20, rate=40, seconds="uniform:0.2,0.6", settle=3, heartbeat=1, kill_every=(0.5, 1), kills=2
+    jobs=30, workers=2, cap=20, rate=40, seconds="uniform:0.2,0.6", settle=3, heartbeat=1, kill_every=(0.5, 1), kills=1
 )  # fmt: skip
 
 

@@ -82,10 +82,12 @@ def test_an_accepted_submission_names_its_generation(body: Any, headers: dict[st
         assert WIRE.accepted(answer(body, status, **headers), "av-1").id == name
 
 
-@pytest.mark.parametrize("body", [*ODD_BODIES.values(), b'{"id": true}', b'{"id": {}}', b'{"id": ""}'], ids=repr)
+NAMELESS = [body for name, body in ODD_BODIES.items() if name != "a huge number"]
+"""Odd bodies that name no generation: a huge number is a name."""
+
+
+@pytest.mark.parametrize("body", [*NAMELESS, b'{"id": true}', b'{"id": {}}', b'{"id": ""}'], ids=repr)
 def test_a_submission_whose_answer_names_no_generation_is_in_doubt(body: bytes) -> None:
-    if body == ODD_BODIES["a huge number"]:
-        pytest.skip("it is a number")
     with pytest.raises(Unclear) as caught:
         WIRE.accepted(answer(body, 201), "av-1")
     assert caught.value.request_id == "av-1"
