@@ -5,25 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aimlvideo import errors
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.naming import file_name
 from aimlvideo.core.stages import Stage
-from aimlvideo.errors import (
-    GenerationFailed,
-    InDoubt,
-    InvalidJobs,
-    OutOfPatience,
-    Problem,
-    ServiceError,
-    VideoError,
-)
+from aimlvideo.core.written import KNOWN, error_of
+from aimlvideo.errors import Problem, VideoError
 
-KNOWN = (
-    "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
-    "saved_at", "file", "bytes", "sha256", "looks",
-)  # fmt: skip
-"""The columns that are a job's progress."""
+__all__ = ["KNOWN", "changed", "columns_of", "progress_of"]
 
 
 def columns_of(job: VideoJob, known: Progress) -> tuple[Any, ...]:
@@ -40,7 +28,7 @@ def columns_of(job: VideoJob, known: Progress) -> tuple[Any, ...]:
 def progress_of(job_id: str, columns: list[Any]) -> Progress:
     """Return the progress that was kept. Its error has its class, its words and its ids; other attributes are gone."""
     stage, request_id, generation_id, video_url, error, *middle, file, length, sha256, looks = columns
-    raised = None if error is None else _error(error, generation_id, request_id)
+    raised = error_of(error, generation_id, request_id)
     whole = (file_name(job_id) if file == "" else file, length, sha256.hex() if sha256 else None)
     return Progress._make((Stage(stage), request_id, generation_id, video_url, raised, *middle, *whole, looks or b""))
 
@@ -64,17 +52,3 @@ def _asked(content: str) -> dict[str, Any]:
 
 def _said(error: VideoError) -> str:
     return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
-
-
-def _error(text: str, generation_id: str | None, request_id: str | None) -> VideoError:
-    name, _, said = text.partition(": ")
-    kind = getattr(errors, name, VideoError)
-    if not (isinstance(kind, type) and issubclass(kind, VideoError)):
-        return VideoError(said)
-    if kind is InvalidJobs:
-        return InvalidJobs([Problem("", said)])
-    if issubclass(kind, GenerationFailed | OutOfPatience):
-        return kind(said, generation_id=generation_id)
-    if issubclass(kind, ServiceError | InDoubt):
-        return kind(said, request_id=request_id)
-    return kind(said)
