@@ -6,6 +6,9 @@ import hashlib
 
 from aimlvideo.core.job import VideoJob
 
+OURS = "av-"
+"""What all of them begin with."""
+
 MARK = 15
 """Characters of a request id that say whose it is: `av-` and 12 hex digits."""
 
@@ -13,7 +16,7 @@ MARK = 15
 def mark_of(job: VideoJob) -> str:
     """Return what all request ids of this job begin with, so that a service's log leads back to it."""
     named = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
-    return f"av-{hashlib.sha256(named).hexdigest()[: MARK - 3]}"
+    return f"{OURS}{hashlib.sha256(named).hexdigest()[: MARK - 3]}"
 
 
 def request_id_of(job: VideoJob, token: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.core.job import Progress, Record, VideoJob
-from aimlvideo.core.request_ids import MARK, mark_of
+from aimlvideo.core.request_ids import MARK, OURS, mark_of
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal_file import locked, opened_to_read, opened_to_write
@@ -174,7 +174,7 @@ class Journal:
     def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
         """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
         marks = {request_id[:MARK]: name for request_id, name in generations.items() if request_id and name}
-        ours = {mark: name for mark, name in marks.items() if mark.startswith("av-")}
+        ours = {mark: name for mark, name in marks.items() if mark.startswith(OURS)}
         for row in ours.items():
             self._store.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
         self._any_found = self._any_found or bool(ours)

@@ -14,6 +14,7 @@ from aimlvideo.core.doubt import SKEW, Verdict, look_again_after, verdict
 from aimlvideo.core.generation import Generation
 from aimlvideo.core.job import Record, VideoJob
 from aimlvideo.core.limits import Rate
+from aimlvideo.core.request_ids import OURS
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.account import LOG_RATE, PAGE, LogRow, log_page, log_rows
 from aimlvideo.core.wires.kling import Kling
@@ -25,8 +26,6 @@ from aimlvideo.stations.gates import Slots, Turns
 
 LONGEST_WINDOW = 92 * 86400 - 600.0
 """Seconds that one question to the log may span, less a little for clocks that differ."""
-OURS = "av-"
-"""What the request ids that we choose begin with."""
 
 log = logging.getLogger("aimlvideo.doubt")
 
