@@ -49,9 +49,9 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
     fate = Fate()
 
     def around(name: str, effect: Callable[..., Any]) -> Callable[..., Any]:
-        def met(*args: Any) -> Any:
+        def met(*args: Any, **how: Any) -> Any:
             fate.boundary(f"before {name}")
-            result = effect(*args)
+            result = effect(*args, **how)
             fate.boundary(f"after {name}")
             return result
 

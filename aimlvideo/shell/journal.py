@@ -29,6 +29,8 @@ PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?,
 ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM jobs"
 UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
+TOLD_AGAIN = (Stage.SUBMITTING, Stage.READY)
+"""Steps whose loss costs nothing: the one is `synced` before its request leaves, the other is asked for again."""
 NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 
 
@@ -61,7 +63,7 @@ class Journal:
         `distinct`, a second job whose id comes from its content gets an id of its own: `ID-2`.
         """
         try:
-            self._store.write(PLAN, (job.id, self._run, self._folder(job), job.content()))
+            self._store.write(PLAN, (job.id, self._run, self._folder(job), job.content()), later=True)
         except sqlite3.IntegrityError:
             return self._known(job, distinct)
         except UnicodeEncodeError:
@@ -81,9 +83,9 @@ class Journal:
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Write a job's progress. It survives a killed process from the event loop's next pass on.
 
-        See `synced` for a power cut.
+        What would be told again may take a moment longer. See `synced` for a power cut.
         """
-        self._store.write(STEP, (*columns_of(job, progress), job.id))
+        self._store.write(STEP, (*columns_of(job, progress), job.id), later=progress.stage in TOLD_AGAIN)
 
     async def synced(self) -> None:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""

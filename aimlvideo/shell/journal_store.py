@@ -2,7 +2,7 @@
 
 A step is in the write-ahead log, and survives a killed process, when the pass of the event loop in which it was
 written is over. That costs a killed process no more than the time that an answer waits to be read, and a third of
-what a transaction for each step costs.
+what a transaction for each step costs. A step whose loss would cost nothing waits up to `LATER` for the next one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,11 @@ import anyio
 from aimlvideo.errors import DiskFailed, VideoError
 from aimlvideo.shell.journal_file import OWN_NEWS, given_back, sync, translated, translation
 
+LATER = 0.02
+"""Seconds within which a step is in the log that the service, or the job file, would tell again."""
+GATHERING = 0.004
+"""Seconds for which the first who wants a sync waits for others to share it."""
+
 
 class Store:
     """Reads and writes. After a failure that may have lost something, every further write raises it again."""
@@ -28,8 +33,9 @@ class Store:
         self._db = connection
         self._wal = wal
         self._written = self._synced = 0
-        self._syncing = anyio.Lock()
+        self._syncing: anyio.Event | None = None
         self._whole = False
+        self._soon = self._later = False
         self._pass: list[tuple[str, tuple[Any, ...]]] = []
         self._broken: VideoError | None = None
         self._full: DiskFailed | None = None
@@ -39,8 +45,11 @@ class Store:
         with translated(self._path):
             return self._db.execute(statement, values)
 
-    def write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
-        """Write in the transaction of this pass of the event loop. Raises IntegrityError, DiskFailed, JournalError."""
+    def write(self, statement: str, values: tuple[Any, ...] = (), *, later: bool = False) -> None:
+        """Write in the transaction of this pass of the event loop, or of a `later` one.
+
+        Raises IntegrityError, DiskFailed, JournalError.
+        """
         self._raise_if_broken()
         try:
             self._put(statement, values)
@@ -49,11 +58,12 @@ class Store:
         except sqlite3.Error as error:
             self._with_the_reserve(error)
             self._put(statement, values)
+        if not (self._soon or self._whole or (later and self._later)):
+            self._commit_soon(later)
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
         if not self._db.in_transaction:
             self._db.execute("BEGIN")
-            self._commit_soon()
         self._db.execute(statement, values)
         self._written += 1
         if not self._whole:
@@ -99,20 +109,30 @@ class Store:
         Raises DiskFailed, then and ever after: what a failed sync left behind, a later one does not bring to disk.
         """
         wanted = self._written
-        async with self._syncing:
-            if self._synced >= wanted or self._wal is None:
-                return
+        while self._synced < wanted and self._wal is not None:
+            if self._syncing is None:
+                await self._sync(self._wal)
+            else:
+                await self._syncing.wait()
+
+    async def _sync(self, wal: int) -> None:
+        """Bring what is written to disk; all who waited for it meanwhile wake in one pass of the event loop."""
+        self._syncing = anyio.Event()
+        try:
+            await anyio.sleep(GATHERING)
             self.commit()
             if self._full is not None:
                 raise self._full
             covered = self._written
-            try:
-                with translated(self._path):
-                    await anyio.to_thread.run_sync(sync, self._wal)
-            except VideoError as error:
-                self._broken = error
-                raise
+            with translated(self._path):
+                await anyio.to_thread.run_sync(sync, wal)
             self._synced = covered
+        except VideoError as error:
+            self._broken = error
+            raise
+        finally:
+            self._syncing.set()
+            self._syncing = None
 
     def commit(self) -> None:
         """Bring what was written into the log. Raises DiskFailed."""
@@ -130,15 +150,26 @@ class Store:
         if self._broken is not None:
             raise self._broken
 
-    def _commit_soon(self) -> None:
-        """Commit when this pass of the event loop is over; at once where there is no event loop."""
+    def _commit_soon(self, later: bool) -> None:
+        """Commit when this pass of the event loop is over, or a `later` one; at once where there is no event loop."""
         try:
-            asyncio.get_running_loop().call_soon(self._commit_now)
+            loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._commit_now()
+            return self._commit_now()
+        if later:
+            self._later = True
+            loop.call_later(LATER, self._commit_later)
+        else:
+            self._soon = True
+            loop.call_soon(self._commit_now)
+
+    def _commit_later(self) -> None:
+        self._later = False
+        self._commit_now()
 
     def _commit_now(self) -> None:
         """Commit; a failure is raised to whoever writes next."""
+        self._soon = False
         if not self._whole:
             with suppress(VideoError, sqlite3.Error):
                 self.commit()

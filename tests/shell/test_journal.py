@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo import errors
@@ -223,6 +224,22 @@ async def test_a_run_is_read_while_it_is_written(journal: Journal, path: Path) -
         assert reader.spent() == 0.21
         assert reader.find("b") == Record(named("b"), READY)
         assert str(reader.find("b").job.folder) == "/a new folder"  # type: ignore[union-attr]
+
+
+async def test_an_id_is_in_the_log_at_once_and_what_would_be_told_again_a_moment_later(
+    journal: Journal, path: Path
+) -> None:
+    with read_journal(path) as reader:
+        journal.plan(named("a"))
+        await anyio.sleep(0)
+        assert reader.find("a") is None
+        await anyio.sleep(0.05)
+        assert reader.find("a") == Record(named("a"), Progress())
+        journal.plan(named("b"))
+        journal.step(named("a"), RENDERING)
+        await anyio.sleep(0)
+        assert reader.find("a") == Record(named("a"), RENDERING)
+        assert reader.find("b") == Record(named("b"), Progress())
 
 
 @pytest.mark.parametrize("name", ["100%25", "a?mode=rw", "#1", "two words", "päth"])

@@ -19,7 +19,7 @@ import pytest
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError
-from aimlvideo.shell import journal_file, journal_store
+from aimlvideo.shell import journal_file
 from aimlvideo.shell.journal import Journal, open_journal, read_journal
 
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
@@ -48,9 +48,7 @@ class SlowDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.began = 0
         self.fails = False
-        monkeypatch.setattr(journal_store, "anyio", self)
-        self.Lock = anyio.Lock
-        self.to_thread = self
+        monkeypatch.setattr(anyio.to_thread, "run_sync", self.run_sync)
         self.watch: Callable[[], None] = lambda: None
 
     async def run_sync(self, function: Any, descriptor: int) -> None:
