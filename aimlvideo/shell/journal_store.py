@@ -155,7 +155,8 @@ class Store:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            return self._commit_now()
+            self._commit_now()
+            return
         if later:
             self._later = True
             loop.call_later(LATER, self._commit_later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ class Batch:
         self._room = anyio.Semaphore(self.window, fast_acquire=True)
         self._give, self._results = anyio.create_memory_object_stream[Result](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
-        self.lead = anyio.Lock(fast_acquire=True)
+        self.lead = asyncio.Lock()
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
 
     def __aiter__(self) -> Batch:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 
-import anyio
-
 from aimlvideo.blocks import loop_time
 from aimlvideo.core.generation import Generation, State
 from aimlvideo.core.job import VideoJob
@@ -62,8 +60,8 @@ class Poll:
     _ticked: float = 0.0
 
     def __post_init__(self) -> None:
-        self._news = anyio.Event()
-        self._room = anyio.Semaphore(AT_ONCE, fast_acquire=True)
+        self._news = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
 
     def take(self, entry: Entry) -> None:
         """Watch a generation from now on."""
@@ -72,16 +70,16 @@ class Poll:
         if entry.slot is None:
             self.slots.take_anyway()
             entry.hold(self.slots)
-        now, accepted_at = time.time(), entry.progress.submitted_at
-        accepted = loop_time() - (max(0.0, now - accepted_at) if accepted_at else 0.0)
+        now, accepted_at = loop_time(), entry.progress.submitted_at
+        accepted = now - (max(0.0, time.time() - accepted_at) if accepted_at else 0.0)
         entry.sight = Sight(accepted, accepted)
-        entry.deadline = loop_time() + entry.batch.patience if entry.deadline == inf else entry.deadline
+        entry.deadline = now + entry.batch.patience if entry.deadline == inf else entry.deadline
         entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
         entry.policy = self.policy_for(entry.job)
         self._policies.add(entry.policy)
         if self.called_back:
             self._by_id[entry.progress.generation_id or ""] = entry
-        self._sleep(entry)
+        self._sleep(entry, now)
 
     def hint(self, generation_id: str | None) -> None:
         """Ask about one generation at once: somebody said that it has changed."""
@@ -94,16 +92,16 @@ class Poll:
         """Ask at the right moments, for as long as the client is open."""
         async with asyncio.TaskGroup() as checks:
             while True:
-                self._tick()
-                self._backlog.extend(self._due_now())
+                now = loop_time()
+                self._tick(now)
+                self._backlog.extend(self._due(now))
                 if self._backlog:
                     await self._start(checks, self._backlog.popleft())
                 else:
                     await self._until_due()
 
-    def _due_now(self) -> Iterator[Entry]:
+    def _due(self, now: float) -> Iterator[Entry]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
-        now = loop_time()
         for entry in self._wheel.pop_due(now):
             if entry.asking or entry.ended or entry.due > now:
                 continue
@@ -111,7 +109,7 @@ class Poll:
                 entry.asking = True
                 yield entry
             else:
-                self._sleep(entry)
+                self._sleep(entry, now)
 
     async def _start(self, checks: asyncio.TaskGroup, entry: Entry) -> None:
         await due(self.budget)
@@ -179,15 +177,15 @@ class Poll:
     def _wait_on(self, entry: Entry, now: float) -> None:
         """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
         if now < entry.deadline:
-            self._sleep(entry)
+            self._sleep(entry, now)
         else:
             self._by_id.pop(entry.progress.generation_id or "", None)
             entry.step(Stage.RENDERING, polls=entry.polls, looks=entry.looks)
             entry.batch.end(entry, _out_of_patience(entry))
 
-    def _sleep(self, entry: Entry) -> None:
+    def _sleep(self, entry: Entry, now: float) -> None:
         entry.asking = False
-        self._hold(entry, min(self._moment(entry), loop_time() + LOOK_AGAIN))
+        self._hold(entry, min(self._moment(entry), now + LOOK_AGAIN))
 
     def _moment(self, entry: Entry) -> float:
         """Return when to ask next, by what is known now."""
@@ -206,14 +204,17 @@ class Poll:
     async def _until_due(self) -> None:
         """Return when something is due, or something new comes that may be due earlier."""
         due = self._wheel.next_due()
-        self._wake_at, self._news = inf if due is None else due, anyio.Event()
-        with anyio.CancelScope(deadline=self._wake_at):
+        self._wake_at, self._news = inf if due is None else due, asyncio.Event()
+        alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._news.set)
+        try:
             await self._news.wait()
-        self._wake_at = -inf
+        finally:
+            self._wake_at = -inf
+            if alarm is not None:
+                alarm.cancel()
 
-    def _tick(self) -> None:
+    def _tick(self, now: float) -> None:
         """Set the one price of a poll anew, once a second."""
-        now = loop_time()
         if now - self._ticked >= 1:
             self._ticked = now
             self.budget.tick(now, len(self._backlog))

@@ -231,13 +231,13 @@ async def test_an_id_is_in_the_log_at_once_and_what_would_be_told_again_a_moment
 ) -> None:
     with read_journal(path) as reader:
         journal.plan(named("a"))
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         assert reader.find("a") is None
         await anyio.sleep(0.05)
         assert reader.find("a") == Record(named("a"), Progress())
         journal.plan(named("b"))
         journal.step(named("a"), RENDERING)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         assert reader.find("a") == Record(named("a"), RENDERING)
         assert reader.find("b") == Record(named("b"), Progress())
 
