@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,24 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.doubt import SKEW
 from aimlvideo.core.job import Record
+from aimlvideo.core.limits import Rate
 from aimlvideo.core.reconcile import Reconciliation, reconcile
-from aimlvideo.core.wires.account import BALANCE, Charge, balance_of, ledger_page, ledger_rows
-from aimlvideo.errors import UsageError
+from aimlvideo.core.wires.account import (
+    BALANCE,
+    LOG_RATE,
+    LONGEST_WINDOW,
+    Charge,
+    LogRow,
+    balance_of,
+    ledger_page,
+    ledger_rows,
+    log_page,
+    log_rows,
+)
+from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.folders import JOURNAL
-from aimlvideo.shell.journal import Journal, read_journal
+from aimlvideo.shell.journal import read_journal
+from aimlvideo.stations.gates import Turns
 
 
 def balance(settings: dict[str, Any], terminal: Terminal) -> int:
@@ -33,19 +45,32 @@ def balance(settings: dict[str, Any], terminal: Terminal) -> int:
 
 def reconcile_run(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what a run really cost, job by job, and what does not match; return 1 where anything does not."""
-    _needs_account(settings)
     with read_journal(folder / JOURNAL) as journal:
-        records = list(_all(journal))
+        records = [*journal.ended_jobs(), *journal.open_jobs()]
+    return reconcile_jobs(records, settings, terminal)
+
+
+def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Terminal) -> int:
+    """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
+    _needs_account(settings)
     since = min((known.submitted_at for _, known in records if known.submitted_at), default=time.time()) - SKEW
 
     async def asked() -> Reconciliation:
         async with VideoClient(**settings) as client:
-            return reconcile(records, await ledger_since(client, since))
+            charges = await ledger_since(client, since)
+            try:
+                return reconcile(records, charges, await read_log(client, since))
+            except ServiceError as error:
+                terminal.problem(f"the service's log cannot be read, so this is by the ledger alone: {error}")
+                return reconcile(records, charges)
 
     told = asyncio.run(asked())
     rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in told.bills]
     terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
     terminal.say(f"{told.total:.4f} USD for {len(told.bills)} generations")
+    if told.elsewhere:
+        dollars = sum(charge.usd for charge in told.elsewhere)
+        terminal.say(f"{dollars:.4f} USD more on this account since then, for {len(told.elsewhere)} of other runs")
     for finding in told.findings:
         terminal.problem(finding)
     if not told.findings:
@@ -64,9 +89,17 @@ async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
             return charges
 
 
-def _all(journal: Journal) -> Iterator[Record]:
-    yield from journal.ended_jobs()
-    yield from journal.open_jobs()
+async def read_log(client: VideoClient, since: float = 0.0) -> list[LogRow]:
+    """Return the service's log since a moment (seconds since 1970), of the last 92 days at most, newest first."""
+    turns, until = Turns(Rate(LOG_RATE, burst=5)), time.time() + SKEW
+    since = max(since, until - LONGEST_WINDOW)
+    rows: list[LogRow] = []
+    while True:
+        await turns.turn()
+        page = log_rows(await client.send(log_page(since, until, len(rows))))
+        rows += page
+        if not page:
+            return rows
 
 
 def _needs_account(settings: dict[str, Any]) -> None:

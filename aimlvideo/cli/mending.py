@@ -7,19 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from aimlvideo.cli.account import read_log
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.job import Progress, VideoJob
 from aimlvideo.core.naming import file_name
 from aimlvideo.core.stages import Stage
-from aimlvideo.core.wires.account import LogRow, log_page, log_rows
 from aimlvideo.errors import UsageError
 from aimlvideo.folders import JOURNAL, RESULTS, checked_folder
 from aimlvideo.shell.journal import open_journal
 from aimlvideo.shell.results import read_results
-
-LOG_DAYS = 92
-"""Days that one question to the service's log may span."""
 
 
 def resolve(folder: Path, job_id: str, generation: str | None, terminal: Terminal) -> int:
@@ -66,7 +63,7 @@ def recover(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
 
     async def work() -> int:
         async with VideoClient(**settings) as client:
-            logged = await _whole_log(client) if settings["service"] == "aimlapi" else []
+            logged = await read_log(client) if settings["service"] == "aimlapi" else []
         known = {row.get("generation_id") for row in rows}
         fresh = [row for row in logged if row.succeeded and row.generation_id not in known]
         found = {row.request_id: row.generation_id for row in fresh}
@@ -84,16 +81,6 @@ def recover(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
         "3 times what the model takes), recover again, and only then give the run's command again"
     )
     return 0
-
-
-async def _whole_log(client: VideoClient) -> list[LogRow]:
-    until = time.time()
-    rows: list[LogRow] = []
-    while True:
-        page = log_rows(await client.send(log_page(until - LOG_DAYS * 86400 + 60, until, len(rows))))
-        rows += page
-        if not page:
-            return rows
 
 
 def _there(folder: Path) -> Path:

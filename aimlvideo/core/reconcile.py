@@ -1,14 +1,15 @@
-"""What a run really cost: its jobs against the service's ledger. Money is in USD."""
+"""What a run really cost: its jobs against the service's ledger and its log. Money is in USD."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aimlvideo.core.job import Progress, Record
+from aimlvideo.core.request_ids import MARK, mark_of
 from aimlvideo.core.stages import Stage
-from aimlvideo.core.wires.account import Charge
+from aimlvideo.core.wires.account import Charge, LogRow
 from aimlvideo.errors import GenerationFailed
 
 USAGE = "MODEL_USAGE"
@@ -27,10 +28,14 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """All bills, and everything that does not match, in words."""
+    """All bills, and everything that does not match, in words.
+
+    `elsewhere` has the charges that the log lists under the ids of others: other runs and programs of this account.
+    """
 
     bills: tuple[Bill, ...]
     findings: tuple[str, ...]
+    elsewhere: tuple[Charge, ...] = ()
 
     @property
     def total(self) -> float:
@@ -38,8 +43,11 @@ class Reconciliation:
         return sum(bill.charged for bill in self.bills)
 
 
-def reconcile(records: Iterable[Record], charges: Iterable[Charge]) -> Reconciliation:
-    """Match jobs and charges by generation id: `reference_id` of a charge is the generation that was charged."""
+def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Collection[LogRow] = ()) -> Reconciliation:
+    """Match jobs, charges and the log: `reference_id` of a charge is the generation, as is `inference_id` of a row.
+
+    What the log lists under a request id of ours belongs to that job, whether the journal knows of it or not.
+    """
     by_generation: defaultdict[str, list[Charge]] = defaultdict(list)
     for charge in charges:
         if charge.kind == USAGE:
@@ -47,7 +55,9 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge]) -> Reconcili
     bills: list[Bill] = []
     findings: list[str] = []
     owners: dict[str, str] = {}
+    marks: dict[str, str] = {}
     for job, known in records:
+        marks[mark_of(job)] = job.id
         if known.generation_id is None:
             continue
         if (other := owners.setdefault(known.generation_id, job.id)) != job.id:
@@ -57,11 +67,35 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge]) -> Reconcili
         bill = Bill(job.id, known.generation_id, sum(charge.usd for charge in found), known.cost_usd)
         bills.append(bill)
         findings += _about(bill, len(found), known)
-    findings += (
-        f"a charge without a job: {sum(charge.usd for charge in found):.4f} USD for generation {generation}"
-        for generation, found in by_generation.items()
-    )
-    return Reconciliation(tuple(bills), tuple(findings))
+    asked = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
+    elsewhere: list[Charge] = []
+    for generation, found in by_generation.items():
+        request_id = asked.get(generation)
+        if request_id is None:
+            findings.append(f"a charge without a job: {_usd(found)} for generation {generation}")
+        elif request_id[:MARK] not in marks:
+            elsewhere += found
+    findings += _unknown_to_us(logged, marks, owners, by_generation)
+    return Reconciliation(tuple(bills), tuple(findings), tuple(elsewhere))
+
+
+def _unknown_to_us(
+    logged: Collection[LogRow],
+    marks: Mapping[str, str],
+    owners: Mapping[str, str],
+    charged: Mapping[str, list[Charge]],
+) -> Iterator[str]:
+    """Yield the generations that were bought for our jobs, by their request ids, and that no job has."""
+    for row in logged:
+        job, name = marks.get((row.request_id or "")[:MARK]), row.generation_id
+        if job is None or name is None or name in owners or not (row.succeeded or name in charged):
+            continue
+        cost = f"charged {_usd(charged[name])}" if name in charged else "not charged so far"
+        yield f"a generation that the run does not know: {name}, bought for job {job!r} as {row.request_id}, {cost}"
+
+
+def _usd(charges: Iterable[Charge]) -> str:
+    return f"{sum(charge.usd for charge in charges):.4f} USD"
 
 
 def _about(bill: Bill, charges: int, known: Progress) -> Iterator[str]:

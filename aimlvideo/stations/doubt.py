@@ -16,16 +16,13 @@ from aimlvideo.core.job import Record, VideoJob
 from aimlvideo.core.limits import Rate
 from aimlvideo.core.request_ids import OURS
 from aimlvideo.core.stages import Stage
-from aimlvideo.core.wires.account import LOG_RATE, PAGE, LogRow, log_page, log_rows
+from aimlvideo.core.wires.account import LOG_RATE, LONGEST_WINDOW, PAGE, LogRow, log_page, log_rows
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.core.wires.wire import Wire
 from aimlvideo.errors import InDoubt, Rejected, ServiceError
 from aimlvideo.stations.asking import Send
 from aimlvideo.stations.batch import Entry, Journal
 from aimlvideo.stations.gates import Slots, Turns
-
-LONGEST_WINDOW = 92 * 86400 - 600.0
-"""Seconds that one question to the log may span, less a little for clocks that differ."""
 
 log = logging.getLogger("aimlvideo.doubt")
 

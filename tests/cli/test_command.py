@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from aimlvideo import VideoJob
 from aimlvideo.cli.app import app
+from aimlvideo.core.request_ids import request_id_of
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.knowledge import Knowledge
 from tests.servers import sandbox_thread
@@ -343,6 +346,33 @@ def test_reconcile_finds_nothing_after_an_ordinary_run(command: Command, tmp_pat
     told = command("reconcile", "out")
     assert "without its charge" not in told.output
     assert "double charge" not in told.output
+
+
+def test_reconcile_names_what_was_bought_behind_the_back_of_the_run(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "once"})
+    command(*quick("jobs.jsonl"))
+    twice = request_id_of(VideoJob(MODEL, id="once"), "twice")
+    bought = [buy(sandbox, request_id) for request_id in (twice, "another-program", None)]
+    assert command("wait", *bought, "-o", "other", "--poll", "every:0.1").exit_code == 0
+    told = command("reconcile", "out")
+    assert told.exit_code == 1
+    said = told.output.replace("\n", " ")
+    assert f"{bought[0]}, bought for job 'once' as {twice}, charged" in said
+    assert bought[1] not in said
+    assert "of other runs" in said
+    assert "a charge without a job" in said
+    assert bought[2] in said
+
+
+def buy(sandbox: Sandbox, request_id: str | None) -> str:
+    """Buy a generation as any program may, and return its id."""
+    headers = {"Authorization": "Bearer key-that-nobody-may-see", "Content-Type": "application/json"}
+    headers |= {"X-Client-Request-Id": request_id} if request_id else {}
+    url = f"{sandbox.url}/v2/video/generations"
+    with urlopen(Request(url, json.dumps(JOB).encode(), headers)) as answer:
+        return str(json.load(answer)["id"])
 
 
 def test_a_lost_journal_is_refused_and_recovered_from_what_is_left(

@@ -6,8 +6,9 @@ import pytest
 
 from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.reconcile import Bill, reconcile
+from aimlvideo.core.request_ids import request_id_of
 from aimlvideo.core.stages import Stage
-from aimlvideo.core.wires.account import Charge
+from aimlvideo.core.wires.account import Charge, LogRow
 from aimlvideo.errors import GenerationFailed
 
 
@@ -59,3 +60,38 @@ def test_a_generation_that_is_under_way_or_failed_may_have_no_charge(stage: Stag
 
 def test_a_fraction_of_a_cent_is_no_finding() -> None:
     assert reconcile([record("a", cost=0.20001)], [charge("a", 0.2)]).findings == ()
+
+
+def logged(generation: str, request_id: str | None, *, succeeded: bool = True) -> LogRow:
+    return LogRow(request_id, f"gen-{generation}", succeeded, 0.0)
+
+
+A = record("a")
+AGAIN = request_id_of(A.job, "again")
+
+
+@pytest.mark.parametrize(
+    ("charges", "rows", "words"),
+    [
+        ([charge("z")], [logged("z", AGAIN)], f"gen-z, bought for job 'a' as {AGAIN}, charged 0.2000 USD"),
+        ([charge("z")], [logged("z", AGAIN, succeeded=False)], "gen-z, bought for job 'a'"),
+        ([], [logged("z", AGAIN)], f"gen-z, bought for job 'a' as {AGAIN}, not charged so far"),
+        ([charge("z")], [logged("z", None)], "a charge without a job: 0.2000 USD for generation gen-z"),
+    ],
+)
+def test_what_the_log_has_under_our_ids_and_the_run_does_not_know_is_said(
+    charges: list[Charge], rows: list[LogRow], words: str
+) -> None:
+    (finding,) = reconcile([A], [charge("a"), *charges], [logged("a", request_id_of(A.job, "1")), *rows]).findings
+    assert words in finding
+
+
+def test_a_try_that_failed_and_was_not_charged_is_no_finding() -> None:
+    assert reconcile([A], [charge("a")], [logged("z", AGAIN, succeeded=False)]).findings == ()
+
+
+def test_what_others_bought_on_the_same_account_is_told_apart_by_its_request_id() -> None:
+    told = reconcile([A], [charge("a"), charge("z", 0.7)], [logged("z", "another-program")])
+    assert told.findings == ()
+    assert told.elsewhere == (charge("z", 0.7),)
+    assert told.total == pytest.approx(0.2)

@@ -15,6 +15,8 @@ PAGE = 100
 """Rows on a page of the log at most."""
 LOG_RATE = 200 / 60
 """Requests a second that the log takes."""
+LONGEST_WINDOW = 92 * 86400 - 600.0
+"""Seconds that one question to the log may span, less a little for clocks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
