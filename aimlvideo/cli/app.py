@@ -20,7 +20,9 @@ from aimlvideo.cli.flags import (
     Callback,
     CallbackSecret,
     CallbackUrl,
+    DsnOrNone,
     Folder,
+    FolderOrNone,
     Json,
     Legacy,
     Matrix,
@@ -217,16 +219,15 @@ def models(
 
 @app.command()
 def status(
-    folder: Annotated[Path | None, typer.Argument(help="The output folder of a run.")] = None,
-    dsn: Annotated[str | None, typer.Option(help="The database of many workers, in place of a folder.")] = None,
+    folder: FolderOrNone = None,
+    dsn: DsnOrNone = None,
 ) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
     from aimlvideo.cli.running import where_it_stands
 
     terminal = Terminal()
     with guarded(terminal):
-        if (folder is None) == (dsn is None):
-            raise UsageError("say either a folder or --dsn")
+        _one_of(folder, dsn)
         if folder is None:
             raise typer.Exit(app_workers.commands().standing(dsn, terminal))
         where_it_stands(folder, terminal)
@@ -276,6 +277,11 @@ def sandbox(
         raise typer.Exit(showcase.serve(port, told, set_ or [], terminal))
 
 
+def _one_of(folder: Path | None, dsn: str | None) -> None:
+    if (folder is None) == (dsn is None):
+        raise UsageError("say either a folder or --dsn")
+
+
 def _address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
@@ -286,21 +292,27 @@ def _address(text: str | None) -> tuple[str, int] | None:
 
 
 @app.command()
-def reconcile(folder: Folder, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+def reconcile(
+    folder: FolderOrNone = None, dsn: DsnOrNone = None, base_url: BaseUrl = None, api_key: ApiKey = None
+) -> None:
     """Say what a run really cost by the service's ledger, and what does not match."""
     from aimlvideo.cli.account import reconcile_run
 
     terminal = Terminal()
     with guarded(terminal):
-        raise typer.Exit(reconcile_run(folder, settings_of("aimlapi", base_url, api_key, "1"), terminal))
+        _one_of(folder, dsn)
+        settings = settings_of("aimlapi", base_url, api_key, "1")
+        if folder is None:
+            raise typer.Exit(app_workers.commands().reconcile(dsn, settings, terminal))
+        raise typer.Exit(reconcile_run(folder, settings, terminal))
 
 
 @app.command()
 def resolve(
-    folder: Folder,
-    job: Annotated[str, typer.Argument(help="The job in doubt.")],
+    words: Annotated[list[str], typer.Argument(metavar="[FOLDER] JOB", help="The folder, and the job in doubt.")],
     generation: Annotated[str | None, typer.Option(help="The generation that it has become.")] = None,
     not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never took it.")] = False,
+    dsn: DsnOrNone = None,
 ) -> None:
     """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""
     from aimlvideo.cli.mending import resolve as settle_by_hand
@@ -309,7 +321,12 @@ def resolve(
     with guarded(terminal):
         if bool(generation) == not_accepted:
             raise UsageError("say either --generation ID or --not-accepted")
-        raise typer.Exit(settle_by_hand(folder, job, generation, terminal))
+        *folders, job = words
+        if len(folders) != (dsn is None):
+            raise UsageError("say FOLDER JOB, or JOB --dsn ...")
+        if dsn is not None:
+            raise typer.Exit(app_workers.commands().resolve(job, generation, dsn, terminal))
+        raise typer.Exit(settle_by_hand(Path(folders[0]), job, generation, terminal))
 
 
 @app.command()

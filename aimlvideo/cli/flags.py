@@ -17,6 +17,8 @@ OutputOrStore = Annotated[
     str, typer.Option("-o", "--output", help="The folder of the clips, or s3://bucket/run, gs://, az://.")
 ]
 Folder = Annotated[Path, typer.Argument(help="The output folder of a run.")]
+FolderOrNone = Annotated[Path | None, typer.Argument(help="The output folder of a run.")]
+DsnOrNone = Annotated[str | None, typer.Option(help="The database of many workers, in place of a folder.")]
 Service = Annotated[str, typer.Option(help="aimlapi, or kling for a Kling-style gateway.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Where the service is. Else AIMLAPI_BASE_URL.")]
 ApiKey = Annotated[str | None, typer.Option(help="Else AIMLAPI_API_KEY or AIML_API_KEY.", show_default=False)]

@@ -10,7 +10,7 @@ from typing import Any
 from aimlvideo.cli.account import read_log
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.job import Progress, VideoJob
+from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.naming import file_name
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import UsageError
@@ -27,17 +27,26 @@ def resolve(folder: Path, job_id: str, generation: str | None, terminal: Termina
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in {folder}")
-            job, known = record
-            if known.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
-                raise UsageError(f"job {job_id!r} is not in doubt: it is {known.stage}")
-            if known.stage is Stage.SUBMITTING:
-                known = known.to(Stage.IN_DOUBT)
-            settled = known.to(Stage.RENDERING, generation_id=generation) if generation else known.to(Stage.PLANNED)
-            journal.step(job, settled)
+            journal.step(record.job, settled(record, generation))
 
     asyncio.run(work())
-    terminal.say(f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again"))
+    terminal.say(said_of(job_id, generation))
     return 0
+
+
+def settled(record: Record, generation: str | None) -> Progress:
+    """Return a doubtful job's progress as a person has settled it. Raises UsageError where it is not in doubt."""
+    job, known = record
+    if known.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
+        raise UsageError(f"job {job.id!r} is not in doubt: it is {known.stage}")
+    if known.stage is Stage.SUBMITTING:
+        known = known.to(Stage.IN_DOUBT)
+    return known.to(Stage.RENDERING, generation_id=generation) if generation else known.to(Stage.PLANNED)
+
+
+def said_of(job_id: str, generation: str | None) -> str:
+    """Say how a job was settled."""
+    return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")
 
 
 def adopt(folder: Path, generations: list[str], model: str, service: str, terminal: Terminal) -> int:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,9 @@ import anyio
 import psycopg
 
 from aimlvideo.blocks import block
+from aimlvideo.cli.account import reconcile_jobs
 from aimlvideo.cli.jobfile import job_lines
+from aimlvideo.cli.mending import said_of, settled
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog import load_catalog
@@ -76,7 +78,7 @@ def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Ter
                 raise InvalidJobs(reader.problems)
         if retry_failed:
             journal.retry_failed()
-        fresh = asyncio.run(_queue(database, journal))
+        fresh = asyncio.run(_queue(database, journal.open_ids()))
     terminal.say(f"{fresh} jobs queued")
     return 0
 
@@ -133,6 +135,25 @@ def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     return 0
 
 
+def resolve(job_id: str, generation: str | None, dsn: str | None, terminal: Terminal) -> int:
+    """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
+    with found_dsn(dsn) as where, open_book(where) as journal:
+        record = journal.find(job_id)
+        if record is None:
+            raise UsageError(f"there is no job {job_id!r} in this database")
+        journal.settle(record.job, settled(record, generation))
+        asyncio.run(_queue(where, [job_id]))
+    terminal.say(said_of(job_id, generation))
+    return 0
+
+
+def reconcile(dsn: str | None, settings: dict[str, Any], terminal: Terminal) -> int:
+    """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
+    with found_dsn(dsn) as where, open_book(where) as journal:
+        records = [*journal.ended_jobs(), *journal.open_jobs()]
+    return reconcile_jobs(records, settings, terminal)
+
+
 def _lines(journal: PostgresBook, counts: dict[str, int]) -> Iterator[str]:
     counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in counts.items())
     unknown = f" ({journal.unknown_costs()} of unknown cost)" if journal.unknown_costs() else ""
@@ -144,9 +165,11 @@ def _lines(journal: PostgresBook, counts: dict[str, int]) -> Iterator[str]:
         yield f"  failed {count} x: {reason}"
     doubts = [record for record in journal.outstanding_jobs() if record.progress.stage is Stage.IN_DOUBT]
     for job, known in doubts[:20]:
-        yield f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's log"
+        yield f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's dashboard"
     if len(doubts) > 20:
         yield f"  and {len(doubts) - 20} more in doubt"
+    if doubts:
+        yield "  then: aimlvideo resolve JOB --dsn ... with --generation ID or --not-accepted"
 
 
 async def _install(dsn: str) -> None:
@@ -154,10 +177,10 @@ async def _install(dsn: str) -> None:
         await engine.install()
 
 
-async def _queue(dsn: str, journal: PostgresBook) -> int:
+async def _queue(dsn: str, names: Iterable[str]) -> int:
     try:
         async with open_engine(dsn, uuid4()) as engine:
-            return await engine.put(journal.open_ids())
+            return await engine.put(names)
     except psycopg.Error as error:
         raise JournalError(f"the jobs are written down, and could not be queued: {error}. Run again") from error
 

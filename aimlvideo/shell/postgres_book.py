@@ -83,10 +83,14 @@ class PostgresBook:
     def retry_failed(self) -> None:
         """Plan failed jobs again; of those that were paid, the clip is fetched."""
         for job, known in list(self._all("stage = 'failed'")):
-            values = (*columns_of(known.tried_again()), job.id)
-            self.db.execute(
-                f"UPDATE aimlvideo_jobs SET {', '.join(f'{name} = %s' for name in KNOWN)} WHERE id = %s", values
-            )
+            self.settle(job, known.tried_again())
+
+    def settle(self, job: VideoJob, progress: Progress) -> None:
+        """Write what a person has settled of a job. It is nobody's then: a worker that had it finds it gone."""
+        columns = ", ".join(f"{name} = %s" for name in KNOWN)
+        with translated():
+            values = (*columns_of(progress), job.id)
+            self.db.execute(f"UPDATE aimlvideo_jobs SET {columns}, owner = NULL WHERE id = %s", values)
 
     def workers(self) -> list[tuple[str, float, int]]:
         """Return the workers on the roll: name, seconds since they were heard of, jobs in hand."""

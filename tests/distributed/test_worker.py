@@ -13,8 +13,10 @@ import anyio
 import psycopg
 import pytest
 
+from aimlvideo import VideoClient, VideoJob
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.workers import drain, enqueue, init, report, standing
+from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, standing
+from aimlvideo.core.job import Progress
 from aimlvideo.core.stages import Stage
 from aimlvideo.distributed.opening import open_worker
 from aimlvideo.distributed.roll import SharedKnowledge, read_knowledge
@@ -207,6 +209,30 @@ def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert standing(queued, Terminal()) == 3
     assert "20 planned; 0.00 USD" in capsys.readouterr().out
+
+
+async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(queued: str, tmp_path: Path) -> None:
+    doubtful = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=1.8e9)
+    with open_book(queued) as book:
+        for name in ("job0", "job1"):
+            book.settle(VideoJob(MODEL, id=name), doubtful)
+            book.db.execute("DELETE FROM pgqueuer WHERE payload = %s", (name.encode(),))
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        async with VideoClient("k", sandbox.url) as client:
+            bought = await client.submit(MODEL, **{name: job(0)[name] for name in ("prompt", "image_url")})
+        async with opened(queued, tmp_path, sandbox.url) as worker:
+            await worker.run()
+        assert counts(queued) == {"in_doubt": 2, "saved": 18}
+        await anyio.to_thread.run_sync(resolve, "job0", bought.id, queued, QUIET)
+        await anyio.to_thread.run_sync(resolve, "job1", None, queued, QUIET)
+        async with opened(queued, tmp_path, sandbox.url) as successor:
+            await successor.run()
+        assert counts(queued) == {"saved": 20}
+        assert sandbox.stats()["accepted"] == 20
+    with pytest.raises(UsageError, match="job 'job0' is not in doubt: it is saved"):
+        resolve("job0", None, queued, QUIET)
+    with pytest.raises(UsageError, match="there is no job 'nosuch'"):
+        resolve("nosuch", None, queued, QUIET)
 
 
 async def test_the_page_and_the_results_of_all_workers_are_made_from_the_database(queued: str, tmp_path: Path) -> None:
