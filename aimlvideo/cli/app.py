@@ -229,7 +229,7 @@ def status(
     with guarded(terminal):
         _one_of(folder, dsn)
         if folder is None:
-            raise typer.Exit(app_workers.commands().standing(dsn, terminal))
+            raise typer.Exit(app_workers.commands().where_they_stand(dsn, terminal))
         where_it_stands(folder, terminal)
 
 

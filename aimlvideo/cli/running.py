@@ -21,9 +21,10 @@ from aimlvideo.cli.embedded import sandbox_here
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.pages import leave_page
 from aimlvideo.cli.planning import JobReader, folder_of, plan_file
-from aimlvideo.cli.summary import Standing, advice, standing
+from aimlvideo.cli.summary import PRICES, Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.core.pricing import written
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import Refused, UsageError, VideoError
 from aimlvideo.folders import JOURNAL, checked_folder
@@ -107,6 +108,9 @@ async def plan(name: str, options: RunOptions, terminal: Terminal, told: Told) -
             async with open_journal(options.output / JOURNAL) as journal:
                 _same_service(journal, options.service)
                 plan_file(journal, reader, lines, tally)
+                if told.prices:
+                    priced = told.prices.keys() & journal.planned_models().keys()
+                    journal.note(PRICES, written({model: told.prices[model] for model in sorted(priced)}))
     except UsageError:
         if made:
             _take_away(options.output)
@@ -148,16 +152,15 @@ def closing(options: RunOptions, halted: VideoError | None, terminal: Terminal, 
     """Say how the run ended and what to do next; return the exit code."""
     with read_journal(options.output / JOURNAL) as journal:
         now = standing(journal, options.output)
+    place = options.store or str(options.output)
     for line in now.lines():
         terminal.say(line)
     if isinstance(halted, Refused) and halted.status == 401 and _nothing_accepted(now):
-        terminal.problem(advice(now, halted, _again()))
+        terminal.problem(advice(now, halted, _again(), place))
         return 2
     if options.store is None:
         leave_page(options.output, terminal, hurried=hurried)
-    else:
-        terminal.say(f"the clips are in {options.store}")
-    terminal.say(advice(now, halted, _again()))
+    terminal.say(advice(now, halted, _again(), place))
     return now.exit_code
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.running import client_of, in_loop
-from aimlvideo.cli.summary import OUTSTANDING
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog import Model, load_catalog
 from aimlvideo.core.job import VideoJob
+from aimlvideo.core.tally import OUTSTANDING
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal import read_journal
 

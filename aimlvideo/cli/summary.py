@@ -1,30 +1,65 @@
-"""How a run ended: what was saved, what it cost, what to do next, and the exit code."""
+"""Where the jobs of a journal stand: what was saved, what it cost, what to do next, and the exit code."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from aimlvideo.client import known_catalog
+from aimlvideo.core.job import Record
+from aimlvideo.core.pricing import quote, read_written
 from aimlvideo.core.stages import ENDED, Stage
+from aimlvideo.core.tally import OUTSTANDING
+from aimlvideo.core.words import dollars, seconds
 from aimlvideo.errors import Refused, VideoError
-from aimlvideo.shell.journal import Journal
 
-OUTSTANDING = (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING)
+PRICES = "prices"
+"""The name under which a journal has the price list that its run was given."""
+NAMED = 20
+"""Doubts that are named; the others are counted."""
+
+
+class Journal(Protocol):
+    """What is read of a journal, of one run or of many workers."""
+
+    def open_jobs(self) -> Iterator[Record]:
+        """Give the jobs that are not ended."""
+
+    def ended_jobs(self) -> Iterator[Record]:
+        """Give the jobs that are saved or failed."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs by stage."""
+
+    def spent(self) -> float:
+        """Return what all jobs are known to have cost, in USD."""
+
+    def unknown_costs(self) -> int:
+        """Return how many clips there are whose cost nobody said."""
+
+    def fact(self, name: str) -> str | None:
+        """Return one fact about the whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the jobs of a folder stand. Money is in USD; `unknown` counts ended jobs whose cost nobody said."""
+    """Where all jobs stand. Money is in USD; `unknown` counts clips whose cost nobody said.
 
-    folder: Path
+    `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not.
+    """
+
+    folder: Path | None
     counts: dict[str, int]
     spent: float
     unknown: int
+    committed: float
+    unpriced: int
     failures: Counter[str]
-    doubts: tuple[str, ...]
-    outstanding: tuple[str, ...]
+    outstanding: tuple[Record, ...]
 
     @property
     def exit_code(self) -> int:
@@ -33,47 +68,83 @@ class Standing:
             return 3
         return 1 if self.counts.get(Stage.FAILED) else 0
 
-    def lines(self) -> Iterator[str]:
-        """Give the closing summary, line by line."""
+    @property
+    def accepted(self) -> tuple[Record, ...]:
+        """Those outstanding whose generation is known, the oldest first."""
+        known = [record for record in self.outstanding if record.progress.generation_id]
+        return tuple(sorted(known, key=lambda record: record.progress.submitted_at or 0.0))
+
+    def lines(self, now: float | None = None) -> Iterator[str]:
+        """Say where all jobs stand, line by line; `now` is in seconds since 1970."""
         counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in self.counts.items())
-        unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
-        yield f"{counted or 'no jobs'}; {self.spent:.2f} USD{unknown}; in {self.folder}"
+        yield f"{counted or 'no jobs'}; {self._money()}" + (f"; in {self.folder}" if self.folder else "")
+        for job, known in self.accepted[:1]:
+            age = (time.time() if now is None else now) - (known.submitted_at or 0.0)
+            yield f"  oldest outstanding: {known.generation_id} (job {job.id}), submitted {seconds(max(age, 0.0))} ago"
         for reason, count in self.failures.most_common(5):
             yield f"  failed {count} x: {reason}"
-        for doubt in self.doubts[:20]:
-            yield f"  in doubt: {doubt}"
-        if len(self.doubts) > 20:
-            yield f"  and {len(self.doubts) - 20} more in doubt"
+        yield from self._doubts()
+
+    def _money(self) -> str:
+        unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
+        if not self.outstanding:
+            return f"{dollars(self.spent)}{unknown}"
+        unpriced = f" ({self.unpriced} of unknown price)" if self.unpriced else ""
+        return f"{dollars(self.spent)} spent{unknown}, {dollars(self.committed)} committed{unpriced}"
+
+    def _doubts(self) -> Iterator[str]:
+        doubts = [record for record in self.outstanding if record.progress.stage is not Stage.RENDERING]
+        for job, known in doubts[:NAMED]:
+            which = f"{self.folder} {job.id}" if self.folder else f"{job.id} --dsn ..."
+            yield (
+                f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's log, "
+                f"then `aimlvideo resolve {which} --generation ID` or `--not-accepted`"
+            )
+        if len(doubts) > NAMED:
+            yield f"  and {len(doubts) - NAMED} more in doubt"
 
 
-def standing(journal: Journal, folder: Path) -> Standing:
-    """Read where the jobs of a folder stand."""
-    failed = Counter(str(known.error)[:160] for _, known in journal.ended_jobs() if known.stage is Stage.FAILED)
-    waiting = [record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING]
+def standing(journal: Journal, folder: Path | None = None) -> Standing:
+    """Read where all jobs stand: those of a run in its `folder`, or those of many workers."""
+    failed: Counter[str] = Counter()
+    charged: defaultdict[str, list[float]] = defaultdict(list)
+    for job, known in journal.ended_jobs():
+        if known.stage is Stage.FAILED:
+            failed[str(known.error)[:160]] += 1
+        elif known.cost_usd is not None:
+            charged[job.model].append(known.cost_usd)
+    waiting = tuple(record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING)
+    means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
+    prices = list(_prices(waiting, journal.fact(PRICES), means))
     return Standing(
         folder=folder,
         counts=journal.counts(),
         spent=journal.spent(),
         unknown=journal.unknown_costs(),
+        committed=sum(price for price in prices if price is not None),
+        unpriced=prices.count(None),
         failures=failed,
-        doubts=tuple(
-            f"job {job.id}, client request id {known.request_id}: look for it in the service's log, then "
-            f"`aimlvideo resolve {folder} {job.id} --generation ID` or `--not-accepted`"
-            for job, known in waiting
-            if known.stage in (Stage.IN_DOUBT, Stage.SUBMITTING)
-        ),
-        outstanding=tuple(known.generation_id for _, known in waiting if known.generation_id),
+        outstanding=waiting,
     )
 
 
-def advice(now: Standing, halted: VideoError | None, command: str) -> str:
-    """Return what to do next."""
+def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:
+    """Give each job's price: by the list that the run was given, else what its model's clips cost so far, else None."""
+    catalog, kept = known_catalog(), read_written(listed)
+    for job, _ in records:
+        model = catalog.find(job.model)
+        price = quote(model, job.params, kept.get(job.model)) if model else None
+        yield means.get(job.model) if price is None else price
+
+
+def advice(now: Standing, halted: VideoError | None, command: str, place: str) -> str:
+    """Return what to do next; `place` is where the clips are."""
     if isinstance(halted, Refused):
         return f"{halted}. Then: {command}"
     if now.exit_code == 3:
-        waiting = f"{len(now.outstanding)} outstanding at the service. " if now.outstanding else ""
+        waiting = f"{len(now.accepted)} outstanding at the service. " if now.accepted else ""
         why = f"{halted}. " if halted else ""
         return f"{why}{waiting}To go on: {command}"
     if now.exit_code == 1:
         return f"to try the failed ones again: {command} --retry-failed"
-    return f"the clips are in {now.folder}"
+    return f"the clips are in {place}"

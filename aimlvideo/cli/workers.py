@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -21,10 +20,10 @@ from aimlvideo.cli.account import reconcile_jobs
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.mending import said_of, settled
 from aimlvideo.cli.planning import JobReader, folder_of
+from aimlvideo.cli.summary import standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog import load_catalog
 from aimlvideo.core.job import result_of
-from aimlvideo.core.stages import ENDED, Stage
 from aimlvideo.distributed.embedded import found_dsn
 from aimlvideo.distributed.engine import open_engine
 from aimlvideo.distributed.opening import open_worker
@@ -33,7 +32,7 @@ from aimlvideo.errors import InvalidJobs, JournalError, UsageError
 from aimlvideo.folders import RESULTS, checked_folder
 from aimlvideo.metrics import metrics_page
 from aimlvideo.report.writing import write_report
-from aimlvideo.shell.postgres_book import PostgresBook, open_book
+from aimlvideo.shell.postgres_book import open_book
 from aimlvideo.shell.postgres_tables import AWAY, init_tables
 from aimlvideo.shell.results import write_results
 
@@ -114,15 +113,15 @@ def drain(dsn: str | None, terminal: Terminal) -> int:
     return 0
 
 
-def standing(dsn: str | None, terminal: Terminal) -> int:
-    """Say where all jobs stand; return 0 all saved, 1 some failed, 3 unfinished."""
+def where_they_stand(dsn: str | None, terminal: Terminal) -> int:
+    """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
     with found_dsn(dsn) as where, open_book(where) as journal:
-        counts = journal.counts()
-        for line in _lines(journal, counts):
+        now = standing(journal)
+        for line in now.lines():
             terminal.say(line)
-    if any(count for stage, count in counts.items() if Stage(stage) not in ENDED):
-        return 3
-    return 1 if counts.get(Stage.FAILED) else 0
+        for name, age, in_hand in journal.workers():
+            terminal.say(f"  worker {name}: {in_hand} in hand, heard of {age:.0f} s ago")
+    return now.exit_code
 
 
 def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
@@ -152,24 +151,6 @@ def reconcile(dsn: str | None, settings: dict[str, Any], terminal: Terminal) -> 
     with found_dsn(dsn) as where, open_book(where) as journal:
         records = [*journal.ended_jobs(), *journal.open_jobs()]
     return reconcile_jobs(records, settings, terminal)
-
-
-def _lines(journal: PostgresBook, counts: dict[str, int]) -> Iterator[str]:
-    counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in counts.items())
-    unknown = f" ({journal.unknown_costs()} of unknown cost)" if journal.unknown_costs() else ""
-    yield f"{counted or 'no jobs'}; {journal.spent():.2f} USD{unknown}"
-    for name, age, in_hand in journal.workers():
-        yield f"  worker {name}: {in_hand} in hand, heard of {age:.0f} s ago"
-    failed = Counter(str(known.error)[:160] for _, known in journal.ended_jobs() if known.stage is Stage.FAILED)
-    for reason, count in failed.most_common(5):
-        yield f"  failed {count} x: {reason}"
-    doubts = [record for record in journal.outstanding_jobs() if record.progress.stage is Stage.IN_DOUBT]
-    for job, known in doubts[:20]:
-        yield f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's dashboard"
-    if len(doubts) > 20:
-        yield f"  and {len(doubts) - 20} more in doubt"
-    if doubts:
-        yield "  then: aimlvideo resolve JOB --dsn ... with --generation ID or --not-accepted"
 
 
 async def _install(dsn: str) -> None:

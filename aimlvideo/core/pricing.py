@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from aimlvideo.core.budget import Budget
 from aimlvideo.core.catalog import Model
 
-__all__ = ["Budget", "Per", "Price", "Pricing", "quote", "read_prices"]
+__all__ = ["Budget", "Per", "Price", "Pricing", "quote", "read_prices", "read_written", "written"]
 
 Per = Literal["generation", "second"]
 
@@ -49,6 +50,17 @@ def read_prices(models_answer: Any) -> dict[str, Pricing]:
         if isinstance(entry, Mapping) and (pricing := _pricing(entry.get("pricing"))) is not None:
             prices.update(dict.fromkeys(_names(entry), pricing))
     return prices
+
+
+def written(prices: Mapping[str, Pricing]) -> str:
+    """Return prices by model as text, to be kept; `read_written` reads it."""
+    return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})
+
+
+def read_written(text: str | None) -> dict[str, Pricing]:
+    """Return the prices that were kept as text; none where there is none."""
+    kept = json.loads(text) if text else {}
+    return {model: Pricing(tuple(Price(**price) for price in prices)) for model, prices in kept.items()}
 
 
 def _names(entry: Mapping[str, Any]) -> Iterator[str]:

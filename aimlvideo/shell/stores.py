@@ -97,7 +97,11 @@ class ObjectStore:
             self._files.pipe_file(probe, b"")
             self._files.rm_file(probe)
         except Exception as error:
-            raise SettingsError(f"{self.url} cannot be written: {error}") from error
+            said = (str(error).splitlines() or [""])[0]
+            raise SettingsError(
+                f"{self.url} cannot be written: is it there, and may this account write to it? "
+                f"({type(error).__name__}: {said})"
+            ) from error
 
     async def keep_copy(self, name: str) -> None:
         """Upload a file that stays in the spool too. Where that fails, it is only there."""

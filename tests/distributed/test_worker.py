@@ -15,7 +15,7 @@ import pytest
 
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, standing
+from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, where_they_stand
 from aimlvideo.core.job import Progress
 from aimlvideo.core.stages import Stage
 from aimlvideo.distributed.opening import open_worker
@@ -207,7 +207,7 @@ def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> 
 
 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert standing(queued, Terminal()) == 3
+    assert where_they_stand(queued, Terminal()) == 3
     assert "20 planned; 0.00 USD" in capsys.readouterr().out
 
 

@@ -1,0 +1,73 @@
+"""Where the jobs of a journal stand, said from the journal alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aimlvideo import Stage, VideoJob
+from aimlvideo.cli.summary import PRICES, standing
+from aimlvideo.core.job import Progress
+from aimlvideo.core.pricing import Price, Pricing, written
+from aimlvideo.errors import GenerationFailed
+from aimlvideo.shell.journal import open_journal
+
+MODEL = "kling-video/v1.6/pro/image-to-video"
+OTHER = "veo2"
+NOW = 1_800_000_000.0
+
+
+def rendering(name: str, age: float) -> Progress:
+    return Progress(Stage.RENDERING, request_id=f"av-{name}", generation_id=f"gen-{name}", submitted_at=NOW - age)
+
+
+async def said(folder: Path, jobs: dict[str, Progress], *, model: str = MODEL, prices: str | None = None) -> list[str]:
+    async with open_journal(folder / "journal.sqlite3") as journal:
+        for name, known in jobs.items():
+            job = journal.plan(VideoJob(model, id=name, prompt="waves", duration=5)).job
+            journal.step(job, known)
+        if prices is not None:
+            journal.note(PRICES, prices)
+        return list(standing(journal, folder).lines(NOW))
+
+
+async def test_it_says_what_is_spent_and_committed_and_how_old_the_oldest_id_is(tmp_path: Path) -> None:
+    jobs = {
+        "done": Progress(Stage.SAVED, generation_id="gen-done", cost_usd=0.2),
+        "young": rendering("young", 5),
+        "old": rendering("old", 200),
+        "later": Progress(),
+    }
+    listed = written({MODEL: Pricing((Price(0.05, "second"),))})
+    first, second, *rest = await said(tmp_path, jobs, prices=listed)
+    assert first == f"1 planned, 2 rendering, 1 saved; 0.20 USD spent, 0.50 USD committed; in {tmp_path}"
+    assert second == "  oldest outstanding: gen-old (job old), submitted 3 min 20 s ago"
+    assert rest == []
+
+
+async def test_without_a_price_list_clips_of_a_model_cost_what_they_did_so_far(tmp_path: Path) -> None:
+    jobs = {"done": Progress(Stage.SAVED, generation_id="gen-done", cost_usd=0.2), "next": rendering("next", 5)}
+    assert "0.20 USD committed;" in (await said(tmp_path, jobs))[0]
+
+
+async def test_a_price_that_nobody_knows_is_not_nothing(tmp_path: Path) -> None:
+    jobs = {"next": rendering("next", 5)}
+    assert "0.00 USD committed (1 of unknown price);" in (await said(tmp_path, jobs, model=OTHER))[0]
+
+
+async def test_failures_are_grouped_by_their_reason(tmp_path: Path) -> None:
+    failed = Progress(Stage.FAILED, error=GenerationFailed("content moderation"))
+    lines = await said(tmp_path, {"a": failed, "b": failed, "c": failed._replace(error=GenerationFailed("no GPU"))})
+    assert lines[1:] == ["  failed 2 x: content moderation", "  failed 1 x: no GPU"]
+
+
+@pytest.mark.parametrize("stage", [Stage.SUBMITTING, Stage.IN_DOUBT])
+async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path, stage: Stage) -> None:
+    doubt = Progress(stage, request_id="av-1", submitted_at=NOW)
+    first, line = await said(tmp_path, {"a": doubt})
+    assert "0.00 USD spent, 0.00 USD committed (1 of unknown price)" in first
+    assert line == (
+        "  in doubt: job a, client request id av-1: look for it in the service's log, "
+        f"then `aimlvideo resolve {tmp_path} a --generation ID` or `--not-accepted`"
+    )
