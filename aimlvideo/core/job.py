@@ -140,8 +140,9 @@ class Record(NamedTuple):
 class Result:
     """What came of a job. Moments are UTC; `cost_usd` is None where unknown, never 0.
 
-    `stage` is `saved` (the file is at `path`), `ready` (no folder was given: `video_url` is a link that expires),
-    `failed`, or, with an `error` that says why, the stage in which an unfinished job was left.
+    `stage` is `saved` (the file is at `path`; in an object store, where `path` is None, it has the name `file`),
+    `ready` (no folder was given: `video_url` is a link that expires), `failed`, or, with an `error` that says why,
+    the stage in which an unfinished job was left.
     """
 
     job: VideoJob
@@ -156,6 +157,7 @@ class Result:
     completed_at: datetime | None = None
     saved_at: datetime | None = None
     request_id: str | None = None
+    file: str | None = None
     bytes: int | None = None
     sha256: str | None = None
     _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
@@ -194,7 +196,7 @@ class Result:
             "model": self.job.model,
             "stage": self.stage.value,
             "generation_id": self.generation_id,
-            "file": self.path.name if self.path else None,
+            "file": self.file,
             "bytes": self.bytes,
             "sha256": self.sha256,
             "video_url": self.video_url,
@@ -213,13 +215,14 @@ def result_of(
     folder: Path | None = None,
     save: Callable[[Result, Path], Awaitable[Path]] | None = None,
 ) -> Result:
-    """Return what a user is shown of a job; a saved file is in `folder`."""
+    """Return what a user is shown of a job; a saved file is in `folder`, where that is on this machine."""
+    file = progress.file if progress.stage is Stage.SAVED else None
     return Result(
         job=job,
         stage=progress.stage,
         generation_id=progress.generation_id,
         video_url=progress.video_url,
-        path=folder / progress.file if folder and progress.file and progress.stage is Stage.SAVED else None,
+        path=folder / file if folder and file else None,
         error=progress.error,
         cost_usd=progress.cost_usd,
         polls=progress.polls,
@@ -227,6 +230,7 @@ def result_of(
         completed_at=_utc(progress.completed_at),
         saved_at=_utc(progress.saved_at),
         request_id=progress.request_id,
+        file=file,
         bytes=progress.bytes,
         sha256=progress.sha256,
         _save=save,

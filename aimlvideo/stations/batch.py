@@ -207,7 +207,7 @@ class Batch:
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
         self._settle(progress, entry.job.id)
-        result = result_of(entry.job, progress, self.folder, self.save)
+        result = result_of(entry.job, progress, None if self.keep else self.folder, self.save)
         if self.note is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             self.note(result)
         self._give.send_nowait(result)

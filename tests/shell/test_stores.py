@@ -118,7 +118,8 @@ async def test_a_run_into_a_bucket_buys_once_however_often_it_is_given(bucket: A
         for _ in range(2):
             client = VideoClient("k", sandbox.url, poll="every:0.05")
             async with client, client.run(JOBS, output="s3://clips/run") as results:
-                assert {result.stage async for result in results} == {Stage.SAVED}
+                told = {(result.stage, result.path, result.file) async for result in results}
+            assert told == {(Stage.SAVED, None, f"{job.id}.mp4") for job in JOBS}
         assert sandbox.stats()["accepted"] == len(JOBS)
     bucket.invalidate_cache()
     kept = {name.rpartition("/")[2]: bucket.size(name) for name in bucket.ls("clips/run", detail=False)}
