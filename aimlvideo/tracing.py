@@ -48,7 +48,7 @@ class _Tracing:
     def __call__(self, entry: Entry) -> None:
         """Take notice of a step of a job."""
         now, job_id = entry.progress, entry.job.id
-        if (refused := self._batch.tally.refused) > self._refused:
+        if (refused := self._batch.tally.refused.total()) > self._refused:
             self._meters["refusals"].add(refused - self._refused)
             self._refused = refused
         if now.stage is Stage.SUBMITTING:

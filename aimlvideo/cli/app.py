@@ -28,6 +28,7 @@ from aimlvideo.cli.flags import (
     Matrix,
     MaxOutstanding,
     MaxSpend,
+    Metrics,
     Output,
     OutputOrStore,
     PollRate,
@@ -117,6 +118,7 @@ def run(
     callback_url: CallbackUrl = None,
     callback_secret: CallbackSecret = None,
     board: Board = None,
+    metrics: Metrics = None,
     sandbox: UseSandbox = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -134,7 +136,7 @@ def run(
         )  # fmt: skip
         above, at = inf if confirm_above is None else confirm_above, address(board)
         options = RunOptions(
-            place_of(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at,
+            place_of(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at, metrics,
             store=output if is_remote(output) else None,
         )  # fmt: skip
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))

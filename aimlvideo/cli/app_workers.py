@@ -11,6 +11,7 @@ from aimlvideo.cli.flags import (
     ApiKey,
     BaseUrl,
     Legacy,
+    Metrics,
     Polls,
     Quiet,
     Service,
@@ -74,7 +75,7 @@ def worker(
     legacy: Legacy = False,
     heartbeat: Annotated[float, typer.Option(help="Seconds of silence after which others take over.", min=1)] = 30.0,
     until_empty: Annotated[bool, typer.Option(help="End when the queue is empty.")] = False,
-    metrics: Annotated[int | None, typer.Option(help="Serve Prometheus metrics on this port of 127.0.0.1.")] = None,
+    metrics: Metrics = None,
     quiet: Quiet = False,
 ) -> None:
     """Work on the queue, beside any number of other workers. SIGTERM stops it in order; SIGKILL loses nothing."""

@@ -37,6 +37,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wro
 Board = Annotated[
     str | None, typer.Option(metavar="[PORT]", help="Serve a live page of the run on this machine, or on HOST:PORT.")
 ]
+Metrics = Annotated[int | None, typer.Option(help="Serve Prometheus figures on this port of 127.0.0.1.")]
 UseSandbox = Annotated[bool, typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no bill.")]
 Callback = Annotated[str | None, typer.Option(help="HOST:PORT on which a gateway may call back.")]
 CallbackUrl = Annotated[str | None, typer.Option(help="The public URL that leads there.")]

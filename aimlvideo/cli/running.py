@@ -19,6 +19,7 @@ from aimlvideo.cli.catalog import Told, ask_service, price_line, summary_of
 from aimlvideo.cli.check_summary import CheckSummary, Tally
 from aimlvideo.cli.embedded import sandbox_here
 from aimlvideo.cli.jobfile import job_lines
+from aimlvideo.cli.metering import metered
 from aimlvideo.cli.pages import leave_page
 from aimlvideo.cli.planning import JobReader, folder_of, plan_file
 from aimlvideo.cli.summary import PRICES, Standing, advice, standing
@@ -28,6 +29,7 @@ from aimlvideo.core.pricing import written
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import Refused, UsageError, VideoError
 from aimlvideo.folders import JOURNAL, checked_folder
+from aimlvideo.progress.figures import run_figures
 from aimlvideo.shell.journal import Journal, open_journal, read_journal
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class RunOptions:
     anyway: bool = False
     confirm_above: float = inf
     board: Address | None = None
+    metrics: int | None = None
     store: str | None = None
     """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
 
@@ -141,10 +144,11 @@ async def see_through(client: VideoClient, options: RunOptions, terminal: Termin
         max_spend=options.max_spend,
     ) as results:
         retried = options.retry_failed
-        async with served(results, options.board, terminal, retried=retried):
-            with terminal.progress(results, retried=retried):
-                async for result in results:
-                    terminal.result(result)
+        with metered(lambda: run_figures(results), options.metrics, terminal):
+            async with served(results, options.board, terminal, retried=retried):
+                with terminal.progress(results, retried=retried):
+                    async for result in results:
+                        terminal.result(result)
     return results.halted
 
 

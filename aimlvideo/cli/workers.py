@@ -19,6 +19,7 @@ from aimlvideo.blocks import block
 from aimlvideo.cli.account import reconcile_jobs
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.mending import said_of, settled
+from aimlvideo.cli.metering import metered
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.summary import standing
 from aimlvideo.cli.terminal import Terminal
@@ -26,11 +27,11 @@ from aimlvideo.core.catalog import load_catalog
 from aimlvideo.core.job import result_of
 from aimlvideo.distributed.embedded import found_dsn
 from aimlvideo.distributed.engine import open_engine
+from aimlvideo.distributed.figures import worker_figures
 from aimlvideo.distributed.opening import open_worker
 from aimlvideo.distributed.worker import Stopped, Terms, Worker
 from aimlvideo.errors import InvalidJobs, JournalError, UsageError
 from aimlvideo.folders import RESULTS, checked_folder
-from aimlvideo.metrics import metrics_page
 from aimlvideo.report.writing import write_report
 from aimlvideo.shell.postgres_book import open_book
 from aimlvideo.shell.postgres_tables import AWAY, init_tables
@@ -89,7 +90,7 @@ def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], term
         terms = Terms(where, options.cap, options.heartbeat, options.until_empty)
         opened = open_worker(terms, options.output, settings, rate=options.rate, poll_rate=options.poll_rate)
         async with opened as worker, block() as tasks:
-            with metrics_page(worker, options.metrics):
+            with metered(lambda: worker_figures(worker), options.metrics, terminal):
                 tasks.start_soon(_obey_signals, worker, terminal)
                 await worker.run()
         return worker

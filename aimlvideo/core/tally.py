@@ -59,7 +59,8 @@ class Tally:
         self.arrived: Counter[Stage] = Counter()
         self.models: dict[str, ModelTally] = {}
         self.dollars = 0.0
-        self.refused = 0  # answers of the service that asked for patience (429 and its kin)
+        self.accepted = self.polls = 0  # submissions that the service took, status checks that it answered
+        self.refused: Counter[str] = Counter()  # `submissions` and `polls` that met a 429 or its kin
         self.failures: deque[tuple[str, str]] = deque(maxlen=3)
 
     def came_in(self, job: VideoJob, progress: Progress) -> None:
@@ -77,6 +78,7 @@ class Tally:
         known = self.of(job)
         _count(known, before, -1)
         _count(known, now, 1)
+        self.accepted += before.stage is Stage.SUBMITTING and now.stage is Stage.RENDERING
         if now.stage is Stage.FAILED:
             self.failures.append((job.id, str(now.error)))
         if before.stage is Stage.RENDERING and now.completed_at is not None and now.stage is Stage.READY:

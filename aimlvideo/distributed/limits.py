@@ -36,22 +36,15 @@ log = logging.getLogger("aimlvideo.limits")
 
 
 class ToldRate(Rate):
-    """A rate that tells the other workers of each refusal, and counts."""
+    """A rate that tells the other workers of each refusal."""
 
     def __init__(self, per_second: float, kind: str, tell: Tell) -> None:
         super().__init__(per_second)
-        self.taken = self.refused = 0
         self._heard_at = -inf
         self._kind, self._tell = kind, tell
 
-    def accepted(self, now: float) -> None:
-        """Note a request that the service took."""
-        self.taken += 1
-        super().accepted(now)
-
     def busy(self, now: float, retry_after: float | None = None) -> None:
         """Note a refusal, and tell."""
-        self.refused += 1
         super().busy(now, retry_after)
         self._tell(self._kind, retry_after)
 

@@ -132,6 +132,7 @@ class Poll:
         now, policy = loop_time(), entry.policy
         assert policy is not None
         self.budget.accepted(now)
+        entry.batch.tally.polls += 1
         entry.misses, entry.not_before = 0, 0.0
         entry.polls += 1
         if not generation.ended:
@@ -161,7 +162,7 @@ class Poll:
         now = loop_time()
         if isinstance(error, Busy) and error.status == 429:
             self.budget.busy(now, error.retry_after)
-            entry.batch.tally.refused += 1
+            entry.batch.tally.refused["polls"] += 1
             entry.not_before = now
         else:
             entry.misses += 1

@@ -117,7 +117,7 @@ class Submit:
         """Make room for a service that is busy, or wait for one that is away."""
         now = loop_time()
         self.turns.trouble = error
-        entry.batch.tally.refused += not isinstance(error, Unavailable)
+        entry.batch.tally.refused["submissions"] += not isinstance(error, Unavailable)
         if isinstance(error, Unavailable):
             self._silent_since = min(self._silent_since, now)
             silent = now - self._silent_since

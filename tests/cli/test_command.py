@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -424,3 +425,13 @@ def test_ctrl_c_says_what_is_outstanding_and_how_to_go_on(tmp_path: Path) -> Non
     assert "1 outstanding" in said
     assert "aimlvideo run jobs.jsonl -o out" in said
     assert "Traceback" not in said
+
+
+def test_a_run_serves_its_figures_where_that_is_asked_for(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "m"})
+    told = command(*quick("jobs.jsonl"), "--metrics", 0)
+    assert told.exit_code == 0, told.output
+    assert re.search(r"the figures are at http://127\.0\.0\.1:\d+/metrics", told.output)
+    taken = command(*quick("jobs.jsonl"), "--metrics", 70000)
+    assert taken.exit_code == 2
+    assert "--metrics: 127.0.0.1:70000 cannot be opened" in taken.output

@@ -18,6 +18,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, where_they_stand
 from aimlvideo.core.job import Progress
 from aimlvideo.core.stages import Stage
+from aimlvideo.distributed.figures import worker_figures
 from aimlvideo.distributed.opening import open_worker
 from aimlvideo.distributed.roll import SharedKnowledge, read_knowledge
 from aimlvideo.distributed.worker import Terms, Worker
@@ -173,7 +174,7 @@ async def test_metrics_say_how_a_worker_stands(queued: str, tmp_path: Path) -> N
         opened(queued, tmp_path, sandbox.url) as worker,
     ):
         await worker.run()
-        with metrics_page(worker, 0) as port:
+        with metrics_page(lambda: worker_figures(worker), 0) as port:
             page = await anyio.to_thread.run_sync(_fetch, f"http://127.0.0.1:{port}/metrics")
     assert 'aimlvideo_jobs{stage="saved"} 20.0' in page
     assert "aimlvideo_polls_total" in page
