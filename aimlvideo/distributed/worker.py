@@ -33,7 +33,7 @@ from aimlvideo.stations.batch import Batch, Entry
 AT_A_TIME = 100
 """Jobs that are taken with one statement: PgQueuer's takes 0.1 ms a job up to there, and far more beyond."""
 IDLE = 0.5
-"""Seconds between two looks into an empty queue."""
+"""Seconds between two looks into an empty queue, at most."""
 GATHER = 0.02
 """Seconds in which ended jobs gather, to be handed back together."""
 FATES = {Stage.SAVED: "well", Stage.FAILED: "badly", Stage.PLANNED: "unbought"}
@@ -164,8 +164,8 @@ class Worker:
 
     async def _turn(self, engine: Engine) -> None:
         """Say that we live, hand back, pass on, take."""
-        now = time.monotonic()
-        if now - self._turned > self.terms.heartbeat / 3:
+        now, idle = time.monotonic(), min(IDLE, self.terms.heartbeat / 4)
+        if now - self._turned > idle + self.terms.heartbeat / 3:
             await self._came_back(now)
         self._turned = now
         if now - self._beaten >= self.terms.heartbeat / 4:
@@ -179,7 +179,7 @@ class Worker:
             await self.roll.tell(engine.connection, *self.told[0])
             self.told.pop(0)
         full = await self._take(engine)
-        with anyio.move_on_after(GATHER if full else IDLE):
+        with anyio.move_on_after(GATHER if full else idle):
             await self._news.wait()
         await anyio.sleep(GATHER)
         self._news = anyio.Event()

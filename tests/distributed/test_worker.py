@@ -63,11 +63,18 @@ def counts(dsn: str) -> dict[str, int]:
 
 @asynccontextmanager
 async def opened(
-    dsn: str, folder: Path, url: str, *, cap: int = 10, until_empty: bool = True, **settings: Any
+    dsn: str,
+    folder: Path,
+    url: str,
+    *,
+    cap: int = 10,
+    until_empty: bool = True,
+    heartbeat: float = 2.0,
+    **settings: Any,
 ) -> AsyncIterator[Worker]:
     """Give a worker that beats every half second."""
     told = {"service": "aimlapi", "base_url": url, "api_key": "k", "poll": "every:0.1", "settle": 3.0} | settings
-    terms = Terms(dsn, cap, heartbeat=2.0, until_empty=until_empty)
+    terms = Terms(dsn, cap, heartbeat=heartbeat, until_empty=until_empty)
     async with open_worker(terms, str(folder / "out"), told, rate=200, poll_rate=100) as worker:
         yield worker
 
@@ -87,6 +94,18 @@ async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: 
         assert sandbox.stats()["accepted"] == 20
         assert sandbox.stats()["refusals"] == {}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"job{n}.mp4" for n in range(20))
+
+
+async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle(dsn: str, tmp_path: Path) -> None:
+    await anyio.to_thread.run_sync(init, dsn, QUIET)
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        opening = opened(dsn, tmp_path, sandbox.url, until_empty=False, heartbeat=1.0)
+        async with opening as worker, anyio.create_task_group() as tasks:
+            tasks.start_soon(worker.run)
+            await anyio.sleep(1)
+            await anyio.to_thread.run_sync(queue, dsn, tmp_path, [job(0)])
+            await until(lambda: counts(dsn) == {"saved": 1})
+            tasks.cancel_scope.cancel()
 
 
 async def test_two_workers_share_a_queue_and_one_cap(queued: str, tmp_path: Path) -> None:
