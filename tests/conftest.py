@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import os
 import selectors
 from typing import Any
 
@@ -42,10 +44,23 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     return {"virtual": JumpLoop}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Take two workers for each core: many tests wait for processes, sockets and browsers."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with those that take longest, so that none is left alone at the end."""
+    items.sort(key=lambda item: "long" not in item.keywords)
+
+
+HOMES = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def a_state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what tests learn, and what they refresh, out of the user's folders."""
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # made by whoever writes into it
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(home / name))
     for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL"):

@@ -19,6 +19,8 @@ from aimlvideo.shell.journal_store import Store
 from aimlvideo.stations import doubt, download, poll, submit
 from tests.fakes import JOB, FakeClient, FakeService
 
+pytestmark = pytest.mark.long
+
 VIRTUAL = SimpleNamespace(time=lambda: 1.8e9 + asyncio.get_event_loop().time())
 """Stands in for the module `time`, so that moments in the journal pass as fast as the loop's clock."""
 

@@ -18,6 +18,8 @@ from aimlvideo.core import polling
 from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SHORT = ("one_clip.py", "many_clips.py", "web_application.py")

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.killing import Outcome, kill_and_restart
+
+pytestmark = pytest.mark.long
 
 
 def pays_once(outcome: Outcome) -> bool:

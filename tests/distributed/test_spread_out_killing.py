@@ -9,7 +9,7 @@ import pytest
 from tests.distributed.killing import Plan, spread_out
 from tests.distributed.server import postgres
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
 SMALL = Plan(
     jobs=30, workers=2, cap=20, rate=40, seconds="uniform:0.2,0.6", settle=3, heartbeat=1, kill_every=(0.5, 1), kills=1

@@ -28,7 +28,7 @@ from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.postgres_book import open_book
 from aimlvideo.timing import NOWHERE
 
-pytestmark = pytest.mark.real_time
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 QUIET = Terminal(quiet=True)
