@@ -51,6 +51,8 @@ class Outcome:
     stages: dict[str, int] = field(default_factory=dict)
     clips: int = 0
     said: str = ""
+    unmatched: str = ""
+    """What `aimlvideo reconcile` found that does not match; a gateway has no ledger to ask."""
 
 
 @contextmanager
@@ -90,11 +92,19 @@ def kill_and_restart(
                 break
         last = _start(command)
         said, _ = last.communicate(timeout=300)
+        unmatched = _reconciled(folder / "out", url) if service == "aimlapi" else ""
         stats = json.load(urllib.request.urlopen(f"{url}/__sandbox/stats"))
     rows = [json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()]
     stages = {stage: sum(row["stage"] == stage for row in rows) for stage in {row["stage"] for row in rows}}
     clips = len(list((folder / "out").glob("*.mp4")))
-    return Outcome(last.returncode, done, stats, rows, stages, clips, said)
+    return Outcome(last.returncode, done, stats, rows, stages, clips, said, unmatched)
+
+
+def _reconciled(output: Path, url: str) -> str:
+    """Return what the ledger, the log and the journal disagree about."""
+    command = [sys.executable, "-m", "aimlvideo", "reconcile", str(output), "--base-url", url, "--api-key", "k"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    return "" if told.returncode == 0 and "everything matches" in told.stdout else told.stdout + told.stderr
 
 
 def _job(number: int, service: str) -> dict[str, Any]:
@@ -133,6 +143,7 @@ def main() -> None:
     print(f"stages {outcome.stages}; {outcome.clips} clips; accepted {outcome.stats['accepted']}, by id {accepted}")
     print(outcome.stats)
     print(outcome.said[-2000:])
+    print(f"reconcile: {outcome.unmatched[-2000:] or 'everything matches'}")
 
 
 if __name__ == "__main__":

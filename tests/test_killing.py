@@ -24,6 +24,7 @@ def test_killed_at_random_moments_every_job_is_saved_once_and_paid_once(tmp_path
     assert outcome.stats["accepted"] == 16
     assert pays_once(outcome)
     assert outcome.stats["key_leaks"] == 0
+    assert outcome.unmatched == ""
 
 
 def test_a_gateway_that_cannot_be_asked_leaves_jobs_in_doubt_and_never_buys_twice(tmp_path: Path) -> None:
