@@ -25,13 +25,13 @@ from aimlvideo.core.stages import Stage
 from aimlvideo.core.tally import Tally
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.feeding import Feed
-from aimlvideo.folders import JOURNAL, RESULTS, checked_folder, ended_jobs
+from aimlvideo.folders import RESULTS, OpenFolders, checked_folder
 from aimlvideo.memory import Memory
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell.catalog_cache import CatalogCache, Refreshed, refresh
 from aimlvideo.shell.journal import Journal, open_journal
 from aimlvideo.shell.patience import patiently
-from aimlvideo.shell.results import ResultsFile, write_results
+from aimlvideo.shell.results import ResultsFile
 from aimlvideo.shell.stores import is_remote, open_store
 from aimlvideo.shell.transport import Transport, open_session
 from aimlvideo.stations.asking import ask
@@ -83,6 +83,7 @@ class VideoClient:
         self._catalog = known_catalog()
         self._prices: dict[str, Pricing] = {}
         self._memory = Memory()
+        self._folders = OpenFolders()
         self._batches: set[Batch] = set()
         self._live: set[str] | None = set()
         self._stack: AsyncExitStack | None = None
@@ -128,7 +129,7 @@ class VideoClient:
         """Return one clip: ready at its link, or saved in the folder `output`.
 
         With an `id` and a journal the same call is never paid twice; without one each call is a clip of its own.
-        Several calls at once into one folder need a client with a `journal`: a folder's own is for one run at a time.
+        Any number of calls may save into one folder at once; another process may not meanwhile.
         Raises InvalidJobs, Rejected, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
         return await self._one(lambda batch: self._planned([_single(model, id, params)], batch), output)
@@ -235,21 +236,24 @@ class VideoClient:
         folder = None if output is None else checked_folder(store.spool if store else Path(output))
         async with AsyncExitStack() as stack:
             journal: Steps = self._journal or self._memory
+            live, results = self._live, None
             if folder and not self._journal:
-                journal = own = await stack.enter_async_context(open_journal(folder / JOURNAL))
-                write_results(folder / RESULTS, ended_jobs(own, folder, verify=verify, elsewhere=store is not None))
+                own = self._folders.use(folder, verify=verify, elsewhere=store is not None)
+                opened = await stack.enter_async_context(own)
+                journal, live, results = opened.journal, opened.live, opened.results
+            elif folder:
+                results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
             if isinstance(journal, Journal):
                 journal.begin()
-            note = stack.enter_context(closing(ResultsFile(folder / RESULTS))).write if folder else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
-            batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
-            batch.gates, batch.tally = self._row.gates, Tally(self._timing.expected)
+            batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save)
+            batch.gates, batch.tally, batch.live = self._row.gates, Tally(self._timing.expected), live
+            batch.note = results.write if results else None
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
-            batch.live = self._live if journal in (self._journal, self._memory) else set()
             self._batches.add(batch)
             stack.callback(self._batches.discard, batch)
             trace(batch)

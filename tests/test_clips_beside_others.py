@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import anyio
 import pytest
 
-from aimlvideo import Stage
+from aimlvideo import Result, Stage
 from aimlvideo.client import VideoClient
 from aimlvideo.core.job import VideoJob
+from aimlvideo.errors import JournalError
 from aimlvideo.sandbox import Behaviour, Sandbox
 
 pytestmark = pytest.mark.real_time
@@ -41,6 +44,43 @@ async def test_a_file_of_the_same_name_is_left_alone_and_the_clip_is_found_again
         assert sandbox.stats()["accepted"] == 1
     assert first.read_bytes() == clip
     assert sorted(file.name for file in tmp_path.glob("*.mp4*")) == ["scene-2.mp4", "scene.mp4"]
+
+
+async def test_many_calls_at_once_save_into_one_folder_and_the_last_one_closes_it(tmp_path: Path) -> None:
+    results: dict[str, Result] = {}
+
+    async def call(client: VideoClient, number: int) -> None:
+        name = f"scene{number % 8}"  # each is asked for by several callers, one after the other
+        await anyio.sleep(number // 8 * 1.0)
+        results[name] = await client.generate(JOB.model, id=name, prompt="waves", output=tmp_path / ".")
+
+    async with (
+        Sandbox(Behaviour(seed=1, seconds=0.02, video="tiny")) as sandbox,
+        VideoClient(KEY, sandbox.url, poll="every:0.05", rate=1000.0) as client,
+    ):
+        async with anyio.create_task_group() as tasks:
+            for number in range(16):
+                tasks.start_soon(call, client, number)
+        assert sandbox.stats()["accepted"] == 8
+        assert {result.path for result in results.values()} == {tmp_path / f"scene{n}.mp4" for n in range(8)}
+        lines = (tmp_path / "results.jsonl").read_text().splitlines()
+        assert sorted(json.loads(line)["id"] for line in lines) == sorted(results)
+        other = VideoClient(KEY, sandbox.url, poll="every:0.05")
+        async with other, other.run([JOB], output=tmp_path) as fresh:
+            assert [result.stage async for result in fresh] == [Stage.SAVED]
+
+
+async def test_a_folder_that_another_client_has_open_is_free_when_that_one_is_done(tmp_path: Path) -> None:
+    async with (
+        Sandbox(Behaviour(seed=1, seconds=0.02, video="tiny")) as sandbox,
+        VideoClient(KEY, sandbox.url, poll="every:0.05", rate=1000.0) as client,
+        VideoClient(KEY, sandbox.url, poll="every:0.05", rate=1000.0) as other,
+    ):
+        async with client.run([JOB], output=tmp_path) as results:
+            with pytest.raises(JournalError, match="in use by another run"):
+                await other.generate(JOB.model, id="b", prompt="waves", output=tmp_path)
+            assert [result.stage async for result in results] == [Stage.SAVED]
+        assert (await other.generate(JOB.model, id="b", prompt="waves", output=tmp_path)).stage is Stage.SAVED
 
 
 async def test_a_run_s_folder_and_its_log_hold_no_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
