@@ -25,6 +25,7 @@ from aimlvideo.core.wires.account import (
     log_page,
     log_rows,
 )
+from aimlvideo.core.words import number
 from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.folders import JOURNAL
 from aimlvideo.shell.journal import read_journal
@@ -67,7 +68,7 @@ def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Te
     told = asyncio.run(asked())
     rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in told.bills]
     terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
-    terminal.say(f"{told.total:.4f} USD for {len(told.bills)} generations")
+    terminal.say(f"{told.total:.4f} USD for {number(len(told.bills), 'generation')}")
     if told.elsewhere:
         dollars = sum(charge.usd for charge in told.elsewhere)
         terminal.say(f"{dollars:.4f} USD more on this account since then, for {len(told.elsewhere)} of other runs")

@@ -19,6 +19,7 @@ from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.polling import PollPolicy
 from aimlvideo.core.pricing import Pricing, read_prices
 from aimlvideo.core.wires.account import BALANCE, balance_of
+from aimlvideo.core.words import number
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
 from aimlvideo.shell.catalog_cache import CatalogCache
 from aimlvideo.shell.knowledge import Knowledge
@@ -151,8 +152,8 @@ def show_summary(summary: CheckSummary, terminal: Terminal) -> None:
 
 def price_line(summary: CheckSummary) -> str:
     """Return in one line what a file will cost."""
-    unquoted = f", and {summary.unquoted} jobs whose price is not known" if summary.unquoted else ""
-    return f"{summary.jobs} jobs, {_usd(summary.dollars)} USD{unquoted}"
+    unquoted = f", and {number(summary.unquoted, 'job')} whose price is not known" if summary.unquoted else ""
+    return f"{number(summary.jobs, 'job')}, {_usd(summary.dollars)} USD{unquoted}"
 
 
 def _show_page(model: Model, told: Told, terminal: Terminal) -> None:

@@ -13,6 +13,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.naming import file_name
 from aimlvideo.core.stages import Stage
+from aimlvideo.core.words import number
 from aimlvideo.errors import UsageError
 from aimlvideo.folders import JOURNAL, RESULTS, checked_folder
 from aimlvideo.shell.journal import open_journal
@@ -84,7 +85,8 @@ def recover(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
                 return journal.remember_found(found)
 
     found = asyncio.run(work())
-    terminal.say(f"{len(rows)} jobs from {RESULTS}, {found} more generations from the service's log")
+    more = number(found, "more generation")
+    terminal.say(f"{number(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
     terminal.say(
         "the log lists a generation when it has ended: wait until all that were under way have ended (10 minutes, or "
         "3 times what the model takes), recover again, and only then give the run's command again"

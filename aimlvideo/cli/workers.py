@@ -25,6 +25,7 @@ from aimlvideo.cli.summary import standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog import load_catalog
 from aimlvideo.core.job import result_of
+from aimlvideo.core.words import number
 from aimlvideo.distributed.embedded import found_dsn
 from aimlvideo.distributed.engine import open_engine
 from aimlvideo.distributed.figures import worker_figures
@@ -79,7 +80,7 @@ def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Ter
         if retry_failed:
             journal.retry_failed()
         fresh = asyncio.run(_queue(database, journal.open_ids()))
-    terminal.say(f"{fresh} jobs queued")
+    terminal.say(f"{number(fresh, 'job')} queued")
     return 0
 
 

@@ -30,20 +30,18 @@ def columns_of(known: Progress) -> tuple[Any, ...]:
     """Return the values of the columns: plain numbers, text and bytes."""
     return (
         known.stage.value, known.request_id, known.generation_id, known.video_url,
-        f"{type(known.error).__name__}: {known.error}" if known.error else None, known.cost_usd, known.polls,
+        _said(known.error) if known.error else None, known.cost_usd, known.polls,
         known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
-        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks,
+        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks or None,
     )  # fmt: skip
 
 
 def progress_of(columns: Sequence[Any]) -> Progress:
-    """Return the progress that the columns stand for."""
-    known = dict(zip(KNOWN, columns, strict=True))
-    known["stage"] = Stage(known["stage"])
-    known["error"] = error_of(known["error"], known["generation_id"], known["request_id"])
-    known["sha256"] = known["sha256"].hex() if known["sha256"] else None
-    known["looks"] = known["looks"] or b""
-    return Progress(**known)
+    """Return the progress that was kept. Its error has its class, its words and its ids; other attributes are gone."""
+    stage, request_id, generation_id, video_url, error, *middle, sha256, looks = columns
+    raised = error_of(error, generation_id, request_id)
+    told = (Stage(stage), request_id, generation_id, video_url, raised, *middle)
+    return Progress._make((*told, sha256.hex() if sha256 else None, looks or b""))
 
 
 def job_of_text(job_id: str, folder: str | None, asked: str) -> VideoJob:
@@ -66,6 +64,10 @@ def error_of(text: str | None, generation_id: str | None, request_id: str | None
     if issubclass(kind, GenerationFailed | OutOfPatience):
         return kind(said, generation_id=generation_id)
     return kind(said, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(said)
+
+
+def _said(error: VideoError) -> str:
+    return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
 
 
 def changed(job_id: str, before: str, now: str) -> Problem:

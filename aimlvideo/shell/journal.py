@@ -196,7 +196,7 @@ class Journal:
         content = job.content()
         if asked != content:
             if not asked.endswith(UNKNOWN):
-                raise InvalidJobs([changed(job, asked)])
+                raise InvalidJobs([changed(job.id, asked, content)])
             self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if run == self._run:
             if distinct and job.derived:

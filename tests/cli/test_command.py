@@ -325,7 +325,7 @@ def test_status_balance_models_and_check_answer(command: Command, tmp_path: Path
     assert "duration" in command("models", MODEL).output
     checked = command("check", "jobs.jsonl")
     assert checked.exit_code == 0
-    assert "1 jobs" in checked.output
+    assert "1 job," in checked.output
     assert "USD" in checked.output
 
 
