@@ -64,7 +64,8 @@ class VideoClient:
       Without one, ids are known to this object alone, and gone with it;
     - `max_outstanding`: generations at a time (None: as many as the service takes); `rate`: submissions a second;
     - `poll`: `"learned"` or `"every:SECONDS"`; `poll_rate`: status checks a second over all generations;
-    - `timeout`: seconds to wait for a generation from its acceptance; it goes on without us;
+    - `timeout`: seconds to wait for a generation from its acceptance, or from when this client took it up again; it
+      goes on without us;
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
     - `strict`: unknown parameters are errors, not warnings.
 
@@ -314,6 +315,8 @@ def known_catalog() -> Catalog:
 
 def job_of(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
+    if not isinstance(line, Mapping):
+        raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
     return VideoJob(**{"model": "", **line})
 
 

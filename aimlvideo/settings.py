@@ -88,6 +88,8 @@ class Settings:
 def found_key(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return the key that was given, or that the environment has. Raises SettingsError where there is none."""
     wire = _wire(service)
+    if not isinstance(given, str | None):
+        raise SettingsError(f"api_key is of type {type(given).__name__}: expected text")
     known = (text.strip() for text in (given or "", *(environment.get(name, "") for name in KEYS)))
     key = next((text for text in known if text), "")
     if not key:

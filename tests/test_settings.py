@@ -166,3 +166,9 @@ def test_no_secret_is_in_what_settings_look_like() -> None:
 )
 def test_what_a_service_on_this_machine_teaches_is_not_kept_unless_asked(url: str, named: Any, remembers: bool) -> None:
     assert Settings(base_url=url, knowledge=named).remembers is remembers
+
+
+def test_a_key_that_is_no_text_is_refused_and_not_shown() -> None:
+    with pytest.raises(SettingsError, match="api_key is of type int") as refused:
+        found_key(123456, "aimlapi")  # type: ignore[arg-type]
+    assert "123456" not in str(refused.value)
