@@ -374,6 +374,28 @@ async def test_a_log_that_cannot_be_read_leaves_the_job_in_doubt_and_ends() -> N
     assert len(service.posted_at) == 1
 
 
+async def test_a_log_that_is_read_too_often_is_left_alone_as_long_as_it_asks_for() -> None:
+    class Strict(FakeService):
+        early = 0
+        refused_until = 0.0
+
+        def _log_page(self, request: Any) -> Any:
+            now = anyio.current_time()
+            if not self.refused_until:
+                self.refused_until = now + 40
+            if now < self.refused_until:
+                self.early += 1
+                return answer(429, {"message": "Too Many Requests"}, retry_after="40")
+            return super()._log_page(request)
+
+    service = Strict(seconds=5)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, settle=12.0) as client:
+        assert (await client.generate(MODEL, **PARAMS)).ok
+    assert len(service.posted_at) == 1
+    assert service.early == 1
+
+
 async def test_a_log_that_does_not_say_our_ids_proves_nothing() -> None:
     class Nameless(FakeService):
         def _log_page(self, request: Any) -> Any:

@@ -75,6 +75,11 @@ class Rate:
             least = max(self.per_second / 4 if self.per_second < inf else 0.0, min(self.ceiling, SLOWEST))
             self.per_second = max(NARROW * self._refused_rate, least)  # one refusal says little about the rate
 
+    def share(self, per_second: float) -> None:
+        """Set our part of a shared rate: what was unused before is open now, what is too much is given up."""
+        self.per_second = per_second if self.per_second >= self.ceiling else min(self.per_second, per_second)
+        self.ceiling = per_second
+
     def _taken_of_late(self) -> float:
         """Return how many requests a second the service took of late.
 

@@ -61,11 +61,6 @@ class ToldRate(Rate):
             self.per_second = min(self.ceiling, self.per_second * factor)
             self._refused_rate *= factor
 
-    def share(self, per_second: float) -> None:
-        """Set this worker's part: what was unused before is open now, what is too much is given up."""
-        self.per_second = per_second if self.per_second >= self.ceiling else min(self.per_second, per_second)
-        self.ceiling = per_second
-
 
 class ToldOutstanding(Outstanding):
     """A cap that tells the other workers when the service holds it to be too high."""
@@ -157,15 +152,17 @@ class Fleet:
         self.polls = ToldRate(poll_rate, "polls", tell)
         self.outstanding = ToldOutstanding(cap, tell)
         self.budget: PollBudget = row.poll.budget
+        self._doubt = row.doubt
         self._poll_rate, self._workers = poll_rate, 1
         self.budget.rate = self.polls
         row.slots.outstanding = self.outstanding
         row.submit.turns = SharedTurns(self.submissions, permits)
 
     def shared_by(self, workers: int) -> None:
-        """Take this worker's part of the polls, and of a submission rate that was found to be too high."""
+        """Take this worker's part of the polls, of the log, and of a submission rate that was found to be too high."""
         self.polls.share(self._poll_rate / workers)
         self.submissions.stretch(self._workers / workers)
+        self._doubt.shared_by(workers)
         self._workers = workers
 
     def heard(self, kind: str, seconds: float | None) -> None:

@@ -7,11 +7,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
+from aimlvideo.blocks import loop_time
 from aimlvideo.core.doubt import SKEW, Verdict, look_again_after, verdict
 from aimlvideo.core.generation import Generation
+from aimlvideo.core.http import Answer, Request
 from aimlvideo.core.job import Record, VideoJob
 from aimlvideo.core.limits import Rate
 from aimlvideo.core.request_ids import OURS
@@ -19,10 +22,14 @@ from aimlvideo.core.stages import Stage
 from aimlvideo.core.wires.account import LOG_RATE, LONGEST_WINDOW, PAGE, LogRow, log_page, log_rows
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.core.wires.wire import Wire
-from aimlvideo.errors import InDoubt, Rejected, ServiceError
+from aimlvideo.errors import Busy, InDoubt, Rejected, ServiceError
 from aimlvideo.stations.asking import Send
 from aimlvideo.stations.batch import Entry, Journal
 from aimlvideo.stations.gates import Slots, Turns
+
+T = TypeVar("T")
+TRIES = 4
+"""Times that one thing is asked for, before what is in doubt for too long is left so."""
 
 log = logging.getLogger("aimlvideo.doubt")
 
@@ -47,6 +54,10 @@ class Doubt:
     def __post_init__(self) -> None:
         self._news = anyio.Event()
         self._turns = Turns(Rate(LOG_RATE, burst=5))
+
+    def shared_by(self, workers: int) -> None:
+        """Take our part of the log's rate, where others read the log of the same account."""
+        self._turns.rate.share(LOG_RATE / workers)
 
     def take(self, entry: Entry) -> None:
         """Look for this entry's submission until its doubt is settled."""
@@ -100,8 +111,7 @@ class Doubt:
         found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         offset = 0
         while True:
-            await self._turns.turn()
-            page = log_rows(await self.send(log_page(since, time.time() + SKEW, offset)))
+            page = await self._read(log_page(since, time.time() + SKEW, offset), log_rows)
             for row in page:
                 self._named |= bool(row.request_id and row.request_id.startswith(OURS))
                 if not row.request_id and not row.failed:
@@ -111,6 +121,21 @@ class Doubt:
             offset += PAGE
             if len(page) < PAGE:
                 return found
+
+    async def _read(self, question: Request, read: Callable[[Answer], T]) -> T:
+        """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""
+        for left in reversed(range(TRIES)):
+            await self._turns.turn()
+            try:
+                told = read(await self.send(question))
+            except Busy as error:
+                self._turns.rate.busy(loop_time(), error.retry_after)
+                if not left:
+                    raise
+            else:
+                self._turns.rate.accepted(loop_time())
+                return told
+        raise AssertionError("unreachable")
 
     async def _ask_each(self) -> None:
         """Ask a gateway about each by its `external_task_id`; an answer counts only where it can be asked so."""
@@ -126,9 +151,8 @@ class Doubt:
                     entry.batch.end(entry, doubt_of(entry))
 
     async def _by_external_id(self, wire: Kling, request_id: str, job: VideoJob) -> Generation | None:
-        await self._turns.turn()
         try:
-            return wire.found(await self.send(wire.by_external_id(request_id, job)), request_id)
+            return await self._read(wire.by_external_id(request_id, job), lambda answer: wire.found(answer, request_id))
         except Rejected:
             return None
 
