@@ -165,7 +165,8 @@ class VideoClient:
         result with an `error`. With `output`, clips are saved as `<job id>.mp4` beside `results.jsonl` and a journal:
         the same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
         Leaving the block early cancels what is local; every id that was heard is kept. With `progress` it is shown how
-        the run comes along: in a notebook, on a terminal, or in a log.
+        the run comes along: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
+        journal, and buy no job twice; each has a `max_spend` of its own.
         """
         async with self._batch(output, max_spend=max_spend) as batch:
             self._feed(batch, self._planned(jobs, batch))
@@ -213,7 +214,7 @@ class VideoClient:
         async for given in _each(jobs):
             job = given if isinstance(given, VideoJob) else job_of(given)
             try:
-                yield batch.journal.plan(job, distinct=job.derived)
+                yield batch.journal.plan(job, distinct=job.derived, run=batch.run)
             except InvalidJobs as error:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
@@ -244,14 +245,16 @@ class VideoClient:
                 journal, live, results = opened.journal, opened.live, opened.results
             elif folder:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
-            if isinstance(journal, Journal):
-                journal.begin()
+            run = journal.begin() if isinstance(journal, Journal) else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save)
             batch.gates, batch.tally, batch.live = self._row.gates, Tally(self._timing.expected), live
-            batch.note = results.write if results else None
+            batch.note, batch.run = results.write if results else None, run
+            for other in self._batches:
+                if other.journal is journal:
+                    other.shared = batch.shared = True
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)

@@ -70,6 +70,9 @@ class Feed:
             entry.batch.end(entry, InvalidJobs([problem]))
             return False
         entry.claim(self.live)
+        if self.batch.shared and (known := self.batch.journal.find(entry.job.id)) is not None:
+            self.batch.tally.moved(entry.job, entry.progress, known.progress)
+            entry.progress = known.progress  # another run may have bought it since it was read
         return True
 
     def _right(self, entry: Entry) -> bool:

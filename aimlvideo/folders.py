@@ -51,6 +51,8 @@ class OpenFolders:
     async def use(self, path: Path, *, verify: bool, elsewhere: bool) -> AsyncIterator[OpenFolder]:
         """Give a folder, opened by the first who uses it, closed by the last. Raises JournalError, DiskFailed."""
         name = _name(path)
+        if name in self._open and verify:
+            raise SettingsError(f"{path} cannot be verified while another run of this client writes into it")
         if name not in self._open:
             self._open[name] = await _opened(path, verify=verify, elsewhere=elsewhere)
         folder = self._open[name]

@@ -19,7 +19,7 @@ class Memory:
     def __init__(self) -> None:
         self._outstanding: dict[str, Record] = {}
 
-    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
+    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
         """Return what is known of a job: nothing, unless it is under way. Raises InvalidJobs for another content."""
         known = self._outstanding.get(job.id)
         if known is None:
@@ -43,6 +43,10 @@ class Memory:
     def planned_models(self) -> dict[str, int]:
         """Return nothing: what is planned is not kept here."""
         return {}
+
+    def find(self, job_id: str) -> Record | None:
+        """Return what is known of a job that is under way, or None."""
+        return self._outstanding.get(job_id)
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""

@@ -438,6 +438,30 @@ async def test_the_same_id_twice_in_one_run_is_refused_where_a_journal_knows(tmp
     assert len(service.posted_at) == 1
 
 
+async def test_jobs_of_the_same_content_are_found_again_by_the_next_run_of_a_client(tmp_path: Any) -> None:
+    service = FakeService()
+    twice = [{"model": MODEL, **PARAMS}] * 2
+    async with FakeClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        ids = []
+        for _ in range(2):
+            async with client.run(twice) as results:
+                ids.append(sorted([result.job.id async for result in results]))
+    assert ids[0] == ids[1]
+    assert len(service.posted_at) == 2
+
+
+async def test_a_run_and_a_resume_of_one_journal_at_once_buy_each_job_once(tmp_path: Any) -> None:
+    service = FakeService(seconds=5)
+    async with FakeClient(service, journal=tmp_path / "journal.sqlite3", max_outstanding=2) as client:
+        async with client.run(jobs(150)) as results:
+            pass  # all that could be planned is planned
+        async with client.run(jobs(150)) as results, client.resume() as beside:
+            seen = [result async for result in results]
+            seen += [result async for result in beside]
+    assert {result.job.id for result in seen if result.ok} == {job["id"] for job in jobs(150)}
+    assert len(service.posted_at) == len(service.accepted) == 150
+
+
 async def test_a_spending_limit_stops_before_it_would_be_passed() -> None:
     class Priced(FakeClient):
         def price(self, job: VideoJob) -> float | None:

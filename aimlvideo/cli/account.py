@@ -92,7 +92,7 @@ async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
 
 async def read_log(client: VideoClient, since: float = 0.0) -> list[LogRow]:
     """Return the service's log since a moment (seconds since 1970), of the last 92 days at most, newest first."""
-    turns, until = Turns(Rate(LOG_RATE, burst=5)), time.time() + SKEW
+    turns, until = Turns(Rate(LOG_RATE, burst=5)), time.time()
     since = max(since, until - LONGEST_WINDOW)
     rows: list[LogRow] = []
     while True:

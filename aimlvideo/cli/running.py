@@ -25,7 +25,7 @@ from aimlvideo.cli.planning import JobReader, folder_of, plan_file
 from aimlvideo.cli.summary import PRICES, Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient, known_catalog
-from aimlvideo.core.pricing import written
+from aimlvideo.core.pricing import read_written, written
 from aimlvideo.core.stages import Stage
 from aimlvideo.errors import Refused, UsageError, VideoError
 from aimlvideo.folders import JOURNAL, checked_folder
@@ -113,7 +113,8 @@ async def plan(name: str, options: RunOptions, terminal: Terminal, told: Told) -
                 plan_file(journal, reader, lines, tally)
                 if told.prices:
                     priced = told.prices.keys() & journal.planned_models().keys()
-                    journal.note(PRICES, written({model: told.prices[model] for model in sorted(priced)}))
+                    known = read_written(journal.fact(PRICES)) | {model: told.prices[model] for model in sorted(priced)}
+                    journal.note(PRICES, written(known))
     except UsageError:
         if made:
             _take_away(options.output)

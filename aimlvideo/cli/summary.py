@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -72,15 +73,18 @@ class Standing:
     def accepted(self) -> tuple[Record, ...]:
         """Those outstanding whose generation is known, the oldest first."""
         known = [record for record in self.outstanding if record.progress.generation_id]
-        return tuple(sorted(known, key=lambda record: record.progress.submitted_at or 0.0))
+        return tuple(sorted(known, key=lambda record: record.progress.submitted_at or inf))
 
     def lines(self, now: float | None = None) -> Iterator[str]:
         """Say where all jobs stand, line by line; `now` is in seconds since 1970."""
         counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in self.counts.items())
         yield f"{counted or 'no jobs'}; {self._money()}" + (f"; in {self.folder}" if self.folder else "")
         for job, known in self.accepted[:1]:
-            age = (time.time() if now is None else now) - (known.submitted_at or 0.0)
-            yield f"  oldest outstanding: {known.generation_id} (job {job.id}), submitted {seconds(max(age, 0.0))} ago"
+            said = "submitted elsewhere"
+            if known.submitted_at is not None:
+                age = (time.time() if now is None else now) - known.submitted_at
+                said = f"submitted {seconds(max(age, 0.0))} ago"
+            yield f"  oldest outstanding: {known.generation_id} (job {job.id}), {said}"
         for reason, count in self.failures.most_common(5):
             yield f"  failed {count} x: {reason}"
         yield from self._doubts()
@@ -93,7 +97,7 @@ class Standing:
         return f"{dollars(self.spent)} spent{unknown}, {dollars(self.committed)} committed{unpriced}"
 
     def _doubts(self) -> Iterator[str]:
-        doubts = [record for record in self.outstanding if record.progress.stage is not Stage.RENDERING]
+        doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
         for job, known in doubts[:NAMED]:
             which = f"{self.folder} {job.id}" if self.folder else f"{job.id} --dsn ..."
             yield (

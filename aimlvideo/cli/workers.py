@@ -142,7 +142,8 @@ def resolve(job_id: str, generation: str | None, dsn: str | None, terminal: Term
         record = journal.find(job_id)
         if record is None:
             raise UsageError(f"there is no job {job_id!r} in this database")
-        journal.settle(record.job, settled(record, generation))
+        if not journal.settle(record, settled(record, generation)):
+            raise UsageError(f"job {job_id!r} is being submitted, or has moved, just now: look again with status")
         asyncio.run(_queue(where, [job_id]))
     terminal.say(said_of(job_id, generation))
     return 0

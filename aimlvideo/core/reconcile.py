@@ -86,12 +86,15 @@ def _unknown_to_us(
     charged: Mapping[str, list[Charge]],
 ) -> Iterator[str]:
     """Yield the generations that were bought for our jobs, by their request ids, and that no job has."""
-    for row in logged:
+    for row in {(row.generation_id, row.request_id): row for row in logged}.values():
         job, name = marks.get((row.request_id or "")[:MARK]), row.generation_id
         if job is None or name is None or name in owners or not (row.succeeded or name in charged):
             continue
         cost = f"charged {_usd(charged[name])}" if name in charged else "not charged so far"
-        yield f"a generation that the run does not know: {name}, bought for job {job!r} as {row.request_id}, {cost}"
+        yield (
+            f"a generation that the run does not know: {name}, bought for job {job!r} as {row.request_id}, {cost} "
+            "(by this run, or by another one with a job of this id)"
+        )
 
 
 def _usd(charges: Iterable[Charge]) -> str:

@@ -88,7 +88,7 @@ class Tally:
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars, by what their models were charged so far."""
-        return sum(known.outstanding * (known.price() or 0.0) for known in self.models.values())
+        return sum(known.outstanding * (known.price() or 0.0) for known in list(self.models.values()))
 
     def of(self, job: VideoJob) -> ModelTally:
         """Return the counters of a job's model."""

@@ -42,7 +42,7 @@ class Journal:
         self._store = store
         self._run = 1 + int(self.fact("run") or 0)
         self._any_found = bool(store.read("SELECT count(*) FROM found").fetchone()[0])
-        self._copies: dict[str, int] = {}
+        self._copies: dict[tuple[int, str], int] = {}
         self._read_folders()
 
     @contextmanager
@@ -56,16 +56,18 @@ class Journal:
             self._read_folders()
             raise
 
-    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
+    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
         """Write a new job down, or return what is known of one that is here already.
 
-        Raises InvalidJobs where the id stands for another content, or where it came before in this run. With
-        `distinct`, a second job whose id comes from its content gets an id of its own: `ID-2`.
+        Raises InvalidJobs where the id stands for another content, or where it came before in this `run` (as `begin`
+        numbered it; None: the last). With `distinct`, a second job whose id comes from its content gets an id of its
+        own: `ID-2`.
         """
+        run = self._run if run is None else run
         try:
-            self._store.write(PLAN, (job.id, self._run, self._folder(job), job.content()), later=True)
+            self._store.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
         except sqlite3.IntegrityError:
-            return self._known(job, distinct)
+            return self._known(job, distinct, run)
         except UnicodeEncodeError:
             expected = "text that can be written, without halves of surrogate pairs"
             raise InvalidJobs([Problem("id", expected, repr(job.id), job=job.id)]) from None
@@ -110,10 +112,11 @@ class Journal:
         row = self._store.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
         return self._record(row) if row else None
 
-    def begin(self) -> None:
-        """Begin another run: what it plans may have been planned before, and is not another job for that."""
+    def begin(self) -> int:
+        """Begin another run, and number it: what it plans may have been planned before, by any other run."""
         self._run += 1
         self.note("run", str(self._run))
+        return self._run
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -191,30 +194,30 @@ class Journal:
         self.step(job, found)
         return Record(job, found)
 
-    def _known(self, job: VideoJob, distinct: bool) -> Record:
-        asked, run = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
+    def _known(self, job: VideoJob, distinct: bool, run: int) -> Record:
+        asked, before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if asked != content:
             if not asked.endswith(UNKNOWN):
                 raise InvalidJobs([changed(job.id, asked, content)])
             self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
-        if run == self._run:
+        if before == run:
             if distinct and job.derived:
-                return self._another(job)
+                return self._another(job, run)
             raise InvalidJobs([Problem("id", "each id once", "the same id as a job before it", job=job.id)])
-        self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (self._run, self._folder(job), job.id))
+        self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
         found = self.find(job.id)
         assert found is not None
         return Record(job, found.progress)
 
-    def _another(self, job: VideoJob) -> Record:
+    def _another(self, job: VideoJob, run: int) -> Record:
         """Plan one more job of the same content, under the first id that no job of this run has."""
-        for number in itertools.count(self._copies.get(job.id, 1) + 1):
+        for number in itertools.count(self._copies.get((run, job.id), 1) + 1):
             one = job.named(f"{job.id}-{number}")
             row = self._store.read("SELECT run FROM jobs WHERE id=?", (one.id,)).fetchone()
-            if row is None or row[0] != self._run:
-                self._copies[job.id] = number
-                return self.plan(one)
+            if row is None or row[0] != run:
+                self._copies[run, job.id] = number
+                return self.plan(one, run=run)
         raise AssertionError("unreachable")
 
     def _of_stage(self, stage: str) -> Iterator[tuple[int, Record]]:

@@ -58,8 +58,9 @@ class Store:
         except sqlite3.Error as error:
             self._with_the_reserve(error)
             self._put(statement, values)
-        if not (self._soon or self._whole or (later and self._later)):
-            self._commit_soon(later)
+        finally:
+            if self._db.in_transaction and not (self._soon or self._whole or (later and self._later)):
+                self._commit_soon(later)
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
         if not self._db.in_transaction:
@@ -83,8 +84,12 @@ class Store:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         again, self._pass = self._pass, []
-        for statement, values in again:
-            self._put(statement, values)
+        try:
+            for statement, values in again:
+                self._put(statement, values)
+        except sqlite3.Error as again_full:
+            self._broken = translation(self._path, again_full)
+            raise self._broken from again_full
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -124,15 +129,19 @@ class Store:
             if self._full is not None:
                 raise self._full
             covered = self._written
-            with translated(self._path):
-                await anyio.to_thread.run_sync(sync, wal)
+            await self._to_disk(wal)
             self._synced = covered
-        except VideoError as error:
-            self._broken = error
-            raise
         finally:
             self._syncing.set()
             self._syncing = None
+
+    async def _to_disk(self, wal: int) -> None:
+        try:
+            with translated(self._path):
+                await anyio.to_thread.run_sync(sync, wal)
+        except VideoError as error:
+            self._broken = error
+            raise
 
     def commit(self) -> None:
         """Bring what was written into the log. Raises DiskFailed."""

@@ -17,6 +17,10 @@ from aimlvideo.shell.postgres_tables import checked, connected, translated
 ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM aimlvideo_jobs"
 
 
+ALIVE = 60
+"""Seconds for which a worker that was heard of may still be sending what it began to send."""
+
+
 class PostgresBook:
     """The jobs of one database, over one connection that blocks: for commands, not for a busy event loop."""
 
@@ -42,7 +46,7 @@ class PostgresBook:
                 "ON CONFLICT DO NOTHING"
             )
 
-    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
+    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
         """Write a new job down, or return what is known of it (inside `planning`: nothing yet).
 
         Raises InvalidJobs where the id stands for another content, or (for an id that somebody chose) where it came
@@ -83,14 +87,25 @@ class PostgresBook:
     def retry_failed(self) -> None:
         """Plan failed jobs again; of those that were paid, the clip is fetched."""
         for job, known in list(self._all("stage = 'failed'")):
-            self.settle(job, known.tried_again())
+            self.settle(Record(job, known), known.tried_again())
 
-    def settle(self, job: VideoJob, progress: Progress) -> None:
-        """Write what a person has settled of a job. It is nobody's then: a worker that had it finds it gone."""
+    def settle(self, record: Record, progress: Progress) -> bool:
+        """Write what a person has settled of a job. It is nobody's then: a worker that had it finds it gone.
+
+        False, and nothing is written, where the job has moved since, or is being submitted by a worker that lives.
+        """
+        job, before = record
         columns = ", ".join(f"{name} = %s" for name in KNOWN)
+        alive = f"SELECT 1 FROM aimlvideo_workers WHERE id = owner AND seen_at > now() - interval '{ALIVE} s'"
+        unmoved = "id = %s AND stage = %s AND request_id IS NOT DISTINCT FROM %s"
+        values = (*columns_of(progress), job.id, before.stage.value, before.request_id)
         with translated():
-            values = (*columns_of(progress), job.id)
-            self.db.execute(f"UPDATE aimlvideo_jobs SET {columns}, owner = NULL WHERE id = %s", values)
+            settled = self.db.execute(
+                f"UPDATE aimlvideo_jobs SET {columns}, owner = NULL "
+                f"WHERE {unmoved} AND NOT (stage = 'submitting' AND EXISTS ({alive}))",
+                values,
+            )
+        return settled.rowcount == 1
 
     def workers(self) -> list[tuple[str, float, int]]:
         """Return the workers on the roll: name, seconds since they were heard of, jobs in hand."""
@@ -178,7 +193,7 @@ class PostgresBook:
 @contextmanager
 def open_book(dsn: str) -> Iterator[PostgresBook]:
     """Give the jobs of a database, for planning and reading. Raises JournalError where there are none."""
-    with connected(dsn) as db:
+    with connected(dsn) as db, translated():
         checked(db)
         yield PostgresBook(db)
 

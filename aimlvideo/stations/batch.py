@@ -37,8 +37,11 @@ log = logging.getLogger("aimlvideo")
 class Journal(Protocol):
     """Where steps are written."""
 
-    def plan(self, job: VideoJob, *, distinct: bool = False) -> Record:
+    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
         """Write a new job down, or return what is known of it."""
+
+    def find(self, job_id: str) -> Record | None:
+        """Return what is known of one job, or None."""
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Write down a job that somebody else submitted."""
@@ -144,6 +147,9 @@ class Batch:
     left: bool = False
     fed: bool = False
     live: set[str] | None = None
+    run: int | None = None
+    shared: bool = False
+    """Whether other runs have moved jobs of the same journal while this one went on."""
     entries: set[Entry] = field(default_factory=set)
     display: ClassVar[Callable[[Batch], None] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.summary import PRICES, standing
 from aimlvideo.core.job import Progress
@@ -62,9 +60,16 @@ async def test_failures_are_grouped_by_their_reason(tmp_path: Path) -> None:
     assert lines[1:] == ["  failed 2 x: content moderation", "  failed 1 x: no GPU"]
 
 
-@pytest.mark.parametrize("stage", [Stage.SUBMITTING, Stage.IN_DOUBT])
-async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path, stage: Stage) -> None:
-    doubt = Progress(stage, request_id="av-1", submitted_at=NOW)
+async def test_an_id_from_elsewhere_has_no_age(tmp_path: Path) -> None:
+    jobs = {"theirs": rendering("theirs", 0)._replace(submitted_at=None), "ours": rendering("ours", 5)}
+    assert "gen-ours (job ours), submitted 5.0 s ago" in (await said(tmp_path, jobs))[1]
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        journal.step(VideoJob(MODEL, id="ours"), Progress(Stage.SAVED))
+        assert "gen-theirs (job theirs), submitted elsewhere" in list(standing(journal, tmp_path).lines(NOW))[1]
+
+
+async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path) -> None:
+    doubt = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=NOW)
     first, line = await said(tmp_path, {"a": doubt})
     assert "0.00 USD spent, 0.00 USD committed (1 of unknown price)" in first
     assert line == (

@@ -16,7 +16,7 @@ import pytest
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, where_they_stand
-from aimlvideo.core.job import Progress
+from aimlvideo.core.job import Progress, Record
 from aimlvideo.core.stages import Stage
 from aimlvideo.distributed.figures import worker_figures
 from aimlvideo.distributed.opening import open_worker
@@ -235,7 +235,7 @@ async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(qu
     doubtful = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=1.8e9)
     with open_book(queued) as book:
         for name in ("job0", "job1"):
-            book.settle(VideoJob(MODEL, id=name), doubtful)
+            assert book.settle(Record(VideoJob(MODEL, id=name), Progress()), doubtful)
             book.db.execute("DELETE FROM pgqueuer WHERE payload = %s", (name.encode(),))
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         async with VideoClient("k", sandbox.url) as client:
@@ -253,6 +253,24 @@ async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(qu
         resolve("job0", None, queued, QUIET)
     with pytest.raises(UsageError, match="there is no job 'nosuch'"):
         resolve("nosuch", None, queued, QUIET)
+
+
+@pytest.mark.parametrize(("seen", "settled"), [("1 s", False), ("10 min", True)])
+def test_what_a_worker_is_submitting_now_is_not_settled_by_hand(queued: str, seen: str, settled: bool) -> None:
+    with open_book(queued) as book:
+        sending = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.8e9)
+        assert book.settle(Record(VideoJob(MODEL, id="job0"), Progress()), sending)
+        book.db.execute("UPDATE aimlvideo_jobs SET owner = 'w1' WHERE id = 'job0'")
+        book.db.execute(
+            f"INSERT INTO aimlvideo_workers (id, name, began, seen_at) VALUES ('w1', 'w', 0, now() - interval '{seen}')"
+        )
+    if settled:
+        assert resolve("job0", None, queued, QUIET) == 0
+        assert counts(queued) == {"planned": 20}
+        return
+    with pytest.raises(UsageError, match="being submitted"):
+        resolve("job0", None, queued, QUIET)
+    assert counts(queued) == {"planned": 19, "submitting": 1}
 
 
 async def test_the_page_and_the_results_of_all_workers_are_made_from_the_database(queued: str, tmp_path: Path) -> None:

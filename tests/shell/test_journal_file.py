@@ -470,6 +470,28 @@ async def test_planning_on_a_full_disk_leaves_nothing_behind_and_breaks_nothing(
         journal.step(named("a"), SENT.to(Stage.RENDERING, generation_id="g"))
 
 
+async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_what_is_under_way(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def room_is_made(path: Path) -> bool:
+        journal._store.read("PRAGMA max_page_count=100000")
+        return True
+
+    monkeypatch.setattr("aimlvideo.shell.journal_store.given_back", room_is_made)
+    async with open_journal(path) as journal:
+        journal.step(journal.plan(named("a")).job, SENT)
+        await journal.synced()
+        pages = journal._store.read("PRAGMA page_count").fetchone()[0]
+        journal._store.read(f"PRAGMA max_page_count={pages}")
+        plan_many(journal)
+        for _ in range(2):
+            with pytest.raises(DiskFailed, match="Make space"):
+                await journal.synced()
+        journal.step(named("a"), SENT.to(Stage.RENDERING, generation_id="g"))
+    with read_journal(path) as reader:
+        assert reader.counts() == {"rendering": 1, "planned": 1000}
+
+
 def plan_many(journal: Journal) -> None:
     for number in range(1000):
         journal.plan(VideoJob("m", prompt=f"take {number}"))
