@@ -23,6 +23,7 @@ from aimlvideo.errors import (
     Unclear,
     VideoError,
 )
+from aimlvideo.shell.journal import open_journal
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -451,12 +452,17 @@ async def test_jobs_of_the_same_content_are_found_again_by_the_next_run_of_a_cli
 
 
 async def test_a_run_and_a_resume_of_one_journal_at_once_buy_each_job_once(tmp_path: Any) -> None:
-    service = FakeService(seconds=5)
-    async with FakeClient(service, journal=tmp_path / "journal.sqlite3", max_outstanding=2) as client:
-        async with client.run(jobs(150)) as results:
-            pass  # all that could be planned is planned
-        async with client.run(jobs(150)) as results, client.resume() as beside:
-            seen = [result async for result in results]
+    service, path = FakeService(seconds=5), tmp_path / "journal.sqlite3"
+    async with open_journal(path) as journal:
+        for job in jobs(150):
+            journal.plan(VideoJob(**job))
+    async with (
+        FakeClient(service, journal=path, max_outstanding=2) as client,
+        client.run(jobs(150)) as results,
+    ):
+        seen = [await anext(results)]
+        async with client.resume() as beside:  # reads what is planned now, and has room for it later
+            seen += [result async for result in results]
             seen += [result async for result in beside]
     assert {result.job.id for result in seen if result.ok} == {job["id"] for job in jobs(150)}
     assert len(service.posted_at) == len(service.accepted) == 150
