@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -245,26 +245,34 @@ class VideoClient:
                 journal, live, results = opened.journal, opened.live, opened.results
             elif folder:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
-            run = journal.begin() if isinstance(journal, Journal) else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save)
             batch.gates, batch.tally, batch.live = self._row.gates, Tally(self._timing.expected), live
-            batch.note, batch.run = results.write if results else None, run
-            for other in self._batches:
-                if other.journal is journal:
-                    other.shared = batch.shared = True
+            batch.note = results.write if results else None
+            batch.run = journal.begin() if isinstance(journal, Journal) else None
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
-            self._batches.add(batch)
-            stack.callback(self._batches.discard, batch)
-            trace(batch)
-            stack.callback(batch.leave)
+            stack.enter_context(self._listed(batch))
             if folder:
                 self._row.start_downloads(batch)
             yield batch
+
+    @contextmanager
+    def _listed(self, batch: Batch) -> Iterator[None]:
+        """Count a run among those of this client, until it is left; tell it of those that share its journal."""
+        for other in self._batches:
+            if other.journal is batch.journal:
+                other.shared = batch.shared = True
+        self._batches.add(batch)
+        trace(batch)
+        try:
+            yield
+        finally:
+            batch.leave()
+            self._batches.discard(batch)
 
     def _window(self) -> int:
         """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""
