@@ -19,9 +19,9 @@ import anyio
 from aimlvideo.errors import DiskFailed, VideoError
 from aimlvideo.shell.journal_file import OWN_NEWS, given_back, sync, translated, translation
 
-LATER = 0.02
+LATER = 0.05
 """Seconds within which a step is in the log that the service, or the job file, would tell again."""
-GATHERING = 0.004
+GATHERING = 0.01
 """Seconds for which the first who wants a sync waits for others to share it."""
 
 

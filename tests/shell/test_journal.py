@@ -233,7 +233,7 @@ async def test_an_id_is_in_the_log_at_once_and_what_would_be_told_again_a_moment
         journal.plan(named("a"))
         await anyio.lowlevel.checkpoint()
         assert reader.find("a") is None
-        await anyio.sleep(0.05)
+        await anyio.sleep(0.1)
         assert reader.find("a") == Record(named("a"), Progress())
         journal.plan(named("b"))
         journal.step(named("a"), RENDERING)
