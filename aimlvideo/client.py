@@ -245,13 +245,13 @@ class VideoClient:
                 journal, live, results = opened.journal, opened.live, opened.results
             elif folder:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
+            run = journal.begin() if isinstance(journal, Journal) else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
             patience = self._settings.timeout
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save)
             batch.gates, batch.tally, batch.live = self._row.gates, Tally(self._timing.expected), live
-            batch.note = results.write if results else None
-            batch.run = journal.begin() if isinstance(journal, Journal) else None
+            batch.note, batch.run = results.write if results else None, run
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)
