@@ -248,10 +248,10 @@ class VideoClient:
             run = journal.begin() if isinstance(journal, Journal) else None
             tasks = await stack.enter_async_context(block())
             budget = await self._budget(max_spend, journal)
-            patience = self._settings.timeout
-            batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save)
-            batch.gates, batch.tally, batch.live = self._row.gates, Tally(self._timing.expected), live
-            batch.note, batch.run = results.write if results else None, run
+            patience, note = self._settings.timeout, results.write if results else None
+            batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
+            batch.gates, batch.tally = self._row.gates, Tally(self._timing.expected)
+            batch.live, batch.run = live, run
             if store:
                 batch.keep = store.keep
                 stack.push_async_callback(store.keep_copy, RESULTS)

@@ -14,6 +14,7 @@ from aimlvideo.core.job import VideoJob
 from aimlvideo.core.matrix import NAME, expand
 from aimlvideo.core.stages import Stage
 from aimlvideo.core.validation import check, media_fields
+from aimlvideo.core.written import repeated
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.journal import Journal
 from aimlvideo.shell.media import Media
@@ -50,8 +51,7 @@ class JobReader:
 
     def twice(self, where: str, job: VideoJob) -> None:
         """Note a job whose id another one has."""
-        problem = Problem("id", "each id once", "the same id as a job before it", job=job.id, where=where)
-        self.problems.append(problem)
+        self.problems.append(replace(repeated(job.id), where=where))
 
     def say_remarks(self, say: Callable[[str], None]) -> None:
         """Say what is odd, and no more of it than a person reads."""

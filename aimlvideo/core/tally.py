@@ -88,7 +88,8 @@ class Tally:
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars, by what their models were charged so far."""
-        return sum(known.outstanding * (known.price() or 0.0) for known in list(self.models.values()))
+        models = list(self.models.values())  # a page of figures is read from a thread of its own
+        return sum(known.outstanding * (known.price() or 0.0) for known in models)
 
     def of(self, job: VideoJob) -> ModelTally:
         """Return the counters of a job's model."""

@@ -19,9 +19,10 @@ from typing import Any
 from aimlvideo.core.job import Progress, Record, VideoJob
 from aimlvideo.core.request_ids import MARK, OURS, mark_of
 from aimlvideo.core.stages import Stage
+from aimlvideo.core.written import KNOWN, changed, repeated
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal_file import locked, opened_to_read, opened_to_write
-from aimlvideo.shell.journal_rows import KNOWN, changed, columns_of, progress_of
+from aimlvideo.shell.journal_rows import columns_of, progress_of
 from aimlvideo.shell.journal_store import Store
 
 STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in KNOWN)} WHERE id=?"
@@ -204,7 +205,7 @@ class Journal:
         if before == run:
             if distinct and job.derived:
                 return self._another(job, run)
-            raise InvalidJobs([Problem("id", "each id once", "the same id as a job before it", job=job.id)])
+            raise InvalidJobs([repeated(job.id)])
         self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
         found = self.find(job.id)
         assert found is not None

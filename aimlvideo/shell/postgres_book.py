@@ -75,10 +75,6 @@ class PostgresBook:
         ended = "('saved')" if retry_failed else "('saved', 'failed')"
         yield from self._all(f"stage NOT IN {ended} ORDER BY stage = 'planned', seq")
 
-    def outstanding_jobs(self) -> Iterator[Record]:
-        """Give the jobs that are on their way."""
-        yield from self._all("stage NOT IN ('planned', 'saved', 'failed') ORDER BY seq")
-
     def open_ids(self) -> Iterator[str]:
         """Give the ids of the jobs that are not ended, in the order in which they were planned."""
         rows = self.db.execute("SELECT id FROM aimlvideo_jobs WHERE stage NOT IN ('saved', 'failed') ORDER BY seq")

@@ -137,7 +137,7 @@ class Batch:
     patience: float
     goal: Stage
     save: Callable[[Result, Path], Awaitable[Path]]
-    note: Callable[[Result], None] | None = None
+    note: Callable[[Result], None] | None
     keep: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
     gates: Gates | None = None

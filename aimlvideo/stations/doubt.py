@@ -124,18 +124,19 @@ class Doubt:
 
     async def _read(self, question: Request, read: Callable[[Answer], T]) -> T:
         """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""
-        for left in reversed(range(TRIES)):
+        left = TRIES
+        while True:
             await self._turns.turn()
             try:
                 told = read(await self.send(question))
             except Busy as error:
                 self._turns.rate.busy(loop_time(), error.retry_after)
+                left -= 1
                 if not left:
                     raise
             else:
                 self._turns.rate.accepted(loop_time())
                 return told
-        raise AssertionError("unreachable")
 
     async def _ask_each(self) -> None:
         """Ask a gateway about each by its `external_task_id`; an answer counts only where it can be asked so."""
