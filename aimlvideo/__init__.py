@@ -1,8 +1,8 @@
 """Asyncio-native client and bulk runner for hosted AI video generation.
 
-    async with VideoClient() as client:
-        video = await client.generate("kling-video/v1.6/pro/image-to-video", prompt="...", image_url="a.png")
-        await video.save("clip.mp4")
+async with VideoClient() as client:
+    video = await client.generate("kling-video/v1.6/pro/image-to-video", prompt="...", image_url="a.png")
+    await video.save("clip.mp4")
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aimlvideo.client import VideoClient
-    from aimlvideo.core.generation import Generation
-    from aimlvideo.core.job import Result, VideoJob
-    from aimlvideo.core.stages import Stage
+    from aimlvideo.core.jobs.job import Result, VideoJob
+    from aimlvideo.core.jobs.stages import Stage
+    from aimlvideo.core.wires.generation import Generation
     from aimlvideo.errors import VideoError
-    from aimlvideo.stations.batch import Batch
+    from aimlvideo.pipeline.batch import Batch
 
 __version__ = "0.1.0"
 __all__ = ["Batch", "Generation", "Result", "Stage", "VideoClient", "VideoError", "VideoJob", "__version__"]
 
 _HOMES = {
-    "Batch": "aimlvideo.stations.batch",
-    "Generation": "aimlvideo.core.generation",
-    "Result": "aimlvideo.core.job",
-    "Stage": "aimlvideo.core.stages",
+    "Batch": "aimlvideo.pipeline.batch",
+    "Generation": "aimlvideo.core.wires.generation",
+    "Result": "aimlvideo.core.jobs.job",
+    "Stage": "aimlvideo.core.jobs.stages",
     "VideoClient": "aimlvideo.client",
     "VideoError": "aimlvideo.errors",
-    "VideoJob": "aimlvideo.core.job",
+    "VideoJob": "aimlvideo.core.jobs.job",
 }
 
 

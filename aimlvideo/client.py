@@ -14,42 +14,42 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 
-from aimlvideo import notebook
-from aimlvideo.blocks import block
-from aimlvideo.core.catalog import Catalog, load_catalog
-from aimlvideo.core.generation import Generation
-from aimlvideo.core.http import Answer, Request
-from aimlvideo.core.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.pricing import Budget, Pricing, quote, read_prices
-from aimlvideo.core.stages import Stage
-from aimlvideo.core.tally import Tally
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.budget import Budget
+from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.core.run_stats import Tally
+from aimlvideo.core.wires.aimlapi_models import PRICES, read_prices
+from aimlvideo.core.wires.generation import Generation
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
-from aimlvideo.feeding import Feed
-from aimlvideo.folders import RESULTS, OpenFolders, checked_folder
-from aimlvideo.memory import Memory
+from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.download import Downloads
+from aimlvideo.pipeline.feed import Feed
+from aimlvideo.pipeline.pipeline import Row, open_row
+from aimlvideo.pipeline.poll import ask
+from aimlvideo.pipeline.poll_policies import Timing
 from aimlvideo.settings import Settings, found_base_url, found_key
-from aimlvideo.shell.catalog_cache import CatalogCache, Refreshed, refresh
-from aimlvideo.shell.journal import Journal, open_journal
-from aimlvideo.shell.patience import patiently
-from aimlvideo.shell.results import ResultsFile
-from aimlvideo.shell.stores import is_remote, open_store
-from aimlvideo.shell.transport import Transport, open_session
-from aimlvideo.stations.asking import ask
-from aimlvideo.stations.batch import Batch
-from aimlvideo.stations.batch import Journal as Steps
-from aimlvideo.stations.download import Downloads
-from aimlvideo.stations.row import Row, open_row
-from aimlvideo.timing import Timing
-from aimlvideo.tracing import trace
+from aimlvideo.shell.files.object_stores import is_remote, open_store
+from aimlvideo.shell.files.output_folders import RESULTS, OpenFolders, checked_folder
+from aimlvideo.shell.files.results_file import ResultsFile
+from aimlvideo.shell.http.retrying import patiently
+from aimlvideo.shell.http.transport import Transport, open_session
+from aimlvideo.shell.journal.base import Journal as Steps
+from aimlvideo.shell.journal.memory import Memory
+from aimlvideo.shell.journal.sqlite import Journal, open_journal
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, refresh
+from aimlvideo.shell.task_groups import block
+from aimlvideo.views import notebook
+from aimlvideo.views.tracing import trace
 
 T = TypeVar("T")
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
-PRICES = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
 
 log = logging.getLogger("aimlvideo")
-
 Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
 
 

@@ -1,23 +1,23 @@
 """Every exception of this package, one root.
 
-    VideoError
-    ├── UsageError              what you gave is wrong: nothing was sent
-    │   ├── SettingsError       key, URL, folder, flag
-    │   ├── InvalidJobs         jobs that the catalogue refuses, every problem named
-    │   └── JournalError        the record of a run cannot be used as it is
-    ├── ServiceError            what a service answered, or did not
-    │   ├── Rejected            this request is wrong, and stays wrong
-    │   ├── Refused             key, credits or account: no request will pass until that is mended
-    │   ├── Busy                too many requests, or too many at once: the same request passes later
-    │   ├── Unavailable         surely not accepted: safe to send again
-    │   └── Unclear             nobody knows whether it was accepted
-    ├── GenerationFailed        accepted, then failed at the service
-    ├── InDoubt                 the answer to a submission was lost
-    ├── OutOfPatience           waited long enough; the generation goes on without us
-    ├── OverBudget              one more would pass the spending limit
-    └── DownloadFailed          the clip is ready, and could not be fetched
-        ├── LinkDead            the link has expired or is refused
-        └── DiskFailed          the clip could not be written
+VideoError
+├── UsageError              what you gave is wrong: nothing was sent
+│   ├── SettingsError       key, URL, folder, flag
+│   ├── InvalidJobs         jobs that the catalogue refuses, every problem named
+│   └── JournalError        the record of a run cannot be used as it is
+├── ServiceError            what a service answered, or did not
+│   ├── Rejected            this request is wrong, and stays wrong
+│   ├── Refused             key, credits or account: no request will pass until that is mended
+│   ├── Busy                too many requests, or too many at once: the same request passes later
+│   ├── Unavailable         surely not accepted: safe to send again
+│   └── Unclear             nobody knows whether it was accepted
+├── GenerationFailed        accepted, then failed at the service
+├── InDoubt                 the answer to a submission was lost
+├── OutOfPatience           waited long enough; the generation goes on without us
+├── OverBudget              one more would pass the spending limit
+└── DownloadFailed          the clip is ready, and could not be fetched
+    ├── LinkDead            the link has expired or is refused
+    └── DiskFailed          the clip could not be written
 """
 
 from __future__ import annotations

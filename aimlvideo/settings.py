@@ -10,11 +10,11 @@ from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aimlvideo.core.polling import FixedPolls, parse_polls
-from aimlvideo.core.webhooks import usable_secret
+from aimlvideo.core.polling.policy import FixedPolls, parse_polls
 from aimlvideo.core.wires.aimlapi import AimlApi
+from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.kling import Kling
-from aimlvideo.core.wires.wire import Wire
+from aimlvideo.core.wires.webhooks import usable_secret
 from aimlvideo.errors import SettingsError
 
 KEYS = ("AIMLAPI_API_KEY", "AIML_API_KEY")

@@ -12,7 +12,7 @@ from laws import TimeLaw, best_polls, cost_of
 from simulation import REEXAMINED, Waiting
 
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling import LearnedPolls
+from aimlvideo.core.polling.policy import LearnedPolls
 
 TAIL = 1500.0  # seconds in which the last ones end
 

@@ -13,11 +13,11 @@ import numpy as np
 from simulation import simulate
 
 from aimlvideo import VideoClient, client
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.polling import LearnedPolls, PollPolicy
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy
+from aimlvideo.pipeline import poll
+from aimlvideo.pipeline.poll_policies import Timing
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.stations import poll
-from aimlvideo.timing import Timing
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 BODY = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from aimlvideo.core.job import Progress, VideoJob
-from aimlvideo.core.naming import file_name
-from aimlvideo.core.request_ids import request_id_of
-from aimlvideo.core.stages import Stage
-from aimlvideo.shell.journal import Journal, open_journal
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.sqlite import Journal, open_journal
 
 LINK = "https://cdn.example.com/clips/{:08d}/video.mp4?Expires=1790000000&Signature="
 SYNCS = 200

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.client import VideoClient
-from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.wires.http import Answer, Request
 
 BODY = {
     "model": "kling-video/v1.6/pro/image-to-video",

@@ -11,7 +11,7 @@ import numpy as np
 from laws import LAWS, Cost, Floats, TimeLaw, best_polls, cost_of
 from simulation import repeat
 
-from aimlvideo.core.polling import LearnedPolls
+from aimlvideo.core.polling.policy import LearnedPolls
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

@@ -19,10 +19,10 @@ from crowd import Arrivals, Crowd, Service, bound
 from laws import LAWS, PRICE, Cost, Floats, TimeLaw, best_polls, cost_of, lognormal
 from simulation import repeat
 
-from aimlvideo.core.hazard import Law
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.looks import Looks
-from aimlvideo.core.polling import LearnedPolls
+from aimlvideo.core.polling.hazard import Law
+from aimlvideo.core.polling.next_poll import Looks
+from aimlvideo.core.polling.policy import LearnedPolls
 
 FIXED = np.arange(15.0, 61.0, 15.0)
 PUBLISHED = {0.5: 127.0, 0.75: 150.0, 0.9: 175.0, 0.99: 240.0}

@@ -13,7 +13,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from aimlvideo.core.schedule import Wheel
+from aimlvideo.core.polling.timer_wheel import Wheel
 
 Step = Callable[[], int]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from laws import Cost, Floats
 
-from aimlvideo.core.polling import PollPolicy
+from aimlvideo.core.polling.policy import PollPolicy
 
 REEXAMINED = 15.0  # seconds: how often a sleeping generation hears of what was learned since
 

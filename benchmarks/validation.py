@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from itertools import cycle, islice
 
-from aimlvideo.core.catalog import Model, Param, load_catalog
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.validation import check
+from aimlvideo.core.catalog.catalog import Model, Param, load_catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import VideoJob
 
 JOBS = 4_000
 AIM = 20_000

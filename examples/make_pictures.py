@@ -75,8 +75,10 @@ def film(frames: list[tuple[float, Frame]], title: str) -> str:
     for number, (moment, frame) in enumerate(frames):
         until = frames[number + 1][0] if number + 1 < len(frames) else whole
         start, end = 100 * moment / whole, 100 * until / whole
-        steps.append(f"@keyframes f{number}{{0%,{start:.3f}%{{opacity:0}}{start:.3f}%,{end:.3f}%{{opacity:1}}"
-                     f"{end:.3f}%,100%{{opacity:0}}}}#f{number}{{animation:f{number} {whole:.2f}s step-end infinite}}")
+        steps.append(
+            f"@keyframes f{number}{{0%,{start:.3f}%{{opacity:0}}{start:.3f}%,{end:.3f}%{{opacity:1}}"
+            f"{end:.3f}%,100%{{opacity:0}}}}#f{number}{{animation:f{number} {whole:.2f}s step-end infinite}}"
+        )
         groups.append(f'<g id="f{number}" opacity="{int(number + 1 == len(frames))}">{"".join(drawn(frame))}</g>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" font-size="14" '
@@ -97,8 +99,10 @@ def drawn(frame: Frame) -> list[str]:
             if text.strip():
                 weight = ' font-weight="700"' if bold else ""
                 length = f' textLength="{len(text) * WIDE:.1f}" lengthAdjust="spacingAndGlyphs"'
-                said.append(f'<text x="{x:.1f}" y="{56 + row * HIGH}" fill="{PAINT.get(colour, PAINT["default"])}"'
-                            f'{weight}{length} xml:space="preserve">{escape(text)}</text>')
+                said.append(
+                    f'<text x="{x:.1f}" y="{56 + row * HIGH}" fill="{PAINT.get(colour, PAINT["default"])}"'
+                    f'{weight}{length} xml:space="preserve">{escape(text)}</text>'
+                )
             x += len(text) * WIDE
     return said
 
@@ -115,8 +119,12 @@ def photographed(page_file: Path) -> None:
             page.screenshot(path=PICTURES / f"page-{theme}.jpg", type="jpeg", quality=86)
             page.click("#tab-timeline")
             page.wait_for_timeout(300)
-            page.screenshot(path=PICTURES / f"timeline-{theme}.jpg", type="jpeg", quality=86,
-                            clip={"x": 0, "y": 240, "width": 1280, "height": 420})
+            page.screenshot(
+                path=PICTURES / f"timeline-{theme}.jpg",
+                type="jpeg",
+                quality=86,
+                clip={"x": 0, "y": 240, "width": 1280, "height": 420},
+            )
         chromium.close()
 
 

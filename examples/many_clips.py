@@ -1,6 +1,6 @@
 """Many clips: as they end, failures as values, carried on after a crash.
 
-    AIMLAPI_API_KEY=... python examples/many_clips.py clips/
+AIMLAPI_API_KEY=... python examples/many_clips.py clips/
 """
 
 import asyncio

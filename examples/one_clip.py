@@ -1,6 +1,6 @@
 """One clip: submitted, waited for, saved.
 
-    AIMLAPI_API_KEY=... python examples/one_clip.py clip.mp4
+AIMLAPI_API_KEY=... python examples/one_clip.py clip.mp4
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Inside a web application: one client for all requests, and a journal that outlives a restart.
 
-    AIMLAPI_API_KEY=... python examples/web_application.py
-    curl -d '{"prompt": "waves", "image_url": "https://..."}' http://127.0.0.1:8080/clips
+AIMLAPI_API_KEY=... python examples/web_application.py
+curl -d '{"prompt": "waves", "image_url": "https://..."}' http://127.0.0.1:8080/clips
 """
 
 from collections.abc import AsyncIterator

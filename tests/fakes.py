@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from aimlvideo.client import VideoClient
-from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError
 
 MODEL = "kling-video/v1.6/pro/image-to-video"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from aimlvideo.core import polling
+from aimlvideo.core.polling import policy as polling
 
 if __name__ == "__main__":
     polling.SMALLEST_GAP = polling.LARGEST_GAP_UNKNOWING = 0.2

@@ -23,7 +23,7 @@ from aimlvideo.errors import (
     Unclear,
     VideoError,
 )
-from aimlvideo.shell.journal import open_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}

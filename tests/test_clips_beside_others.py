@@ -10,7 +10,7 @@ import pytest
 
 from aimlvideo import Result, Stage
 from aimlvideo.client import VideoClient
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import JournalError
 from aimlvideo.sandbox import Behaviour, Sandbox
 

@@ -12,11 +12,12 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
-from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import VideoError
-from aimlvideo.shell.downloads import Clip
-from aimlvideo.shell.journal_store import Store
-from aimlvideo.stations import doubt, download, poll, submit
+from aimlvideo.pipeline import download, poll, submit
+from aimlvideo.pipeline import lost_submissions as doubt
+from aimlvideo.shell.files.downloads import Clip
+from aimlvideo.shell.journal.sqlite_transactions import Store
 from tests.fakes import JOB, FakeClient, FakeService
 
 pytestmark = pytest.mark.long

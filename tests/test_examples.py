@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from aimlvideo.core import polling
+from aimlvideo.core.polling import policy as polling
 from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.polling import FixedPolls
+from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import Settings, checked_base_url, found_base_url, found_key
 

@@ -9,27 +9,26 @@ from typing import Any
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.doubt import SKEW
-from aimlvideo.core.job import Record
+from aimlvideo.core.formatting import number
+from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.limits import Rate
-from aimlvideo.core.reconcile import Reconciliation, reconcile
-from aimlvideo.core.wires.account import (
+from aimlvideo.core.lost_submissions import SKEW
+from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.reconcile import Reconciliation, reconcile
+from aimlvideo.core.wires.aimlapi_account import (
     BALANCE,
     LOG_RATE,
     LONGEST_WINDOW,
-    Charge,
-    LogRow,
     balance_of,
     ledger_page,
     ledger_rows,
     log_page,
     log_rows,
 )
-from aimlvideo.core.words import number
 from aimlvideo.errors import ServiceError, UsageError
-from aimlvideo.folders import JOURNAL
-from aimlvideo.shell.journal import read_journal
-from aimlvideo.stations.gates import Turns
+from aimlvideo.pipeline.limiters import Turns
+from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.shell.journal.sqlite import read_journal
 
 
 def balance(settings: dict[str, Any], terminal: Terminal) -> int:

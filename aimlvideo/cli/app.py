@@ -125,7 +125,7 @@ def run(
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
     from aimlvideo.cli.running import RunOptions, run_jobs
-    from aimlvideo.shell.stores import is_remote, place_of
+    from aimlvideo.shell.files.object_stores import is_remote, place_of
 
     terminal = Terminal(json=json, quiet=quiet)
     with guarded(terminal):

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 from aimlvideo.cli.address import Address
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.progress.sentences import brief
-from aimlvideo.progress.shown import lookout_of
-from aimlvideo.report.board import open_board
+from aimlvideo.pipeline.batch import Batch
 from aimlvideo.settings import LOOPBACK
-from aimlvideo.stations.batch import Batch
+from aimlvideo.views.live_progress import lookout_of
+from aimlvideo.views.report.board import open_board
+from aimlvideo.views.sentences import brief
 
 
 @asynccontextmanager

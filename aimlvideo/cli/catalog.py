@@ -12,18 +12,18 @@ from aimlvideo.cli.check_summary import CheckSummary, Tally
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import PRICES, VideoClient, known_catalog
-from aimlvideo.core.catalog import Catalog, Model, catalog_source, load_catalog
-from aimlvideo.core.estimate import Durations, read_metrics
-from aimlvideo.core.http import Answer, Request
-from aimlvideo.core.polling import PollPolicy
-from aimlvideo.core.pricing import Pricing, read_prices
-from aimlvideo.core.wires.account import BALANCE, balance_of
-from aimlvideo.core.words import number
+from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
+from aimlvideo.core.eta import Durations
+from aimlvideo.core.formatting import number
+from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.wires.aimlapi_account import BALANCE, balance_of
+from aimlvideo.core.wires.aimlapi_models import METRICS, PRICES, read_metrics, read_prices
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
-from aimlvideo.shell.catalog_cache import CatalogCache
-from aimlvideo.shell.knowledge import Knowledge
-from aimlvideo.timing import METRICS
+from aimlvideo.shell.state.catalog_cache import CatalogCache
+from aimlvideo.shell.state.learned_durations import Knowledge
 
 T = TypeVar("T")
 PREVIEW = 6

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from aimlvideo.core.catalog import Catalog, Model, Param
-from aimlvideo.core.estimate import Durations
-from aimlvideo.core.meanings import MEANINGS
-from aimlvideo.core.pricing import Pricing, quote
-from aimlvideo.core.rules import sentence
-from aimlvideo.core.wording import wanted
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.describe import wanted
+from aimlvideo.core.catalog.param_help import MEANINGS
+from aimlvideo.core.catalog.rules import sentence
+from aimlvideo.core.eta import Durations
+from aimlvideo.core.money.pricing import Pricing, quote
 
 _NO_PRICES: Mapping[str, Pricing] = MappingProxyType({})
 _NO_TIMES: Mapping[str, Durations] = MappingProxyType({})
@@ -193,7 +193,7 @@ def _example(name: str, param: Param) -> Any:
 
 def change_rows(catalog: Catalog, refreshed: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Return what a refresh found otherwise than `catalog` has it: what, model, parameter, and what became of it."""
-    from aimlvideo.core.catalog_refresh import compare  # noqa: PLC0415 - only one flag of one command needs it
+    from aimlvideo.core.catalog.refresh import compare  # noqa: PLC0415 - only one flag of one command needs it
 
     return [
         (change.what, change.model, change.field, " → ".join(part for part in (change.before, change.after) if part))

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aimlvideo.core.catalog import Catalog
-from aimlvideo.core.estimate import Durations, Estimate, documented, estimate
-from aimlvideo.core.pricing import Pricing, quote
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.eta import Durations, Estimate, documented, estimate
+from aimlvideo.core.money.pricing import Pricing, quote
 
 
 @dataclass(frozen=True, slots=True)

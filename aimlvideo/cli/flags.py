@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.words import number
+from aimlvideo.core.formatting import number
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import ijson
 
-from aimlvideo.core.catalog import Catalog
+from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.errors import Problem, SettingsError
 
 Line = tuple[str, Mapping[str, Any] | Problem]

@@ -10,14 +10,14 @@ from typing import Any
 from aimlvideo.cli.account import read_log
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.job import Progress, Record, VideoJob
-from aimlvideo.core.naming import file_name
-from aimlvideo.core.stages import Stage
-from aimlvideo.core.words import number
+from aimlvideo.core.formatting import number
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
-from aimlvideo.folders import JOURNAL, RESULTS, checked_folder
-from aimlvideo.shell.journal import open_journal
-from aimlvideo.shell.results import read_results
+from aimlvideo.shell.files.output_folders import JOURNAL, RESULTS, checked_folder
+from aimlvideo.shell.files.results_file import read_results
+from aimlvideo.shell.journal.sqlite import open_journal
 
 
 def resolve(folder: Path, job_id: str, generation: str | None, terminal: Terminal) -> int:

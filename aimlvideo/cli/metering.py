@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
-from aimlvideo.progress.figures import Figure
+from aimlvideo.views.metrics import Figure
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def metered(read: Callable[[], Iterable[Figure]], port: int | None, terminal: Te
         yield
         return
     try:
-        from aimlvideo.metrics import metrics_page  # noqa: PLC0415 - an extra
+        from aimlvideo.views.metrics import metrics_page  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
         raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
     with metrics_page(read, port) as opened:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import DiskFailed
-from aimlvideo.report.writing import REPORT, write_report
+from aimlvideo.views.report.report_file import REPORT, write_report
 
 
 def report(folder: Path, terminal: Terminal) -> int:

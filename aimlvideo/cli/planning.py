@@ -9,15 +9,15 @@ from typing import Any
 
 from aimlvideo.cli.check_summary import Tally
 from aimlvideo.cli.jobfile import Line
-from aimlvideo.core.catalog import Catalog
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.matrix import NAME, expand
-from aimlvideo.core.stages import Stage
-from aimlvideo.core.validation import check, media_fields
-from aimlvideo.core.written import repeated
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.validation import check, media_fields
+from aimlvideo.core.jobs.columns import repeated
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.templates import NAME, expand
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
-from aimlvideo.shell.journal import Journal
-from aimlvideo.shell.media import Media
+from aimlvideo.shell.files.media import Media
+from aimlvideo.shell.journal.sqlite import Journal
 
 
 @dataclass(slots=True)

@@ -25,12 +25,12 @@ from aimlvideo.cli.planning import JobReader, folder_of, plan_file
 from aimlvideo.cli.summary import PRICES, Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient, known_catalog
-from aimlvideo.core.pricing import read_written, written
-from aimlvideo.core.stages import Stage
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.pricing import read_written, written
 from aimlvideo.errors import Refused, UsageError, VideoError
-from aimlvideo.folders import JOURNAL, checked_folder
-from aimlvideo.progress.figures import run_figures
-from aimlvideo.shell.journal import Journal, open_journal, read_journal
+from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.journal.sqlite import Journal, open_journal, read_journal
+from aimlvideo.views.metrics import run_figures
 
 T = TypeVar("T")
 SECRETS = ("--api-key", "--callback-secret", "--dsn")

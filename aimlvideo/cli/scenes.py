@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 
 MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
 LAST_FRAME = "kling-video/v1.6/pro/image-to-video"

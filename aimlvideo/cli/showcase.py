@@ -15,10 +15,10 @@ from aimlvideo.cli.running import RunOptions, closing, in_loop, see_through
 from aimlvideo.cli.scenes import pictures_for, scenes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import SettingsError, UsageError, VideoError
-from aimlvideo.folders import JOURNAL, checked_folder
-from aimlvideo.shell.journal import open_journal
+from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.journal.sqlite import open_journal
 
 
 def serve(port: int, told: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:

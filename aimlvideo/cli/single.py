@@ -10,11 +10,11 @@ from typing import Any
 
 from aimlvideo.cli.running import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.catalog import Model, load_catalog
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.tally import OUTSTANDING
+from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
-from aimlvideo.shell.journal import read_journal
+from aimlvideo.shell.journal.sqlite import read_journal
 
 LISTS = ("image_list", "image_urls", "reference_image_urls", "images", "reference_images")
 SINGLES = ("image_url", "image", "first_frame_image", "first_frame_url", "image_urls")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Protocol
 
 from aimlvideo.client import known_catalog
-from aimlvideo.core.job import Record
-from aimlvideo.core.pricing import quote, read_written
-from aimlvideo.core.stages import ENDED, Stage
-from aimlvideo.core.tally import OUTSTANDING
-from aimlvideo.core.words import dollars, seconds
+from aimlvideo.core.formatting import dollars, seconds
+from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.money.pricing import quote, read_written
+from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import Refused, VideoError
 
 PRICES = "prices"

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from aimlvideo.core.job import Result
-from aimlvideo.progress.shown import lookout_of, shown
-from aimlvideo.screen import Screen
-from aimlvideo.stations.batch import Batch
+from aimlvideo.core.jobs.job import Result
+from aimlvideo.pipeline.batch import Batch
+from aimlvideo.views.console import Screen
+from aimlvideo.views.live_progress import lookout_of, shown
 
 
 class Terminal:

@@ -15,7 +15,6 @@ from uuid import uuid4
 import anyio
 import psycopg
 
-from aimlvideo.blocks import block
 from aimlvideo.cli.account import reconcile_jobs
 from aimlvideo.cli.jobfile import job_lines
 from aimlvideo.cli.mending import said_of, settled
@@ -23,20 +22,20 @@ from aimlvideo.cli.metering import metered
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.summary import standing
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.catalog import load_catalog
-from aimlvideo.core.job import result_of
-from aimlvideo.core.words import number
-from aimlvideo.distributed.embedded import found_dsn
-from aimlvideo.distributed.engine import open_engine
-from aimlvideo.distributed.figures import worker_figures
-from aimlvideo.distributed.opening import open_worker
-from aimlvideo.distributed.worker import Stopped, Terms, Worker
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.formatting import number
+from aimlvideo.core.jobs.job import result_of
+from aimlvideo.distributed.embedded_postgres import found_dsn
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.queue import open_engine
+from aimlvideo.distributed.worker import Stopped, Terms, Worker, worker_figures
 from aimlvideo.errors import InvalidJobs, JournalError, UsageError
-from aimlvideo.folders import RESULTS, checked_folder
-from aimlvideo.report.writing import write_report
-from aimlvideo.shell.postgres_book import open_book
-from aimlvideo.shell.postgres_tables import AWAY, init_tables
-from aimlvideo.shell.results import write_results
+from aimlvideo.shell.files.output_folders import RESULTS, checked_folder
+from aimlvideo.shell.files.results_file import write_results
+from aimlvideo.shell.journal.postgres import open_book
+from aimlvideo.shell.journal.postgres_schema import AWAY, init_tables
+from aimlvideo.shell.task_groups import block
+from aimlvideo.views.report.report_file import write_report
 
 
 @dataclass(frozen=True, slots=True)

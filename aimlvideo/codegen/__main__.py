@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aimlvideo.codegen.builders import modules
 from aimlvideo.codegen.facts import convert, dump
-from aimlvideo.core.catalog import catalog_source, load_catalog
+from aimlvideo.core.catalog.catalog import catalog_source, load_catalog
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> int:
     match arguments:
         case ["catalog", facts]:
             text = dump(convert(json.loads(Path(facts).read_text("utf-8"))))
-            (PACKAGE / "core" / "catalog.json").write_text(text, "utf-8")
+            (PACKAGE / "core" / "catalog" / "catalog.json").write_text(text, "utf-8")
         case ["models"]:
             for name, text in modules(load_catalog(), catalog_source()).items():
                 (PACKAGE / "models" / f"{name}.py").write_text(text, "utf-8")

@@ -10,10 +10,10 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from aimlvideo.codegen.naming import class_name, type_name
-from aimlvideo.core.catalog import Catalog, Model, Param
-from aimlvideo.core.meanings import MEANINGS
-from aimlvideo.core.rules import sentence
-from aimlvideo.core.wording import wanted
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.describe import wanted
+from aimlvideo.core.catalog.param_help import MEANINGS
+from aimlvideo.core.catalog.rules import sentence
 
 DEVELOPERS = {
     "alibaba": "Alibaba: Wan and HappyHorse",

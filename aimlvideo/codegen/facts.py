@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aimlvideo.codegen.gateway import ANY_GATEWAY, GATEWAY
-from aimlvideo.core.amendments import amend
+from aimlvideo.core.catalog.corrections import amend
 
 
 def convert(facts: Mapping[str, Any]) -> dict[str, Any]:

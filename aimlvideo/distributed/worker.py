@@ -10,6 +10,7 @@ import copy
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -17,32 +18,55 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 from psycopg import Notify
 
-from aimlvideo.blocks import block
-from aimlvideo.core.job import Record, Result, result_of
-from aimlvideo.core.stages import ENDED, Stage
-from aimlvideo.distributed.engine import Engine, Place, open_engine
-from aimlvideo.distributed.fleet import FleetClient
-from aimlvideo.distributed.limits import Fleet
-from aimlvideo.distributed.roll import NEWS, Roll
+from aimlvideo.core.jobs.job import Record, Result, result_of
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.distributed.fleet_client import FleetClient
+from aimlvideo.distributed.queue import Engine, Place, open_engine
+from aimlvideo.distributed.registry import NEWS, Roll
+from aimlvideo.distributed.shared_limits import Fleet
 from aimlvideo.errors import InDoubt, OutOfPatience, VideoError
-from aimlvideo.memory import Memory
-from aimlvideo.shell.journal_postgres import PostgresJournal
-from aimlvideo.shell.postgres_tables import AGAIN, AWAY
-from aimlvideo.stations.batch import Batch, Entry
+from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.shell.journal.memory import Memory
+from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY
+from aimlvideo.shell.task_groups import block
+from aimlvideo.views.metrics import Figure, run_figures
+
+
+def worker_figures(worker: Worker) -> Iterator[Figure]:
+    """Give what is true of a worker now."""
+    yield from run_figures(worker.batch)
+    yield Figure("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
+    depth = {status: float(worker.depth.get(status, 0)) for status in ("queued", "picked")}
+    yield Figure("aimlvideo_queue_depth", "Jobs in the queue of all workers", depth, label="status")
+    yield Figure("aimlvideo_workers", "Workers heard of lately", worker.workers)
+    yield Figure("aimlvideo_journal_unwritten", "Steps not yet written", worker.journal.unwritten)
+
 
 AT_A_TIME = 100
 """Jobs that are taken with one statement: PgQueuer's takes 0.1 ms a job up to there, and far more beyond."""
+
+
 IDLE = 0.5
 """Seconds between two looks into an empty queue, at most."""
+
+
 GATHER = 0.02
 """Seconds in which ended jobs gather, to be handed back together."""
+
+
 FATES = {Stage.SAVED: "well", Stage.FAILED: "badly", Stage.PLANNED: "unbought"}
 LATER = {"impatient": 60.0, "unsaved": 30.0, "unbought": 0.0}
 """Seconds after which a job that was handed back unfinished is taken again."""
+
+
 SHARE_EVERY = 30.0
 """Seconds between two times of sharing what was learned."""
+
+
 PARTING = 30.0
 """Seconds that downloads and answers under way have, when a worker is told to stop."""
+
 
 log = logging.getLogger("aimlvideo.worker")
 

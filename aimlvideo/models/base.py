@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 
 
 class Image(Protocol):

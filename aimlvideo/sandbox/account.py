@@ -11,9 +11,9 @@ from time import monotonic
 
 from aiohttp import web
 
-from aimlvideo.sandbox.answers import as_json
-from aimlvideo.sandbox.desk import WORLD
+from aimlvideo.sandbox.middleware import WORLD
 from aimlvideo.sandbox.refusals import Refusal
+from aimlvideo.sandbox.responses import as_json
 
 READS_PER_WINDOW = 200
 WINDOW = 60.0

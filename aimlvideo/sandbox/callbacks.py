@@ -15,10 +15,10 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from aimlvideo.sandbox.chance import Dice
 from aimlvideo.sandbox.generation import Generation, Phase
-from aimlvideo.sandbox.task_json import as_task
-from aimlvideo.sandbox.world import World
+from aimlvideo.sandbox.kling_json import as_task
+from aimlvideo.sandbox.seeded_random import Dice
+from aimlvideo.sandbox.state import World
 
 PATIENCE = 5.0
 """Seconds that a page has to answer."""

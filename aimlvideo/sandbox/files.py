@@ -7,11 +7,11 @@ import re
 import anyio.to_thread
 from aiohttp import web
 
-from aimlvideo.sandbox.desk import WORLD
 from aimlvideo.sandbox.generation import Generation
 from aimlvideo.sandbox.links import signed_query
+from aimlvideo.sandbox.middleware import WORLD
 from aimlvideo.sandbox.pictures import sample_picture
-from aimlvideo.sandbox.world import World
+from aimlvideo.sandbox.state import World
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _DENIED = b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code><Message>Access denied</Message></Error>'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aimlvideo.sandbox.behaviour import Behaviour
-from aimlvideo.sandbox.chance import Dice
+from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.timing import parse_law
 
 Phase = Literal["queued", "generating", "completed", "error"]

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from aimlvideo.sandbox.catalogue import Model, find_model
-from aimlvideo.sandbox.chance import Dice
+from aimlvideo.sandbox.seeded_random import Dice
 
 CREDITS_PER_USD = 2_000_000
 

@@ -9,13 +9,16 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from aimlvideo.sandbox import account, aiml, files, gateway, showroom
-from aimlvideo.sandbox.answers import as_json
+from aimlvideo.sandbox import account, files
+from aimlvideo.sandbox import aimlapi as aiml
+from aimlvideo.sandbox import kling as gateway
+from aimlvideo.sandbox import model_pages as showroom
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.callbacks import Postman
-from aimlvideo.sandbox.desk import POSTMAN, STUDIO, WORLD, desk
 from aimlvideo.sandbox.film.studio import Studio
-from aimlvideo.sandbox.world import World
+from aimlvideo.sandbox.middleware import POSTMAN, STUDIO, WORLD, desk
+from aimlvideo.sandbox.responses import as_json
+from aimlvideo.sandbox.state import World
 
 HOST = "127.0.0.1"
 

@@ -9,11 +9,12 @@ import pytest
 
 from aimlvideo.cli.catalog_views import change_rows, example_line, model_page, model_rows, price_of
 from aimlvideo.cli.check_summary import CheckSummary, Tally, enough
-from aimlvideo.core.catalog import Model, load_catalog
-from aimlvideo.core.estimate import Durations
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.pricing import Pricing, read_prices
-from aimlvideo.core.validation import check
+from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.eta import Durations
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.wires.aimlapi_models import read_prices
 
 CATALOG = load_catalog()
 V16 = "kling-video/v1.6/pro/image-to-video"

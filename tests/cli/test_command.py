@@ -19,9 +19,9 @@ from typer.testing import CliRunner, Result
 
 from aimlvideo import VideoJob
 from aimlvideo.cli.app import app
-from aimlvideo.core.request_ids import request_id_of
+from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.knowledge import Knowledge
+from aimlvideo.shell.state.learned_durations import Knowledge
 from tests.servers import sandbox_thread
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -131,7 +131,10 @@ def test_new_lines_of_the_file_join_and_a_changed_one_is_refused(command: Comman
     ("name", "text"),
     [
         ("jobs.json", json.dumps([{**JOB, "id": "one"}, {**JOB, "id": "two"}])),
-        ("jobs.csv", f"id,model,prompt,image_url,duration\none,{MODEL},waves,https://e.com/a.png,5\ntwo,{MODEL},w,https://e.com/a.png,\n"),
+        (
+            "jobs.csv",
+            f"id,model,prompt,image_url,duration\none,{MODEL},waves,https://e.com/a.png,5\ntwo,{MODEL},w,https://e.com/a.png,\n",
+        ),
     ],
 )
 def test_json_and_csv_are_read_like_json_lines(command: Command, tmp_path: Path, name: str, text: str) -> None:

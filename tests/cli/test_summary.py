@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.summary import PRICES, standing
-from aimlvideo.core.job import Progress
-from aimlvideo.core.pricing import Price, Pricing, written
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.money.pricing import Price, Pricing, written
 from aimlvideo.errors import GenerationFailed
-from aimlvideo.shell.journal import open_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 OTHER = "veo2"

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from aimlvideo.core.polling import PollPolicy
+from aimlvideo.core.polling.policy import PollPolicy
 
 PRICE = 0.5
 PUBLISHED = {0.5: 127.0, 0.75: 150.0, 0.9: 175.0, 0.99: 240.0}

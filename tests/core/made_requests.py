@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from aimlvideo.core.catalog import Model, Param, load_catalog
+from aimlvideo.core.catalog.catalog import Model, Param, load_catalog
 
 CATALOG = load_catalog()
 MODELS = [model for model in CATALOG if model.service == "aimlapi"]

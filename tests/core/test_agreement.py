@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_requests import CATALOG, MODELS, least, mistakes, requests
 
-from aimlvideo.core.catalog import Model
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.validation import check
+from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import VideoJob
 
-accepts = pytest.importorskip("aimlvideo.sandbox.acceptance", reason="the sandbox is an extra").accepts
+accepts = pytest.importorskip("aimlvideo.sandbox.validation", reason="the sandbox is an extra").accepts
 
 # No document says that these texts are files; here it is known, and an empty one refused.
 UNMARKED = ("mask", "audio_url")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-import aimlvideo.core
+import aimlvideo.core.catalog
 from aimlvideo.codegen.facts import convert, dump
-from aimlvideo.core.amendments import amend, developer_of
-from aimlvideo.core.catalog import DEPTH, load_catalog, read_model, read_param
+from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model, read_param
+from aimlvideo.core.catalog.corrections import amend, developer_of
 
 CATALOG = load_catalog()
-SHIPPED = Path(aimlvideo.core.__file__).with_name("catalog.json")
+SHIPPED = Path(aimlvideo.core.catalog.__file__).with_name("catalog.json")
 V16 = "kling-video/v1.6/pro/image-to-video"
 
 

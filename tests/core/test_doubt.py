@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.doubt import LEAST_SETTLE, Verdict, look_again_after, settle_seconds, verdict
-from aimlvideo.core.wires.account import LogRow
+from aimlvideo.core.lost_submissions import LEAST_SETTLE, Verdict, look_again_after, settle_seconds, verdict
+from aimlvideo.core.money.ledger import LogRow
 
 WON = LogRow("av-1", "gen-1", True, 0.0)
 LOST = LogRow("av-1", "gen-2", False, 0.0, failed=True, cost_usd=0.0)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.estimate import Durations, documented, estimate, read_metrics
+from aimlvideo.core.eta import Durations, documented, estimate
+from aimlvideo.core.wires.aimlapi_models import read_metrics
 
 STEADY = {"m": Durations(100, 100)}
 

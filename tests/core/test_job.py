@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from aimlvideo.core import stages
-from aimlvideo.core.http import Answer, Request
-from aimlvideo.core.job import Progress, Result, VideoJob, result_of
-from aimlvideo.core.request_ids import MARK, mark_of, request_id_of
-from aimlvideo.core.stages import ENDED, STAGES, Stage
+from aimlvideo.core.jobs import stages
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.request_ids import MARK, mark_of, request_id_of
+from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
 
 

@@ -7,10 +7,9 @@ from generations import PUBLISHED, lognormal_times
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.beliefs import told, vague
-from aimlvideo.core.evidence import Evidence
-from aimlvideo.core.hazard import EDGES, Law
-from aimlvideo.core.latency import FADE, Latency
+from aimlvideo.core.polling.hazard import EDGES, Evidence, Law
+from aimlvideo.core.polling.latency import FADE, Latency
+from aimlvideo.core.polling.priors import told, vague
 
 AGES = st.floats(0, 20_000)
 LENGTHS = st.floats(0.01, 2_000)

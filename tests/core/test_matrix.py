@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.matrix import count, expand
+from aimlvideo.core.jobs.templates import count, expand
 from aimlvideo.errors import UsageError
 
 

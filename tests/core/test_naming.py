@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.naming import LONGEST, file_name
+from aimlvideo.core.jobs.file_names import LONGEST, file_name
 
 RESERVED = ("con", "PRN", "aux", "NUL", "com1", "LPT9")
 

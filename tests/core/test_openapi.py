@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.catalog import Model, Param, load_catalog, read_model
-from aimlvideo.core.catalog_refresh import LARGEST, compare, read_body, read_list
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.openapi import read_document
-from aimlvideo.core.validation import check
+from aimlvideo.core.catalog.catalog import Model, Param, load_catalog, read_model
+from aimlvideo.core.catalog.openapi import read_document
+from aimlvideo.core.catalog.refresh import LARGEST, compare, read_body
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.wires.aimlapi_models import read_list
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 UNIVERSAL = "/v2/video/generations"

@@ -11,9 +11,9 @@ from generations import PUBLISHED, best_cost, lognormal_left, lognormal_times, w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimlvideo.core.hazard import EDGES, WIDTHS, Law
-from aimlvideo.core.looks import Looks
-from aimlvideo.core.polling import FixedPolls, LearnedPolls, knowledge_key, parse_polls
+from aimlvideo.core.polling.hazard import EDGES, WIDTHS, Law
+from aimlvideo.core.polling.next_poll import Looks
+from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key, parse_polls
 
 SEEDS = range(4)
 MANY_SEEDS = range(100, 116)

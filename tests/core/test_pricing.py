@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.catalog import load_catalog
-from aimlvideo.core.pricing import Budget, Price, Pricing, quote, read_prices
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.money.budget import Budget
+from aimlvideo.core.money.pricing import Price, Pricing, quote
+from aimlvideo.core.wires.aimlapi_models import read_prices
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 V3 = "klingai/video-v3-standard-image-to-video"

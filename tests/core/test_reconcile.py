@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.job import Progress, Record, VideoJob
-from aimlvideo.core.reconcile import Bill, reconcile
-from aimlvideo.core.request_ids import request_id_of
-from aimlvideo.core.stages import Stage
-from aimlvideo.core.wires.account import Charge, LogRow
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.reconcile import Bill, reconcile
 from aimlvideo.errors import GenerationFailed
 
 

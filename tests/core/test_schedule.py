@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.schedule import Wheel
+from aimlvideo.core.polling.timer_wheel import Wheel
 
 MOMENTS = st.floats(0, 1000, allow_nan=False)
 

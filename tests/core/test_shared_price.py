@@ -10,9 +10,9 @@ import pytest
 from generations import best_ages, lognormal_times
 
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling import LearnedPolls
-from aimlvideo.core.schedule import Wheel
-from aimlvideo.core.sight import Sight
+from aimlvideo.core.polling.observation import Sight
+from aimlvideo.core.polling.policy import LearnedPolls
+from aimlvideo.core.polling.timer_wheel import Wheel
 
 MEDIANS = (34.0, 127.0, 381.0)
 SIGMA = 0.35

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from generations import lognormal_times, watch
 
-from aimlvideo.core.polling import FixedPolls, LearnedPolls
-from aimlvideo.core.sight import Sight
+from aimlvideo.core.polling.observation import Sight
+from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
 
 
 def informed() -> LearnedPolls:

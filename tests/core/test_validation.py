@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_requests import CATALOG, GATEWAY, MODELS, least, mistakes, plain, requests
 
-from aimlvideo.core.catalog import Model
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.validation import Checked, check, media_fields, replace_media
+from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.validation import Checked, check, media_fields, replace_media
+from aimlvideo.core.jobs.job import VideoJob
 
 MULTI = "kling-video/v1.6/standard/multi-image-to-video"
 V16 = "kling-video/v1.6/pro/image-to-video"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.webhooks import is_signed, signature, usable_secret
+from aimlvideo.core.wires.webhooks import is_signed, signature, usable_secret
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 OTHER = "whsec_" + base64.b64encode(b"another secret, of the right length").decode()

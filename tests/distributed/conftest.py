@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from aimlvideo.shell.postgres_tables import init_tables
+from aimlvideo.shell.journal.postgres_schema import init_tables
 from tests.distributed.server import Server, postgres
 
 

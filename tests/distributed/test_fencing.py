@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.job import Progress, VideoJob
-from aimlvideo.core.stages import Stage
-from aimlvideo.shell.journal_postgres import PostgresJournal, open_postgres_journal
-from aimlvideo.shell.postgres_book import open_book
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_book, open_postgres_journal
 from tests.distributed.server import Server, postgres
 
 pytestmark = pytest.mark.real_time
@@ -112,7 +111,7 @@ async def test_after_a_freeze_it_is_asked_whether_a_job_is_still_ours(dsn: str) 
 
 
 async def test_with_postgres_away_steps_wait_and_none_is_lost(tmp_path: object) -> None:
-    from aimlvideo.shell.postgres_tables import init_tables
+    from aimlvideo.shell.journal.postgres_schema import init_tables
 
     with postgres() as server:
         init_tables(server.dsn)

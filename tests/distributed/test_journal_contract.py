@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.job import Progress, VideoJob
-from aimlvideo.core.stages import Stage
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, InvalidJobs, Rejected
-from aimlvideo.shell.journal import open_journal
-from aimlvideo.shell.journal_postgres import open_postgres_journal
+from aimlvideo.shell.journal.postgres import open_postgres_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 
 pytestmark = pytest.mark.real_time
 

@@ -16,17 +16,16 @@ import pytest
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, where_they_stand
-from aimlvideo.core.job import Progress, Record
-from aimlvideo.core.stages import Stage
-from aimlvideo.distributed.figures import worker_figures
-from aimlvideo.distributed.opening import open_worker
-from aimlvideo.distributed.roll import SharedKnowledge, read_knowledge
-from aimlvideo.distributed.worker import Terms, Worker
+from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.registry import SharedKnowledge, read_knowledge
+from aimlvideo.distributed.worker import Terms, Worker, worker_figures
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
-from aimlvideo.metrics import metrics_page
+from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.postgres_book import open_book
-from aimlvideo.timing import NOWHERE
+from aimlvideo.shell.journal.postgres import open_book
+from aimlvideo.views.metrics import metrics_page
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 

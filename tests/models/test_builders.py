@@ -13,9 +13,9 @@ import pytest
 import aimlvideo.models
 from aimlvideo.codegen.builders import DEVELOPERS, modules
 from aimlvideo.codegen.naming import class_name, type_name
-from aimlvideo.core.catalog import catalog_source, load_catalog
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.validation import check
+from aimlvideo.core.catalog.catalog import catalog_source, load_catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.models.base import TypedJob
 from aimlvideo.models.klingai import V3StandardImageToVideo, V16ProImageToVideo, V16StandardMultiImageToVideo
 

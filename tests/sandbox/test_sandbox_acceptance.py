@@ -11,8 +11,8 @@ from PIL import Image
 from visitor import BODIES, MULTI, PICTURE, PRO, TASK, V3
 
 from aimlvideo.sandbox import accepts
-from aimlvideo.sandbox.gateway_acceptance import find_gateway_faults
-from aimlvideo.sandbox.modelfacts import convert
+from aimlvideo.sandbox.build_models import convert
+from aimlvideo.sandbox.kling_validation import find_gateway_faults
 
 OMNI = "klingai/video-v3-omni-720p-image-to-video"
 TURBO = "klingai/video-v3-standard-turbo-text-to-video"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.sandbox.chance import Dice
+from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.timing import parse_law
 
 

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from aimlvideo.errors import SettingsError
-from aimlvideo.shell.callbacks import LARGEST, callback_page
+from aimlvideo.shell.http.callback_server import LARGEST, callback_page
 
 pytestmark = pytest.mark.real_time
 

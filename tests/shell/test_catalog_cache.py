@@ -9,12 +9,12 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.core.catalog import load_catalog
-from aimlvideo.core.http import Answer, Request
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.validation import check
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError, Unavailable
-from aimlvideo.shell.catalog_cache import AT_ONCE, CatalogCache, Refreshed, refresh
+from aimlvideo.shell.state.catalog_cache import AT_ONCE, CatalogCache, Refreshed, refresh
 
 NOW = "2026-08-22T10:00:00+00:00"
 

@@ -16,9 +16,9 @@ import pytest
 from aiohttp import web
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
-from aimlvideo.shell import downloads
-from aimlvideo.shell.downloads import Clip, Download, whole
-from aimlvideo.shell.transport import open_session
+from aimlvideo.shell.files import downloads
+from aimlvideo.shell.files.downloads import Clip, Download, whole
+from aimlvideo.shell.http.transport import open_session
 from tests.shell.server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time

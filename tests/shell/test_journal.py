@@ -14,12 +14,12 @@ import anyio
 import pytest
 
 from aimlvideo import errors
-from aimlvideo.core.job import Progress, Record, VideoJob
-from aimlvideo.core.naming import file_name
-from aimlvideo.core.request_ids import request_id_of
-from aimlvideo.core.stages import STAGES, Stage
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
-from aimlvideo.shell.journal import Journal, open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import Journal, open_journal, read_journal
 
 LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)

@@ -16,11 +16,11 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.core.job import Progress, VideoJob
-from aimlvideo.core.stages import Stage
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError
-from aimlvideo.shell import journal_file
-from aimlvideo.shell.journal import Journal, open_journal, read_journal
+from aimlvideo.shell.journal import sqlite_file as journal_file
+from aimlvideo.shell.journal.sqlite import Journal, open_journal, read_journal
 
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
 
@@ -317,9 +317,9 @@ async def test_a_second_run_on_one_folder_is_told_whose_it_is(path: Path) -> Non
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from aimlvideo.core.job import Progress, VideoJob
-from aimlvideo.core.stages import Stage
-from aimlvideo.shell.journal import open_journal
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.sqlite import open_journal
 
 async def main():
     async with open_journal(Path(sys.argv[1])) as journal:
@@ -369,10 +369,10 @@ def known_id(journal: Journal, number: int) -> str | None:
 FULL = """
 import asyncio, os, sys
 from pathlib import Path
-from aimlvideo.core.job import Progress, VideoJob
-from aimlvideo.core.stages import Stage
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed
-from aimlvideo.shell.journal import open_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 
 SENT = Progress(Stage.SUBMITTING, request_id="av-1")
 
@@ -477,7 +477,7 @@ async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_
         journal._store.read("PRAGMA max_page_count=100000")
         return True
 
-    monkeypatch.setattr("aimlvideo.shell.journal_store.given_back", room_is_made)
+    monkeypatch.setattr("aimlvideo.shell.journal.sqlite_transactions.given_back", room_is_made)
     async with open_journal(path) as journal:
         journal.step(journal.plan(named("a")).job, SENT)
         await journal.synced()

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from aimlvideo.core.polling import LearnedPolls
-from aimlvideo.shell.knowledge import Knowledge
+from aimlvideo.core.polling.policy import LearnedPolls
+from aimlvideo.shell.state.learned_durations import Knowledge
 
 
 def teach(policy: LearnedPolls, generations: int, seconds: float = 100.0) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from aimlvideo.core.filetypes import is_video, media_type
+from aimlvideo.core.media_types import is_video, media_type
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.media import Media
+from aimlvideo.shell.files.media import Media
 
 
 def picture(kind: str = "PNG", width: int = 320, height: int = 400, **options: Any) -> bytes:

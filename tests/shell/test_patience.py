@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from aimlvideo.errors import Busy, DownloadFailed, LinkDead, ServiceError, Unavailable, Unclear, VideoError
-from aimlvideo.shell.patience import patiently
+from aimlvideo.shell.http.retrying import patiently
 
 
 class Flaky:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.core.catalog import load_catalog
-from aimlvideo.core.catalog_refresh import compare
-from aimlvideo.core.pricing import quote, read_prices
-from aimlvideo.shell.catalog_cache import CatalogCache, refresh
-from aimlvideo.shell.transport import Transport, open_session
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.refresh import compare
+from aimlvideo.core.money.pricing import quote
+from aimlvideo.core.wires.aimlapi_models import read_prices
+from aimlvideo.shell.http.transport import Transport, open_session
+from aimlvideo.shell.state.catalog_cache import CatalogCache, refresh
 
 server = pytest.importorskip("aimlvideo.sandbox.server", reason="the sandbox is an extra")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.job import Progress, Result, VideoJob, result_of
-from aimlvideo.core.stages import Stage
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, GenerationFailed
-from aimlvideo.shell.results import ResultsFile, read_results, write_results
+from aimlvideo.shell.files.results_file import ResultsFile, read_results, write_results
 
 
 def result(name: str, words: str = "moderated") -> Result:

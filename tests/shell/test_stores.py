@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from aimlvideo.client import VideoClient
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.stages import Stage
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DownloadFailed, SettingsError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.stores import (
+from aimlvideo.shell.files.object_stores import (
     ObjectStore,
     is_remote,
     local_folder,

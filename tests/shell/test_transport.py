@@ -16,10 +16,10 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from aimlvideo.core.http import Answer, Request
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
-from aimlvideo.shell import proxies
-from aimlvideo.shell.transport import Transport, open_session
+from aimlvideo.shell.http import proxies
+from aimlvideo.shell.http.transport import Transport, open_session
 from tests.shell.server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time

@@ -15,9 +15,9 @@ from aioresponses import aioresponses, core
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from aimlvideo.core.http import Request
+from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import ServiceError, Unavailable, Unclear
-from aimlvideo.shell.transport import Transport
+from aimlvideo.shell.http.transport import Transport
 
 HOST = "https://api.example.com"
 KEY = "0123456789abcdef0123456789abcdef"

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from aimlvideo.core.generation import Generation, State
-from aimlvideo.core.http import Answer, Request
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.retries import retry_after
-from aimlvideo.core.wires.reading import cost_in, text_of
+from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.json_fields import cost_in, text_of
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"

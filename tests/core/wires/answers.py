@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aimlvideo.core.http import Answer
+from aimlvideo.core.wires.http import Answer
 
 
 def answer(body: Any = None, status: int = 200, **headers: str) -> Answer:

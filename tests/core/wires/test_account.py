@@ -6,16 +6,9 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.wires.account import (
-    Charge,
-    LogRow,
-    balance_of,
-    ledger_page,
-    ledger_rows,
-    log_page,
-    log_rows,
-)
-from aimlvideo.core.wires.reading import moment_of
+from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.wires.aimlapi_account import balance_of, ledger_page, ledger_rows, log_page, log_rows
+from aimlvideo.core.wires.json_fields import moment_of
 from aimlvideo.errors import Refused, ServiceError, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimlvideo.core.generation import Generation, State
-from aimlvideo.core.http import Answer
-from aimlvideo.core.job import VideoJob
-from aimlvideo.core.wires.account import balance_of, ledger_rows, log_rows
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
+from aimlvideo.core.wires.aimlapi_account import balance_of, ledger_rows, log_rows
+from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, task_in_callback
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer

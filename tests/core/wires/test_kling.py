@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.generation import State
-from aimlvideo.core.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.kling import Kling, task_in_callback
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer

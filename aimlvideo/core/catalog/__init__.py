@@ -1,0 +1,1 @@
+"""What the models accept: the catalog, and checking a job against it."""

@@ -1,0 +1,226 @@
+"""What each video model accepts, as values read from `catalog.json` beside this file (lazily, model by model)."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import isfinite
+from types import MappingProxyType
+from typing import Any
+
+TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "any"})
+MEDIA = frozenset({"image", "video", "audio", "any"})
+DEPTH = 8  # the deepest parameter known is 5: dynamic_masks[].trajectories[].x
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Param:
+    """One parameter, or one part of one. Limits are inclusive; `None` where none is documented.
+
+    `type` is one of `TYPES` (`any` with `any_of`: one of several forms). `media` says that a picture, clip or sound is
+    wanted: a link, or a local file that is encoded when it is sent. `legacy` marks what only the legacy URL takes.
+    """
+
+    type: str
+    required: bool = False
+    choices: tuple[Any, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    min_items: int | None = None
+    max_items: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    item: Param | None = None
+    fields: Mapping[str, Param] | None = None
+    any_of: tuple[Param, ...] = ()
+    nullable: bool = False
+    default: Any = None
+    media: str | None = None
+    legacy: bool = False
+
+    @property
+    def holds_media(self) -> bool:
+        """Say whether a file may stand anywhere in this parameter."""
+        parts = (*(self.fields or {}).values(), *self.any_of, *((self.item,) if self.item else ()))
+        return self.media is not None or any(part.holds_media for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What holds between parameters.
+
+    `kind` is `exactly_one` or `at_most_one` of `fields`; `required_unless`: the first of `fields`, unless one of the
+    others is given; `forbidden_when`: none of `fields` when all parameters have the values in `when`.
+    """
+
+    kind: str
+    fields: tuple[str, ...]
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """One model. `documented_seconds` is how long the documentation's example took; `service` is "aimlapi" or "kling".
+
+    `path` is where it is submitted when it is not to be the service's usual endpoint.
+    """
+
+    id: str
+    developer: str
+    path: str
+    params: Mapping[str, Param]
+    documented_seconds: float | None = None
+    rules: tuple[Rule, ...] = ()
+    aliases: tuple[str, ...] = ()
+    service: str = "aimlapi"
+
+
+class Catalog:
+    """Every known model, by id or alias; `any_gateway` is for the Kling models that it does not know by name."""
+
+    def __init__(self, models: Mapping[str, Any], *, any_gateway: Mapping[str, Any] | None = None) -> None:
+        self._raw = dict(models)
+        self._read: dict[str, Model] = {}
+        self._gateway = any_gateway
+        self._aliases = {alias: name for name, raw in self._raw.items() for alias in raw.get("aliases", ())}
+
+    def find(self, model: Any) -> Model | None:
+        """Return the model of this id or alias."""
+        if not isinstance(model, str):
+            return None
+        if known := self._read.get(model):
+            return known
+        name = model if model in self._raw else self._aliases.get(model, "")
+        if name not in self._raw:
+            return None
+        found = self._read[name] = self._read.get(name) or read_model(name, self._raw[name])
+        return found
+
+    def find_gateway(self, model: Any) -> Model | None:
+        """Return the common form of the gateway's models for a `kling-...` id that is not listed, else None."""
+        if self._gateway is None or not str(model).startswith("kling-") or "/" in model:
+            return None
+        return self._read.setdefault(model, read_model(model, self._gateway))
+
+    def nearest(self, model: str, n: int = 3) -> list[str]:
+        """Return up to `n` ids that look like this one, the nearest first."""
+        word = model.lower().strip()
+        close = difflib.get_close_matches(word, {name.lower(): name for name in self._raw}, n, 0.5)
+        exact = {name.lower(): name for name in self._raw}
+        return [exact[name] for name in close]
+
+    def __iter__(self) -> Iterator[Model]:
+        return (model for name in self._raw if (model := self.find(name)))
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def __contains__(self, model: object) -> bool:
+        return self.find(model) is not None
+
+    def with_refreshed(self, models: Mapping[str, Any]) -> Catalog:
+        """Return a catalogue in which `models` (the form of catalog.json) take the place of what is known of them.
+
+        A broken entry is left out, and what was known of that model stays.
+        """
+        good = {name: self._kept(name) | raw for name, raw in models.items() if _readable(name, raw)}
+        return Catalog({**self._raw, **good}, any_gateway=self._gateway)
+
+    def _kept(self, name: str) -> dict[str, Any]:
+        """Return what no document tells about a model, and only its example once showed."""
+        raw = self._raw.get(name, {})
+        return {key: raw[key] for key in ("developer", "documented_seconds") if key in raw}
+
+
+def _readable(name: Any, raw: Any) -> bool:
+    try:
+        return isinstance(name, str) and bool(read_model(name, raw))
+    except ValueError:
+        return False
+
+
+def load_catalog(cached: Mapping[str, Any] | None = None) -> Catalog:
+    """Return the catalogue that this release was shipped with, read once; `cached` models stand above it."""
+    return _shipped().with_refreshed(cached) if cached else _shipped()
+
+
+def catalog_source() -> str:
+    """Return where the shipped catalogue's facts come from, and of what day they are."""
+    return str(_content()["source"])
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Catalog:
+    content = _content()
+    return Catalog({**content["models"], **content["gateway"]}, any_gateway=content["any_gateway"])
+
+
+@lru_cache(maxsize=1)
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(pkgutil.get_data("aimlvideo.core.catalog", "catalog.json") or b"{}")
+    return content
+
+
+def read_model(name: str, raw: Any) -> Model:
+    """Return the model that an entry of catalog.json describes; ValueError says what is wrong with the entry."""
+    try:
+        return Model(
+            id=name,
+            developer=str(raw["developer"]),
+            path=str(raw["path"]),
+            params=MappingProxyType({str(key): read_param(param) for key, param in raw["params"].items()}),
+            documented_seconds=_number(raw.get("documented_seconds"), "documented_seconds"),
+            rules=tuple(_read_rule(rule) for rule in raw.get("rules", ())),
+            aliases=tuple(str(alias) for alias in raw.get("aliases", ())),
+            service=str(raw.get("service", "aimlapi")),
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error
+
+
+def read_param(raw: Any, depth: int = 0) -> Param:
+    """Return the parameter that `raw` describes; ValueError says what is wrong with the description."""
+    if not isinstance(raw, Mapping) or depth > DEPTH:
+        raise ValueError(f"a parameter is described by an object at most {DEPTH} deep")
+    kind = raw.get("type", "any" if "any_of" in raw else None)
+    if kind not in TYPES or raw.get("media") not in {None, *MEDIA}:
+        raise ValueError(f"unknown type {str(raw.get('type'))[:40]!r} or media {str(raw.get('media'))[:40]!r}")
+    parts = raw.get("fields")
+    return Param(
+        type=kind,
+        required=raw.get("required") is True,
+        choices=tuple(raw.get("choices", ())),
+        minimum=_number(raw.get("min"), "min"),
+        maximum=_number(raw.get("max"), "max"),
+        **{name: _size(raw.get(name), name) for name in _SIZES},
+        item=read_param(raw["item"], depth + 1) if "item" in raw else None,
+        fields=None if parts is None else {str(key): read_param(part, depth + 1) for key, part in parts.items()},
+        any_of=tuple(read_param(form, depth + 1) for form in raw.get("any_of", ())),
+        nullable=raw.get("nullable") is True,
+        default=raw.get("default"),
+        media=raw.get("media"),
+        legacy=raw.get("legacy") is True,
+    )
+
+
+_SIZES = ("min_items", "max_items", "min_length", "max_length")
+
+
+def _number(value: Any, name: str) -> float | None:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)):
+        return value
+    raise ValueError(f"{name} is a number, got {str(value)[:40]!r}")
+
+
+def _size(value: Any, name: str) -> int | None:
+    if value is None or (type(value) is int and 0 <= value < 2**31):
+        return value
+    raise ValueError(f"{name} is how many, got {str(value)[:40]!r}")
+
+
+def _read_rule(raw: Any) -> Rule:
+    return Rule(kind=str(raw["kind"]), fields=tuple(raw["fields"]), when=dict(raw.get("when", {})))

@@ -1,0 +1,175 @@
+"""A model's OpenAPI document as an entry of the catalogue. Documents come from outside and are believed only so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aimlvideo.core.catalog.catalog import DEPTH, read_model
+from aimlvideo.core.catalog.corrections import amend
+from aimlvideo.core.catalog.validators import can_be_checked
+
+UNIVERSAL = "/v2/video/generations"
+MOST_PARTS = 4_000  # parts of a schema that are looked at: the largest document known has some 200
+MOST_NAMES = 200  # parameters of one object
+MOST_CHOICES = 1_000
+LONGEST = 4_000  # characters of a name, a choice or a default
+
+_LIMITS = {
+    "minimum": "min",
+    "maximum": "max",
+    "minItems": "min_items",
+    "maxItems": "max_items",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+}
+
+Raw = dict[str, Any]
+
+
+def read_document(model: str, document: Any, *, also: tuple[str, ...] = ()) -> Raw:
+    """Return the entry of catalog.json that an OpenAPI 3.0 document gives for `model` (or one of its aliases `also`).
+
+    ValueError says why a document is refused: no fitting request in it, a reference that is foreign or turns in a
+    circle, too large, too deep, or of wrong types.
+    """
+    reader = _Reader(document)
+    try:
+        path, schema = reader.request_of({model, *also})
+        params = reader.fields(schema, 0)
+        params.pop("model", None)
+        entry = amend(model, path, params)
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"no usable document ({type(error).__name__}: {str(error)[:80]})") from error
+    if not params:
+        raise ValueError("a request without parameters")
+    if not can_be_checked(read_model(model, entry)):
+        raise ValueError("limits or choices that contradict each other")
+    return entry
+
+
+class _Reader:
+    """One document while it is read, and how much of it has been looked at."""
+
+    def __init__(self, document: Any) -> None:
+        if not isinstance(document, Mapping):
+            raise ValueError("not an OpenAPI document: no object")
+        self._document = document
+        self._parts = 0
+
+    def request_of(self, names: set[str]) -> tuple[str, Mapping[str, Any]]:
+        """Return the path and the schema of the body that submits a model; the universal path before any other."""
+        requests = [(path, schema) for path, schema in self._requests() if self._is_for(schema, names)]
+        if not requests:
+            raise ValueError("no POST in it is for this model")
+        return min(requests, key=lambda request: (request[0] != UNIVERSAL, request[0]))
+
+    def _requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for path, methods in self._document["paths"].items():
+            if not isinstance(path, str) or not path.startswith("/") or "post" not in methods:
+                continue
+            body = self._plain(methods["post"].get("requestBody", {}))
+            schema = body.get("content", {}).get("application/json", {}).get("schema")
+            if schema is not None:
+                yield from ((path, form) for form in self._forms(schema))
+
+    def _forms(self, schema: Any) -> list[Mapping[str, Any]]:
+        plain = self._plain(schema)
+        forms = plain.get("oneOf") or plain.get("anyOf") or [plain]
+        return [self._plain(form) for form in forms]
+
+    def _is_for(self, schema: Mapping[str, Any], names: set[str]) -> bool:
+        model = self._plain(schema.get("properties", {}).get("model", {}))
+        allowed = model.get("enum", [model["const"]] if "const" in model else [])
+        return not allowed or bool(names.intersection(allowed))
+
+    def _plain(self, schema: Any) -> Mapping[str, Any]:
+        """Return a schema with its reference followed and what `allOf` spreads over several put together."""
+        for _ in range(DEPTH):
+            self._count()
+            if not isinstance(schema, Mapping):
+                raise ValueError(f"a schema that is no object: {str(schema)[:40]!r}")
+            if "$ref" not in schema:
+                return self._merged(schema) if "allOf" in schema else schema
+            schema = self._followed(schema["$ref"])
+        raise ValueError("a reference that turns in a circle")
+
+    def _merged(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        merged: Raw = {key: value for key, value in schema.items() if key != "allOf"}
+        for part in map(self._plain, schema["allOf"]):
+            properties = {**merged.get("properties", {}), **part.get("properties", {})}
+            required = [*merged.get("required", []), *part.get("required", [])]
+            merged = {**merged, **part, "properties": properties, "required": required}
+        return merged
+
+    def _followed(self, reference: Any) -> Any:
+        if not isinstance(reference, str) or not reference.startswith("#/"):
+            raise ValueError(f"a reference out of the document: {str(reference)[:40]!r}")
+        found: Any = self._document
+        for step in reference[2:].split("/"):
+            found = found[step.replace("~1", "/").replace("~0", "~")]
+        return found
+
+    def fields(self, schema: Mapping[str, Any], depth: int) -> dict[str, Raw]:
+        """Return the parameters of an object."""
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        if len(properties) > MOST_NAMES:
+            raise ValueError(f"{len(properties)} parameters in one object")
+        fields = {_text(name): self._param(part, depth + 1) for name, part in properties.items()}
+        for name in required:
+            if name in fields:
+                fields[name]["required"] = True
+        return fields
+
+    def _param(self, schema: Any, depth: int) -> Raw:
+        if depth > DEPTH:
+            raise ValueError(f"more than {DEPTH} objects inside each other (or a circle)")
+        plain = self._plain(schema)
+        param: Raw = {ours: plain[theirs] for theirs, ours in _LIMITS.items() if plain.get(theirs) is not None}
+        if plain.get("nullable") is True or "null" in (plain.get("type") or ()):
+            param["nullable"] = True
+        if "default" in plain and plain["default"] is not None:
+            param["default"] = _small(plain["default"])
+        if choices := plain.get("enum", [plain["const"]] if "const" in plain else []):
+            param["choices"] = _choices(choices)
+        return {**self._typed(plain, depth), **param}
+
+    def _typed(self, plain: Mapping[str, Any], depth: int) -> Raw:
+        forms = plain.get("oneOf") or plain.get("anyOf")
+        if forms and "properties" not in plain:
+            return {"any_of": [self._param(form, depth + 1) for form in forms]}
+        kind = plain.get("type", "object" if "properties" in plain else "any")
+        if isinstance(kind, list):
+            return {"any_of": [self._typed({**plain, "type": one}, depth) for one in kind if one != "null"]}
+        if kind == "array":
+            return (
+                {"type": kind, "item": self._param(plain["items"], depth + 1)} if "items" in plain else {"type": kind}
+            )
+        if kind == "object" and "properties" in plain:
+            return {"type": kind, "fields": self.fields(plain, depth)}
+        return {"type": kind}
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise ValueError(f"more than {MOST_PARTS} parts")
+
+
+def _choices(choices: Any) -> list[Any]:
+    if not isinstance(choices, list) or len(choices) > MOST_CHOICES:
+        raise ValueError(f"choices are a list of at most {MOST_CHOICES}")
+    return [_small(choice) for choice in choices if choice is not None]
+
+
+def _text(name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= 100:
+        raise ValueError(f"a parameter's name: {str(name)[:40]!r}")
+    return name
+
+
+def _small(value: Any) -> Any:
+    if isinstance(value, str | int | float | bool) and len(str(value)) <= LONGEST:
+        return value
+    if isinstance(value, list | dict) and len(value) <= 10:
+        return value
+    raise ValueError(f"a choice or default that is no plain value: {str(value)[:40]!r}")

@@ -1,0 +1,73 @@
+"""What the service says about its models today: its list read, and compared with what was known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.describe import wanted
+
+LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
+VIDEO = "internal/video-generations/submit"
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that is not as it was: "added", "removed" or "changed"; `field` is empty for a whole model."""
+
+    what: str
+    model: str
+    field: str = ""
+    before: str = ""
+    after: str = ""
+
+
+def read_body(body: bytes) -> Any:
+    """Return a document's JSON; ValueError where it is too large, too deep or none."""
+    if len(body) > LARGEST:
+        raise ValueError(f"{len(body):,} bytes, more than {LARGEST:,}")
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+
+
+def compare(before: Catalog, after: Mapping[str, Any], *, service: str = "aimlapi") -> Iterator[Change]:
+    """Yield what `after` (refreshed models in the form of catalog.json) has otherwise than `before`."""
+    refreshed = before.with_refreshed(after)
+    aliases = {alias for raw in after.values() for alias in raw.get("aliases", ())}
+    for model in before:
+        if model.service == service and model.id not in after and model.id not in aliases:
+            yield Change("removed", model.id)
+    for name in after:
+        new, old = refreshed.find(name), before.find(name)
+        if new is not None:
+            yield from [Change("added", name)] if old is None else _changes(old, new)
+
+
+def _changes(old: Model, new: Model) -> Iterator[Change]:
+    if old.path != new.path:
+        yield Change("changed", new.id, "path", old.path, new.path)
+    for name in [*old.params, *(name for name in new.params if name not in old.params)]:
+        was, now = old.params.get(name), new.params.get(name)
+        if now is None and was is not None:
+            yield Change("removed", new.id, name, before=described(was))
+        elif was is None and now is not None:
+            yield Change("added", new.id, name, after=described(now))
+        elif was and now and described(was) != described(now):
+            yield Change("changed", new.id, name, described(was), described(now))
+
+
+def described(param: Param) -> str:
+    """Return all that is known of a parameter in one line, for people and for comparison."""
+    said = wanted(param)
+    if param.fields:
+        said += " {" + ", ".join(f"{name}: {described(part)}" for name, part in param.fields.items()) + "}"
+    if param.item is not None and param.item.fields:
+        said += f" of {described(param.item)}"
+    default = "" if param.default is None else f", default {param.default}"
+    return said + (", required" if param.required else "") + default

@@ -1,0 +1,208 @@
+"""A job against the catalogue: what to send, and all that is wrong with it at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aimlvideo.core.catalog.aliases import meant
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.describe import shown, wanted
+from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
+from aimlvideo.core.catalog.rules import broken_rules
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.errors import Problem
+
+__all__ = ["Checked", "check", "media_fields", "replace_media"]
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`params` is what to send, in this package's names and without defaults; `problems` refuse the job, `warnings` do
+    not.
+    """
+
+    params: dict[str, Any]
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def check(job: VideoJob, catalog: Catalog, *, service: str = "aimlapi", strict: bool = False) -> Checked:
+    """Check a job against its model on `service` ("aimlapi" or "kling"); with `strict`, unknown names are problems."""
+    model = catalog.find(job.model)
+    found = [] if model is not None and model.service == service else list(_about_model(job.model, catalog, service))
+    if model is None and service == "kling":
+        model = catalog.find_gateway(job.model)
+    if model is None or any(not problem.warning for problem in found):
+        return _checked(job, dict(job.params), found)
+    given = _unified(job.params, model, found)
+    params = _validated(model, given, found, strict=strict)
+    if model.rules:
+        said = {problem.field for problem in found if not problem.warning}
+        found.extend(problem for problem in broken_rules(model, params) if problem.field not in said)
+    return _checked(job, params, found)
+
+
+def _checked(job: VideoJob, params: dict[str, Any], found: list[Problem]) -> Checked:
+    if not found:
+        return Checked(params)
+    named = [replace(problem, job=job.id) for problem in found]
+    return Checked(
+        params,
+        tuple(problem for problem in named if not problem.warning),
+        tuple(problem for problem in named if problem.warning),
+    )
+
+
+def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]:
+    """Yield what is to be said of a model that is unknown, or known to another service."""
+    if not isinstance(name, str):
+        yield Problem("model", "the id of a model", shown(name))
+    elif model := catalog.find(name):
+        other = {"kling": "use --service kling", "aimlapi": "use --service aimlapi"}[model.service]
+        yield Problem("model", f"a model of service {service}", repr(name), f"it belongs to {model.service}: {other}")
+    elif service == "kling" and catalog.find_gateway(name):
+        yield Problem("model", "not known here, checked by what all Kling models share", repr(name), warning=True)
+    else:
+        nearest = ", ".join(near for near in catalog.nearest(name) if _serves(catalog, near, service))
+        hint = (f"did you mean {nearest}? " if nearest else "") + "new models: aimlvideo models --refresh"
+        yield Problem("model", "a known model", shown(name), hint)
+
+
+def _serves(catalog: Catalog, name: str, service: str) -> bool:
+    model = catalog.find(name)
+    return model is not None and model.service == service
+
+
+def _unified(params: Mapping[str, Any], model: Model, found: list[Problem]) -> dict[str, Any]:
+    """Return the parameters that were given (None is not given) under the model's own names."""
+    given = {name: value for name, value in params.items() if value is not None}
+    if model.service == "kling":
+        _from_gateway_words(given)
+    for name in given.keys() - model.params.keys():
+        if ours := meant(name, model.params):
+            found.extend(_renamed(given, name, ours))
+    return given
+
+
+def _from_gateway_words(given: dict[str, Any]) -> None:
+    """Put the gateway's own names and its list of objects in this package's form."""
+    for theirs, ours in (("image", "image_url"), ("image_tail", "tail_image_url")):
+        if theirs in given and ours not in given:
+            given[ours] = given.pop(theirs)
+    if isinstance(pictures := given.get("image_list"), list | tuple):
+        given["image_list"] = [_bare(picture) for picture in pictures]
+
+
+def _bare(picture: Any) -> Any:
+    return picture["image"] if isinstance(picture, Mapping) and picture.keys() == {"image"} else picture
+
+
+def _renamed(given: dict[str, Any], name: str, ours: str) -> Iterator[Problem]:
+    if ours in given and given[ours] != given[name]:
+        yield Problem(name, f"the same as {ours}, which means the same", "another value", "leave out one of the two")
+    else:
+        yield Problem(name, f"taken as {ours}", warning=True)
+    value = given.pop(name)
+    given.setdefault(ours, value)
+
+
+def _validated(model: Model, given: dict[str, Any], found: list[Problem], *, strict: bool) -> dict[str, Any]:
+    """Return the parameters as they are to be sent; a first look finds what is wrong, a second passes what is new."""
+    from pydantic_core import ValidationError  # noqa: PLC0415 - 40 ms that not every command needs
+
+    from aimlvideo.core.catalog.validators import validator  # noqa: PLC0415
+
+    try:
+        return dict(validator(model, "forbid").validate_python(given))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False)
+    found.extend(_problems(model, given, details, strict=strict))
+    try:
+        return dict(validator(model, "allow").validate_python(given))
+    except ValidationError:
+        return given
+
+
+def _problems(model: Model, given: Any, details: list[Any], *, strict: bool) -> Iterator[Problem]:
+    """Yield one problem for each place that pydantic complains about."""
+    seen: set[Place] = set()
+    for detail in details:
+        spot = _spot(model, given, detail["loc"])
+        if spot is None or spot.place in seen:
+            continue
+        seen.add(spot.place)
+        if detail["type"] == "extra_forbidden":
+            yield _unknown(spot, strict=strict)
+        elif detail["type"] == "missing":
+            yield Problem(path(spot.place), f"required: {wanted(spot.param)}", "nothing")
+        else:
+            got = _got(spot.value, detail["type"])
+            yield Problem(path(spot.place), wanted(spot.param), got, _nearest_choice(spot.param, spot.value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """A place in a job's parameters: what should be there, what is, and what may stand beside it."""
+
+    place: Place
+    param: Param
+    value: Any
+    siblings: Mapping[str, Param]
+
+
+def _spot(model: Model, given: Any, location: Place) -> _Spot | None:
+    """Follow pydantic's location; None where it speaks of another form than the one that the value has.
+
+    For a parameter of several forms pydantic says of each why it does not fit, with the form's number in the location.
+    """
+    spot = _Spot((), Param("object", fields=model.params), given, {})
+    for step in location:
+        if not spot.param.any_of:
+            spot = _inside(spot, step)
+            continue
+        form = form_of(spot.param, spot.value)
+        if form is None:
+            return spot
+        if str(spot.param.any_of.index(form)) != step:
+            return None
+        spot = replace(spot, param=form)
+    return spot
+
+
+def _inside(spot: _Spot, step: str | int) -> _Spot:
+    place, there = (*spot.place, step), spot.value
+    if isinstance(step, int):
+        return _Spot(place, spot.param.item or Param("any"), there[step], {})
+    siblings = spot.param.fields or {}
+    return _Spot(place, siblings.get(step, Param("any")), there.get(step), siblings)
+
+
+def _got(value: Any, kind: str) -> str:
+    if kind in {"too_long", "too_short"}:
+        return str(len(value))
+    return f"{len(value):,} characters" if kind.startswith("string_too") else shown(value)
+
+
+def _unknown(spot: _Spot, *, strict: bool) -> Problem:
+    nearest = difflib.get_close_matches(str(spot.place[-1]), list(spot.siblings), 1, 0.6)
+    hint = f"did you mean {nearest[0]}?" if nearest else "aimlvideo models MODEL lists what there is"
+    if strict:
+        return Problem(path(spot.place), "no such parameter of this model", shown(spot.value), hint)
+    return Problem(path(spot.place), "not a known parameter of this model, passed on as it is", "", hint, warning=True)
+
+
+def _nearest_choice(param: Param, value: Any) -> str:
+    words = {str(choice).lower(): str(choice) for choice in param.choices}
+    nearest = difflib.get_close_matches(str(value)[:80].lower(), words, 1, 0.7) if isinstance(value, str) else []
+    return f"did you mean {words[nearest[0]]}?" if nearest else ""
+
+
+def path(place: Place) -> str:
+    """Write a place as people do: `elements[2].reference_image_urls`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return text.removeprefix(".") or "params"

@@ -1,0 +1,149 @@
+"""How long a run will take, from how long its models take. Times are in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import exp, inf, log, sqrt
+from statistics import NormalDist
+
+SHARP = 0.02
+"""The least spread (sigma of the lognormal law) that is believed."""
+
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """The jobs of one model that are not ready yet. `age`: mean seconds since the outstanding ones were accepted."""
+
+    planned: int
+    outstanding: int
+    age: float
+    durations: Durations
+
+
+def time_left(models: Iterable[Remaining], slots: float, rate: float) -> tuple[float, float] | None:
+    """Return in how many seconds all will likely be ready, and by when with nine chances in ten; None if all are.
+
+    Jobs start as those before them end, `slots` at a time, at most `rate` a second; after the last start, the slowest
+    of those under way decides: the largest of n residual lives, in equilibrium while there is a queue (their
+    survival is E[(T-r)+]/E[T]), else given the age.
+    """
+    rows = [row for row in models if row.planned + row.outstanding > 0]
+    if not rows:
+        return None
+    planned, busy = sum(row.planned for row in rows), sum(row.outstanding for row in rows)
+    running = min(slots, planned + busy)
+    queued = max(0.0, planned - max(0.0, slots - busy))
+    work = sum(row.planned * row.durations.mean for row in rows)
+    waiting = queued / planned * work / slots if planned and slots < inf else 0.0
+    begun = max(waiting, (planned - 1) / rate if planned else 0.0)
+    tails = [_tail(row, running * (row.planned + row.outstanding) / (planned + busy)) for row in rows]
+    likely, late = max(tail[0] for tail in tails), max(tail[1] for tail in tails)
+    return begun + likely, begun * (1 + P90 / sqrt(queued + 1) / 2) + late
+
+
+def _tail(row: Remaining, count: float) -> tuple[float, float]:
+    """Return the median and the 90th percentile of the longest of `count` residual lives."""
+    law = _Lognormal(row.durations)
+    survival = law.residual if row.planned and 2 * row.outstanding > count else law.given(row.age)
+    longest = 20 * max(row.durations.p90, row.age)
+    median, p90 = (_root(survival, 1 - share ** (1 / max(count, 1.0)), longest) for share in (0.5, 0.9))
+    return median, p90
+
+
+class _Lognormal:
+    """The law of one model's durations."""
+
+    def __init__(self, durations: Durations) -> None:
+        self._mu = log(durations.p50)
+        self._sigma = max(log(durations.p90 / durations.p50) / P90, SHARP)
+        self._mean = exp(self._mu + self._sigma**2 / 2)
+
+    def survival(self, age: float) -> float:
+        """Return the share that still runs at an age."""
+        return 1.0 if age <= 0 else _NORMAL.cdf((self._mu - log(age)) / self._sigma)
+
+    def residual(self, left: float) -> float:
+        """Return the share of those under way at any moment that have more than `left` seconds to go."""
+        if left <= 0:
+            return 1.0
+        d = (self._mu - log(left)) / self._sigma
+        return _NORMAL.cdf(d + self._sigma) - left / self._mean * _NORMAL.cdf(d)
+
+    def given(self, age: float) -> Callable[[float], float]:
+        """Return the same for those that have reached an age."""
+        reached = max(self.survival(age), 1e-9)
+        return lambda left: self.survival(age + left) / reached
+
+
+def _root(falling: Callable[[float], float], value: float, upper: float) -> float:
+    """Return where a falling function comes down to a value, at most `upper`."""
+    lower = 0.0
+    for _ in range(24):
+        middle = (lower + upper) / 2
+        lower, upper = (middle, upper) if falling(middle) > value else (lower, middle)
+    return upper
+
+
+SHORTEST = 5.0  # a shorter published median is that of the request, not of the clip
+
+
+P90 = 1.2816  # how many standard deviations above its median the 90th percentile of a normal law lies
+
+
+DOCUMENTED_SIGMA = 0.5  # how far the one documented example may be off, as the spread of a lognormal law
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """Half of a model's generations take no longer than `p50`, nine of ten no longer than `p90`."""
+
+    p50: float
+    p90: float
+
+    @property
+    def mean(self) -> float:
+        """The mean of the lognormal law through both, at most three medians: `p50 exp(sigma^2 / 2)`."""
+        sigma = log(max(self.p90, self.p50) / self.p50) / P90
+        return self.p50 * min(3.0, exp(sigma * sigma / 2))
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A run takes `likely` seconds, `late` when its last jobs are slow ones. `guessed` names models nobody timed."""
+
+    likely: float
+    late: float
+    guessed: tuple[str, ...] = ()
+
+
+GUESS = Durations(120.0, 300.0)
+
+
+def estimate(jobs: Mapping[str, int], known: Mapping[str, Durations], *, max_outstanding: int, rate: float) -> Estimate:
+    """Return how long `jobs` (how many of which model) take with so many outstanding and so many started a second.
+
+    All slots are full until the jobs run out: all work shared among the slots, or the time to start them if that is
+    longer; then the last one ends. (Graham's bounds for list scheduling, with the mean work.)
+    """
+    laws = {model: known.get(model, GUESS) for model, count in jobs.items() if count}
+    total = sum(jobs[model] for model in laws)
+    if not total:
+        return Estimate(0.0, 0.0)
+    work = sum(jobs[model] * law.mean for model, law in laws.items())
+    starting = (total - 1) / rate
+    waiting = max(0, total - max_outstanding) / total * work / max_outstanding
+    begun = max(starting, waiting)
+    return Estimate(
+        likely=begun + max(law.p50 for law in laws.values()),
+        late=begun + max(law.p90 for law in laws.values()),
+        guessed=tuple(model for model in laws if model not in known),
+    )
+
+
+def documented(seconds: float) -> Durations:
+    """Return what the documentation's one example tells: a median that may be off by a factor."""
+    return Durations(seconds, seconds * exp(P90 * DOCUMENTED_SIGMA))

@@ -1,0 +1,1 @@
+"""A job, its stages, its ids and its file names."""

@@ -1,0 +1,245 @@
+"""What is asked, what is known so far, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, NamedTuple
+
+from aimlvideo.core.jobs.stages import STAGES, Stage
+from aimlvideo.errors import DownloadFailed, VideoError
+
+_set = object.__setattr__
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class VideoJob:
+    """One clip that is wanted: `VideoJob("kling-video/v1.6/pro/image-to-video", prompt="...", image_url="a.png")`.
+
+    `params` are the model's own parameters, as its documentation names them. Pictures may be links, paths, `bytes`
+    or PIL images. `id` names the job in results and files; without one it is derived from the content, so the same
+    job has the same id tomorrow.
+    """
+
+    model: str
+    params: Mapping[str, Any]
+    id: str
+    folder: PurePath | None = field(default=None, compare=False, repr=False)
+    """Where relative paths of pictures start: the job file's folder. No part of what is asked."""
+
+    def __init__(self, /, model: str, *, id: str | None = None, **params: Any) -> None:  # noqa: A002 - the field's name
+        _set(self, "model", model)
+        _set(self, "params", params)
+        _set(self, "folder", None)
+        _set(self, "id", str(id) if id not in (None, "") else self._id_of_content())
+
+    @property
+    def derived(self) -> bool:
+        """Whether nobody chose this job's id: it follows from the content."""
+        return self.id.startswith("job-") and self.id == f"job-{self.digest()[:12]}"
+
+    def named(self, job_id: str) -> VideoJob:
+        """Return the same job under another id."""
+        return self._with(self.params, job_id, self.folder)
+
+    def within(self, folder: PurePath | str | None) -> VideoJob:
+        """Return the same job whose relative paths start at `folder`."""
+        return self._with(self.params, self.id, None if folder is None else PurePath(folder))
+
+    def asking(self, params: Mapping[str, Any]) -> VideoJob:
+        """Return the same job, under the same id, with other parameters."""
+        return self._with(params, self.id, self.folder)
+
+    def _with(self, params: Mapping[str, Any], job_id: str, folder: PurePath | None) -> VideoJob:
+        job = object.__new__(VideoJob)
+        _set(job, "model", self.model)
+        _set(job, "params", params)
+        _set(job, "id", job_id)
+        _set(job, "folder", folder)
+        return job
+
+    def _id_of_content(self) -> str:
+        return f"job-{self.digest()[:12]}"
+
+    def digest(self) -> str:
+        """Return 64 hex digits that change when what is asked changes, and with nothing else."""
+        return hashlib.sha256(self.content().encode(errors="surrogatepass")).hexdigest()
+
+    def content(self) -> str:
+        """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
+        asked = [self.model, self.params]
+        return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_stand_in)
+
+
+def _stand_in(value: object) -> object:
+    """Stand in for what JSON does not know: paths by their text, bytes and PIL images by their content."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, bytes):
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    pixels = getattr(value, "tobytes", None)
+    if pixels is None:
+        return repr(value)
+    shape = f"{getattr(value, 'mode', '')} {getattr(value, 'size', '')} ".encode()
+    return f"sha256:{hashlib.sha256(shape + pixels()).hexdigest()}"
+
+
+Packed = bytes
+"""A name for `bytes` where a field has that name."""
+
+
+class Progress(NamedTuple):
+    """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
+
+    `looks` has the age at each poll, as `core.sight` packs it.
+    """
+
+    stage: Stage = Stage.PLANNED
+    request_id: str | None = None
+    generation_id: str | None = None
+    video_url: str | None = None
+    error: VideoError | None = None
+    cost_usd: float | None = None
+    polls: int = 0
+    submitted_at: float | None = None
+    completed_at: float | None = None
+    saved_at: float | None = None
+    file: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    looks: Packed = b""
+
+    def to(self, stage: Stage, **known: Any) -> Progress:
+        """Return the progress after a step that the table of stages allows."""
+        if stage not in STAGES[self.stage]:
+            raise ValueError(f"a job cannot go from {self.stage} to {stage}")
+        return self._replace(stage=stage, **known)
+
+    def tried_again(self) -> Progress:
+        """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again."""
+        paid = isinstance(self.error, DownloadFailed) and self.generation_id is not None
+        if paid:
+            return self.to(Stage.RENDERING, error=None, submitted_at=None)
+        return Progress()
+
+
+class Record(NamedTuple):
+    """One job with its progress, as a journal has it."""
+
+    job: VideoJob
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a job. Moments are UTC; `cost_usd` is None where unknown, never 0.
+
+    `stage` is `saved` (the file is at `path`; in an object store, where `path` is None, it has the name `file`),
+    `ready` (no folder was given: `video_url` is a link that expires), `failed`, or, with an `error` that says why,
+    the stage in which an unfinished job was left.
+    """
+
+    job: VideoJob
+    stage: Stage
+    generation_id: str | None = None
+    video_url: str | None = None
+    path: Path | None = None
+    error: VideoError | None = None
+    cost_usd: float | None = None
+    polls: int = 0
+    submitted_at: datetime | None = None
+    completed_at: datetime | None = None
+    saved_at: datetime | None = None
+    request_id: str | None = None
+    file: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
+    html: ClassVar[Callable[[Result], str] | None] = None
+    """How a notebook shows one; whoever knows notebooks says it here."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a clip: saved, or ready at its link."""
+        return self.error is None and self.stage in (Stage.SAVED, Stage.READY)
+
+    def or_raise(self) -> Result:
+        """Return this result where there is a clip; raise its error otherwise."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def save(self, path: str | Path) -> Awaitable[Path]:
+        """Save the clip as `path` (`await` it). Works after the client is closed, while the link lives.
+
+        Raises LinkDead, DownloadFailed or DiskFailed, and this result's own error where there is no clip.
+        """
+        self.or_raise()
+        if self._save is None:
+            raise VideoError(f"job {self.job.id!r} has no clip to save: it is {self.stage}")
+        return self._save(self, Path(path))
+
+    def _repr_html_(self) -> str | None:
+        """Return this result as a notebook shows it."""
+        return None if Result.html is None else Result.html(self)
+
+    def row(self) -> dict[str, Any]:
+        """Return this result as a line of `results.jsonl`."""
+        return {
+            "id": self.job.id,
+            "model": self.job.model,
+            "stage": self.stage.value,
+            "generation_id": self.generation_id,
+            "file": self.file,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "video_url": self.video_url,
+            "cost_usd": self.cost_usd,
+            "error": str(self.error) if self.error else None,
+            "submitted_at": _iso(self.submitted_at),
+            "completed_at": _iso(self.completed_at),
+            "saved_at": _iso(self.saved_at),
+            "polls": self.polls,
+        }
+
+
+def result_of(
+    job: VideoJob,
+    progress: Progress,
+    folder: Path | None = None,
+    save: Callable[[Result, Path], Awaitable[Path]] | None = None,
+) -> Result:
+    """Return what a user is shown of a job; a saved file is in `folder`, where that is on this machine."""
+    file = progress.file if progress.stage is Stage.SAVED else None
+    return Result(
+        job=job,
+        stage=progress.stage,
+        generation_id=progress.generation_id,
+        video_url=progress.video_url,
+        path=folder / file if folder and file else None,
+        error=progress.error,
+        cost_usd=progress.cost_usd,
+        polls=progress.polls,
+        submitted_at=_utc(progress.submitted_at),
+        completed_at=_utc(progress.completed_at),
+        saved_at=_utc(progress.saved_at),
+        request_id=progress.request_id,
+        file=file,
+        bytes=progress.bytes,
+        sha256=progress.sha256,
+        _save=save,
+    )
+
+
+def _utc(moment: float | None) -> datetime | None:
+    return None if moment is None else datetime.fromtimestamp(moment, UTC)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

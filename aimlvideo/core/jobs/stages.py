@@ -1,0 +1,40 @@
+"""A job's life as a table: which stage may follow which.
+
+planned ──► submitting ──► rendering ──► ready ──► saved
+  ▲             │   │          │  ▲        │
+  │             │   └► in doubt┘  │        │
+  └─────────────┴───────┘  │      └────────┤  (the link died: the generation is asked for a fresh one)
+                ▼          ▼               ▼
+              failed ◄─────┴───────────────┘
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where a job stands."""
+
+    PLANNED = "planned"
+    SUBMITTING = "submitting"
+    IN_DOUBT = "in_doubt"
+    RENDERING = "rendering"
+    READY = "ready"
+    SAVED = "saved"
+    FAILED = "failed"
+
+
+STAGES: dict[Stage, frozenset[Stage]] = {
+    Stage.PLANNED: frozenset({Stage.SUBMITTING, Stage.FAILED}),
+    Stage.SUBMITTING: frozenset({Stage.PLANNED, Stage.IN_DOUBT, Stage.RENDERING, Stage.READY, Stage.FAILED}),
+    Stage.IN_DOUBT: frozenset({Stage.PLANNED, Stage.RENDERING, Stage.FAILED}),
+    Stage.RENDERING: frozenset({Stage.RENDERING, Stage.READY, Stage.FAILED}),
+    Stage.READY: frozenset({Stage.RENDERING, Stage.READY, Stage.SAVED, Stage.FAILED}),
+    Stage.SAVED: frozenset({Stage.READY}),
+    Stage.FAILED: frozenset({Stage.PLANNED, Stage.RENDERING}),
+}
+"""Each stage with those that may follow it. `SAVED` to `READY`: the file is gone. `FAILED` onward: a person asked."""
+
+ENDED = frozenset({Stage.SAVED, Stage.FAILED})
+"""Stages that no station takes up again by itself."""

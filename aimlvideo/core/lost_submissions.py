@@ -1,0 +1,52 @@
+"""What became of a submission whose answer was lost?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from aimlvideo.core.money.ledger import LogRow
+
+LEAST_SETTLE = 600.0
+"""Seconds: the log is written when a generation ends, so a doubt is never settled earlier than this."""
+TIMES_P99 = 3.0
+SKEW = 120.0
+"""Seconds by which the service's clock may differ from ours."""
+
+
+class Verdict(Enum):
+    """What is known now."""
+
+    ACCEPTED = "accepted"
+    NOT_BILLED = "failed, nothing was billed"
+    NEVER_ACCEPTED = "never accepted"
+    OPEN = "not known yet"
+    LEFT = "nobody can say"
+
+
+def settle_seconds(p99: float | None) -> float:
+    """Return after how long a submission that the log does not list was never accepted: 3 times p99, at least 600 s."""
+    return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
+
+
+def verdict(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Verdict, str | None]:
+    """Return what the rows that the log has for one client request id amount to, and the generation's id.
+
+    `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves nothing
+    before `settle` seconds are over. A row that names no generation and does not say that it failed, or that failed and
+    was billed, settles nothing: such a job is left in doubt.
+    """
+    listed = list(rows)
+    for row in listed:
+        if row.succeeded and row.generation_id:
+            return Verdict.ACCEPTED, row.generation_id
+    if listed and all(row.failed and not row.cost_usd for row in listed):
+        return Verdict.NOT_BILLED, None
+    if age <= settle:
+        return Verdict.OPEN, None
+    return (Verdict.LEFT if listed else Verdict.NEVER_ACCEPTED), None
+
+
+def look_again_after(age: float, settle: float) -> float:
+    """Return the seconds until the next look: often at first, then a fortieth of the settle time, at most 15 s."""
+    return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)

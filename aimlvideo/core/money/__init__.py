@@ -1,0 +1,1 @@
+"""Prices, the budget of a run, and what the service charged."""

@@ -1,0 +1,29 @@
+"""What a service lists of requests and of charges: the rows of its log and of its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One request as the service's log lists it, written when the request ended."""
+
+    request_id: str | None
+    generation_id: str | None
+    succeeded: bool
+    created_at: float
+    model: str = ""
+    cost_usd: float | None = None
+    failed: bool = False
+    """Whether the log says so: a row that says neither settles nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One line of the ledger; `reference_id` is the generation that was charged."""
+
+    reference_id: str | None
+    usd: float
+    kind: str
+    created_at: float

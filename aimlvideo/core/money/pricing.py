@@ -1,0 +1,80 @@
+"""What a job costs, by the service's price list, and whether a spending limit allows it. Money is in US dollars."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from aimlvideo.core.catalog.catalog import Model
+
+Per = Literal["generation", "second"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """So many dollars per generation or per second of clip, when the parameters have the values in `when`."""
+
+    dollars: float
+    per: Per
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """The prices of one model, of which the first that holds counts; none for a model that cannot be quoted."""
+
+    prices: tuple[Price, ...] = ()
+
+    @property
+    def span(self) -> tuple[float, float, Per] | None:
+        """Return the lowest and the highest price and per what; None without prices, or where they are per both."""
+        if len({price.per for price in self.prices}) != 1:
+            return None
+        dollars = [price.dollars for price in self.prices]
+        return min(dollars), max(dollars), self.prices[0].per
+
+
+def written(prices: Mapping[str, Pricing]) -> str:
+    """Return prices by model as text, to be kept; `read_written` reads it."""
+    return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})
+
+
+def read_written(text: str | None) -> dict[str, Pricing]:
+    """Return the prices that were kept as text; none where there is none."""
+    kept = json.loads(text) if text else {}
+    return {model: Pricing(tuple(Price(**price) for price in prices)) for model, prices in kept.items()}
+
+
+def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> float | None:
+    """Return what these parameters cost in US dollars; None where that is unknown, never 0 for that.
+
+    A parameter that is not given counts as its documented default; without one, its price is not known.
+    """
+    for price in pricing.prices if pricing else ():
+        cases = [_holds(model, params, name, value) for name, value in price.when.items()]
+        if False in cases:
+            continue
+        return None if None in cases else _total(model, params, price)
+    return None
+
+
+def _holds(model: Model, params: Mapping[str, Any], name: str, value: Any) -> bool | None:
+    given = _value(model, params, name)
+    return None if given is None else str(given).lower() == str(value).lower()
+
+
+def _value(model: Model, params: Mapping[str, Any], name: str) -> Any:
+    if (given := params.get(name)) is not None:
+        return given
+    return model.params[name].default if name in model.params else None
+
+
+def _total(model: Model, params: Mapping[str, Any], price: Price) -> float | None:
+    if price.per == "generation":
+        return price.dollars
+    try:
+        return price.dollars * float(_value(model, params, "duration"))
+    except (TypeError, ValueError):
+        return None

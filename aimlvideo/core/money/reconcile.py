@@ -1,0 +1,114 @@
+"""What a run really cost: its jobs against the service's ledger and its log. Money is in USD."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.request_ids import MARK, mark_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.errors import GenerationFailed
+
+USAGE = "MODEL_USAGE"
+CENT_FRACTION = 0.00005
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """One job with what the ledger charged for it; `noted` is what was known during the run, None where unknown."""
+
+    job: str
+    generation_id: str
+    charged: float
+    noted: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """All bills, and everything that does not match, in words.
+
+    `elsewhere` has the charges that the log lists under the ids of others: other runs and programs of this account.
+    """
+
+    bills: tuple[Bill, ...]
+    findings: tuple[str, ...]
+    elsewhere: tuple[Charge, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """What all jobs were charged."""
+        return sum(bill.charged for bill in self.bills)
+
+
+def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Collection[LogRow] = ()) -> Reconciliation:
+    """Match jobs, charges and the log: `reference_id` of a charge is the generation, as is `inference_id` of a row.
+
+    What the log lists under a request id of ours belongs to that job, whether the journal knows of it or not.
+    """
+    by_generation: defaultdict[str, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        if charge.kind == USAGE:
+            by_generation[charge.reference_id or "without a reference"].append(charge)
+    bills: list[Bill] = []
+    findings: list[str] = []
+    owners: dict[str, str] = {}
+    marks: dict[str, str] = {}
+    for job, known in records:
+        marks[mark_of(job)] = job.id
+        if known.generation_id is None:
+            continue
+        if (other := owners.setdefault(known.generation_id, job.id)) != job.id:
+            findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {known.generation_id}")
+            continue
+        found = by_generation.pop(known.generation_id, [])
+        bill = Bill(job.id, known.generation_id, sum(charge.usd for charge in found), known.cost_usd)
+        bills.append(bill)
+        findings += _about(bill, len(found), known)
+    asked = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
+    elsewhere: list[Charge] = []
+    for generation, found in by_generation.items():
+        request_id = asked.get(generation)
+        if request_id is None:
+            findings.append(f"a charge without a job: {_usd(found)} for generation {generation}")
+        elif request_id[:MARK] not in marks:
+            elsewhere += found
+    findings += _unknown_to_us(logged, marks, owners, by_generation)
+    return Reconciliation(tuple(bills), tuple(findings), tuple(elsewhere))
+
+
+def _unknown_to_us(
+    logged: Collection[LogRow],
+    marks: Mapping[str, str],
+    owners: Mapping[str, str],
+    charged: Mapping[str, list[Charge]],
+) -> Iterator[str]:
+    """Yield the generations that were bought for our jobs, by their request ids, and that no job has."""
+    for row in {(row.generation_id, row.request_id): row for row in logged}.values():
+        job, name = marks.get((row.request_id or "")[:MARK]), row.generation_id
+        if job is None or name is None or name in owners or not (row.succeeded or name in charged):
+            continue
+        cost = f"charged {_usd(charged[name])}" if name in charged else "not charged so far"
+        yield (
+            f"a generation that the run does not know: {name}, bought for job {job!r} as {row.request_id}, {cost} "
+            "(by this run, or by another one with a job of this id)"
+        )
+
+
+def _usd(charges: Iterable[Charge]) -> str:
+    return f"{sum(charge.usd for charge in charges):.4f} USD"
+
+
+def _about(bill: Bill, charges: int, known: Progress) -> Iterator[str]:
+    """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
+    name = f"job {bill.job!r} (generation {bill.generation_id})"
+    if charges > 1:
+        yield f"a double charge: {name} was charged {charges} times, {bill.charged:.4f} USD in all"
+    elif charges == 0 and known.stage in (Stage.READY, Stage.SAVED):
+        yield f"a job without its charge: {name} is {known.stage}"
+    elif charges and bill.charged > 0 and isinstance(known.error, GenerationFailed):
+        yield f"a failed job was charged: {name}, {bill.charged:.4f} USD"
+    elif charges == 1 and bill.noted is not None and abs(bill.noted - bill.charged) > CENT_FRACTION:
+        yield f"another price: {name} was charged {bill.charged:.4f} USD, {bill.noted:.4f} was noted"

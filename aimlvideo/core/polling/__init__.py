@@ -1,0 +1,1 @@
+"""When to poll: duration laws, priors, and the policies that follow from them."""

@@ -1,0 +1,116 @@
+"""The law of a random duration, as a hazard in bins: the share still running at an age, and the quantiles.
+
+The bins are [0, 1), then eight to an octave up to 8192 s, and everything beyond. Within a bin the hazard is constant.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from math import exp, inf, isfinite, log, log1p
+from typing import Any, Self
+
+
+class Evidence:
+    """Endings (`events`) and seconds lived (`exposure`) in each bin of ages."""
+
+    __slots__ = ("events", "exposure")
+
+    def __init__(self, events: Iterable[float] = (), exposure: Iterable[float] = ()) -> None:
+        self.events = list(events) or [0.0] * BINS
+        self.exposure = list(exposure) or [0.0] * BINS
+
+    def add(self, i: int, events: float, exposure: float) -> None:
+        """Count `events` endings and `exposure` seconds in bin `i`."""
+        self.events[i] += events
+        self.exposure[i] += exposure
+
+    def times(self, share: float) -> Evidence:
+        """Return this evidence, counting only `share` as much."""
+        return Evidence([share * x for x in self.events], [share * x for x in self.exposure])
+
+    def plus(self, other: Evidence) -> Evidence:
+        """Return both together."""
+        return Evidence(
+            [a + b for a, b in zip(self.events, other.events, strict=True)],
+            [a + b for a, b in zip(self.exposure, other.exposure, strict=True)],
+        )
+
+    def smooth(self) -> Evidence:
+        """Return the same with each bin averaged over its neighbours, weighing 1, 2, 3, 2, 1."""
+        return Evidence(_smooth(self.events), _smooth(self.exposure))
+
+    def to_state(self) -> dict[str, Any]:
+        """Return plain JSON values: only the bins that hold something, five digits each."""
+        return {"events": _sparse(self.events), "exposure": _sparse(self.exposure)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """Read what `to_state` gave; ValueError, KeyError or TypeError where it is damaged."""
+        return cls(_dense(state["events"]), _dense(state["exposure"]))
+
+
+def _smooth(values: list[float]) -> list[float]:
+    v = [0.0, 0.0, *values, 0.0, 0.0]
+    return [(v[i] + 2 * v[i + 1] + 3 * v[i + 2] + 2 * v[i + 3] + v[i + 4]) / 9 for i in range(len(values))]
+
+
+def _sparse(values: list[float]) -> dict[str, float]:
+    return {str(i): float(f"{x:.5g}") for i, x in enumerate(values) if x > 1e-6}
+
+
+def _dense(sparse: Mapping[str, float]) -> list[float]:
+    values = [0.0] * BINS
+    for name, x in sparse.items():
+        i = int(name)
+        if not (0 <= i < BINS and isfinite(x) and x >= 0):
+            raise ValueError(f"not a count in a bin of ages: {name!r}: {x!r}")
+        values[i] = float(x)
+    return values
+
+
+EDGES: tuple[float, ...] = (0.0, *(2.0 ** (k / 8) for k in range(8 * 13 + 1)))
+"""The lower edge of each bin in seconds; the last bin has no upper edge."""
+BINS = len(EDGES)
+WIDTHS: tuple[float, ...] = (*(b - a for a, b in pairwise(EDGES)), inf)
+"""How many seconds wide each bin is."""
+
+
+def bin_of(age: float) -> int:
+    """Return the number of the bin that holds `age` (seconds, not negative)."""
+    return bisect_right(EDGES, age) - 1
+
+
+class Law:
+    """How long something takes, from the hazard of each bin (events a second, above 0)."""
+
+    def __init__(self, hazards: Sequence[float]) -> None:
+        self.hazards = tuple(hazards)
+        self._passed = [0.0]  # the hazard summed up to each edge
+        for hazard, width in zip(self.hazards, WIDTHS[:-1], strict=False):
+            self._passed.append(self._passed[-1] + hazard * width)
+
+    @classmethod
+    def of(cls, survival: Callable[[float], float]) -> Self:
+        """Return the law of which a share `survival(age)` still runs at each age."""
+        left = [max(survival(edge), 1e-300) for edge in EDGES]
+        hazards = [log(a / b) / width for a, b, width in zip(left, left[1:], WIDTHS, strict=False)]
+        ended = next((i for i, share in enumerate(left) if share < 1e-12), len(hazards))
+        known = max(hazards[:ended], default=1.0)
+        return cls([max(h, 1e-12) if i < ended else known for i, h in enumerate([*hazards, hazards[-1]])])
+
+    def passed(self, age: float) -> float:
+        """Return the hazard summed from 0 to `age`: minus the logarithm of the share still running."""
+        i = bin_of(age)
+        return self._passed[i] + self.hazards[i] * (age - EDGES[i])
+
+    def survival(self, age: float) -> float:
+        """Return the share that still runs at `age` seconds."""
+        return exp(-self.passed(age))
+
+    def quantile(self, share: float) -> float:
+        """Return the age in seconds by which `share` (from 0 to below 1) has ended."""
+        wanted = -log1p(-share)
+        i = max(bisect_right(self._passed, wanted) - 1, 0)
+        return EDGES[i] + (wanted - self._passed[i]) / self.hazards[i]

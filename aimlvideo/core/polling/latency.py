@@ -1,0 +1,152 @@
+"""What is known about how long a model takes, learned from generations that are seen only now and then.
+
+A generation that still runs has told something too (its seconds lived count), and one that ended has only told between
+which two looks. Everything fades with each ending: this is the knowledge of about the last hundred generations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import expm1, isfinite
+from typing import Any
+
+from aimlvideo.core.polling.hazard import EDGES, WIDTHS, Evidence, Law, bin_of
+from aimlvideo.core.polling.priors import log_logistic, told, vague, vague_survival
+
+FADE = 1 - 1 / 100  # what earlier evidence still counts after one more ending
+DRIFT_KEEPS = 0.3  # and after each odd ending from the second in a row on: the durations seem to have changed
+CHANGED = 3  # odd endings in a row that make it sure
+EARLY, LATE = 0.9, 0.05  # an ending while more, or after fewer, than these shares should still run is odd
+ODD_SHARE = 0.1  # how likely an ending is held to follow no law that we know
+GROWTH = 0.08  # the law is made anew when the evidence has grown by this share
+ENDINGS = 8  # or by so many endings
+
+_VAGUE = vague()
+_AGES = [edge + width / 2 if isfinite(width) else edge for edge, width in zip(EDGES, WIDTHS, strict=True)]
+
+
+class Latency:
+    """The durations of one model at one setting: looks go in, `law` comes out. Ages and durations are in seconds."""
+
+    law: Law
+    """The best estimate so far."""
+
+    def __init__(self, published: Mapping[float, float] | None = None, documented: float | None = None) -> None:
+        self.endings = 0  # seen since the beginning, or since the durations last changed
+        self._told = told(published, documented)
+        self._told_kept = 1.0
+        self._old = Evidence()  # what is written down somewhere
+        self._kept = 1.0  # how much of that still counts
+        self._new = Evidence()  # what came in since
+        self._strangers = 0  # endings in a row that came too early (below 0) or too late
+        self._ended, self._lived = 0, 0.0  # since the law was made
+        self._make_law()
+
+    def survived(self, lo: float, hi: float) -> None:
+        """Count a generation that ran at age `lo` and still ran at age `hi`."""
+        for i, seconds in _overlaps(lo, hi):
+            self._new.add(i, 0.0, seconds)
+        self._lived += max(hi - lo, 0.0)
+        self._learn()
+
+    def ended(self, lo: float, hi: float) -> None:
+        """Count a generation that ran at age `lo` and had ended at age `hi`."""
+        hi = max(hi, lo + 1e-3)
+        odd_ones = self._odd_in_a_row(lo, hi)
+        self._fade(FADE)
+        for i, events, seconds in _spread(self.law, lo, hi):
+            self._new.add(i, events, seconds)
+        self.endings += 1
+        self._ended += 1
+        if odd_ones > 1:
+            self._fade(DRIFT_KEEPS)
+            self._ended = ENDINGS
+        if odd_ones >= CHANGED:
+            self.endings = 1
+        self._learn()
+
+    @property
+    def evidence(self) -> Evidence:
+        """Everything seen that still counts."""
+        return self._old.times(self._kept).plus(self._new)
+
+    def joined(self, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return what to write down: what others have `written` meanwhile, faded, and what came in here since."""
+        old = self._old if written is None else Evidence.from_state(written)
+        return old.times(self._kept).plus(self._new).to_state()
+
+    def rebase(self, written: Mapping[str, Any]) -> None:
+        """Go on from what is written down now; only what comes in from here on is new."""
+        self._old, self._kept, self._new = Evidence.from_state(written), 1.0, Evidence()
+        self.endings = max(self.endings, round(sum(self._old.events)))
+        self._make_law()
+
+    def _fade(self, share: float) -> None:
+        self._kept *= share
+        self._told_kept *= share
+        self._new = self._new.times(share)
+
+    def _odd_in_a_row(self, lo: float, hi: float) -> int:
+        """Return how many endings in a row, this one the last, the law calls too early, or too late."""
+        if self.law.survival(hi) > EARLY:
+            self._strangers = min(self._strangers, 0) - 1
+        elif self.law.survival(lo) < LATE:
+            self._strangers = max(self._strangers, 0) + 1
+        else:
+            self._strangers = 0
+        return abs(self._strangers)
+
+    def _learn(self) -> None:
+        if self._ended >= ENDINGS or self._ended > GROWTH * self._known or self._lived > GROWTH * self._known_lived:
+            self._make_law()
+
+    def _make_law(self) -> None:
+        known = self.evidence.plus(self._told.times(self._told_kept))
+        self._known, self._known_lived = sum(known.events), sum(known.exposure)
+        self._ended, self._lived = 0, 0.0
+        self.law = _law_of(known)
+
+
+def _law_of(known: Evidence) -> Law:
+    """Return the law behind the evidence: smoothed, and drawn to a log-logistic where little was seen."""
+    seen = known.smooth().plus(_VAGUE)
+    rough = Law([events / lived for events, lived in zip(seen.events, seen.exposure, strict=True)])
+    centre = log_logistic(rough.quantile(0.25), rough.quantile(0.75))
+    return Law(
+        [
+            (events + 0.05) / (lived + 0.05 / centre(age))
+            for age, events, lived in zip(_AGES, seen.events, seen.exposure, strict=True)
+        ]
+    )
+
+
+def _overlaps(lo: float, hi: float) -> list[tuple[int, float]]:
+    """Return the bins that (lo, hi] touches, each with the seconds of it there."""
+    touched = [
+        (i, min(hi, EDGES[i] + WIDTHS[i]) - max(lo, EDGES[i])) for i in range(bin_of(lo), bin_of(max(lo, hi)) + 1)
+    ]
+    return [(i, seconds) for i, seconds in touched if seconds > 0]
+
+
+def _spread(law: Law, lo: float, hi: float) -> list[tuple[int, float, float]]:
+    """Return (bin, events, seconds lived) of one ending somewhere in (lo, hi].
+
+    It is spread by the density of the law as it is known (the expectation step for a censored observation), but for a
+    share that is spread evenly: the more of it the less the law had expected an ending here at all.
+    """
+    ending = -expm1(law.passed(lo) - law.passed(hi))
+    strange = ODD_SHARE * (1 - vague_survival(hi) / vague_survival(lo))
+    odd = strange / (strange + (1 - ODD_SHARE) * ending) if ending > 1e-6 else 1.0
+    left, left_evenly = 1.0, 1.0
+    spread = []
+    for i, seconds in _overlaps(lo, hi):
+        part = seconds / (hi - lo)
+        events, lived = odd * part, odd * seconds * (left_evenly - part / 2)
+        if odd < 1:
+            gone = -left * expm1(-law.hazards[i] * seconds)
+            events += (1 - odd) * gone / ending
+            lived += (1 - odd) * (gone / law.hazards[i] - seconds * (1 - ending)) / ending
+            left -= gone
+        spread.append((i, events, lived))
+        left_evenly -= part
+    return spread

@@ -1,0 +1,54 @@
+"""What is remembered of one waiting generation between two looks at it: three numbers, and what follows from them."""
+
+from __future__ import annotations
+
+from struct import pack, unpack
+from typing import NamedTuple, Self
+
+from aimlvideo.core.polling.policy import PollPolicy
+
+
+class Sight(NamedTuple):
+    """A generation as last seen unfinished. All moments are seconds on the caller's clock.
+
+    The time in the service's queue says nothing about how long the work takes, so the age counts from the middle
+    between the last look that found it queued and the first that did not; from acceptance if it never was seen queued.
+    """
+
+    since: float
+    """The moment from which its age counts; while it is queued, that of the last look."""
+    seen: float
+    """The moment at which it was last seen (at first: accepted)."""
+    queued: bool = False
+
+    def due(self, policy: PollPolicy) -> float:
+        """Return the moment of the next look. Ask again when the policy may have learned: it may be earlier."""
+        if self.queued:
+            return self.seen + policy.queued_gap()
+        return self.since + policy.next_poll(self.seen - self.since)
+
+    def again(self, now: float, queued: bool, policy: PollPolicy) -> Self:
+        """Return the sight after a look that found it unfinished; the policy learns from it."""
+        if self.queued and queued:
+            return self._replace(since=now, seen=now)
+        since = (self.seen + now) / 2 if self.queued else self.since
+        policy.observe(max(self.seen - since, 0.0), now - since, False)
+        return self._replace(since=since, seen=now, queued=False)
+
+    def ended(self, now: float, policy: PollPolicy) -> None:
+        """Let the policy learn from a look, or any other news, that found it ended."""
+        policy.observe(self.seen - self.since, now - self.since, True)
+
+
+REMEMBERED = 64
+"""Looks at one generation that are remembered, the first ones."""
+
+
+def remembered(looks: bytes, age: float, queued: bool) -> bytes:
+    """Return the looks with one more, at an age in seconds: 4 bytes each, negative where it was found queued."""
+    return looks + pack("<f", -age if queued else age) if len(looks) < 4 * REMEMBERED else looks
+
+
+def recalled(looks: bytes) -> tuple[float, ...]:
+    """Return the ages of the looks, in seconds; negative where the generation was found queued."""
+    return unpack(f"<{len(looks) // 4}f", looks)

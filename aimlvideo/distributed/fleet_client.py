@@ -1,0 +1,50 @@
+"""A client that is one of many: its journal and what it has learned are in the database that all share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.job import Record
+from aimlvideo.distributed.registry import SharedKnowledge
+from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.pipeline import Row
+from aimlvideo.pipeline.poll_policies import NOWHERE
+from aimlvideo.shell.files.object_stores import Store
+from aimlvideo.shell.journal.postgres import PostgresJournal
+
+
+class FleetClient(VideoClient):
+    """`VideoClient` for a worker. `learned` is what all workers know of durations so far."""
+
+    def __init__(self, journal: PostgresJournal, learned: Mapping[str, Any], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._shared_journal, self._learned = journal, learned
+        self._live = None  # who may have a job is the engine's business, and the journal's
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._journal = self._shared_journal
+        self._timing.knowledge = SharedKnowledge(NOWHERE, self._learned)
+        return self
+
+    @property
+    def row(self) -> Row:
+        """The stations."""
+        return self._row
+
+    @property
+    def knowledge(self) -> SharedKnowledge | None:
+        """What is learned of durations, None where polling is fixed."""
+        known = self._timing.knowledge
+        return known if self._timing.learns and isinstance(known, SharedKnowledge) else None
+
+    @asynccontextmanager
+    async def work(self, records: AsyncIterator[Record], store: Store) -> AsyncIterator[Batch]:
+        """Give the results of jobs as they come in, whatever their stage; their clips are kept in `store`."""
+        async with self._batch(store.spool) as batch:
+            batch.note, batch.keep = None, store.keep
+            self._feed(batch, records)
+            yield batch

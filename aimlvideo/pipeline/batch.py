@@ -1,0 +1,264 @@
+"""One run: the jobs on their way, what has come of them, and the consumer who takes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Any, ClassVar
+from weakref import WeakSet
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aimlvideo.core.formatting import plain
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.money.budget import Budget
+from aimlvideo.core.polling.observation import Sight
+from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.run_stats import Tally
+from aimlvideo.errors import VideoError
+from aimlvideo.pipeline.limiters import Gates, Slots
+from aimlvideo.shell.dataframe import to_frame
+from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.task_groups import loop_time
+
+step_log = logging.getLogger("aimlvideo.steps")
+
+
+def log_step(job: VideoJob, before: Progress, now: Progress) -> None:
+    """Log a step at level INFO; `extra` has `job`, `model`, `generation`, `stage`, `seconds` and `error`."""
+    if not step_log.isEnabledFor(logging.INFO):
+        return
+    seconds = step_seconds(before, now)
+    took = "" if seconds is None else f" after {seconds:.2f} s"
+    error = plain(str(now.error)) if now.stage is Stage.FAILED else None
+    fields = {
+        "job": job.id, "model": job.model, "generation": now.generation_id, "stage": now.stage.value,
+        "seconds": seconds, "error": error,
+    }  # fmt: skip
+    step_log.info("%s %s%s%s", job.id, now.stage.value, took, f": {error}" if error else "", extra=fields)
+
+
+def step_seconds(before: Progress, now: Progress) -> float | None:
+    """Return how long the step before took: the submission, the generation or the download; None where unknown."""
+    match now.stage:
+        case Stage.RENDERING if before.stage is Stage.SUBMITTING:
+            began, ended = before.submitted_at, now.submitted_at
+        case Stage.READY | Stage.FAILED:
+            began, ended = now.submitted_at, now.completed_at
+        case Stage.SAVED:
+            began, ended = now.completed_at, now.saved_at
+        case _:
+            return None
+    return None if began is None or ended is None else max(0.0, ended - began)
+
+
+GRACE = 0.7
+"""Seconds that a round trip under way still has when its run is left early."""
+
+
+UNSEEN = Sight(0.0, 0.0)
+log = logging.getLogger("aimlvideo")
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One job on its way. Moments are on the event loop's clock."""
+
+    job: VideoJob
+    progress: Progress
+    batch: Batch
+    slot: Slots | None = None
+    claimed: set[str] | None = None
+    policy: PollPolicy | None = None
+    sight: Sight = UNSEEN
+    due: float = 0.0
+    not_before: float = 0.0
+    deadline: float = inf
+    polls: int = 0
+    looks: bytes = b""
+    misses: int = 0
+    asking: bool = False
+    moved: bool = False
+    ended: bool = False
+
+    def step(self, stage: Stage, **known: Any) -> None:
+        """Note a step of this job: in the journal, before anything else is awaited."""
+        before = self.progress
+        self.progress, self.moved = before.to(stage, **known), True
+        self.batch.stepped(self, before)
+
+    def hold(self, slot: Slots) -> None:
+        """Keep a slot that was taken for this job."""
+        self.slot = slot
+
+    def claim(self, live: set[str]) -> None:
+        """Keep this job's id from others while it is under way."""
+        live.add(self.job.id)
+        self.claimed = live
+
+    def free(self) -> None:
+        """Give this job's slot back, if it has one."""
+        if self.slot is not None:
+            self.slot.give()
+            self.slot = None
+
+    def let_go(self) -> None:
+        """Give back all that this job holds: it is under way no more."""
+        self.free()
+        if self.claimed is not None:
+            self.claimed.discard(self.job.id)
+            self.claimed = None
+
+
+@dataclass(eq=False)
+class Batch:
+    """The results of one run, as they end: `async for result in batch`. Failures are values.
+
+    A consumer that is slow slows submission: at most `window` jobs are on their way or waiting to be taken.
+    `halted` says why no new job is submitted any more, or is None.
+    """
+
+    journal: Journal
+    tasks: TaskGroup
+    budget: Budget
+    window: int
+    folder: Path | None
+    patience: float
+    goal: Stage
+    save: Callable[[Result, Path], Awaitable[Path]]
+    note: Callable[[Result], None] | None
+    keep: Callable[[str], Awaitable[None]] | None = None
+    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    gates: Gates | None = None
+    tally: Tally = field(default_factory=Tally)
+    watchers: list[Callable[[Entry], None]] = field(default_factory=list)
+    halted: VideoError | None = None
+    left: bool = False
+    fed: bool = False
+    live: set[str] | None = None
+    run: int | None = None
+    shared: bool = False
+    """Whether other runs have moved jobs of the same journal while this one went on."""
+    entries: set[Entry] = field(default_factory=set)
+    display: ClassVar[Callable[[Batch], None] | None] = None
+    """How a notebook shows one; whoever knows notebooks says it here."""
+
+    def __post_init__(self) -> None:
+        self._room = anyio.Semaphore(self.window, fast_acquire=True)
+        self._give, self._results = anyio.create_memory_object_stream[Result](inf)
+        self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
+        self.lead = asyncio.Lock()
+        self._shields: WeakSet[anyio.CancelScope] = WeakSet()
+
+    def __aiter__(self) -> Batch:
+        return self
+
+    def _ipython_display_(self) -> None:
+        if Batch.display is not None:
+            Batch.display(self)
+
+    async def to_frame(self) -> Any:
+        """Return the results that are still to come as a pandas DataFrame. Raises SettingsError without pandas."""
+        return to_frame([result async for result in self])
+
+    async def __anext__(self) -> Result:
+        try:
+            result = self._results.receive_nowait()
+        except anyio.WouldBlock:
+            result = await self._next_result()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+        self._room.release()
+        return result
+
+    async def _next_result(self) -> Result:
+        try:
+            return await self._results.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+
+    async def enter(self, record: Record) -> Entry:
+        """Let one more job in, when there is room for it."""
+        await self._room.acquire()
+        entry = Entry(record.job, record.progress, self)
+        self.entries.add(entry)
+        self.tally.came_in(record.job, record.progress)
+        return entry
+
+    def stepped(self, entry: Entry, before: Progress) -> None:
+        """Write a step down, count it, and show it to whoever watches."""
+        self.journal.step(entry.job, entry.progress)
+        self.tally.moved(entry.job, before, entry.progress)
+        log_step(entry.job, before, entry.progress)
+        for watch in self.watchers:
+            watch(entry)
+
+    def end(self, entry: Entry, error: VideoError | None = None) -> None:
+        """Hand out what came of a job. An `error` here is why an unfinished one was left where it is."""
+        entry.let_go()
+        if entry.ended:
+            return
+        entry.ended = True
+        self.entries.discard(entry)
+        progress = entry.progress if error is None else entry.progress._replace(error=error)
+        self._settle(progress, entry.job.id)
+        result = result_of(entry.job, progress, None if self.keep else self.folder, self.save)
+        if self.note is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
+            self.note(result)
+        self._give.send_nowait(result)
+        self._close_if_done()
+
+    def all_fed(self) -> None:
+        """Note that no more jobs will come."""
+        self.fed = True
+        self._close_if_done()
+
+    def halt(self, error: VideoError) -> None:
+        """Submit nothing new from here on; see through what is outstanding."""
+        if self.halted is None:
+            self.halted = error
+            log.warning("no further jobs are submitted: %s", error)
+
+    def close(self, error: VideoError) -> None:
+        """End every job where it is, with this error: the client is closed while others wait for it."""
+        self.halt(error)
+        for entry in list(self.entries):
+            self.end(entry, error)
+        self.all_fed()
+
+    def leave(self) -> None:
+        """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
+        self.left = True
+        for entry in self.entries:
+            entry.ended = True
+            entry.let_go()
+        for shield in self._shields:
+            shield.deadline = loop_time() + GRACE
+        for stream in (self._give, self._results, self.download, self.downloads):
+            stream.close()
+
+    def round_trip(self) -> anyio.CancelScope:
+        """Return a scope that keeps one round trip from being cut off in the middle: its answer is worth a clip."""
+        shield = anyio.CancelScope(shield=True)
+        self._shields.add(shield)
+        return shield
+
+    def _settle(self, known: Progress, job_id: str) -> None:
+        """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
+        if self.budget.limit is None or known.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING):
+            return
+        if known.stage in (Stage.SAVED, Stage.READY) or known.cost_usd is not None:
+            self.budget.settle(job_id, known.cost_usd)
+        else:
+            self.budget.release(job_id)
+
+    def _close_if_done(self) -> None:
+        if self.fed and not self.entries:
+            self._give.close()
+            self.download.close()

@@ -1,0 +1,103 @@
+"""From ready to saved: a few clips at a time; a dead link is asked for again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.wires.base import Wire
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.poll import Send, ask
+from aimlvideo.shell.files.downloads import Clip, Download
+from aimlvideo.shell.http.retrying import patiently
+
+AT_ONCE = 8
+"""Downloads of one run at a time."""
+FRESH_LINKS = 2
+"""How often a generation is asked for a fresh link."""
+
+log = logging.getLogger("aimlvideo.download")
+
+
+@dataclass(eq=False)
+class Downloads:
+    """Saves clips."""
+
+    session: aiohttp.ClientSession
+    send: Send
+    wire: Wire
+
+    async def run(self, batch: Batch) -> None:
+        """Save the clips of a run, one after the other; several of these work side by side."""
+        if batch.left:
+            return
+        async with batch.downloads.clone() as waiting:
+            async for entry in waiting:
+                await self._save(entry)
+
+    async def _save(self, entry: Entry) -> None:
+        assert entry.batch.folder is not None
+        if entry.ended:
+            return
+        try:
+            own = entry.progress.file  # what this job has saved before is replaced, any other file is left alone
+            clip = await self._bring_entry(entry, entry.batch.folder / (own or file_name(entry.job.id)), over=bool(own))
+            if entry.batch.keep is not None:
+                await entry.batch.keep(clip.path.name)
+        except LinkDead as error:
+            entry.step(Stage.FAILED, error=error)
+            entry.batch.end(entry)
+        except DiskFailed as error:
+            entry.batch.halt(error)
+            entry.batch.end(entry, error)
+        except (DownloadFailed, ServiceError) as error:
+            entry.batch.end(entry, error)
+        else:
+            known = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
+            entry.step(Stage.SAVED, saved_at=time.time(), **known)
+            entry.batch.end(entry)
+
+    async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:
+        async def fresh_link() -> str | None:
+            seen = await ask(self.send, self.wire, entry.progress.generation_id or "", entry.job)
+            if seen.video_url:
+                entry.step(Stage.READY, video_url=seen.video_url)
+            return seen.video_url
+
+        return await self.bring(entry.progress.video_url, path, fresh_link, over=over)
+
+    async def bring(
+        self, link: str | None, path: Path, fresh_link: Callable[[], Awaitable[str | None]], *, over: bool = True
+    ) -> Clip:
+        """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
+
+        With `over`, a file that is there already is replaced; else the clip gets the next free name beside it.
+        """
+        for _ in range(FRESH_LINKS):
+            try:
+                return await self._fetch(link, path, over=over)
+            except DiskFailed:
+                raise
+            except DownloadFailed as error:
+                log.info("a fresh link is asked for: %s", error)
+                link = await patiently(fresh_link, on=(ServiceError,))() or link
+        return await self._fetch(link, path, over=over)
+
+    async def _fetch(self, link: str | None, path: Path, *, over: bool) -> Clip:
+        """Bring one link to a whole file; what was cut goes on where it stopped."""
+        if not link:
+            raise LinkDead("the service gave no link to the clip")
+        download = Download(self.session, link, path, over=over)
+        try:
+            return await patiently(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
+        except DownloadFailed:
+            download.drop()
+            raise

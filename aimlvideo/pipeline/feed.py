@@ -1,0 +1,110 @@
+"""The jobs of one run, set on their way one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.money.budget import Budget
+from aimlvideo.errors import InvalidJobs, OverBudget, Problem
+from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.pipeline import Row
+
+AT_ONCE = 200
+"""Submissions of one run in flight at a time, at most."""
+
+log = logging.getLogger("aimlvideo")
+
+
+@dataclass(eq=False)
+class Feed:
+    """Sets jobs on their way, for as long as new ones may be submitted.
+
+    Several of these work side by side. One has the lead at a time and takes the next job; when it has one to send,
+    another takes the lead meanwhile: so there are as many tasks as submissions in flight, and none for each job.
+    """
+
+    batch: Batch
+    row: Row
+    catalog: Catalog
+    strict: bool
+    price: Callable[[VideoJob], float | None]
+    live: set[str] | None = None
+    """The ids of the jobs that are under way, where no other may have them."""
+    _waiting: int = 0
+    _working: int = 1
+
+    async def work(self, records: AsyncIterator[Record]) -> None:
+        """Set one job after the other on its way, until there are no more."""
+        while True:
+            self._waiting += 1
+            async with self.batch.lead:
+                self._waiting -= 1
+                record = None if self.batch.halted else await anext(records, None)
+                if record is None:
+                    self.batch.all_fed()
+                    return
+                entry = await self.batch.enter(record)
+                fit = self._alone(entry) and self._right(entry) and self._affordable(entry)
+                to_be_sent = fit and await self.row.admitted(entry)
+            if to_be_sent:
+                self._hand_the_lead_on(records)
+                await self.row.submit(entry)
+
+    def _hand_the_lead_on(self, records: AsyncIterator[Record]) -> None:
+        if not self._waiting and self._working < AT_ONCE:
+            self._working += 1
+            self.batch.tasks.start_soon(self.work, records)
+
+    def _alone(self, entry: Entry) -> bool:
+        """Keep two jobs of one id from being under way at once: both would be bought."""
+        if self.live is None or entry.progress.stage in ENDED:
+            return True
+        if entry.job.id in self.live:
+            problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
+            entry.batch.end(entry, InvalidJobs([problem]))
+            return False
+        entry.claim(self.live)
+        if self.batch.shared and (known := self.batch.journal.find(entry.job.id)) is not None:
+            self.batch.tally.moved(entry.job, entry.progress, known.progress)
+            entry.progress = known.progress  # another run may have bought it since it was read
+        return True
+
+    def _right(self, entry: Entry) -> bool:
+        """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
+        if entry.progress.stage is not Stage.PLANNED:
+            return True
+        checked = check(entry.job, self.catalog, service=self.row.wire.service, strict=self.strict)
+        for warning in checked.warnings:
+            log.warning("%s", warning)
+        if checked.problems:
+            entry.step(Stage.FAILED, error=InvalidJobs(checked.problems))
+            entry.batch.end(entry)
+            return False
+        entry.job = entry.job.asking(checked.params)
+        return True
+
+    def _affordable(self, entry: Entry) -> bool:
+        """Commit what a job will cost; the first that would pass the limit ends submission."""
+        job, batch = entry.job, entry.batch
+        if batch.budget.limit is None or entry.progress.stage in (*ENDED, Stage.READY):
+            return True
+        price = self.price(job)
+        if batch.budget.commit(job.id, price, model=job.model) or entry.progress.stage is not Stage.PLANNED:
+            return True
+        batch.halt(OverBudget(_over_budget(batch.budget, price)))
+        batch.end(entry, batch.halted)
+        return False
+
+
+def _over_budget(budget: Budget, price: float | None) -> str:
+    limit = f"the limit of {budget.limit:.2f} USD"
+    if price is None:
+        return f"the price of the next job is not known, so nobody can say whether it keeps within {limit}"
+    so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
+    return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"

@@ -1,0 +1,95 @@
+"""The gates before a request: a slot, and a turn. Each is its core plus one await."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import anyio
+
+from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.errors import Busy
+from aimlvideo.shell.task_groups import loop_time
+
+
+class Slots:
+    """A slot for each outstanding generation: a semaphore whose size the service's answers move."""
+
+    def __init__(self, outstanding: Outstanding) -> None:
+        self.outstanding = outstanding
+        self._waiting: deque[anyio.Event] = deque()
+
+    async def take(self) -> None:
+        """Return when one more generation may be outstanding. First come, first served."""
+        if self.outstanding.free() and not self._waiting:
+            return self.outstanding.take()
+        handed = anyio.Event()
+        self._waiting.append(handed)
+        try:
+            await handed.wait()
+        except BaseException:
+            if handed.is_set():
+                self.give()
+            else:
+                self._waiting.remove(handed)
+            raise
+
+    def take_anyway(self) -> None:
+        """Count a generation that is outstanding already, whatever the limit."""
+        self.outstanding.take()
+
+    def give(self) -> None:
+        """Free one slot."""
+        self.outstanding.give()
+        self._hand_on()
+
+    def accepted(self, now: float) -> None:
+        """Note a submission that the service took: there may be room for more."""
+        self.outstanding.accepted(now)
+        self._hand_on()
+
+    def busy(self, now: float) -> None:
+        """Note that the service had too many at once."""
+        self.outstanding.busy(now)
+
+    def _hand_on(self) -> None:
+        while self._waiting and self.outstanding.free():
+            self.outstanding.take()
+            self._waiting.popleft().set()
+
+
+async def due(pace: Rate | PollBudget) -> None:
+    """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
+    now = loop_time()
+    start = pace.reserve(now)
+    while start > now:
+        await anyio.sleep_until(start)
+        now = start
+        if pace.paused_until > now:
+            start = pace.reserve(now)
+
+
+class Turns:
+    """The moments at which requests may start."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.trouble: Busy | None = None
+        """The last answer that asked for patience, or said that nobody was there."""
+
+    async def turn(self) -> None:
+        """Return when the next request may start. First come, first served, also after a pause."""
+        await due(self.rate)
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing start for a while."""
+        self.rate.paused_until = max(self.rate.paused_until, loop_time() + seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """All gates of one client, for whoever wants to know what a run waits for."""
+
+    slots: Slots
+    turns: Turns
+    polls: PollBudget

@@ -1,0 +1,164 @@
+"""The stations in a row, and the way of a job along them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import anyio
+
+from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.validation import media_fields, replace_media
+from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.lost_submissions import settle_seconds
+from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.kling import task_in_callback
+from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.download import AT_ONCE, Downloads
+from aimlvideo.pipeline.limiters import Gates, Slots, Turns
+from aimlvideo.pipeline.lost_submissions import Doubt
+from aimlvideo.pipeline.poll import Poll
+from aimlvideo.pipeline.submit import Submit
+from aimlvideo.settings import Settings
+from aimlvideo.shell.files.media import Media
+from aimlvideo.shell.http.callback_server import callback_page
+from aimlvideo.shell.http.transport import Transport
+from aimlvideo.shell.task_groups import beside
+
+DEFAULT_GATEWAY_SETTLE = 60.0
+"""Seconds: a gateway lists a task when it accepts it, not when it ends."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The stations of one open client, shared by all its runs."""
+
+    wire: Wire
+    slots: Slots
+    submit: Submit
+    poll: Poll
+    doubt: Doubt
+    downloads: Downloads
+
+    @property
+    def gates(self) -> Gates:
+        """What a job waits at."""
+        return Gates(self.slots, self.submit.turns, self.poll.budget)
+
+    async def admitted(self, entry: Entry) -> bool:
+        """Set a job on its way at the station of its stage. True: it is to be submitted now, by whoever asks."""
+        match entry.progress.stage:
+            case Stage.PLANNED:
+                return await self.submit.admit(entry)
+            case Stage.SUBMITTING | Stage.IN_DOUBT:
+                self.doubt.take(entry)
+            case Stage.RENDERING:
+                self.poll.take(entry)
+            case Stage.READY:
+                arrived(entry)
+            case Stage.SAVED | Stage.FAILED:
+                entry.batch.end(entry)
+        return False
+
+    async def again(self, entry: Entry) -> None:
+        """Submit a job that surely was not accepted the first time."""
+        if await self.submit.admit(entry):
+            await self.submit(entry)
+
+    def start_downloads(self, batch: Batch) -> None:
+        """Let a run's clips be saved, several at a time."""
+        for _ in range(AT_ONCE):
+            batch.tasks.start_soon(self.downloads.run, batch)
+
+
+def arrived(entry: Entry) -> None:
+    """Hand on a clip that is ready: to its download, or, where no folder was given, to whoever waits for it."""
+    if entry.ended:
+        return
+    if entry.batch.folder is None:
+        entry.batch.end(entry)
+    else:
+        entry.batch.download.send_nowait(entry)
+
+
+@asynccontextmanager
+async def open_row(
+    settings: Settings,
+    transport: Transport,
+    session: aiohttp.ClientSession,
+    catalog: Callable[[], Catalog],
+    policy_for: Callable[[VideoJob], PollPolicy],
+    *also: Callable[[], Coroutine[Any, Any, None]],
+) -> AsyncIterator[Row]:
+    """Wire the stations together and run those that all runs share, until the block is left."""
+    wire = settings.wire
+    slots = Slots(Outstanding(settings.max_outstanding))
+    budget = PollBudget(settings.poll_rate)
+
+    def accepted(entry: Entry) -> None:
+        if entry.progress.request_id is not None:
+            doubt.known = Record(entry.job, entry.progress)
+        if entry.batch.goal is Stage.RENDERING:
+            entry.batch.end(entry)
+        else:
+            poll.take(entry)
+
+    def again(entry: Entry) -> None:
+        if not entry.ended:
+            entry.batch.tasks.start_soon(row.again, entry)
+
+    def settle(job: VideoJob) -> float:
+        if settings.settle is not None:
+            return settings.settle
+        return settle_seconds(policy_for(job).quantile(0.99)) if wire.has_log else DEFAULT_GATEWAY_SETTLE
+
+    async def encoded(job: VideoJob) -> VideoJob:
+        return await encode(job, catalog(), gateway=wire.service == "kling")
+
+    poll = Poll(transport.send, wire, slots, budget, policy_for, arrived, called_back=bool(settings.callback_url))
+    doubt = Doubt(transport.send, wire, slots, settle, accepted, again)
+    turns = Turns(Rate(settings.rate))
+    submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
+    row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
+    async with beside(poll.run, doubt.run, *also), _called_back(settings, poll):
+        yield row
+
+
+@asynccontextmanager
+async def _called_back(settings: Settings, poll: Poll) -> AsyncIterator[None]:
+    """Serve the page that a gateway may call, where one was asked for."""
+    if settings.callback is None:
+        yield
+        return
+    host, port = settings.callback
+    async with callback_page(host, port, lambda body: poll.hint(task_in_callback(body)), settings.callback_secret):
+        yield
+
+
+async def encode(job: VideoJob, catalog: Catalog, *, gateway: bool) -> VideoJob:
+    """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
+    model = catalog.find(job.model) or catalog.find_gateway(job.model)
+    if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
+        return job
+    media = Media(job.folder, gateway)
+    if not any(media.changes(value) for _, value in media_fields(model, job.params)):
+        return job
+    params = await anyio.to_thread.run_sync(replace_media, model, job.params, lambda _, value: media.encoded(value))
+    return job.asking(params)
+
+
+@lru_cache(maxsize=512)
+def _media_names(model: Model) -> tuple[str, ...]:
+    return tuple(name for name, param in model.params.items() if param.holds_media)
+
+
+def _is_link(value: object) -> bool:
+    """Tell what needs no second look: nothing, or a plain link."""
+    return value is None or (isinstance(value, str) and value.startswith(("http://", "https://")))

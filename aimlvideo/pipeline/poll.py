@@ -1,0 +1,270 @@
+"""From rendering to ready: one wheel of due moments and one budget for all outstanding generations."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from math import inf
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.limits import PollBudget
+from aimlvideo.core.polling.observation import Sight, remembered
+from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.polling.timer_wheel import Wheel
+from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError
+from aimlvideo.pipeline.batch import Entry
+from aimlvideo.pipeline.limiters import Slots, due
+from aimlvideo.shell.task_groups import loop_time
+
+Send = Callable[[Request], Awaitable[Answer]]
+
+
+async def ask(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:
+    """Return the generation as it is now. Where a wire has several places for it, each is asked in turn.
+
+    Raises the ServiceError that the (last) answer amounts to.
+    """
+    *others, last = wire.status(generation_id, job)
+    for question in others:
+        try:
+            return wire.seen(await send(question), generation_id)
+        except Rejected as error:
+            if error.status != 404:
+                raise
+    return wire.seen(await send(last), generation_id)
+
+
+LOOK_AGAIN = 15.0
+"""Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
+
+
+MISSES = 10
+"""Failed checks in a row that put a generation on the slow lane."""
+
+
+FIRST_MINUTE = 60.0
+"""Seconds in which a service may not know yet what it has accepted."""
+
+
+SLOW_LANE = 300.0
+"""Seconds between checks there."""
+
+
+AT_ONCE = 128
+"""Status checks in flight at most."""
+
+
+RARER = 4.0
+"""How much longer the gaps are while the service calls back."""
+
+
+log = logging.getLogger("aimlvideo.poll")
+
+
+@dataclass(eq=False)
+class Poll:
+    """Asks about every outstanding generation; completed ones go on to `ready`."""
+
+    send: Send
+    wire: Wire
+    slots: Slots
+    budget: PollBudget
+    policy_for: Callable[[VideoJob], PollPolicy]
+    ready: Callable[[Entry], None]
+    called_back: bool = False
+    _wheel: Wheel[Entry] = field(default_factory=Wheel)
+    _backlog: deque[Entry] = field(default_factory=deque)
+    _by_id: dict[str, Entry] = field(default_factory=dict)
+    _policies: set[PollPolicy] = field(default_factory=set)
+    _unknown_words: set[str] = field(default_factory=set)
+    _wake_at: float = -inf
+    _ticked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._news = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    def take(self, entry: Entry) -> None:
+        """Watch a generation from now on."""
+        if entry.ended:
+            return
+        if entry.slot is None:
+            self.slots.take_anyway()
+            entry.hold(self.slots)
+        now, accepted_at = loop_time(), entry.progress.submitted_at
+        accepted = now - (max(0.0, time.time() - accepted_at) if accepted_at else 0.0)
+        entry.sight = Sight(accepted, accepted)
+        entry.deadline = now + entry.batch.patience if entry.deadline == inf else entry.deadline
+        entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
+        entry.policy = self.policy_for(entry.job)
+        self._policies.add(entry.policy)
+        if self.called_back:
+            self._by_id[entry.progress.generation_id or ""] = entry
+        self._sleep(entry, now)
+
+    def hint(self, generation_id: str | None) -> None:
+        """Ask about one generation at once: somebody said that it has changed."""
+        entry = self._by_id.get(generation_id or "")
+        if entry is not None and not entry.asking and not entry.ended:
+            entry.not_before = -inf
+            self._hold(entry, loop_time())
+
+    async def run(self) -> None:
+        """Ask at the right moments, for as long as the client is open."""
+        async with asyncio.TaskGroup() as checks:
+            while True:
+                now = loop_time()
+                self._tick(now)
+                self._backlog.extend(self._due(now))
+                if self._backlog:
+                    await self._start(checks, self._backlog.popleft())
+                else:
+                    await self._until_due()
+
+    def _due(self, now: float) -> Iterator[Entry]:
+        """Give those whose moment has come by what is known now; the others go back to sleep."""
+        for entry in self._wheel.pop_due(now):
+            if entry.asking or entry.ended or entry.due > now:
+                continue
+            if entry.not_before == -inf or self._moment(entry) <= now:
+                entry.asking = True
+                yield entry
+            else:
+                self._sleep(entry, now)
+
+    async def _start(self, checks: asyncio.TaskGroup, entry: Entry) -> None:
+        await due(self.budget)
+        await self._room.acquire()
+        checks.create_task(self._check(entry))
+
+    async def _check(self, entry: Entry) -> None:
+        """Ask once. One failed check fails nothing."""
+        name = entry.progress.generation_id or ""
+        try:
+            generation = await ask(self.send, self.wire, name, entry.job)
+        except ServiceError as error:
+            self._missed(entry, error)
+        else:
+            self._seen(entry, generation)
+        finally:
+            self._room.release()
+
+    def _seen(self, entry: Entry, generation: Generation) -> None:
+        now, policy = loop_time(), entry.policy
+        assert policy is not None
+        self.budget.accepted(now)
+        entry.batch.tally.polls += 1
+        entry.misses, entry.not_before = 0, 0.0
+        entry.polls += 1
+        if not generation.ended:
+            queued = generation.state is State.QUEUED
+            entry.sight = entry.sight.again(now, queued, policy)
+            entry.looks = remembered(entry.looks, time.time() - (entry.progress.submitted_at or 0.0), queued)
+            self._note_word(generation.status)
+            self._wait_on(entry, now)
+            return
+        entry.sight.ended(now, policy)
+        self._ended(entry, generation)
+
+    def _ended(self, entry: Entry, generation: Generation) -> None:
+        self._by_id.pop(generation.id, None)
+        looked = {"polls": entry.polls, "looks": entry.looks}
+        known = {"cost_usd": generation.cost_usd, "completed_at": time.time(), **looked}
+        if generation.state is State.COMPLETED:
+            entry.step(Stage.READY, video_url=generation.video_url, **known)
+            entry.free()
+            self.ready(entry)
+        else:
+            error = GenerationFailed(str(generation.error), generation_id=generation.id)
+            entry.step(Stage.FAILED, error=error, **known)
+            entry.batch.end(entry)
+
+    def _missed(self, entry: Entry, error: ServiceError) -> None:
+        now = loop_time()
+        if isinstance(error, Busy) and error.status == 429:
+            self.budget.busy(now, error.retry_after)
+            entry.batch.tally.refused["polls"] += 1
+            entry.not_before = now
+        else:
+            entry.misses += 1
+            entry.not_before = now + (SLOW_LANE if entry.misses >= MISSES else min(2.0**entry.misses / 2, 60.0))
+        if entry.misses >= MISSES and _hopeless(error) and now - entry.sight.since > FIRST_MINUTE:
+            self._by_id.pop(entry.progress.generation_id or "", None)
+            entry.batch.end(entry, error)
+            return
+        if entry.misses == MISSES:
+            log.warning("%d checks in a row failed: %s", MISSES, error, extra={"job": entry.job.id})
+        self._wait_on(entry, now)
+
+    def _wait_on(self, entry: Entry, now: float) -> None:
+        """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
+        if now < entry.deadline:
+            self._sleep(entry, now)
+        else:
+            self._by_id.pop(entry.progress.generation_id or "", None)
+            entry.step(Stage.RENDERING, polls=entry.polls, looks=entry.looks)
+            entry.batch.end(entry, _out_of_patience(entry))
+
+    def _sleep(self, entry: Entry, now: float) -> None:
+        entry.asking = False
+        self._hold(entry, min(self._moment(entry), now + LOOK_AGAIN))
+
+    def _moment(self, entry: Entry) -> float:
+        """Return when to ask next, by what is known now."""
+        assert entry.policy is not None
+        due, seen = entry.sight.due(entry.policy), entry.sight.seen
+        if self.called_back:
+            due = seen + RARER * (due - seen)
+        return max(min(due, entry.deadline), entry.not_before)
+
+    def _hold(self, entry: Entry, due: float) -> None:
+        entry.due = due
+        self._wheel.add(due, entry)
+        if due < self._wake_at:
+            self._news.set()
+
+    async def _until_due(self) -> None:
+        """Return when something is due, or something new comes that may be due earlier."""
+        due = self._wheel.next_due()
+        self._wake_at, self._news = inf if due is None else due, asyncio.Event()
+        alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._news.set)
+        try:
+            await self._news.wait()
+        finally:
+            self._wake_at = -inf
+            if alarm is not None:
+                alarm.cancel()
+
+    def _tick(self, now: float) -> None:
+        """Set the one price of a poll anew, once a second."""
+        if now - self._ticked >= 1:
+            self._ticked = now
+            self.budget.tick(now, len(self._backlog))
+            for policy in self._policies:
+                policy.price = self.budget.price
+
+    def _note_word(self, word: str) -> None:
+        if word not in self._unknown_words:
+            self._unknown_words.add(word)
+            log.debug("status %r: not finished yet", word)
+
+
+def _hopeless(error: ServiceError) -> bool:
+    """Tell an answer that asking again will not change: no such generation, or no such key."""
+    return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
+
+
+def _out_of_patience(entry: Entry) -> OutOfPatience:
+    known, patience = entry.progress.generation_id, entry.batch.patience
+    return OutOfPatience(
+        f"generation {known} was unfinished after {patience:g} s; it goes on at the service: run again to pick it up",
+        generation_id=known,
+    )

@@ -1,0 +1,72 @@
+"""How long generations take: what is known, what the service publishes, and the poll policies that follow."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.eta import Durations, documented
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_key
+from aimlvideo.core.wires.aimlapi_models import METRICS, read_metrics
+from aimlvideo.errors import ServiceError
+from aimlvideo.pipeline.poll import Send
+from aimlvideo.settings import Settings
+from aimlvideo.shell.state.learned_durations import Knowledge
+
+NOWHERE = Path(os.devnull)
+log = logging.getLogger("aimlvideo")
+
+
+class Timing:
+    """One client's poll policies: a fixed one for all, or one that is learned for each model and its settings."""
+
+    def __init__(self, settings: Settings, catalog: Callable[[], Catalog]) -> None:
+        self._catalog = catalog
+        self._fixed = settings.fixed_polls()
+        self._keeps = settings.remembers
+        self._published: dict[str, Durations] = {}
+        keeps = self.learns and self._keeps
+        self.knowledge = Knowledge.load(settings.knowledge) if keeps else Knowledge(NOWHERE, {})
+
+    @property
+    def learns(self) -> bool:
+        """Whether durations are learned at all."""
+        return self._fixed is None
+
+    def policy_for(self, job: VideoJob) -> PollPolicy:
+        """Return the policy for the generations of a job like this: always the same object."""
+        if self._fixed is not None:
+            return self._fixed
+        model, law = self._catalog().find(job.model), self._published.get(job.model)
+        return self.knowledge.policy(
+            knowledge_key(job.model, job.params),
+            published={0.5: law.p50, 0.9: law.p90} if law else None,
+            documented=model.documented_seconds if model else None,
+        )
+
+    def expected(self, job: VideoJob) -> Durations | None:
+        """Return how long a job will take, as far as anybody knows."""
+        policy, model = self.policy_for(job), self._catalog().find(job.model)
+        if isinstance(policy, LearnedPolls) and policy.endings >= 1:
+            return Durations(policy.quantile(0.5), policy.quantile(0.9))
+        if not self._keeps:
+            return None  # a service on this machine takes as long as it was told to, whatever is written elsewhere
+        if (published := self._published.get(job.model)) is not None:
+            return published
+        return documented(model.documented_seconds) if model and model.documented_seconds else None
+
+    async def read_published(self, send: Send) -> None:
+        """Learn how long generations took of late, where the service tells."""
+        try:
+            self._published = read_metrics((await send(METRICS)).json())
+        except ServiceError as error:
+            log.debug("no durations are published: %s", error)
+
+    def save(self) -> None:
+        """Keep what was learned for later runs."""
+        if self.learns and self._keeps:
+            self.knowledge.save()

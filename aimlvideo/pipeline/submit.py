@@ -1,0 +1,133 @@
+"""From planned to rendering: a slot, a turn, the intent on disk, one POST."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from math import inf
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.generation import Generation
+from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear, UsageError
+from aimlvideo.pipeline.batch import Entry
+from aimlvideo.pipeline.limiters import Slots, Turns
+from aimlvideo.pipeline.poll import Send
+from aimlvideo.shell.task_groups import loop_time
+
+FIRST_PATIENCE = 20.0
+"""Seconds for which a service that has never answered is tried before the run gives up."""
+
+log = logging.getLogger("aimlvideo.submit")
+
+
+@dataclass(eq=False)
+class Submit:
+    """Buys planned jobs, each at most once. Accepted entries go to `accepted`, doubtful ones to `in_doubt`."""
+
+    send: Send
+    wire: Wire
+    slots: Slots
+    turns: Turns
+    encoded: Callable[[VideoJob], Awaitable[VideoJob]]
+    accepted: Callable[[Entry], None]
+    in_doubt: Callable[[Entry], None]
+    callback_url: str | None = None
+    _answered: bool = False
+    _silent_since: float = inf
+
+    async def admit(self, entry: Entry) -> bool:
+        """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
+        await self.slots.take()
+        entry.hold(self.slots)
+        try:
+            if entry.batch.halted is None and not entry.ended:
+                await self.turns.turn()
+        finally:
+            if entry.ended:  # its run was left meanwhile: a slot that nobody holds any more would be lost
+                entry.free()
+        if entry.batch.halted is not None:
+            entry.batch.end(entry, entry.batch.halted)
+        return not entry.ended
+
+    async def __call__(self, entry: Entry) -> None:
+        """See an admitted job to the service; a service that is busy is asked again, later."""
+        try:
+            job = await self.encoded(entry.job)
+        except UsageError as error:
+            self._failed(entry, error)
+            return
+        while await self._turned_away(entry, job) and await self.admit(entry):
+            pass
+
+    async def _turned_away(self, entry: Entry, job: VideoJob) -> bool:
+        """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
+        request_id = request_id_of(entry.job, secrets.token_hex(5))
+        try:
+            with entry.batch.round_trip() as shield:
+                entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=time.time())
+                await entry.batch.journal.synced()
+                if entry.ended:  # let go of while its intent was written
+                    entry.step(Stage.PLANNED)
+                    entry.free()
+                    return False
+                answer = await self.send(self.wire.submission(job, request_id, self.callback_url))
+                self._heard(entry, self.wire.accepted(answer, request_id))
+        except Busy as error:
+            entry.step(Stage.PLANNED)
+            self._slow_down(entry, error)
+            entry.free()
+            return True
+        except Refused as error:
+            entry.step(Stage.PLANNED)
+            entry.batch.halt(error)
+            entry.batch.end(entry, error)
+        except Rejected as error:
+            self._failed(entry, error)
+        except Unclear as error:
+            self._doubted(entry, str(error))
+        if shield.cancelled_caught:
+            self._doubted(entry, "stopped before the answer came")
+        return False
+
+    def _heard(self, entry: Entry, generation: Generation) -> None:
+        """Write the id down: nothing is awaited between hearing and writing it."""
+        entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=time.time())
+        now = loop_time()
+        self._answered, self._silent_since = True, inf
+        self.turns.rate.accepted(now)
+        self.slots.accepted(now)
+        self.accepted(entry)
+
+    def _doubted(self, entry: Entry, why: str) -> None:
+        entry.step(Stage.IN_DOUBT)
+        log.warning("in doubt: %s", why, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
+        self.in_doubt(entry)
+
+    def _failed(self, entry: Entry, error: Rejected | UsageError) -> None:
+        entry.step(Stage.FAILED, error=error)
+        entry.batch.end(entry)
+
+    def _slow_down(self, entry: Entry, error: Busy) -> None:
+        """Make room for a service that is busy, or wait for one that is away."""
+        now = loop_time()
+        self.turns.trouble = error
+        entry.batch.tally.refused["submissions"] += not isinstance(error, Unavailable)
+        if isinstance(error, Unavailable):
+            self._silent_since = min(self._silent_since, now)
+            silent = now - self._silent_since
+            if silent > (entry.batch.patience if self._answered else FIRST_PATIENCE):
+                entry.batch.halt(error)
+            self.turns.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
+            return
+        if error.limit != "rate":
+            self.slots.busy(now)
+        if error.limit == "outstanding":
+            self.turns.pause(error.retry_after or 1)
+        else:
+            self.turns.rate.busy(now, error.retry_after)

@@ -1,0 +1,113 @@
+"""What every request and every answer has in common: the key, the headers, the error shapes, the counts."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any
+
+import anyio
+from aiohttp import web
+
+from aimlvideo.sandbox.callbacks import Postman
+from aimlvideo.sandbox.film.studio import Studio
+from aimlvideo.sandbox.ledger import iso
+from aimlvideo.sandbox.refusals import Refusal
+from aimlvideo.sandbox.responses import as_json
+from aimlvideo.sandbox.seeded_random import Dice
+from aimlvideo.sandbox.state import World
+
+WORLD = web.AppKey("world", World)
+POSTMAN = web.AppKey("postman", Postman)
+STUDIO = web.AppKey("studio", Studio)
+
+_PUBLIC = ("/v1/models", "/models/metrics", "/docs-json/", "/files/", "/pictures/", "/__sandbox/")
+_CHOSEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a request in, or refuse it, and put on the answer what every answer carries."""
+    world = request.app[WORLD]
+    if world.behaviour.latency:
+        await anyio.sleep(world.behaviour.latency)
+    world.settle(monotonic())
+    try:
+        if not request.path.startswith(_PUBLIC):
+            _check_key(world, request)
+        answer = await handler(request)
+    except Refusal as refusal:
+        answer = _refuse(world, request, refusal)
+    except web.HTTPException as error:
+        answer = _refuse(world, request, Refusal("no such path" if error.status in (404, 405) else "not JSON"))
+    except ConnectionError:  # the caller has hung up, half way through a request or a download
+        return web.Response()
+    world.tally.answers[answer.status] += 1
+    if not answer.prepared and not request.path.startswith("/files/"):
+        _sign(request, answer)
+    return answer
+
+
+def client_request_id(request: web.Request) -> str | None:
+    """Return the id that the caller chose; one that is not well formed is silently dropped."""
+    chosen = request.headers.get("X-Client-Request-Id", "")
+    return chosen if _CHOSEN_ID.fullmatch(chosen) else None
+
+
+def _refuse(world: World, request: web.Request, refusal: Refusal) -> web.Response:
+    """Return a refusal in the shape of the service that was called."""
+    if refusal.kind != "error after":
+        world.tally.refusals[refusal.kind] += 1
+    return _kling_error(world, refusal) if request.path.startswith("/kling/") else _aiml_error(request, refusal)
+
+
+def _aiml_error(request: web.Request, refusal: Refusal) -> web.Response:
+    status = refusal.status or refusal.words.status
+    request_id = secrets.token_urlsafe(15)
+    body: dict[str, Any] = {
+        "message": refusal.message or refusal.words.message,
+        "path": request.path,
+        "requestId": request_id,
+        "statusCode": str(status) if status >= 500 else status,
+        "timestamp": iso(time.time()),
+    }
+    if refusal.details:
+        body["errors"] = refusal.details
+    return as_json(body, status, _retry_after(refusal))
+
+
+def _kling_error(world: World, refusal: Refusal) -> web.Response:
+    words = refusal.words
+    said = "; ".join(f"{'.'.join(map(str, d['path']))}: expected {d['expected']}" for d in refusal.details)
+    dice = Dice(world.behaviour.seed, f"refusal {world.tally.refusals.total()}")
+    request_id = dice.letters("id", 32)
+    body = {"code": words.code, "message": said or refusal.message or words.kling_message, "request_id": request_id}
+    if words.kling_status < 500 and dice.happens("200", world.behaviour.kling_http_200):
+        return as_json(body, 200)
+    return as_json(body, refusal.status or words.kling_status, _retry_after(refusal))
+
+
+def _retry_after(refusal: Refusal) -> dict[str, str]:
+    return {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
+
+
+def _check_key(world: World, request: web.Request) -> None:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key:
+        raise Refusal("no key")
+    allowed = world.behaviour.api_keys
+    if key not in allowed if allowed is not None else key.startswith("bad"):
+        raise Refusal("wrong key")
+
+
+def _sign(request: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers["x-request-id"] = secrets.token_urlsafe(15)
+    answer.headers.setdefault("x-inference-id", secrets.token_urlsafe(15))
+    if chosen := client_request_id(request):
+        answer.headers["x-client-request-id"] = chosen

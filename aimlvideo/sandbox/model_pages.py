@@ -1,0 +1,126 @@
+"""What there is: the list of models, each model's document, and how long they take these days."""
+
+from __future__ import annotations
+
+import json
+import time
+from hashlib import sha256
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from aimlvideo.sandbox.behaviour import Behaviour
+from aimlvideo.sandbox.catalogue import Model, all_models, find_model
+from aimlvideo.sandbox.ledger import iso
+from aimlvideo.sandbox.middleware import WORLD
+from aimlvideo.sandbox.openapi import document_of
+from aimlvideo.sandbox.prices import price_entry
+from aimlvideo.sandbox.refusals import Refusal
+from aimlvideo.sandbox.responses import as_json
+from aimlvideo.sandbox.state import World
+from aimlvideo.sandbox.timing import parse_law
+
+VIDEO = "internal/video-generations/submit"
+"""The `type` of a video model."""
+
+_PERCENTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
+_OTHERS = {"sandbox/chat": "chat-completion", "sandbox/picture": "image-generations", "sandbox/voice": "tts"}
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the handlers of the public pages."""
+    return [
+        web.get("/v1/models", list_models),
+        web.get("/docs-json/{model:.+}", show_document),
+        web.get("/models/metrics", show_metrics),
+    ]
+
+
+async def list_models(request: web.Request) -> web.Response:
+    """Answer the list of models, or 304 to who has it already."""
+    sections = {section for value in request.query.getall("include", []) for section in value.split(",")}
+    wanted = [model for model in all_models().values() if _is_wanted(request, model.id, model.aliases, VIDEO, "video")]
+    origin = str(request.url.origin())
+    entries = [_entry(model, origin, sections) for model in wanted]
+    entries += [_other(name, kind) for name, kind in _OTHERS.items() if _is_wanted(request, name, (), kind, "text")]
+    body = json.dumps({"object": "list", "data": entries}, separators=(",", ":")).encode()
+    tag = f'W/"{sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "max-age=60"}
+    if tag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers, content_type="application/json")
+
+
+async def show_document(request: web.Request) -> web.Response:
+    """Answer a model's OpenAPI document."""
+    model = find_model(request.match_info["model"])
+    if model is None:
+        raise Refusal("unknown model")
+    return as_json(document_of(model, str(request.url.origin())))
+
+
+async def show_metrics(request: web.Request) -> web.Response:
+    """Answer how long models took lately: what was seen here, else what others see of the documented ones."""
+    asked = request.query.getall("aliases", [])
+    if len(asked) > 100:
+        detail = {"path": ["aliases"], "expected": "at most 100", "received": str(len(asked))}
+        raise Refusal("invalid", message="Query validation error", details=[detail])
+    world = request.app[WORLD]
+    models = [model for model in map(find_model, asked) if model] if asked else list(all_models().values())
+    entries = [
+        {"alias": model.id, "endpoint": model.path, "metrics": {"duration_ms": percentiles}}
+        for model in models
+        if (percentiles := _percentiles(world, world.behaviour, model))
+    ]
+    return as_json({"window_seconds": 86_400, "generated_at": iso(time.time()), "models": entries})
+
+
+def _is_wanted(request: web.Request, name: str, aliases: tuple[str, ...], kind: str, output: str) -> bool:
+    query = request.query
+    names = query.getall("id", [name])
+    return (
+        (name in names or any(alias in names for alias in aliases))
+        and kind in query.getall("type", [kind])
+        and output in query.getall("output_modalities", [output])
+    )
+
+
+def _entry(model: Model, origin: str, sections: set[str]) -> dict[str, Any]:
+    place = quote(model.id)
+    info = {
+        "name": model.id.rpartition("/")[2].replace("-", " ").title(),
+        "developer": model.developer,
+        "releasedAt": "2026-01-01T00:00:00.000Z",
+        "docsUrl": f"{origin}/docs/{place}",
+        "docsJson": f"{origin}/docs-json/{place}",
+    }
+    entry = {"id": model.id, "aliases": list(model.aliases), "type": VIDEO, "tags": ["video"], "info": info}
+    optional = {
+        "pricing": price_entry(model.id),
+        "capabilities": sorted(name for name in ("prompt", "image_url", "generate_audio") if name in model.params),
+        "modalities": {"input": _inputs(model), "output": ["video"]},
+    }
+    return entry | {name: section for name, section in optional.items() if name in sections}
+
+
+def _inputs(model: Model) -> list[str]:
+    media = {kind for kind in ("image", "video", "audio") for name in model.params if name.startswith(kind)}
+    return [*(["text"] if "prompt" in model.params else []), *sorted(media)]
+
+
+def _other(name: str, kind: str) -> dict[str, Any]:
+    info = {"name": name, "developer": "Sandbox", "releasedAt": None, "docsUrl": None, "docsJson": None}
+    return {"id": name, "aliases": [], "type": kind, "tags": [], "info": info}
+
+
+def _percentiles(world: World, behaviour: Behaviour, model: Model) -> dict[str, int] | None:
+    if seen := sorted(world.seconds_seen.get(model.id, ())):
+        return {name: round(1000 * seen[int(share * len(seen))]) for name, share in _PERCENTILES.items()}
+    if model.seconds is None:
+        return None
+    law = parse_law(behaviour.seconds)
+    return {
+        name: round(1000 * behaviour.time_scale * law.quantile(share, model.seconds))
+        for name, share in _PERCENTILES.items()
+    }

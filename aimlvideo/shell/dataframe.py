@@ -1,0 +1,29 @@
+"""Results as a pandas DataFrame (the one place that knows `pandas`, which need not be installed)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import SettingsError
+
+MOMENTS = ("submitted_at", "completed_at", "saved_at")
+
+
+def to_frame(results: Iterable[Result]) -> Any:
+    """Return a DataFrame with a row for each result: the columns of `results.jsonl`, moments as UTC timestamps.
+
+    `seconds` is the time from acceptance until it was seen ready. Raises SettingsError where pandas is missing.
+    """
+    try:
+        import pandas  # noqa: PLC0415 - need not be there
+    except ImportError as error:
+        raise SettingsError("a data frame needs pandas: pip install pandas") from error
+    rows = [result.row() | {"prompt": result.job.params.get("prompt")} for result in results]
+    frame = pandas.DataFrame(rows, columns=[*Result(VideoJob(""), Stage.PLANNED).row(), "prompt"])
+    for name in MOMENTS:
+        frame[name] = pandas.to_datetime(frame[name], utc=True, format="ISO8601")
+    frame["seconds"] = (frame["completed_at"] - frame["submitted_at"]).dt.total_seconds()
+    return frame

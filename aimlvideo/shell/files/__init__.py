@@ -1,0 +1,1 @@
+"""Files: clips, pictures, results, output folders, object stores."""

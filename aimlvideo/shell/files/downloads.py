@@ -1,0 +1,219 @@
+"""A link to a whole file, or nothing: never half a clip under its final name, never one clip over another."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from aimlvideo.core.media_types import is_video
+from aimlvideo.core.retries import retry_after
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
+
+CHUNK = 2**18
+HEAD = 200
+"""Bytes that tell a video from something else."""
+DEAD = (401, 403, 404, 410)
+"""Statuses with which a link that has expired or is refused answers."""
+
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_under_way: set[tuple[int, int]] = set()
+"""The files that downloads of this process write to now, by device and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A whole file on disk."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+class Download:
+    """One clip on its way to `path`, through `path.part`. Call `more` until it returns; it goes on where it was cut.
+
+    The link is sent byte for byte: the signature of a re-encoded one does not hold. Where another file has the name
+    already (also one that differs in case alone, where the file system makes no difference), it is replaced; unless
+    `over` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, link: str, path: Path, *, over: bool = True) -> None:
+        self._session = session
+        self._link = link
+        self._path = path
+        self._over = over
+        self._part = path.with_name(path.name + ".part")
+        self._start_over()
+
+    async def more(self) -> Clip:
+        """Fetch what is missing, return the whole clip. Raises LinkDead, DownloadFailed (try again) or DiskFailed."""
+        target = self._target()
+        try:
+            with self._opened() as file:
+                await self._fetch(target, file)
+                path = await anyio.to_thread.run_sync(self._finish, file)
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise LinkDead(f"the link to the clip is none: {_said(error)}") from error
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, ssl.SSLError) as error:
+            raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_said(error)}") from error
+        except OSError as error:
+            self.drop()
+            raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
+        return Clip(path, self._have, self._hash.hexdigest())
+
+    def drop(self) -> None:
+        """Take away what was fetched so far."""
+        self._start_over()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _target(self) -> URL:
+        """Return the link as it came; only what no request can hold is encoded."""
+        try:
+            self._host = urlsplit(self._link).netloc.rpartition("@")[2]
+            target = URL(quote(self._link, safe=_PRINTABLE), encoded=True)
+            if target.port is None or target.host is None:
+                raise ValueError("it names no host")
+            return target
+        except ValueError as error:
+            raise LinkDead(f"the link to the clip is none: {error}") from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """Open what was fetched so far, or begin anew where it is gone; another download's file is left alone."""
+        if not self._resumable or not whole(self._part, self._have):
+            self._start_over()
+        with self._part.open("r+b" if self._have else "ab") as file:
+            known = os.fstat(file.fileno())
+            mark = (known.st_dev, known.st_ino)
+            if mark in _under_way:
+                self._part = next(_numbered(self._part))
+                with self._opened() as other:
+                    yield other
+                return
+            _under_way.add(mark)
+            try:
+                file.truncate(self._have)
+                file.seek(self._have)
+                yield file
+            finally:
+                _under_way.discard(mark)
+
+    async def _fetch(self, target: URL, file: BinaryIO) -> None:
+        headers = {"Accept-Encoding": "identity"}
+        if self._have:
+            headers["Range"] = f"bytes={self._have}-"
+            if self._tag.startswith('"'):
+                headers["If-Range"] = self._tag
+        async with self._session.get(target, headers=headers) as response:
+            self._check(response.status, response.headers, response.content_length, file)
+            async for chunk in response.content.iter_chunked(CHUNK):
+                self._look_at(chunk)
+                file.write(chunk)
+                self._hash.update(chunk)
+                self._have += len(chunk)
+        self._check_end()
+
+    def _check(self, status: int, headers: Mapping[str, str], length: int | None, file: BinaryIO) -> None:
+        """Read an answer's head: where its body starts, and how long the whole is."""
+        if status in DEAD:
+            raise LinkDead(f"the link to the clip at {self._host} is dead (HTTP {status})")
+        tag, content_range = headers.get("ETag", ""), headers.get("Content-Range", "")
+        if status == 206 and (part := _RANGE.fullmatch(content_range)):
+            start, total = int(part[1]), int(part[3])
+            if start == self._have and self._total in (None, total) and (not self._have or tag in ("", self._tag)):
+                self._total, self._tag = total, tag or self._tag
+                return
+        if status == 200:
+            self._start_over()
+            file.seek(0)
+            file.truncate()
+            self._tag = tag
+            self._resumable = headers.get("Content-Encoding", "identity") == "identity"
+            self._total = length if self._resumable else None
+            return
+        wait = retry_after(headers) if status in (429, 503) else None
+        if status in (200, 206, 416):
+            self._start_over()
+        raise DownloadFailed(f"{self._host} answered HTTP {status} {content_range}".rstrip(), retry_after=wait)
+
+    def _look_at(self, chunk: bytes) -> None:
+        """Refuse what begins as no video does, as soon as that can be told."""
+        if len(self._head) < HEAD:
+            self._head += chunk[: HEAD - len(self._head)]
+            if len(self._head) == HEAD:
+                self._check_head()
+
+    def _check_head(self) -> None:
+        if not is_video(self._head):
+            begins = self._head[:24]
+            self._start_over()
+            raise DownloadFailed(f"{self._host} sent no video: it begins with {begins!r}")
+
+    def _check_end(self) -> None:
+        if self._total is not None and self._have != self._total:
+            have, total = self._have, self._total
+            if have > total:
+                self._start_over()
+            raise DownloadFailed(f"{self._host} sent {have:,} of {total:,} bytes")
+        if not self._have:
+            raise DownloadFailed(f"{self._host} sent an empty file")
+        if self._have < HEAD:
+            self._check_head()
+
+    def _finish(self, file: BinaryIO) -> Path:
+        """Put a whole file under its final name, so that it is there after a power cut; return that name."""
+        file.flush()
+        os.fsync(file.fileno())
+        path = self._path
+        if not self._over and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
+            path = next(_numbered(path))
+        return self._part.replace(path)
+
+    def _start_over(self) -> None:
+        self._have, self._total, self._hash = 0, None, hashlib.sha256()
+        self._head, self._tag, self._resumable = b"", "", True
+
+    _have: int
+    _total: int | None
+    _tag: str
+    _host: str = ""
+
+
+def whole(path: Path, length: int | None, sha256: str | None = None) -> bool:
+    """Tell whether a file is there with its recorded length, and, where `sha256` is given, its recorded content."""
+    try:
+        if path.stat().st_size != length:
+            return False
+        if sha256 is None:
+            return True
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    """Give the free names beside one that is taken: `clip-2.mp4`, `clip-3.mp4`."""
+    for number in itertools.count(2):
+        other = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        if not other.exists():
+            yield other
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,163 @@
+"""A local picture to what a wire wants: a `data:` URI, or bare Base64 for a gateway. Its content tells its type."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes
+
+import imagesize
+
+from aimlvideo.core.media_types import media_type
+from aimlvideo.errors import UsageError
+
+GATEWAY_BYTES = 10 * 2**20
+GATEWAY_SIDE = 300
+GATEWAY_RATIO = 2.5
+GATEWAY_TYPES = ("image/jpeg", "image/png")
+"""What Kling gateways take: at most 10 MB, at least 300 pixels a side, between 1:2.5 and 2.5:1, JPEG or PNG."""
+
+HEAD = 64
+"""Bytes that tell a picture's type."""
+
+LINKS = ("http://", "https://", "asset://")
+LONGEST_PATH = 4096
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The pictures of jobs whose relative paths start at `folder`, for a gateway or for AI/ML API.
+
+    A picture is a link, a path, `bytes`, a PIL image, a `data:` URI or Base64; sounds and videos the same.
+    """
+
+    folder: PurePath | None
+    gateway: bool
+
+    def check(self, value: Any) -> None:
+        """Raise UsageError where a picture cannot be sent; of a file it reads no more than tells type and size."""
+        if _is_path(value) or _is_raw(value) or (self.gateway and _is_inline(value)):
+            with self._opened(value) as (file, size):
+                self._checked(file, size, value)
+
+    def changes(self, value: Any) -> bool:
+        """Tell whether `encoded` has anything to do."""
+        return _is_path(value) or _is_raw(value) or _is_inline(value)
+
+    def encoded(self, value: Any) -> Any:
+        """Return what is sent for `value`; a link is sent as it is. Reads the whole file: not for the event loop."""
+        if not self.changes(value) or (not self.gateway and isinstance(value, str) and _is_data(value)):
+            return value
+        with self._opened(value) as (file, size):
+            kind = self._checked(file, size, value)
+            file.seek(0)
+            try:
+                text = base64.b64encode(file.read()).decode()
+            except OSError as error:
+                raise UsageError(f"{_name(value)} cannot be read: {error.strerror}") from error
+        return text if self.gateway else f"data:{kind};base64,{text}"
+
+    @contextmanager
+    def _opened(self, value: Any) -> Iterator[tuple[BinaryIO, int]]:
+        """Give the content and its size."""
+        if not _is_path(value):
+            raw = _inline(value) if isinstance(value, str) else _raw(value)
+            yield io.BytesIO(raw), len(raw)
+            return
+        try:
+            path = Path(self.folder or "", Path(value).expanduser())
+            if path.exists() and not path.is_file():
+                raise UsageError(f"{_name(value)} is no file")
+            file = path.open("rb")
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UsageError(f"{_name(value)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        with file:
+            yield file, path.stat().st_size
+
+    def _checked(self, file: BinaryIO, size: int, value: Any) -> str:
+        """Return the media type of a picture that can be sent."""
+        kind = media_type(file.read(HEAD))
+        if kind is None:
+            raise UsageError(f"{_name(value)} is no picture, video or sound that is known here")
+        if self.gateway and (wrong := _wrong_for_gateway(kind, file, size)):
+            raise UsageError(f"{_name(value)} {wrong}")
+        return kind
+
+
+def _wrong_for_gateway(kind: str, file: BinaryIO, size: int) -> str:
+    if kind not in GATEWAY_TYPES:
+        return f"is {kind}; this gateway takes JPEG and PNG"
+    if size > GATEWAY_BYTES:
+        return f"has {size / 2**20:.1f} MB; this gateway takes 10 MB at most"
+    file.seek(0)
+    width, height = imagesize.get(file)
+    if min(width, height) <= 0:
+        return "is damaged: it does not say how large it is"
+    if min(width, height) < GATEWAY_SIDE:
+        return f"is {width}x{height} pixels; this gateway wants at least {GATEWAY_SIDE} a side"
+    if max(width, height) > GATEWAY_RATIO * min(width, height):
+        return f"is {width}x{height}; this gateway takes shapes between 1:2.5 and 2.5:1"
+    return ""
+
+
+def _is_raw(value: Any) -> bool:
+    return isinstance(value, bytes | bytearray) or (hasattr(value, "save") and hasattr(value, "tobytes"))
+
+
+def _is_path(value: Any) -> bool:
+    if isinstance(value, str):
+        linked = value[:8].lower().startswith(LINKS)
+        return not linked and not _is_inline(value) and len(value) < LONGEST_PATH
+    return isinstance(value, PurePath)
+
+
+def _is_inline(value: Any) -> bool:
+    return isinstance(value, str) and (_is_data(value) or _is_base64(value))
+
+
+def _is_data(text: str) -> bool:
+    return text[:5].lower() == "data:"
+
+
+def _is_base64(text: str) -> bool:
+    """Tell raw Base64 of a picture from a path: it is long, and its first bytes decode to a known type."""
+    if len(text) < 64:
+        return False
+    try:
+        return media_type(base64.b64decode(text[:64], validate=True)) is not None
+    except ValueError:
+        return False
+
+
+def _inline(text: str) -> bytes:
+    """Return the content of a `data:` URI, or of bare Base64."""
+    head, _, content = text.partition(",") if _is_data(text) else ("base64", "", text)
+    try:
+        return base64.b64decode(content) if head.lower().endswith("base64") else unquote_to_bytes(content)
+    except ValueError as error:
+        raise UsageError(f"{_name(text)} is no Base64: {error}") from error
+
+
+def _raw(value: Any) -> bytes:
+    if isinstance(value, bytes | bytearray):
+        return bytes(value)
+    held = io.BytesIO()
+    try:
+        value.save(held, format="PNG")
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"this picture cannot be made a PNG: {error}") from error
+    return held.getvalue()
+
+
+def _name(value: Any) -> str:
+    """Return what a message calls a picture: its path, never its content."""
+    if not _is_path(value):
+        return "this picture"
+    text = str(value)
+    return text if len(text) <= LONGEST_NAME else f"...{text[3 - LONGEST_NAME :]}"

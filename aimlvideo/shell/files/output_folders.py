@@ -1,0 +1,92 @@
+"""The output folders of a client's runs: that they can be written, and what has ended in them before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aimlvideo.core.jobs.job import Result, result_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import SettingsError
+from aimlvideo.shell.files.downloads import whole
+from aimlvideo.shell.files.results_file import ResultsFile, write_results
+from aimlvideo.shell.journal.sqlite import Journal, open_journal
+
+JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
+"""What a run leaves in its folder, beside the clips."""
+
+
+def checked_folder(path: Path) -> Path:
+    """Return an output folder that is there and can be written; make it where it is not. Raises SettingsError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"the output folder {path} cannot be made: {error.strerror}") from error
+    if not path.is_dir() or not os.access(path, os.W_OK):
+        raise SettingsError(f"the output folder {path} cannot be written")
+    return path
+
+
+@dataclass(eq=False)
+class OpenFolder:
+    """An output folder with a journal of its own. `live` are the ids of the jobs that are under way in it."""
+
+    journal: Journal
+    results: ResultsFile
+    until: AsyncExitStack
+    users: int = 0
+    live: set[str] = field(default_factory=set)
+
+
+class OpenFolders:
+    """The folders that one client has open. Runs into the same one at the same time share its journal."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, OpenFolder] = {}
+
+    @asynccontextmanager
+    async def use(self, path: Path, *, verify: bool, elsewhere: bool) -> AsyncIterator[OpenFolder]:
+        """Give a folder, opened by the first who uses it, closed by the last. Raises JournalError, DiskFailed."""
+        name = _name(path)
+        if name in self._open and verify:
+            raise SettingsError(f"{path} cannot be verified while another run of this client writes into it")
+        if name not in self._open:
+            self._open[name] = await _opened(path, verify=verify, elsewhere=elsewhere)
+        folder = self._open[name]
+        folder.users += 1
+        try:
+            yield folder
+        finally:
+            folder.users -= 1
+            if not folder.users:
+                del self._open[name]
+                await folder.until.aclose()
+
+
+def _name(path: Path) -> Path:
+    """Return the name that a folder has, however it is reached."""
+    return path.resolve()
+
+
+async def _opened(path: Path, *, verify: bool, elsewhere: bool) -> OpenFolder:
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(open_journal(path / JOURNAL))
+        write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, elsewhere=elsewhere))
+        results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
+        return OpenFolder(journal, results, stack.pop_all())
+
+
+def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, elsewhere: bool = False) -> Iterator[Result]:
+    """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run.
+
+    What is kept `elsewhere`, in an object store, is not looked for.
+    """
+    for job, known in journal.ended_jobs():
+        saved = known.stage is Stage.SAVED and not elsewhere
+        if saved and not whole(folder / (known.file or ""), known.bytes, known.sha256 if verify else None):
+            journal.step(job, known.to(Stage.READY))
+        else:
+            yield result_of(job, known, folder)

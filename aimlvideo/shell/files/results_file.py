@@ -1,0 +1,83 @@
+"""`results.jsonl`: one line for each job that has ended, or was left where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.core.jobs.job import Result
+from aimlvideo.errors import DiskFailed
+
+ODD_LETTERS = "backslashreplace"
+"""Half a surrogate pair is written as JSON escapes it."""
+
+
+class ResultsFile:
+    """Where results are written as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with _disk(path):
+            self._file = path.open("a", encoding="utf-8", errors=ODD_LETTERS)
+            if _is_cut(path):
+                self._file.write("\n")
+
+    def write(self, result: Result) -> None:
+        """Add one line. Raises DiskFailed."""
+        with _disk(self._path):
+            self._file.write(_line(result))
+            self._file.flush()
+
+    def close(self) -> None:
+        """Write no more."""
+        with _disk(self._path):
+            self._file.close()
+
+
+def write_results(path: Path, results: Iterable[Result]) -> None:
+    """Write the file anew, whole or not at all. Raises DiskFailed."""
+    part = path.with_name(path.name + ".part")
+    with _disk(path):
+        with part.open("w", encoding="utf-8", errors=ODD_LETTERS) as file:
+            file.writelines(_line(result) for result in results)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def read_results(path: Path) -> Iterator[dict[str, Any]]:
+    """Give the lines of a results file; one that was cut short by a crash is passed over."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(row, dict):
+                yield row
+
+
+def _is_cut(path: Path) -> bool:
+    """Tell whether the last line was cut short by a crash."""
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        if file.tell() == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read() != b"\n"
+
+
+def _line(result: Result) -> str:
+    return json.dumps(result.row(), ensure_ascii=False) + "\n"
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DiskFailed(f"{path} cannot be written: {error.strerror}. Make space, then run again") from error

@@ -1,0 +1,131 @@
+"""HTTP through aiohttp: one request out, one answer back; aiohttp's errors become ours."""
+
+from __future__ import annotations
+
+import io
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.shell.http.proxies import proxied_request
+
+CONNECTIONS = 256
+"""Connections of one client at most, over all hosts."""
+
+TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+"""Seconds. Never `total`: it cannot tell a request that never left from one whose answer was lost."""
+
+LARGE = 2**20
+"""Bytes of a body that is written piece by piece, so that the event loop goes on."""
+
+REAL_KEY = 16
+"""Characters of a key that no text has by chance: it is taken out of every answer, a shorter one out of errors."""
+
+NEVER_SENT = (
+    aiohttp.ClientConnectorError,  # refused, DNS, TLS, the proxy away
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,  # the proxy would not connect us
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """Carries requests to one service. The key goes to the service's own origin and nowhere else."""
+
+    session: aiohttp.ClientSession
+    base_url: str
+    api_key: str = field(repr=False)
+
+    async def send(self, request: Request) -> Answer:
+        """Return the service's answer, whatever its status. A redirect is an answer: it is not followed.
+
+        Raises Unavailable where the request surely never left, Unclear where nobody knows, and Rejected where its body
+        cannot be put into JSON.
+        """
+        url, headers, body = self._url(request), dict(request.headers), _encoded(request)
+        if not _absolute(request.path) or _origin(url) == _origin(self.base_url):
+            headers["Authorization"] = f"Bearer {self.api_key}"
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            target = URL(url, encoded=True)
+            async with self.session.request(
+                request.method, target, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                raw = await response.read()
+                return Answer(response.status, response.headers, self._without_key(response.status, raw))
+        except (aiohttp.ClientError, TimeoutError, ssl.SSLError, ConnectionError) as error:
+            raised = _translated(error, url, request)
+        raise raised
+
+    def _url(self, request: Request) -> str:
+        url = request.path if _absolute(request.path) else self.base_url.rstrip("/") + request.path
+        query = urlencode(request.query, quote_via=quote, safe="")
+        return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+
+    def _without_key(self, status: int, body: bytes) -> bytes:
+        """Take the key out of a body: some services quote it in their errors."""
+        key = self.api_key.encode()
+        return body.replace(key, b"[key]") if key and (status >= 400 or len(key) >= REAL_KEY) else body
+
+
+@asynccontextmanager
+async def open_session(*, proxied: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
+    """Give one connection pool, closed on leaving. With `proxied`, the environment's proxies are used.
+
+    Idle connections are dropped early: a server that closes one while a POST is on its way leaves that POST in doubt.
+    """
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=TIMEOUT,
+        requote_redirect_url=False,
+        request_class=proxied_request() if proxied else aiohttp.ClientRequest,
+    ) as session:
+        yield session
+
+
+def _encoded(request: Request) -> Any:
+    """Return the body in JSON; raise Rejected where it holds what JSON cannot."""
+    if request.body is None:
+        return None
+    try:
+        body = json.dumps(request.body, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Rejected(f"the request cannot be put into JSON: {error}") from error
+    return body if len(body) < LARGE else io.BytesIO(body)
+
+
+def _translated(error: Exception, url: str, request: Request) -> ServiceError:
+    """Return our error; without a cause that shows a request's headers, and the key in them."""
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    asked = request.headers.get("X-Client-Request-Id")
+    said = str(error) or type(error).__name__
+    raised: ServiceError
+    if isinstance(error, NEVER_SENT):
+        raised = Unavailable(f"no connection to {host}: {said}", request_id=asked)
+    else:
+        raised = Unclear(f"the answer of {host} was lost: {said}", request_id=asked)
+    if not isinstance(error, aiohttp.ClientResponseError):
+        raised.__cause__ = error
+    return raised
+
+
+def _absolute(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

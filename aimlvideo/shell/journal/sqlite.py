@@ -1,0 +1,316 @@
+"""What is known of every job, kept in SQLite: written before the next await, read again after a crash.
+
+An intent (`submitting`, with the id that we chose) is synced to disk before its request leaves; everything else is
+in the write-ahead log at once, which survives a killed process. The file holds no key and is for its owner only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.core.jobs import columns as written
+from aimlvideo.core.jobs.columns import KNOWN, changed, repeated
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import MARK, OURS, mark_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
+from aimlvideo.shell.journal.sqlite_file import locked, opened_to_read, opened_to_write
+from aimlvideo.shell.journal.sqlite_transactions import Store
+
+
+def columns_of(job: VideoJob, known: Progress) -> tuple[Any, ...]:
+    """Return a job's progress as it is kept: the usual file name as an empty one."""
+    usual = known.file is not None and known.file == file_name(job.id)
+    return written.columns_of(known._replace(file="") if usual else known)
+
+
+def progress_of(job_id: str, columns: list[Any]) -> Progress:
+    """Return the progress that was kept."""
+    known = written.progress_of(columns)
+    return known._replace(file=file_name(job_id)) if known.file == "" else known
+
+
+STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in KNOWN)} WHERE id=?"
+PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
+ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM jobs"
+UNKNOWN = "null]"
+"""How the content of a job ends that was recovered without its parameters."""
+
+
+TOLD_AGAIN = (Stage.SUBMITTING, Stage.READY)
+"""Steps whose loss costs nothing: the one is `synced` before its request leaves, the other is asked for again."""
+
+
+NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
+
+
+class Journal:
+    """The journal of one folder. Open it with `open_journal`, read a running one with `read_journal`."""
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self.path = path
+        self._store = store
+        self._run = 1 + int(self.fact("run") or 0)
+        self._any_found = bool(store.read("SELECT count(*) FROM found").fetchone()[0])
+        self._copies: dict[tuple[int, str], int] = {}
+        self._read_folders()
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Plan a whole file at once: all of it, or, where the block raises, nothing."""
+        try:
+            with self._store.whole():
+                yield
+        except BaseException:
+            self._copies.clear()
+            self._read_folders()
+            raise
+
+    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
+        """Write a new job down, or return what is known of one that is here already.
+
+        Raises InvalidJobs where the id stands for another content, or where it came before in this `run` (as `begin`
+        numbered it; None: the last). With `distinct`, a second job whose id comes from its content gets an id of its
+        own: `ID-2`.
+        """
+        run = self._run if run is None else run
+        try:
+            self._store.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
+        except sqlite3.IntegrityError:
+            return self._known(job, distinct, run)
+        except UnicodeEncodeError:
+            expected = "text that can be written, without halves of surrogate pairs"
+            raise InvalidJobs([Problem("id", expected, repr(job.id), job=job.id)]) from None
+        return self._found(job) if self._any_found else Record(job, Progress())
+
+    def adopt(self, job: VideoJob, progress: Progress) -> Record:
+        """Write down a job that somebody else submitted, or return what is known of it."""
+        if (known := self.find(job.id)) is not None:
+            return known
+        with self.planning():
+            self.plan(job)
+            self.step(job, progress)
+        return Record(job, progress)
+
+    def step(self, job: VideoJob, progress: Progress) -> None:
+        """Write a job's progress. It survives a killed process from the event loop's next pass on.
+
+        What would be told again may take a moment longer. See `synced` for a power cut.
+        """
+        self._store.write(STEP, (*columns_of(job, progress), job.id), later=progress.stage in TOLD_AGAIN)
+
+    async def synced(self) -> None:
+        """Return when all that was written before this call survives a power cut. Many callers share one sync."""
+        await self._store.synced()
+
+    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
+        """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile."""
+        stages = "('rendering', 'submitting', 'in_doubt', 'ready'" + (", 'failed')" if retry_failed else ")")
+        first = [seq for (seq,) in self._store.read(f"SELECT seq FROM jobs WHERE stage IN {stages} ORDER BY seq")]
+        for seq in first:
+            yield self._record(self._store.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
+        given = set(first)
+        yield from (record for seq, record in self._of_stage("planned") if seq not in given)
+
+    def ended_jobs(self) -> Iterator[Record]:
+        """Give the jobs that are saved or failed."""
+        for stage in ("saved", "failed"):
+            yield from (record for _, record in self._of_stage(stage))
+
+    def find(self, job_id: str) -> Record | None:
+        """Return what is known of one job, or None."""
+        row = self._store.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
+        return self._record(row) if row else None
+
+    def begin(self) -> int:
+        """Begin another run, and number it: what it plans may have been planned before, by any other run."""
+        self._run += 1
+        self.note("run", str(self._run))
+        return self._run
+
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+        row = self._store.read(f"{ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
+        return self._record(row) if row else None
+
+    def accepted_one(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+        taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
+        row = self._store.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
+        return self._record(row) if row else None
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs by stage."""
+        return dict(self._store.read("SELECT stage, count(*) FROM jobs GROUP BY stage"))
+
+    def planned_models(self) -> dict[str, int]:
+        """Return the number of planned jobs by model."""
+        planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
+        return dict(self._store.read(planned))
+
+    def spent(self) -> float:
+        """Return what all jobs are known to have cost, in USD."""
+        return float(self._store.read("SELECT coalesce(sum(cost_usd), 0) FROM jobs").fetchone()[0])
+
+    def unknown_costs(self) -> int:
+        """Return how many clips there are whose cost nobody said."""
+        made = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
+        return int(self._store.read(f"SELECT count(*) FROM jobs WHERE {made}").fetchone()[0])
+
+    def fact(self, name: str) -> str | None:
+        """Return one fact about the run as a whole, such as its service or its owner's process id."""
+        row = self._store.read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def note(self, name: str, value: str) -> None:
+        """Write one fact about the run as a whole."""
+        self._store.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def recover(self, row: Mapping[str, Any]) -> None:
+        """Write a line of a results file down as a job; its content is filled in when a job of its id is planned.
+
+        A job that may have been submitted, and whose generation nobody knows, is left out: when it is planned, the
+        service's log is asked for it (`remember_found`). Raises JournalError where the line is none of ours.
+        """
+        try:
+            job, known = _recovered(row)
+        except (KeyError, TypeError, ValueError) as error:
+            raise JournalError(f"this is no line of a run's results ({error!r}): {str(row)[:200]}") from error
+        if known.stage in NOT_SUBMITTED:
+            return
+        asked = json.dumps([job.model, None])
+        self._store.write(
+            "INSERT INTO jobs (id, run, asked, stage, polls) VALUES (?, 0, ?, '', 0) "
+            "ON CONFLICT (id) DO UPDATE SET asked=excluded.asked",
+            (job.id, asked),
+        )
+        self.step(job, known)
+
+    def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
+        """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
+        marks = {request_id[:MARK]: name for request_id, name in generations.items() if request_id and name}
+        ours = {mark: name for mark, name in marks.items() if mark.startswith(OURS)}
+        for row in ours.items():
+            self._store.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
+        self._any_found = self._any_found or bool(ours)
+        return len(ours)
+
+    def _found(self, job: VideoJob) -> Record:
+        """Return a new job, as the generation that the service's log has for it, if it has one."""
+        row = self._store.read("SELECT generation_id FROM found WHERE mark=?", (mark_of(job),)).fetchone()
+        if row is None:
+            return Record(job, Progress())
+        found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=time.time())
+        self.step(job, found)
+        return Record(job, found)
+
+    def _known(self, job: VideoJob, distinct: bool, run: int) -> Record:
+        asked, before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
+        content = job.content()
+        if asked != content:
+            if not asked.endswith(UNKNOWN):
+                raise InvalidJobs([changed(job.id, asked, content)])
+            self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
+        if before == run:
+            if distinct and job.derived:
+                return self._another(job, run)
+            raise InvalidJobs([repeated(job.id)])
+        self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
+        found = self.find(job.id)
+        assert found is not None
+        return Record(job, found.progress)
+
+    def _another(self, job: VideoJob, run: int) -> Record:
+        """Plan one more job of the same content, under the first id that no job of this run has."""
+        for number in itertools.count(self._copies.get((run, job.id), 1) + 1):
+            one = job.named(f"{job.id}-{number}")
+            row = self._store.read("SELECT run FROM jobs WHERE id=?", (one.id,)).fetchone()
+            if row is None or row[0] != run:
+                self._copies[run, job.id] = number
+                return self.plan(one, run=run)
+        raise AssertionError("unreachable")
+
+    def _of_stage(self, stage: str) -> Iterator[tuple[int, Record]]:
+        last = 0
+        page = f"SELECT seq, {ROWS[7:]} WHERE stage=? AND seq>? ORDER BY seq LIMIT 500"
+        while rows := self._store.read(page, (stage, last)).fetchall():
+            last = rows[-1][0]
+            yield from ((row[0], self._record(row[1:])) for row in rows)
+
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        name, folder, asked, *known = row
+        model, params = json.loads(asked)
+        job = VideoJob(model, id=name, **(params or {}))
+        return Record(job.within(self._path_of(folder)) if folder else job, progress_of(name, known))
+
+    def _path_of(self, folder: int) -> str:
+        if folder not in self._paths:  # a run that goes on beside us has written it since
+            self._read_folders()
+        return self._paths[folder]
+
+    def _folder(self, job: VideoJob) -> int | None:
+        if job.folder is None:
+            return None
+        path = str(job.folder)
+        if path not in self._folders:
+            self._store.write("INSERT INTO folders VALUES (?)", (path,))
+            self._read_folders()
+        return self._folders[path]
+
+    def _read_folders(self) -> None:
+        self._folders: dict[str, int] = dict(self._store.read("SELECT path, rowid FROM folders"))
+        self._paths = {number: path for path, number in self._folders.items()}
+
+
+def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
+    """Return the job and the progress that a line of a results file tells of."""
+    stage = Stage(row["stage"])
+    known = {name: _text(row.get(name)) for name in ("generation_id", "video_url", "file", "sha256")}
+    bytes.fromhex(known["sha256"] or "")
+    cost, length = row.get("cost_usd"), row.get("bytes")
+    numbers = {"cost_usd": None if cost is None else float(cost), "bytes": None if length is None else int(length)}
+    error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
+    if stage is Stage.RENDERING and not known["generation_id"]:
+        raise ValueError("it has no generation id")
+    job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
+    return job, Progress(stage, polls=int(row.get("polls") or 0), error=error, **numbers, **known)  # type: ignore[arg-type]
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+@asynccontextmanager
+async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journal]:
+    """Open a journal for writing, or make it; one process at a time. Raises JournalError.
+
+    Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
+    """
+    with locked(path), opened_to_write(path, anew=anew) as (connection, wal):
+        store = Store(path, connection, wal)
+        journal = Journal(path, store)
+        journal.note("owner", str(os.getpid()))
+        journal.note("run", str(journal._run))
+        store.commit()
+        try:
+            yield journal
+        finally:
+            store.commit()
+
+
+@contextmanager
+def read_journal(path: Path) -> Iterator[Journal]:
+    """Read a journal, also while a run is writing it. Raises JournalError."""
+    with opened_to_read(path) as connection:
+        yield Journal(path, Store(path, connection, None))

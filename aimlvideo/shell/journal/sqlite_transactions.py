@@ -1,0 +1,185 @@
+"""One SQLite connection of a journal: what one pass of the event loop writes is one transaction, one sync serves many.
+
+A step is in the write-ahead log, and survives a killed process, when the pass of the event loop in which it was
+written is over. That costs a killed process no more than the time that an answer waits to be read, and a third of
+what a transaction for each step costs. A step whose loss would cost nothing waits up to `LATER` for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from aimlvideo.errors import DiskFailed, VideoError
+from aimlvideo.shell.journal.sqlite_file import OWN_NEWS, given_back, sync, translated, translation
+
+LATER = 0.05
+"""Seconds within which a step is in the log that the service, or the job file, would tell again."""
+GATHERING = 0.01
+"""Seconds for which the first who wants a sync waits for others to share it."""
+
+
+class Store:
+    """Reads and writes. After a failure that may have lost something, every further write raises it again."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, wal: int | None) -> None:
+        self._path = path
+        self._db = connection
+        self._wal = wal
+        self._written = self._synced = 0
+        self._syncing: anyio.Event | None = None
+        self._whole = False
+        self._soon = self._later = False
+        self._pass: list[tuple[str, tuple[Any, ...]]] = []
+        self._broken: VideoError | None = None
+        self._full: DiskFailed | None = None
+
+    def read(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Return the rows of a question, also of what is not committed yet."""
+        with translated(self._path):
+            return self._db.execute(statement, values)
+
+    def write(self, statement: str, values: tuple[Any, ...] = (), *, later: bool = False) -> None:
+        """Write in the transaction of this pass of the event loop, or of a `later` one.
+
+        Raises IntegrityError, DiskFailed, JournalError.
+        """
+        self._raise_if_broken()
+        try:
+            self._put(statement, values)
+        except OWN_NEWS:
+            raise
+        except sqlite3.Error as error:
+            self._with_the_reserve(error)
+            self._put(statement, values)
+        finally:
+            if self._db.in_transaction and not (self._soon or self._whole or (later and self._later)):
+                self._commit_soon(later)
+
+    def _put(self, statement: str, values: tuple[Any, ...]) -> None:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN")
+        self._db.execute(statement, values)
+        self._written += 1
+        if not self._whole:
+            self._pass.append((statement, values))
+
+    def _with_the_reserve(self, error: sqlite3.Error) -> None:
+        """Write what this pass wrote once more, where the disk was full and the room kept for that is still there.
+
+        From then on nothing is `synced` any more, so that nothing new is begun. Raises where it cannot be done.
+        """
+        said = translation(self._path, error)
+        if self._whole or not isinstance(said, DiskFailed) or not given_back(self._path):
+            if self._pass and not self._whole:
+                self._broken = said  # SQLite may have taken back what others wrote in this pass
+            raise said from error
+        self._full = said
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        again, self._pass = self._pass, []
+        try:
+            for statement, values in again:
+                self._put(statement, values)
+        except sqlite3.Error as again_full:
+            self._broken = translation(self._path, again_full)
+            raise self._broken from again_full
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Write all that the block writes, or, where it raises, nothing."""
+        self.commit()
+        self.read("BEGIN")
+        self._whole = True
+        try:
+            yield
+            with translated(self._path):
+                self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self._whole = False
+
+    async def synced(self) -> None:
+        """Return when all that was written before this call survives a power cut. Many callers share one sync.
+
+        Raises DiskFailed, then and ever after: what a failed sync left behind, a later one does not bring to disk.
+        """
+        wanted = self._written
+        while self._synced < wanted and self._wal is not None:
+            if self._syncing is None:
+                await self._sync(self._wal)
+            else:
+                await self._syncing.wait()
+
+    async def _sync(self, wal: int) -> None:
+        """Bring what is written to disk; all who waited for it meanwhile wake in one pass of the event loop."""
+        self._syncing = anyio.Event()
+        try:
+            await anyio.sleep(GATHERING)
+            self.commit()
+            if self._full is not None:
+                raise self._full
+            covered = self._written
+            await self._to_disk(wal)
+            self._synced = covered
+        finally:
+            self._syncing.set()
+            self._syncing = None
+
+    async def _to_disk(self, wal: int) -> None:
+        try:
+            with translated(self._path):
+                await anyio.to_thread.run_sync(sync, wal)
+        except VideoError as error:
+            self._broken = error
+            raise
+
+    def commit(self) -> None:
+        """Bring what was written into the log. Raises DiskFailed."""
+        self._raise_if_broken()
+        try:
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._with_the_reserve(error)
+            with translated(self._path):
+                self._db.execute("COMMIT")
+        self._pass.clear()
+
+    def _raise_if_broken(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _commit_soon(self, later: bool) -> None:
+        """Commit when this pass of the event loop is over, or a `later` one; at once where there is no event loop."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._commit_now()
+            return
+        if later:
+            self._later = True
+            loop.call_later(LATER, self._commit_later)
+        else:
+            self._soon = True
+            loop.call_soon(self._commit_now)
+
+    def _commit_later(self) -> None:
+        self._later = False
+        self._commit_now()
+
+    def _commit_now(self) -> None:
+        """Commit; a failure is raised to whoever writes next."""
+        self._soon = False
+        if not self._whole:
+            with suppress(VideoError, sqlite3.Error):
+                self.commit()

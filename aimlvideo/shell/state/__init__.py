@@ -1,0 +1,1 @@
+"""What is kept between runs in the user's directories."""

@@ -1,0 +1,120 @@
+"""The refreshed catalogue on this machine's disk, and bringing it up to date from the service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import anyio
+from platformdirs import user_cache_path
+
+from aimlvideo.core.catalog.openapi import read_document
+from aimlvideo.core.catalog.refresh import read_body
+from aimlvideo.core.wires.aimlapi_models import Listed, list_request, read_list
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import ServiceError, SettingsError
+
+AT_ONCE = 8  # documents asked for at the same time
+
+Fetch = Callable[[Request], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What the last refresh found. `models` has the form of catalog.json; `date` is ISO 8601 in UTC.
+
+    `refused` has a reason for each model whose document could not be used; what was known of those models stays.
+    """
+
+    models: Mapping[str, Any] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    date: str = ""
+    etag: str = ""
+
+
+class CatalogCache:
+    """One file under the user's cache folder, or under `folder`."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.path = (user_cache_path("aimlvideo") if folder is None else folder) / "catalog.json"
+
+    def read(self) -> Refreshed | None:
+        """Return what was kept; None when nothing was, or when it cannot be read: then the shipped catalogue holds."""
+        try:
+            kept = json.loads(self.path.read_bytes())
+            refreshed = Refreshed(**kept)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return None
+        texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
+        return refreshed if texts and isinstance(refreshed.models, dict) else None
+
+    def write(self, refreshed: Refreshed) -> None:
+        """Keep this in the place of what was there, whole or not at all."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile("w", encoding="utf-8", dir=self.path.parent, delete=False) as file:
+                json.dump(asdict(refreshed), file)
+            Path(file.name).replace(self.path)
+        except OSError as error:
+            raise SettingsError(f"cannot keep the catalogue in {self.path}: {error}") from error
+
+
+async def refresh(fetch: Fetch, cache: CatalogCache, *, now: str, force: bool = False) -> Refreshed:
+    """Read the service's list and each video model's document, keep and return what they say; `now` dates it.
+
+    When the service says that its list is what it was, nothing else is asked, unless with `force`. A document that
+    cannot be had or used refuses its own model only. A failure of the list itself is raised as it comes.
+    """
+    kept = await anyio.to_thread.run_sync(cache.read)
+    answer = await fetch(list_request("" if kept is None or force else kept.etag))
+    if kept is not None and answer.status == 304:
+        refreshed = replace(kept, date=now)
+    else:
+        refreshed = await _read_anew(fetch, answer, kept, now)
+    await anyio.to_thread.run_sync(cache.write, refreshed)
+    return refreshed
+
+
+async def _read_anew(fetch: Fetch, answer: Answer, kept: Refreshed | None, now: str) -> Refreshed:
+    try:
+        listed = read_list(read_body(answer.body))
+    except ValueError as error:
+        raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
+    entries, refused = await _documents(fetch, listed)
+    known = {} if kept is None else {name: kept.models[name] for name in refused if name in kept.models}
+    etag = "" if refused else answer.headers.get("etag", "")
+    return Refreshed({**known, **entries}, refused, now, etag)
+
+
+async def _documents(fetch: Fetch, listed: list[Listed]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Ask for all documents, a few at once; return the entries, and why others were refused."""
+    entries: dict[str, Any] = {}
+    refused: dict[str, str] = {}
+    waiting = iter(listed)
+
+    async def ask() -> None:
+        for model in waiting:
+            try:
+                entries[model.id] = await _entry(fetch, model)
+            except (ValueError, ServiceError) as error:
+                refused[model.id] = str(error)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(min(AT_ONCE, len(listed))):
+            group.start_soon(ask)
+    order = [model.id for model in listed]
+    return {name: entries[name] for name in order if name in entries}, refused
+
+
+async def _entry(fetch: Fetch, model: Listed) -> dict[str, Any]:
+    if not model.document:
+        raise ValueError("the list names no document that may be asked for")
+    answer = await fetch(Request("GET", model.document))
+    if answer.status != 200:
+        raise ValueError(f"its document answered {answer.status}")
+    entry = read_document(model.id, read_body(answer.body), also=model.aliases)
+    return {**entry, "aliases": list(model.aliases)} if model.aliases else entry

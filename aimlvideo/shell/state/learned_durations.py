@@ -1,0 +1,122 @@
+"""What was learned about durations, kept between runs in one small file that several programs may share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from platformdirs import user_state_path
+
+from aimlvideo.core.polling.hazard import Evidence
+from aimlvideo.core.polling.policy import LearnedPolls
+
+VERSION = 1
+HALF_LIFE = 30 * 86400.0  # seconds in which knowledge loses half its weight
+FORGOTTEN = 0.01  # generations: a model known by less is dropped from the file
+LOCK_WAIT = 1.0  # seconds to wait for another writer
+LOCK_STALE = 10.0  # seconds after which a lock was left behind by one that died
+
+log = logging.getLogger(__name__)
+
+
+class Knowledge:
+    """The poll policies of all models, by `knowledge_key`. Touches the disk in `load` and `save` and nowhere else."""
+
+    def __init__(self, path: Path, states: Mapping[str, Mapping[str, Any]]) -> None:
+        self.path = path
+        self._states = dict(states)
+        self._policies: dict[str, LearnedPolls] = {}
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Self:
+        """Return what the file at `path` holds (by default in the user's state folder); nothing if it is damaged."""
+        place = Path(path) if path is not None else user_state_path("aimlvideo") / "knowledge.json"
+        return cls(place, _read(place))
+
+    def keys(self) -> list[str]:
+        """Return the keys under which something is known, in order."""
+        return sorted({*self._states, *self._policies})
+
+    def policy(
+        self,
+        key: str,
+        *,
+        price: float = 0.5,
+        published: Mapping[float, float] | None = None,
+        documented: float | None = None,
+    ) -> LearnedPolls:
+        """Return the one policy of this key: it goes on from what is kept, or begins with what is told here."""
+        if key not in self._policies:
+            self._policies[key] = LearnedPolls.from_state(
+                self._states.get(key, Evidence().to_state()), price=price, published=published, documented=documented
+            )
+        return self._policies[key]
+
+    def save(self) -> None:
+        """Write down what was learned since, joined with what others have written meanwhile. Never raises OSError."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _alone(self.path.with_suffix(".lock")):
+                states = {**self._states, **_read(self.path)}
+                for key, policy in self._policies.items():
+                    states[key] = policy.latency.joined(states.get(key))
+                _write(self.path, states)
+        except OSError as error:
+            log.warning("what was learned about durations could not be kept in %s: %s", self.path, error)
+            return
+        self._states = states
+        for key, policy in self._policies.items():
+            policy.latency.rebase(states[key])
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the state of each key, faded by its age; an empty dict for a file that is missing or damaged."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["version"] != VERSION:
+            raise ValueError(f"version {kept['version']!r} where {VERSION} was expected")
+        share = 0.5 ** (max(time.time() - float(kept["written"]), 0.0) / HALF_LIFE)
+        return {key: Evidence.from_state(state).times(share).to_state() for key, state in kept["models"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("what was learned about durations is damaged, and begun anew: %s: %r", path, error)
+        return {}
+
+
+def _write(path: Path, states: Mapping[str, Mapping[str, Any]]) -> None:
+    models = {key: state for key, state in sorted(states.items()) if sum(state["events"].values()) >= FORGOTTEN}
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    draft.write_text(json.dumps({"version": VERSION, "written": round(time.time()), "models": models}), "utf-8")
+    os.replace(draft, path)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold the lock file; after a second of waiting go on without it: to lose a few figures beats to hang."""
+    give_up = time.monotonic() + LOCK_WAIT
+    held = False
+    while not held and time.monotonic() < give_up:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+            held = True
+        except FileExistsError:
+            _drop_if_stale(lock)
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        if held:
+            lock.unlink(missing_ok=True)
+
+
+def _drop_if_stale(lock: Path) -> None:
+    with suppress(OSError):
+        if time.time() - lock.stat().st_mtime > LOCK_STALE:
+            lock.unlink()

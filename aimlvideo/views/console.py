@@ -1,0 +1,90 @@
+"""Text, tables and the progress block on a terminal (the one place that knows `rich`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.prompt import Confirm
+from rich.table import Table
+from rich.text import Text
+
+from aimlvideo.views.sentences import ORDER, counts, end_in_sight, money, shares
+from aimlvideo.views.snapshot import Outlook
+
+COLOURS = {
+    "saved": "green", "ready": "cyan", "rendering": "blue", "submitting": "magenta", "in_doubt": "yellow",
+    "failed": "red", "planned": "bright_black",
+}  # fmt: skip
+WIDEST = 110
+WIDEST_TABLE = 200
+
+
+class Screen:
+    """One of the two streams of a terminal, or whatever stands in for it."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+        if not self._console.is_terminal:
+            self._console.width = WIDEST_TABLE
+
+    @property
+    def lively(self) -> bool:
+        """Whether a block may stay in place here: a real terminal, and colours are welcome."""
+        console = self._console
+        return console.is_terminal and not console.is_dumb_terminal and not console.no_color
+
+    def line(self, text: str, label: str = "", colour: str = "") -> None:
+        """Print a line of text, after a coloured label."""
+        shown = f"[{colour}]{escape(label)}[/{colour}] " if label else ""
+        self._console.print(shown + escape(text))
+
+    def asked(self, question: str) -> bool:
+        """Ask a question of yes or no; no answer is no."""
+        return Confirm.ask(question, console=self._console, default=False)
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+        """Print a table."""
+        table = Table(*headings, title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
+        for column in table.columns:
+            column.overflow = "fold"
+        for row in rows:
+            table.add_row(*(escape(str(cell)) for cell in row))
+        self._console.print(table, soft_wrap=False)
+
+    @contextmanager
+    def block(self) -> Iterator[Callable[[Outlook], None]]:
+        """Give a way to draw the progress block; it stays in place and is gone when the block is left."""
+        console = self._console
+        with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
+            yield lambda now: live.update(_block(now, min(console.width, WIDEST)), refresh=True)
+
+
+def _block(now: Outlook, width: int) -> Group:
+    lines = [_bar(now, width), _legend(now)]
+    said = " · ".join(part for part in (money(now), end_in_sight(now)) if part)
+    lines += [Text(text, no_wrap=True, overflow="ellipsis") for text in (said, now.waits)]
+    for name, reason in now.failures:
+        lines.append(Text.assemble(("✗ ", "red"), (name, "bold"), f": {reason}", no_wrap=True, overflow="ellipsis"))
+    return Group(*(line for line in lines if line.plain))
+
+
+def _bar(now: Outlook, width: int) -> Text:
+    said = counts(now)
+    cells = shares(now.stages, now.total or sum(now.stages.values()), max(10, width - len(said) - 2))
+    bar = Text(no_wrap=True)
+    for stage, count in cells.items():
+        bar.append("━" * count, COLOURS[stage])
+    return bar.append(f"  {said}", "bold")
+
+
+def _legend(now: Outlook) -> Text:
+    legend = Text(no_wrap=True, overflow="ellipsis")
+    for stage in ORDER:
+        if count := now.stages.get(stage, 0):
+            legend.append("■ ", COLOURS[stage]).append(f"{stage.replace('_', ' ')} {count:,}   ")
+    return legend

@@ -1,0 +1,68 @@
+"""Progress while a run goes on: a block that stays in place, or, on a pipe, a line at sensible moments."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.pipeline.batch import Batch
+from aimlvideo.views.console import Screen
+from aimlvideo.views.sentences import line
+from aimlvideo.views.snapshot import Lookout, Outlook
+
+OFTEN = 0.25
+"""Seconds between two drawings at least."""
+SHARE = 0.005
+"""The share of a core that drawing may cost: what is dear to draw is drawn more rarely."""
+FIRST_LINE, LAST_GAP = 5.0, 60.0
+"""Seconds until the first plain line, and between two at most; the gaps double in between."""
+
+
+@contextmanager
+def shown(lookout: Lookout, screen: Screen, *, lively: bool) -> Iterator[None]:
+    """Show how a run comes along until the block is left."""
+    batch, scope = lookout.batch, anyio.CancelScope()
+    try:
+        if lively:
+            with screen.block() as draw:
+                batch.tasks.start_soon(_redraw, lookout, draw, scope)
+                yield
+        else:
+            batch.tasks.start_soon(_lines, lookout, screen, scope)
+            yield
+    finally:
+        scope.cancel()
+
+
+def lookout_of(batch: Batch, *, retried: bool = False) -> Lookout:
+    """Return a lookout over a run that carries on with the jobs of its journal: all of them are known."""
+    before, planned, tally = batch.journal.counts(), batch.journal.planned_models(), batch.tally
+    if retried:
+        before["planned"] = before.get("planned", 0) + before.pop("failed", 0)
+    began = {stage: before.get(stage, 0) - tally.stages[stage] + tally.arrived[stage] for stage in Stage}
+    for model, known in tally.models.items():
+        planned[model] = planned.get(model, 0) + known.came - known.planned
+    return Lookout(batch, began, planned, known=True)
+
+
+async def _redraw(lookout: Lookout, draw: Callable[[Outlook], None], scope: anyio.CancelScope) -> None:
+    with scope:
+        while True:
+            began = time.thread_time()
+            draw(lookout.look())
+            await anyio.sleep(max(OFTEN, (time.thread_time() - began) / SHARE))
+
+
+async def _lines(lookout: Lookout, screen: Screen, scope: anyio.CancelScope) -> None:
+    with scope:
+        gap, last = FIRST_LINE, dict(lookout.look().stages)
+        while True:
+            await anyio.sleep(gap)
+            now = lookout.look()
+            if now.stages != last:
+                screen.line(f"{time.strftime('%H:%M:%S')} {line(now)}")
+            gap, last = min(2 * gap, LAST_GAP), dict(now.stages)

@@ -1,0 +1,85 @@
+"""Figures for Prometheus, on a page of this machine (the one importer of prometheus-client)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import SettingsError
+from aimlvideo.pipeline.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure; with a `label`, one for each of the label's values. One that `counts` only ever grows."""
+
+    name: str
+    about: str
+    value: float | Mapping[str, float]
+    label: str = ""
+    counts: bool = False
+
+
+def run_figures(batch: Batch) -> Iterator[Figure]:
+    """Give what is true of a run now."""
+    tally = batch.tally
+    jobs = {stage.value: float(tally.stages[stage]) for stage in Stage}
+    yield Figure("aimlvideo_jobs", "Jobs that have come in, by their stage now", jobs, label="stage")
+    yield Figure("aimlvideo_spent_usd", "Charged for the clips of this process", tally.dollars, counts=True)
+    yield Figure("aimlvideo_committed_usd", "What the outstanding ones will cost", tally.committed())
+    yield Figure("aimlvideo_submissions", "Submissions that were accepted", tally.accepted, counts=True)
+    yield Figure("aimlvideo_polls", "Status checks that were answered", tally.polls, counts=True)
+    refused = {what: float(tally.refused[what]) for what in ("submissions", "polls")}
+    yield Figure("aimlvideo_refused", "Answers 429 and their kin", refused, label="what", counts=True)
+    if (gates := batch.gates) is None:
+        return
+    yield Figure("aimlvideo_outstanding", "Generations outstanding", gates.slots.outstanding.taken)
+    yield Figure("aimlvideo_outstanding_limit", "As many may be, at present", gates.slots.outstanding.limit)
+    yield Figure("aimlvideo_rate", "Submissions a second, at present", gates.turns.rate.per_second)
+    yield Figure("aimlvideo_poll_rate", "Status checks a second, at present", gates.polls.per_second)
+    lag = "Lag that one status check may cost: it rises as polls run short"
+    yield Figure("aimlvideo_poll_lag_seconds", lag, gates.polls.price)
+
+
+class Figures(Collector):
+    """Whatever `read` gives when the page is asked for."""
+
+    def __init__(self, read: Callable[[], Iterable[Figure]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        """Give what is true now."""
+        for figure in self._read():
+            family = CounterMetricFamily if figure.counts else GaugeMetricFamily
+            values = figure.value
+            if isinstance(values, int | float):
+                yield family(figure.name, figure.about, values)
+                continue
+            metric = family(figure.name, figure.about, labels=[figure.label])
+            for name, value in values.items():
+                metric.add_metric([name], value)
+            yield metric
+
+
+@contextmanager
+def metrics_page(read: Callable[[], Iterable[Figure]], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+    """Serve figures at `http://HOST:PORT/metrics`, and give the port (0 takes a free one). Raises SettingsError."""
+    registry = CollectorRegistry()
+    registry.register(Figures(read))
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except (OSError, OverflowError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"--metrics: {host}:{port} cannot be opened: {said}") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,113 @@
+"""How results look in a notebook: a clip plays, a run is a small table that updates in place.
+
+The one place that knows `IPython`, which need not be installed; nothing here matters outside a notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+import anyio
+
+from aimlvideo.core.formatting import dollars, plain
+from aimlvideo.core.jobs.job import Result
+from aimlvideo.pipeline.batch import Batch
+from aimlvideo.views.sentences import ORDER, brief, counts
+from aimlvideo.views.snapshot import Lookout, Outlook
+
+EMBEDDED = 8_000_000
+"""Bytes of the largest clip that becomes part of the notebook itself."""
+OFTEN = 0.5
+"""Seconds between two updates of a table."""
+COLOURS = {
+    "saved": "#1c8a55", "ready": "#0f8a98", "rendering": "#3a6fe0", "in_doubt": "#b97a06", "submitting": "#9448c9",
+    "failed": "#cf3a3f", "planned": "#b4bac5",
+}  # fmt: skip
+
+
+def in_notebook() -> bool:
+    """Tell whether this runs in a notebook's kernel (Jupyter, VS Code and their like)."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def result_html(result: Result) -> str:
+    """Return a result as HTML: its clip, embedded where it is small; else what became of it."""
+    cost = "" if result.cost_usd is None else f" · {dollars(result.cost_usd)}"
+    about = f"<b>{escape(result.job.id)}</b> · {escape(result.job.model)} · {result.stage.value}{cost}"
+    reason = f'<br><span style="color:#cf3a3f">{escape(plain(str(result.error)))}</span>' if result.error else ""
+    return f'<div style="max-width:40rem">{_film(result)}<div>{about}{reason}</div></div>'
+
+
+def _film(result: Result) -> str:
+    source = ""
+    if result.path is not None and result.path.is_file():
+        if result.path.stat().st_size <= EMBEDDED:
+            source = "data:video/mp4;base64," + base64.b64encode(result.path.read_bytes()).decode()
+        else:
+            name = escape(str(result.path), quote=True)
+            return f'<a href="{name}">{name}</a>'
+    style = "max-width:100%;max-height:24rem"
+    return f'<video src="{source}" controls loop muted style="{style}"></video>' if source else ""
+
+
+def table_html(now: Outlook) -> str:
+    """Return a look at a run as HTML: a stacked bar, the counts, and when it ends."""
+    total = now.total or sum(now.stages.values()) or 1
+    present = [stage for stage in ORDER if now.stages.get(stage)]
+    bar = "".join(
+        f'<span style="width:{100 * now.stages[stage] / total:.2f}%;background:{COLOURS[stage]}"></span>'
+        for stage in present
+    )
+    heads = "".join(f"<th>{stage.replace('_', ' ')}</th>" for stage in present)
+    cells = "".join(f"<td>{now.stages[stage]:,}</td>" for stage in present)
+    failures = "".join(f"<li><b>{escape(name)}</b>: {escape(plain(why))}</li>" for name, why in now.failures)
+    return (
+        f'<div style="max-width:46rem"><div style="display:flex;height:8px;border-radius:4px;overflow:hidden">{bar}'
+        f"</div><table><thead><tr><th>clips</th>{heads}</tr></thead>"
+        f"<tbody><tr><td>{counts(now)}</td>{cells}</tr></tbody></table>"
+        f"<div>{escape(brief(now))}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
+    )
+
+
+def show_batch(batch: Batch) -> None:
+    """Show a run as a table that updates in place until the run is left."""
+    from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
+
+    lookout = Lookout(batch)
+    handle: Any = display(HTML(table_html(lookout.look())), display_id=True)  # type: ignore[no-untyped-call]
+    if not batch.left:
+        batch.tasks.start_soon(_update, lookout, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
+
+
+async def _update(lookout: Lookout, show: Any) -> None:
+    try:
+        while not (lookout.batch.fed and not lookout.batch.entries):
+            await anyio.sleep(OFTEN)
+            show(table_html(lookout.look()))
+    finally:
+        show(table_html(lookout.look()))
+
+
+@contextmanager
+def progress(batch: Batch) -> Iterator[None]:
+    """Show how a run comes along: a table in a notebook, a block in a terminal, lines elsewhere."""
+    if in_notebook():
+        show_batch(batch)
+        yield
+        return
+    from aimlvideo.views.console import Screen  # noqa: PLC0415 - as above
+    from aimlvideo.views.live_progress import shown  # noqa: PLC0415 - `rich` only where it is used
+
+    screen = Screen(stderr=True)
+    with shown(Lookout(batch), screen, lively=screen.lively):
+        yield
+
+
+Result.html = result_html
+Batch.display = show_batch

@@ -1,0 +1,86 @@
+"""What the page knows of a job: short, plain, and with nothing in it that is signed or secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from aimlvideo.core.formatting import plain, unsigned
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.polling.observation import recalled
+from aimlvideo.views.report.failure_advice import advice
+
+PROMPT, VALUE = 4000, 160
+"""Characters of a prompt, and of a parameter's value, that are shown."""
+
+
+def card(job: VideoJob, known: Progress) -> dict[str, Any]:
+    """Return what the page shows of a job: short names, what is unknown left out, moments in seconds since 1970."""
+    all_known = {
+        "id": job.id,
+        "model": job.model,
+        "stage": known.stage.value,
+        "prompt": prompt_of(job.params),
+        "params": [[name, shown(value)] for name, value in job.params.items() if name not in ("prompt",)],
+        "cost": known.cost_usd,
+        "sent": _moment(known.submitted_at),
+        "done": _moment(known.completed_at),
+        "kept": _moment(known.saved_at),
+        "looks": [round(age, 2) for age in recalled(known.looks)],
+        "polls": known.polls,
+        "generation": known.generation_id,
+        "file": known.file if known.stage is Stage.SAVED else None,
+        "bytes": known.bytes,
+        **_failure(known),
+    }
+    return {name: value for name, value in all_known.items() if value not in (None, "", [])}
+
+
+def prompt_of(params: Mapping[str, Any]) -> str:
+    """Return the words of a job: its prompt, or those of its shots."""
+    said = params.get("prompt") or params.get("multi_prompt") or ""
+    if isinstance(said, Sequence) and not isinstance(said, str):
+        said = "\n".join(_shot(shot) for shot in said)
+    text = unsigned(str(said))
+    return text if len(text) <= PROMPT else text[:PROMPT] + "…"
+
+
+def shown(value: Any) -> str:
+    """Return a parameter's value as a short text; of pictures only their names, of links no query."""
+    if isinstance(value, str) and (name := _medium(value)):
+        return name
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return ", ".join(shown(part) for part in value)[:VALUE]
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return plain(text, VALUE)
+
+
+def _medium(text: str) -> str:
+    """Return the name of the file that a value is, or ``""``."""
+    if text.startswith("data:"):
+        return f"{text[5:].partition(';')[0]}, {len(text) * 3 // 4:,} bytes"
+    if text.startswith(("http://", "https://")):
+        parts = urlsplit(text)
+        return f"{parts.hostname}{parts.path}"[:VALUE]
+    pictured = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
+    return pictured.name if pictured.suffix and pictured.name != text and " " not in pictured.suffix else ""
+
+
+def _shot(shot: Any) -> str:
+    return str(shot.get("prompt", "")) if isinstance(shot, Mapping) else str(shot)
+
+
+def _moment(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 2)
+
+
+def _failure(known: Progress) -> dict[str, str]:
+    if known.error is None:
+        return {}
+    return {"error": plain(str(known.error), 600), "advice": advice(known.error)}

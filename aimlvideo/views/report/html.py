@@ -1,0 +1,59 @@
+"""The page as HTML (the one place that knows `jinja2`). What comes from jobs is escaped or data, never markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from markupsafe import Markup
+
+from aimlvideo import __version__
+
+HERE = Path(__file__).parent
+SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "start", "live")
+TABS = (
+    ("clips", "Clips"), ("failures", "Failures"), ("timeline", "Timeline"), ("times", "Times"), ("prices", "Prices"),
+)  # fmt: skip
+
+
+def page(title: str, run: Mapping[str, Any], posters: Mapping[str, str]) -> str:
+    """Return the whole page, one file that needs nothing but the clips: `run` has its jobs as cards."""
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=title,
+            run=run,
+            posters=posters,
+            live=bool(run.get("live")),
+            tabs=TABS,
+            version=__version__,
+            **_assets(),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "assets"), autoescape=select_autoescape(default=True, default_for_string=True)
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    return environment
+
+
+@cache
+def _assets() -> dict[str, Markup]:
+    """Return our own and the vendored style and scripts: the only markup that is trusted."""
+    return {
+        "style": Markup(_read("vendor/uplot.css") + _read("assets/page.css")),
+        "charts": Markup(_read("vendor/uplot.js")),
+        "script": Markup("\n".join(_read(f"assets/{name}.js") for name in SCRIPTS)),
+    }
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,63 @@
+"""A look at a run, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aimlvideo.core.formatting import dollars, seconds
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.views.snapshot import Outlook
+
+ORDER = (
+    Stage.SAVED, Stage.READY, Stage.RENDERING, Stage.IN_DOUBT, Stage.SUBMITTING, Stage.FAILED, Stage.PLANNED,
+)  # fmt: skip
+"""The stages from what is done to what is still to come."""
+
+
+def shares(stages: Mapping[Stage, int], total: int, cells: int) -> dict[Stage, int]:
+    """Return how many cells each stage gets: together all of them, and none that has a job gets nothing."""
+    present = {stage: stages[stage] for stage in ORDER if stages.get(stage, 0) > 0}
+    whole = max(total, sum(present.values()), 1)
+    given = {stage: max(1, int(cells * count / whole)) for stage, count in present.items()}
+    given.setdefault(Stage.PLANNED, 0)
+    largest = max(given, key=lambda stage: (given[stage], present.get(stage, 0)))
+    given[largest] += cells - sum(given.values())
+    return given
+
+
+PACE = 10
+"""A pace from here on is given in whole clips a minute."""
+
+
+def counts(now: Outlook) -> str:
+    """Return how many are through: `412 of 1,000`."""
+    done = now.stages.get(Stage.SAVED, 0) + now.stages.get(Stage.READY, 0)
+    return f"{done:,} of {now.total:,}" if now.total is not None else f"{done:,}"
+
+
+def money(now: Outlook) -> str:
+    """Return what is spent and what is committed."""
+    return f"{dollars(now.spent)} spent" + (f", {dollars(now.committed)} committed" if now.committed else "")
+
+
+def end_in_sight(now: Outlook) -> str:
+    """Return the pace, and when all will likely be there."""
+    pace = f"{now.pace:.{0 if now.pace >= PACE else 1}f} a minute" if now.pace else ""
+    if now.left is None:
+        return pace
+    likely, late = now.left
+    more = "" if now.total is not None else " for those read so far"
+    left = f"about {seconds(likely)} left{more}, at most {seconds(late)}"
+    return f"{pace} · {left}" if pace else left
+
+
+def brief(now: Outlook) -> str:
+    """Return what is spent, when it ends and what it waits for, in one line."""
+    return " · ".join(part for part in (money(now), end_in_sight(now), now.waits) if part)
+
+
+def line(now: Outlook) -> str:
+    """Return all of it in one line, for a log."""
+    stages = ", ".join(f"{now.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if now.stages.get(stage))
+    said = [f"{counts(now)} saved", stages, money(now), end_in_sight(now), now.waits]
+    return "; ".join(part for part in said if part)

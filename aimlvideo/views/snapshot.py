@@ -1,0 +1,136 @@
+"""How a run stands at one moment: what a terminal, a board or a notebook shows of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+import anyio
+
+from aimlvideo.core.eta import GUESS, Remaining, time_left
+from aimlvideo.core.formatting import number, plain, seconds
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.run_stats import OUTSTANDING
+from aimlvideo.errors import Unavailable
+from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.limiters import Gates
+
+MEMORY = 120.0
+"""Seconds over which the pace is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """One look at a run. Money in USD; `pace` is ended jobs a minute; `left` likely and late seconds, None if unknown.
+
+    `total` is None while jobs are still being read from somewhere that does not say how many there are.
+    """
+
+    stages: Mapping[Stage, int]
+    total: int | None
+    pace: float
+    spent: float
+    committed: float
+    left: tuple[float, float] | None
+    failures: tuple[tuple[str, str], ...]
+    waits: str
+
+    @property
+    def ended(self) -> int:
+        """How many are saved or failed; without a folder, also those ready at their link."""
+        return sum(self.stages.get(stage, 0) for stage in ENDED)
+
+
+@dataclass(eq=False)
+class Lookout:
+    """Looks at a run, as often as you like: what a look costs does not grow with the run.
+
+    `before` counts the jobs by stage, and `planned` the planned ones by model, that were known when the run began;
+    `known` says that there will be no others.
+    """
+
+    batch: Batch
+    before: Mapping[Stage, int] = field(default_factory=dict)
+    planned: Mapping[str, int] = field(default_factory=dict)
+    known: bool = False
+    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._spent_before = self.batch.budget.spent
+
+    def look(self) -> Outlook:
+        """Return how the run stands now."""
+        tally, stages = self.batch.tally, self._stages()
+        limit = self.batch.budget.limit
+        return Outlook(
+            stages=stages,
+            total=sum(stages.values()) if self.known or self.batch.fed else None,
+            pace=self._pace(stages),
+            spent=self._spent_before + tally.dollars,
+            committed=tally.committed() if limit is None else self.batch.budget.committed,
+            left=self._left(),
+            failures=tuple(tally.failures),
+            waits=_waits(self.batch, stages),
+        )
+
+    def _stages(self) -> dict[Stage, int]:
+        tally = self.batch.tally
+        return {
+            stage: max(0, self.before.get(stage, 0) - tally.arrived[stage] + tally.stages[stage])
+            if self.before
+            else tally.stages[stage]
+            for stage in Stage
+        }
+
+    def _pace(self, stages: Mapping[Stage, int]) -> float:
+        now, ended = time.monotonic(), sum(stages[stage] for stage in (*ENDED, Stage.READY))
+        self._seen.append((now, ended))
+        while now - self._seen[0][0] > MEMORY or len(self._seen) > 4 * MEMORY:
+            self._seen.popleft()
+        then, had = self._seen[0]
+        return 60 * max(0, ended - had) / (now - then) if now - then > 1 else 0.0
+
+    def _left(self) -> tuple[float, float] | None:
+        gates = self.batch.gates
+        slots, rate = (gates.slots.outstanding.limit, gates.turns.rate.per_second) if gates else (inf, inf)
+        known = any(known.durations() for known in self.batch.tally.models.values())
+        return time_left(self._remaining(time.time()), slots, rate) if known else None
+
+    def _remaining(self, now: float) -> Iterator[Remaining]:
+        tally = self.batch.tally
+        for model in self.planned:
+            tally.of(VideoJob(model))
+        for model, known in tally.models.items():
+            age = max(0.0, now - known.began / known.outstanding) if known.outstanding else 0.0
+            coming = max(0, self.planned.get(model, 0) - known.came)
+            yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or GUESS)
+
+
+def _waits(batch: Batch, stages: Mapping[Stage, int]) -> str:
+    """Say what the next job waits for."""
+    if batch.halted is not None:
+        return f"no further jobs are submitted: {plain(str(batch.halted))}"
+    gates, busy = batch.gates, sum(stages[stage] for stage in OUTSTANDING)
+    if gates is not None and stages[Stage.PLANNED]:
+        return _waits_at(gates)
+    if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
+        return "waits for the service's log to say what became of the ones in doubt"
+    if busy:
+        return f"waits for {number(busy, 'generation')} to finish at the service"
+    return f"waits for {number(stages[Stage.READY], 'download')}" if stages[Stage.READY] and batch.folder else ""
+
+
+def _waits_at(gates: Gates) -> str:
+    now, turns, slots = anyio.current_time(), gates.turns, gates.slots.outstanding
+    pause = turns.rate.paused_until - now
+    if pause > 0 and turns.trouble is not None:
+        away = isinstance(turns.trouble, Unavailable)
+        reason = "waits for the network or the service" if away else "waits because the service is busy"
+        return f"{reason}, {seconds(pause)} more: {plain(str(turns.trouble))}"
+    if not slots.free():
+        return f"waits for a free slot: {slots.taken} of {slots.limit} are taken"
+    return f"waits for the rate: {turns.rate.per_second:.3g} a second are started"

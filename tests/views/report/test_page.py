@@ -1,0 +1,152 @@
+"""The page from disk, in a real browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.views.report.report_file import REPORT
+from tests.views.report.made_runs import STRANGE
+
+pytestmark = [pytest.mark.browser, pytest.mark.real_time]
+
+Opened = Callable[..., Any]
+FIRST = "document.querySelectorAll('#cards h3')[0].textContent"
+
+
+def until(page: Any, condition: str, seconds: float = 5.0) -> None:
+    """Return when a condition holds in the page; its policy lets nobody evaluate text there by themselves."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < end, condition
+        page.wait_for_timeout(20)
+
+
+def test_a_clip_plays_on_click_and_the_next_by_its_key(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.click(".card .thumb")
+    until(page, "document.querySelector('#viewer video').currentTime > 0.2")
+    before = page.text_content("#viewer-title")
+    page.keyboard.press("ArrowRight")
+    assert page.text_content("#viewer-title") != before
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#viewer")
+
+
+def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.hover(".card .thumb")
+    until(page, "document.querySelector('video.moving')?.currentTime > 0.1")
+    page.mouse.move(1, 1)
+    assert page.locator("video.moving").count() == 0
+
+
+def test_the_arrow_keys_walk_over_the_clips(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.focus(".card .thumb")
+    page.keyboard.press("End")
+    last = page.evaluate("document.activeElement.closest('.card').getAttribute('aria-posinset')")
+    assert last == "60"
+    page.keyboard.press("Home")
+    assert page.evaluate("document.activeElement.closest('.card').getAttribute('aria-posinset')") == "1"
+
+
+def test_filters_and_orders(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.select_option("#stage", "failed")
+    until(page, "document.getElementById('shown').textContent === '3 of 60'")
+    page.select_option("#stage", "")
+    page.fill("#word", "emoji flag")
+    until(page, "document.querySelectorAll('.card').length === 1")
+    page.fill("#word", "")
+    page.select_option("#model", "alibaba/wan-2-6-t2v")
+    until(page, "document.getElementById('shown').textContent === '15 of 60'")
+    page.select_option("#model", "")
+    page.select_option("#order", "-took")
+    slowest = page.evaluate("[...jobs.values()].reduce((a, b) => ((b.took ?? 0) > (a.took ?? 0) ? b : a)).id")
+    until(page, f"{FIRST} === '{slowest}'")
+    page.fill("#word", "nothing is called like this")
+    page.click("#clear")
+    until(page, "document.getElementById('shown').textContent === '60 jobs'")
+
+
+def test_failures_come_with_a_reason_and_with_what_to_do(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.click("#tab-failures")
+    said = page.inner_text("#failures")
+    assert any(reason in said for reason in ("content moderation", "is dead", "internal error", "expected one of"))
+    assert any(what in said for what in ("reword", "--retry-failed", "mend the parameters"))
+    page.click("#failures .chip")
+    assert page.is_visible(".reason")
+
+
+def test_a_prompt_is_text_whatever_is_in_it(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    kept = page.evaluate("[0, 1, 2, 3].map((number) => jobs.get(`scene-0000${number}`).prompt)")
+    assert kept == list(STRANGE)
+    for number, prompt in enumerate(STRANGE):
+        page.fill("#word", f"scene-{number:05}")
+        until(page, f"{FIRST} === 'scene-{number:05}'")
+        assert page.text_content(".card .prompt") == prompt
+    assert page.evaluate("window.hurt") is None
+    assert page.locator(".card .prompt *").count() == 0
+
+
+@pytest.mark.parametrize("tab", ["timeline", "times", "prices"])
+def test_charts_are_drawn(opened: Opened, folder: Path, tab: str) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.click(f"#tab-{tab}")
+    if tab == "prices":
+        assert page.locator("#prices tbody tr").count() == 4
+        return
+    assert page.locator(f"#panel-{tab} canvas").count() == (1 if tab == "timeline" else 4)
+    inked = """(canvas) => new Set(new Uint32Array(
+        canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
+    assert page.locator(f"#panel-{tab} canvas").first.evaluate(inked) > 4
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(opened: Opened, folder: Path, theme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened((folder / REPORT).as_uri(), theme=theme)
+    found = []
+    for tab in ("clips", "failures", "prices") if theme == "light" else ("failures",):
+        page.click(f"#tab-{tab}")
+        found += Axe().run(page).response["violations"]
+    page.click("#tab-clips")
+    page.click(".card .thumb")
+    found += Axe().run(page, context="#viewer").response["violations"]
+    serious = [one for one in found if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], one["nodes"][0]["html"][:200]) for one in serious] == []
+
+
+def test_nothing_sticks_out_on_a_phone(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri(), width=390)
+    for tab in ("clips", "failures", "timeline", "times", "prices"):
+        page.click(f"#tab-{tab}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_ten_thousand_jobs_open_at_once_and_only_those_in_sight_are_there(opened: Opened, large: Path) -> None:
+    assert (large / REPORT).stat().st_size < 15_000_000
+    began = time.monotonic()
+    page = opened((large / REPORT).as_uri())
+    assert time.monotonic() - began < 2
+    assert page.evaluate("jobs.size") == 10_000
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    until(page, "document.querySelector('#cards li:last-child').getAttribute('aria-posinset') === '10000'")
+    assert page.locator(".card").count() < 60
+
+
+def test_it_prints_in_light_with_all_its_parts(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri(), theme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    assert page.locator(".card").count() == 60
+    assert page.is_visible("#failures")
+    assert page.get_attribute("html", "data-theme") == "light"

@@ -1,0 +1,105 @@
+"""What is in the page, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
+from aimlvideo.views.report import posters
+from aimlvideo.views.report.cards import card, prompt_of, shown
+from aimlvideo.views.report.failure_advice import ADVICE, advice
+from aimlvideo.views.report.report_file import REPORT, write_report
+from tests.views.report.made_runs import made_run
+
+
+def test_no_signature_and_no_key_is_in_the_page(folder: Path) -> None:
+    page = (folder / REPORT).read_text()
+    assert "SECRET-SIGNATURE" not in page
+    assert "Signature=" not in page
+    assert "harbour.png" in page
+    assert "pictures/harbour.png" not in page
+
+
+def test_a_card_has_no_secret_in_any_place() -> None:
+    link = "https://cdn.example.com/a.png?X-Amz-Signature=HIDE-ME"
+    job = VideoJob("m", id="a", prompt=f"look at {link}", image_url=link, image_list=[link], other={"deep": link})
+    error = VideoError(f"{link} failed; Authorization: Bearer HIDE-ME-0123")
+    known = Progress(Stage.FAILED, video_url=link, error=error)
+    assert "HIDE-ME" not in repr(card(job, known))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("data:image/png;base64," + "A" * 400, "image/png, 316 bytes"),
+        ("https://host/dir/a.png?sig=1#x", "host/dir/a.png"),
+        ("/home/me/pictures/a.png", "a.png"),
+        ("C:\\pictures\\a.png", "a.png"),
+        (["/x/a.png", "/x/b.png"], "a.png, b.png"),
+        (True, "true"),
+        (5, "5"),
+        ("16:9", "16:9"),
+        (b"abc", "3 bytes"),
+        ({"type": "simple"}, '{"type": "simple"}'),
+    ],
+)
+def test_a_parameter_is_shown_short(value: Any, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_the_words_of_several_shots_are_one_text() -> None:
+    assert prompt_of({"multi_prompt": ["one", {"prompt": "two"}]}) == "one\ntwo"
+
+
+@pytest.mark.parametrize(("kind", "said"), ADVICE)
+def test_each_kind_of_failure_has_advice(kind: type[VideoError], said: str) -> None:
+    error = kind([]) if kind.__name__ == "InvalidJobs" else kind("x")  # type: ignore[arg-type]
+    assert advice(error) == said
+
+
+def test_what_was_moderated_is_to_be_reworded() -> None:
+    assert "reword" in advice(GenerationFailed("content moderation"))
+    assert "buys nothing" in advice(LinkDead("dead"))
+
+
+def test_posters_are_small_jpegs_and_kept_for_the_next_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = posters.kept_posters(folder / REPORT)
+    assert len(kept) == 56
+    assert all(text.startswith("/9j/") and len(text) < 20_000 for text in kept.values())
+    monkeypatch.setattr(posters, "poster", lambda *_: pytest.fail("made anew"))
+    write_report(folder)
+    assert posters.kept_posters(folder / REPORT) == kept
+
+
+def test_posters_keep_to_their_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"{path.name}:1": path.name for path in folder.glob("*.mp4")}
+    monkeypatch.setattr(posters, "BUDGET", 40_000)
+    made = posters.posters(folder, files, {})
+    assert 0 < len(made) < len(files)
+
+
+def test_without_pyav_the_page_has_no_posters(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posters, "find_spec", lambda _: None)
+    write_report(made_run(tmp_path / "run", 3, (clip,)))
+    assert posters.kept_posters(tmp_path / "run" / REPORT) == {}
+
+
+def test_a_clip_that_is_none_has_no_poster(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    assert posters.poster(tmp_path / "a.mp4") == ""
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="output folder"):
+        write_report(tmp_path)
+
+
+def test_half_a_letter_does_not_spoil_the_page(tmp_path: Path) -> None:
+    from aimlvideo.views.report.html import page
+
+    assert "jobs" in page("t", {"jobs": [{"id": "\ud83d"}]}, {}).encode(errors="replace").decode()

@@ -1,0 +1,91 @@
+"""The counters of a run, and what is made of them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from aimlvideo.core.eta import Durations
+from aimlvideo.core.formatting import number, plain, seconds, unsigned
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.run_stats import Tally
+from aimlvideo.errors import GenerationFailed
+from aimlvideo.views.sentences import shares
+
+JOB = VideoJob("m", id="a")
+SENT = Progress(Stage.SUBMITTING, submitted_at=1.0)
+RENDERING = Progress(Stage.RENDERING, submitted_at=2.0)
+
+
+def test_a_job_is_in_one_stage_at_a_time() -> None:
+    tally = Tally()
+    tally.came_in(JOB, Progress())
+    steps = [Progress(), SENT, RENDERING, Progress(Stage.READY, submitted_at=2.0, completed_at=9.0, cost_usd=0.5)]
+    for before, now in pairwise(steps):
+        tally.moved(JOB, before, now)
+        assert {stage: count for stage, count in tally.stages.items() if count} == {now.stage: 1}
+    assert tally.dollars == 0.5
+    assert tally.of(JOB).outstanding == tally.of(JOB).planned == 0
+    assert list(tally.of(JOB).seconds) == [7.0]
+
+
+def test_a_price_is_counted_once_however_often_the_clip_is_fetched() -> None:
+    tally = Tally()
+    ready = Progress(Stage.READY, submitted_at=2.0, completed_at=9.0, cost_usd=0.5)
+    tally.moved(JOB, RENDERING, ready)
+    tally.moved(JOB, ready, ready)
+    assert tally.dollars == 0.5
+
+
+def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None:
+    tally = Tally()
+    tally.came_in(VideoJob("m", id="b"), RENDERING)
+    assert tally.committed() == 0.0
+    tally.moved(JOB, RENDERING, Progress(Stage.READY, completed_at=9.0, cost_usd=0.5))
+    tally.came_in(VideoJob("m", id="c"), RENDERING)
+    assert tally.committed() == pytest.approx(0.5)
+
+
+def test_durations_are_what_was_seen_else_told_else_unknown() -> None:
+    assert Tally().of(JOB).durations() is None
+    told = Tally(lambda _: Durations(50.0, 80.0))
+    assert told.of(JOB).durations() == Durations(50.0, 80.0)
+    told.of(JOB).seconds.extend([10.0] * 9 + [30.0])
+    assert told.of(JOB).durations() == Durations(10.0, 30.0)
+
+
+def test_the_last_failures_are_remembered() -> None:
+    tally = Tally()
+    for name in "abcde":
+        job = VideoJob("m", id=name)
+        tally.moved(job, RENDERING, Progress(Stage.FAILED, error=GenerationFailed(f"no {name}")))
+    assert list(tally.failures) == [("c", "no c"), ("d", "no d"), ("e", "no e")]
+
+
+@pytest.mark.parametrize("cells", [10, 37, 100])
+@pytest.mark.parametrize(
+    "stages", [{Stage.SAVED: 1}, {Stage.SAVED: 9999, Stage.FAILED: 1}, {Stage.PLANNED: 5, Stage.RENDERING: 5}, {}]
+)
+def test_a_bar_is_full_and_hides_nobody(stages: dict[Stage, int], cells: int) -> None:
+    given = shares(stages, sum(stages.values()), cells)
+    assert sum(given.values()) == cells
+    assert all(given[stage] >= 1 for stage in stages)
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [(0.04, "0.0 s"), (8.44, "8.4 s"), (59, "59 s"), (60, "1 min"), (125, "2 min 5 s"), (1500, "25 min"),
+     (12_000, "3 h 20 min"), (3600, "1 h"), (200_000, "55 h")],
+)  # fmt: skip
+def test_time_spans_are_said_in_two_units_at_most(amount: float, said: str) -> None:
+    assert seconds(amount) == said
+
+
+def test_texts_lose_signatures_keys_and_control_characters() -> None:
+    assert unsigned("see https://a.example/x.mp4?Signature=abc&x=1 now") == "see https://a.example/x.mp4?… now"
+    assert unsigned('"api_key": "abcdefgh12345678"') == '"api_key": "…"'
+    assert plain("a\x1b[31mb\nc") == "a [31mb c"
+    assert len(plain("x" * 999)) == 300
+    assert number(1, "clip") + number(1200, "clip") == "1 clip1,200 clips"

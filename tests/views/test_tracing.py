@@ -1,0 +1,94 @@
+"""Log events, spans and metrics of a real run against the sandbox; and no secret in any of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from aimlvideo import VideoClient, VideoJob
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.pipeline.batch import log_step, step_seconds
+from aimlvideo.sandbox import Behaviour, Sandbox
+
+KEY = "key-that-nobody-may-see"
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
+    """OpenTelemetry as an application sets it up, once in a process."""
+    spans, figures = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(), MeterProvider([figures])
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+    trace.set_tracer_provider(tracers)
+    metrics.set_meter_provider(meters)
+    yield spans, figures
+    meters.shutdown()
+    tracers.shutdown()
+
+
+@pytest.mark.real_time
+async def test_a_run_is_told_in_spans_figures_and_lines(
+    told: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spans, figures = told
+    caplog.set_level(logging.INFO, "aimlvideo")
+    jobs = [VideoJob("alibaba/wan-2-6-t2v", id=name, prompt="p") for name in ("a", "b")]
+    behaviour = Behaviour(seconds="0.5", video="tiny")
+    async with (
+        Sandbox(behaviour) as sandbox,
+        VideoClient(KEY, sandbox.url, poll="every:0.2") as client,
+        client.run(jobs, output=tmp_path) as results,
+    ):
+        assert [result.stage async for result in results] == [Stage.SAVED] * 2
+    ended = [span for span in spans.get_finished_spans() if span.attributes.get("aimlvideo.job") == "a"]
+    assert [span.name for span in ended] == ["aimlvideo.job"]
+    root = ended[0].context.span_id
+    inside = [span.name for span in spans.get_finished_spans() if span.parent and span.parent.span_id == root]
+    assert inside == ["aimlvideo.submit", "aimlvideo.poll", "aimlvideo.download"]
+    points = {
+        metric.name: metric.data.data_points[0]
+        for metric in figures.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics
+    }
+    assert points["aimlvideo.polls"].value >= 4
+    assert points["aimlvideo.lag"].count == 2
+    assert points["aimlvideo.spent"].value > 0
+    assert points["aimlvideo.outstanding"].value == 0
+    steps = [record for record in caplog.records if record.name == "aimlvideo.steps" and record.job == "a"]
+    assert [record.stage for record in steps] == ["submitting", "rendering", "ready", "saved"]
+    assert steps[2].seconds > 0.4
+    assert steps[3].generation == steps[2].generation != ""
+    whole = repr([vars(record) for record in caplog.records]) + repr([s.to_json() for s in spans.get_finished_spans()])
+    assert KEY not in whole
+    assert "signature" not in whole.lower()
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "seconds"),
+    [
+        (Progress(), Progress(Stage.SUBMITTING, submitted_at=1.0), None),
+        (Progress(Stage.SUBMITTING, submitted_at=1.0), Progress(Stage.RENDERING, submitted_at=3.0), 2.0),
+        (Progress(Stage.IN_DOUBT), Progress(Stage.RENDERING, submitted_at=3.0), None),
+        (Progress(Stage.RENDERING), Progress(Stage.READY, submitted_at=3.0, completed_at=10.0), 7.0),
+        (Progress(Stage.READY), Progress(Stage.SAVED, completed_at=10.0, saved_at=11.0), 1.0),
+        (Progress(), Progress(Stage.FAILED), None),
+    ],
+)
+def test_how_long_a_step_took(before: Progress, now: Progress, seconds: float | None) -> None:
+    assert step_seconds(before, now) == seconds
+
+
+def test_nothing_is_logged_unless_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "aimlvideo")
+    log_step(VideoJob("m", id="a"), Progress(), Progress(Stage.SUBMITTING))
+    assert caplog.records == []
