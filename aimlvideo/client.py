@@ -19,28 +19,28 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.money.pricing import Pricing, quote
-from aimlvideo.core.run_stats import Tally
-from aimlvideo.core.wires.aimlapi_models import PRICES, read_prices
+from aimlvideo.core.run_stats import RunStats
+from aimlvideo.core.wires.aimlapi_models import PRICES_REQUEST, read_prices
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
-from aimlvideo.pipeline.pipeline import Row, open_row
-from aimlvideo.pipeline.poll import ask
-from aimlvideo.pipeline.poll_policies import Timing
+from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline
+from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell.files.object_stores import is_remote, open_store
 from aimlvideo.shell.files.output_folders import RESULTS, OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.http.retrying import patiently
+from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import Transport, open_session
 from aimlvideo.shell.journal.base import Journal as Steps
-from aimlvideo.shell.journal.memory import Memory
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import Journal, open_journal
 from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, refresh
-from aimlvideo.shell.task_groups import block
+from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
 from aimlvideo.views.tracing import trace
 
@@ -83,7 +83,7 @@ class VideoClient:
         )
         self._catalog = known_catalog()
         self._prices: dict[str, Pricing] = {}
-        self._memory = Memory()
+        self._memory = InMemoryJournal()
         self._folders = OpenFolders()
         self._batches: set[Batch] = set()
         self._live: set[str] | None = set()
@@ -92,7 +92,7 @@ class VideoClient:
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
-        self._timing = Timing(self._settings, lambda: self._catalog)
+        self._timing = PollPolicies(self._settings, lambda: self._catalog)
         async with AsyncExitStack() as stack:
             https = self._settings.base_url.startswith("https:")
             self._session = await stack.enter_async_context(open_session(proxied=https))
@@ -101,10 +101,12 @@ class VideoClient:
             given = await stack.enter_async_context(open_journal(Path(path))) if path else None
             self._journal: Steps | None = given
             policy_for, also = self._timing.policy_for, []
-            if self._timing.learns and self._settings.wire.has_log:
+            if self._timing.learns and self._settings.wire.has_request_log:
                 also.append(partial(self._timing.read_published, self._transport.send))
-            opened = open_row(self._settings, self._transport, self._session, lambda: self._catalog, policy_for, *also)
-            self._row: Row = await stack.enter_async_context(opened)
+            opened = open_pipeline(
+                self._settings, self._transport, self._session, lambda: self._catalog, policy_for, *also
+            )
+            self._row: Pipeline = await stack.enter_async_context(opened)
             self._stack = stack.pop_all()
         return self
 
@@ -143,7 +145,7 @@ class VideoClient:
 
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
-        return await ask(self._transport.send, self._row.wire, generation_id)
+        return await fetch_status(self._transport.send, self._row.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
@@ -246,11 +248,11 @@ class VideoClient:
             elif folder:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
             run = journal.begin() if isinstance(journal, Journal) else None
-            tasks = await stack.enter_async_context(block())
+            tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal)
             patience, note = self._settings.timeout, results.write if results else None
             batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
-            batch.gates, batch.tally = self._row.gates, Tally(self._timing.expected)
+            batch.gates, batch.tally = self._row.gates, RunStats(self._timing.expected)
             batch.live, batch.run = live, run
             if store:
                 batch.keep = store.keep
@@ -283,8 +285,8 @@ class VideoClient:
             raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
         budget = Budget(limit)
         budget.spent = journal.spent()
-        if limit is not None and self._row.wire.has_log and not self._prices:
-            self._prices = read_prices((await self.send(PRICES)).json())
+        if limit is not None and self._row.wire.has_request_log and not self._prices:
+            self._prices = read_prices((await self.send(PRICES_REQUEST)).json())
         return budget
 
     def price(self, job: VideoJob) -> float | None:
@@ -304,7 +306,7 @@ class VideoClient:
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
-        return await patiently(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)()
+        return await retrying(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)()
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""
@@ -313,7 +315,9 @@ class VideoClient:
             downloads = Downloads(session, transport.send, self._settings.wire)
 
             async def fresh_link() -> str | None:
-                return (await ask(transport.send, downloads.wire, result.generation_id or "", result.job)).video_url
+                return (
+                    await fetch_status(transport.send, downloads.wire, result.generation_id or "", result.job)
+                ).video_url
 
             return (await downloads.bring(result.video_url, path, fresh_link)).path
 
@@ -333,7 +337,7 @@ def job_of(line: Mapping[str, Any]) -> VideoJob:
 
 def _taken_up(records: Iterator[Record]) -> Iterator[Record]:
     for job, known in records:
-        yield Record(job, known.tried_again() if known.stage is Stage.FAILED else known)
+        yield Record(job, known.for_retry() if known.stage is Stage.FAILED else known)
 
 
 def _single(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:

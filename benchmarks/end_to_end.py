@@ -16,7 +16,7 @@ from aimlvideo import VideoClient, client
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy
 from aimlvideo.pipeline import poll
-from aimlvideo.pipeline.poll_policies import Timing
+from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.sandbox import Behaviour, Sandbox
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -61,11 +61,11 @@ async def real(jobs: int, at_once: int, scale: float) -> tuple[np.ndarray, np.nd
     """Return polls, lags and durations of each job, in the order of acceptance and in unscaled seconds."""
     policy = Scaled(LearnedPolls(), scale)
 
-    class OnePolicy(Timing):
+    class OnePolicy(PollPolicies):
         def policy_for(self, job: VideoJob) -> PollPolicy:
             return policy
 
-    client.Timing, poll.LOOK_AGAIN = OnePolicy, 15.0 * scale  # type: ignore[misc]
+    client.Timing, poll.REVIEW_INTERVAL = OnePolicy, 15.0 * scale  # type: ignore[misc]
     behaviour = Behaviour(seed=5, seconds=LAW, time_scale=scale, queued_share=0.0, video="tiny")
     async with Sandbox(behaviour, port=0) as sandbox:
         limits = {"max_outstanding": at_once, "rate": 1000.0, "poll_rate": 1000.0}

@@ -20,8 +20,8 @@ from laws import LAWS, PRICE, Cost, Floats, TimeLaw, best_polls, cost_of, lognor
 from simulation import repeat
 
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling.hazard import Law
-from aimlvideo.core.polling.next_poll import Looks
+from aimlvideo.core.polling.hazard import PiecewiseHazard
+from aimlvideo.core.polling.next_poll import NextPoll
 from aimlvideo.core.polling.policy import LearnedPolls
 
 FIXED = np.arange(15.0, 61.0, 15.0)
@@ -102,7 +102,7 @@ def law_known(size: Size) -> Iterator[Figure]:
 
 
 def _looks(law: TimeLaw) -> Floats:
-    known = Looks(Law.of(lambda age: float(law.survival(np.array([age]))[0])), PRICE)
+    known = NextPoll(PiecewiseHazard.of(lambda age: float(law.survival(np.array([age]))[0])), PRICE)
     ages = [known.after(0.0)]
     while ages[-1] < law.longest and len(ages) < 2000:
         ages.append(max(known.after(ages[-1]), ages[-1] + 1.0))

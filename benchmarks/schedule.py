@@ -13,14 +13,14 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from aimlvideo.core.polling.timer_wheel import Wheel
+from aimlvideo.core.polling.timer_wheel import TimerWheel
 
 Step = Callable[[], int]
 
 
 def wheel(dues: list[float], again: list[float]) -> Step:
     """The wheel of the client."""
-    held: Wheel[int] = Wheel()
+    held: TimerWheel[int] = TimerWheel()
     for number, due in enumerate(dues):
         held.add(due, number)
 

@@ -17,7 +17,7 @@ from aimlvideo.errors import VideoError
 from aimlvideo.pipeline import download, poll, submit
 from aimlvideo.pipeline import lost_submissions as doubt
 from aimlvideo.shell.files.downloads import Clip
-from aimlvideo.shell.journal.sqlite_transactions import Store
+from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import JOB, FakeClient, FakeService
 
 pytestmark = pytest.mark.long
@@ -87,8 +87,8 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
         return work(*args)
 
     monkeypatch.setattr(anyio.to_thread, "run_sync", at_once)
-    monkeypatch.setattr(Store, "write", around("write", Store.write))
-    monkeypatch.setattr(Store, "commit", around("commit", Store.commit))
+    monkeypatch.setattr(GroupCommit, "write", around("write", GroupCommit.write))
+    monkeypatch.setattr(GroupCommit, "commit", around("commit", GroupCommit.commit))
     monkeypatch.setattr(download, "Download", Quick)
     for module in (doubt, download, poll, submit):
         monkeypatch.setattr(module, "time", VIRTUAL)

@@ -64,7 +64,7 @@ async def test_local_pictures_are_sent_by_their_content(sandbox: Sandbox, tmp_pa
     jobs = [
         VideoJob(MODEL, id="path", prompt="x", image_url=tmp_path / "a.png"),
         VideoJob(MODEL, id="bytes", prompt="x", image_url=picture),
-        VideoJob(MODEL, id="text", prompt="x", image_url="a.png").within(tmp_path),
+        VideoJob(MODEL, id="text", prompt="x", image_url="a.png").with_base_folder(tmp_path),
     ]
     async with client_of(sandbox, legacy=legacy) as client:
         results = await saved(client, jobs, tmp_path / "out")

@@ -9,24 +9,24 @@ from typing import Any
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import number
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.limits import Rate
+from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import SKEW
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.money.reconcile import Reconciliation, reconcile
 from aimlvideo.core.wires.aimlapi_account import (
-    BALANCE,
+    BALANCE_REQUEST,
     LOG_RATE,
     LONGEST_WINDOW,
-    balance_of,
-    ledger_page,
-    ledger_rows,
-    log_page,
-    log_rows,
+    ledger_request,
+    log_request,
+    read_balance,
+    read_ledger_page,
+    read_log_page,
 )
 from aimlvideo.errors import ServiceError, UsageError
-from aimlvideo.pipeline.limiters import Turns
+from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell.files.output_folders import JOURNAL
 from aimlvideo.shell.journal.sqlite import read_journal
 
@@ -37,7 +37,7 @@ def balance(settings: dict[str, Any], terminal: Terminal) -> int:
 
     async def asked() -> float:
         async with VideoClient(**settings) as client:
-            return balance_of(await client.send(BALANCE))
+            return read_balance(await client.send(BALANCE_REQUEST))
 
     terminal.say(f"{asyncio.run(asked()):.2f} USD")
     return 0
@@ -67,7 +67,7 @@ def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Te
     told = asyncio.run(asked())
     rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in told.bills]
     terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
-    terminal.say(f"{told.total:.4f} USD for {number(len(told.bills), 'generation')}")
+    terminal.say(f"{told.total:.4f} USD for {pluralize(len(told.bills), 'generation')}")
     if told.elsewhere:
         dollars = sum(charge.usd for charge in told.elsewhere)
         terminal.say(f"{dollars:.4f} USD more on this account since then, for {len(told.elsewhere)} of other runs")
@@ -83,7 +83,7 @@ async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
     charges: list[Charge] = []
     cursor: str | None = None
     while True:
-        page, cursor = ledger_rows(await client.send(ledger_page(cursor)))
+        page, cursor = read_ledger_page(await client.send(ledger_request(cursor)))
         charges += (charge for charge in page if charge.created_at >= since)
         if cursor is None or (page and page[-1].created_at < since):
             return charges
@@ -91,12 +91,12 @@ async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
 
 async def read_log(client: VideoClient, since: float = 0.0) -> list[LogRow]:
     """Return the service's log since a moment (seconds since 1970), of the last 92 days at most, newest first."""
-    turns, until = Turns(Rate(LOG_RATE, burst=5)), time.time()
+    turns, until = RateGate(RateLimiter(LOG_RATE, burst=5)), time.time()
     since = max(since, until - LONGEST_WINDOW)
     rows: list[LogRow] = []
     while True:
         await turns.turn()
-        page = log_rows(await client.send(log_page(since, until, len(rows))))
+        page = read_log_page(await client.send(log_request(since, until, len(rows))))
         rows += page
         if not page:
             return rows

@@ -125,7 +125,7 @@ def run(
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
     from aimlvideo.cli.running import RunOptions, run_jobs
-    from aimlvideo.shell.files.object_stores import is_remote, place_of
+    from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 
     terminal = Terminal(json=json, quiet=quiet)
     with guarded(terminal):
@@ -136,8 +136,8 @@ def run(
         )  # fmt: skip
         above, at = inf if confirm_above is None else confirm_above, address(board)
         options = RunOptions(
-            place_of(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at, metrics,
-            store=output if is_remote(output) else None,
+            journal_folder(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at,
+            metrics, store=output if is_remote(output) else None,
         )  # fmt: skip
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
 

@@ -10,7 +10,7 @@ from aimlvideo.cli.address import Address
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.settings import LOOPBACK
-from aimlvideo.views.live_progress import lookout_of
+from aimlvideo.views.live_progress import watcher_of
 from aimlvideo.views.report.board import open_board
 from aimlvideo.views.sentences import brief
 
@@ -21,7 +21,7 @@ async def served(batch: Batch, at: Address | None, terminal: Terminal, *, retrie
     if at is None:
         yield
         return
-    (host, port), lookout = at, lookout_of(batch, retried=retried)
+    (host, port), lookout = at, watcher_of(batch, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
     async with open_board(batch, lambda: brief(lookout.look()), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")

@@ -15,15 +15,15 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.formatting import number
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.polling.policy import PollPolicy
-from aimlvideo.core.wires.aimlapi_account import BALANCE, balance_of
-from aimlvideo.core.wires.aimlapi_models import METRICS, PRICES, read_metrics, read_prices
+from aimlvideo.core.wires.aimlapi_account import BALANCE_REQUEST, read_balance
+from aimlvideo.core.wires.aimlapi_models import METRICS_REQUEST, PRICES_REQUEST, read_metrics, read_prices
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
 from aimlvideo.shell.state.catalog_cache import CatalogCache
-from aimlvideo.shell.state.learned_durations import Knowledge
+from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 T = TypeVar("T")
 PREVIEW = 6
@@ -53,13 +53,13 @@ async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Told
 
     no_prices: dict[str, Pricing] = {}
     no_times: dict[str, Durations] = {}
-    prices = await told(PRICES, lambda answer: read_prices(answer.json()), no_prices)
-    times = await told(METRICS, lambda answer: read_metrics(answer.json()), no_times)
-    return Told(prices, times, await told(BALANCE, _balance, None) if with_balance else None)
+    prices = await told(PRICES_REQUEST, lambda answer: read_prices(answer.json()), no_prices)
+    times = await told(METRICS_REQUEST, lambda answer: read_metrics(answer.json()), no_times)
+    return Told(prices, times, await told(BALANCE_REQUEST, _balance, None) if with_balance else None)
 
 
 def _balance(answer: Answer) -> float | None:
-    return balance_of(answer)
+    return read_balance(answer)
 
 
 def show_models(word: str, wanted: Mapping[str, Any], settings: dict[str, Any], terminal: Terminal) -> int:
@@ -152,8 +152,8 @@ def show_summary(summary: CheckSummary, terminal: Terminal) -> None:
 
 def price_line(summary: CheckSummary) -> str:
     """Return in one line what a file will cost."""
-    unquoted = f", and {number(summary.unquoted, 'job')} whose price is not known" if summary.unquoted else ""
-    return f"{number(summary.jobs, 'job')}, {_usd(summary.dollars)} USD{unquoted}"
+    unquoted = f", and {pluralize(summary.unquoted, 'job')} whose price is not known" if summary.unquoted else ""
+    return f"{pluralize(summary.jobs, 'job')}, {_usd(summary.dollars)} USD{unquoted}"
 
 
 def _show_page(model: Model, told: Told, terminal: Terminal) -> None:
@@ -180,7 +180,7 @@ def _foretold(policy: PollPolicy) -> Iterator[float]:
 
 def _known_of(model: str) -> Iterator[str]:
     """Give what was learned of a model's durations, and when a new job of it would be asked about."""
-    knowledge = Knowledge.load()
+    knowledge = LearnedDurations.load()
     for key in knowledge.keys():  # noqa: SIM118 - no mapping
         if key == model or key.startswith(f"{model} "):
             policy = knowledge.policy(key)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.formatting import number
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]
@@ -53,7 +53,7 @@ def guarded(terminal: Terminal) -> Iterator[None]:
     except InvalidJobs as error:
         for problem in error.problems:
             terminal.problem(str(problem))
-        terminal.problem(f"{number(len(error.problems), 'problem')}; nothing was sent")
+        terminal.problem(f"{pluralize(len(error.problems), 'problem')}; nothing was sent")
         raise typer.Exit(2) from None
     except UsageError as error:
         terminal.problem(str(error))

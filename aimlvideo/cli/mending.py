@@ -10,7 +10,7 @@ from typing import Any
 from aimlvideo.cli.account import read_log
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import number
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -85,8 +85,8 @@ def recover(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
                 return journal.remember_found(found)
 
     found = asyncio.run(work())
-    more = number(found, "more generation")
-    terminal.say(f"{number(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
+    more = pluralize(found, "more generation")
+    terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
     terminal.say(
         "the log lists a generation when it has ended: wait until all that were under way have ended (10 minutes, or "
         "3 times what the model takes), recover again, and only then give the run's command again"

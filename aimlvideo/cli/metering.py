@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
-from aimlvideo.views.metrics import Figure
+from aimlvideo.views.metrics import Reading
 
 
 @contextmanager
-def metered(read: Callable[[], Iterable[Figure]], port: int | None, terminal: Terminal) -> Iterator[None]:
+def metered(read: Callable[[], Iterable[Reading]], port: int | None, terminal: Terminal) -> Iterator[None]:
     """Serve figures on a port of this machine while the block goes on, where one was asked for. Raises UsageError."""
     if port is None:
         yield

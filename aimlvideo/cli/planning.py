@@ -11,7 +11,7 @@ from aimlvideo.cli.check_summary import Tally
 from aimlvideo.cli.jobfile import Line
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check, media_fields
-from aimlvideo.core.jobs.columns import repeated
+from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import NAME, expand
@@ -51,7 +51,7 @@ class JobReader:
 
     def twice(self, where: str, job: VideoJob) -> None:
         """Note a job whose id another one has."""
-        self.problems.append(replace(repeated(job.id), where=where))
+        self.problems.append(replace(duplicate_id_problem(job.id), where=where))
 
     def say_remarks(self, say: Callable[[str], None]) -> None:
         """Say what is odd, and no more of it than a person reads."""
@@ -70,7 +70,7 @@ class JobReader:
             self.problems.append(Problem(NAME, str(error), job=str(line.get("id") or ""), where=where))
 
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
-        job = VideoJob(**{"model": "", **line}).within(self.folder)
+        job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
         checked = check(job, self.catalog, service=self.service, strict=self.strict)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         problems = [*checked.problems, *self._about_media(job, checked.params)]

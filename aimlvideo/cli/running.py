@@ -26,11 +26,11 @@ from aimlvideo.cli.summary import PRICES, Standing, advice, standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.pricing import read_written, written
+from aimlvideo.core.money.pricing import prices_from_json, prices_to_json
 from aimlvideo.errors import Refused, UsageError, VideoError
 from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
 from aimlvideo.shell.journal.sqlite import Journal, open_journal, read_journal
-from aimlvideo.views.metrics import run_figures
+from aimlvideo.views.metrics import run_metrics
 
 T = TypeVar("T")
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
@@ -113,8 +113,10 @@ async def plan(name: str, options: RunOptions, terminal: Terminal, told: Told) -
                 plan_file(journal, reader, lines, tally)
                 if told.prices:
                     priced = told.prices.keys() & journal.planned_models().keys()
-                    known = read_written(journal.fact(PRICES)) | {model: told.prices[model] for model in sorted(priced)}
-                    journal.note(PRICES, written(known))
+                    known = prices_from_json(journal.fact(PRICES)) | {
+                        model: told.prices[model] for model in sorted(priced)
+                    }
+                    journal.note(PRICES, prices_to_json(known))
     except UsageError:
         if made:
             _take_away(options.output)
@@ -145,7 +147,7 @@ async def see_through(client: VideoClient, options: RunOptions, terminal: Termin
         max_spend=options.max_spend,
     ) as results:
         retried = options.retry_failed
-        with metered(lambda: run_figures(results), options.metrics, terminal):
+        with metered(lambda: run_metrics(results), options.metrics, terminal):
             async with served(results, options.board, terminal, retried=retried):
                 with terminal.progress(results, retried=retried):
                     async for result in results:

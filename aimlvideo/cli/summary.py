@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from aimlvideo.client import known_catalog
-from aimlvideo.core.formatting import dollars, seconds
+from aimlvideo.core.formatting import format_seconds, format_usd
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.money.pricing import quote, read_written
+from aimlvideo.core.money.pricing import prices_from_json, quote
 from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import Refused, VideoError
 
@@ -83,7 +83,7 @@ class Standing:
             said = "submitted elsewhere"
             if known.submitted_at is not None:
                 age = (time.time() if now is None else now) - known.submitted_at
-                said = f"submitted {seconds(max(age, 0.0))} ago"
+                said = f"submitted {format_seconds(max(age, 0.0))} ago"
             yield f"  oldest outstanding: {known.generation_id} (job {job.id}), {said}"
         for reason, count in self.failures.most_common(5):
             yield f"  failed {count} x: {reason}"
@@ -92,9 +92,9 @@ class Standing:
     def _money(self) -> str:
         unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
         if not self.outstanding:
-            return f"{dollars(self.spent)}{unknown}"
+            return f"{format_usd(self.spent)}{unknown}"
         unpriced = f" ({self.unpriced} of unknown price)" if self.unpriced else ""
-        return f"{dollars(self.spent)} spent{unknown}, {dollars(self.committed)} committed{unpriced}"
+        return f"{format_usd(self.spent)} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
 
     def _doubts(self) -> Iterator[str]:
         doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
@@ -134,7 +134,7 @@ def standing(journal: Journal, folder: Path | None = None) -> Standing:
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:
     """Give each job's price: by the list that the run was given, else what its model's clips cost so far, else None."""
-    catalog, kept = known_catalog(), read_written(listed)
+    catalog, kept = known_catalog(), prices_from_json(listed)
     for job, _ in records:
         model = catalog.find(job.model)
         price = quote(model, job.params, kept.get(job.model)) if model else None

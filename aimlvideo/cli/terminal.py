@@ -12,7 +12,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.views.console import Screen
-from aimlvideo.views.live_progress import lookout_of, shown
+from aimlvideo.views.live_progress import live_progress, watcher_of
 
 
 class Terminal:
@@ -42,7 +42,9 @@ class Terminal:
             yield
             return
         disturbed = (self.json and sys.stdout.isatty()) or logging.getLogger("aimlvideo").isEnabledFor(logging.INFO)
-        with shown(lookout_of(batch, retried=retried), self._out, lively=self._out.lively and not disturbed):
+        with live_progress(
+            watcher_of(batch, retried=retried), self._out, is_interactive=self._out.is_interactive and not disturbed
+        ):
             yield
 
     def problem(self, text: str) -> None:

@@ -23,18 +23,18 @@ from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.summary import standing
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.formatting import number
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import result_of
 from aimlvideo.distributed.embedded_postgres import found_dsn
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.queue import open_engine
-from aimlvideo.distributed.worker import Stopped, Terms, Worker, worker_figures
+from aimlvideo.distributed.queue import open_queue
+from aimlvideo.distributed.worker import Stopped, Worker, WorkerLimits, worker_metrics
 from aimlvideo.errors import InvalidJobs, JournalError, UsageError
 from aimlvideo.shell.files.output_folders import RESULTS, checked_folder
 from aimlvideo.shell.files.results_file import write_results
-from aimlvideo.shell.journal.postgres import open_book
+from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.postgres_schema import AWAY, init_tables
-from aimlvideo.shell.task_groups import block
+from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.report_file import write_report
 
 
@@ -64,7 +64,7 @@ def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Ter
     """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
     catalog = load_catalog()
     reader = JobReader(catalog, folder=folder_of(name), **reader_of)
-    with found_dsn(dsn) as database, open_book(database) as journal:
+    with found_dsn(dsn) as database, open_sync_journal(database) as journal:
         if (begun := journal.fact("service") or reader.service) != reader.service:
             raise UsageError(f"these jobs were begun with --service {begun}: use that, or another database")
         journal.note("service", reader.service)
@@ -79,7 +79,7 @@ def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Ter
         if retry_failed:
             journal.retry_failed()
         fresh = asyncio.run(_queue(database, journal.open_ids()))
-    terminal.say(f"{number(fresh, 'job')} queued")
+    terminal.say(f"{pluralize(fresh, 'job')} queued")
     return 0
 
 
@@ -87,10 +87,10 @@ def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], term
     """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
 
     async def run(where: str) -> Worker:
-        terms = Terms(where, options.cap, options.heartbeat, options.until_empty)
+        terms = WorkerLimits(where, options.cap, options.heartbeat, options.until_empty)
         opened = open_worker(terms, options.output, settings, rate=options.rate, poll_rate=options.poll_rate)
-        async with opened as worker, block() as tasks:
-            with metered(lambda: worker_figures(worker), options.metrics, terminal):
+        async with opened as worker, task_group() as tasks:
+            with metered(lambda: worker_metrics(worker), options.metrics, terminal):
                 tasks.start_soon(_obey_signals, worker, terminal)
                 await worker.run()
         return worker
@@ -108,7 +108,7 @@ def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], term
 
 def drain(dsn: str | None, terminal: Terminal) -> int:
     """Tell all workers to take nothing more, to see through what they have, and to end; return the exit code."""
-    with found_dsn(dsn) as where, open_book(where) as journal:
+    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         journal.note("drain", str(time.time()))
     terminal.say("the workers take nothing more; each ends when what it has in hand has ended")
     return 0
@@ -116,7 +116,7 @@ def drain(dsn: str | None, terminal: Terminal) -> int:
 
 def where_they_stand(dsn: str | None, terminal: Terminal) -> int:
     """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
-    with found_dsn(dsn) as where, open_book(where) as journal:
+    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         now = standing(journal)
         for line in now.lines():
             terminal.say(line)
@@ -128,7 +128,7 @@ def where_they_stand(dsn: str | None, terminal: Terminal) -> int:
 def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
     checked_folder(folder)
-    with found_dsn(dsn) as where, open_book(where) as journal:
+    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         path = write_report(folder, records=chain(journal.open_jobs(), journal.ended_jobs()))
         write_results(folder / RESULTS, (result_of(job, known, folder) for job, known in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
@@ -137,7 +137,7 @@ def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
 
 def resolve(job_id: str, generation: str | None, dsn: str | None, terminal: Terminal) -> int:
     """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
-    with found_dsn(dsn) as where, open_book(where) as journal:
+    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         record = journal.find(job_id)
         if record is None:
             raise UsageError(f"there is no job {job_id!r} in this database")
@@ -150,19 +150,19 @@ def resolve(job_id: str, generation: str | None, dsn: str | None, terminal: Term
 
 def reconcile(dsn: str | None, settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
-    with found_dsn(dsn) as where, open_book(where) as journal:
+    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         records = [*journal.ended_jobs(), *journal.open_jobs()]
     return reconcile_jobs(records, settings, terminal)
 
 
 async def _install(dsn: str) -> None:
-    async with open_engine(dsn, uuid4()) as engine:
+    async with open_queue(dsn, uuid4()) as engine:
         await engine.install()
 
 
 async def _queue(dsn: str, names: Iterable[str]) -> int:
     try:
-        async with open_engine(dsn, uuid4()) as engine:
+        async with open_queue(dsn, uuid4()) as engine:
             return await engine.put(names)
     except psycopg.Error as error:
         raise JournalError(f"the jobs are written down, and could not be queued: {error}. Run again") from error
@@ -171,7 +171,7 @@ async def _queue(dsn: str, names: Iterable[str]) -> int:
 async def _obey_signals(worker: Worker, terminal: Terminal) -> None:
     """Wind the worker down at the first SIGTERM or Ctrl-C, end it at the second."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with block() as tasks:
+        async with task_group() as tasks:
             async for _ in signals:
                 if worker.winding_down and worker.batch.halted is not None:
                     raise KeyboardInterrupt

@@ -11,8 +11,8 @@ from typing import Any
 
 from aimlvideo.codegen.naming import class_name, type_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import wanted
-from aimlvideo.core.catalog.param_help import MEANINGS
+from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.core.catalog.rules import sentence
 
 DEVELOPERS = {
@@ -112,7 +112,7 @@ class _Module:
         if param.type == "array":
             return f"Sequence[{self._type(name, param.item) if param.item else 'Any'}]"
         if param.fields is not None:
-            return self._named(type_name(name), self._object(param))
+            return self._log_lists_our_ids(type_name(name), self._object(param))
         return "dict[str, Any]" if param.type == "object" else _SIMPLE[param.type]
 
     def _literal(self, name: str, choices: Iterable[Any]) -> str:
@@ -120,7 +120,9 @@ class _Module:
         line = f"Literal[{', '.join(words)}]"
         if len(line) <= 80:
             return line
-        return self._named(type_name(name), "Literal[\n" + "".join(f"    {word},\n" for word in words) + "]")
+        return self._log_lists_our_ids(
+            type_name(name), "Literal[\n" + "".join(f"    {word},\n" for word in words) + "]"
+        )
 
     def _object(self, param: Param) -> str:
         lines = [self._field(name, part) for name, part in (param.fields or {}).items()]
@@ -131,7 +133,7 @@ class _Module:
         said = _meaning(name, param)
         return f'    {name}: {f"Required[{kind}]" if param.required else kind}\n    """{said}"""'
 
-    def _named(self, name: str, body: str) -> str:
+    def _log_lists_our_ids(self, name: str, body: str) -> str:
         """Return the name of a type, defining it if none like it is there."""
         if body not in self._types:
             free = (f"{name}{number}" for number in ["", *range(2, 100)] if f"{name}{number}" not in self._names)
@@ -183,9 +185,9 @@ def _takes(model: Model) -> str:
 
 def _meaning(name: str, param: Param) -> str:
     """Return what a parameter is, what it takes and what it is without, in one line."""
-    limits = wanted(param)
+    limits = expected(param)
     default = "" if param.default is None else f", default {_short(param.default)}"
-    words = f"{MEANINGS[name]} " if name in MEANINGS else ""
+    words = f"{PARAM_HELP[name]} " if name in PARAM_HELP else ""
     text = f"{words}{limits[0].upper()}{limits[1:]}{default}."
     return text if len(text) + len(name) < WIDTH - 18 else text[: WIDTH - 20 - len(name)].rstrip() + "…"
 

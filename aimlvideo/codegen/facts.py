@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from aimlvideo.codegen.gateway import ANY_GATEWAY, GATEWAY
-from aimlvideo.core.catalog.corrections import amend
+from aimlvideo.core.catalog.corrections import correct
 
 
 def convert(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole content of catalog.json; `facts` has a model's path, params and documented_seconds by id."""
     models = {
-        name: amend(name, model["path"], model["params"], model.get("documented_seconds"))
+        name: correct(name, model["path"], model["params"], model.get("documented_seconds"))
         for name, model in sorted(facts["models"].items())
     }
     return {"source": facts["source"], "models": models, "gateway": GATEWAY, "any_gateway": ANY_GATEWAY}

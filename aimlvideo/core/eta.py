@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 from statistics import NormalDist
 
-SHARP = 0.02
+LEAST_SIGMA = 0.02
 """The least spread (sigma of the lognormal law) that is believed."""
 
 
@@ -59,7 +59,7 @@ class _Lognormal:
 
     def __init__(self, durations: Durations) -> None:
         self._mu = log(durations.p50)
-        self._sigma = max(log(durations.p90 / durations.p50) / P90, SHARP)
+        self._sigma = max(log(durations.p90 / durations.p50) / P90, LEAST_SIGMA)
         self._mean = exp(self._mu + self._sigma**2 / 2)
 
     def survival(self, age: float) -> float:
@@ -120,7 +120,7 @@ class Estimate:
     guessed: tuple[str, ...] = ()
 
 
-GUESS = Durations(120.0, 300.0)
+DEFAULT_DURATIONS = Durations(120.0, 300.0)
 
 
 def estimate(jobs: Mapping[str, int], known: Mapping[str, Durations], *, max_outstanding: int, rate: float) -> Estimate:
@@ -129,7 +129,7 @@ def estimate(jobs: Mapping[str, int], known: Mapping[str, Durations], *, max_out
     All slots are full until the jobs run out: all work shared among the slots, or the time to start them if that is
     longer; then the last one ends. (Graham's bounds for list scheduling, with the mean work.)
     """
-    laws = {model: known.get(model, GUESS) for model, count in jobs.items() if count}
+    laws = {model: known.get(model, DEFAULT_DURATIONS) for model, count in jobs.items() if count}
     total = sum(jobs[model] for model in laws)
     if not total:
         return Estimate(0.0, 0.0)

@@ -9,18 +9,18 @@ SECRET = re.compile(r"(?i)(bearer\s+|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
-def plain(text: str, longest: int = 300) -> str:
+def redact_for_display(text: str, longest: int = 300) -> str:
     """Return a text fit to be shown: no signed link's query, no key, no control characters, not endless."""
-    shown = CONTROL.sub(" ", unsigned(text)).replace("\n", " ")
+    shown = CONTROL.sub(" ", strip_signatures(text)).replace("\n", " ")
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def unsigned(text: str) -> str:
+def strip_signatures(text: str) -> str:
     """Return a text in which links have lost their queries, where signatures are, and keys are gone."""
     return SECRET.sub(r"\1…", QUERY.sub(r"\1?…", text))
 
 
-def seconds(amount: float) -> str:
+def format_seconds(amount: float) -> str:
     """Return a time span in its two largest units: `8.4 s`, `2 min 5 s`, `3 h 20 min`."""
     if amount < 10:
         return f"{amount:.1f} s"
@@ -36,11 +36,11 @@ def seconds(amount: float) -> str:
     return f"{hours} h {rest} min" if rest and hours < 24 else f"{hours:,} h"
 
 
-def number(count: int, thing: str) -> str:
+def pluralize(count: int, thing: str) -> str:
     """Return a count with its thing: `1 clip`, `1,200 clips`."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def dollars(amount: float) -> str:
+def format_usd(amount: float) -> str:
     """Return an amount of US dollars: `12.40 USD`."""
     return f"{amount:,.2f} USD"

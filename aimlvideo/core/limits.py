@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from math import exp, inf, sqrt
 
-CALM = 5.0  # seconds after a narrowing in which further refusals do not narrow again
+COOLDOWN = 5.0  # seconds after a narrowing in which further refusals do not narrow again
 NARROW = 0.9
-KNOWN = 0.985  # of the rate that was last refused: up to there it is taken back at once, as known ground
+SAFE_SHARE = 0.985  # of the rate that was last refused: up to there it is taken back at once, as known ground
 REGAIN = 0.02  # by how much a narrowed rate widens in a second on known ground
 GROWTH = 0.0001  # and beyond it
 SETTLED = 60.0  # seconds without a refusal after which it widens faster and faster
@@ -20,7 +20,7 @@ DEAREST = 200.0  # times the least price: beyond, asking more rarely no longer h
 SLOWEST = 0.2  # requests a second: never wait longer than that on a guess
 
 
-class Rate:
+class RateLimiter:
     """Starts at most `per_second` requests a second (`math.inf`: no limit), `burst` of them at once after a rest."""
 
     def __init__(self, per_second: float, burst: int = 1) -> None:
@@ -55,7 +55,7 @@ class Rate:
         if now >= self.paused_until:
             self._pause = SHORTEST_PAUSE / 2
         self._widen(now)
-        self._remember(now)
+        self._decay(now)
         self._flow += 1 / MEMORY
         self._accepted_at = max(now, self._accepted_at)
 
@@ -68,8 +68,8 @@ class Rate:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._refused_rate = min(self._refused_rate, self.per_second)
         self.paused_until = max(self.paused_until, now + (self._pause if retry_after is None else retry_after))
-        if now >= self._narrowed_at + CALM:
-            self._remember(now)
+        if now >= self._narrowed_at + COOLDOWN:
+            self._decay(now)
             self._narrowed_at = self._accepted_at = now
             self._refused_rate = self._taken_of_late()
             least = max(self.per_second / 4 if self.per_second < inf else 0.0, min(self.ceiling, SLOWEST))
@@ -96,10 +96,10 @@ class Rate:
         if self.per_second < self.ceiling:
             calm = max((now - self._narrowed_at) / SETTLED, 1.0)
             passed = min(max(now - self._accepted_at, 0.0), 2 * MEMORY)
-            growth = REGAIN if self.per_second < KNOWN * self._refused_rate else GROWTH * calm**2
+            growth = REGAIN if self.per_second < SAFE_SHARE * self._refused_rate else GROWTH * calm**2
             self.per_second = min(self.ceiling, self.per_second * (1 + growth) ** passed)
 
-    def _remember(self, now: float) -> None:
+    def _decay(self, now: float) -> None:
         """Let the count of accepted requests fade, over the time in which requests were sent at all."""
         since = max(self._accepted_at, self.paused_until if self.paused_until <= now else -inf)
         if now > since:
@@ -108,7 +108,7 @@ class Rate:
             self._watched = 1 - (1 - self._watched) * kept
 
 
-class Outstanding:
+class ConcurrencyLimit:
     """Allows `limit` generations at a time; `Outstanding(None)` finds by itself how many the service takes.
 
     Two limits, of which the lower holds: what was learned in the long run, and how many the service held when it
@@ -156,7 +156,7 @@ class Outstanding:
         """Note that the service refused one because there are too many: the limit narrows, once in 5 s."""
         others = max(self.taken - 1.0, 1.0)
         self._wall = others
-        if now >= self._narrowed_at + CALM:
+        if now >= self._narrowed_at + COOLDOWN:
             self._narrowed_at = now
             self._room = max(NARROW * min(max(others, self._room / 2), self._room), 1.0)
 
@@ -171,7 +171,7 @@ class PollBudget:
     def __init__(self, per_second: float = 50.0, price: float = 0.5) -> None:
         self.price = price
         self._least = price
-        self.rate = Rate(per_second)
+        self.rate = RateLimiter(per_second)
         self._asked = 0
         self._ticked_at: float | None = None
 

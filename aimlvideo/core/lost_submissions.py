@@ -14,7 +14,7 @@ SKEW = 120.0
 """Seconds by which the service's clock may differ from ours."""
 
 
-class Verdict(Enum):
+class Outcome(Enum):
     """What is known now."""
 
     ACCEPTED = "accepted"
@@ -29,7 +29,7 @@ def settle_seconds(p99: float | None) -> float:
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
 
 
-def verdict(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Verdict, str | None]:
+def outcome_of(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Outcome, str | None]:
     """Return what the rows that the log has for one client request id amount to, and the generation's id.
 
     `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves nothing
@@ -39,14 +39,14 @@ def verdict(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Verdict,
     listed = list(rows)
     for row in listed:
         if row.succeeded and row.generation_id:
-            return Verdict.ACCEPTED, row.generation_id
+            return Outcome.ACCEPTED, row.generation_id
     if listed and all(row.failed and not row.cost_usd for row in listed):
-        return Verdict.NOT_BILLED, None
+        return Outcome.NOT_BILLED, None
     if age <= settle:
-        return Verdict.OPEN, None
-    return (Verdict.LEFT if listed else Verdict.NEVER_ACCEPTED), None
+        return Outcome.OPEN, None
+    return (Outcome.LEFT if listed else Outcome.NEVER_ACCEPTED), None
 
 
-def look_again_after(age: float, settle: float) -> float:
+def next_lookup_after(age: float, settle: float) -> float:
     """Return the seconds until the next look: often at first, then a fortieth of the settle time, at most 15 s."""
     return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)

@@ -32,7 +32,7 @@ def _until(value: str, date: str) -> float | None:
     return min(max(wait, 0.0), LONGEST_WAIT)
 
 
-def waits(first: float = 0.5, most: float = 20.0) -> Generator[float, Exception | None, None]:
+def retry_delays(first: float = 0.5, most: float = 20.0) -> Generator[float, Exception | None, None]:
     """Give the seconds to wait before each further try: doubling, and never less than the service asked for.
 
     The error is sent in, as the library that drives this does.

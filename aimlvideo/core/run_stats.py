@@ -19,7 +19,7 @@ ENOUGH = 4
 
 
 @dataclass(slots=True)
-class ModelTally:
+class ModelStats:
     """What is counted of one model. Seconds and US dollars; `began` sums the moments at which the outstanding began.
 
     `came` counts the jobs that came in planned, `planned` those of them that still are.
@@ -47,7 +47,7 @@ class ModelTally:
         return self.dollars / self.paid if self.paid else None
 
 
-class Tally:
+class RunStats:
     """The counters of one run. `stages` counts the jobs that have come in by where they stand now.
 
     `expected` tells what is known of how long a job takes before this run has seen any.
@@ -57,13 +57,13 @@ class Tally:
         self._expected = expected
         self.stages: Counter[Stage] = Counter()
         self.arrived: Counter[Stage] = Counter()
-        self.models: dict[str, ModelTally] = {}
+        self.models: dict[str, ModelStats] = {}
         self.dollars = 0.0
         self.accepted = self.polls = 0  # submissions that the service took, status checks that it answered
         self.refused: Counter[str] = Counter()  # `submissions` and `polls` that met a 429 or its kin
         self.failures: deque[tuple[str, str]] = deque(maxlen=3)
 
-    def came_in(self, job: VideoJob, progress: Progress) -> None:
+    def job_entered(self, job: VideoJob, progress: Progress) -> None:
         """Count a job that was let in, where it stood then."""
         self.stages[progress.stage] += 1
         self.arrived[progress.stage] += 1
@@ -91,20 +91,20 @@ class Tally:
         models = list(self.models.values())  # a page of figures is read from a thread of its own
         return sum(known.outstanding * (known.price() or 0.0) for known in models)
 
-    def of(self, job: VideoJob) -> ModelTally:
+    def of(self, job: VideoJob) -> ModelStats:
         """Return the counters of a job's model."""
         known = self.models.get(job.model)
         if known is None:
-            known = self.models[job.model] = ModelTally(told=self._expected(job))
+            known = self.models[job.model] = ModelStats(told=self._expected(job))
         return known
 
-    def _paid(self, known: ModelTally, dollars: float) -> None:
+    def _paid(self, known: ModelStats, dollars: float) -> None:
         self.dollars += dollars
         known.dollars += dollars
         known.paid += 1
 
 
-def _count(known: ModelTally, progress: Progress, by: int) -> None:
+def _count(known: ModelStats, progress: Progress, by: int) -> None:
     if progress.stage is Stage.PLANNED:
         known.planned += by
     elif progress.stage in OUTSTANDING:

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.distributed.registry import SharedKnowledge
+from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.pipeline.batch import Batch
-from aimlvideo.pipeline.pipeline import Row
+from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll_policies import NOWHERE
-from aimlvideo.shell.files.object_stores import Store
+from aimlvideo.shell.files.object_stores import ClipStore
 from aimlvideo.shell.journal.postgres import PostgresJournal
 
 
@@ -27,22 +27,22 @@ class FleetClient(VideoClient):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self._journal = self._shared_journal
-        self._timing.knowledge = SharedKnowledge(NOWHERE, self._learned)
+        self._timing.knowledge = SharedDurations(NOWHERE, self._learned)
         return self
 
     @property
-    def row(self) -> Row:
+    def row(self) -> Pipeline:
         """The stations."""
         return self._row
 
     @property
-    def knowledge(self) -> SharedKnowledge | None:
+    def knowledge(self) -> SharedDurations | None:
         """What is learned of durations, None where polling is fixed."""
         known = self._timing.knowledge
-        return known if self._timing.learns and isinstance(known, SharedKnowledge) else None
+        return known if self._timing.learns and isinstance(known, SharedDurations) else None
 
     @asynccontextmanager
-    async def work(self, records: AsyncIterator[Record], store: Store) -> AsyncIterator[Batch]:
+    async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Batch]:
         """Give the results of jobs as they come in, whatever their stage; their clips are kept in `store`."""
         async with self._batch(store.spool) as batch:
             batch.note, batch.keep = None, store.keep

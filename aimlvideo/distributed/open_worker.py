@@ -16,9 +16,9 @@ import psycopg
 
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.registry import Roll, read_knowledge
-from aimlvideo.distributed.shared_limits import Fleet, open_permits
-from aimlvideo.distributed.worker import Terms, Worker
+from aimlvideo.distributed.registry import WorkerRegistry, read_durations
+from aimlvideo.distributed.shared_limits import WorkerShares, open_permits
+from aimlvideo.distributed.worker import Worker, WorkerLimits
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.files.object_stores import opened_store
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
@@ -28,11 +28,11 @@ LIVE = "SELECT count(*) FROM aimlvideo_workers WHERE seen_at > now() - make_inte
 
 @asynccontextmanager
 async def open_worker(
-    terms: Terms, output: str, settings: dict[str, Any], *, rate: float, poll_rate: float
+    terms: WorkerLimits, output: str, settings: dict[str, Any], *, rate: float, poll_rate: float
 ) -> AsyncIterator[Worker]:
     """Give a worker that is ready to `run`. Raises SettingsError where it does not agree with those at work."""
     worker = uuid4()
-    roll = Roll(worker, f"{socket.gethostname()}:{os.getpid()}")
+    roll = WorkerRegistry(worker, f"{socket.gethostname()}:{os.getpid()}")
     told: list[tuple[str, float | None]] = []
 
     def tell(kind: str, seconds: float | None) -> None:
@@ -43,12 +43,12 @@ async def open_worker(
         journal = await stack.enter_async_context(open_postgres_journal(terms.dsn, str(worker)))
         async with await psycopg.AsyncConnection.connect(terms.dsn, autocommit=True) as connection:
             live = await (await connection.execute(LIVE, (terms.heartbeat,))).fetchone()
-            learned = await read_knowledge(connection)
+            learned = await read_durations(connection)
         _agreed(journal, settings["service"], {"max_outstanding": terms.cap, "rate": rate}, live=bool(live and live[0]))
         permits = await stack.enter_async_context(open_permits(terms.dsn, rate))
         limits = {"max_outstanding": terms.cap, "rate": rate, "poll_rate": poll_rate}
         client = await stack.enter_async_context(FleetClient(journal, learned, **settings, **limits))
-        fleet = Fleet(client.row, permits, tell, rate=rate, poll_rate=poll_rate, cap=terms.cap)
+        fleet = WorkerShares(client.row, permits, tell, rate=rate, poll_rate=poll_rate, cap=terms.cap)
         store = stack.enter_context(opened_store(output, str(worker)[:8]))
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)

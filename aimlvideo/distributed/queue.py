@@ -21,13 +21,13 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
 
 CLIPS = QueueEntrypoint("aimlvideo")
-Place = Job
+QueueEntry = Job
 """A job's place in the queue."""
 CHUNK = 5000
 """Jobs that are put in, or ended, with one statement."""
 
 
-class Engine:
+class JobQueue:
     """One worker's side of the queue, over one connection. Jobs are known by their ids, as in the journal.
 
     A job that was taken counts against the cap until it is done with, also while its worker is dead: `heartbeat`
@@ -62,7 +62,7 @@ class Engine:
             await self.connection.execute(f"ANALYZE {self._table}")  # else it is read as if it were small, and slowly
         return fresh
 
-    async def take(self, most: int, share: int) -> dict[str, Place]:
+    async def take(self, most: int, share: int) -> dict[str, QueueEntry]:
         """Make up to `most` jobs ours, so that we have at most `share`; return their places in the queue."""
         rows = await self._queries.dequeue(
             batch_size=most,
@@ -73,25 +73,25 @@ class Engine:
         )
         return {(row.payload or b"").decode(): row for row in rows}
 
-    async def beat(self, places: Collection[Place]) -> set[JobId]:
+    async def beat(self, places: Collection[QueueEntry]) -> set[JobId]:
         """Say that we are alive and work on these; return the ids of those that are another worker's now."""
         ids = [place.id for place in places]
         still = f"UPDATE {self._table} SET heartbeat = now() WHERE id = ANY(%s) AND queue_manager_id = %s RETURNING id"
         rows = await (await self.connection.execute(still, (ids, self._worker))).fetchall()
         return {*ids} - {one for (one,) in rows}
 
-    async def done(self, places: Sequence[Place], *, well: bool) -> None:
+    async def done(self, places: Sequence[QueueEntry], *, well: bool) -> None:
         """Take jobs that have ended, well or not, out of the queue."""
         status: JOB_STATUS = "successful" if well else "exception"
         for start in range(0, len(places), CHUNK):
             await self._queries.log_jobs([(place, status, None) for place in places[start : start + CHUNK]])
 
-    async def let_go(self, places: Sequence[Place]) -> None:
+    async def let_go(self, places: Sequence[QueueEntry]) -> None:
         """Leave jobs to others at once. Each keeps its place under the cap: its generation may be outstanding."""
         gone = f"UPDATE {self._table} SET heartbeat = 'epoch' WHERE id = ANY(%s) AND queue_manager_id = %s"
         await self.connection.execute(gone, ([place.id for place in places], self._worker))
 
-    async def later(self, places: Sequence[Place], seconds: float) -> None:
+    async def later(self, places: Sequence[QueueEntry], seconds: float) -> None:
         """Put jobs back into the queue, for whoever takes them after a while. They count against the cap no longer."""
         for place in places:
             await self._queries.retry_job(place, timedelta(seconds=seconds), None)
@@ -117,11 +117,11 @@ class Engine:
 
 
 @asynccontextmanager
-async def open_engine(dsn: str, worker: UUID, cap: int = 0, heartbeat: float = 30.0) -> AsyncIterator[Engine]:
+async def open_queue(dsn: str, worker: UUID, cap: int = 0, heartbeat: float = 30.0) -> AsyncIterator[JobQueue]:
     """Give the engine over a connection of its own, closed on leaving. `cap` 0 means none."""
     connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
     try:
-        yield Engine(connection, worker, cap, heartbeat)
+        yield JobQueue(connection, worker, cap, heartbeat)
     finally:
         with anyio.CancelScope(shield=True):
             await connection.close()

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from aimlvideo.core.polling.hazard import Evidence
-from aimlvideo.shell.state.learned_durations import Knowledge
+from aimlvideo.core.polling.hazard import AgeHistogram
+from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 NEWS = "aimlvideo_news"
 """The channel on which refusals are told."""
@@ -30,26 +30,26 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class Presence:
     """How many workers were heard of lately, and when (seconds since 1970) those of that time were told to drain."""
 
     workers: int
     drain: float | None
 
 
-class Roll:
+class WorkerRegistry:
     """One worker's line on the roll."""
 
     def __init__(self, worker: UUID, name: str) -> None:
         self.worker, self.name, self.began = worker, name, time.time()
 
-    async def appear(self, connection: Connection, said: Mapping[str, Any], lately: float) -> Present:
+    async def appear(self, connection: Connection, said: Mapping[str, Any], lately: float) -> Presence:
         """Say that we are here; return who else was within so many seconds."""
         row = (str(self.worker), self.name, self.began, json.dumps(said))
         await connection.execute(APPEAR, row)
         found = await (await connection.execute(PRESENT, (lately,))).fetchone()
         assert found is not None
-        return Present(max(found[0], 1), float(found[1]) if found[1] else None)
+        return Presence(max(found[0], 1), float(found[1]) if found[1] else None)
 
     async def leave(self, connection: Connection) -> None:
         """Take our line off."""
@@ -66,7 +66,7 @@ class Roll:
         return None if told["from"] == str(self.worker) else (told["kind"], told["seconds"])
 
 
-class SharedKnowledge(Knowledge):
+class SharedDurations(LearnedDurations):
     """What all workers have learned of durations. It is kept in the database, never in a file."""
 
     def save(self) -> None:
@@ -74,7 +74,7 @@ class SharedKnowledge(Knowledge):
 
     async def share(self, connection: Connection) -> None:
         """Add what was learned here to what all know, and go on from there."""
-        empty = json.dumps(Evidence().to_state())
+        empty = json.dumps(AgeHistogram().to_state())
         async with connection.transaction():
             for key, policy in sorted(self._policies.items()):
                 new = "INSERT INTO aimlvideo_knowledge VALUES (%s, %s) ON CONFLICT DO NOTHING"
@@ -82,13 +82,13 @@ class SharedKnowledge(Knowledge):
                 mine = "SELECT state FROM aimlvideo_knowledge WHERE key = %s FOR UPDATE"
                 found = await (await connection.execute(mine, (key,))).fetchone()
                 assert found is not None
-                state = policy.latency.joined(found[0])
+                state = policy.latency.merged_state(found[0])
                 kept = "UPDATE aimlvideo_knowledge SET state = %s WHERE key = %s"
                 await connection.execute(kept, (json.dumps(state), key))
-                policy.latency.rebase(state)
+                policy.latency.restart_from(state)
 
 
-async def read_knowledge(connection: Connection) -> dict[str, Any]:
+async def read_durations(connection: Connection) -> dict[str, Any]:
     """Return what all workers have learned so far, by `knowledge_key`."""
     rows = await (await connection.execute("SELECT key, state FROM aimlvideo_knowledge")).fetchall()
     return dict(rows)

@@ -19,9 +19,9 @@ from pyrate_limiter import Rate as Allowed
 from pyrate_limiter import RateItem
 from pyrate_limiter.buckets.postgres import PostgresBucket
 
-from aimlvideo.core.limits import CALM, NARROW, SLOWEST, Outstanding, PollBudget, Rate
-from aimlvideo.pipeline.limiters import Slots, Turns
-from aimlvideo.pipeline.pipeline import Row
+from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, PollBudget, RateLimiter
+from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
+from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY
 
 AT_A_TIME = 0.1
@@ -35,7 +35,7 @@ Tell = Callable[[str, float | None], None]
 log = logging.getLogger("aimlvideo.limits")
 
 
-class ToldRate(Rate):
+class BroadcastingRate(RateLimiter):
     """A rate that tells the other workers of each refusal."""
 
     def __init__(self, per_second: float, kind: str, tell: Tell) -> None:
@@ -51,7 +51,7 @@ class ToldRate(Rate):
     def heard(self, now: float, retry_after: float | None) -> None:
         """Note a refusal that another worker met: pause as long as it does, and narrow by a tenth, once in 5 s."""
         self.paused_until = max(self.paused_until, now + (1.0 if retry_after is None else retry_after))
-        if now >= self._heard_at + CALM:
+        if now >= self._heard_at + COOLDOWN:
             self._heard_at = now
             self.per_second = max(NARROW * self.per_second, min(self.ceiling, SLOWEST))
 
@@ -62,7 +62,7 @@ class ToldRate(Rate):
             self._refused_rate *= factor
 
 
-class ToldOutstanding(Outstanding):
+class BroadcastingConcurrency(ConcurrencyLimit):
     """A cap that tells the other workers when the service holds it to be too high."""
 
     def __init__(self, limit: int, tell: Tell) -> None:
@@ -77,7 +77,7 @@ class ToldOutstanding(Outstanding):
 
     def heard(self, now: float) -> None:
         """Note a refusal that another worker met: narrow by a tenth, once in 5 s."""
-        if now >= self._heard_at + CALM:
+        if now >= self._heard_at + COOLDOWN:
             self._heard_at = now
             self._room = max(NARROW * self._room, 1.0)
 
@@ -119,10 +119,10 @@ class Permits:
         return bool(self._bucket.put(RateItem("submission", now, self._chunk)))
 
 
-class SharedTurns(Turns):
+class SharedRateGate(RateGate):
     """Turns that wait for the account's permit, and then for their own moment."""
 
-    def __init__(self, rate: Rate, permits: Permits) -> None:
+    def __init__(self, rate: RateLimiter, permits: Permits) -> None:
         super().__init__(rate)
         self._permits = permits
 
@@ -143,20 +143,20 @@ async def open_permits(dsn: str, per_second: float) -> AsyncIterator[Permits]:
         await anyio.to_thread.run_sync(pool.close)
 
 
-class Fleet:
+class WorkerShares:
     """A worker's stations under the limits of all."""
 
-    def __init__(self, row: Row, permits: Permits, tell: Tell, *, rate: float, poll_rate: float, cap: int) -> None:
-        self.slots: Slots = row.slots
-        self.submissions = ToldRate(rate, "submissions", tell)
-        self.polls = ToldRate(poll_rate, "polls", tell)
-        self.outstanding = ToldOutstanding(cap, tell)
+    def __init__(self, row: Pipeline, permits: Permits, tell: Tell, *, rate: float, poll_rate: float, cap: int) -> None:
+        self.slots: SlotLimiter = row.slots
+        self.submissions = BroadcastingRate(rate, "submissions", tell)
+        self.polls = BroadcastingRate(poll_rate, "polls", tell)
+        self.outstanding = BroadcastingConcurrency(cap, tell)
         self.budget: PollBudget = row.poll.budget
         self._doubt = row.doubt
         self._poll_rate, self._workers = poll_rate, 1
         self.budget.rate = self.polls
         row.slots.outstanding = self.outstanding
-        row.submit.turns = SharedTurns(self.submissions, permits)
+        row.submit.turns = SharedRateGate(self.submissions, permits)
 
     def shared_by(self, workers: int) -> None:
         """Take this worker's part of the polls, of the log, and of a submission rate that was found to be too high."""

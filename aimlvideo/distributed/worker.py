@@ -21,26 +21,26 @@ from psycopg import Notify
 from aimlvideo.core.jobs.job import Record, Result, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.queue import Engine, Place, open_engine
-from aimlvideo.distributed.registry import NEWS, Roll
-from aimlvideo.distributed.shared_limits import Fleet
+from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
+from aimlvideo.distributed.registry import NEWS, WorkerRegistry
+from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.errors import InDoubt, OutOfPatience, VideoError
 from aimlvideo.pipeline.batch import Batch, Entry
-from aimlvideo.shell.journal.memory import Memory
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY
-from aimlvideo.shell.task_groups import block
-from aimlvideo.views.metrics import Figure, run_figures
+from aimlvideo.shell.task_groups import task_group
+from aimlvideo.views.metrics import Reading, run_metrics
 
 
-def worker_figures(worker: Worker) -> Iterator[Figure]:
+def worker_metrics(worker: Worker) -> Iterator[Reading]:
     """Give what is true of a worker now."""
-    yield from run_figures(worker.batch)
-    yield Figure("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
+    yield from run_metrics(worker.batch)
+    yield Reading("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
     depth = {status: float(worker.depth.get(status, 0)) for status in ("queued", "picked")}
-    yield Figure("aimlvideo_queue_depth", "Jobs in the queue of all workers", depth, label="status")
-    yield Figure("aimlvideo_workers", "Workers heard of lately", worker.workers)
-    yield Figure("aimlvideo_journal_unwritten", "Steps not yet written", worker.journal.unwritten)
+    yield Reading("aimlvideo_queue_depth", "Jobs in the queue of all workers", depth, label="status")
+    yield Reading("aimlvideo_workers", "Workers heard of lately", worker.workers)
+    yield Reading("aimlvideo_journal_unwritten", "Steps not yet written", worker.journal.unwritten)
 
 
 AT_A_TIME = 100
@@ -55,7 +55,7 @@ GATHER = 0.02
 """Seconds in which ended jobs gather, to be handed back together."""
 
 
-FATES = {Stage.SAVED: "well", Stage.FAILED: "badly", Stage.PLANNED: "unbought"}
+OUTCOMES = {Stage.SAVED: "well", Stage.FAILED: "badly", Stage.PLANNED: "unbought"}
 LATER = {"impatient": 60.0, "unsaved": 30.0, "unbought": 0.0}
 """Seconds after which a job that was handed back unfinished is taken again."""
 
@@ -80,7 +80,7 @@ class Stopped(VideoError):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WorkerLimits:
     """What a worker was told. Seconds; `cap` is for all workers together, `poll_rate` too."""
 
     dsn: str
@@ -93,19 +93,19 @@ class Terms:
 class Worker:
     """What a worker has in hand: `places` are the jobs that it sees through, by id."""
 
-    terms: Terms
-    roll: Roll
+    terms: WorkerLimits
+    roll: WorkerRegistry
     client: FleetClient
     journal: PostgresJournal
-    fleet: Fleet
+    fleet: WorkerShares
     batch: Batch
     feed: MemoryObjectSendStream[Record]
     told: list[tuple[str, float | None]]
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
     depth: dict[str, int] = field(default_factory=dict)
     winding_down: bool = False
-    _back: dict[str, tuple[Place, str]] = field(default_factory=dict)
+    _back: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
     _beaten: float = 0.0
     _turned: float = field(default_factory=time.monotonic)
@@ -115,17 +115,17 @@ class Worker:
     def __post_init__(self) -> None:
         self._news = anyio.Event()
         self._nobody = copy.copy(self.batch)
-        self._nobody.journal = Memory()
+        self._nobody.journal = InMemoryJournal()
         self.journal.lost, self.journal.lease = self.lose, self.terms.heartbeat / 3
 
     async def run(self) -> None:
         """Work until there is nothing more to do for this worker, then hand everything back."""
-        async with block() as tasks:
+        async with task_group() as tasks:
             tasks.start_soon(self._keep_queue)
             async for result in self.batch:
                 self._ended(result)
         with anyio.move_on_after(PARTING):
-            async with open_engine(self.terms.dsn, self.roll.worker, self.terms.cap) as engine:
+            async with open_queue(self.terms.dsn, self.roll.worker, self.terms.cap) as engine:
                 await self._hand_back(engine)
                 await self._share(engine)
                 await self.roll.leave(engine.connection)
@@ -168,16 +168,14 @@ class Worker:
         """Note what is to be done with a job's place in the queue."""
         if isinstance(result.error, Elsewhere) or result.job.id not in self.places:
             return
-        self._back[result.job.id] = self.places[result.job.id], _fate(result)
+        self._back[result.job.id] = self.places[result.job.id], _outcome(result)
         self._news.set()
 
     async def _keep_queue(self) -> None:
         """Keep up with the queue, over one connection after the other."""
         while True:
             try:
-                async with open_engine(
-                    self.terms.dsn, self.roll.worker, self.terms.cap, self.terms.heartbeat
-                ) as engine:
+                async with open_queue(self.terms.dsn, self.roll.worker, self.terms.cap, self.terms.heartbeat) as engine:
                     engine.connection.add_notify_handler(self._heard)
                     await engine.connection.execute(f"LISTEN {NEWS}")
                     while True:
@@ -186,7 +184,7 @@ class Worker:
                 log.warning("PostgreSQL is away: %s", error)
                 await anyio.sleep(AGAIN)
 
-    async def _turn(self, engine: Engine) -> None:
+    async def _turn(self, engine: JobQueue) -> None:
         """Say that we live, hand back, pass on, take."""
         now, idle = time.monotonic(), min(IDLE, self.terms.heartbeat / 4)
         if now - self._turned > idle + self.terms.heartbeat / 3:
@@ -214,7 +212,7 @@ class Worker:
         self._beaten = 0.0
         self._rest_until = now + self.terms.heartbeat / 3
 
-    async def _beat(self, engine: Engine) -> None:
+    async def _beat(self, engine: JobQueue) -> None:
         held = {place.id: name for name, place in self.places.items()}
         for gone in await engine.beat(list(self.places.values())):
             self.lose(held[gone])
@@ -227,17 +225,17 @@ class Worker:
             log.warning("told to drain: nothing more is taken")
             self.winding_down = True
 
-    async def _share(self, engine: Engine) -> None:
+    async def _share(self, engine: JobQueue) -> None:
         if self.client.knowledge is not None:
             await self.client.knowledge.share(engine.connection)
         await engine.tidy()
 
-    async def _hand_back(self, engine: Engine) -> None:
+    async def _hand_back(self, engine: JobQueue) -> None:
         """Give up the places of what has ended here, once the journal surely has it."""
         if not self._back:
             return
         await self.journal.synced()
-        by_fate: dict[str, list[Place]] = defaultdict(list)
+        by_fate: dict[str, list[QueueEntry]] = defaultdict(list)
         going = dict(self._back)
         for place, fate in going.values():
             by_fate[fate].append(place)
@@ -253,7 +251,7 @@ class Worker:
             self.places.pop(name, None)
         self.journal.let_go(going)
 
-    async def _take(self, engine: Engine) -> bool:
+    async def _take(self, engine: JobQueue) -> bool:
         """Take what there is room for, and set it on its way. True: there may be more."""
         if self.batch.halted is not None or self.winding_down:
             if not self.places:
@@ -271,7 +269,7 @@ class Worker:
             self.feed.close()
         return len(taken) == most
 
-    def _set_on_their_way(self, fresh: dict[str, Place], records: list[Record]) -> None:
+    def _set_on_their_way(self, fresh: dict[str, QueueEntry], records: list[Record]) -> None:
         self.places.update(fresh)
         known = {record.job.id for record in records if record.progress.stage not in ENDED}
         for name in fresh.keys() - known:
@@ -280,7 +278,7 @@ class Worker:
             if job.id not in known:
                 continue
             if self.winding_down or self.batch.halted is not None:
-                self._back[job.id] = fresh[job.id], _fate(result_of(job, progress))
+                self._back[job.id] = fresh[job.id], _outcome(result_of(job, progress))
             else:
                 record = self._fed[job.id] = Record(job, progress)
                 self.feed.send_nowait(record)
@@ -290,10 +288,10 @@ class Worker:
             self.fleet.heard(*told)
 
 
-def _fate(result: Result) -> str:
+def _outcome(result: Result) -> str:
     """Tell what becomes of a job's place in the queue."""
-    if result.stage in FATES:
-        return FATES[result.stage]
+    if result.stage in OUTCOMES:
+        return OUTCOMES[result.stage]
     if isinstance(result.error, OutOfPatience):
         return "impatient"
     if isinstance(result.error, InDoubt):

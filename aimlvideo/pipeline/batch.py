@@ -14,15 +14,15 @@ from weakref import WeakSet
 import anyio
 from anyio.abc import TaskGroup
 
-from aimlvideo.core.formatting import plain
+from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.core.polling.observation import Sight
+from aimlvideo.core.polling.observation import PollState
 from aimlvideo.core.polling.policy import PollPolicy
-from aimlvideo.core.run_stats import Tally
+from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import VideoError
-from aimlvideo.pipeline.limiters import Gates, Slots
+from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
 from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.task_groups import loop_time
@@ -36,7 +36,7 @@ def log_step(job: VideoJob, before: Progress, now: Progress) -> None:
         return
     seconds = step_seconds(before, now)
     took = "" if seconds is None else f" after {seconds:.2f} s"
-    error = plain(str(now.error)) if now.stage is Stage.FAILED else None
+    error = redact_for_display(str(now.error)) if now.stage is Stage.FAILED else None
     fields = {
         "job": job.id, "model": job.model, "generation": now.generation_id, "stage": now.stage.value,
         "seconds": seconds, "error": error,
@@ -62,7 +62,7 @@ GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
 
 
-UNSEEN = Sight(0.0, 0.0)
+NOT_POLLED = PollState(0.0, 0.0)
 log = logging.getLogger("aimlvideo")
 
 
@@ -73,10 +73,10 @@ class Entry:
     job: VideoJob
     progress: Progress
     batch: Batch
-    slot: Slots | None = None
+    slot: SlotLimiter | None = None
     claimed: set[str] | None = None
     policy: PollPolicy | None = None
-    sight: Sight = UNSEEN
+    sight: PollState = NOT_POLLED
     due: float = 0.0
     not_before: float = 0.0
     deadline: float = inf
@@ -93,7 +93,7 @@ class Entry:
         self.progress, self.moved = before.to(stage, **known), True
         self.batch.stepped(self, before)
 
-    def hold(self, slot: Slots) -> None:
+    def hold(self, slot: SlotLimiter) -> None:
         """Keep a slot that was taken for this job."""
         self.slot = slot
 
@@ -135,8 +135,8 @@ class Batch:
     note: Callable[[Result], None] | None
     keep: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
-    gates: Gates | None = None
-    tally: Tally = field(default_factory=Tally)
+    gates: Limiters | None = None
+    tally: RunStats = field(default_factory=RunStats)
     watchers: list[Callable[[Entry], None]] = field(default_factory=list)
     halted: VideoError | None = None
     left: bool = False
@@ -188,7 +188,7 @@ class Batch:
         await self._room.acquire()
         entry = Entry(record.job, record.progress, self)
         self.entries.add(entry)
-        self.tally.came_in(record.job, record.progress)
+        self.tally.job_entered(record.job, record.progress)
         return entry
 
     def stepped(self, entry: Entry, before: Progress) -> None:

@@ -15,11 +15,11 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.pipeline.batch import Batch, Entry
-from aimlvideo.pipeline.poll import Send, ask
+from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.shell.files.downloads import Clip, Download
-from aimlvideo.shell.http.retrying import patiently
+from aimlvideo.shell.http.retrying import retrying
 
-AT_ONCE = 8
+PARALLEL_DOWNLOADS = 8
 """Downloads of one run at a time."""
 FRESH_LINKS = 2
 """How often a generation is asked for a fresh link."""
@@ -67,7 +67,7 @@ class Downloads:
 
     async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:
         async def fresh_link() -> str | None:
-            seen = await ask(self.send, self.wire, entry.progress.generation_id or "", entry.job)
+            seen = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
             if seen.video_url:
                 entry.step(Stage.READY, video_url=seen.video_url)
             return seen.video_url
@@ -88,7 +88,7 @@ class Downloads:
                 raise
             except DownloadFailed as error:
                 log.info("a fresh link is asked for: %s", error)
-                link = await patiently(fresh_link, on=(ServiceError,))() or link
+                link = await retrying(fresh_link, on=(ServiceError,))() or link
         return await self._fetch(link, path, over=over)
 
     async def _fetch(self, link: str | None, path: Path, *, over: bool) -> Clip:
@@ -97,7 +97,7 @@ class Downloads:
             raise LinkDead("the service gave no link to the clip")
         download = Download(self.session, link, path, over=over)
         try:
-            return await patiently(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
+            return await retrying(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:
             download.drop()
             raise

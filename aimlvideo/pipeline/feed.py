@@ -13,9 +13,9 @@ from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem
 from aimlvideo.pipeline.batch import Batch, Entry
-from aimlvideo.pipeline.pipeline import Row
+from aimlvideo.pipeline.pipeline import Pipeline
 
-AT_ONCE = 200
+PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
 
 log = logging.getLogger("aimlvideo")
@@ -30,7 +30,7 @@ class Feed:
     """
 
     batch: Batch
-    row: Row
+    row: Pipeline
     catalog: Catalog
     strict: bool
     price: Callable[[VideoJob], float | None]
@@ -53,11 +53,11 @@ class Feed:
                 fit = self._alone(entry) and self._right(entry) and self._affordable(entry)
                 to_be_sent = fit and await self.row.admitted(entry)
             if to_be_sent:
-                self._hand_the_lead_on(records)
+                self._spawn_next_worker(records)
                 await self.row.submit(entry)
 
-    def _hand_the_lead_on(self, records: AsyncIterator[Record]) -> None:
-        if not self._waiting and self._working < AT_ONCE:
+    def _spawn_next_worker(self, records: AsyncIterator[Record]) -> None:
+        if not self._waiting and self._working < PARALLEL_SUBMISSIONS:
             self._working += 1
             self.batch.tasks.start_soon(self.work, records)
 

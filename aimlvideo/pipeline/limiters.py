@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import anyio
 
-from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.errors import Busy
 from aimlvideo.shell.task_groups import loop_time
 
 
-class Slots:
+class SlotLimiter:
     """A slot for each outstanding generation: a semaphore whose size the service's answers move."""
 
-    def __init__(self, outstanding: Outstanding) -> None:
+    def __init__(self, outstanding: ConcurrencyLimit) -> None:
         self.outstanding = outstanding
         self._waiting: deque[anyio.Event] = deque()
 
@@ -34,31 +34,31 @@ class Slots:
                 self._waiting.remove(handed)
             raise
 
-    def take_anyway(self) -> None:
+    def take_over_limit(self) -> None:
         """Count a generation that is outstanding already, whatever the limit."""
         self.outstanding.take()
 
     def give(self) -> None:
         """Free one slot."""
         self.outstanding.give()
-        self._hand_on()
+        self._wake()
 
     def accepted(self, now: float) -> None:
         """Note a submission that the service took: there may be room for more."""
         self.outstanding.accepted(now)
-        self._hand_on()
+        self._wake()
 
     def busy(self, now: float) -> None:
         """Note that the service had too many at once."""
         self.outstanding.busy(now)
 
-    def _hand_on(self) -> None:
+    def _wake(self) -> None:
         while self._waiting and self.outstanding.free():
             self.outstanding.take()
             self._waiting.popleft().set()
 
 
-async def due(pace: Rate | PollBudget) -> None:
+async def due(pace: RateLimiter | PollBudget) -> None:
     """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
     now = loop_time()
     start = pace.reserve(now)
@@ -69,10 +69,10 @@ async def due(pace: Rate | PollBudget) -> None:
             start = pace.reserve(now)
 
 
-class Turns:
+class RateGate:
     """The moments at which requests may start."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: RateLimiter) -> None:
         self.rate = rate
         self.trouble: Busy | None = None
         """The last answer that asked for patience, or said that nobody was there."""
@@ -87,9 +87,9 @@ class Turns:
 
 
 @dataclass(frozen=True, eq=False)
-class Gates:
+class Limiters:
     """All gates of one client, for whoever wants to know what a run waits for."""
 
-    slots: Slots
-    turns: Turns
+    slots: SlotLimiter
+    turns: RateGate
     polls: PollBudget

@@ -12,19 +12,19 @@ from typing import TypeVar
 import anyio
 
 from aimlvideo.core.jobs.job import Record, VideoJob
-from aimlvideo.core.jobs.request_ids import OURS
+from aimlvideo.core.jobs.request_ids import NAMESPACE
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.limits import Rate
-from aimlvideo.core.lost_submissions import SKEW, Verdict, look_again_after, verdict
+from aimlvideo.core.limits import RateLimiter
+from aimlvideo.core.lost_submissions import SKEW, Outcome, next_lookup_after, outcome_of
 from aimlvideo.core.money.ledger import LogRow
-from aimlvideo.core.wires.aimlapi_account import LOG_RATE, LONGEST_WINDOW, PAGE, log_page, log_rows
+from aimlvideo.core.wires.aimlapi_account import LOG_PAGE_ROWS, LOG_RATE, LONGEST_WINDOW, log_request, read_log_page
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, InDoubt, Rejected, ServiceError
 from aimlvideo.pipeline.batch import Entry
-from aimlvideo.pipeline.limiters import Slots, Turns
+from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.task_groups import loop_time
@@ -37,25 +37,25 @@ log = logging.getLogger("aimlvideo.doubt")
 
 
 @dataclass(eq=False)
-class Doubt:
+class LostSubmissions:
     """Settles doubtful entries: found ones go to `accepted`, those that never were accepted to `again`."""
 
     send: Send
     wire: Wire
-    slots: Slots
+    slots: SlotLimiter
     settle: Callable[[VideoJob], float]
     accepted: Callable[[Entry], None]
     again: Callable[[Entry], None]
     known: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
     _entries: list[Entry] = field(default_factory=list)
-    _named: bool = False
-    _nameless: set[str] = field(default_factory=set)
+    _log_lists_our_ids: bool = False
+    _models_without_ids: set[str] = field(default_factory=set)
     """Whether the log says ids that we chose, and the models of rows that say none."""
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
-        self._turns = Turns(Rate(LOG_RATE, burst=5))
+        self._turns = RateGate(RateLimiter(LOG_RATE, burst=5))
 
     def shared_by(self, workers: int) -> None:
         """Take our part of the log's rate, where others read the log of the same account."""
@@ -66,7 +66,7 @@ class Doubt:
         if entry.ended:
             return
         if entry.slot is None:
-            self.slots.take_anyway()
+            self.slots.take_over_limit()
             entry.hold(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
@@ -81,11 +81,11 @@ class Doubt:
                 self._news = anyio.Event()
                 await self._news.wait()
             try:
-                await (self._sweep() if self.wire.has_log else self._ask_each())
+                await (self._sweep() if self.wire.has_request_log else self._ask_each())
             except ServiceError as error:
                 log.info("the service could not be asked: %s", error)
-                self._leave_old_ones()
-            waits = [look_again_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
+                self._leave_overdue()
+            waits = [next_lookup_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
             await anyio.sleep(min(waits, default=0))
 
     async def _sweep(self) -> None:
@@ -94,16 +94,20 @@ class Doubt:
         found = await self._rows({entry.progress.request_id for entry in asked})
         for entry in asked:
             age = asked_at - (entry.progress.submitted_at or asked_at)
-            said, name = verdict(found[entry.progress.request_id], age, self.settle(entry.job))
-            if said is Verdict.NEVER_ACCEPTED and not self._named and entry.job.model in self._nameless:
-                said = Verdict.LEFT  # this log does not say our ids: an absence from it proves nothing
+            said, name = outcome_of(found[entry.progress.request_id], age, self.settle(entry.job))
+            if (
+                said is Outcome.NEVER_ACCEPTED
+                and not self._log_lists_our_ids
+                and entry.job.model in self._models_without_ids
+            ):
+                said = Outcome.LEFT  # this log does not say our ids: an absence from it proves nothing
             self._settle(entry, said, name)
 
-    def _leave_old_ones(self) -> None:
+    def _leave_overdue(self) -> None:
         """Leave in doubt what could not be looked up for twice its settle time."""
         for entry in list(self._entries):
             if _age(entry) > 2 * self.settle(entry.job):
-                self._settle(entry, Verdict.LEFT, None)
+                self._settle(entry, Outcome.LEFT, None)
 
     async def _rows(self, wanted: set[str | None]) -> defaultdict[str | None, list[LogRow]]:
         """Return the rows of the wanted client request ids, over the whole window since the oldest intent."""
@@ -113,15 +117,15 @@ class Doubt:
         found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         offset = 0
         while True:
-            page = await self._read(log_page(since, time.time() + SKEW, offset), log_rows)
+            page = await self._read(log_request(since, time.time() + SKEW, offset), read_log_page)
             for row in page:
-                self._named |= bool(row.request_id and row.request_id.startswith(OURS))
+                self._log_lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
                 if not row.request_id and not row.failed:
-                    self._nameless.add(row.model)
+                    self._models_without_ids.add(row.model)
                 if row.request_id in wanted:
                     found[row.request_id].append(row)
-            offset += PAGE
-            if len(page) < PAGE:
+            offset += LOG_PAGE_ROWS
+            if len(page) < LOG_PAGE_ROWS:
                 return found
 
     async def _read(self, question: Request, read: Callable[[Answer], T]) -> T:
@@ -146,12 +150,12 @@ class Doubt:
         for entry in list(self._entries):
             found = await self._by_external_id(self.wire, entry.progress.request_id or "", entry.job)
             if found is not None:
-                self._settle(entry, Verdict.ACCEPTED, found.id)
+                self._settle(entry, Outcome.ACCEPTED, found.id)
             elif _age(entry) > self.settle(entry.job):
-                answers = await self._answers_by_our_ids(self.wire, entry.batch.journal)
-                self._settle(entry, Verdict.NEVER_ACCEPTED if answers else Verdict.OPEN, None)
+                answers = await self._finds_our_ids(self.wire, entry.batch.journal)
+                self._settle(entry, Outcome.NEVER_ACCEPTED if answers else Outcome.OPEN, None)
                 if not answers:
-                    entry.batch.end(entry, doubt_of(entry))
+                    entry.batch.end(entry, in_doubt_error(entry))
 
     async def _by_external_id(self, wire: Kling, request_id: str, job: VideoJob) -> Generation | None:
         try:
@@ -159,22 +163,22 @@ class Doubt:
         except Rejected:
             return None
 
-    async def _answers_by_our_ids(self, wire: Kling, journal: Journal) -> bool:
+    async def _finds_our_ids(self, wire: Kling, journal: Journal) -> bool:
         """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
-        known = self.known or journal.accepted_one()
+        known = self.known or journal.accepted_sample()
         if known is None:
             return False
         found = await self._by_external_id(wire, known.progress.request_id or "", known.job)
         return found is not None and found.id == known.progress.generation_id
 
-    def _settle(self, entry: Entry, said: Verdict, generation_id: str | None) -> None:
-        if entry.ended or said is Verdict.OPEN:
+    def _settle(self, entry: Entry, said: Outcome, generation_id: str | None) -> None:
+        if entry.ended or said is Outcome.OPEN:
             return
         self._entries.remove(entry)
         log.info("settled: %s", said.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
-        if said is Verdict.LEFT:
-            entry.batch.end(entry, doubt_of(entry))
-        elif said is Verdict.ACCEPTED:
+        if said is Outcome.LEFT:
+            entry.batch.end(entry, in_doubt_error(entry))
+        elif said is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.accepted(entry)
         else:
@@ -183,7 +187,7 @@ class Doubt:
             self.again(entry)
 
 
-def doubt_of(entry: Entry) -> InDoubt:
+def in_doubt_error(entry: Entry) -> InDoubt:
     """Return the error that tells a person what to look for."""
     request_id = entry.progress.request_id
     return InDoubt(

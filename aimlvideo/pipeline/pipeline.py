@@ -15,42 +15,42 @@ from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.validation import media_fields, replace_media
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.lost_submissions import settle_seconds
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.kling import task_in_callback
 from aimlvideo.pipeline.batch import Batch, Entry
-from aimlvideo.pipeline.download import AT_ONCE, Downloads
-from aimlvideo.pipeline.limiters import Gates, Slots, Turns
-from aimlvideo.pipeline.lost_submissions import Doubt
+from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
+from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
+from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.http.callback_server import callback_page
 from aimlvideo.shell.http.transport import Transport
-from aimlvideo.shell.task_groups import beside
+from aimlvideo.shell.task_groups import background_tasks
 
 DEFAULT_GATEWAY_SETTLE = 60.0
 """Seconds: a gateway lists a task when it accepts it, not when it ends."""
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class Pipeline:
     """The stations of one open client, shared by all its runs."""
 
     wire: Wire
-    slots: Slots
+    slots: SlotLimiter
     submit: Submit
     poll: Poll
-    doubt: Doubt
+    doubt: LostSubmissions
     downloads: Downloads
 
     @property
-    def gates(self) -> Gates:
+    def gates(self) -> Limiters:
         """What a job waits at."""
-        return Gates(self.slots, self.submit.turns, self.poll.budget)
+        return Limiters(self.slots, self.submit.turns, self.poll.budget)
 
     async def admitted(self, entry: Entry) -> bool:
         """Set a job on its way at the station of its stage. True: it is to be submitted now, by whoever asks."""
@@ -62,7 +62,7 @@ class Row:
             case Stage.RENDERING:
                 self.poll.take(entry)
             case Stage.READY:
-                arrived(entry)
+                on_ready(entry)
             case Stage.SAVED | Stage.FAILED:
                 entry.batch.end(entry)
         return False
@@ -74,11 +74,11 @@ class Row:
 
     def start_downloads(self, batch: Batch) -> None:
         """Let a run's clips be saved, several at a time."""
-        for _ in range(AT_ONCE):
+        for _ in range(PARALLEL_DOWNLOADS):
             batch.tasks.start_soon(self.downloads.run, batch)
 
 
-def arrived(entry: Entry) -> None:
+def on_ready(entry: Entry) -> None:
     """Hand on a clip that is ready: to its download, or, where no folder was given, to whoever waits for it."""
     if entry.ended:
         return
@@ -89,17 +89,17 @@ def arrived(entry: Entry) -> None:
 
 
 @asynccontextmanager
-async def open_row(
+async def open_pipeline(
     settings: Settings,
     transport: Transport,
     session: aiohttp.ClientSession,
     catalog: Callable[[], Catalog],
     policy_for: Callable[[VideoJob], PollPolicy],
     *also: Callable[[], Coroutine[Any, Any, None]],
-) -> AsyncIterator[Row]:
+) -> AsyncIterator[Pipeline]:
     """Wire the stations together and run those that all runs share, until the block is left."""
     wire = settings.wire
-    slots = Slots(Outstanding(settings.max_outstanding))
+    slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
     budget = PollBudget(settings.poll_rate)
 
     def accepted(entry: Entry) -> None:
@@ -117,17 +117,17 @@ async def open_row(
     def settle(job: VideoJob) -> float:
         if settings.settle is not None:
             return settings.settle
-        return settle_seconds(policy_for(job).quantile(0.99)) if wire.has_log else DEFAULT_GATEWAY_SETTLE
+        return settle_seconds(policy_for(job).quantile(0.99)) if wire.has_request_log else DEFAULT_GATEWAY_SETTLE
 
     async def encoded(job: VideoJob) -> VideoJob:
         return await encode(job, catalog(), gateway=wire.service == "kling")
 
-    poll = Poll(transport.send, wire, slots, budget, policy_for, arrived, called_back=bool(settings.callback_url))
-    doubt = Doubt(transport.send, wire, slots, settle, accepted, again)
-    turns = Turns(Rate(settings.rate))
+    poll = Poll(transport.send, wire, slots, budget, policy_for, on_ready, called_back=bool(settings.callback_url))
+    doubt = LostSubmissions(transport.send, wire, slots, settle, accepted, again)
+    turns = RateGate(RateLimiter(settings.rate))
     submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
-    row = Row(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
-    async with beside(poll.run, doubt.run, *also), _called_back(settings, poll):
+    row = Pipeline(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
+    async with background_tasks(poll.run, doubt.run, *also), _called_back(settings, poll):
         yield row
 
 

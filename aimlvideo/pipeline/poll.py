@@ -13,21 +13,21 @@ from math import inf
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling.observation import Sight, remembered
+from aimlvideo.core.polling.observation import PollState, pack_poll_ages
 from aimlvideo.core.polling.policy import PollPolicy
-from aimlvideo.core.polling.timer_wheel import Wheel
+from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError
 from aimlvideo.pipeline.batch import Entry
-from aimlvideo.pipeline.limiters import Slots, due
+from aimlvideo.pipeline.limiters import SlotLimiter, due
 from aimlvideo.shell.task_groups import loop_time
 
 Send = Callable[[Request], Awaitable[Answer]]
 
 
-async def ask(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:
+async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:
     """Return the generation as it is now. Where a wire has several places for it, each is asked in turn.
 
     Raises the ServiceError that the (last) answer amounts to.
@@ -42,11 +42,11 @@ async def ask(send: Send, wire: Wire, generation_id: str, job: VideoJob | None =
     return wire.seen(await send(last), generation_id)
 
 
-LOOK_AGAIN = 15.0
+REVIEW_INTERVAL = 15.0
 """Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
 
 
-MISSES = 10
+MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
 
 
@@ -58,11 +58,11 @@ SLOW_LANE = 300.0
 """Seconds between checks there."""
 
 
-AT_ONCE = 128
+PARALLEL_POLLS = 128
 """Status checks in flight at most."""
 
 
-RARER = 4.0
+CALLBACK_SLOWDOWN = 4.0
 """How much longer the gaps are while the service calls back."""
 
 
@@ -75,33 +75,33 @@ class Poll:
 
     send: Send
     wire: Wire
-    slots: Slots
+    slots: SlotLimiter
     budget: PollBudget
     policy_for: Callable[[VideoJob], PollPolicy]
     ready: Callable[[Entry], None]
     called_back: bool = False
-    _wheel: Wheel[Entry] = field(default_factory=Wheel)
+    _wheel: TimerWheel[Entry] = field(default_factory=TimerWheel)
     _backlog: deque[Entry] = field(default_factory=deque)
     _by_id: dict[str, Entry] = field(default_factory=dict)
     _policies: set[PollPolicy] = field(default_factory=set)
     _unknown_words: set[str] = field(default_factory=set)
     _wake_at: float = -inf
-    _ticked: float = 0.0
+    _last_tick: float = 0.0
 
     def __post_init__(self) -> None:
         self._news = asyncio.Event()
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(PARALLEL_POLLS)
 
     def take(self, entry: Entry) -> None:
         """Watch a generation from now on."""
         if entry.ended:
             return
         if entry.slot is None:
-            self.slots.take_anyway()
+            self.slots.take_over_limit()
             entry.hold(self.slots)
         now, accepted_at = loop_time(), entry.progress.submitted_at
         accepted = now - (max(0.0, time.time() - accepted_at) if accepted_at else 0.0)
-        entry.sight = Sight(accepted, accepted)
+        entry.sight = PollState(accepted, accepted)
         entry.deadline = now + entry.batch.patience if entry.deadline == inf else entry.deadline
         entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
         entry.policy = self.policy_for(entry.job)
@@ -149,7 +149,7 @@ class Poll:
         """Ask once. One failed check fails nothing."""
         name = entry.progress.generation_id or ""
         try:
-            generation = await ask(self.send, self.wire, name, entry.job)
+            generation = await fetch_status(self.send, self.wire, name, entry.job)
         except ServiceError as error:
             self._missed(entry, error)
         else:
@@ -167,9 +167,9 @@ class Poll:
         if not generation.ended:
             queued = generation.state is State.QUEUED
             entry.sight = entry.sight.again(now, queued, policy)
-            entry.looks = remembered(entry.looks, time.time() - (entry.progress.submitted_at or 0.0), queued)
-            self._note_word(generation.status)
-            self._wait_on(entry, now)
+            entry.looks = pack_poll_ages(entry.looks, time.time() - (entry.progress.submitted_at or 0.0), queued)
+            self._note_unknown_status(generation.status)
+            self._keep_waiting(entry, now)
             return
         entry.sight.ended(now, policy)
         self._ended(entry, generation)
@@ -195,16 +195,16 @@ class Poll:
             entry.not_before = now
         else:
             entry.misses += 1
-            entry.not_before = now + (SLOW_LANE if entry.misses >= MISSES else min(2.0**entry.misses / 2, 60.0))
-        if entry.misses >= MISSES and _hopeless(error) and now - entry.sight.since > FIRST_MINUTE:
+            entry.not_before = now + (SLOW_LANE if entry.misses >= MAX_MISSES else min(2.0**entry.misses / 2, 60.0))
+        if entry.misses >= MAX_MISSES and _hopeless(error) and now - entry.sight.since > FIRST_MINUTE:
             self._by_id.pop(entry.progress.generation_id or "", None)
             entry.batch.end(entry, error)
             return
-        if entry.misses == MISSES:
-            log.warning("%d checks in a row failed: %s", MISSES, error, extra={"job": entry.job.id})
-        self._wait_on(entry, now)
+        if entry.misses == MAX_MISSES:
+            log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": entry.job.id})
+        self._keep_waiting(entry, now)
 
-    def _wait_on(self, entry: Entry, now: float) -> None:
+    def _keep_waiting(self, entry: Entry, now: float) -> None:
         """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
         if now < entry.deadline:
             self._sleep(entry, now)
@@ -215,14 +215,14 @@ class Poll:
 
     def _sleep(self, entry: Entry, now: float) -> None:
         entry.asking = False
-        self._hold(entry, min(self._moment(entry), now + LOOK_AGAIN))
+        self._hold(entry, min(self._moment(entry), now + REVIEW_INTERVAL))
 
     def _moment(self, entry: Entry) -> float:
         """Return when to ask next, by what is known now."""
         assert entry.policy is not None
         due, seen = entry.sight.due(entry.policy), entry.sight.seen
         if self.called_back:
-            due = seen + RARER * (due - seen)
+            due = seen + CALLBACK_SLOWDOWN * (due - seen)
         return max(min(due, entry.deadline), entry.not_before)
 
     def _hold(self, entry: Entry, due: float) -> None:
@@ -245,13 +245,13 @@ class Poll:
 
     def _tick(self, now: float) -> None:
         """Set the one price of a poll anew, once a second."""
-        if now - self._ticked >= 1:
-            self._ticked = now
+        if now - self._last_tick >= 1:
+            self._last_tick = now
             self.budget.tick(now, len(self._backlog))
             for policy in self._policies:
                 policy.price = self.budget.price
 
-    def _note_word(self, word: str) -> None:
+    def _note_unknown_status(self, word: str) -> None:
         if word not in self._unknown_words:
             self._unknown_words.add(word)
             log.debug("status %r: not finished yet", word)

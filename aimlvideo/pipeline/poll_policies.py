@@ -11,17 +11,17 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.eta import Durations, documented
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_key
-from aimlvideo.core.wires.aimlapi_models import METRICS, read_metrics
+from aimlvideo.core.wires.aimlapi_models import METRICS_REQUEST, read_metrics
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.settings import Settings
-from aimlvideo.shell.state.learned_durations import Knowledge
+from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 NOWHERE = Path(os.devnull)
 log = logging.getLogger("aimlvideo")
 
 
-class Timing:
+class PollPolicies:
     """One client's poll policies: a fixed one for all, or one that is learned for each model and its settings."""
 
     def __init__(self, settings: Settings, catalog: Callable[[], Catalog]) -> None:
@@ -30,7 +30,7 @@ class Timing:
         self._keeps = settings.remembers
         self._published: dict[str, Durations] = {}
         keeps = self.learns and self._keeps
-        self.knowledge = Knowledge.load(settings.knowledge) if keeps else Knowledge(NOWHERE, {})
+        self.knowledge = LearnedDurations.load(settings.knowledge) if keeps else LearnedDurations(NOWHERE, {})
 
     @property
     def learns(self) -> bool:
@@ -62,7 +62,7 @@ class Timing:
     async def read_published(self, send: Send) -> None:
         """Learn how long generations took of late, where the service tells."""
         try:
-            self._published = read_metrics((await send(METRICS)).json())
+            self._published = read_metrics((await send(METRICS_REQUEST)).json())
         except ServiceError as error:
             log.debug("no durations are published: %s", error)
 

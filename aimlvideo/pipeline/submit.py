@@ -16,7 +16,7 @@ from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear, UsageError
 from aimlvideo.pipeline.batch import Entry
-from aimlvideo.pipeline.limiters import Slots, Turns
+from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.shell.task_groups import loop_time
 
@@ -32,14 +32,14 @@ class Submit:
 
     send: Send
     wire: Wire
-    slots: Slots
-    turns: Turns
+    slots: SlotLimiter
+    turns: RateGate
     encoded: Callable[[VideoJob], Awaitable[VideoJob]]
     accepted: Callable[[Entry], None]
     in_doubt: Callable[[Entry], None]
     callback_url: str | None = None
     _answered: bool = False
-    _silent_since: float = inf
+    _unavailable_since: float = inf
 
     async def admit(self, entry: Entry) -> bool:
         """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
@@ -62,10 +62,10 @@ class Submit:
         except UsageError as error:
             self._failed(entry, error)
             return
-        while await self._turned_away(entry, job) and await self.admit(entry):
+        while await self._submit_once(entry, job) and await self.admit(entry):
             pass
 
-    async def _turned_away(self, entry: Entry, job: VideoJob) -> bool:
+    async def _submit_once(self, entry: Entry, job: VideoJob) -> bool:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
         request_id = request_id_of(entry.job, secrets.token_hex(5))
         try:
@@ -99,7 +99,7 @@ class Submit:
         """Write the id down: nothing is awaited between hearing and writing it."""
         entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=time.time())
         now = loop_time()
-        self._answered, self._silent_since = True, inf
+        self._answered, self._unavailable_since = True, inf
         self.turns.rate.accepted(now)
         self.slots.accepted(now)
         self.accepted(entry)
@@ -119,8 +119,8 @@ class Submit:
         self.turns.trouble = error
         entry.batch.tally.refused["submissions"] += not isinstance(error, Unavailable)
         if isinstance(error, Unavailable):
-            self._silent_since = min(self._silent_since, now)
-            silent = now - self._silent_since
+            self._unavailable_since = min(self._unavailable_since, now)
+            silent = now - self._unavailable_since
             if silent > (entry.batch.patience if self._answered else FIRST_PATIENCE):
                 entry.batch.halt(error)
             self.turns.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))

@@ -15,7 +15,7 @@ from aimlvideo.sandbox.film.storyboard import Storyboard
 from aimlvideo.sandbox.generation import Fate, Generation
 from aimlvideo.sandbox.ledger import Ledger, Logbook, LogRow
 from aimlvideo.sandbox.seeded_random import Dice
-from aimlvideo.sandbox.stats import Tally
+from aimlvideo.sandbox.stats import Stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class World:
     """The state of the service. Nothing in it waits; what is due happens when `settle` is called."""
 
     behaviour: Behaviour
-    tally: Tally = field(default_factory=Tally)
+    tally: Stats = field(default_factory=Stats)
     logbook: Logbook = field(default_factory=Logbook)
     ledger: Ledger = field(default_factory=Ledger)
     generations: list[Generation] = field(default_factory=list)

@@ -13,7 +13,7 @@ TOO_EARLY = 0.1
 
 
 @dataclass(slots=True)
-class Tally:
+class Stats:
     """The counts behind `/__sandbox/stats`."""
 
     posts: int = 0

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 
 
 @asynccontextmanager
-async def block() -> AsyncIterator[TaskGroup]:
+async def task_group() -> AsyncIterator[TaskGroup]:
     """Give a task group; on leaving, its tasks are cancelled, and the first error of the block is raised as it was."""
     try:
         async with anyio.create_task_group() as tasks:
@@ -23,7 +23,7 @@ async def block() -> AsyncIterator[TaskGroup]:
 
 
 @asynccontextmanager
-async def beside(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+async def background_tasks(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Let `works` go on beside a block, until it is left; an error of theirs ends the block.
 
     Unlike `block` it may be left by another task than the one that entered it: test fixtures and servers do that.

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aimlvideo.views.sentences import ORDER, counts, end_in_sight, money, shares
-from aimlvideo.views.snapshot import Outlook
+from aimlvideo.views.snapshot import RunSnapshot
 
 COLOURS = {
     "saved": "green", "ready": "cyan", "rendering": "blue", "submitting": "magenta", "in_doubt": "yellow",
@@ -33,7 +33,7 @@ class Screen:
             self._console.width = WIDEST_TABLE
 
     @property
-    def lively(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether a block may stay in place here: a real terminal, and colours are welcome."""
         console = self._console
         return console.is_terminal and not console.is_dumb_terminal and not console.no_color
@@ -57,14 +57,14 @@ class Screen:
         self._console.print(table, soft_wrap=False)
 
     @contextmanager
-    def block(self) -> Iterator[Callable[[Outlook], None]]:
+    def block(self) -> Iterator[Callable[[RunSnapshot], None]]:
         """Give a way to draw the progress block; it stays in place and is gone when the block is left."""
         console = self._console
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
             yield lambda now: live.update(_block(now, min(console.width, WIDEST)), refresh=True)
 
 
-def _block(now: Outlook, width: int) -> Group:
+def _block(now: RunSnapshot, width: int) -> Group:
     lines = [_bar(now, width), _legend(now)]
     said = " · ".join(part for part in (money(now), end_in_sight(now)) if part)
     lines += [Text(text, no_wrap=True, overflow="ellipsis") for text in (said, now.waits)]
@@ -73,7 +73,7 @@ def _block(now: Outlook, width: int) -> Group:
     return Group(*(line for line in lines if line.plain))
 
 
-def _bar(now: Outlook, width: int) -> Text:
+def _bar(now: RunSnapshot, width: int) -> Text:
     said = counts(now)
     cells = shares(now.stages, now.total or sum(now.stages.values()), max(10, width - len(said) - 2))
     bar = Text(no_wrap=True)
@@ -82,7 +82,7 @@ def _bar(now: Outlook, width: int) -> Text:
     return bar.append(f"  {said}", "bold")
 
 
-def _legend(now: Outlook) -> Text:
+def _legend(now: RunSnapshot) -> Text:
     legend = Text(no_wrap=True, overflow="ellipsis")
     for stage in ORDER:
         if count := now.stages.get(stage, 0):

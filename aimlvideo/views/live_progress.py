@@ -12,9 +12,9 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.views.console import Screen
 from aimlvideo.views.sentences import line
-from aimlvideo.views.snapshot import Lookout, Outlook
+from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
 
-OFTEN = 0.25
+REDRAW_SECONDS = 0.25
 """Seconds between two drawings at least."""
 SHARE = 0.005
 """The share of a core that drawing may cost: what is dear to draw is drawn more rarely."""
@@ -23,11 +23,11 @@ FIRST_LINE, LAST_GAP = 5.0, 60.0
 
 
 @contextmanager
-def shown(lookout: Lookout, screen: Screen, *, lively: bool) -> Iterator[None]:
+def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) -> Iterator[None]:
     """Show how a run comes along until the block is left."""
     batch, scope = lookout.batch, anyio.CancelScope()
     try:
-        if lively:
+        if is_interactive:
             with screen.block() as draw:
                 batch.tasks.start_soon(_redraw, lookout, draw, scope)
                 yield
@@ -38,7 +38,7 @@ def shown(lookout: Lookout, screen: Screen, *, lively: bool) -> Iterator[None]:
         scope.cancel()
 
 
-def lookout_of(batch: Batch, *, retried: bool = False) -> Lookout:
+def watcher_of(batch: Batch, *, retried: bool = False) -> RunWatcher:
     """Return a lookout over a run that carries on with the jobs of its journal: all of them are known."""
     before, planned, tally = batch.journal.counts(), batch.journal.planned_models(), batch.tally
     if retried:
@@ -46,18 +46,18 @@ def lookout_of(batch: Batch, *, retried: bool = False) -> Lookout:
     began = {stage: before.get(stage, 0) - tally.stages[stage] + tally.arrived[stage] for stage in Stage}
     for model, known in tally.models.items():
         planned[model] = planned.get(model, 0) + known.came - known.planned
-    return Lookout(batch, began, planned, known=True)
+    return RunWatcher(batch, began, planned, known=True)
 
 
-async def _redraw(lookout: Lookout, draw: Callable[[Outlook], None], scope: anyio.CancelScope) -> None:
+async def _redraw(lookout: RunWatcher, draw: Callable[[RunSnapshot], None], scope: anyio.CancelScope) -> None:
     with scope:
         while True:
             began = time.thread_time()
             draw(lookout.look())
-            await anyio.sleep(max(OFTEN, (time.thread_time() - began) / SHARE))
+            await anyio.sleep(max(REDRAW_SECONDS, (time.thread_time() - began) / SHARE))
 
 
-async def _lines(lookout: Lookout, screen: Screen, scope: anyio.CancelScope) -> None:
+async def _lines(lookout: RunWatcher, screen: Screen, scope: anyio.CancelScope) -> None:
     with scope:
         gap, last = FIRST_LINE, dict(lookout.look().stages)
         while True:

@@ -16,7 +16,7 @@ from aimlvideo.pipeline.batch import Batch
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Reading:
     """One figure; with a `label`, one for each of the label's values. One that `counts` only ever grows."""
 
     name: str
@@ -26,31 +26,31 @@ class Figure:
     counts: bool = False
 
 
-def run_figures(batch: Batch) -> Iterator[Figure]:
+def run_metrics(batch: Batch) -> Iterator[Reading]:
     """Give what is true of a run now."""
     tally = batch.tally
     jobs = {stage.value: float(tally.stages[stage]) for stage in Stage}
-    yield Figure("aimlvideo_jobs", "Jobs that have come in, by their stage now", jobs, label="stage")
-    yield Figure("aimlvideo_spent_usd", "Charged for the clips of this process", tally.dollars, counts=True)
-    yield Figure("aimlvideo_committed_usd", "What the outstanding ones will cost", tally.committed())
-    yield Figure("aimlvideo_submissions", "Submissions that were accepted", tally.accepted, counts=True)
-    yield Figure("aimlvideo_polls", "Status checks that were answered", tally.polls, counts=True)
+    yield Reading("aimlvideo_jobs", "Jobs that have come in, by their stage now", jobs, label="stage")
+    yield Reading("aimlvideo_spent_usd", "Charged for the clips of this process", tally.dollars, counts=True)
+    yield Reading("aimlvideo_committed_usd", "What the outstanding ones will cost", tally.committed())
+    yield Reading("aimlvideo_submissions", "Submissions that were accepted", tally.accepted, counts=True)
+    yield Reading("aimlvideo_polls", "Status checks that were answered", tally.polls, counts=True)
     refused = {what: float(tally.refused[what]) for what in ("submissions", "polls")}
-    yield Figure("aimlvideo_refused", "Answers 429 and their kin", refused, label="what", counts=True)
+    yield Reading("aimlvideo_refused", "Answers 429 and their kin", refused, label="what", counts=True)
     if (gates := batch.gates) is None:
         return
-    yield Figure("aimlvideo_outstanding", "Generations outstanding", gates.slots.outstanding.taken)
-    yield Figure("aimlvideo_outstanding_limit", "As many may be, at present", gates.slots.outstanding.limit)
-    yield Figure("aimlvideo_rate", "Submissions a second, at present", gates.turns.rate.per_second)
-    yield Figure("aimlvideo_poll_rate", "Status checks a second, at present", gates.polls.per_second)
+    yield Reading("aimlvideo_outstanding", "Generations outstanding", gates.slots.outstanding.taken)
+    yield Reading("aimlvideo_outstanding_limit", "As many may be, at present", gates.slots.outstanding.limit)
+    yield Reading("aimlvideo_rate", "Submissions a second, at present", gates.turns.rate.per_second)
+    yield Reading("aimlvideo_poll_rate", "Status checks a second, at present", gates.polls.per_second)
     lag = "Lag that one status check may cost: it rises as polls run short"
-    yield Figure("aimlvideo_poll_lag_seconds", lag, gates.polls.price)
+    yield Reading("aimlvideo_poll_lag_seconds", lag, gates.polls.price)
 
 
-class Figures(Collector):
+class Readings(Collector):
     """Whatever `read` gives when the page is asked for."""
 
-    def __init__(self, read: Callable[[], Iterable[Figure]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:
@@ -68,10 +68,10 @@ class Figures(Collector):
 
 
 @contextmanager
-def metrics_page(read: Callable[[], Iterable[Figure]], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+def metrics_page(read: Callable[[], Iterable[Reading]], port: int, host: str = "127.0.0.1") -> Iterator[int]:
     """Serve figures at `http://HOST:PORT/metrics`, and give the port (0 takes a free one). Raises SettingsError."""
     registry = CollectorRegistry()
-    registry.register(Figures(read))
+    registry.register(Readings(read))
     try:
         server, thread = start_http_server(port, host, registry)
     except (OSError, OverflowError) as error:

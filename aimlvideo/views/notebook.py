@@ -14,15 +14,15 @@ from typing import Any
 
 import anyio
 
-from aimlvideo.core.formatting import dollars, plain
+from aimlvideo.core.formatting import format_usd, redact_for_display
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.views.sentences import ORDER, brief, counts
-from aimlvideo.views.snapshot import Lookout, Outlook
+from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
 
-EMBEDDED = 8_000_000
+MAX_EMBED_BYTES = 8_000_000
 """Bytes of the largest clip that becomes part of the notebook itself."""
-OFTEN = 0.5
+REFRESH_SECONDS = 0.5
 """Seconds between two updates of a table."""
 COLOURS = {
     "saved": "#1c8a55", "ready": "#0f8a98", "rendering": "#3a6fe0", "in_doubt": "#b97a06", "submitting": "#9448c9",
@@ -38,16 +38,20 @@ def in_notebook() -> bool:
 
 def result_html(result: Result) -> str:
     """Return a result as HTML: its clip, embedded where it is small; else what became of it."""
-    cost = "" if result.cost_usd is None else f" · {dollars(result.cost_usd)}"
+    cost = "" if result.cost_usd is None else f" · {format_usd(result.cost_usd)}"
     about = f"<b>{escape(result.job.id)}</b> · {escape(result.job.model)} · {result.stage.value}{cost}"
-    reason = f'<br><span style="color:#cf3a3f">{escape(plain(str(result.error)))}</span>' if result.error else ""
+    reason = (
+        f'<br><span style="color:#cf3a3f">{escape(redact_for_display(str(result.error)))}</span>'
+        if result.error
+        else ""
+    )
     return f'<div style="max-width:40rem">{_film(result)}<div>{about}{reason}</div></div>'
 
 
 def _film(result: Result) -> str:
     source = ""
     if result.path is not None and result.path.is_file():
-        if result.path.stat().st_size <= EMBEDDED:
+        if result.path.stat().st_size <= MAX_EMBED_BYTES:
             source = "data:video/mp4;base64," + base64.b64encode(result.path.read_bytes()).decode()
         else:
             name = escape(str(result.path), quote=True)
@@ -56,7 +60,7 @@ def _film(result: Result) -> str:
     return f'<video src="{source}" controls loop muted style="{style}"></video>' if source else ""
 
 
-def table_html(now: Outlook) -> str:
+def table_html(now: RunSnapshot) -> str:
     """Return a look at a run as HTML: a stacked bar, the counts, and when it ends."""
     total = now.total or sum(now.stages.values()) or 1
     present = [stage for stage in ORDER if now.stages.get(stage)]
@@ -66,7 +70,9 @@ def table_html(now: Outlook) -> str:
     )
     heads = "".join(f"<th>{stage.replace('_', ' ')}</th>" for stage in present)
     cells = "".join(f"<td>{now.stages[stage]:,}</td>" for stage in present)
-    failures = "".join(f"<li><b>{escape(name)}</b>: {escape(plain(why))}</li>" for name, why in now.failures)
+    failures = "".join(
+        f"<li><b>{escape(name)}</b>: {escape(redact_for_display(why))}</li>" for name, why in now.failures
+    )
     return (
         f'<div style="max-width:46rem"><div style="display:flex;height:8px;border-radius:4px;overflow:hidden">{bar}'
         f"</div><table><thead><tr><th>clips</th>{heads}</tr></thead>"
@@ -79,16 +85,16 @@ def show_batch(batch: Batch) -> None:
     """Show a run as a table that updates in place until the run is left."""
     from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
 
-    lookout = Lookout(batch)
+    lookout = RunWatcher(batch)
     handle: Any = display(HTML(table_html(lookout.look())), display_id=True)  # type: ignore[no-untyped-call]
     if not batch.left:
         batch.tasks.start_soon(_update, lookout, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
 
 
-async def _update(lookout: Lookout, show: Any) -> None:
+async def _update(lookout: RunWatcher, show: Any) -> None:
     try:
         while not (lookout.batch.fed and not lookout.batch.entries):
-            await anyio.sleep(OFTEN)
+            await anyio.sleep(REFRESH_SECONDS)
             show(table_html(lookout.look()))
     finally:
         show(table_html(lookout.look()))
@@ -102,10 +108,10 @@ def progress(batch: Batch) -> Iterator[None]:
         yield
         return
     from aimlvideo.views.console import Screen  # noqa: PLC0415 - as above
-    from aimlvideo.views.live_progress import shown  # noqa: PLC0415 - `rich` only where it is used
+    from aimlvideo.views.live_progress import live_progress  # noqa: PLC0415 - `rich` only where it is used
 
     screen = Screen(stderr=True)
-    with shown(Lookout(batch), screen, lively=screen.lively):
+    with live_progress(RunWatcher(batch), screen, is_interactive=screen.is_interactive):
         yield
 
 

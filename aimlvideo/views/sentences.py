@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aimlvideo.core.formatting import dollars, seconds
+from aimlvideo.core.formatting import format_seconds, format_usd
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.views.snapshot import Outlook
+from aimlvideo.views.snapshot import RunSnapshot
 
 ORDER = (
     Stage.SAVED, Stage.READY, Stage.RENDERING, Stage.IN_DOUBT, Stage.SUBMITTING, Stage.FAILED, Stage.PLANNED,
@@ -29,34 +29,34 @@ PACE = 10
 """A pace from here on is given in whole clips a minute."""
 
 
-def counts(now: Outlook) -> str:
+def counts(now: RunSnapshot) -> str:
     """Return how many are through: `412 of 1,000`."""
     done = now.stages.get(Stage.SAVED, 0) + now.stages.get(Stage.READY, 0)
     return f"{done:,} of {now.total:,}" if now.total is not None else f"{done:,}"
 
 
-def money(now: Outlook) -> str:
+def money(now: RunSnapshot) -> str:
     """Return what is spent and what is committed."""
-    return f"{dollars(now.spent)} spent" + (f", {dollars(now.committed)} committed" if now.committed else "")
+    return f"{format_usd(now.spent)} spent" + (f", {format_usd(now.committed)} committed" if now.committed else "")
 
 
-def end_in_sight(now: Outlook) -> str:
+def end_in_sight(now: RunSnapshot) -> str:
     """Return the pace, and when all will likely be there."""
     pace = f"{now.pace:.{0 if now.pace >= PACE else 1}f} a minute" if now.pace else ""
     if now.left is None:
         return pace
     likely, late = now.left
     more = "" if now.total is not None else " for those read so far"
-    left = f"about {seconds(likely)} left{more}, at most {seconds(late)}"
+    left = f"about {format_seconds(likely)} left{more}, at most {format_seconds(late)}"
     return f"{pace} · {left}" if pace else left
 
 
-def brief(now: Outlook) -> str:
+def brief(now: RunSnapshot) -> str:
     """Return what is spent, when it ends and what it waits for, in one line."""
     return " · ".join(part for part in (money(now), end_in_sight(now), now.waits) if part)
 
 
-def line(now: Outlook) -> str:
+def line(now: RunSnapshot) -> str:
     """Return all of it in one line, for a log."""
     stages = ", ".join(f"{now.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if now.stages.get(stage))
     said = [f"{counts(now)} saved", stages, money(now), end_in_sight(now), now.waits]

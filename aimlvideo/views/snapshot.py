@@ -10,21 +10,21 @@ from math import inf
 
 import anyio
 
-from aimlvideo.core.eta import GUESS, Remaining, time_left
-from aimlvideo.core.formatting import number, plain, seconds
+from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, time_left
+from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import Unavailable
 from aimlvideo.pipeline.batch import Batch
-from aimlvideo.pipeline.limiters import Gates
+from aimlvideo.pipeline.limiters import Limiters
 
 MEMORY = 120.0
 """Seconds over which the pace is taken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class RunSnapshot:
     """One look at a run. Money in USD; `pace` is ended jobs a minute; `left` likely and late seconds, None if unknown.
 
     `total` is None while jobs are still being read from somewhere that does not say how many there are.
@@ -46,7 +46,7 @@ class Outlook:
 
 
 @dataclass(eq=False)
-class Lookout:
+class RunWatcher:
     """Looks at a run, as often as you like: what a look costs does not grow with the run.
 
     `before` counts the jobs by stage, and `planned` the planned ones by model, that were known when the run began;
@@ -62,11 +62,11 @@ class Lookout:
     def __post_init__(self) -> None:
         self._spent_before = self.batch.budget.spent
 
-    def look(self) -> Outlook:
+    def look(self) -> RunSnapshot:
         """Return how the run stands now."""
         tally, stages = self.batch.tally, self._stages()
         limit = self.batch.budget.limit
-        return Outlook(
+        return RunSnapshot(
             stages=stages,
             total=sum(stages.values()) if self.known or self.batch.fed else None,
             pace=self._pace(stages),
@@ -107,30 +107,30 @@ class Lookout:
         for model, known in tally.models.items():
             age = max(0.0, now - known.began / known.outstanding) if known.outstanding else 0.0
             coming = max(0, self.planned.get(model, 0) - known.came)
-            yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or GUESS)
+            yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or DEFAULT_DURATIONS)
 
 
 def _waits(batch: Batch, stages: Mapping[Stage, int]) -> str:
     """Say what the next job waits for."""
     if batch.halted is not None:
-        return f"no further jobs are submitted: {plain(str(batch.halted))}"
+        return f"no further jobs are submitted: {redact_for_display(str(batch.halted))}"
     gates, busy = batch.gates, sum(stages[stage] for stage in OUTSTANDING)
     if gates is not None and stages[Stage.PLANNED]:
         return _waits_at(gates)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
         return "waits for the service's log to say what became of the ones in doubt"
     if busy:
-        return f"waits for {number(busy, 'generation')} to finish at the service"
-    return f"waits for {number(stages[Stage.READY], 'download')}" if stages[Stage.READY] and batch.folder else ""
+        return f"waits for {pluralize(busy, 'generation')} to finish at the service"
+    return f"waits for {pluralize(stages[Stage.READY], 'download')}" if stages[Stage.READY] and batch.folder else ""
 
 
-def _waits_at(gates: Gates) -> str:
+def _waits_at(gates: Limiters) -> str:
     now, turns, slots = anyio.current_time(), gates.turns, gates.slots.outstanding
     pause = turns.rate.paused_until - now
     if pause > 0 and turns.trouble is not None:
         away = isinstance(turns.trouble, Unavailable)
         reason = "waits for the network or the service" if away else "waits because the service is busy"
-        return f"{reason}, {seconds(pause)} more: {plain(str(turns.trouble))}"
+        return f"{reason}, {format_seconds(pause)} more: {redact_for_display(str(turns.trouble))}"
     if not slots.free():
         return f"waits for a free slot: {slots.taken} of {slots.limit} are taken"
     return f"waits for the rate: {turns.rate.per_second:.3g} a second are started"

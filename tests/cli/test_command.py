@@ -21,7 +21,7 @@ from aimlvideo import VideoJob
 from aimlvideo.cli.app import app
 from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.state.learned_durations import Knowledge
+from aimlvideo.shell.state.learned_durations import LearnedDurations
 from tests.servers import sandbox_thread
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -333,7 +333,7 @@ def test_status_balance_models_and_check_answer(command: Command, tmp_path: Path
 
 
 def test_a_model_s_page_says_what_was_learned_of_it(command: Command) -> None:
-    knowledge = Knowledge.load()
+    knowledge = LearnedDurations.load()
     policy = knowledge.policy(f"{MODEL} duration=5")
     for _ in range(20):
         policy.observe(0.0, 95.0, False)

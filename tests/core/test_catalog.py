@@ -11,7 +11,7 @@ import pytest
 import aimlvideo.core.catalog
 from aimlvideo.codegen.facts import convert, dump
 from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model, read_param
-from aimlvideo.core.catalog.corrections import amend, developer_of
+from aimlvideo.core.catalog.corrections import correct, developer_of
 
 CATALOG = load_catalog()
 SHIPPED = Path(aimlvideo.core.catalog.__file__).with_name("catalog.json")
@@ -134,13 +134,13 @@ def test_a_gateway_model_that_is_not_listed_has_the_common_form() -> None:
     ids=str,
 )
 def test_a_default_of_the_wrong_type_is_mended_or_left_out(param: dict[str, Any], default: Any) -> None:
-    entry = amend("x/y", "/", {"duration": param})
+    entry = correct("x/y", "/", {"duration": param})
     assert entry["params"]["duration"].get("default") == default
 
 
 def test_files_that_no_document_marks_are_known_by_their_names() -> None:
     names = {"mask": "image", "audio_url": "audio", "video_urls": "video", "last_image_url": "image", "url": "any"}
-    entry = amend("x/y", "/", {name: {"type": "string"} for name in [*names, "callback_url", "prompt", "image_size"]})
+    entry = correct("x/y", "/", {name: {"type": "string"} for name in [*names, "callback_url", "prompt", "image_size"]})
     assert {name: param["media"] for name, param in entry["params"].items() if "media" in param} == names
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from aimlvideo.core.jobs import stages
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
-from aimlvideo.core.jobs.request_ids import MARK, mark_of, request_id_of
+from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix, request_id_of
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
@@ -40,12 +40,12 @@ def test_a_job_knows_whether_somebody_chose_its_id() -> None:
 
 
 def test_a_job_under_another_name_or_folder_asks_for_the_same() -> None:
-    job = VideoJob("m", prompt="waves").within("/pictures")
+    job = VideoJob("m", prompt="waves").with_base_folder("/pictures")
     assert job.named("b").content() == job.content()
     assert job.named("b").folder == job.asking({"a": 1}).folder == PurePosixPath("/pictures")
     assert job.asking({"a": 1}).id == job.id
-    assert job.within(None).folder is None
-    assert job == job.within("/elsewhere")
+    assert job.with_base_folder(None).folder is None
+    assert job == job.with_base_folder("/elsewhere")
 
 
 def test_a_parameter_may_have_any_name() -> None:
@@ -111,13 +111,13 @@ def test_the_drawing_shows_every_stage() -> None:
 
 @pytest.mark.parametrize("error", [LinkDead("x"), DiskFailed("x")])
 def test_what_was_paid_is_fetched_again_and_not_bought_again(error: VideoError) -> None:
-    again = Progress(Stage.FAILED, generation_id="g", request_id="r", error=error, cost_usd=0.2).tried_again()
+    again = Progress(Stage.FAILED, generation_id="g", request_id="r", error=error, cost_usd=0.2).for_retry()
     assert (again.stage, again.generation_id, again.error, again.cost_usd) == (Stage.RENDERING, "g", None, 0.2)
 
 
 @pytest.mark.parametrize("known", [{"error": GenerationFailed("x"), "generation_id": "g"}, {"error": LinkDead("x")}])
 def test_what_failed_at_the_service_is_planned_anew(known: dict[str, Any]) -> None:
-    assert Progress(Stage.FAILED, **known).tried_again() == Progress()
+    assert Progress(Stage.FAILED, **known).for_retry() == Progress()
 
 
 # Results -----------------------------------------------------------------------------------------------------------
@@ -173,17 +173,24 @@ def test_a_request_id_is_one_that_services_keep_and_leads_back_to_its_job(name: 
     job = VideoJob("m", id=name)
     made = request_id_of(job, token)
     assert re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", made)
-    assert made[:MARK] == mark_of(job)
+    assert made[:PREFIX_LENGTH] == id_prefix(job)
 
 
 def test_the_mark_of_a_job_is_its_own_and_no_folder_s_or_other_model_s() -> None:
     job = VideoJob("m", id="a", prompt="x")
-    assert mark_of(job) == mark_of(job.asking({"prompt": "y"})) == mark_of(job.within("/b"))
+    assert id_prefix(job) == id_prefix(job.asking({"prompt": "y"})) == id_prefix(job.with_base_folder("/b"))
     assert (
-        len({mark_of(job), mark_of(job.named("b")), mark_of(VideoJob("n", id="a")), mark_of(VideoJob("ma", id=""))})
+        len(
+            {
+                id_prefix(job),
+                id_prefix(job.named("b")),
+                id_prefix(VideoJob("n", id="a")),
+                id_prefix(VideoJob("ma", id="")),
+            }
+        )
         == 4
     )
-    assert mark_of(VideoJob("m", id="\ud83d"))
+    assert id_prefix(VideoJob("m", id="\ud83d"))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from generations import PUBLISHED, lognormal_times
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.polling.hazard import EDGES, Evidence, Law
+from aimlvideo.core.polling.hazard import EDGES, AgeHistogram, PiecewiseHazard
 from aimlvideo.core.polling.latency import FADE, Latency
-from aimlvideo.core.polling.priors import told, vague
+from aimlvideo.core.polling.priors import prior_from, uninformed_prior
 
 AGES = st.floats(0, 20_000)
 LENGTHS = st.floats(0.01, 2_000)
@@ -46,7 +46,7 @@ def test_an_ending_is_placed_where_the_law_expects_it():
     for seconds in lognormal_times(1, 100, 127, 0.1):
         latency.survived(0.0, seconds - 0.5)
         latency.ended(seconds - 0.5, seconds + 0.5)
-    before = Evidence(latency.evidence.events).times(FADE)
+    before = AgeHistogram(latency.evidence.events).times(FADE)
     latency.ended(1.0, 1000.0)
     gained = [b - a for a, b in zip(before.events, latency.evidence.events, strict=True)]
     near = sum(x for x, edge in zip(gained, EDGES, strict=True) if 80 < edge < 180)
@@ -116,8 +116,8 @@ def test_the_published_median_is_believed_at_first():
 
 @pytest.mark.parametrize("published", [{0.5: 2.0, 0.9: 3.0}, {0.9: 175.0}, {}, {0.5: float("nan")}, {0.5: -1.0}, None])
 def test_what_cannot_be_the_duration_of_a_video_is_not_believed(published):
-    assert sum(told(published, None).events) == 0
-    assert sum(told(published, 60.0).events) == pytest.approx(2.0)
+    assert sum(prior_from(published, None).events) == 0
+    assert sum(prior_from(published, 60.0).events) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("published", [{0.5: 127.0}, {0.5: 127.0, 0.9: 127.0}, {0.5: 127.0, 0.9: 20.0, 2.0: 9.0}])
@@ -126,7 +126,7 @@ def test_odd_percentiles_still_make_a_law(published):
 
 
 def test_half_a_generation_is_assumed_of_an_unknown_model():
-    assert sum(vague().events) == pytest.approx(0.5)
+    assert sum(uninformed_prior().events) == pytest.approx(0.5)
 
 
 def test_the_law_is_not_made_anew_by_every_look():
@@ -141,7 +141,7 @@ def test_the_law_is_not_made_anew_by_every_look():
 
 
 def test_evidence_is_smoothed_over_five_bins():
-    single = Evidence()
+    single = AgeHistogram()
     single.add(50, 9.0, 90.0)
     assert single.smooth().events[47:54] == [0.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.0]
     assert sum(single.smooth().exposure) == pytest.approx(90.0)
@@ -151,17 +151,17 @@ def test_knowledge_of_two_writers_is_joined_and_counted_once():
     one, two = Latency(), Latency()
     for _ in range(10):
         see(one, 100.0, 110.0)
-    first = one.joined()
-    one.rebase(first)
-    two.rebase(first)
+    first = one.merged_state()
+    one.restart_from(first)
+    two.restart_from(first)
     for _ in range(5):
         see(two, 100.0, 110.0)
         see(one, 100.0, 110.0)
-    second = one.joined(first)
-    third = two.joined(second)
+    second = one.merged_state(first)
+    third = two.merged_state(second)
     assert sum(third["events"].values()) == pytest.approx(20, rel=0.1)
-    one.rebase(second)
-    assert sum(one.joined(third)["events"].values()) == pytest.approx(sum(third["events"].values()), rel=1e-3)
+    one.restart_from(second)
+    assert sum(one.merged_state(third)["events"].values()) == pytest.approx(sum(third["events"].values()), rel=1e-3)
 
 
 def test_what_others_wrote_fades_with_what_came_in_here():
@@ -169,7 +169,7 @@ def test_what_others_wrote_fades_with_what_came_in_here():
     for _ in range(100):
         see(one, 100.0, 110.0)
         see(two, 100.0, 110.0)
-    assert sum(two.joined(one.joined())["events"].values()) == pytest.approx(63.4 + 0.366 * 63.4, rel=0.01)
+    assert sum(two.merged_state(one.merged_state())["events"].values()) == pytest.approx(63.4 + 0.366 * 63.4, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -180,11 +180,11 @@ def test_what_others_wrote_fades_with_what_came_in_here():
 )  # fmt: skip
 def test_a_damaged_state_is_refused(state):
     with pytest.raises((ValueError, KeyError, TypeError)):
-        Latency().rebase(state)
+        Latency().restart_from(state)
 
 
 def test_a_law_says_the_share_and_the_age_of_it():
-    law = Law.of(lambda age: 2.0 ** (-age / 60))
+    law = PiecewiseHazard.of(lambda age: 2.0 ** (-age / 60))
     assert law.survival(60.0) == pytest.approx(0.5, rel=1e-6)
     assert law.quantile(0.75) == pytest.approx(120.0, rel=1e-6)
     assert law.quantile(0.0) == 0.0

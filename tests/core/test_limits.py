@@ -10,28 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 
 
 def test_requests_start_at_the_pace_of_the_rate():
-    rate = Rate(2.0)
+    rate = RateLimiter(2.0)
     assert [rate.reserve(10.0) for _ in range(4)] == [10.0, 10.5, 11.0, 11.5]
     assert rate.reserve(60.0) == 60.0
 
 
 def test_a_burst_starts_at_once_after_a_rest():
-    rate = Rate(1.0, burst=3)
+    rate = RateLimiter(1.0, burst=3)
     assert [rate.reserve(10.0) for _ in range(5)] == [10.0, 10.0, 10.0, 11.0, 12.0]
 
 
 def test_without_a_limit_everything_starts_at_once():
-    rate = Rate(inf)
+    rate = RateLimiter(inf)
     assert [rate.reserve(5.0) for _ in range(3)] == [5.0, 5.0, 5.0]
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=80), st.integers(1, 5))
 def test_never_more_than_the_burst_and_the_pace_allow(pauses, burst):
-    rate, now, starts = Rate(4.0, burst), 0.0, []
+    rate, now, starts = RateLimiter(4.0, burst), 0.0, []
     for pause in pauses:
         now += pause
         starts.append(rate.reserve(now))
@@ -43,11 +43,11 @@ def test_never_more_than_the_burst_and_the_pace_allow(pauses, burst):
 @pytest.mark.parametrize("per_second", [0, -1.0])
 def test_a_rate_of_nothing_is_refused(per_second):
     with pytest.raises(ValueError, match="above 0"):
-        Rate(per_second)
+        RateLimiter(per_second)
 
 
 def test_a_refusal_pauses_all_for_as_long_as_it_says():
-    rate = Rate(10.0)
+    rate = RateLimiter(10.0)
     rate.reserve(0.0)
     rate.busy(0.1, retry_after=7.0)
     assert rate.reserve(0.2) == pytest.approx(7.1)
@@ -55,7 +55,7 @@ def test_a_refusal_pauses_all_for_as_long_as_it_says():
 
 
 def test_where_it_does_not_say_the_pause_doubles_until_something_is_accepted():
-    rate, pauses, now = Rate(10.0), [], 0.0
+    rate, pauses, now = RateLimiter(10.0), [], 0.0
     for _ in range(4):
         rate.busy(now)
         pauses.append(rate.paused_until - now)
@@ -67,7 +67,7 @@ def test_where_it_does_not_say_the_pause_doubles_until_something_is_accepted():
 
 
 def test_thirty_refusals_of_what_was_in_flight_together_narrow_once():
-    rate = Rate(30.0)
+    rate = RateLimiter(30.0)
     for tick in range(100):
         rate.accepted(tick / 30)
     for i in range(30):
@@ -77,7 +77,7 @@ def test_thirty_refusals_of_what_was_in_flight_together_narrow_once():
 
 
 def test_a_rate_that_was_never_limited_becomes_what_was_accepted():
-    rate = Rate(inf)
+    rate = RateLimiter(inf)
     for tick in range(200):
         rate.accepted(tick / 20)
     rate.busy(10.0)
@@ -85,7 +85,7 @@ def test_a_rate_that_was_never_limited_becomes_what_was_accepted():
 
 
 def test_a_narrowed_rate_comes_back_by_itself_but_never_above_its_ceiling():
-    rate, now = Rate(10.0), 0.0
+    rate, now = RateLimiter(10.0), 0.0
     for _ in range(20):
         rate.busy(now)
         now += 6
@@ -96,7 +96,7 @@ def test_a_narrowed_rate_comes_back_by_itself_but_never_above_its_ceiling():
     assert rate.per_second == 10.0
 
 
-def serve(rate: Rate | PollBudget, limit: float, seconds: float, each: Callable[[float], None] = lambda _: None):
+def serve(rate: RateLimiter | PollBudget, limit: float, seconds: float, each: Callable[[float], None] = lambda _: None):
     """Send as fast as `rate` allows to a service that answers `limit` in any second; return (answered, refused)."""
     now, window, answered, refused = 0.0, deque[float](), 0, 0
     while now < seconds:
@@ -116,13 +116,13 @@ def serve(rate: Rate | PollBudget, limit: float, seconds: float, each: Callable[
 
 @pytest.mark.parametrize("allowed", [31.0, 60.0, 500.0, inf])
 def test_a_hidden_limit_of_30_a_second_is_found_and_kept(allowed):
-    answered, refused = serve(Rate(allowed), 30, 1200)
+    answered, refused = serve(RateLimiter(allowed), 30, 1200)
     assert answered / 1200 >= 0.94 * 30
     assert refused / 1200 <= 0.1
 
 
 def test_outstanding_counts_what_is_taken_and_given():
-    slots = Outstanding(2)
+    slots = ConcurrencyLimit(2)
     assert slots.free()
     slots.take()
     slots.take()
@@ -134,11 +134,11 @@ def test_outstanding_counts_what_is_taken_and_given():
 
 def test_no_room_at_all_is_refused():
     with pytest.raises(ValueError, match="at least 1"):
-        Outstanding(0)
+        ConcurrencyLimit(0)
 
 
 def test_thirty_in_flight_and_many_refusals_narrow_once():
-    slots = Outstanding(30)
+    slots = ConcurrencyLimit(30)
     for _ in range(30):
         slots.take()
     for i in range(30):
@@ -147,7 +147,7 @@ def test_thirty_in_flight_and_many_refusals_narrow_once():
 
 
 def test_errors_never_widen():
-    slots = Outstanding(None)
+    slots = ConcurrencyLimit(None)
     for _ in range(100):
         while slots.free():
             slots.take()
@@ -155,7 +155,7 @@ def test_errors_never_widen():
     assert slots.limit == 8
 
 
-def bulk(slots: Outstanding, hidden: int, seconds: int, takes: int = 60) -> tuple[float, int]:
+def bulk(slots: ConcurrencyLimit, hidden: int, seconds: int, takes: int = 60) -> tuple[float, int]:
     """Submit whenever there is room to a service that holds `hidden` at a time; return the mean held and refusals."""
     held: deque[int] = deque()
     total = refused = 0
@@ -181,13 +181,13 @@ def bulk(slots: Outstanding, hidden: int, seconds: int, takes: int = 60) -> tupl
 @pytest.mark.parametrize("asked", [None, 30, 500])
 @pytest.mark.parametrize("hidden", [1, 5, 20])
 def test_a_hidden_number_of_places_is_found(asked, hidden):
-    held, refused = bulk(Outstanding(asked), hidden, 6000)
+    held, refused = bulk(ConcurrencyLimit(asked), hidden, 6000)
     assert held >= 0.8 * hidden
     assert refused <= 0.05 * 6000
 
 
 def test_after_a_refusal_no_more_are_tried_than_the_service_held():
-    slots = Outstanding(30)
+    slots = ConcurrencyLimit(30)
     for _ in range(30):
         slots.take()
     for _ in range(5):
@@ -196,17 +196,17 @@ def test_after_a_refusal_no_more_are_tried_than_the_service_held():
         slots.busy(0.5)
         slots.give()
     assert (slots.taken, slots.limit) == (5, 5)
-    assert bulk(Outstanding(30), 5, 60)[1] <= 5
+    assert bulk(ConcurrencyLimit(30), 5, 60)[1] <= 5
 
 
 def test_where_there_is_no_limit_auto_goes_on_widening():
-    slots = Outstanding(None)
+    slots = ConcurrencyLimit(None)
     bulk(slots, 10**9, 120)
     assert slots.limit > 100
 
 
 def test_narrowed_to_one_it_recovers_when_the_service_does():
-    slots = Outstanding(20)
+    slots = ConcurrencyLimit(20)
     bulk(slots, 1, 600)
     assert slots.limit <= 2
     slots.taken = 0
@@ -215,7 +215,7 @@ def test_narrowed_to_one_it_recovers_when_the_service_does():
 
 
 def test_it_never_falls_below_one_place():
-    slots = Outstanding(3)
+    slots = ConcurrencyLimit(3)
     for now in range(0, 1000, 6):
         slots.busy(float(now))
     assert slots.limit == 1

@@ -11,7 +11,7 @@ from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import LARGEST, compare, read_body
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.aimlapi_models import read_list
+from aimlvideo.core.wires.aimlapi_models import read_models
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 UNIVERSAL = "/v2/video/generations"
@@ -213,9 +213,9 @@ def entry(name: Any, **more: Any) -> dict[str, Any]:
 
 def test_video_models_are_listed_with_their_aliases_and_broken_entries_left_out() -> None:
     entries = [entry("a", aliases=["b", 5]), entry(5), 7, {}, entry("chat", type="chat-completion"), entry("c", info=5)]
-    listed = read_list({"data": entries})
+    listed = read_models({"data": entries})
     assert [(model.id, model.aliases) for model in listed] == [("a", ("b",)), ("c", ())]
-    assert read_list(entries) == listed
+    assert read_models(entries) == listed
 
 
 @pytest.mark.parametrize(
@@ -233,14 +233,14 @@ def test_video_models_are_listed_with_their_aliases_and_broken_entries_left_out(
     ],
 )
 def test_only_safe_addresses_are_asked_for_documents(address: Any, asked: bool) -> None:
-    (listed,) = read_list([entry("a", info={"docsJson": address})])
+    (listed,) = read_models([entry("a", info={"docsJson": address})])
     assert bool(listed.document) is asked
 
 
 @pytest.mark.parametrize("answer", [None, 5, {}, {"data": {}}, "x"])
 def test_a_list_that_is_none_is_refused(answer: Any) -> None:
     with pytest.raises(ValueError, match="no list"):
-        read_list(answer)
+        read_models(answer)
 
 
 def test_a_model_that_goes_on_under_another_id_is_not_told_as_removed() -> None:

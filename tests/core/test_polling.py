@@ -11,8 +11,8 @@ from generations import PUBLISHED, best_cost, lognormal_left, lognormal_times, w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimlvideo.core.polling.hazard import EDGES, WIDTHS, Law
-from aimlvideo.core.polling.next_poll import Looks
+from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard
+from aimlvideo.core.polling.next_poll import NextPoll
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key, parse_polls
 
 SEEDS = range(4)
@@ -55,8 +55,8 @@ def test_published_percentiles_that_are_right_help_the_first_jobs():
 @pytest.mark.parametrize("sigma", [0.2, 0.35, 0.6])
 def test_where_the_law_is_known_the_looks_are_within_two_percent_of_the_optimum(sigma):
     left = lognormal_left(127, sigma)
-    law = Law.of(left)
-    looks, last, polls, lag = Looks(law, 0.5), 0.0, 0.0, 0.0
+    law = PiecewiseHazard.of(left)
+    looks, last, polls, lag = NextPoll(law, 0.5), 0.0, 0.0, 0.0
     while left(last) > 1e-5:
         look = max(looks.after(last), last + 1)
         steps = [last + (look - last) * (k + 0.5) / 20 for k in range(20)]
@@ -168,8 +168,8 @@ def test_never_a_gap_under_one_second_nor_over_ten_minutes_whatever_was_seen(loo
 
 
 def test_remembered_looks_are_those_computed_exactly():
-    law = Law.of(lognormal_left(127, 0.35))
-    looks = Looks(law, 0.5)
+    law = PiecewiseHazard.of(lognormal_left(127, 0.35))
+    looks = NextPoll(law, 0.5)
     for age in range(0, 400, 7):
         assert looks.after(float(age)) == pytest.approx(looks.best(float(age)), abs=0.25)
 
@@ -177,14 +177,14 @@ def test_remembered_looks_are_those_computed_exactly():
 @pytest.mark.parametrize("price", [0.1, 0.5, 5.0])
 def test_under_a_constant_hazard_the_gap_is_the_one_of_the_formula(price):
     hazard = 1 / 60
-    looks = Looks(Law.of(lambda age: exp(-hazard * age)), price)
+    looks = NextPoll(PiecewiseHazard.of(lambda age: exp(-hazard * age)), price)
     gap = log(1 + sqrt(2 * price * hazard) + price * hazard / 2) / hazard
     assert [looks.best(age) - age for age in (0.0, 33.3, 500.0)] == pytest.approx([gap] * 3, rel=1e-6)
 
 
 def test_a_look_is_where_the_cost_is_least():
-    law, price, last = Law.of(lognormal_left(127, 0.35)), 0.5, 90.0
-    looks = Looks(law, price)
+    law, price, last = PiecewiseHazard.of(lognormal_left(127, 0.35)), 0.5, 90.0
+    looks = NextPoll(law, price)
 
     def cost(look: float) -> float:
         lag, ahead, age, step = 0.0, 0.0, last, 0.1

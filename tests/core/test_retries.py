@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.retries import LONGEST_WAIT, retry_after, waits
+from aimlvideo.core.retries import LONGEST_WAIT, retry_after, retry_delays
 from aimlvideo.errors import Busy, DownloadFailed, Unavailable, Unclear
 
 NOW = "Sat, 01 Aug 2026 10:00:00 GMT"
@@ -53,7 +53,7 @@ def test_whatever_stands_in_the_header_it_is_a_wait_or_none(value: str, date: st
 
 
 def test_waits_double_up_to_the_most() -> None:
-    wait = waits(first=1, most=10)
+    wait = retry_delays(first=1, most=10)
     assert next(wait) == 0
     error = Unclear("lost")
     assert [wait.send(error) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
@@ -61,13 +61,13 @@ def test_waits_double_up_to_the_most() -> None:
 
 @pytest.mark.parametrize("kind", [Busy, Unavailable, DownloadFailed])
 def test_a_wait_is_never_shorter_than_the_service_asked_for(kind: type[Busy | DownloadFailed]) -> None:
-    wait = waits(first=1, most=10)
+    wait = retry_delays(first=1, most=10)
     next(wait)
     given_waits = [wait.send(kind("busy", retry_after=asked)) for asked in (5, 0, None, 60, 3)]
     assert given_waits == [5, 2, 4, 60, 10]
 
 
 def test_waits_without_an_error_grow_all_the_same() -> None:
-    wait = waits()
+    wait = retry_delays()
     next(wait)
     assert all(later >= earlier for earlier, later in pairwise(wait.send(None) for _ in range(10)))

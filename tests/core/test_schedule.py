@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.polling.timer_wheel import Wheel
+from aimlvideo.core.polling.timer_wheel import TimerWheel
 
 MOMENTS = st.floats(0, 1000, allow_nan=False)
 
 
 @given(st.lists(MOMENTS, max_size=60), st.lists(MOMENTS, max_size=20))
 def test_nothing_is_early_nothing_is_forgotten_and_nothing_is_later_than_its_slot(dues, moments):
-    wheel: Wheel[tuple[float, int]] = Wheel()
+    wheel: TimerWheel[tuple[float, int]] = TimerWheel()
     for number, due in enumerate(dues):
         wheel.add(due, (due, number))
     held = sorted((due, number) for number, due in enumerate(dues))
@@ -29,7 +29,7 @@ def test_nothing_is_early_nothing_is_forgotten_and_nothing_is_later_than_its_slo
 
 @given(st.lists(MOMENTS, min_size=1, max_size=60))
 def test_items_come_out_slot_by_slot_and_first_in_first_out_within_one(dues):
-    wheel: Wheel[tuple[float, int]] = Wheel()
+    wheel: TimerWheel[tuple[float, int]] = TimerWheel()
     for number, due in enumerate(dues):
         wheel.add(due, (due, number))
     popped = wheel.pop_due(2000.0)
@@ -39,7 +39,7 @@ def test_items_come_out_slot_by_slot_and_first_in_first_out_within_one(dues):
 
 @given(MOMENTS)
 def test_the_moment_it_names_is_the_first_at_which_it_gives(due):
-    wheel: Wheel[str] = Wheel()
+    wheel: TimerWheel[str] = TimerWheel()
     wheel.add(due, "x")
     named = wheel.next_due()
     assert named is not None
@@ -49,7 +49,7 @@ def test_the_moment_it_names_is_the_first_at_which_it_gives(due):
 
 
 def test_an_item_may_be_added_for_a_moment_that_is_over():
-    wheel: Wheel[str] = Wheel()
+    wheel: TimerWheel[str] = TimerWheel()
     wheel.add(50.0, "late")
     assert wheel.pop_due(100.0) == ["late"]
     wheel.add(20.0, "later still")

@@ -10,9 +10,9 @@ import pytest
 from generations import best_ages, lognormal_times
 
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling.observation import Sight
+from aimlvideo.core.polling.observation import PollState
 from aimlvideo.core.polling.policy import LearnedPolls
-from aimlvideo.core.polling.timer_wheel import Wheel
+from aimlvideo.core.polling.timer_wheel import TimerWheel
 
 MEDIANS = (34.0, 127.0, 381.0)
 SIGMA = 0.35
@@ -24,14 +24,14 @@ WARM, UNTIL, END = 400.0, 900.0, 1700.0
 class Waiting:
     model: int
     takes: float
-    sight: Sight
+    sight: PollState
 
 
 def crowd(shared: bool) -> tuple[dict[int, list[tuple[float, float]]], list[float]]:
     """One generation a second of each model; return (duration, lag) of each by model, and the prices."""
     times = [iter(lognormal_times(model, int(END) + 1, median, SIGMA)) for model, median in enumerate(MEDIANS)]
     policies = [LearnedPolls() for _ in MEDIANS]
-    budget, wheel, due = PollBudget(BUDGET), Wheel[Waiting](), deque[Waiting]()
+    budget, wheel, due = PollBudget(BUDGET), TimerWheel[Waiting](), deque[Waiting]()
     seen: dict[int, list[tuple[float, float]]] = {0: [], 1: [], 2: []}
     prices, start = [], 0.0
     for tick in range(int(END) * 20):
@@ -42,7 +42,7 @@ def crowd(shared: bool) -> tuple[dict[int, list[tuple[float, float]]], list[floa
             for policy in policies:
                 policy.price = budget.price if shared else 0.5
             for model, its_times in enumerate(times):
-                began = Waiting(model, next(its_times), Sight(now, now))
+                began = Waiting(model, next(its_times), PollState(now, now))
                 wheel.add(min(began.sight.due(policies[model]), now + 15), began)
         for one in wheel.pop_due(now):
             at = one.sight.due(policies[one.model])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from generations import lognormal_times, watch
 
-from aimlvideo.core.polling.observation import Sight
+from aimlvideo.core.polling.observation import PollState
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
 
 
@@ -28,7 +28,7 @@ class Notes(FixedPolls):
 
 def test_never_seen_queued_its_age_counts_from_acceptance():
     notes = Notes()
-    sight = Sight(1000.0, 1000.0).again(1030.0, False, notes)
+    sight = PollState(1000.0, 1000.0).again(1030.0, False, notes)
     sight.ended(1060.0, notes)
     assert sight == (1000.0, 1030.0, False)
     assert notes.told == [(0.0, 30.0, False), (30.0, 60.0, True)]
@@ -36,7 +36,7 @@ def test_never_seen_queued_its_age_counts_from_acceptance():
 
 def test_queued_and_then_generating_it_counts_from_the_middle_between():
     notes = Notes()
-    queued = Sight(1000.0, 1000.0, True).again(1050.0, True, notes)
+    queued = PollState(1000.0, 1000.0, True).again(1050.0, True, notes)
     assert notes.told == []
     generating = queued.again(1070.0, False, notes)
     assert generating.since == 1060.0
@@ -46,18 +46,18 @@ def test_queued_and_then_generating_it_counts_from_the_middle_between():
 
 def test_one_that_ended_unseen_since_it_was_queued_took_no_longer_than_since_then():
     notes = Notes()
-    Sight(1000.0, 1000.0, True).again(1050.0, True, notes).ended(1080.0, notes)
+    PollState(1000.0, 1000.0, True).again(1050.0, True, notes).ended(1080.0, notes)
     assert notes.told == [(0.0, 30.0, True)]
 
 
 def test_a_queued_one_is_asked_for_every_half_median():
     policy = informed()
-    assert Sight(0.0, 500.0, True).due(policy) == pytest.approx(560, abs=8)
-    assert Sight(0.0, 500.0, True).due(LearnedPolls()) == 515.0
-    assert Sight(0.0, 500.0, True).due(FixedPolls(20)) == 520.0
+    assert PollState(0.0, 500.0, True).due(policy) == pytest.approx(560, abs=8)
+    assert PollState(0.0, 500.0, True).due(LearnedPolls()) == 515.0
+    assert PollState(0.0, 500.0, True).due(FixedPolls(20)) == 520.0
 
 
 def test_a_generating_one_is_asked_for_by_its_age():
     policy = informed()
-    assert Sight(1000.0, 1000.0).due(policy) == 1000.0 + policy.next_poll(0.0)
-    assert Sight(1000.0, 1120.0).due(policy) == 1000.0 + policy.next_poll(120.0)
+    assert PollState(1000.0, 1000.0).due(policy) == 1000.0 + policy.next_poll(0.0)
+    assert PollState(1000.0, 1120.0).due(policy) == 1000.0 + policy.next_poll(120.0)

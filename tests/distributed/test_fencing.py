@@ -6,7 +6,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.journal.postgres import PostgresJournal, open_book, open_postgres_journal
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, open_sync_journal
 from tests.distributed.server import Server, postgres
 
 pytestmark = pytest.mark.real_time
@@ -17,14 +17,14 @@ SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1.0)
 
 def plan(dsn: str, *jobs: VideoJob) -> None:
     """Write jobs down."""
-    with open_book(dsn) as book, book.planning():
+    with open_sync_journal(dsn) as book, book.planning():
         for job in jobs or [JOB]:
             book.plan(job)
 
 
 def found(dsn: str) -> Progress:
     """Return how the one job stands."""
-    with open_book(dsn) as book:
+    with open_sync_journal(dsn) as book:
         record = book.find("one")
     assert record is not None
     return record.progress
@@ -120,7 +120,7 @@ async def test_with_postgres_away_steps_wait_and_none_is_lost(tmp_path: object) 
             records = await journal.take(["one", *(f"job{n}" for n in range(50))])
             _restart(server, while_away=lambda: [journal.step(record.job, SENT) for record in records])
             await journal.synced()
-        with open_book(server.dsn) as book:
+        with open_sync_journal(server.dsn) as book:
             assert book.counts() == {"submitting": 51}
 
 

@@ -151,7 +151,7 @@ async def test_a_generation_from_elsewhere_is_adopted_once(opened: Opened) -> No
 
 async def test_the_folder_of_relative_pictures_is_kept(opened: Opened) -> None:
     async with opened() as journal:
-        journal.plan(JOB.within("/pictures"))
+        journal.plan(JOB.with_base_folder("/pictures"))
         assert str(journal.find("one").job.folder) == "/pictures"
 
 

@@ -19,12 +19,12 @@ from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, where_t
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.registry import SharedKnowledge, read_knowledge
-from aimlvideo.distributed.worker import Terms, Worker, worker_figures
+from aimlvideo.distributed.registry import SharedDurations, read_durations
+from aimlvideo.distributed.worker import Worker, WorkerLimits, worker_metrics
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.postgres import open_book
+from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.views.metrics import metrics_page
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
@@ -56,7 +56,7 @@ def queue(dsn: str, folder: Path, jobs: list[dict[str, Any]], **others: Any) -> 
 
 def counts(dsn: str) -> dict[str, int]:
     """Return the jobs by stage."""
-    with open_book(dsn) as book:
+    with open_sync_journal(dsn) as book:
         return book.counts()
 
 
@@ -73,7 +73,7 @@ async def opened(
 ) -> AsyncIterator[Worker]:
     """Give a worker that beats every half second."""
     told = {"service": "aimlapi", "base_url": url, "api_key": "k", "poll": "every:0.1", "settle": 3.0} | settings
-    terms = Terms(dsn, cap, heartbeat=heartbeat, until_empty=until_empty)
+    terms = WorkerLimits(dsn, cap, heartbeat=heartbeat, until_empty=until_empty)
     async with open_worker(terms, str(folder / "out"), told, rate=200, poll_rate=100) as worker:
         yield worker
 
@@ -177,11 +177,11 @@ async def test_a_refusal_narrows_the_other_workers_too(queued: str, tmp_path: Pa
 
 async def test_what_all_workers_learned_of_durations_the_next_one_knows(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        workers = [SharedKnowledge(NOWHERE, await read_knowledge(connection)) for _ in range(3)]
+        workers = [SharedDurations(NOWHERE, await read_durations(connection)) for _ in range(3)]
         for mine in workers:
             mine.policy(MODEL).observe(95.0, 105.0, done=True)
             await mine.share(connection)
-        known = SharedKnowledge(NOWHERE, await read_knowledge(connection)).policy(MODEL)
+        known = SharedDurations(NOWHERE, await read_durations(connection)).policy(MODEL)
         assert known.endings == pytest.approx(3, rel=0.1)
         assert known.to_state() == workers[-1].policy(MODEL).to_state()
 
@@ -192,7 +192,7 @@ async def test_metrics_say_how_a_worker_stands(queued: str, tmp_path: Path) -> N
         opened(queued, tmp_path, sandbox.url) as worker,
     ):
         await worker.run()
-        with metrics_page(lambda: worker_figures(worker), 0) as port:
+        with metrics_page(lambda: worker_metrics(worker), 0) as port:
             page = await anyio.to_thread.run_sync(_fetch, f"http://127.0.0.1:{port}/metrics")
     assert 'aimlvideo_jobs{stage="saved"} 20.0' in page
     assert "aimlvideo_polls_total" in page
@@ -232,7 +232,7 @@ def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.C
 
 async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(queued: str, tmp_path: Path) -> None:
     doubtful = Progress(Stage.IN_DOUBT, request_id="av-1", submitted_at=1.8e9)
-    with open_book(queued) as book:
+    with open_sync_journal(queued) as book:
         for name in ("job0", "job1"):
             assert book.settle(Record(VideoJob(MODEL, id=name), Progress()), doubtful)
             book.db.execute("DELETE FROM pgqueuer WHERE payload = %s", (name.encode(),))
@@ -256,7 +256,7 @@ async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(qu
 
 @pytest.mark.parametrize(("seen", "settled"), [("1 s", False), ("10 min", True)])
 def test_what_a_worker_is_submitting_now_is_not_settled_by_hand(queued: str, seen: str, settled: bool) -> None:
-    with open_book(queued) as book:
+    with open_sync_journal(queued) as book:
         sending = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.8e9)
         assert book.settle(Record(VideoJob(MODEL, id="job0"), Progress()), sending)
         book.db.execute("UPDATE aimlvideo_jobs SET owner = 'w1' WHERE id = 'job0'")

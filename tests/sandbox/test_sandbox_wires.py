@@ -95,8 +95,8 @@ async def test_what_is_wrong_is_told_field_by_field_and_nothing_is_accepted() ->
 
 async def test_what_the_model_does_not_know_is_ignored_whatever_it_is() -> None:
     async with visiting() as visitor:
-        odd = {"keyframes": "none", "multi_prompt": [3], "frame_size": 7, "negative_prompt": "\ud800"}
-        accepted = await visitor.submit(MULTI, **odd)
+        _odd = {"keyframes": "none", "multi_prompt": [3], "frame_size": 7, "negative_prompt": "\ud800"}
+        accepted = await visitor.submit(MULTI, **_odd)
         assert (await visitor.end(accepted.json["id"])).json["status"] == "completed"
         task = TASK | {"image_list": ["x"], "image": 5}
         assert (await visitor.post(KLING + "text2video", task)).json["code"] == 0

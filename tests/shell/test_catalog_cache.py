@@ -14,7 +14,7 @@ from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError, Unavailable
-from aimlvideo.shell.state.catalog_cache import AT_ONCE, CatalogCache, Refreshed, refresh
+from aimlvideo.shell.state.catalog_cache import PARALLEL_DOCUMENTS, CatalogCache, Refreshed, refresh
 
 NOW = "2026-08-22T10:00:00+00:00"
 
@@ -81,7 +81,7 @@ async def test_a_model_that_was_not_shipped_works_after_a_refresh_also_by_its_al
 async def test_documents_are_asked_for_a_few_at_once(cache: CatalogCache) -> None:
     service = Service(*(f"x/{number}" for number in range(40)))
     refreshed = await refresh(service.fetch, cache, now=NOW)
-    assert service.most_at_once == AT_ONCE
+    assert service.most_at_once == PARALLEL_DOCUMENTS
     assert list(refreshed.models) == service.names
     assert len(service.asked) == 41
 

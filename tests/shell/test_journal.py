@@ -155,11 +155,11 @@ async def test_an_id_that_cannot_be_written_is_refused_with_a_reason(journal: Jo
 async def test_planning_writes_all_or_nothing(path: Path) -> None:
     async with open_journal(path) as journal:
         with pytest.raises(InvalidJobs), journal.planning():
-            plan_twice(journal, named("a").within("/pictures"))
+            plan_twice(journal, named("a").with_base_folder("/pictures"))
         assert journal.counts() == {}
         with journal.planning():
-            journal.plan(named("b").within("/other"))
-            journal.plan(named("a").within("/pictures"))
+            journal.plan(named("b").with_base_folder("/other"))
+            journal.plan(named("a").with_base_folder("/pictures"))
     with read_journal(path) as journal:
         folders = {job.id: str(job.folder) for job, _ in journal.open_jobs()}
     assert folders == {"a": "/pictures", "b": "/other"}
@@ -218,7 +218,7 @@ async def test_a_run_is_read_while_it_is_written(journal: Journal, path: Path) -
     journal._store.commit()
     with read_journal(path) as reader:
         assert reader.counts() == {"planned": 1}
-        journal.step(journal.plan(named("b").within("/a new folder")).job, READY)
+        journal.step(journal.plan(named("b").with_base_folder("/a new folder")).job, READY)
         journal._store.commit()
         assert reader.counts() == {"planned": 1, "ready": 1}
         assert reader.spent() == 0.21

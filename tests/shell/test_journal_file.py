@@ -448,7 +448,7 @@ async def test_on_a_full_disk_no_run_is_begun(small_disk: Path) -> None:
 async def test_a_step_after_its_journal_failed_raises_the_same_again(path: Path) -> None:
     opened = open_journal(path)
     journal = await opened.__aenter__()
-    journal_file.given_back(path)
+    journal_file.free_reserve(path)
     journal._store.read("PRAGMA max_page_count=12")
     for _ in range(2):
         with pytest.raises(DiskFailed, match="Make space"):
@@ -477,7 +477,7 @@ async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_
         journal._store.read("PRAGMA max_page_count=100000")
         return True
 
-    monkeypatch.setattr("aimlvideo.shell.journal.sqlite_transactions.given_back", room_is_made)
+    monkeypatch.setattr("aimlvideo.shell.journal.sqlite_transactions.free_reserve", room_is_made)
     async with open_journal(path) as journal:
         journal.step(journal.plan(named("a")).job, SENT)
         await journal.synced()

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from aimlvideo.core.polling.policy import LearnedPolls
-from aimlvideo.shell.state.learned_durations import Knowledge
+from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 
 def teach(policy: LearnedPolls, generations: int, seconds: float = 100.0) -> None:
@@ -20,8 +20,8 @@ def teach(policy: LearnedPolls, generations: int, seconds: float = 100.0) -> Non
         policy.observe(seconds, seconds + 10, True)
 
 
-def learned(path, generations: int = 20, key: str = "m duration=5", seconds: float = 100.0) -> Knowledge:
-    knowledge = Knowledge.load(path)
+def learned(path, generations: int = 20, key: str = "m duration=5", seconds: float = 100.0) -> LearnedDurations:
+    knowledge = LearnedDurations.load(path)
     teach(knowledge.policy(key), generations, seconds)
     return knowledge
 
@@ -32,21 +32,21 @@ def path(tmp_path):
 
 
 def test_the_same_key_gives_the_same_policy(path):
-    knowledge = Knowledge.load(path)
+    knowledge = LearnedDurations.load(path)
     assert knowledge.policy("m") is knowledge.policy("m")
     assert knowledge.policy("m") is not knowledge.policy("n")
 
 
 def test_what_was_learned_is_there_in_the_next_run(path):
     learned(path).save()
-    again = Knowledge.load(path)
+    again = LearnedDurations.load(path)
     assert again.keys() == ["m duration=5"]
     assert again.policy("m duration=5").quantile(0.5) == pytest.approx(105, rel=0.1)
     assert again.policy("m duration=5").next_poll(0.0) > 60
 
 
 def test_a_new_model_begins_with_what_is_told(path):
-    knowledge = Knowledge.load(path)
+    knowledge = LearnedDurations.load(path)
     assert knowledge.policy("a", documented=60.0).quantile(0.5) == pytest.approx(60, rel=0.25)
     assert knowledge.policy("b", published={0.5: 200.0, 0.9: 260.0}).quantile(0.5) == pytest.approx(200, rel=0.2)
     assert knowledge.policy("c", price=2.0).price == 2.0
@@ -62,11 +62,11 @@ def test_two_writers_lose_nothing_of_each_other(path):
     teach(two.policy("other"), 10)
     one.save()
     two.save()
-    again = Knowledge.load(path)
+    again = LearnedDurations.load(path)
     assert again.policy("m duration=5").endings > 30
     assert again.policy("other").endings == pytest.approx(10, rel=0.1)
     one.save()
-    assert Knowledge.load(path).policy("m duration=5").endings == pytest.approx(
+    assert LearnedDurations.load(path).policy("m duration=5").endings == pytest.approx(
         again.policy("m duration=5").endings, rel=1e-3
     )
 
@@ -86,7 +86,7 @@ def test_many_writers_at_the_same_moment_leave_a_whole_file(path):
         writer.start()
     for writer in writers:
         writer.join()
-    assert Knowledge.load(path).keys() == [f"m{i}" for i in range(8)]
+    assert LearnedDurations.load(path).keys() == [f"m{i}" for i in range(8)]
     assert [entry.name for entry in path.parent.iterdir()] == ["knowledge.json"]
 
 
@@ -104,16 +104,16 @@ def test_a_damaged_file_is_warned_of_and_replaced(path, content, caplog):
     assert "damaged" in caplog.text
     knowledge.save()
     caplog.clear()
-    assert Knowledge.load(path).policy("m duration=5").endings > 10
+    assert LearnedDurations.load(path).policy("m duration=5").endings > 10
     assert caplog.text == ""
 
 
 def test_knowledge_fades_with_time(path):
     learned(path).save()
-    fresh = Knowledge.load(path).policy("m duration=5").endings
+    fresh = LearnedDurations.load(path).policy("m duration=5").endings
     kept = json.loads(path.read_text())
     path.write_text(json.dumps(kept | {"written": kept["written"] - 60 * 86400}))
-    assert Knowledge.load(path).policy("m duration=5").endings == pytest.approx(fresh / 4, rel=0.01)
+    assert LearnedDurations.load(path).policy("m duration=5").endings == pytest.approx(fresh / 4, rel=0.01)
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning_and_no_error(tmp_path, caplog):
@@ -133,12 +133,12 @@ def test_a_lock_left_behind_by_one_that_died_does_not_stop_the_others(path):
     started = time.monotonic()
     learned(path).save()
     assert time.monotonic() - started < 0.5
-    assert Knowledge.load(path).keys() == ["m duration=5"]
+    assert LearnedDurations.load(path).keys() == ["m duration=5"]
     assert not lock.exists()
 
 
 def test_a_model_takes_a_few_kilobytes(path):
-    knowledge = Knowledge.load(path)
+    knowledge = LearnedDurations.load(path)
     for seconds in range(10, 400, 3):
         teach(knowledge.policy("m"), 1, float(seconds))
     knowledge.save()
@@ -147,6 +147,6 @@ def test_a_model_takes_a_few_kilobytes(path):
 
 def test_by_default_it_lies_in_the_users_state_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    knowledge = Knowledge.load()
+    knowledge = LearnedDurations.load()
     assert knowledge.path.name == "knowledge.json"
     assert "aimlvideo" in str(knowledge.path)

@@ -17,9 +17,9 @@ from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.object_stores import (
     ObjectStore,
     is_remote,
+    journal_folder,
     local_folder,
     opened_store,
-    place_of,
     working_folder,
 )
 
@@ -79,7 +79,7 @@ def test_a_url_is_told_from_a_folder(output: str, remote: bool) -> None:
 
 def test_a_file_url_is_a_folder() -> None:
     assert local_folder("file:///a/b%20c") == Path("/a/b c")
-    assert place_of("clips/x") == Path("clips/x")
+    assert journal_folder("clips/x") == Path("clips/x")
 
 
 def test_a_run_finds_its_journal_again_by_its_url() -> None:

@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from aimlvideo.errors import SettingsError
-from aimlvideo.views.metrics import Figure, metrics_page, run_figures
+from aimlvideo.views.metrics import Reading, metrics_page, run_metrics
 from tests.fakes import JOB, FakeClient, FakeService
 
 
@@ -19,7 +19,7 @@ def read(port: int) -> str:
 async def test_a_run_says_how_many_are_where_and_what_they_cost() -> None:
     async with FakeClient(FakeService()) as client, client.run([JOB] * 3) as results:
         done = [result async for result in results]
-        told = {figure.name: figure.value for figure in run_figures(results)}
+        told = {figure.name: figure.value for figure in run_metrics(results)}
     assert told["aimlvideo_jobs"]["ready"] == 3  # type: ignore[index]
     assert told["aimlvideo_submissions"] == 3
     assert told["aimlvideo_polls"] == sum(result.polls for result in done) >= 3
@@ -29,10 +29,10 @@ async def test_a_run_says_how_many_are_where_and_what_they_cost() -> None:
 
 
 def test_the_page_shows_what_is_true_when_it_is_asked() -> None:
-    figures = [Figure("a_gauge", "One", 1.5), Figure("seen", "Several", {"x": 2.0}, label="what", counts=True)]
+    figures = [Reading("a_gauge", "One", 1.5), Reading("seen", "Several", {"x": 2.0}, label="what", counts=True)]
     with metrics_page(lambda: iter(figures), 0) as port:
         assert "a_gauge 1.5\n" in read(port)
-        figures[0] = Figure("a_gauge", "One", 7)
+        figures[0] = Reading("a_gauge", "One", 7)
         page = read(port)
     assert "a_gauge 7.0\n" in page
     assert 'seen_total{what="x"} 2.0\n' in page

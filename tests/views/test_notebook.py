@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed
 from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.views import notebook
-from aimlvideo.views.snapshot import Outlook
+from aimlvideo.views.snapshot import RunSnapshot
 
 pytestmark = pytest.mark.long
 
@@ -47,7 +47,7 @@ def test_a_small_clip_is_embedded_and_a_large_one_linked(tmp_path: Path, monkeyp
     html = str(result._repr_html_())
     assert base64.b64encode(b"film").decode() in html
     assert "&lt;i&gt;" in html
-    monkeypatch.setattr(notebook, "EMBEDDED", 3)
+    monkeypatch.setattr(notebook, "MAX_EMBED_BYTES", 3)
     assert "a&lt;b&gt;.mp4</a>" in str(result._repr_html_())
 
 
@@ -59,7 +59,7 @@ def test_a_failure_shows_its_reason() -> None:
 
 
 def test_a_table_escapes_what_jobs_say() -> None:
-    look = Outlook({Stage.SAVED: 3, Stage.FAILED: 1}, 4, 2.0, 1.5, 0.0, None, (("<x>", "a & b"),), "")
+    look = RunSnapshot({Stage.SAVED: 3, Stage.FAILED: 1}, 4, 2.0, 1.5, 0.0, None, (("<x>", "a & b"),), "")
     html = notebook.table_html(look)
     assert "3 of 4" in html
     assert "<b>&lt;x&gt;</b>: a &amp; b" in html

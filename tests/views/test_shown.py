@@ -21,17 +21,17 @@ from aimlvideo.cli.address import address, spelled_out
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.limits import Outstanding, PollBudget, Rate
+from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.core.run_stats import Tally
+from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import Busy, OverBudget, Unavailable, UsageError
 from aimlvideo.pipeline.batch import Batch
-from aimlvideo.pipeline.limiters import Gates, Slots, Turns
-from aimlvideo.shell.journal.memory import Memory
+from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen
-from aimlvideo.views.live_progress import OFTEN, shown
+from aimlvideo.views.live_progress import REDRAW_SECONDS, live_progress
 from aimlvideo.views.sentences import line
-from aimlvideo.views.snapshot import Lookout
+from aimlvideo.views.snapshot import RunWatcher
 
 
 @asynccontextmanager
@@ -42,9 +42,9 @@ async def a_batch() -> AsyncIterator[Batch]:
         return Path()
 
     async with anyio.create_task_group() as tasks:
-        made = Batch(Memory(), tasks, Budget(), 10**6, None, math.inf, Stage.SAVED, nothing, None)
-        made.gates = Gates(Slots(Outstanding(20)), Turns(Rate(5.0)), PollBudget())
-        made.tally = Tally(lambda _: Durations(100.0, 150.0))
+        made = Batch(InMemoryJournal(), tasks, Budget(), 10**6, None, math.inf, Stage.SAVED, nothing, None)
+        made.gates = Limiters(SlotLimiter(ConcurrencyLimit(20)), RateGate(RateLimiter(5.0)), PollBudget())
+        made.tally = RunStats(lambda _: Durations(100.0, 150.0))
         yield made
         made.leave()
         tasks.cancel_scope.cancel()
@@ -53,21 +53,21 @@ async def a_batch() -> AsyncIterator[Batch]:
 @asynccontextmanager
 async def a_show(batch: Batch) -> AsyncIterator[None]:
     """Say in plain lines how a run comes along."""
-    with shown(Lookout(batch), Screen(), lively=False):
+    with live_progress(RunWatcher(batch), Screen(), is_interactive=False):
         yield
 
 
 def came(batch: Batch, count: int, progress: Progress) -> None:
     """Let so many jobs in."""
     for number in range(count):
-        batch.tally.came_in(VideoJob("m", id=f"j{number}"), progress)
+        batch.tally.job_entered(VideoJob("m", id=f"j{number}"), progress)
 
 
 async def test_a_look_tells_stages_money_and_the_end() -> None:
     async with a_batch() as batch:
         came(batch, 20, Progress(Stage.RENDERING, submitted_at=time.time() - 50))
         came(batch, 60, Progress())
-        now = Lookout(batch).look()
+        now = RunWatcher(batch).look()
         assert now.stages[Stage.RENDERING] == 20
         assert now.total is None
         assert now.left is not None
@@ -80,23 +80,23 @@ async def test_what_a_run_waits_for() -> None:
         assert batch.gates is not None
         came(batch, 1, Progress())
         turns, slots = batch.gates.turns, batch.gates.slots
-        assert "for the rate: 5 a second" in Lookout(batch).look().waits
+        assert "for the rate: 5 a second" in RunWatcher(batch).look().waits
         for _ in range(20):
-            slots.take_anyway()
-        assert "a free slot: 20 of 20" in Lookout(batch).look().waits
+            slots.take_over_limit()
+        assert "a free slot: 20 of 20" in RunWatcher(batch).look().waits
         turns.trouble = Busy("HTTP 429: slow down", status=429)
         turns.pause(30)
-        assert "the service is busy, 30 s more: HTTP 429" in Lookout(batch).look().waits
+        assert "the service is busy, 30 s more: HTTP 429" in RunWatcher(batch).look().waits
         turns.trouble = Unavailable("connection refused")
-        assert "the network or the service, 30 s more: connection refused" in Lookout(batch).look().waits
+        assert "the network or the service, 30 s more: connection refused" in RunWatcher(batch).look().waits
         batch.halt(OverBudget("would pass the limit"))
-        assert Lookout(batch).look().waits == "no further jobs are submitted: would pass the limit"
+        assert RunWatcher(batch).look().waits == "no further jobs are submitted: would pass the limit"
 
 
 async def test_generations_are_waited_for_when_nothing_is_left_to_send() -> None:
     async with a_batch() as batch:
         came(batch, 2, Progress(Stage.RENDERING, submitted_at=time.time()))
-        assert Lookout(batch).look().waits == "waits for 2 generations to finish at the service"
+        assert RunWatcher(batch).look().waits == "waits for 2 generations to finish at the service"
 
 
 async def test_a_pipe_gets_a_line_when_something_changed_and_ever_more_rarely(
@@ -115,11 +115,11 @@ async def test_a_pipe_gets_a_line_when_something_changed_and_ever_more_rarely(
 async def test_drawing_costs_less_than_a_hundredth_of_a_core_with_100_000_outstanding() -> None:
     async with a_batch() as batch:
         came(batch, 100_000, Progress(Stage.RENDERING, submitted_at=time.time()))
-        lookout, began = Lookout(batch), time.thread_time()
+        lookout, began = RunWatcher(batch), time.thread_time()
         for _ in range(20):
             lookout.look()
         a_look = (time.thread_time() - began) / 20
-        assert a_look < 0.01 * OFTEN
+        assert a_look < 0.01 * REDRAW_SECONDS
 
 
 @pytest.fixture(scope="module")

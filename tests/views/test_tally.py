@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.formatting import number, plain, seconds, unsigned
+from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.run_stats import Tally
+from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import GenerationFailed
 from aimlvideo.views.sentences import shares
 
@@ -20,8 +20,8 @@ RENDERING = Progress(Stage.RENDERING, submitted_at=2.0)
 
 
 def test_a_job_is_in_one_stage_at_a_time() -> None:
-    tally = Tally()
-    tally.came_in(JOB, Progress())
+    tally = RunStats()
+    tally.job_entered(JOB, Progress())
     steps = [Progress(), SENT, RENDERING, Progress(Stage.READY, submitted_at=2.0, completed_at=9.0, cost_usd=0.5)]
     for before, now in pairwise(steps):
         tally.moved(JOB, before, now)
@@ -32,7 +32,7 @@ def test_a_job_is_in_one_stage_at_a_time() -> None:
 
 
 def test_a_price_is_counted_once_however_often_the_clip_is_fetched() -> None:
-    tally = Tally()
+    tally = RunStats()
     ready = Progress(Stage.READY, submitted_at=2.0, completed_at=9.0, cost_usd=0.5)
     tally.moved(JOB, RENDERING, ready)
     tally.moved(JOB, ready, ready)
@@ -40,24 +40,24 @@ def test_a_price_is_counted_once_however_often_the_clip_is_fetched() -> None:
 
 
 def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None:
-    tally = Tally()
-    tally.came_in(VideoJob("m", id="b"), RENDERING)
+    tally = RunStats()
+    tally.job_entered(VideoJob("m", id="b"), RENDERING)
     assert tally.committed() == 0.0
     tally.moved(JOB, RENDERING, Progress(Stage.READY, completed_at=9.0, cost_usd=0.5))
-    tally.came_in(VideoJob("m", id="c"), RENDERING)
+    tally.job_entered(VideoJob("m", id="c"), RENDERING)
     assert tally.committed() == pytest.approx(0.5)
 
 
 def test_durations_are_what_was_seen_else_told_else_unknown() -> None:
-    assert Tally().of(JOB).durations() is None
-    told = Tally(lambda _: Durations(50.0, 80.0))
+    assert RunStats().of(JOB).durations() is None
+    told = RunStats(lambda _: Durations(50.0, 80.0))
     assert told.of(JOB).durations() == Durations(50.0, 80.0)
     told.of(JOB).seconds.extend([10.0] * 9 + [30.0])
     assert told.of(JOB).durations() == Durations(10.0, 30.0)
 
 
 def test_the_last_failures_are_remembered() -> None:
-    tally = Tally()
+    tally = RunStats()
     for name in "abcde":
         job = VideoJob("m", id=name)
         tally.moved(job, RENDERING, Progress(Stage.FAILED, error=GenerationFailed(f"no {name}")))
@@ -80,12 +80,12 @@ def test_a_bar_is_full_and_hides_nobody(stages: dict[Stage, int], cells: int) ->
      (12_000, "3 h 20 min"), (3600, "1 h"), (200_000, "55 h")],
 )  # fmt: skip
 def test_time_spans_are_said_in_two_units_at_most(amount: float, said: str) -> None:
-    assert seconds(amount) == said
+    assert format_seconds(amount) == said
 
 
 def test_texts_lose_signatures_keys_and_control_characters() -> None:
-    assert unsigned("see https://a.example/x.mp4?Signature=abc&x=1 now") == "see https://a.example/x.mp4?… now"
-    assert unsigned('"api_key": "abcdefgh12345678"') == '"api_key": "…"'
-    assert plain("a\x1b[31mb\nc") == "a [31mb c"
-    assert len(plain("x" * 999)) == 300
-    assert number(1, "clip") + number(1200, "clip") == "1 clip1,200 clips"
+    assert strip_signatures("see https://a.example/x.mp4?Signature=abc&x=1 now") == "see https://a.example/x.mp4?… now"
+    assert strip_signatures('"api_key": "abcdefgh12345678"') == '"api_key": "…"'
+    assert redact_for_display("a\x1b[31mb\nc") == "a [31mb c"
+    assert len(redact_for_display("x" * 999)) == 300
+    assert pluralize(1, "clip") + pluralize(1200, "clip") == "1 clip1,200 clips"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Container
 
 # Each row is one thing under the names that services, examples and people use for it.
-SAME = (
+ALIASES = (
     ("image_url", "image", "first_frame_url", "first_frame_image", "first_frame", "first_image_url", "start_image_url",
      "start_image", "start_frame_url", "input_image", "input_image_url", "img_url", "image_uri", "prompt_image"),
     ("tail_image_url", "last_image_url", "image_tail", "tail_image", "last_image", "last_frame_url", "last_frame_image",
@@ -32,10 +32,10 @@ SAME = (
     ("static_mask", "mask_url", "static_mask_url"),
 )  # fmt: skip
 
-_ROW = {name: row for row in SAME for name in row}
+_ROW = {name: row for row in ALIASES for name in row}
 
 
-def meant(name: str, known: Container[str]) -> str | None:
+def canonical_name(name: str, known: Container[str]) -> str | None:
     """Return which of the `known` names is meant by this one, which is not among them; None where that is a guess."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(" ", "_").lower()
     return next((other for other in (plain, *_ROW.get(plain, ())) if other in known), None)

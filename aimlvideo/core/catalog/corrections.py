@@ -57,9 +57,9 @@ def developer_of(model: str) -> str:
     return DEVELOPERS.get(first, first)
 
 
-def amend(model: str, path: str, params: Mapping[str, Raw], seconds: float | None = None) -> Raw:
+def correct(model: str, path: str, params: Mapping[str, Raw], seconds: float | None = None) -> Raw:
     """Return a model's entry of catalog.json from what its document says of its parameters."""
-    mended = {name: _mended(name, param) for name, param in params.items()}
+    mended = {name: _corrected(name, param) for name, param in params.items()}
     mended = {**mended, **{name: LEGACY[model][name] for name in LEGACY.get(model, {}) if name not in mended}}
     entry: Raw = {"developer": developer_of(model), "path": path}
     if seconds:
@@ -79,7 +79,7 @@ def _rules(model: str, params: Mapping[str, Raw]) -> list[Raw]:
     return rules
 
 
-def _mended(name: str, param: Raw) -> Raw:
+def _corrected(name: str, param: Raw) -> Raw:
     """Return a parameter with its default in its own type (or without one), and files marked as such."""
     mended = dict(param)
     if "default" in mended and not _fits(mended, mended["default"]):
@@ -89,11 +89,11 @@ def _mended(name: str, param: Raw) -> Raw:
     if mended.get("type") == "string" and "media" not in mended and "choices" not in mended:
         mended |= next(({"media": kind} for kind, names in _FILES if names.match(name)), {})
     if "item" in mended:
-        mended["item"] = _mended(name, mended["item"])
+        mended["item"] = _corrected(name, mended["item"])
     if "fields" in mended:
-        mended["fields"] = {key: _mended(key, part) for key, part in mended["fields"].items()}
+        mended["fields"] = {key: _corrected(key, part) for key, part in mended["fields"].items()}
     if "any_of" in mended:
-        mended["any_of"] = [_mended(name, form) for form in mended["any_of"]]
+        mended["any_of"] = [_corrected(name, form) for form in mended["any_of"]]
     return mended
 
 

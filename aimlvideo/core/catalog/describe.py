@@ -31,7 +31,7 @@ _brief.maxlist = _brief.maxtuple = _brief.maxdict = 2
 _brief.maxlevel = 3
 
 
-def shown(value: Any) -> str:
+def preview(value: Any) -> str:
     """Return a value in at most `LONGEST` characters, without first writing out all of it."""
     if isinstance(value, bytes | bytearray):
         return f"{len(value):,} bytes"
@@ -41,17 +41,17 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def wanted(param: Param) -> str:
+def expected(param: Param) -> str:
     """Return what a parameter takes: `one of 5, 10`, `a list of 2 to 4, each a picture (link, path or bytes)`."""
     if param.any_of:
-        return " or ".join(dict.fromkeys(wanted(form) for form in param.any_of))
+        return " or ".join(dict.fromkeys(expected(form) for form in param.any_of))
     if param.choices:
         return _choices(param.choices)
     if param.media:
         return _FILES[param.media]
     if param.type == "array":
         size = _between(" of {} to {}", " of at least {}", " of at most {}", param.min_items, param.max_items)
-        return f"a list{size}" + (f", each {wanted(param.item)}" if param.item else "")
+        return f"a list{size}" + (f", each {expected(param.item)}" if param.item else "")
     if param.type == "string":
         return _KINDS["string"] + _between(
             " of {} to {} characters", " of at least {} characters", " of at most {} characters",

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import DEPTH, read_model
-from aimlvideo.core.catalog.corrections import amend
-from aimlvideo.core.catalog.validators import can_be_checked
+from aimlvideo.core.catalog.corrections import correct
+from aimlvideo.core.catalog.validators import is_valid_model
 
 UNIVERSAL = "/v2/video/generations"
 MOST_PARTS = 4_000  # parts of a schema that are looked at: the largest document known has some 200
@@ -38,12 +38,12 @@ def read_document(model: str, document: Any, *, also: tuple[str, ...] = ()) -> R
         path, schema = reader.request_of({model, *also})
         params = reader.fields(schema, 0)
         params.pop("model", None)
-        entry = amend(model, path, params)
+        entry = correct(model, path, params)
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"no usable document ({type(error).__name__}: {str(error)[:80]})") from error
     if not params:
         raise ValueError("a request without parameters")
-    if not can_be_checked(read_model(model, entry)):
+    if not is_valid_model(read_model(model, entry)):
         raise ValueError("limits or choices that contradict each other")
     return entry
 

@@ -1,6 +1,6 @@
 """What well-known parameters mean, in a few words each: for people. The services' documents say types only."""
 
-MEANINGS = {
+PARAM_HELP = {
     "acceleration": "Trade quality for speed.",
     "advanced_camera_control": "One camera movement and how strong it is.",
     "aspect_ratio": "Width to height of the clip.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import wanted
+from aimlvideo.core.catalog.describe import expected
 
 LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
 VIDEO = "internal/video-generations/submit"
@@ -64,7 +64,7 @@ def _changes(old: Model, new: Model) -> Iterator[Change]:
 
 def described(param: Param) -> str:
     """Return all that is known of a parameter in one line, for people and for comparison."""
-    said = wanted(param)
+    said = expected(param)
     if param.fields:
         said += " {" + ", ".join(f"{name}: {described(part)}" for name, part in param.fields.items()) + "}"
     if param.item is not None and param.item.fields:

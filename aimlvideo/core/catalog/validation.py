@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aimlvideo.core.catalog.aliases import meant
+from aimlvideo.core.catalog.aliases import canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import shown, wanted
+from aimlvideo.core.catalog.describe import expected, preview
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.job import VideoJob
@@ -61,7 +61,7 @@ def _checked(job: VideoJob, params: dict[str, Any], found: list[Problem]) -> Che
 def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]:
     """Yield what is to be said of a model that is unknown, or known to another service."""
     if not isinstance(name, str):
-        yield Problem("model", "the id of a model", shown(name))
+        yield Problem("model", "the id of a model", preview(name))
     elif model := catalog.find(name):
         other = {"kling": "use --service kling", "aimlapi": "use --service aimlapi"}[model.service]
         yield Problem("model", f"a model of service {service}", repr(name), f"it belongs to {model.service}: {other}")
@@ -70,7 +70,7 @@ def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]
     else:
         nearest = ", ".join(near for near in catalog.nearest(name) if _serves(catalog, near, service))
         hint = (f"did you mean {nearest}? " if nearest else "") + "new models: aimlvideo models --refresh"
-        yield Problem("model", "a known model", shown(name), hint)
+        yield Problem("model", "a known model", preview(name), hint)
 
 
 def _serves(catalog: Catalog, name: str, service: str) -> bool:
@@ -84,7 +84,7 @@ def _unified(params: Mapping[str, Any], model: Model, found: list[Problem]) -> d
     if model.service == "kling":
         _from_gateway_words(given)
     for name in given.keys() - model.params.keys():
-        if ours := meant(name, model.params):
+        if ours := canonical_name(name, model.params):
             found.extend(_renamed(given, name, ours))
     return given
 
@@ -115,15 +115,15 @@ def _validated(model: Model, given: dict[str, Any], found: list[Problem], *, str
     """Return the parameters as they are to be sent; a first look finds what is wrong, a second passes what is new."""
     from pydantic_core import ValidationError  # noqa: PLC0415 - 40 ms that not every command needs
 
-    from aimlvideo.core.catalog.validators import validator  # noqa: PLC0415
+    from aimlvideo.core.catalog.validators import validator_for  # noqa: PLC0415
 
     try:
-        return dict(validator(model, "forbid").validate_python(given))
+        return dict(validator_for(model, "forbid").validate_python(given))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
     found.extend(_problems(model, given, details, strict=strict))
     try:
-        return dict(validator(model, "allow").validate_python(given))
+        return dict(validator_for(model, "allow").validate_python(given))
     except ValidationError:
         return given
 
@@ -139,10 +139,10 @@ def _problems(model: Model, given: Any, details: list[Any], *, strict: bool) -> 
         if detail["type"] == "extra_forbidden":
             yield _unknown(spot, strict=strict)
         elif detail["type"] == "missing":
-            yield Problem(path(spot.place), f"required: {wanted(spot.param)}", "nothing")
+            yield Problem(path(spot.place), f"required: {expected(spot.param)}", "nothing")
         else:
             got = _got(spot.value, detail["type"])
-            yield Problem(path(spot.place), wanted(spot.param), got, _nearest_choice(spot.param, spot.value))
+            yield Problem(path(spot.place), expected(spot.param), got, _nearest_choice(spot.param, spot.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +185,14 @@ def _inside(spot: _Spot, step: str | int) -> _Spot:
 def _got(value: Any, kind: str) -> str:
     if kind in {"too_long", "too_short"}:
         return str(len(value))
-    return f"{len(value):,} characters" if kind.startswith("string_too") else shown(value)
+    return f"{len(value):,} characters" if kind.startswith("string_too") else preview(value)
 
 
 def _unknown(spot: _Spot, *, strict: bool) -> Problem:
     nearest = difflib.get_close_matches(str(spot.place[-1]), list(spot.siblings), 1, 0.6)
     hint = f"did you mean {nearest[0]}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:
-        return Problem(path(spot.place), "no such parameter of this model", shown(spot.value), hint)
+        return Problem(path(spot.place), "no such parameter of this model", preview(spot.value), hint)
     return Problem(path(spot.place), "not a known parameter of this model, passed on as it is", "", hint, warning=True)
 
 

@@ -16,12 +16,12 @@ Extra = Literal["forbid", "allow"]
 
 
 @lru_cache(maxsize=1024)
-def validator(model: Model, extra: Extra) -> SchemaValidator:
+def validator_for(model: Model, extra: Extra) -> SchemaValidator:
     """Return what checks and converts the parameters of `model`; unknown names are errors or passed through."""
     return SchemaValidator(_object(model.params, extra))
 
 
-def can_be_checked(model: Model) -> bool:
+def is_valid_model(model: Model) -> bool:
     """Say whether a validator can be made of what a document says about a model."""
     try:
         return bool(SchemaValidator(_object(model.params, "forbid")))

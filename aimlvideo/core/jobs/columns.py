@@ -11,7 +11,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, OutOfPatience, Problem, ServiceError, VideoError
 
-KNOWN = (
+PROGRESS_COLUMNS = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
     "saved_at", "file", "bytes", "sha256", "looks",
 )  # fmt: skip
@@ -31,19 +31,19 @@ def columns_of(known: Progress) -> tuple[Any, ...]:
 def progress_of(columns: Sequence[Any]) -> Progress:
     """Return the progress that was kept. Its error has its class, its words and its ids; other attributes are gone."""
     stage, request_id, generation_id, video_url, error, *middle, sha256, looks = columns
-    raised = error_of(error, generation_id, request_id)
+    raised = error_from_text(error, generation_id, request_id)
     told = (Stage(stage), request_id, generation_id, video_url, raised, *middle)
     return Progress._make((*told, sha256.hex() if sha256 else None, looks or b""))
 
 
-def job_of_text(job_id: str, folder: str | None, asked: str) -> VideoJob:
+def job_from_json(job_id: str, folder: str | None, asked: str) -> VideoJob:
     """Return the job whose content was written down."""
     model, params = json.loads(asked) if asked else ("", {})
     job = VideoJob(model, id=job_id, **params)
-    return job.within(folder) if folder else job
+    return job.with_base_folder(folder) if folder else job
 
 
-def error_of(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
+def error_from_text(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
     """Return the error that was written down as `Name: message`, with its ids; other attributes are gone."""
     if text is None:
         return None
@@ -62,7 +62,7 @@ def _said(error: VideoError) -> str:
     return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
 
 
-def changed(job_id: str, before: str, now: str) -> Problem:
+def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
     """Return what is wrong with a job whose id stood for another content before."""
     old, new = ({"model": json.loads(asked)[0], **json.loads(asked)[1]} for asked in (before, now))
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
@@ -74,6 +74,6 @@ def changed(job_id: str, before: str, now: str) -> Problem:
     )
 
 
-def repeated(job_id: str) -> Problem:
+def duplicate_id_problem(job_id: str) -> Problem:
     """Return what is wrong with an id that somebody chose twice."""
     return Problem("id", "each id once", "the same id as a job before it", job=job_id)

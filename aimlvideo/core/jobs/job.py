@@ -46,7 +46,7 @@ class VideoJob:
         """Return the same job under another id."""
         return self._with(self.params, job_id, self.folder)
 
-    def within(self, folder: PurePath | str | None) -> VideoJob:
+    def with_base_folder(self, folder: PurePath | str | None) -> VideoJob:
         """Return the same job whose relative paths start at `folder`."""
         return self._with(self.params, self.id, None if folder is None else PurePath(folder))
 
@@ -72,10 +72,10 @@ class VideoJob:
     def content(self) -> str:
         """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
         asked = [self.model, self.params]
-        return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_stand_in)
+        return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
 
 
-def _stand_in(value: object) -> object:
+def _json_default(value: object) -> object:
     """Stand in for what JSON does not know: paths by their text, bytes and PIL images by their content."""
     if isinstance(value, PurePath):
         return str(value)
@@ -121,7 +121,7 @@ class Progress(NamedTuple):
             raise ValueError(f"a job cannot go from {self.stage} to {stage}")
         return self._replace(stage=stage, **known)
 
-    def tried_again(self) -> Progress:
+    def for_retry(self) -> Progress:
         """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again."""
         paid = isinstance(self.error, DownloadFailed) and self.generation_id is not None
         if paid:

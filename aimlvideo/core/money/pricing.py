@@ -36,12 +36,12 @@ class Pricing:
         return min(dollars), max(dollars), self.prices[0].per
 
 
-def written(prices: Mapping[str, Pricing]) -> str:
+def prices_to_json(prices: Mapping[str, Pricing]) -> str:
     """Return prices by model as text, to be kept; `read_written` reads it."""
     return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})
 
 
-def read_written(text: str | None) -> dict[str, Pricing]:
+def prices_from_json(text: str | None) -> dict[str, Pricing]:
     """Return the prices that were kept as text; none where there is none."""
     kept = json.loads(text) if text else {}
     return {model: Pricing(tuple(Price(**price) for price in prices)) for model, prices in kept.items()}

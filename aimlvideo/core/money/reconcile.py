@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aimlvideo.core.jobs.job import Progress, Record
-from aimlvideo.core.jobs.request_ids import MARK, mark_of
+from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.errors import GenerationFailed
@@ -57,7 +57,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
     owners: dict[str, str] = {}
     marks: dict[str, str] = {}
     for job, known in records:
-        marks[mark_of(job)] = job.id
+        marks[id_prefix(job)] = job.id
         if known.generation_id is None:
             continue
         if (other := owners.setdefault(known.generation_id, job.id)) != job.id:
@@ -73,7 +73,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
         request_id = asked.get(generation)
         if request_id is None:
             findings.append(f"a charge without a job: {_usd(found)} for generation {generation}")
-        elif request_id[:MARK] not in marks:
+        elif request_id[:PREFIX_LENGTH] not in marks:
             elsewhere += found
     findings += _unknown_to_us(logged, marks, owners, by_generation)
     return Reconciliation(tuple(bills), tuple(findings), tuple(elsewhere))
@@ -87,7 +87,7 @@ def _unknown_to_us(
 ) -> Iterator[str]:
     """Yield the generations that were bought for our jobs, by their request ids, and that no job has."""
     for row in {(row.generation_id, row.request_id): row for row in logged}.values():
-        job, name = marks.get((row.request_id or "")[:MARK]), row.generation_id
+        job, name = marks.get((row.request_id or "")[:PREFIX_LENGTH]), row.generation_id
         if job is None or name is None or name in owners or not (row.succeeded or name in charged):
             continue
         cost = f"charged {_usd(charged[name])}" if name in charged else "not charged so far"

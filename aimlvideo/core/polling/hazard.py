@@ -12,7 +12,7 @@ from math import exp, inf, isfinite, log, log1p
 from typing import Any, Self
 
 
-class Evidence:
+class AgeHistogram:
     """Endings (`events`) and seconds lived (`exposure`) in each bin of ages."""
 
     __slots__ = ("events", "exposure")
@@ -26,20 +26,20 @@ class Evidence:
         self.events[i] += events
         self.exposure[i] += exposure
 
-    def times(self, share: float) -> Evidence:
+    def times(self, share: float) -> AgeHistogram:
         """Return this evidence, counting only `share` as much."""
-        return Evidence([share * x for x in self.events], [share * x for x in self.exposure])
+        return AgeHistogram([share * x for x in self.events], [share * x for x in self.exposure])
 
-    def plus(self, other: Evidence) -> Evidence:
+    def plus(self, other: AgeHistogram) -> AgeHistogram:
         """Return both together."""
-        return Evidence(
+        return AgeHistogram(
             [a + b for a, b in zip(self.events, other.events, strict=True)],
             [a + b for a, b in zip(self.exposure, other.exposure, strict=True)],
         )
 
-    def smooth(self) -> Evidence:
+    def smooth(self) -> AgeHistogram:
         """Return the same with each bin averaged over its neighbours, weighing 1, 2, 3, 2, 1."""
-        return Evidence(_smooth(self.events), _smooth(self.exposure))
+        return AgeHistogram(_smooth(self.events), _smooth(self.exposure))
 
     def to_state(self) -> dict[str, Any]:
         """Return plain JSON values: only the bins that hold something, five digits each."""
@@ -82,7 +82,7 @@ def bin_of(age: float) -> int:
     return bisect_right(EDGES, age) - 1
 
 
-class Law:
+class PiecewiseHazard:
     """How long something takes, from the hazard of each bin (events a second, above 0)."""
 
     def __init__(self, hazards: Sequence[float]) -> None:

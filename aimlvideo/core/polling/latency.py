@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from math import expm1, isfinite
 from typing import Any
 
-from aimlvideo.core.polling.hazard import EDGES, WIDTHS, Evidence, Law, bin_of
-from aimlvideo.core.polling.priors import log_logistic, told, vague, vague_survival
+from aimlvideo.core.polling.hazard import EDGES, WIDTHS, AgeHistogram, PiecewiseHazard, bin_of
+from aimlvideo.core.polling.priors import log_logistic, prior_from, uninformed_prior, uninformed_survival
 
 FADE = 1 - 1 / 100  # what earlier evidence still counts after one more ending
 DRIFT_KEEPS = 0.3  # and after each odd ending from the second in a row on: the durations seem to have changed
@@ -21,24 +21,24 @@ ODD_SHARE = 0.1  # how likely an ending is held to follow no law that we know
 GROWTH = 0.08  # the law is made anew when the evidence has grown by this share
 ENDINGS = 8  # or by so many endings
 
-_VAGUE = vague()
+_VAGUE = uninformed_prior()
 _AGES = [edge + width / 2 if isfinite(width) else edge for edge, width in zip(EDGES, WIDTHS, strict=True)]
 
 
 class Latency:
     """The durations of one model at one setting: looks go in, `law` comes out. Ages and durations are in seconds."""
 
-    law: Law
+    law: PiecewiseHazard
     """The best estimate so far."""
 
     def __init__(self, published: Mapping[float, float] | None = None, documented: float | None = None) -> None:
         self.endings = 0  # seen since the beginning, or since the durations last changed
-        self._told = told(published, documented)
+        self._told = prior_from(published, documented)
         self._told_kept = 1.0
-        self._old = Evidence()  # what is written down somewhere
+        self._old = AgeHistogram()  # what is written down somewhere
         self._kept = 1.0  # how much of that still counts
-        self._new = Evidence()  # what came in since
-        self._strangers = 0  # endings in a row that came too early (below 0) or too late
+        self._new = AgeHistogram()  # what came in since
+        self._odd_streak = 0  # endings in a row that came too early (below 0) or too late
         self._ended, self._lived = 0, 0.0  # since the law was made
         self._make_law()
 
@@ -66,18 +66,18 @@ class Latency:
         self._learn()
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> AgeHistogram:
         """Everything seen that still counts."""
         return self._old.times(self._kept).plus(self._new)
 
-    def joined(self, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def merged_state(self, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what to write down: what others have `written` meanwhile, faded, and what came in here since."""
-        old = self._old if written is None else Evidence.from_state(written)
+        old = self._old if written is None else AgeHistogram.from_state(written)
         return old.times(self._kept).plus(self._new).to_state()
 
-    def rebase(self, written: Mapping[str, Any]) -> None:
+    def restart_from(self, written: Mapping[str, Any]) -> None:
         """Go on from what is written down now; only what comes in from here on is new."""
-        self._old, self._kept, self._new = Evidence.from_state(written), 1.0, Evidence()
+        self._old, self._kept, self._new = AgeHistogram.from_state(written), 1.0, AgeHistogram()
         self.endings = max(self.endings, round(sum(self._old.events)))
         self._make_law()
 
@@ -89,12 +89,12 @@ class Latency:
     def _odd_in_a_row(self, lo: float, hi: float) -> int:
         """Return how many endings in a row, this one the last, the law calls too early, or too late."""
         if self.law.survival(hi) > EARLY:
-            self._strangers = min(self._strangers, 0) - 1
+            self._odd_streak = min(self._odd_streak, 0) - 1
         elif self.law.survival(lo) < LATE:
-            self._strangers = max(self._strangers, 0) + 1
+            self._odd_streak = max(self._odd_streak, 0) + 1
         else:
-            self._strangers = 0
-        return abs(self._strangers)
+            self._odd_streak = 0
+        return abs(self._odd_streak)
 
     def _learn(self) -> None:
         if self._ended >= ENDINGS or self._ended > GROWTH * self._known or self._lived > GROWTH * self._known_lived:
@@ -107,12 +107,12 @@ class Latency:
         self.law = _law_of(known)
 
 
-def _law_of(known: Evidence) -> Law:
+def _law_of(known: AgeHistogram) -> PiecewiseHazard:
     """Return the law behind the evidence: smoothed, and drawn to a log-logistic where little was seen."""
     seen = known.smooth().plus(_VAGUE)
-    rough = Law([events / lived for events, lived in zip(seen.events, seen.exposure, strict=True)])
+    rough = PiecewiseHazard([events / lived for events, lived in zip(seen.events, seen.exposure, strict=True)])
     centre = log_logistic(rough.quantile(0.25), rough.quantile(0.75))
-    return Law(
+    return PiecewiseHazard(
         [
             (events + 0.05) / (lived + 0.05 / centre(age))
             for age, events, lived in zip(_AGES, seen.events, seen.exposure, strict=True)
@@ -128,14 +128,14 @@ def _overlaps(lo: float, hi: float) -> list[tuple[int, float]]:
     return [(i, seconds) for i, seconds in touched if seconds > 0]
 
 
-def _spread(law: Law, lo: float, hi: float) -> list[tuple[int, float, float]]:
+def _spread(law: PiecewiseHazard, lo: float, hi: float) -> list[tuple[int, float, float]]:
     """Return (bin, events, seconds lived) of one ending somewhere in (lo, hi].
 
     It is spread by the density of the law as it is known (the expectation step for a censored observation), but for a
     share that is spread evenly: the more of it the less the law had expected an ending here at all.
     """
     ending = -expm1(law.passed(lo) - law.passed(hi))
-    strange = ODD_SHARE * (1 - vague_survival(hi) / vague_survival(lo))
+    strange = ODD_SHARE * (1 - uninformed_survival(hi) / uninformed_survival(lo))
     odd = strange / (strange + (1 - ODD_SHARE) * ending) if ending > 1e-6 else 1.0
     left, left_evenly = 1.0, 1.0
     spread = []

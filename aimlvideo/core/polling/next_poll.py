@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from math import exp, expm1, inf, log, log2, sqrt
 
-from aimlvideo.core.polling.hazard import EDGES, WIDTHS, Law, bin_of
+from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard, bin_of
 
 STEPS = 32  # remembered ages to an octave of (1 + age)
 
 
-class Looks:
+class NextPoll:
     """The best next look under one law at one price (of a look, in seconds of lag).
 
     One exact step, then the square-root law as the cost to go: the look at u after one at s costs
@@ -20,7 +20,7 @@ class Looks:
     (1974). Everything is taken relative to the share that runs at s, so that nothing underflows far out in the tail.
     """
 
-    def __init__(self, law: Law, price: float) -> None:
+    def __init__(self, law: PiecewiseHazard, price: float) -> None:
         self._hazards = law.hazards
         self._root = sqrt(2 * price)
         self._half = price / 2

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from aimlvideo.core.polling.policy import PollPolicy
 
 
-class Sight(NamedTuple):
+class PollState(NamedTuple):
     """A generation as last seen unfinished. All moments are seconds on the caller's clock.
 
     The time in the service's queue says nothing about how long the work takes, so the age counts from the middle
@@ -40,15 +40,15 @@ class Sight(NamedTuple):
         policy.observe(self.seen - self.since, now - self.since, True)
 
 
-REMEMBERED = 64
+PACKED_POLLS = 64
 """Looks at one generation that are remembered, the first ones."""
 
 
-def remembered(looks: bytes, age: float, queued: bool) -> bytes:
+def pack_poll_ages(looks: bytes, age: float, queued: bool) -> bytes:
     """Return the looks with one more, at an age in seconds: 4 bytes each, negative where it was found queued."""
-    return looks + pack("<f", -age if queued else age) if len(looks) < 4 * REMEMBERED else looks
+    return looks + pack("<f", -age if queued else age) if len(looks) < 4 * PACKED_POLLS else looks
 
 
-def recalled(looks: bytes) -> tuple[float, ...]:
+def unpack_poll_ages(looks: bytes) -> tuple[float, ...]:
     """Return the ages of the looks, in seconds; negative where the generation was found queued."""
     return unpack(f"<{len(looks) // 4}f", looks)

@@ -7,7 +7,7 @@ from math import sqrt
 from typing import Any, Protocol, Self
 
 from aimlvideo.core.polling.latency import Latency
-from aimlvideo.core.polling.next_poll import Looks
+from aimlvideo.core.polling.next_poll import NextPoll
 
 ROUNDING = 1e-9  # no gap is out of bounds by the rounding of `last + gap`
 SMALLEST_GAP = 1.0 + ROUNDING  # seconds: politeness
@@ -74,12 +74,12 @@ class LearnedPolls:
     ) -> None:
         self.price = price
         self.latency = Latency(published, documented)
-        self._look_anew()
+        self._rebuild()
 
     def next_poll(self, last: float) -> float:
         """Return the age at which to ask: at least 1 s on, at most 600 s, less while little is known."""
         if self._law is not self.latency.law or abs(self.price - self._looks_price) > PRICE_MOVES * self._looks_price:
-            self._look_anew()
+            self._rebuild()
         gap = self._looks.after(last) - last
         if gap <= SMALLEST_GAP:
             return last + SMALLEST_GAP
@@ -113,7 +113,7 @@ class LearnedPolls:
 
     def to_state(self) -> dict[str, Any]:
         """Return what was learned, as plain JSON values of a few kilobytes."""
-        return self.latency.joined()
+        return self.latency.merged_state()
 
     @classmethod
     def from_state(
@@ -126,12 +126,12 @@ class LearnedPolls:
     ) -> Self:
         """Go on from what `to_state` gave; ValueError, KeyError or TypeError where it is damaged."""
         policy = cls(price, published, documented)
-        policy.latency.rebase(state)
+        policy.latency.restart_from(state)
         return policy
 
-    def _look_anew(self) -> None:
+    def _rebuild(self) -> None:
         self._law, self._looks_price = self.latency.law, self.price
-        self._looks = Looks(self._law, self.price)
+        self._looks = NextPoll(self._law, self.price)
         self._rarer = max(sqrt(self.price / USUAL_PRICE), 1.0)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from math import isfinite, log, sqrt
 from statistics import NormalDist
 
-from aimlvideo.core.polling.hazard import EDGES, WIDTHS, Evidence
+from aimlvideo.core.polling.hazard import EDGES, WIDTHS, AgeHistogram
 
-VAGUE_MEDIAN = 120.0
+UNINFORMED_MEDIAN = 120.0
 """The age in seconds by which half of the generations of an unknown model have ended."""
 
 PUBLISHED_JOBS = 2.0  # what a published or documented duration is worth, in generations
@@ -16,21 +16,25 @@ DOCUMENTED_SIGMA = 0.5
 SHORTEST_MEDIAN = 5.0  # seconds: a published median below this is that of the request, not of the generation
 
 
-def vague_survival(age: float) -> float:
+def uninformed_survival(age: float) -> float:
     """Return the share of an unknown model's generations that still run at `age`: heavy-tailed, never surprised."""
-    return VAGUE_MEDIAN / (VAGUE_MEDIAN + age)
+    return UNINFORMED_MEDIAN / (UNINFORMED_MEDIAN + age)
 
 
-def vague(jobs: float = 0.5) -> Evidence:
+def uninformed_prior(jobs: float = 0.5) -> AgeHistogram:
     """Return the evidence of so many generations of an unknown model."""
-    belief = Evidence()
+    belief = AgeHistogram()
     for i, (start, width) in enumerate(zip(EDGES, WIDTHS, strict=True)):
-        lived = log((VAGUE_MEDIAN + start + width) / (VAGUE_MEDIAN + start)) if isfinite(width) else 1.0
-        belief.add(i, jobs * (vague_survival(start) - vague_survival(start + width)), jobs * VAGUE_MEDIAN * lived)
+        lived = log((UNINFORMED_MEDIAN + start + width) / (UNINFORMED_MEDIAN + start)) if isfinite(width) else 1.0
+        belief.add(
+            i,
+            jobs * (uninformed_survival(start) - uninformed_survival(start + width)),
+            jobs * UNINFORMED_MEDIAN * lived,
+        )
     return belief
 
 
-def told(published: Mapping[float, float] | None, documented: float | None) -> Evidence:
+def prior_from(published: Mapping[float, float] | None, documented: float | None) -> AgeHistogram:
     """Return published percentiles (share to seconds), or else documented seconds, as a few generations seen.
 
     Both enter as a lognormal law: through the published median, with the sigma that fits the other percentiles best;
@@ -41,7 +45,7 @@ def told(published: Mapping[float, float] | None, documented: float | None) -> E
         return _as_evidence(NormalDist(log(points[0.5]), _sigma(points)))
     if documented and isfinite(documented) and documented > 0:
         return _as_evidence(NormalDist(log(documented), DOCUMENTED_SIGMA))
-    return Evidence()
+    return AgeHistogram()
 
 
 def _sigma(points: Mapping[float, float]) -> float:
@@ -53,9 +57,9 @@ def _sigma(points: Mapping[float, float]) -> float:
     return min(max(sum(z * x for z, x in spread) / sum(z * z for z, _ in spread), 0.05), 2.0)
 
 
-def _as_evidence(logs: NormalDist) -> Evidence:
+def _as_evidence(logs: NormalDist) -> AgeHistogram:
     left = [1.0, *(1 - logs.cdf(log(edge)) for edge in EDGES[1:]), 0.0]
-    belief = Evidence()
+    belief = AgeHistogram()
     for i, width in enumerate(WIDTHS):
         lived = width * (left[i] + left[i + 1]) / 2 if isfinite(width) else 0.0
         belief.add(i, PUBLISHED_JOBS * (left[i] - left[i + 1]), PUBLISHED_JOBS * lived)

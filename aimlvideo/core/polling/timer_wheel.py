@@ -11,7 +11,7 @@ T = TypeVar("T")
 SLOTS_PER_SECOND = 32  # a power of two: the moment of a slot is exact, so nothing is ever early
 
 
-class Wheel(Generic[T]):
+class TimerWheel(Generic[T]):
     """Holds items until they are due: never early, at most 1/32 s late.
 
     A sparse wheel: a dict of slots to lists, and a heap of the slots that exist. There is no removal: an item that no

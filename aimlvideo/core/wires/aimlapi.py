@@ -13,12 +13,12 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.retries import retry_after
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import cost_in, text_of
+from aimlvideo.core.wires.json_fields import as_cost, as_text
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"
 CREDITS_PER_USD = 2_000_000
-LONGEST_WORDS = 500
+MAX_MESSAGE_LENGTH = 500
 """Characters of a service's message that are shown."""
 
 STATES = {
@@ -65,7 +65,7 @@ class AimlApi:
     service = "aimlapi"
     base_url = "https://api.aimlapi.com"
     keys = "https://aimlapi.com/app/keys"
-    has_log = True
+    has_request_log = True
 
     def __init__(self, *, legacy: bool = False) -> None:
         self._legacy = legacy
@@ -80,7 +80,7 @@ class AimlApi:
         raise_for_error(answer, request_id)
         told = _object(answer, request_id)
         given = (told.get("id"), told.get("generation_id"), answer.headers.get("x-inference-id"))
-        name = next((known for known in map(text_of, given) if known), None)
+        name = next((known for known in map(as_text, given) if known), None)
         if not name:
             raise Unclear("the answer to a submission names no id", status=answer.status, request_id=request_id)
         return _generation(told, answer, name)
@@ -140,18 +140,18 @@ def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None
     meta = told.get("meta")
     usage = meta.get("usage") if isinstance(meta, dict) else None
     usage = usage if isinstance(usage, dict) else {}
-    if header := cost_in(headers.get("x-aimlapi-usd-spent")):
+    if header := as_cost(headers.get("x-aimlapi-usd-spent")):
         return header
-    if (spent := cost_in(usage.get("usd_spent"))) is not None:
+    if (spent := as_cost(usage.get("usd_spent"))) is not None:
         return spent
-    used = cost_in(usage.get("credits_used"))
+    used = as_cost(usage.get("credits_used"))
     return None if used is None else used / CREDITS_PER_USD
 
 
 def _generation(told: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
-    word = text_of(told.get("status")) or ""
+    word = as_text(told.get("status")) or ""
     video = told.get("video")
-    url = text_of(video.get("url")) if isinstance(video, dict) else None
+    url = as_text(video.get("url")) if isinstance(video, dict) else None
     state = STATES.get(word.lower(), State.RENDERING)
     if state is State.COMPLETED and not url:
         state = State.RENDERING  # the link is still on its way
@@ -170,15 +170,15 @@ def reason(error: Any) -> str:
     """Return a generation's error for people, from the three shapes in which it comes."""
     match error:
         case str() if error:
-            return error[:LONGEST_WORDS]
+            return error[:MAX_MESSAGE_LENGTH]
         case {"detail": [*details]}:
-            return "; ".join(_detail(one) for one in details)[:LONGEST_WORDS] or "no reason given"
+            return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or "no reason given"
         case {"message": str(message), **rest}:
             name = rest.get("name")
-            return (f"{name}: {message}" if name else message)[:LONGEST_WORDS]
+            return (f"{name}: {message}" if name else message)[:MAX_MESSAGE_LENGTH]
         case {"detail": str(detail)}:
             return detail
-    return "no reason given" if not error else str(error)[:LONGEST_WORDS]
+    return "no reason given" if not error else str(error)[:MAX_MESSAGE_LENGTH]
 
 
 def _detail(one: Any) -> str:
@@ -197,7 +197,7 @@ def _message(answer: Answer) -> str:
         said = said.get("message") or said
     errors = told.get("errors") or told.get("meta")
     text = str(said) if said else answer.body[:200].decode(errors="replace").strip() or "no reason given"
-    return (f"{text} {errors}" if errors else text)[:LONGEST_WORDS]
+    return (f"{text} {errors}" if errors else text)[:MAX_MESSAGE_LENGTH]
 
 
 def _elsewhere(answer: Answer) -> str:

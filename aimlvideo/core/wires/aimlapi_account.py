@@ -8,10 +8,10 @@ from typing import Any
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.wires.aimlapi import raise_for_error
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import cost_in, moment_of, number_of, text_of
+from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text, as_timestamp
 from aimlvideo.errors import Unclear
 
-PAGE = 100
+LOG_PAGE_ROWS = 100
 """Rows on a page of the log at most."""
 
 
@@ -23,39 +23,39 @@ LONGEST_WINDOW = 92 * 86400 - 600.0
 """Seconds that one question to the log may span, less a little for clocks that differ."""
 
 
-def log_page(since: float, until: float, offset: int = 0) -> Request:
+def log_request(since: float, until: float, offset: int = 0) -> Request:
     """Ask for a page of the log, newest first. Moments are seconds since 1970; at most 92 days lie between them."""
-    query = (("start", _iso(since)), ("end", _iso(until)), ("limit", str(PAGE)), ("offset", str(offset)))
+    query = (("start", _iso(since)), ("end", _iso(until)), ("limit", str(LOG_PAGE_ROWS)), ("offset", str(offset)))
     return Request("GET", "/v2/logs", query)
 
 
-def log_rows(answer: Answer) -> list[LogRow]:
+def read_log_page(answer: Answer) -> list[LogRow]:
     """Read a page of the log."""
     return [_log_row(row) for row in _rows(answer)]
 
 
-def ledger_page(cursor: str | None = None) -> Request:
+def ledger_request(cursor: str | None = None) -> Request:
     """Ask for a page of the ledger, newest first."""
     return Request("GET", "/v2/billing/transactions", (("cursor", cursor),) if cursor else ())
 
 
-def ledger_rows(answer: Answer) -> tuple[list[Charge], str | None]:
+def read_ledger_page(answer: Answer) -> tuple[list[Charge], str | None]:
     """Read a page of the ledger, and the cursor of the next one (None: this is the last)."""
     rows = [_charge(row) for row in _rows(answer)]
     told = answer.json()
     names = ("next_cursor", "nextCursor", "cursor")
     given = next((told[name] for name in names if name in told), None) if isinstance(told, dict) else None
-    return rows, text_of(given)
+    return rows, as_text(given)
 
 
-BALANCE = Request("GET", "/v2/billing")
+BALANCE_REQUEST = Request("GET", "/v2/billing")
 
 
-def balance_of(answer: Answer) -> float:
+def read_balance(answer: Answer) -> float:
     """Return what the account has left, in USD."""
     raise_for_error(answer)
     told = answer.json()
-    left = number_of(told.get("current_balance")) if isinstance(told, dict) else None
+    left = as_number(told.get("current_balance")) if isinstance(told, dict) else None
     if left is None:
         raise Unclear("the answer names no balance", status=answer.status)
     return left
@@ -73,24 +73,24 @@ def _rows(answer: Answer) -> list[dict[str, Any]]:
 
 
 def _log_row(row: dict[str, Any]) -> LogRow:
-    cost, status = row.get("cost"), (text_of(row.get("status")) or "").lower()
+    cost, status = row.get("cost"), (as_text(row.get("status")) or "").lower()
     return LogRow(
-        request_id=text_of(row.get("client_request_id")),
-        generation_id=text_of(row.get("inference_id")),
+        request_id=as_text(row.get("client_request_id")),
+        generation_id=as_text(row.get("inference_id")),
         succeeded=status == "succeeded",
-        created_at=moment_of(row.get("created")),
-        model=text_of(row.get("model")) or "",
-        cost_usd=cost_in(cost.get("usd")) if isinstance(cost, dict) else None,
+        created_at=as_timestamp(row.get("created")),
+        model=as_text(row.get("model")) or "",
+        cost_usd=as_cost(cost.get("usd")) if isinstance(cost, dict) else None,
         failed=status == "failed",
     )
 
 
 def _charge(row: dict[str, Any]) -> Charge:
     return Charge(
-        reference_id=text_of(row.get("reference_id")),
-        usd=abs(number_of(row.get("amount_usd", row.get("amount"))) or 0.0),
-        kind=text_of(row.get("type") or row.get("kind")) or "",
-        created_at=moment_of(row.get("created") or row.get("created_at")),
+        reference_id=as_text(row.get("reference_id")),
+        usd=abs(as_number(row.get("amount_usd", row.get("amount"))) or 0.0),
+        kind=as_text(row.get("type") or row.get("kind")) or "",
+        created_at=as_timestamp(row.get("created") or row.get("created_at")),
     )
 
 

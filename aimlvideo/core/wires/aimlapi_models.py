@@ -13,12 +13,12 @@ from aimlvideo.core.eta import SHORTEST, Durations
 from aimlvideo.core.money.pricing import Price, Pricing
 from aimlvideo.core.wires.http import Request
 
-PRICES = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
-METRICS = Request("GET", "/models/metrics")
+PRICES_REQUEST = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
+METRICS_REQUEST = Request("GET", "/models/metrics")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedModel:
     """One video model of the service's list; `document` is the address of its OpenAPI document, empty where none is."""
 
     id: str
@@ -27,12 +27,12 @@ class Listed:
     document: str
 
 
-def list_request(etag: str = "") -> Request:
+def models_request(etag: str = "") -> Request:
     """Return the request for the list of video models; with its `etag` it is answered 304 when nothing changed."""
     return Request("GET", "/v1/models", query={"type": VIDEO}, headers={"If-None-Match": etag} if etag else {})
 
 
-def read_list(answer: Any) -> list[Listed]:
+def read_models(answer: Any) -> list[ListedModel]:
     """Return the video models of an answer of `/v1/models`; broken entries and other kinds of model are left out."""
     entries = answer.get("data") if isinstance(answer, Mapping) else answer
     if not isinstance(entries, list):
@@ -40,13 +40,13 @@ def read_list(answer: Any) -> list[Listed]:
     return [listed for entry in entries if (listed := _listed(entry)) is not None]
 
 
-def _listed(entry: Any) -> Listed | None:
+def _listed(entry: Any) -> ListedModel | None:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("id"), str) or entry.get("type", VIDEO) != VIDEO:
         return None
     info, aliases = entry.get("info"), entry.get("aliases")
     about = info if isinstance(info, Mapping) else {}
     address = about.get("docsJson")
-    return Listed(
+    return ListedModel(
         id=entry["id"],
         aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
         developer=str(about.get("developer") or ""),
@@ -120,4 +120,3 @@ def _price(raw: Any) -> Price | None:
     if (per != "generation" and per != "second") or not isinstance(when, Mapping):  # noqa: PLR1714 - narrows the type
         return None
     return Price(float(dollars), per, dict(when))
-

@@ -17,7 +17,7 @@ class Wire(Protocol):
     """Where the service is when nothing else is said."""
     keys: str
     """Where a person gets a key."""
-    has_log: bool
+    has_request_log: bool
     """Whether the service lists requests by the id that the client chose."""
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:

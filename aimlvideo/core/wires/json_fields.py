@@ -7,14 +7,14 @@ from math import isfinite
 from typing import Any
 
 
-def text_of(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """Return a text, or a whole number as text; None for nothing and for everything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None
 
 
-def number_of(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """Return a finite number, also from its text; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
@@ -25,13 +25,13 @@ def number_of(value: Any) -> float | None:
     return number if isfinite(number) else None
 
 
-def cost_in(value: Any) -> float | None:
+def as_cost(value: Any) -> float | None:
     """Return a number of USD or credits; None where it is none, or less than nothing."""
-    number = number_of(value)
+    number = as_number(value)
     return number if number is not None and number >= 0 else None
 
 
-def moment_of(value: Any) -> float:
+def as_timestamp(value: Any) -> float:
     """Return seconds since 1970 from ISO 8601 (UTC where no zone is named), seconds or milliseconds; 0 for neither."""
     if isinstance(value, str):
         try:
@@ -39,5 +39,5 @@ def moment_of(value: Any) -> float:
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             pass
-    number = number_of(value) or 0.0
+    number = as_number(value) or 0.0
     return number / (1000 if number > 1e11 else 1)

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.retries import retry_after
-from aimlvideo.core.wires.aimlapi import LONGEST_WORDS
+from aimlvideo.core.wires.aimlapi import MAX_MESSAGE_LENGTH
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import text_of
+from aimlvideo.core.wires.json_fields import as_text
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
 
 ROOT = "/kling/v1/videos"
-KINDS = ("multi-image2video", "image2video", "text2video")
+ENDPOINTS = ("multi-image2video", "image2video", "text2video")
 
 STATES = {
     "submitted": State.QUEUED,
@@ -53,14 +53,16 @@ class Kling:
     service = "kling"
     base_url = "https://api.ezmodel.cloud"
     keys = "your gateway's dashboard"
-    has_log = False
+    has_request_log = False
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its `external_task_id` is the id that we chose."""
         body = {**body_of(job.model, job.params), "external_task_id": request_id}
         if callback_url:
             body.setdefault("callback_url", callback_url)
-        return Request("POST", f"{ROOT}/{kind_of(job.params)}", body=body, headers={"X-Client-Request-Id": request_id})
+        return Request(
+            "POST", f"{ROOT}/{endpoint_of(job.params)}", body=body, headers={"X-Client-Request-Id": request_id}
+        )
 
     def accepted(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names."""
@@ -72,12 +74,12 @@ class Kling:
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a task; every kind in turn where the job is not known."""
-        kinds = (kind_of(job.params),) if job and job.params else KINDS
+        kinds = (endpoint_of(job.params),) if job and job.params else ENDPOINTS
         return tuple(Request("GET", f"{ROOT}/{kind}/{quote(generation_id, safe='')}") for kind in kinds)
 
     def by_external_id(self, request_id: str, job: VideoJob) -> Request:
         """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-        return Request("GET", f"{ROOT}/{kind_of(job.params)}/{quote(request_id, safe='')}")
+        return Request("GET", f"{ROOT}/{endpoint_of(job.params)}/{quote(request_id, safe='')}")
 
     def found(self, answer: Answer, request_id: str) -> Generation | None:
         """Return the task found by our id: None where there is none, or where the answer is about something else."""
@@ -93,11 +95,11 @@ class Kling:
         return _generation(_data(answer), generation_id)
 
 
-def kind_of(params: Mapping[str, Any]) -> str:
+def endpoint_of(params: Mapping[str, Any]) -> str:
     """Return the endpoint's last word: several pictures, one picture, or none."""
     if params.get("image_list"):
-        return KINDS[0]
-    return KINDS[1] if params.get("image_url") or params.get("image") else KINDS[2]
+        return ENDPOINTS[0]
+    return ENDPOINTS[1] if params.get("image_url") or params.get("image") else ENDPOINTS[2]
 
 
 def body_of(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def task_in_callback(body: Any) -> str | None:
         return None
     inner = body.get("data")
     given = (body.get("task_id"), body.get("id"), inner.get("task_id") if isinstance(inner, dict) else None)
-    return next((name for name in map(text_of, given) if name), None)
+    return next((name for name in map(as_text, given) if name), None)
 
 
 def _data(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
@@ -128,10 +130,10 @@ def _data(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
     told = answer.json()
     told = told if isinstance(told, dict) else {}
     code, data = told.get("code"), told.get("data")
-    word = "" if code is None or code is False else (text_of(code) or str(code)).lower()
+    word = "" if code is None or code is False else (as_text(code) or str(code)).lower()
     if answer.status >= 300 or word not in GOOD_CODES:
-        said = text_of(told.get("message")) or answer.body[:200].decode(errors="replace") or "no reason given"
-        _raise(answer, _number(word), said[:LONGEST_WORDS], request_id)
+        said = as_text(told.get("message")) or answer.body[:200].decode(errors="replace") or "no reason given"
+        _raise(answer, _number(word), said[:MAX_MESSAGE_LENGTH], request_id)
     if not isinstance(data, dict):
         raise Unclear("the answer is cut short or has no data", status=answer.status, request_id=request_id)
     return data
@@ -163,7 +165,7 @@ def _raise(answer: Answer, code: int | None, said: str, request_id: str | None) 
 
 def _task_id(data: Mapping[str, Any]) -> str | None:
     given = (_native(data).get("task_id"), data.get("task_id"), data.get("id"))
-    return next((name for name in map(text_of, given) if name), None)
+    return next((name for name in map(as_text, given) if name), None)
 
 
 def _native(data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -177,12 +179,12 @@ def _native(data: Mapping[str, Any]) -> Mapping[str, Any]:
 def _generation(data: Mapping[str, Any], generation_id: str) -> Generation:
     """Read the task's own status, or the gateway's where that one has ended; a message above them does not count."""
     native = _native(data)
-    words = [text_of(one) for one in (native.get("task_status"), data.get("status"), native.get("status"))]
+    words = [as_text(one) for one in (native.get("task_status"), data.get("status"), native.get("status"))]
     known = [word for word in words if word]
     ended = [word for word in known if STATES.get(word.lower()) in (State.FAILED, State.COMPLETED)]
     word = next(iter(ended or known), "")
     state = STATES.get(word.lower(), State.RENDERING)
-    url = _link(native) or text_of(data.get("url")) or text_of(native.get("url"))
+    url = _link(native) or as_text(data.get("url")) or as_text(native.get("url"))
     if state is State.COMPLETED and not url:
         state = State.RENDERING  # the link is still on its way
     return Generation(
@@ -198,12 +200,12 @@ def _link(native: Mapping[str, Any]) -> str | None:
     result = native.get("task_result")
     videos = result.get("videos") if isinstance(result, dict) else None
     first = videos[0] if isinstance(videos, list) and videos else None
-    return text_of(first.get("url")) if isinstance(first, dict) else None
+    return as_text(first.get("url")) if isinstance(first, dict) else None
 
 
 def _reason(data: Mapping[str, Any], native: Mapping[str, Any]) -> str:
     error = data.get("error")
     inside = error.get("message") if isinstance(error, dict) else error
     given = (native.get("task_status_msg"), data.get("fail_reason"), inside)
-    said = next((words for words in map(text_of, given) if words), "no reason given")
-    return said[:LONGEST_WORDS]
+    said = next((words for words in map(as_text, given) if words), "no reason given")
+    return said[:MAX_MESSAGE_LENGTH]

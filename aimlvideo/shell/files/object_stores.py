@@ -24,14 +24,14 @@ from platformdirs import user_state_path
 from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
 
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-AT_ONCE_VISIBLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
+ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
 """Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
 
 
 log = logging.getLogger("aimlvideo.stores")
 
 
-class Store(Protocol):
+class ClipStore(Protocol):
     """A place for whole clips."""
 
     spool: Path
@@ -111,7 +111,7 @@ class ObjectStore:
             log.warning("%s/%s could not be written: %s", self.url, name, error)
 
     def _put(self, source: str, place: str) -> None:
-        if self._scheme in AT_ONCE_VISIBLE:
+        if self._scheme in ATOMIC_SCHEMES:
             self._files.put_file(source, place)
             return
         part = f"{place}.{os.getpid()}.part"
@@ -140,7 +140,7 @@ def working_folder(url: str) -> Path:
     return user_state_path("aimlvideo") / "runs" / f"{readable}-{digest}"
 
 
-def place_of(output: str) -> Path:
+def journal_folder(output: str) -> Path:
     """Return the folder on this machine that a run has its journal in, whatever its output is."""
     return working_folder(output) if is_remote(output) else local_folder(output)
 

@@ -21,27 +21,27 @@ class ResultsFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with _disk(path):
+        with _disk_error(path):
             self._file = path.open("a", encoding="utf-8", errors=ODD_LETTERS)
             if _is_cut(path):
                 self._file.write("\n")
 
     def write(self, result: Result) -> None:
         """Add one line. Raises DiskFailed."""
-        with _disk(self._path):
+        with _disk_error(self._path):
             self._file.write(_line(result))
             self._file.flush()
 
     def close(self) -> None:
         """Write no more."""
-        with _disk(self._path):
+        with _disk_error(self._path):
             self._file.close()
 
 
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write the file anew, whole or not at all. Raises DiskFailed."""
     part = path.with_name(path.name + ".part")
-    with _disk(path):
+    with _disk_error(path):
         with part.open("w", encoding="utf-8", errors=ODD_LETTERS) as file:
             file.writelines(_line(result) for result in results)
             file.flush()
@@ -76,7 +76,7 @@ def _line(result: Result) -> str:
 
 
 @contextmanager
-def _disk(path: Path) -> Iterator[None]:
+def _disk_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -7,12 +7,12 @@ from typing import TypeVar, cast
 
 import backoff
 
-from aimlvideo.core.retries import waits
+from aimlvideo.core.retries import retry_delays
 
 T = TypeVar("T")
 
 
-def patiently(
+def retrying(
     attempt: Callable[[], Awaitable[T]],
     *,
     on: tuple[type[Exception], ...],
@@ -28,6 +28,6 @@ def patiently(
         return await attempt()
 
     decorate = backoff.on_exception(
-        waits, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
+        retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
     )
     return cast(Callable[[], Awaitable[T]], decorate(once))

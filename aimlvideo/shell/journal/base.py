@@ -32,7 +32,7 @@ class Journal(Protocol):
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
 
-    def accepted_one(self) -> Record | None:
+    def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
 
     def spent(self) -> float:

@@ -13,7 +13,7 @@ from aimlvideo.errors import InvalidJobs, Problem
 OUTSTANDING = (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING)
 
 
-class Memory:
+class InMemoryJournal:
     """Keeps what is outstanding at the service, and nothing of what has ended."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Memory:
         known = self._outstanding.values()
         return next((record for record in known if record.progress.generation_id == generation_id), None)
 
-    def accepted_one(self) -> Record | None:
+    def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         return next((known for known in self._outstanding.values() if known.progress.generation_id), None)
 

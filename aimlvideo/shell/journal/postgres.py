@@ -18,18 +18,25 @@ import anyio
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from aimlvideo.core.jobs.columns import KNOWN, changed, columns_of, job_of_text, progress_of, repeated
+from aimlvideo.core.jobs.columns import (
+    PROGRESS_COLUMNS,
+    changed_content_problem,
+    columns_of,
+    duplicate_id_problem,
+    job_from_json,
+    progress_of,
+)
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY, checked, connected, translated
-from aimlvideo.shell.task_groups import block
+from aimlvideo.shell.task_groups import task_group
 
-ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM aimlvideo_jobs"
+ROWS = f"SELECT id, folder, asked, {', '.join(PROGRESS_COLUMNS)} FROM aimlvideo_jobs"
 ALIVE = 60
 """Seconds for which a worker that was heard of may still be sending what it began to send."""
 
 
-class PostgresBook:
+class SyncPostgresJournal:
     """The jobs of one database, over one connection that blocks: for commands, not for a busy event loop."""
 
     def __init__(self, db: psycopg.Connection[Any]) -> None:
@@ -62,7 +69,7 @@ class PostgresBook:
         """
         job = self._distinct(job) if distinct else job
         if job.id in self._seen:
-            raise InvalidJobs([repeated(job.id)])
+            raise InvalidJobs([duplicate_id_problem(job.id)])
         self._seen.add(job.id)
         row = (job.id, str(job.folder) if job.folder else None, job.content())
         if self._copy is not None:
@@ -75,7 +82,7 @@ class PostgresBook:
         known = self.db.execute(f"{ROWS} WHERE id = %s", (job.id,)).fetchone()
         assert known is not None
         if known[2] != job.content():
-            raise InvalidJobs([changed(job.id, known[2], job.content())])
+            raise InvalidJobs([changed_content_problem(job.id, known[2], job.content())])
         return Record(job, progress_of(known[3:]))
 
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
@@ -91,7 +98,7 @@ class PostgresBook:
     def retry_failed(self) -> None:
         """Plan failed jobs again; of those that were paid, the clip is fetched."""
         for job, known in list(self._all("stage = 'failed'")):
-            self.settle(Record(job, known), known.tried_again())
+            self.settle(Record(job, known), known.for_retry())
 
     def settle(self, record: Record, progress: Progress) -> bool:
         """Write what a person has settled of a job. It is nobody's then: a worker that had it finds it gone.
@@ -99,7 +106,7 @@ class PostgresBook:
         False, and nothing is written, where the job has moved since, or is being submitted by a worker that lives.
         """
         job, before = record
-        columns = ", ".join(f"{name} = %s" for name in KNOWN)
+        columns = ", ".join(f"{name} = %s" for name in PROGRESS_COLUMNS)
         alive = f"SELECT 1 FROM aimlvideo_workers WHERE id = owner AND seen_at > now() - interval '{ALIVE} s'"
         unmoved = "id = %s AND stage = %s AND request_id IS NOT DISTINCT FROM %s"
         values = (*columns_of(progress), job.id, before.stage.value, before.request_id)
@@ -133,7 +140,7 @@ class PostgresBook:
         row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
         return record_of(row) if row else None
 
-    def accepted_one(self) -> Record | None:
+    def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
         row = self.db.execute(f"{ROWS} WHERE {taken} LIMIT 1").fetchone()
@@ -180,7 +187,7 @@ class PostgresBook:
             "WHERE job.asked <> incoming.asked LIMIT 1000"
         ).fetchall()
         if rows:
-            raise InvalidJobs([changed(*row) for row in rows])
+            raise InvalidJobs([changed_content_problem(*row) for row in rows])
 
     def _all(self, which: str) -> Iterator[Record]:
         with self.db.transaction(), self.db.cursor(name="jobs") as cursor:
@@ -195,27 +202,28 @@ class PostgresBook:
 
 
 @contextmanager
-def open_book(dsn: str) -> Iterator[PostgresBook]:
+def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     """Give the jobs of a database, for planning and reading. Raises JournalError where there are none."""
     with connected(dsn) as db, translated():
         checked(db)
-        yield PostgresBook(db)
+        yield SyncPostgresJournal(db)
 
 
 def record_of(row: Sequence[Any]) -> Record:
     name, folder, asked, *known = row
-    return Record(job_of_text(name, folder, asked), progress_of(known))
+    return Record(job_from_json(name, folder, asked), progress_of(known))
 
 
 TYPES = ("text",) * 5 + ("float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea")
 STEPS = f"""
-    UPDATE aimlvideo_jobs AS job SET {", ".join(f"{name} = new.{name}" for name in KNOWN)}
-    FROM unnest(%s::text[], {", ".join(f"%s::{kind}[]" for kind in TYPES)}) AS new(id, {", ".join(KNOWN)})
+    UPDATE aimlvideo_jobs AS job SET {", ".join(f"{name} = new.{name}" for name in PROGRESS_COLUMNS)}
+    FROM unnest(%s::text[], {", ".join(f"%s::{kind}[]" for kind in TYPES)}) AS new(id, {", ".join(PROGRESS_COLUMNS)})
     WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) RETURNING job.id
 """
 
 
-TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {', '.join(KNOWN)}"
+COLUMNS = ", ".join(PROGRESS_COLUMNS)
+TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {COLUMNS}"
 PARTING = 10.0
 """Seconds for which one writing may take, and for which the last steps are tried on closing."""
 
@@ -223,7 +231,7 @@ PARTING = 10.0
 log = logging.getLogger("aimlvideo.journal")
 
 
-class PostgresJournal(PostgresBook):
+class PostgresJournal(SyncPostgresJournal):
     """The journal in one database. `lost` is called with each job that turns out to be another owner's now."""
 
     def __init__(self, db: psycopg.Connection[Any], pool: AsyncConnectionPool, owner: str | None) -> None:
@@ -336,11 +344,11 @@ class PostgresJournal(PostgresBook):
 @asynccontextmanager
 async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIterator[PostgresJournal]:
     """Give a journal that steps are written to. On leaving, the last ones are written. Raises JournalError."""
-    with open_book(dsn) as book:
+    with open_sync_journal(dsn) as book:
         pool = AsyncConnectionPool(dsn, min_size=1, max_size=3, timeout=5, open=False, kwargs={"autocommit": True})
         await pool.open()
         try:
-            async with block() as tasks:
+            async with task_group() as tasks:
                 journal = PostgresJournal(book.db, pool, owner)
                 tasks.start_soon(journal.write)
                 try:

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.core.jobs import columns as written
-from aimlvideo.core.jobs.columns import KNOWN, changed, repeated
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import MARK, OURS, mark_of
+from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal.sqlite_file import locked, opened_to_read, opened_to_write
-from aimlvideo.shell.journal.sqlite_transactions import Store
+from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
 
 def columns_of(job: VideoJob, known: Progress) -> tuple[Any, ...]:
@@ -39,9 +39,9 @@ def progress_of(job_id: str, columns: list[Any]) -> Progress:
     return known._replace(file=file_name(job_id)) if known.file == "" else known
 
 
-STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in KNOWN)} WHERE id=?"
+STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in PROGRESS_COLUMNS)} WHERE id=?"
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
-ROWS = f"SELECT id, folder, asked, {', '.join(KNOWN)} FROM jobs"
+ROWS = f"SELECT id, folder, asked, {', '.join(PROGRESS_COLUMNS)} FROM jobs"
 UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
 
@@ -56,7 +56,7 @@ NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 class Journal:
     """The journal of one folder. Open it with `open_journal`, read a running one with `read_journal`."""
 
-    def __init__(self, path: Path, store: Store) -> None:
+    def __init__(self, path: Path, store: GroupCommit) -> None:
         self.path = path
         self._store = store
         self._run = 1 + int(self.fact("run") or 0)
@@ -142,7 +142,7 @@ class Journal:
         row = self._store.read(f"{ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
         return self._record(row) if row else None
 
-    def accepted_one(self) -> Record | None:
+    def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
         row = self._store.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
@@ -197,8 +197,8 @@ class Journal:
 
     def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
         """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
-        marks = {request_id[:MARK]: name for request_id, name in generations.items() if request_id and name}
-        ours = {mark: name for mark, name in marks.items() if mark.startswith(OURS)}
+        marks = {request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items() if request_id and name}
+        ours = {mark: name for mark, name in marks.items() if mark.startswith(NAMESPACE)}
         for row in ours.items():
             self._store.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
         self._any_found = self._any_found or bool(ours)
@@ -206,7 +206,7 @@ class Journal:
 
     def _found(self, job: VideoJob) -> Record:
         """Return a new job, as the generation that the service's log has for it, if it has one."""
-        row = self._store.read("SELECT generation_id FROM found WHERE mark=?", (mark_of(job),)).fetchone()
+        row = self._store.read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
         if row is None:
             return Record(job, Progress())
         found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=time.time())
@@ -218,12 +218,12 @@ class Journal:
         content = job.content()
         if asked != content:
             if not asked.endswith(UNKNOWN):
-                raise InvalidJobs([changed(job.id, asked, content)])
+                raise InvalidJobs([changed_content_problem(job.id, asked, content)])
             self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if before == run:
             if distinct and job.derived:
                 return self._another(job, run)
-            raise InvalidJobs([repeated(job.id)])
+            raise InvalidJobs([duplicate_id_problem(job.id)])
         self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
         found = self.find(job.id)
         assert found is not None
@@ -250,7 +250,7 @@ class Journal:
         name, folder, asked, *known = row
         model, params = json.loads(asked)
         job = VideoJob(model, id=name, **(params or {}))
-        return Record(job.within(self._path_of(folder)) if folder else job, progress_of(name, known))
+        return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(name, known))
 
     def _path_of(self, folder: int) -> str:
         if folder not in self._paths:  # a run that goes on beside us has written it since
@@ -298,7 +298,7 @@ async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journ
     Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
     """
     with locked(path), opened_to_write(path, anew=anew) as (connection, wal):
-        store = Store(path, connection, wal)
+        store = GroupCommit(path, connection, wal)
         journal = Journal(path, store)
         journal.note("owner", str(os.getpid()))
         journal.note("run", str(journal._run))
@@ -313,4 +313,4 @@ async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journ
 def read_journal(path: Path) -> Iterator[Journal]:
     """Read a journal, also while a run is writing it. Raises JournalError."""
     with opened_to_read(path) as connection:
-        yield Journal(path, Store(path, connection, None))
+        yield Journal(path, GroupCommit(path, connection, None))

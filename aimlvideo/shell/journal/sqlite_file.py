@@ -34,7 +34,7 @@ SCHEMAS = (
 RESERVE = 4 * 2**20
 """Bytes kept on the disk for the last steps of a run on a disk that fills up."""
 
-OWN_NEWS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+PASS_THROUGH = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """News for whoever writes, and mistakes of ours: these stay what they are."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -73,10 +73,10 @@ def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connect
     finally:
         os.close(wal)
         _close(path, connection)
-        given_back(path)
+        free_reserve(path)
 
 
-def given_back(path: Path) -> bool:
+def free_reserve(path: Path) -> bool:
     """Free the room that is kept on the disk for the last steps of a run; False where it is gone already."""
     try:
         _reserve(path).unlink()
@@ -107,7 +107,7 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        if isinstance(error, OWN_NEWS):
+        if isinstance(error, PASS_THROUGH):
             raise
         raise translation(path, error) from error
 
@@ -161,7 +161,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 def _make(path: Path, *, anew: bool) -> None:
     """Make an empty journal beside its place and move it there, so that there is never half of one."""
     if not anew:
-        _refuse_a_gap(path)
+        _refuse_missing_journal(path)
     for ending in ("-wal", "-shm"):  # of a journal that was moved away: SQLite would write them into the new one
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{path}{ending}.old")
@@ -190,7 +190,7 @@ def _make_new(path: Path, size: int = 0) -> None:
         os.close(descriptor)
 
 
-def _refuse_a_gap(path: Path) -> None:
+def _refuse_missing_journal(path: Path) -> None:
     """Raise JournalError where something of a run is here and its journal is not."""
     for left in (path.with_name("results.jsonl"), _wal(path)):
         if left.exists():

@@ -17,15 +17,15 @@ from typing import Any
 import anyio
 
 from aimlvideo.errors import DiskFailed, VideoError
-from aimlvideo.shell.journal.sqlite_file import OWN_NEWS, given_back, sync, translated, translation
+from aimlvideo.shell.journal.sqlite_file import PASS_THROUGH, free_reserve, sync, translated, translation
 
-LATER = 0.05
+LAZY_COMMIT = 0.05
 """Seconds within which a step is in the log that the service, or the job file, would tell again."""
 GATHERING = 0.01
 """Seconds for which the first who wants a sync waits for others to share it."""
 
 
-class Store:
+class GroupCommit:
     """Reads and writes. After a failure that may have lost something, every further write raises it again."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, wal: int | None) -> None:
@@ -53,14 +53,14 @@ class Store:
         self._raise_if_broken()
         try:
             self._put(statement, values)
-        except OWN_NEWS:
+        except PASS_THROUGH:
             raise
         except sqlite3.Error as error:
-            self._with_the_reserve(error)
+            self._retry_from_reserve(error)
             self._put(statement, values)
         finally:
             if self._db.in_transaction and not (self._soon or self._whole or (later and self._later)):
-                self._commit_soon(later)
+                self._commit_scheduled(later)
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
         if not self._db.in_transaction:
@@ -70,13 +70,13 @@ class Store:
         if not self._whole:
             self._pass.append((statement, values))
 
-    def _with_the_reserve(self, error: sqlite3.Error) -> None:
+    def _retry_from_reserve(self, error: sqlite3.Error) -> None:
         """Write what this pass wrote once more, where the disk was full and the room kept for that is still there.
 
         From then on nothing is `synced` any more, so that nothing new is begun. Raises where it cannot be done.
         """
         said = translation(self._path, error)
-        if self._whole or not isinstance(said, DiskFailed) or not given_back(self._path):
+        if self._whole or not isinstance(said, DiskFailed) or not free_reserve(self._path):
             if self._pass and not self._whole:
                 self._broken = said  # SQLite may have taken back what others wrote in this pass
             raise said from error
@@ -150,7 +150,7 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            self._with_the_reserve(error)
+            self._retry_from_reserve(error)
             with translated(self._path):
                 self._db.execute("COMMIT")
         self._pass.clear()
@@ -159,7 +159,7 @@ class Store:
         if self._broken is not None:
             raise self._broken
 
-    def _commit_soon(self, later: bool) -> None:
+    def _commit_scheduled(self, later: bool) -> None:
         """Commit when this pass of the event loop is over, or a `later` one; at once where there is no event loop."""
         try:
             loop = asyncio.get_running_loop()
@@ -168,7 +168,7 @@ class Store:
             return
         if later:
             self._later = True
-            loop.call_later(LATER, self._commit_later)
+            loop.call_later(LAZY_COMMIT, self._commit_later)
         else:
             self._soon = True
             loop.call_soon(self._commit_now)

@@ -14,11 +14,11 @@ from platformdirs import user_cache_path
 
 from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import read_body
-from aimlvideo.core.wires.aimlapi_models import Listed, list_request, read_list
+from aimlvideo.core.wires.aimlapi_models import ListedModel, models_request, read_models
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
 
-AT_ONCE = 8  # documents asked for at the same time
+PARALLEL_DOCUMENTS = 8  # documents asked for at the same time
 
 Fetch = Callable[[Request], Awaitable[Answer]]
 
@@ -70,7 +70,7 @@ async def refresh(fetch: Fetch, cache: CatalogCache, *, now: str, force: bool = 
     cannot be had or used refuses its own model only. A failure of the list itself is raised as it comes.
     """
     kept = await anyio.to_thread.run_sync(cache.read)
-    answer = await fetch(list_request("" if kept is None or force else kept.etag))
+    answer = await fetch(models_request("" if kept is None or force else kept.etag))
     if kept is not None and answer.status == 304:
         refreshed = replace(kept, date=now)
     else:
@@ -81,7 +81,7 @@ async def refresh(fetch: Fetch, cache: CatalogCache, *, now: str, force: bool = 
 
 async def _read_anew(fetch: Fetch, answer: Answer, kept: Refreshed | None, now: str) -> Refreshed:
     try:
-        listed = read_list(read_body(answer.body))
+        listed = read_models(read_body(answer.body))
     except ValueError as error:
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
     entries, refused = await _documents(fetch, listed)
@@ -90,7 +90,7 @@ async def _read_anew(fetch: Fetch, answer: Answer, kept: Refreshed | None, now: 
     return Refreshed({**known, **entries}, refused, now, etag)
 
 
-async def _documents(fetch: Fetch, listed: list[Listed]) -> tuple[dict[str, Any], dict[str, str]]:
+async def _documents(fetch: Fetch, listed: list[ListedModel]) -> tuple[dict[str, Any], dict[str, str]]:
     """Ask for all documents, a few at once; return the entries, and why others were refused."""
     entries: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -104,13 +104,13 @@ async def _documents(fetch: Fetch, listed: list[Listed]) -> tuple[dict[str, Any]
                 refused[model.id] = str(error)
 
     async with anyio.create_task_group() as group:
-        for _ in range(min(AT_ONCE, len(listed))):
+        for _ in range(min(PARALLEL_DOCUMENTS, len(listed))):
             group.start_soon(ask)
     order = [model.id for model in listed]
     return {name: entries[name] for name in order if name in entries}, refused
 
 
-async def _entry(fetch: Fetch, model: Listed) -> dict[str, Any]:
+async def _entry(fetch: Fetch, model: ListedModel) -> dict[str, Any]:
     if not model.document:
         raise ValueError("the list names no document that may be asked for")
     answer = await fetch(Request("GET", model.document))

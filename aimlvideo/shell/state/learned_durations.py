@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from platformdirs import user_state_path
 
-from aimlvideo.core.polling.hazard import Evidence
+from aimlvideo.core.polling.hazard import AgeHistogram
 from aimlvideo.core.polling.policy import LearnedPolls
 
 VERSION = 1
@@ -25,7 +25,7 @@ LOCK_STALE = 10.0  # seconds after which a lock was left behind by one that died
 log = logging.getLogger(__name__)
 
 
-class Knowledge:
+class LearnedDurations:
     """The poll policies of all models, by `knowledge_key`. Touches the disk in `load` and `save` and nowhere else."""
 
     def __init__(self, path: Path, states: Mapping[str, Mapping[str, Any]]) -> None:
@@ -54,7 +54,10 @@ class Knowledge:
         """Return the one policy of this key: it goes on from what is kept, or begins with what is told here."""
         if key not in self._policies:
             self._policies[key] = LearnedPolls.from_state(
-                self._states.get(key, Evidence().to_state()), price=price, published=published, documented=documented
+                self._states.get(key, AgeHistogram().to_state()),
+                price=price,
+                published=published,
+                documented=documented,
             )
         return self._policies[key]
 
@@ -62,17 +65,17 @@ class Knowledge:
         """Write down what was learned since, joined with what others have written meanwhile. Never raises OSError."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(self.path.with_suffix(".lock")):
+            with _best_effort_lock(self.path.with_suffix(".lock")):
                 states = {**self._states, **_read(self.path)}
                 for key, policy in self._policies.items():
-                    states[key] = policy.latency.joined(states.get(key))
+                    states[key] = policy.latency.merged_state(states.get(key))
                 _write(self.path, states)
         except OSError as error:
             log.warning("what was learned about durations could not be kept in %s: %s", self.path, error)
             return
         self._states = states
         for key, policy in self._policies.items():
-            policy.latency.rebase(states[key])
+            policy.latency.restart_from(states[key])
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -82,7 +85,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         if kept["version"] != VERSION:
             raise ValueError(f"version {kept['version']!r} where {VERSION} was expected")
         share = 0.5 ** (max(time.time() - float(kept["written"]), 0.0) / HALF_LIFE)
-        return {key: Evidence.from_state(state).times(share).to_state() for key, state in kept["models"].items()}
+        return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in kept["models"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -98,7 +101,7 @@ def _write(path: Path, states: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _best_effort_lock(lock: Path) -> Iterator[None]:
     """Hold the lock file; after a second of waiting go on without it: to lose a few figures beats to hang."""
     give_up = time.monotonic() + LOCK_WAIT
     held = False

@@ -15,14 +15,14 @@ from aiohttp import web
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.shell.journal.sqlite import Journal, read_journal
-from aimlvideo.views.report.cards import card
-from aimlvideo.views.report.change_log import News
+from aimlvideo.views.report.cards import job_json
+from aimlvideo.views.report.change_log import ChangeLog
 from aimlvideo.views.report.html import page
 from aimlvideo.views.report.report_file import JOURNAL, cards_of
 
-OFTEN = 0.3
+PUSH_SECONDS = 0.3
 """Seconds between two events at least."""
-AT_ONCE = 400
+PARALLEL_CLIENTS = 400
 """Jobs in one event at most."""
 BEHIND = 64
 """Events that a slow reader may be behind; then its stream is cut, and it comes back by itself."""
@@ -38,7 +38,7 @@ class Board:
     """Serves one run's page, its events and its clips, and no other file. `said` gives the line under the totals."""
 
     def __init__(self, folder: Path, journal: Journal, said: Callable[[], str], token: str = "") -> None:
-        self.news = News()
+        self.news = ChangeLog()
         self._folder = folder
         self._journal = journal
         self._said = said
@@ -63,7 +63,7 @@ class Board:
     async def run(self) -> None:
         """Tell the readers what has changed, for as long as this is not cancelled."""
         while True:
-            await anyio.sleep(OFTEN)
+            await anyio.sleep(PUSH_SECONDS)
             self.tell()
 
     def tell(self) -> None:
@@ -101,10 +101,10 @@ class Board:
         if changed is None:
             yield _event("reload", {})
             return
-        for start in range(0, len(changed), AT_ONCE):
-            found = (self._journal.find(job_id) for job_id in changed[start : start + AT_ONCE])
-            last = start + AT_ONCE >= len(changed)
-            yield _event("jobs", [card(*record) for record in found if record], number if last else None)
+        for start in range(0, len(changed), PARALLEL_CLIENTS):
+            found = (self._journal.find(job_id) for job_id in changed[start : start + PARALLEL_CLIENTS])
+            last = start + PARALLEL_CLIENTS >= len(changed)
+            yield _event("jobs", [job_json(*record) for record in found if record], number if last else None)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -8,29 +8,29 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from aimlvideo.core.formatting import plain, unsigned
+from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.polling.observation import recalled
-from aimlvideo.views.report.failure_advice import advice
+from aimlvideo.core.polling.observation import unpack_poll_ages
+from aimlvideo.views.report.failure_advice import failure_advice
 
 PROMPT, VALUE = 4000, 160
 """Characters of a prompt, and of a parameter's value, that are shown."""
 
 
-def card(job: VideoJob, known: Progress) -> dict[str, Any]:
+def job_json(job: VideoJob, known: Progress) -> dict[str, Any]:
     """Return what the page shows of a job: short names, what is unknown left out, moments in seconds since 1970."""
     all_known = {
         "id": job.id,
         "model": job.model,
         "stage": known.stage.value,
         "prompt": prompt_of(job.params),
-        "params": [[name, shown(value)] for name, value in job.params.items() if name not in ("prompt",)],
+        "params": [[name, shown_params(value)] for name, value in job.params.items() if name not in ("prompt",)],
         "cost": known.cost_usd,
         "sent": _moment(known.submitted_at),
         "done": _moment(known.completed_at),
         "kept": _moment(known.saved_at),
-        "looks": [round(age, 2) for age in recalled(known.looks)],
+        "looks": [round(age, 2) for age in unpack_poll_ages(known.looks)],
         "polls": known.polls,
         "generation": known.generation_id,
         "file": known.file if known.stage is Stage.SAVED else None,
@@ -45,20 +45,20 @@ def prompt_of(params: Mapping[str, Any]) -> str:
     said = params.get("prompt") or params.get("multi_prompt") or ""
     if isinstance(said, Sequence) and not isinstance(said, str):
         said = "\n".join(_shot(shot) for shot in said)
-    text = unsigned(str(said))
+    text = strip_signatures(str(said))
     return text if len(text) <= PROMPT else text[:PROMPT] + "…"
 
 
-def shown(value: Any) -> str:
+def shown_params(value: Any) -> str:
     """Return a parameter's value as a short text; of pictures only their names, of links no query."""
     if isinstance(value, str) and (name := _medium(value)):
         return name
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ", ".join(shown(part) for part in value)[:VALUE]
+        return ", ".join(shown_params(part) for part in value)[:VALUE]
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return plain(text, VALUE)
+    return redact_for_display(text, VALUE)
 
 
 def _medium(text: str) -> str:
@@ -83,4 +83,4 @@ def _moment(seconds: float | None) -> float | None:
 def _failure(known: Progress) -> dict[str, str]:
     if known.error is None:
         return {}
-    return {"error": plain(str(known.error), 600), "advice": advice(known.error)}
+    return {"error": redact_for_display(str(known.error), 600), "advice": failure_advice(known.error)}

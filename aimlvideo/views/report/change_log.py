@@ -9,7 +9,7 @@ REMEMBERED = 20_000
 """Changed jobs that are remembered; who was away for longer has to read the page again."""
 
 
-class News:
+class ChangeLog:
     """The jobs that changed, each once, in the order of their last change. Its cost per change is constant."""
 
     def __init__(self) -> None:

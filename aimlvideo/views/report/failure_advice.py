@@ -24,7 +24,7 @@ ADVICE: tuple[tuple[type[VideoError], str], ...] = (
 )
 
 
-def advice(error: VideoError) -> str:
+def failure_advice(error: VideoError) -> str:
     """Return what to do about an error."""
     if isinstance(error, errors.GenerationFailed | errors.Rejected) and MODERATED.search(str(error)):
         return REWORD

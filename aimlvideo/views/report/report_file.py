@@ -11,7 +11,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.journal.sqlite import read_journal
-from aimlvideo.views.report.cards import card
+from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.html import page
 from aimlvideo.views.report.posters import PATIENCE, kept_posters, posters
 
@@ -26,7 +26,7 @@ def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[
 
     Raises JournalError where there is no run, DiskFailed where the page cannot be written.
     """
-    cards = cards_of(folder) if records is None else [card(*record) for record in records]
+    cards = cards_of(folder) if records is None else [job_json(*record) for record in records]
     path = folder / REPORT
     clips = {f"{one['file']}:{one.get('bytes', 0)}": one["file"] for one in cards if "file" in one}
     run = {"jobs": cards, "made": round(time.time(), 2), "clips": "", "live": False}
@@ -38,7 +38,7 @@ def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[
 def cards_of(folder: Path) -> list[dict[str, Any]]:
     """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
     with read_journal(folder / JOURNAL) as journal:
-        return [card(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
+        return [job_json(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
 
 
 def _write(path: Path, text: Any) -> None:

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.money.ledger import Charge, LogRow
-from aimlvideo.core.wires.aimlapi_account import balance_of, ledger_page, ledger_rows, log_page, log_rows
-from aimlvideo.core.wires.json_fields import moment_of
+from aimlvideo.core.wires.aimlapi_account import (
+    ledger_request,
+    log_request,
+    read_balance,
+    read_ledger_page,
+    read_log_page,
+)
+from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import Refused, ServiceError, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer
 
@@ -25,7 +31,7 @@ TEN = 1785578400.5
 
 
 def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
-    query = dict(log_page(TEN, TEN + 60, 200).query)
+    query = dict(log_request(TEN, TEN + 60, 200).query)
     assert query == {
         "start": "2026-08-01T10:00:00.500Z",
         "end": "2026-08-01T10:01:00.500Z",
@@ -36,7 +42,7 @@ def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda rows: rows, *(lambda rows, n=n: {n: rows} for n in ("data", "logs", "items"))])
 def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
-    (row,) = log_rows(answer(wrap([ROW])))
+    (row,) = read_log_page(answer(wrap([ROW])))
     assert row == LogRow("av-1", "gen:1/a", True, TEN, "m", 0.21, False)
 
 
@@ -52,18 +58,18 @@ def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
     ],
 )
 def test_a_row_that_says_neither_is_neither(status: Any, succeeded: bool, failed: bool) -> None:
-    (row,) = log_rows(answer([{**ROW, "status": status}]))
+    (row,) = read_log_page(answer([{**ROW, "status": status}]))
     assert (row.succeeded, row.failed) == (succeeded, failed)
 
 
 def test_a_page_has_as_many_rows_as_the_service_sent_so_that_no_page_after_it_is_missed() -> None:
-    rows = log_rows(answer({"data": [ROW, None, "x", {}, {"client_request_id": {"a": 1}, "cost": {"usd": "x"}}]}))
+    rows = read_log_page(answer({"data": [ROW, None, "x", {}, {"client_request_id": {"a": 1}, "cost": {"usd": "x"}}]}))
     assert len(rows) == 5
     assert [row.request_id for row in rows] == ["av-1", None, None, None, None]
     assert rows[4].cost_usd is None
 
 
-@pytest.mark.parametrize("read", [log_rows, ledger_rows, balance_of])
+@pytest.mark.parametrize("read", [read_log_page, read_ledger_page, read_balance])
 @pytest.mark.parametrize("body", [body for name, body in ODD_BODIES.items() if name != "a list"], ids=repr)
 def test_an_odd_page_is_not_taken_for_an_empty_one(read: Any, body: bytes) -> None:
     with pytest.raises(Unclear):
@@ -71,14 +77,16 @@ def test_an_odd_page_is_not_taken_for_an_empty_one(read: Any, body: bytes) -> No
 
 
 def test_a_refused_question_is_an_error() -> None:
-    for read in (log_rows, ledger_rows, balance_of):
+    for read in (read_log_page, read_ledger_page, read_balance):
         with pytest.raises(Refused):
             read(answer({"message": "Unauthorized"}, 401))  # type: ignore[operator]
 
 
 def test_a_charge_is_told_in_dollars_without_its_sign() -> None:
     row = {"created": "2026-08-01T10:00:00.5Z", "type": "MODEL_USAGE", "amount_usd": -0.21, "reference_id": "gen-1"}
-    charges, cursor = ledger_rows(answer({"data": [row, {"amount": "0.5"}, {"amount": "x"}, {"amount": None}, None]}))
+    charges, cursor = read_ledger_page(
+        answer({"data": [row, {"amount": "0.5"}, {"amount": "x"}, {"amount": None}, None]})
+    )
     assert charges[0] == Charge("gen-1", 0.21, "MODEL_USAGE", TEN)
     assert [charge.usd for charge in charges] == [0.21, 0.5, 0.0, 0.0, 0.0]
     assert cursor is None
@@ -97,23 +105,23 @@ def test_a_charge_is_told_in_dollars_without_its_sign() -> None:
     ],
 )
 def test_the_last_page_has_no_next_one(named: dict[str, Any], cursor: str | None) -> None:
-    assert ledger_rows(answer({"data": [], **named})) == ([], cursor)
+    assert read_ledger_page(answer({"data": [], **named})) == ([], cursor)
 
 
 def test_the_ledger_is_asked_from_its_newest_page_on() -> None:
-    assert ledger_page().query == ()
-    assert dict(ledger_page("a=b&c").query) == {"cursor": "a=b&c"}
+    assert ledger_request().query == ()
+    assert dict(ledger_request("a=b&c").query) == {"cursor": "a=b&c"}
 
 
 @pytest.mark.parametrize(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])
 def test_the_balance_is_what_is_left(body: Any, usd: float) -> None:
-    assert balance_of(answer({"current_balance": body, "currency": "USD"})) == usd
+    assert read_balance(answer({"current_balance": body, "currency": "USD"})) == usd
 
 
 @pytest.mark.parametrize("body", [None, "much", True, [], float("nan")])
 def test_a_balance_that_is_no_number_is_not_taken_for_nothing(body: Any) -> None:
     with pytest.raises(ServiceError, match="names no balance"):
-        balance_of(answer({"current_balance": body}))
+        read_balance(answer({"current_balance": body}))
 
 
 @pytest.mark.parametrize(
@@ -134,4 +142,4 @@ def test_a_balance_that_is_no_number_is_not_taken_for_nothing(body: Any) -> None
     ],
 )
 def test_a_moment_is_read_from_any_of_its_forms(value: Any, seconds: float) -> None:
-    assert moment_of(value) == pytest.approx(seconds)
+    assert as_timestamp(value) == pytest.approx(seconds)

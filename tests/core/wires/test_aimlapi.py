@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
-from aimlvideo.core.wires.aimlapi_account import balance_of, ledger_rows, log_rows
+from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page, read_log_page
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, task_in_callback
@@ -354,9 +354,9 @@ READERS = {
     "kling seen": lambda told: Kling().seen(told, "gen-1"),
     "kling found": lambda told: Kling().found(told, "av-1"),
     "kling called": lambda told: task_in_callback(told.json()),
-    "log": log_rows,
-    "ledger": ledger_rows,
-    "balance": balance_of,
+    "log": read_log_page,
+    "ledger": read_ledger_page,
+    "balance": read_balance,
 }
 
 

@@ -22,7 +22,7 @@ from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.board import Board, open_board
-from aimlvideo.views.report.change_log import News
+from aimlvideo.views.report.change_log import ChangeLog
 from tests.views.report.test_page import until
 
 
@@ -168,7 +168,7 @@ def test_with_a_token_nothing_is_served_without_it(tmp_path: Path, clip: Path) -
 
 
 def test_who_comes_back_is_told_each_change_once() -> None:
-    news = News()
+    news = ChangeLog()
     for name in "abcab":
         news.changed(name)
     assert news.since(0) == ["c", "a", "b"]
@@ -178,7 +178,7 @@ def test_who_comes_back_is_told_each_change_once() -> None:
 
 def test_who_was_away_too_long_has_to_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aimlvideo.views.report.change_log.REMEMBERED", 3)
-    news = News()
+    news = ChangeLog()
     for name in "abcde":
         news.changed(name)
     assert news.since(1) is None

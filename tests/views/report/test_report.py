@@ -11,8 +11,8 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
 from aimlvideo.views.report import posters
-from aimlvideo.views.report.cards import card, prompt_of, shown
-from aimlvideo.views.report.failure_advice import ADVICE, advice
+from aimlvideo.views.report.cards import job_json, prompt_of, shown_params
+from aimlvideo.views.report.failure_advice import ADVICE, failure_advice
 from aimlvideo.views.report.report_file import REPORT, write_report
 from tests.views.report.made_runs import made_run
 
@@ -30,7 +30,7 @@ def test_a_card_has_no_secret_in_any_place() -> None:
     job = VideoJob("m", id="a", prompt=f"look at {link}", image_url=link, image_list=[link], other={"deep": link})
     error = VideoError(f"{link} failed; Authorization: Bearer HIDE-ME-0123")
     known = Progress(Stage.FAILED, video_url=link, error=error)
-    assert "HIDE-ME" not in repr(card(job, known))
+    assert "HIDE-ME" not in repr(job_json(job, known))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_card_has_no_secret_in_any_place() -> None:
     ],
 )
 def test_a_parameter_is_shown_short(value: Any, text: str) -> None:
-    assert shown(value) == text
+    assert shown_params(value) == text
 
 
 def test_the_words_of_several_shots_are_one_text() -> None:
@@ -59,12 +59,12 @@ def test_the_words_of_several_shots_are_one_text() -> None:
 @pytest.mark.parametrize(("kind", "said"), ADVICE)
 def test_each_kind_of_failure_has_advice(kind: type[VideoError], said: str) -> None:
     error = kind([]) if kind.__name__ == "InvalidJobs" else kind("x")  # type: ignore[arg-type]
-    assert advice(error) == said
+    assert failure_advice(error) == said
 
 
 def test_what_was_moderated_is_to_be_reworded() -> None:
-    assert "reword" in advice(GenerationFailed("content moderation"))
-    assert "buys nothing" in advice(LinkDead("dead"))
+    assert "reword" in failure_advice(GenerationFailed("content moderation"))
+    assert "buys nothing" in failure_advice(LinkDead("dead"))
 
 
 def test_posters_are_small_jpegs_and_kept_for_the_next_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
