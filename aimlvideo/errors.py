@@ -22,12 +22,23 @@ VideoError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 
 class VideoError(Exception):
-    """Root of all errors that this package raises on purpose."""
+    """Root of all errors that this package raises on purpose. They travel between processes with all they carry."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__.copy())
+
+
+def _restored(kind: type[VideoError], args: tuple[object, ...], attributes: dict[str, object]) -> VideoError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class UsageError(VideoError):
@@ -61,12 +72,43 @@ class Problem:
         return (f"{place}: {said}" if place else said) + (f" ({self.hint})" if self.hint else "")
 
 
+def one_per_cause(problems: Iterable[Problem]) -> list[Problem]:
+    """Return each cause once, with all the places where it is: `jobs.csv:2-41, 57`."""
+    causes: dict[Problem, list[Problem]] = {}
+    for problem in problems:
+        causes.setdefault(replace(problem, where="", job=""), []).append(problem)
+    return [
+        same[0] if len(same) == 1 else replace(cause, where=_ranges(problem.where for problem in same))
+        for cause, same in causes.items()
+    ]
+
+
+def _ranges(places: Iterable[str]) -> str:
+    """Join places that end in a number: `a:2`, `a:3`, `a:4`, `a:7` are `a:2-4, 7`."""
+    numbers: dict[str, list[int]] = {}
+    for place in places:
+        name, number = re.fullmatch(r"(.*?)(\d*)", place, re.DOTALL).groups()  # type: ignore[union-attr]  # always fits
+        numbers.setdefault(name, []).extend([int(number)] if number else [])
+    return "; ".join(name + ", ".join(_runs(sorted(set(listed)))) for name, listed in numbers.items())
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[str]:
+    first = last = None
+    for number in (*numbers, None):
+        if last is not None and number == last + 1:
+            last = number
+            continue
+        if first is not None:
+            yield str(first) if first == last else f"{first}-{last}"
+        first = last = number
+
+
 class InvalidJobs(UsageError):
-    """Jobs that cannot be sent. `problems` has all of them."""
+    """Jobs that cannot be sent. `problems` has all of them; the message has each cause once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__("\n".join(str(problem) for problem in one_per_cause(problems)))
 
 
 class JournalError(UsageError):

@@ -32,6 +32,7 @@ _BRANDS = {
     b"M4A ": "audio/mp4",
 }
 _BOXES = (b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"styp", b"sidx", b"uuid", b"pnot")
+PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"})
 _PICTURES_THAT_MOVE = ("image/gif", "image/webp")
 
 

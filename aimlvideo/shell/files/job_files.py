@@ -1,0 +1,340 @@
+"""Job files in the forms that people have: JSON lines, a JSON array, a table, a list of prompts, a folder of pictures.
+
+Every reader gives pairs of where a job stands (`jobs.csv:17`) and the job as it was written, or what is wrong there.
+A `Problem` with `warning` is a remark about the file, not a job.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ijson
+
+from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.media_types import PICTURE_ENDINGS
+from aimlvideo.errors import Problem, SettingsError
+from aimlvideo.shell.files.tables import read_csv, read_xlsx
+
+Line = tuple[str, Mapping[str, Any] | Problem]
+
+DEEPEST = 32
+"""Levels of lists and objects in one job: no parameter of any model needs more than 6."""
+IN_MEMORY = 16_000_000
+"""Bytes of a stream that are held in memory before they go to a temporary file."""
+SNIFFED = 65536
+"""Bytes that decide what an unnamed stream is."""
+FORMS = ".jsonl, .ndjson, .json, .csv, .tsv, .xlsx or .txt, a folder of pictures, or - for standard input"
+
+
+@dataclass(frozen=True, slots=True)
+class JobDefaults:
+    """What every job of a file has where its own line says nothing else: `--model` and `--set`."""
+
+    model: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def applied(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a line with the defaults for what it leaves out or leaves empty."""
+        defaults = {"model": self.model, **self.params} if self.model else dict(self.params)
+        return {**defaults, **{name: value for name, value in line.items() if value not in (None, "")}}
+
+
+NO_DEFAULTS = JobDefaults()
+
+
+def base_folder(source: str) -> Path:
+    """Return where the relative paths of a job file start."""
+    if source == "-":
+        return Path.cwd()
+    path = Path(source).resolve()
+    return path if path.is_dir() else path.parent
+
+
+@contextmanager
+def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS) -> Iterator[Iterator[Line]]:
+    """Give the lines of a job file; `-` is standard input. Raises SettingsError where it cannot be read."""
+    if source != "-" and Path(source).is_dir():
+        yield _completed(_pictures(Path(source), catalog, defaults), defaults)
+        return
+    name = "stdin" if source == "-" else Path(source).name
+    reader = _reader(source)
+    with _opened(source) as file:
+        if reader is read_xlsx:
+            yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
+            return
+        text, remark = _as_utf8(name, file)
+        with text:
+            lines = (reader or _sniffed(text))(name, text, catalog, defaults.model)
+            yield _completed(itertools.chain(remark, lines), defaults)
+
+
+def _completed(lines: Iterable[Line], defaults: JobDefaults) -> Iterator[Line]:
+    for where, line in lines:
+        yield where, line if isinstance(line, Problem) else defaults.applied(line)
+
+
+_Reader = Callable[[str, BinaryIO, Catalog, str], Iterator[Line]]
+
+
+def _reader(source: str) -> _Reader | None:
+    """Return the reader that a file's ending asks for; None where its content decides."""
+    ending = "" if source == "-" else Path(source).suffix.lower()
+    readers: dict[str, _Reader] = {
+        ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json, ".csv": read_csv, ".tsv": read_csv,
+        ".xlsx": read_xlsx, ".txt": _prompts,
+    }  # fmt: skip
+    if ending in readers:
+        return readers[ending]
+    if source == "-" or not Path(source).is_file():  # a pipe, as `<(...)` makes one
+        return None
+    raise SettingsError(f"{source}: expected a job file that ends in {FORMS}")
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[BinaryIO]:
+    """Open a source; a stream that cannot be read twice is copied first."""
+    if source == "-":
+        with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
+            _copy(sys.stdin.buffer, copy)
+            yield copy  # type: ignore[misc]  # a spooled file is a binary file in all but its type
+        return
+    with _file(source) as file:
+        if file.seekable():
+            yield file
+            return
+        with tempfile.SpooledTemporaryFile(IN_MEMORY) as copy:
+            _copy(file, copy)
+            yield copy  # type: ignore[misc]
+
+
+def _file(source: str) -> BinaryIO:
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise SettingsError(f"{source} cannot be read: {error.strerror}") from error
+
+
+def _copy(source: Any, target: Any) -> None:
+    while chunk := source.read(1 << 20):
+        target.write(chunk)
+    target.seek(0)
+
+
+def _as_utf8(name: str, file: BinaryIO) -> tuple[BinaryIO, list[Line]]:
+    """Return the file as UTF-8 without a byte order mark, and a remark where its encoding had to be guessed."""
+    head = file.read(4)
+    file.seek(0)
+    if head.startswith(codecs.BOM_UTF8):
+        file.seek(3)
+        return _kept_open(file), []
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return _transcoded(file, "utf-16"), []
+    if len(head) >= 2 and 0 in head[:2] and head[:2] != b"\0\0":  # ASCII in UTF-16 has every other byte 0
+        return _transcoded(file, "utf-16-be" if head[0] == 0 else "utf-16-le"), []
+    if _is_utf8(file):
+        return _kept_open(file), []
+    remark = Problem(
+        "", "text in UTF-8: read as Windows-1252", hint="check accented letters, or save it as UTF-8", warning=True
+    )
+    return _transcoded(file, "cp1252"), [(name, remark)]
+
+
+def _is_utf8(file: BinaryIO) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while chunk := file.read(1 << 20):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    finally:
+        file.seek(0)
+    return True
+
+
+def _kept_open(file: BinaryIO) -> BinaryIO:
+    """Return the file itself; whoever opened it closes it."""
+    return file
+
+
+def _transcoded(file: BinaryIO, encoding: str) -> BinaryIO:
+    copy = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    while chunk := file.read(1 << 20):
+        copy.write(decoder.decode(chunk).encode())
+    copy.write(decoder.decode(b"", final=True).encode())
+    copy.seek(0)
+    return copy  # type: ignore[return-value]
+
+
+def _sniffed(file: BinaryIO) -> _Reader:
+    """Return the reader for a stream without a name, by how it begins."""
+    place = file.tell()
+    head = file.read(SNIFFED).lstrip()
+    file.seek(place)
+    if head[:1] in (b"{", b"["):
+        return _json_lines
+    first = head.split(b"\n", 1)[0].lower()
+    return read_csv if any(word in first for word in (b"model", b"prompt", b"sep=")) else _prompts
+
+
+# --- JSON
+
+
+def _json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+    """Give JSON lines; a file that begins with `[` is one array."""
+    start, blank, first = file.tell(), 0, b""
+    for first in file:
+        if first.strip():
+            break
+        blank += 1
+    if first.lstrip().startswith(b"["):
+        file.seek(start)
+        yield from _json(name, file, catalog, model)
+        return
+    for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
+        if line.strip():
+            yield f"{name}:{number}", _parsed(line)
+
+
+def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
+    try:
+        value = json.loads(line.decode())
+    except ValueError as error:
+        return Problem("", "a JSON object on one line", f"{line[:40]!r}", str(error))
+    except RecursionError:
+        return _too_deep()
+    return as_job(value)
+
+
+def as_job(value: Any) -> Mapping[str, Any] | Problem:
+    """Return a line's value where it can be a job (a text is a prompt), else what is wrong with it."""
+    if isinstance(value, str) and value.strip():
+        return {"prompt": value.strip()}
+    if not isinstance(value, Mapping):
+        got = json.dumps(value, default=str)[:40]
+        return Problem("", 'a JSON object such as {"model": "...", "prompt": "..."}', got)
+    if _depth(value) > DEEPEST:
+        return _too_deep()
+    wrong = next(
+        (name for name in ("model", "id") if value.get(name) is not None and not isinstance(value[name], str)), None
+    )
+    if wrong:
+        return Problem(wrong, "text", json.dumps(value[wrong], default=str)[:40])
+    return value
+
+
+def _depth(value: Any) -> int:
+    """Return how many levels of lists and objects a value has; it stops counting where that is too many."""
+    level, depth = [value], 0
+    while level and depth <= DEEPEST:
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
+            if isinstance(inner, Mapping | list)
+        ]
+        depth += 1
+    return depth
+
+
+def _too_deep() -> Problem:
+    return Problem("", f"at most {DEEPEST} levels of lists and objects", "more")
+
+
+class _TooDeep(Exception):
+    """A document is nested deeper than any job."""
+
+
+def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+    """Give the jobs of a JSON array, read as a stream; one object is one job."""
+    events = _shallow(ijson.parse(file, use_float=True))
+    number = 0
+    try:
+        _, first, _ = next(events, ("", "", None))
+        if first not in ("start_array", "start_map"):
+            yield name, Problem("", "a JSON array of jobs: [{...}, {...}]", first or "an empty file")
+            return
+        again = itertools.chain([("", first, None)], events)
+        for number, value in enumerate(ijson.items(again, "item" if first == "start_array" else ""), start=1):
+            yield f"{name}: job {number}", as_job(value)
+    except _TooDeep:
+        yield f"{name}: job {number + 1}", _too_deep()
+    except ijson.JSONError as error:
+        yield (
+            f"{name}: after job {number}",
+            Problem("", "a JSON array of objects", "something else", str(error).split("\n")[0]),
+        )
+
+
+def _shallow(events: Iterable[tuple[str, str, Any]]) -> Iterator[tuple[str, str, Any]]:
+    """Pass events on until they nest too deep: deeper ones cost memory that grows with the square of the depth."""
+    depth = 0
+    for event in events:
+        depth += (event[1] in ("start_map", "start_array")) - (event[1] in ("end_map", "end_array"))
+        if depth > DEEPEST + 1:
+            raise _TooDeep
+        yield event
+
+
+# --- prompts and pictures
+
+
+def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+    """Give one job for each line that is not blank."""
+    text = io.TextIOWrapper(file, "utf-8")
+    try:
+        for number, line in enumerate(text, start=1):
+            if prompt := line.strip():
+                yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
+    finally:
+        text.detach()  # whoever opened the file closes it
+
+
+def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator[Line]:
+    """Give one job for each picture of a folder, in the order of their names; a `.txt` beside one is its prompt."""
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    if not pictures:
+        yield str(folder), Problem("", f"a folder with pictures ({', '.join(sorted(PICTURE_ENDINGS))})", "none in it")
+        return
+    name = defaults.model
+    model = catalog.find(name) or catalog.find_gateway(name) if name else None
+    slot = _picture_param(model) if model else None
+    if slot is None:
+        problem = (
+            Problem("model", "a model that takes a picture", repr(name), "aimlvideo models --image")
+            if name
+            else _no_model("a folder of pictures")
+        )
+        yield str(folder), problem
+        return
+    stems = [path.stem for path in pictures]
+    for path in pictures:
+        job: dict[str, Any] = {"id": path.stem if stems.count(path.stem) == 1 else path.name}
+        job[slot] = [path.name] if model and model.params[slot].type == "array" else path.name
+        for text in (path.with_name(f"{path.name}.txt"), path.with_suffix(".txt")):
+            if text.is_file():
+                job["prompt"] = text.read_bytes().decode("utf-8-sig", "replace").strip()
+        yield f"{folder.name}/{path.name}", job
+
+
+def _picture_param(model: Model) -> str | None:
+    """Return the parameter that takes a model's first picture: the required one, else the usual names."""
+    takes = [name for name, param in model.params.items() if "image" in (param.media, param.item and param.item.media)]
+    required = [name for name in takes if model.params[name].required]
+    usual = [name for name in ("image_url", "image_list", "image_urls") if name in takes]
+    return next(iter([*required, *usual, *takes]), None)
+
+
+def _no_model(what: str) -> Problem:
+    return Problem("model", f"a model for {what}", "none", "--model MODEL; aimlvideo models lists them")

@@ -1,0 +1,75 @@
+"""What an error says to a person."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from aimlvideo.errors import (
+    Busy,
+    GenerationFailed,
+    InDoubt,
+    InvalidJobs,
+    LinkDead,
+    Problem,
+    Rejected,
+    VideoError,
+    one_per_cause,
+)
+
+
+def slip(where: str, got: str = "7") -> Problem:
+    return Problem("duration", "expected 5 or 10", got, job="", where=where)
+
+
+def test_the_same_slip_in_forty_rows_is_one_line_with_their_ranges() -> None:
+    problems = [slip(f"jobs.csv:{row}") for row in (*range(2, 41), 57, 60, 61)]
+    assert str(InvalidJobs(problems)) == "jobs.csv:2-40, 57, 60-61: duration: expected 5 or 10, got 7"
+    assert len(InvalidJobs(problems).problems) == 42
+
+
+@pytest.mark.parametrize(
+    ("places", "text"),
+    [
+        (["a:1"], "a:1"),
+        (["a:1", "a:1"], "a:1"),
+        (["a:3", "a:1"], "a:1, 3"),
+        (["jobs.json: job 1", "jobs.json: job 2"], "jobs.json: job 1-2"),
+        (["a:1", "b:1", "a:2"], "a:1-2; b:1"),
+        (["", ""], ""),
+        (["shots 2024:9", "shots 2024:10"], "shots 2024:9-10"),
+    ],
+)
+def test_places_are_joined_into_ranges(places: list[str], text: str) -> None:
+    [problem] = one_per_cause([slip(place) for place in places])
+    assert problem.where == text
+
+
+def test_different_causes_stay_apart_in_the_order_in_which_they_were_found() -> None:
+    found = one_per_cause([slip("a:1"), slip("a:2", "8"), slip("a:3")])
+    assert [(problem.where, problem.got) for problem in found] == [("a:1, 3", "7"), ("a:2", "8")]
+
+
+def test_a_single_problem_keeps_the_name_of_its_job() -> None:
+    [problem] = one_per_cause([Problem("prompt", "required: text", "nothing", job="a", where="jobs.csv:2")])
+    assert str(problem) == "jobs.csv:2: job 'a': prompt: required: text, got nothing"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidJobs([slip("a:1")]),
+        Busy("too many", status=429, code=1303, request_id="r", retry_after=2.5, limit="rate"),
+        Rejected("wrong", status=400),
+        InDoubt("lost", request_id="r"),
+        LinkDead("gone", retry_after=1.0),
+        GenerationFailed("failed", generation_id="g"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_travels_between_processes_with_all_that_it_carries(error: VideoError) -> None:
+    arrived = pickle.loads(pickle.dumps(error))
+    assert type(arrived) is type(error)
+    assert str(arrived) == str(error)
+    assert vars(arrived) == vars(error)
