@@ -7,9 +7,12 @@ import itertools
 import logging
 import os
 import selectors
+import time
 from typing import Any
 
 import pytest
+
+from aimlvideo.shell import clock
 
 
 class JumpSelector(selectors.DefaultSelector):
@@ -33,8 +36,13 @@ class JumpLoop(asyncio.SelectorEventLoop):
         self._jump = JumpSelector()
         super().__init__(self._jump)
 
+    @property
+    def jumped(self) -> float:
+        """The seconds that were not waited for."""
+        return self._jump.jumped
+
     def time(self) -> float:
-        return super().time() + self._jump.jumped
+        return super().time() + self.jumped
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
@@ -52,6 +60,17 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with those that take longest, so that none is left alone at the end."""
     items.sort(key=lambda item: "long" not in item.keywords)
+
+
+@pytest.fixture(autouse=True)
+def wall_clock_jumps_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the package's wall clock jump with the loop's, so that what is written down ages in virtual time too."""
+
+    def wall() -> float:
+        running = asyncio._get_running_loop()
+        return time.time() + (running.jumped if isinstance(running, JumpLoop) else 0.0)
+
+    monkeypatch.setattr(clock, "wall", wall)
 
 
 HOMES = itertools.count()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -14,16 +12,12 @@ import pytest
 from aimlvideo import Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import VideoError
-from aimlvideo.pipeline import download, poll, submit
-from aimlvideo.pipeline import lost_submissions as doubt
+from aimlvideo.pipeline import download
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import JOB, FakeClient, FakeService
 
 pytestmark = pytest.mark.long
-
-VIRTUAL = SimpleNamespace(time=lambda: 1.8e9 + asyncio.get_event_loop().time())
-"""Stands in for the module `time`, so that moments in the journal pass as fast as the loop's clock."""
 
 
 class Killed(BaseException):
@@ -90,8 +84,6 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
     monkeypatch.setattr(GroupCommit, "write", around("write", GroupCommit.write))
     monkeypatch.setattr(GroupCommit, "commit", around("commit", GroupCommit.commit))
     monkeypatch.setattr(download, "Download", Quick)
-    for module in (doubt, download, poll, submit):
-        monkeypatch.setattr(module, "time", VIRTUAL)
     fate.service = Dying  # type: ignore[attr-defined]
     return fate
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from aimlvideo.core.wires.aimlapi_account import (
 )
 from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import JOURNAL
 from aimlvideo.shell.journal.sqlite import read_journal
 
@@ -53,7 +53,7 @@ def reconcile_run(folder: Path, settings: dict[str, Any], terminal: Terminal) ->
 def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
     _needs_account(settings)
-    since = min((known.submitted_at for _, known in records if known.submitted_at), default=time.time()) - SKEW
+    since = min((known.submitted_at for _, known in records if known.submitted_at), default=clock.wall()) - SKEW
 
     async def asked() -> Reconciliation:
         async with VideoClient(**settings) as client:
@@ -91,7 +91,7 @@ async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
 
 async def read_log(client: VideoClient, since: float = 0.0) -> list[LogRow]:
     """Return the service's log since a moment (seconds since 1970), of the last 92 days at most, newest first."""
-    turns, until = RateGate(RateLimiter(LOG_RATE, burst=5)), time.time()
+    turns, until = RateGate(RateLimiter(LOG_RATE, burst=5)), clock.wall()
     since = max(since, until - LONGEST_WINDOW)
     rows: list[LogRow] = []
     while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import JOURNAL, RESULTS, checked_folder
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -58,7 +58,7 @@ def adopt(folder: Path, generations: list[str], model: str, service: str, termin
             journal.note("service", journal.fact("service") or service)
             for name in generations:
                 job = VideoJob(model, id=file_name(name, ""))
-                journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=time.time()))
+                journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
 
     asyncio.run(work())
     terminal.say(f"{len(generations)} adopted; to fetch them: aimlvideo wait -o {folder}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.pricing import prices_from_json, quote
 from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import Refused, VideoError
+from aimlvideo.shell import clock
 
 PRICES = "prices"
 """The name under which a journal has the price list that its run was given."""
@@ -82,7 +82,7 @@ class Standing:
         for job, known in self.accepted[:1]:
             said = "submitted elsewhere"
             if known.submitted_at is not None:
-                age = (time.time() if now is None else now) - known.submitted_at
+                age = (clock.wall() if now is None else now) - known.submitted_at
                 said = f"submitted {format_seconds(max(age, 0.0))} ago"
             yield f"  oldest outstanding: {known.generation_id} (job {job.id}), {said}"
         for reason, count in self.failures.most_common(5):

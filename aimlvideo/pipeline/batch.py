@@ -23,9 +23,9 @@ from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import VideoError
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
+from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.task_groups import loop_time
 
 step_log = logging.getLogger("aimlvideo.steps")
 
@@ -239,7 +239,7 @@ class Batch:
             entry.ended = True
             entry.let_go()
         for shield in self._shields:
-            shield.deadline = loop_time() + GRACE
+            shield.deadline = clock.loop() + GRACE
         for stream in (self._give, self._results, self.download, self.downloads):
             stream.close()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from aimlvideo.core.wires.base import Wire
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.pipeline.poll import Send, fetch_status
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download
 from aimlvideo.shell.http.retrying import retrying
 
@@ -62,7 +62,7 @@ class Downloads:
             entry.batch.end(entry, error)
         else:
             known = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
-            entry.step(Stage.SAVED, saved_at=time.time(), **known)
+            entry.step(Stage.SAVED, saved_at=clock.wall(), **known)
             entry.batch.end(entry)
 
     async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:

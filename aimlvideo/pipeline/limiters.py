@@ -9,7 +9,7 @@ import anyio
 
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.errors import Busy
-from aimlvideo.shell.task_groups import loop_time
+from aimlvideo.shell import clock
 
 
 class SlotLimiter:
@@ -60,7 +60,7 @@ class SlotLimiter:
 
 async def due(pace: RateLimiter | PollBudget) -> None:
     """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
-    now = loop_time()
+    now = clock.loop()
     start = pace.reserve(now)
     while start > now:
         await anyio.sleep_until(start)
@@ -83,7 +83,7 @@ class RateGate:
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""
-        self.rate.paused_until = max(self.rate.paused_until, loop_time() + seconds)
+        self.rate.paused_until = max(self.rate.paused_until, clock.loop() + seconds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,8 +25,8 @@ from aimlvideo.errors import Busy, InDoubt, Rejected, ServiceError
 from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
+from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.task_groups import loop_time
 
 T = TypeVar("T")
 TRIES = 4
@@ -90,7 +89,7 @@ class LostSubmissions:
 
     async def _sweep(self) -> None:
         """Read the log once, for all that is in doubt."""
-        asked_at, asked = time.time(), list(self._entries)  # who comes in meanwhile is not looked for
+        asked_at, asked = clock.wall(), list(self._entries)  # who comes in meanwhile is not looked for
         found = await self._rows({entry.progress.request_id for entry in asked})
         for entry in asked:
             age = asked_at - (entry.progress.submitted_at or asked_at)
@@ -111,13 +110,13 @@ class LostSubmissions:
 
     async def _rows(self, wanted: set[str | None]) -> defaultdict[str | None, list[LogRow]]:
         """Return the rows of the wanted client request ids, over the whole window since the oldest intent."""
-        now = time.time()
+        now = clock.wall()
         since = min(entry.progress.submitted_at or now for entry in self._entries) - SKEW
         since = max(since, now - LONGEST_WINDOW)
         found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         offset = 0
         while True:
-            page = await self._read(log_request(since, time.time() + SKEW, offset), read_log_page)
+            page = await self._read(log_request(since, clock.wall() + SKEW, offset), read_log_page)
             for row in page:
                 self._log_lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
                 if not row.request_id and not row.failed:
@@ -136,12 +135,12 @@ class LostSubmissions:
             try:
                 told = read(await self.send(question))
             except Busy as error:
-                self._turns.rate.busy(loop_time(), error.retry_after)
+                self._turns.rate.busy(clock.loop(), error.retry_after)
                 left -= 1
                 if not left:
                     raise
             else:
-                self._turns.rate.accepted(loop_time())
+                self._turns.rate.accepted(clock.loop())
                 return told
 
     async def _ask_each(self) -> None:
@@ -198,5 +197,5 @@ def in_doubt_error(entry: Entry) -> InDoubt:
 
 
 def _age(entry: Entry) -> float:
-    now = time.time()
+    now = clock.wall()
     return now - (entry.progress.submitted_at or now)

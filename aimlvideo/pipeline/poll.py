@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError
 from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import SlotLimiter, due
-from aimlvideo.shell.task_groups import loop_time
+from aimlvideo.shell import clock
 
 Send = Callable[[Request], Awaitable[Answer]]
 
@@ -99,8 +98,8 @@ class Poll:
         if entry.slot is None:
             self.slots.take_over_limit()
             entry.hold(self.slots)
-        now, accepted_at = loop_time(), entry.progress.submitted_at
-        accepted = now - (max(0.0, time.time() - accepted_at) if accepted_at else 0.0)
+        now, accepted_at = clock.loop(), entry.progress.submitted_at
+        accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
         entry.sight = PollState(accepted, accepted)
         entry.deadline = now + entry.batch.patience if entry.deadline == inf else entry.deadline
         entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
@@ -115,13 +114,13 @@ class Poll:
         entry = self._by_id.get(generation_id or "")
         if entry is not None and not entry.asking and not entry.ended:
             entry.not_before = -inf
-            self._hold(entry, loop_time())
+            self._hold(entry, clock.loop())
 
     async def run(self) -> None:
         """Ask at the right moments, for as long as the client is open."""
         async with asyncio.TaskGroup() as checks:
             while True:
-                now = loop_time()
+                now = clock.loop()
                 self._tick(now)
                 self._backlog.extend(self._due(now))
                 if self._backlog:
@@ -158,7 +157,7 @@ class Poll:
             self._room.release()
 
     def _seen(self, entry: Entry, generation: Generation) -> None:
-        now, policy = loop_time(), entry.policy
+        now, policy = clock.loop(), entry.policy
         assert policy is not None
         self.budget.accepted(now)
         entry.batch.tally.polls += 1
@@ -167,7 +166,7 @@ class Poll:
         if not generation.ended:
             queued = generation.state is State.QUEUED
             entry.sight = entry.sight.again(now, queued, policy)
-            entry.looks = pack_poll_ages(entry.looks, time.time() - (entry.progress.submitted_at or 0.0), queued)
+            entry.looks = pack_poll_ages(entry.looks, clock.wall() - (entry.progress.submitted_at or 0.0), queued)
             self._note_unknown_status(generation.status)
             self._keep_waiting(entry, now)
             return
@@ -177,7 +176,7 @@ class Poll:
     def _ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
         looked = {"polls": entry.polls, "looks": entry.looks}
-        known = {"cost_usd": generation.cost_usd, "completed_at": time.time(), **looked}
+        known = {"cost_usd": generation.cost_usd, "completed_at": clock.wall(), **looked}
         if generation.state is State.COMPLETED:
             entry.step(Stage.READY, video_url=generation.video_url, **known)
             entry.free()
@@ -188,7 +187,7 @@ class Poll:
             entry.batch.end(entry)
 
     def _missed(self, entry: Entry, error: ServiceError) -> None:
-        now = loop_time()
+        now = clock.loop()
         if isinstance(error, Busy) and error.status == 429:
             self.budget.busy(now, error.retry_after)
             entry.batch.tally.refused["polls"] += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
@@ -18,7 +17,7 @@ from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear, Usag
 from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
-from aimlvideo.shell.task_groups import loop_time
+from aimlvideo.shell import clock
 
 FIRST_PATIENCE = 20.0
 """Seconds for which a service that has never answered is tried before the run gives up."""
@@ -70,7 +69,7 @@ class Submit:
         request_id = request_id_of(entry.job, secrets.token_hex(5))
         try:
             with entry.batch.round_trip() as shield:
-                entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=time.time())
+                entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=clock.wall())
                 await entry.batch.journal.synced()
                 if entry.ended:  # let go of while its intent was written
                     entry.step(Stage.PLANNED)
@@ -97,8 +96,8 @@ class Submit:
 
     def _heard(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""
-        entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=time.time())
-        now = loop_time()
+        entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=clock.wall())
+        now = clock.loop()
         self._answered, self._unavailable_since = True, inf
         self.turns.rate.accepted(now)
         self.slots.accepted(now)
@@ -115,7 +114,7 @@ class Submit:
 
     def _slow_down(self, entry: Entry, error: Busy) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
-        now = loop_time()
+        now = clock.loop()
         self.turns.trouble = error
         entry.batch.tally.refused["submissions"] += not isinstance(error, Unavailable)
         if isinstance(error, Unavailable):

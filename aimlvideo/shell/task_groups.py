@@ -45,8 +45,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def loop_time() -> float:
-    """Return the event loop's clock in seconds: what `anyio.current_time` returns, at a tenth of its cost."""
-    return asyncio.get_running_loop().time()

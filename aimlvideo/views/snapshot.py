@@ -18,6 +18,7 @@ from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import Unavailable
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.limiters import Limiters
+from aimlvideo.shell import clock
 
 MEMORY = 120.0
 """Seconds over which the pace is taken."""
@@ -98,7 +99,7 @@ class RunWatcher:
         gates = self.batch.gates
         slots, rate = (gates.slots.outstanding.limit, gates.turns.rate.per_second) if gates else (inf, inf)
         known = any(known.durations() for known in self.batch.tally.models.values())
-        return time_left(self._remaining(time.time()), slots, rate) if known else None
+        return time_left(self._remaining(clock.wall()), slots, rate) if known else None
 
     def _remaining(self, now: float) -> Iterator[Remaining]:
         tally = self.batch.tally

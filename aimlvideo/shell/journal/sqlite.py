@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
+from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite_file import locked, opened_to_read, opened_to_write
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
@@ -209,7 +209,7 @@ class Journal:
         row = self._store.read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
         if row is None:
             return Record(job, Progress())
-        found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=time.time())
+        found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
         self.step(job, found)
         return Record(job, found)
 

@@ -1,0 +1,16 @@
+"""The two clocks of the package, read in this one place: tests let both run in virtual time by replacing one name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+
+def wall() -> float:
+    """Return the seconds since 1970: what is written down, and compared with what others wrote down."""
+    return time.time()
+
+
+def loop() -> float:
+    """Return the running event loop's seconds: what is waited for. At a tenth of the cost of `anyio.current_time`."""
+    return asyncio.get_running_loop().time()
