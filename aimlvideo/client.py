@@ -67,7 +67,8 @@ class VideoClient:
     - `timeout`: seconds to wait for a generation from its acceptance, or from when this client took it up again; it
       goes on without us;
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
-    - `strict`: unknown parameters are errors, not warnings.
+    - `strict`: unknown parameters are errors, not warnings;
+    - `metadata`: whether a saved clip carries its recipe (model, prompt, parameters, cost) in its own file.
 
     Raises SettingsError where a setting cannot be right, or there is no key.
     """

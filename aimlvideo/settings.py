@@ -38,6 +38,7 @@ class Settings:
     timeout: float = 1800.0
     settle: float | None = None
     strict: bool = False
+    metadata: bool = True
     callback: tuple[str, int] | None = None
     callback_url: str | None = None
     callback_secret: str | None = field(default=None, repr=False)

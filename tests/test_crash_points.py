@@ -64,7 +64,7 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
     class Quick:
         """A download whose only boundary is its rename."""
 
-        def __init__(self, session: Any, link: str, path: Path, *, over: bool) -> None:
+        def __init__(self, session: Any, link: str, path: Path, **_: Any) -> None:
             self.link, self.path = link, path
 
         async def more(self) -> Clip:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 
 from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.clip_metadata import write_metadata
 from aimlvideo.shell.files.downloads import Clip, Download
 from aimlvideo.shell.http.retrying import retrying
 
@@ -34,6 +38,8 @@ class Downloads:
     session: aiohttp.ClientSession
     send: Send
     wire: Wire
+    metadata: bool = True
+    """Whether a clip's recipe is written into its file."""
 
     async def run(self, batch: Batch) -> None:
         """Save the clips of a run, one after the other; several of these work side by side."""
@@ -72,10 +78,17 @@ class Downloads:
                 entry.step(Stage.READY, video_url=seen.video_url)
             return seen.video_url
 
-        return await self.bring(entry.progress.video_url, path, fresh_link, over=over)
+        edit = partial(_write_recipe, entry.job, entry.progress) if self.metadata else None
+        return await self.bring(entry.progress.video_url, path, fresh_link, over=over, edit=edit)
 
     async def bring(
-        self, link: str | None, path: Path, fresh_link: Callable[[], Awaitable[str | None]], *, over: bool = True
+        self,
+        link: str | None,
+        path: Path,
+        fresh_link: Callable[[], Awaitable[str | None]],
+        *,
+        over: bool = True,
+        edit: Callable[[Path], bool] | None = None,
     ) -> Clip:
         """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
 
@@ -83,21 +96,26 @@ class Downloads:
         """
         for _ in range(FRESH_LINKS):
             try:
-                return await self._fetch(link, path, over=over)
+                return await self._fetch(link, path, over=over, edit=edit)
             except DiskFailed:
                 raise
             except DownloadFailed as error:
                 log.info("a fresh link is asked for: %s", error)
                 link = await retrying(fresh_link, on=(ServiceError,))() or link
-        return await self._fetch(link, path, over=over)
+        return await self._fetch(link, path, over=over, edit=edit)
 
-    async def _fetch(self, link: str | None, path: Path, *, over: bool) -> Clip:
+    async def _fetch(self, link: str | None, path: Path, *, over: bool, edit: Callable[[Path], bool] | None) -> Clip:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
             raise LinkDead("the service gave no link to the clip")
-        download = Download(self.session, link, path, over=over)
+        download = Download(self.session, link, path, over=over, edit=edit)
         try:
             return await retrying(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:
             download.drop()
             raise
+
+
+def _write_recipe(job: VideoJob, progress: Progress, path: Path) -> bool:
+    """Write a job's recipe into its clip; runs in a thread."""
+    return write_metadata(path, job.id, recipe_of(job, progress))

@@ -126,7 +126,7 @@ async def open_pipeline(
     doubt = LostSubmissions(transport.send, wire, slots, settle, accepted, again)
     turns = RateGate(RateLimiter(settings.rate))
     submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
-    row = Pipeline(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire))
+    row = Pipeline(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire, settings.metadata))
     async with background_tasks(poll.run, doubt.run, *also), _called_back(settings, poll):
         yield row
 

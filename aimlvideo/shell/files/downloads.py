@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,14 +48,24 @@ class Download:
 
     The link is sent byte for byte: the signature of a re-encoded one does not hold. Where another file has the name
     already (also one that differs in case alone, where the file system makes no difference), it is replaced; unless
-    `over` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so.
+    `over` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so. `edit` may change the
+    whole file in place before it gets its final name, and says whether it did; `Clip` is of the file as it lies there.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, link: str, path: Path, *, over: bool = True) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        link: str,
+        path: Path,
+        *,
+        over: bool = True,
+        edit: Callable[[Path], bool] | None = None,
+    ) -> None:
         self._session = session
         self._link = link
         self._path = path
         self._over = over
+        self._edit = edit
         self._part = path.with_name(path.name + ".part")
         self._start_over()
 
@@ -178,6 +188,10 @@ class Download:
     def _finish(self, file: BinaryIO) -> Path:
         """Put a whole file under its final name, so that it is there after a power cut; return that name."""
         file.flush()
+        if self._edit is not None and self._edit(self._part):
+            with self._part.open("rb") as edited:
+                self._hash = hashlib.file_digest(edited, hashlib.sha256)
+                self._have = edited.tell()
         os.fsync(file.fileno())
         path = self._path
         if not self._over and path.exists() and not whole(path, self._have, self._hash.hexdigest()):

@@ -1,0 +1,46 @@
+"""The recipe inside a clip's own file, where every player and `ffprobe` shows it: MP4's title and comment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mutagen import MutagenError
+from mutagen.mp4 import MP4
+
+from aimlvideo.core.jobs.recipe import read_recipe
+from aimlvideo.errors import UsageError
+
+TITLE, COMMENT = "\xa9nam", "\xa9cmt"
+
+log = logging.getLogger("aimlvideo.download")
+
+
+def write_metadata(path: Path, title: str, recipe: str) -> bool:
+    """Write a clip's title and recipe into its file, in place; return False where the file is no MP4 that takes them.
+
+    A clip is worth more than what is said about it: where its boxes cannot be edited it stays as it came.
+    """
+    try:
+        clip = MP4(path)  # type: ignore[no-untyped-call]
+        clip[TITLE], clip[COMMENT] = title, recipe
+        clip.save()  # type: ignore[no-untyped-call]
+    except (MutagenError, ValueError, KeyError, EOFError) as error:
+        log.info("%s has no metadata: %s", path.name, error)
+        return False
+    return True
+
+
+def recipe_in(path: Path) -> Mapping[str, Any]:
+    """Return the recipe that a clip carries. Raises UsageError where there is no such file, or no recipe in it."""
+    try:
+        tags: Mapping[str, Any] = MP4(path).tags or {}  # type: ignore[no-untyped-call]
+    except (MutagenError, ValueError, EOFError) as error:
+        raise UsageError(f"{path}: expected an MP4 file of aimlvideo, got one that cannot be read: {error}") from error
+    texts = tags.get(COMMENT) or [""]
+    recipe = read_recipe(str(texts[0]))
+    if recipe is None:
+        raise UsageError(f"{path} carries no recipe: it was not saved by aimlvideo, or with --no-metadata")
+    return recipe

@@ -1,0 +1,88 @@
+"""A clip carries its recipe, and gives it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from aimlvideo import VideoClient, VideoJob
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.recipe import read_recipe, recipe_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.clip_metadata import recipe_in, write_metadata
+
+av = pytest.importorskip("av", reason="the sandbox's extra")
+sandbox = pytest.importorskip("aimlvideo.sandbox")
+
+TEXT = "alibaba/wan-2-6-t2v"
+SIGNED = "https://cdn.test/a.png?X-Amz-Signature=0123456789abcdef"
+DONE = Progress(Stage.READY, generation_id="g-1", cost_usd=0.5, submitted_at=1.0, completed_at=61.0)
+
+
+def test_a_recipe_is_a_job_line_with_what_it_cost_and_when() -> None:
+    recipe = read_recipe(recipe_of(VideoJob(TEXT, id="waves", prompt="Waves \u2014 Caf\u00e9", duration=5), DONE))
+    assert recipe == {
+        "job": {"id": "waves", "model": TEXT, "prompt": "Waves \u2014 Caf\u00e9", "duration": 5},
+        "generation_id": "g-1",
+        "cost_usd": 0.5,
+        "submitted_at": "1970-01-01T00:00:01+00:00",
+        "completed_at": "1970-01-01T00:01:01+00:00",
+    }
+
+
+def test_a_recipe_has_no_signature_and_no_picture_in_it() -> None:
+    job = VideoJob(TEXT, prompt="x", image_list=[SIGNED, "data:image/png;base64," + "A" * 5000, Path("a.png")])
+    text = recipe_of(job, DONE)
+    assert "Signature" not in text
+    assert "AAAA" not in text
+    assert "a.png" in text
+
+
+@pytest.mark.parametrize("text", ["", "a comment", "[1]", '{"job": 5}', '{"job": {}}', "[" * 100_000])
+def test_another_comment_is_no_recipe(text: str) -> None:
+    assert read_recipe(text) is None
+
+
+def test_a_file_that_is_no_mp4_stays_as_it_came(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    for content in (b"", b"no video", b"\0\0\0\x18ftypmp42" + b"\0" * 100, b"\x1a\x45\xdf\xa3webm"):
+        clip.write_bytes(content)
+        assert not write_metadata(clip, "a", "{}")
+        assert clip.read_bytes() == content
+        with pytest.raises(UsageError, match=r"clip\.mp4"):
+            recipe_in(clip)
+
+
+@pytest.mark.real_time
+async def test_a_saved_clip_carries_its_recipe_and_still_plays(tmp_path: Path) -> None:
+    job = {"id": "waves", "model": TEXT, "prompt": "Waves", "duration": 5}
+    async with (
+        sandbox.Sandbox(sandbox.Behaviour(seconds=0.05)) as service,
+        VideoClient(api_key="k", base_url=service.url, poll="every:0.05") as client,
+        client.run([job], tmp_path) as results,
+    ):
+        [result] = [result async for result in results]
+    recipe = recipe_in(tmp_path / "waves.mp4")
+    assert recipe["job"] == job
+    assert recipe["generation_id"] == result.generation_id
+    row = json.loads((tmp_path / "results.jsonl").read_text())
+    content = (tmp_path / "waves.mp4").read_bytes()
+    assert (row["bytes"], row["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    with av.open(str(tmp_path / "waves.mp4")) as clip:
+        assert clip.metadata["title"] == "waves"
+        assert sum(1 for _ in clip.decode(video=0)) > 10
+
+
+@pytest.mark.real_time
+async def test_without_metadata_a_clip_is_saved_byte_for_byte(tmp_path: Path) -> None:
+    async with (
+        sandbox.Sandbox(sandbox.Behaviour(seconds=0.05)) as service,
+        VideoClient(api_key="k", base_url=service.url, poll="every:0.05", metadata=False) as client,
+    ):
+        await client.generate(TEXT, prompt="Waves", id="waves", output=tmp_path)
+    with pytest.raises(UsageError, match="no recipe"):
+        recipe_in(tmp_path / "waves.mp4")
