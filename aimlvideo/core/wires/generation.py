@@ -20,7 +20,8 @@ class Generation:
     """One generation, as seen at one moment.
 
     `status` is the service's own word, `state` what it means; `cost_usd` is None where the service did not say;
-    `error` is the service's reason when `state` is `failed`.
+    `error` is the service's reason when `state` is `failed`. `video_urls` has all clips of the generation, `video_url`
+    the first. `cost_units` is what it cost in the service's own units, which are never USD.
     """
 
     id: str
@@ -29,6 +30,8 @@ class Generation:
     video_url: str | None = None
     error: str | None = None
     cost_usd: float | None = None
+    video_urls: tuple[str, ...] = ()
+    cost_units: float | None = None
 
     @property
     def ended(self) -> bool:

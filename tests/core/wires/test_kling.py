@@ -32,6 +32,7 @@ def test_several_pictures_go_as_objects_and_seconds_as_a_text() -> None:
     )
     assert request.path == f"{ROOT}/multi-image2video"
     assert request.body == {
+        "model_name": "kling-v1-6",
         "model": "kling-v1-6",
         "prompt": "waves",
         "image_list": [{"image": "https://a/1.png"}, {"image": "abc"}],
@@ -46,7 +47,8 @@ def test_several_pictures_go_as_objects_and_seconds_as_a_text() -> None:
 def test_one_picture_and_a_last_one_have_names_of_their_own() -> None:
     request = WIRE.submission(job(image_url="a", tail_image_url="b"), "av-1")
     assert request.path == f"{ROOT}/image2video"
-    assert request.body == {"model": "kling-v1-6", "image": "a", "image_tail": "b", "external_task_id": "av-1"}
+    names = {"model_name": "kling-v1-6", "model": "kling-v1-6"}
+    assert request.body == {**names, "image": "a", "image_tail": "b", "external_task_id": "av-1"}
 
 
 def test_without_a_picture_it_is_text_alone() -> None:
@@ -122,7 +124,7 @@ SHAPES = [
     (flat("FAILURE", fail_reason="task 1303"), State.FAILED, "task 1303"),
     (flat("upscaling"), State.RENDERING, None),
     (flat("completed"), State.RENDERING, None),
-    (flat("completed", url=["x"]), State.RENDERING, None),
+    (flat("completed", url=[{}]), State.RENDERING, None),
 ]
 
 

@@ -1,0 +1,321 @@
+"""What services of Kling's kind answer, whatever wraps it: tables say where each thing may stand.
+
+Sources: the Kling API reference, the source and documents of new-api, documents of a dozen gateways, November 2026.
+An answer is read as *layers*: the body, and each object inside it under one of `WRAPPERS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from aimlvideo.core.retries import retry_after
+from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.http import Answer
+from aimlvideo.core.wires.json_fields import as_cost, as_text
+from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+
+MAX_MESSAGE_LENGTH = 500
+"""Characters of a gateway's message that are shown."""
+
+MAX_LAYERS = 6
+WRAPPERS = ("data", "response", "result", "output", "task")
+"""Under these names an answer may hold the object that is meant; a list stands for its only entry."""
+
+STATES = {
+    **dict.fromkeys(("submitted", "queued", "not_start", "pending", "waiting", "created"), State.QUEUED),
+    **dict.fromkeys(("processing", "in_progress", "running", "generating", "active", "unknown"), State.RENDERING),
+    **dict.fromkeys(
+        ("succeed", "succeeded", "success", "successful", "completed", "complete", "done", "finished"), State.COMPLETED
+    ),
+    **dict.fromkeys(
+        ("failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "timeout", "timed_out"),
+        State.FAILED,
+    ),
+}
+"""Task states of all shapes, in lower case, with `_` for blanks and hyphens."""
+
+STATUS_FIELDS = ("task_status", "status", "state")
+ID_FIELDS = ("task_id", "id", "generation_id")
+EXTERNAL_ID_FIELDS = (("task_info", "external_task_id"), ("external_task_id",), ("external_id",))
+LINK_FIELDS: tuple[tuple[str, ...], ...] = (
+    ("task_result", "videos", "url"),
+    ("task_result", "url"),
+    ("videos", "url"),
+    ("outputs", "url"),
+    ("video", "url"),
+    ("url",),
+    ("video_url",),
+    ("result_url",),
+    ("metadata", "url"),
+)
+"""Where the clips' links stand: the first place that has any, in the innermost layer that has one. `watermark_url`
+beside them is another file, and is never taken."""
+REASON_FIELDS = (("task_status_msg",), ("fail_reason",), ("error", "message"), ("error", "code"), ("error",))
+
+GOOD_CODES = ("", "0", "200", "201", "202", "ok", "success", "succeed", "succeeded")
+"""The words for "no error", in lower case."""
+PASSING_CODES = {1302: "rate", 1303: "outstanding"}
+"""Too many a second, too many at once: these pass by waiting, at least 1 s."""
+LASTING_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1304})
+"""Key, account, arrears, address: waiting never cures these."""
+REJECTED_CODES = frozenset({1200, 1201, 1202, 1203, 1300, 1301})
+"""This request is wrong, under whatever HTTP status."""
+UNCLEAR_CODES = frozenset({5000, 5002})
+UNAVAILABLE_CODE = 5001
+REFUSED_STATUSES = (301, 302, 307, 308, 401, 402, 403)
+"""Elsewhere, the key, the account: every request fares the same."""
+UNKNOWN_TASK_CODES = frozenset({1202, 1203})
+CODE_WORDS: dict[str, int | type[ServiceError]] = {
+    "task_not_exist": 404,
+    "task_not_found": 404,
+    "model_price_error": Rejected,
+    "model_not_found": Rejected,
+    "invalid_request": Rejected,
+    "insufficient_user_quota": Refused,
+    "pre_consume_token_quota_failed": Refused,
+    "access_denied": Refused,
+    "do_request_failed": Unclear,
+}
+"""What a gateway of the new-api family says in a word: the HTTP status that it stands for, or what it amounts to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task as an answer shows it, in whatever shape; `id` is None where none is named."""
+
+    id: str | None
+    external_id: str | None
+    state: State
+    status: str
+    links: tuple[str, ...]
+    reason: str | None
+    units: float | None
+    has_fields: bool
+    """Whether the answer speaks of a task at all."""
+
+    def as_generation(self, generation_id: str) -> Generation:
+        """Return the generation of this id."""
+        completed, failed = self.state is State.COMPLETED, self.state is State.FAILED
+        return Generation(
+            id=generation_id,
+            state=self.state,
+            status=self.status,
+            video_url=self.links[0] if self.links else None,
+            video_urls=self.links,
+            error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
+            cost_units=self.units if completed or failed else None,
+        )
+
+
+def read_task(answer: Answer, request_id: str | None = None) -> Task:
+    """Return the task that an answer shows; raise the error that the answer amounts to."""
+    body = answer.json()
+    if isinstance(body, dict):
+        task = _task(_layers(body))
+        speaks_of_an_ended_task = task.id and STATES.get(_plain(task.status)) in (State.COMPLETED, State.FAILED)
+        if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
+            if not task.has_fields:
+                raise Unclear("the answer is cut short or names no task", status=answer.status, request_id=request_id)
+            return task
+    raise error_of(answer, request_id)
+
+
+def read_data(answer: Answer) -> Mapping[str, Any]:
+    """Return the `data` object of an answer that is about no task; raise the error that the answer amounts to."""
+    body = answer.json()
+    if isinstance(body, dict) and answer.status < 300 and _error_of(body) is None:
+        return next((layer for layer in _layers(body)[1:]), body)
+    raise error_of(answer, None)
+
+
+def task_of_object(body: Any) -> Task | None:
+    """Return the task in a callback's body: the bare task object, or one that is wrapped like an answer."""
+    return _task(_layers(body)) if isinstance(body, dict) else None
+
+
+def error_of(answer: Answer, request_id: str | None) -> ServiceError:
+    """Return what an answer amounts to that is an error, or that nobody can read.
+
+    A known code decides, then a code's word, then the HTTP status, which may also stand in the code under HTTP 200.
+    """
+    body = answer.json()
+    body = body if isinstance(body, dict) else {}
+    word, message = _error_of(body) or ("", None)
+    if answer.status < 300 and not word and message is None:
+        return Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
+    message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
+    word, message = _upstream_s(word, message or "no reason given")
+    code = int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None
+    status = code if code is not None and 300 <= code < 600 and answer.status < 300 else answer.status
+    shown = "" if not word or word in GOOD_CODES else f", code {word[:60]}"
+    text = f"the gateway says: {message[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status}{shown})"
+    meaning = CODE_WORDS.get(word)
+    if isinstance(meaning, int):
+        return Rejected(text, status=meaning, code=code, request_id=request_id)
+    if meaning is not None:
+        return meaning(text, status=status, code=code, request_id=request_id)
+    return _by_number(text, status, code, retry_after(answer.headers), request_id)
+
+
+def _by_number(text: str, status: int, code: int | None, wait: float | None, request_id: str | None) -> ServiceError:
+    about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
+    if code in LASTING_CODES or status in REFUSED_STATUSES:
+        return Refused(text, **about)
+    if code in PASSING_CODES or status == 429:
+        limit = PASSING_CODES.get(code) if code else None
+        return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=limit, **about)
+    if code == UNAVAILABLE_CODE or status == 503:
+        return Unavailable(text, retry_after=wait, **about)
+    lost = code in UNCLEAR_CODES or status >= 500 or status in (303, 408)
+    if lost and code not in REJECTED_CODES:
+        return Unclear(text, **about)
+    if code in UNKNOWN_TASK_CODES:
+        about["status"] = 404
+    return Rejected(text, **about)
+
+
+def _error_of(body: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """Return the code and the message of a body that says it is an error; None where it does not."""
+    message = as_text(body.get("message")) or as_text(body.get("msg"))
+    base, error = body.get("base_resp"), body.get("error")
+    for value in (
+        body.get("code"),
+        body.get("statusCode"),
+        base.get("status_code") if isinstance(base, dict) else None,
+    ):
+        word = "" if value is None or value is False else (as_text(value) or str(value)).strip().lower()
+        if word not in GOOD_CODES:
+            return word, message or (as_text(base.get("status_msg")) if isinstance(base, dict) else None)
+    if error and not any(name in body for name in (*ID_FIELDS, *STATUS_FIELDS)) and not _inner(body):
+        inside = error if isinstance(error, dict) else {}
+        word = (as_text(inside.get("code")) or "").lower()
+        return word if word not in GOOD_CODES else "error", as_text(inside.get("message")) or as_text(error) or message
+    if body.get("success") is False:
+        return "error", message
+    return None
+
+
+def _upstream_s(word: str, message: str) -> tuple[str, str]:
+    """Return code and message of the service behind a gateway, where the gateway's message quotes that one's body."""
+    if not message.lstrip().startswith("{"):
+        return word, message
+    try:
+        quoted = json.loads(message)
+    except (ValueError, RecursionError):
+        return word, message
+    inner = _error_of(quoted) if isinstance(quoted, dict) else None
+    return (inner[0], inner[1] or message) if inner else (word, message)
+
+
+def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    for name in WRAPPERS:
+        inner = layer.get(name)
+        if isinstance(inner, list) and len(inner) == 1:
+            inner = inner[0]
+        if isinstance(inner, dict):
+            return inner
+    return None
+
+
+def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the body and the objects inside it, the outermost first."""
+    layers = [body]
+    while len(layers) < MAX_LAYERS and (inner := _inner(layers[-1])) is not None:
+        layers.append(inner)
+    return layers
+
+
+def _task(layers: list[Mapping[str, Any]]) -> Task:
+    """Read a task: the gateway's own id is the outer one, the clip and the reason are the inner ones.
+
+    Of several states the one that has ended counts, the innermost first; a message beside `code` does not count.
+    """
+    inward, outward = layers, layers[::-1]
+    words = [word for layer in outward for word in _words(layer)]
+    if len(words) > 1 and len(layers) > 1 and _words(layers[0]):
+        words = words[: -len(_words(layers[0]))]  # a word beside the wrapped object is about the request
+    ended = [word for word in words if STATES.get(_plain(word)) in (State.FAILED, State.COMPLETED)]
+    word = next(iter(ended or words), "")
+    links = _links(outward, word)
+    reason = _reason(outward)
+    state = _state(word, bool(links), reason)
+    task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_text(layer.get(field)))), None)
+    if state is State.COMPLETED and not links and task_id and any(layer.get("object") == "video" for layer in layers):
+        links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
+    if state is State.COMPLETED and not links:
+        state = State.RENDERING  # the link is still on its way
+    external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
+    has_fields = bool(word or links or task_id or len(layers) > 1)
+    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields)
+
+
+def _state(word: str, has_link: bool, reason: str | None) -> State:
+    """Return what a word means; a word that nobody knows means what the rest of the answer shows."""
+    state = STATES.get(_plain(word))
+    if state is None and has_link:
+        return State.COMPLETED
+    if reason and not has_link and (state is State.COMPLETED or (state is None and word)):
+        return State.FAILED
+    return state or State.RENDERING
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _words(layer: Mapping[str, Any]) -> list[str]:
+    given = (layer.get(name) for name in STATUS_FIELDS)
+    return [word for word in given if isinstance(word, str) and word.strip() and not word.strip().isdecimal()]
+
+
+def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
+    for layer in layers:
+        for place in LINK_FIELDS:
+            if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
+                return links
+        reason = as_text(layer.get("fail_reason"))  # older gateways put the clip's link there
+        if reason and reason.startswith(("http://", "https://")) and STATES.get(_plain(word)) is not State.FAILED:
+            return (reason,)
+    return ()
+
+
+def _reason(layers: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return why a task failed; its own `message` counts only where no `code` makes it the request's."""
+    layers = list(layers)
+    said = [text for text in _texts(layers, REASON_FIELDS) if text.strip().lower() not in GOOD_CODES]
+    own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
+    plain = [text for text in said if not text.startswith(("http://", "https://"))]
+    return next((text for text in (*plain, *own, *said) if text and text.strip().lower() not in GOOD_CODES), None)
+
+
+def _units(layers: Iterable[Mapping[str, Any]]) -> float | None:
+    for layer in layers:
+        if (units := as_cost(layer.get("final_unit_deduction"))) is not None:
+            return units
+        billing = layer.get("billing")
+        if isinstance(billing, list):
+            rows = [row for row in billing if isinstance(row, dict) and row.get("charge_type") == "unit"]
+            if rows and (amounts := [as_cost(row.get("amount")) for row in rows]) and None not in amounts:
+                return sum(amount or 0.0 for amount in amounts)
+    return None
+
+
+def _texts(layers: Iterable[Mapping[str, Any]], places: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    for layer in layers:
+        for place in places:
+            yield from (text for one in _at(layer, place) if (text := as_text(one)))
+
+
+def _at(value: Any, place: tuple[str, ...]) -> Iterator[Any]:
+    """Yield what stands at a place; a list on the way stands for each of its entries."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _at(entry, place)
+    elif not place:
+        yield value
+    elif isinstance(value, dict):
+        yield from _at(value.get(place[0]), place[1:])
