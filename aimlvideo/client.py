@@ -20,14 +20,15 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.money.pricing import Pricing, quote
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.core.wires.aimlapi_models import PRICES_REQUEST, read_prices
+from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
-from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline
+from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.settings import Settings, found_base_url, found_key
@@ -74,7 +75,7 @@ class VideoClient:
     """
 
     def __init__(
-        self, api_key: str | None = None, base_url: str | None = None, service: str = "aimlapi", **settings: Any
+        self, api_key: str | None = None, base_url: str | None = None, service: str = DEFAULT_SERVICE, **settings: Any
     ) -> None:
         self._settings = Settings(
             api_key=found_key(api_key, service),
@@ -102,7 +103,7 @@ class VideoClient:
             given = await stack.enter_async_context(open_journal(Path(path))) if path else None
             self._journal: Steps | None = given
             policy_for, also = self._timing.policy_for, []
-            if self._timing.learns and self._settings.wire.has_request_log:
+            if self._timing.learns and self._settings.chosen_service.durations:
                 also.append(partial(self._timing.read_published, self._transport.send))
             opened = open_pipeline(
                 self._settings, self._transport, self._session, lambda: self._catalog, policy_for, *also
@@ -120,7 +121,8 @@ class VideoClient:
         return await stack.__aexit__(*error) if stack else None
 
     def _transport_over(self, session: aiohttp.ClientSession) -> Transport:
-        return Transport(session, self._settings.base_url, self._settings.api_key)
+        settings = self._settings
+        return Transport(session, settings.base_url, settings.api_key, settings.chosen_service)
 
     async def generate(
         self,
@@ -193,6 +195,11 @@ class VideoClient:
             records = _taken_up(batch.journal.open_jobs(retry_failed=retry_failed))
             self._feed(batch, _each(records))
             yield batch
+
+    @property
+    def service(self) -> Service:
+        """The service that this client talks to, and what is known of it."""
+        return self._settings.chosen_service
 
     @property
     def outstanding(self) -> Mapping[str, VideoJob]:
@@ -286,8 +293,9 @@ class VideoClient:
             raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
         budget = Budget(limit)
         budget.spent = journal.spent()
-        if limit is not None and self._row.wire.has_request_log and not self._prices:
-            self._prices = read_prices((await self.send(PRICES_REQUEST)).json())
+        prices = self._settings.chosen_service.prices
+        if limit is not None and prices is not None and not self._prices:
+            self._prices = prices.read(await self.send(prices.request))
         return budget
 
     def price(self, job: VideoJob) -> float | None:
@@ -301,7 +309,10 @@ class VideoClient:
         Raises ServiceError where the list cannot be had; a document that is broken refuses its own model only.
         """
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        refreshed = await refresh(self._transport.send, CatalogCache(), now=now, force=force)
+        models = self._settings.chosen_service.models
+        if models is None:
+            raise SettingsError(f"{self._settings.chosen_service.title} has no list of models to read")
+        refreshed = await refresh(self._transport.send, CatalogCache(), models, now=now, force=force)
         self._catalog = load_catalog(refreshed.models)
         return refreshed
 
@@ -312,8 +323,8 @@ class VideoClient:
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""
         async with open_session(proxied=self._settings.base_url.startswith("https:")) as session:
-            transport = Transport(session, self._settings.base_url, self._settings.api_key)
-            downloads = Downloads(session, transport.send, self._settings.wire)
+            transport = self._transport_over(session)
+            downloads = Downloads(session, transport.send, wire_of(self._settings, lambda: self._catalog))
 
             async def fresh_link() -> str | None:
                 return (

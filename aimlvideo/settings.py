@@ -11,14 +11,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aimlvideo.core.polling.policy import FixedPolls, parse_polls
-from aimlvideo.core.wires.aimlapi import AimlApi
-from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.kling import Kling
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
+from aimlvideo.core.services.base import KEY_SEPARATOR, Service
 from aimlvideo.core.wires.webhooks import usable_secret
 from aimlvideo.errors import SettingsError
 
-KEYS = ("AIMLAPI_API_KEY", "AIML_API_KEY")
-BASE_URL = "AIMLAPI_BASE_URL"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -28,7 +25,7 @@ class Settings:
 
     api_key: str = field(default="", repr=False)
     base_url: str = ""
-    service: str = "aimlapi"
+    service: str = DEFAULT_SERVICE
     legacy: bool = False
     journal: Path | None = None
     max_outstanding: int | None = 20
@@ -45,7 +42,7 @@ class Settings:
     knowledge: Path | None = None
 
     def __post_init__(self) -> None:
-        _wire(self.service)
+        service_of(self.service)
         for name, value in self._positive().items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise SettingsError(f"{name} is {value!r}: expected a number above 0")
@@ -58,9 +55,9 @@ class Settings:
         self.fixed_polls()
 
     @property
-    def wire(self) -> Wire:
-        """The wire of the service."""
-        return Kling() if self.service == "kling" else AimlApi(legacy=self.legacy)
+    def chosen_service(self) -> Service:
+        """All that the client has to know of the service."""
+        return service_of(self.service)
 
     @property
     def remembers(self) -> bool:
@@ -86,30 +83,47 @@ class Settings:
         }
 
 
-def found_key(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the key that was given, or that the environment has. Raises SettingsError where there is none."""
-    wire = _wire(service)
-    if not isinstance(given, str | None):
-        raise SettingsError(f"api_key is of type {type(given).__name__}: expected text")
-    known = (text.strip() for text in (given or "", *(environment.get(name, "") for name in KEYS)))
-    key = next((text for text in known if text), "")
+def found_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return this key, or else the one that the environment has. Raises SettingsError where there is none.
+
+    A key of several parts is one text, its parts joined by a colon.
+    """
+    chosen = service_of(service)
+    if not isinstance(api_key, str | None):
+        raise SettingsError(f"api_key is of type {type(api_key).__name__}: expected text")
+    key = (api_key or "").strip() or _key_in(environment, chosen)
     if not key:
-        raise SettingsError(f"no API key: set {KEYS[0]} (or pass api_key=, --api-key). Get one at {wire.keys}")
+        names = " and ".join(chosen.key_variables[0])
+        raise SettingsError(f"no API key: set {names} (or pass api_key=, --api-key). Get one at {chosen.key_url}")
     if any(ord(letter) < 33 or ord(letter) > 126 for letter in key):
-        raise SettingsError("the API key has characters that no key has: was it copied whole, and nothing else?")
+        raise SettingsError(
+            "the API key contains characters that keys never contain: copy it again, without spaces or line breaks"
+        )
+    if not all(key.split(KEY_SEPARATOR, chosen.key_parts - 1)) or key.count(KEY_SEPARATOR) < chosen.key_parts - 1:
+        names = KEY_SEPARATOR.join(chosen.key_variables[0])
+        raise SettingsError(f"the key of {chosen.title} has {chosen.key_parts} parts: expected {names}")
     return key
 
 
-def found_base_url(given: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Return the base URL that was given, that the environment has, or the service's own; it is safe for a key."""
-    wire = _wire(service)
-    return checked_base_url(given or environment.get(BASE_URL, "").strip() or wire.base_url)
+def _key_in(environment: Mapping[str, str], service: Service) -> str:
+    """Return the first key whose variables are all set, or an empty text."""
+    for names in service.key_variables:
+        parts = [environment.get(name, "").strip() for name in names]
+        if all(parts):
+            return KEY_SEPARATOR.join(parts)
+    return ""
+
+
+def found_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Return this base URL, or the environment's, or the service's own; it is safe to send a key to."""
+    chosen = service_of(service)
+    return checked_base_url(base_url or environment.get(chosen.base_url_variable, "").strip() or chosen.base_url)
 
 
 def checked_base_url(text: str) -> str:
     """Return a base URL that is safe to send a key to; raise SettingsError otherwise."""
     if not _is_link(text):
-        raise SettingsError(f"base URL {_shown(text)} is no URL: expected something like https://api.example.com")
+        raise SettingsError(f"base URL {_shown(text)} is not a URL: expected something like https://api.example.com")
     parts = urlsplit(text.strip())
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"the base URL of {parts.hostname!r} must have no user, query or fragment")
@@ -134,9 +148,3 @@ def _is_link(text: object) -> bool:
 def _shown(text: object) -> str:
     """Return what was given for a URL, without what may be a password in it."""
     return re.sub(r"//[^/@]*@", "//...@", repr(text))
-
-
-def _wire(service: str) -> Wire:
-    if service not in ("aimlapi", "kling"):
-        raise SettingsError(f"service is {service!r}: expected 'aimlapi' or 'kling'")
-    return Kling() if service == "kling" else AimlApi()

@@ -42,7 +42,7 @@ def test_without_a_key_it_says_which_variable_and_where_to_get_one(service: str,
 
 @pytest.mark.parametrize("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel"])
 def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(SettingsError, match="characters that no key has") as caught:
+    with pytest.raises(SettingsError, match="characters that keys never contain") as caught:
         found_key(key, "aimlapi", {})
     assert key not in str(caught.value)
 
@@ -70,17 +70,17 @@ def test_a_base_url_comes_from_the_nearest_place(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("api.example.com", "is no URL: expected something like https://api.example.com"),
-        ("ftp://api.example.com", "is no URL"),
-        ("https://", "is no URL"),
-        ("https:///v2", "is no URL"),
-        ("https://[::1", "is no URL"),
-        ("https://h:0", "is no URL"),
-        ("https://h:99999", "is no URL"),
-        ("https://h:x", "is no URL"),
-        ("https://two words.com", "is no URL"),
-        ("https://exämple.com", "is no URL"),
-        ("https://api.example.com\\@evil.example.com", "is no URL"),
+        ("api.example.com", "is not a URL: expected something like https://api.example.com"),
+        ("ftp://api.example.com", "is not a URL"),
+        ("https://", "is not a URL"),
+        ("https:///v2", "is not a URL"),
+        ("https://[::1", "is not a URL"),
+        ("https://h:0", "is not a URL"),
+        ("https://h:99999", "is not a URL"),
+        ("https://h:x", "is not a URL"),
+        ("https://two words.com", "is not a URL"),
+        ("https://exämple.com", "is not a URL"),
+        ("https://api.example.com\\@evil.example.com", "is not a URL"),
         ("http://api.example.com", "would travel in the open"),
         ("http://127.0.0.1.example.com", "would travel in the open"),
         ("http://localhost.example.com", "would travel in the open"),
@@ -88,7 +88,7 @@ def test_a_base_url_comes_from_the_nearest_place(
         ("https://me:secret@api.example.com", "must have no user, query or fragment"),
         ("https://api.example.com/?a=1", "must have no user, query or fragment"),
         ("https://api.example.com/#x", "must have no user, query or fragment"),
-        ("https://me:secret@", "is no URL"),
+        ("https://me:secret@", "is not a URL"),
         ("http://me:secret@api.example.com", "must have no user"),
     ],
 )
@@ -125,8 +125,8 @@ def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: st
 
 
 def test_the_wire_is_the_service_s() -> None:
-    assert Settings(service="kling").wire.service == "kling"
-    assert Settings(legacy=True).wire.service == "aimlapi"
+    assert Settings(service="kling").chosen_service.name == "kling"
+    assert Settings(legacy=True).chosen_service.name == "aimlapi"
 
 
 @pytest.mark.parametrize("poll", ["", "every", "every:", "every:0", "every:-1", "every:nan", "every:inf", "15", None])

@@ -14,16 +14,8 @@ from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import SKEW
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.money.reconcile import Reconciliation, reconcile
-from aimlvideo.core.wires.aimlapi_account import (
-    BALANCE_REQUEST,
-    LOG_RATE,
-    LONGEST_WINDOW,
-    ledger_request,
-    log_request,
-    read_balance,
-    read_ledger_page,
-    read_log_page,
-)
+from aimlvideo.core.services import service_of
+from aimlvideo.core.services.base import Ledger, RequestLog
 from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
@@ -33,11 +25,14 @@ from aimlvideo.shell.journal.sqlite import read_journal
 
 def balance(settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what the account has left; return the exit code."""
-    _needs_account(settings)
+    service = service_of(settings["service"])
+    question = service.balance
+    if question is None:
+        raise UsageError(f"{service.title} has no balance to ask for: look at {service.key_url}")
 
     async def asked() -> float:
         async with VideoClient(**settings) as client:
-            return read_balance(await client.send(BALANCE_REQUEST))
+            return question.read(await client.send(question.request))
 
     terminal.say(f"{asyncio.run(asked()):.2f} USD")
     return 0
@@ -52,14 +47,17 @@ def reconcile_run(folder: Path, settings: dict[str, Any], terminal: Terminal) ->
 
 def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
-    _needs_account(settings)
+    service = service_of(settings["service"])
+    ledger, request_log = service.ledger, service.log
+    if ledger is None:
+        raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
     since = min((known.submitted_at for _, known in records if known.submitted_at), default=clock.wall()) - SKEW
 
     async def asked() -> Reconciliation:
         async with VideoClient(**settings) as client:
-            charges = await ledger_since(client, since)
+            charges = await ledger_since(client, ledger, since)
             try:
-                return reconcile(records, charges, await read_log(client, since))
+                return reconcile(records, charges, await read_log(client, request_log, since) if request_log else ())
             except ServiceError as error:
                 terminal.problem(f"the service's log cannot be read, so this is by the ledger alone: {error}")
                 return reconcile(records, charges)
@@ -78,33 +76,28 @@ def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Te
     return 1 if told.findings else 0
 
 
-async def ledger_since(client: VideoClient, since: float) -> list[Charge]:
+async def ledger_since(client: VideoClient, ledger: Ledger, since: float) -> list[Charge]:
     """Return the ledger's charges since a moment (seconds since 1970), page by page from the newest."""
     charges: list[Charge] = []
     cursor: str | None = None
     while True:
-        page, cursor = read_ledger_page(await client.send(ledger_request(cursor)))
+        page, cursor = ledger.read(await client.send(ledger.request(cursor)))
         charges += (charge for charge in page if charge.created_at >= since)
         if cursor is None or (page and page[-1].created_at < since):
             return charges
 
 
-async def read_log(client: VideoClient, since: float = 0.0) -> list[LogRow]:
-    """Return the service's log since a moment (seconds since 1970), of the last 92 days at most, newest first."""
-    turns, until = RateGate(RateLimiter(LOG_RATE, burst=5)), clock.wall()
-    since = max(since, until - LONGEST_WINDOW)
+async def read_log(client: VideoClient, request_log: RequestLog, since: float = 0.0) -> list[LogRow]:
+    """Return the service's log since a moment (seconds since 1970), as far back as it can be asked, newest first."""
+    turns, until = RateGate(RateLimiter(request_log.per_second, burst=5)), clock.wall()
+    since = max(since, until - request_log.longest_window)
     rows: list[LogRow] = []
     while True:
         await turns.turn()
-        page = read_log_page(await client.send(log_request(since, until, len(rows))))
+        page = request_log.read(await client.send(request_log.request(since, until, len(rows))))
         rows += page
         if not page:
             return rows
-
-
-def _needs_account(settings: dict[str, Any]) -> None:
-    if settings["service"] != "aimlapi":
-        raise UsageError("a Kling gateway has no balance or ledger to ask for: look at its dashboard")
 
 
 def _or_unknown(usd: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,9 +18,7 @@ from aimlvideo.core.eta import Durations
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.polling.policy import PollPolicy
-from aimlvideo.core.wires.aimlapi_account import BALANCE_REQUEST, read_balance
-from aimlvideo.core.wires.aimlapi_models import METRICS_REQUEST, PRICES_REQUEST, read_metrics, read_prices
-from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.services.base import Question
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, UsageError
 from aimlvideo.shell.state.catalog_cache import CatalogCache
 from aimlvideo.shell.state.learned_durations import LearnedDurations
@@ -44,22 +42,22 @@ class Told:
 async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Told:
     """Ask for prices, durations and the balance; whatever cannot be had is left out."""
 
-    async def told(question: Request, read: Callable[[Answer], T], otherwise: T) -> T:
+    async def told(question: Question[T] | None, otherwise: T) -> T:
+        if question is None:
+            return otherwise
         try:
-            answer = await client.send(question, tries=1)
-            return read(answer) if answer.status == 200 else otherwise
+            answer = await client.send(question.request, tries=1)
+            return question.read(answer) if answer.status == 200 else otherwise
         except ServiceError:
             return otherwise
 
     no_prices: dict[str, Pricing] = {}
     no_times: dict[str, Durations] = {}
-    prices = await told(PRICES_REQUEST, lambda answer: read_prices(answer.json()), no_prices)
-    times = await told(METRICS_REQUEST, lambda answer: read_metrics(answer.json()), no_times)
-    return Told(prices, times, await told(BALANCE_REQUEST, _balance, None) if with_balance else None)
-
-
-def _balance(answer: Answer) -> float | None:
-    return read_balance(answer)
+    service = client.service
+    prices = await told(service.prices, no_prices)
+    times = await told(service.durations, no_times)
+    balance: Question[float | None] | None = service.balance
+    return Told(prices, times, await told(balance, None) if with_balance else None)
 
 
 def show_models(word: str, wanted: Mapping[str, Any], settings: dict[str, Any], terminal: Terminal) -> int:
@@ -115,7 +113,7 @@ def show_changes(terminal: Terminal) -> int:
 def check_file(name: str, settings: dict[str, Any], terminal: Terminal, *, strict: bool, matrix: bool) -> int:
     """Validate and price a job file, sending nothing that is paid; return the exit code."""
     catalog, service = known_catalog(), settings["service"]
-    told = _asked(settings) if service == "aimlapi" else Told()
+    told = _asked(settings)
     reader = JobReader(catalog, service, folder_of(name), strict, matrix)
     tally, seen = Tally(catalog, told.prices), set[int]()
     with job_lines(name, catalog) as lines:

@@ -13,6 +13,7 @@ from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import JOURNAL, RESULTS, checked_folder
@@ -71,9 +72,11 @@ def recover(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
     rows = list(read_results(folder / RESULTS)) if (folder / RESULTS).exists() else []
 
+    request_log = service_of(settings["service"]).log
+
     async def work() -> int:
         async with VideoClient(**settings) as client:
-            logged = await read_log(client) if settings["service"] == "aimlapi" else []
+            logged = await read_log(client, request_log) if request_log else []
         known = {row.get("generation_id") for row in rows}
         fresh = [row for row in logged if row.succeeded and row.generation_id not in known]
         found = {row.request_id: row.generation_id for row in fresh}

@@ -15,6 +15,7 @@ from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import NAME, expand
+from aimlvideo.core.services import service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.journal.sqlite import Journal
@@ -79,8 +80,8 @@ class JobReader:
 
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
-        model = self.catalog.find(job.model) or self.catalog.find_gateway(job.model)
-        media = Media(job.folder, self.service == "kling")
+        model = self.catalog.find(job.model) or self.catalog.find_unlisted(job.model, self.service)
+        media = Media(job.folder, service_of(self.service).media)
         for path, value in media_fields(model, params) if model else ():
             try:
                 media.check(value)

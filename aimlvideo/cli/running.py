@@ -60,7 +60,7 @@ def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal:
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
-            told = await ask_service(client) if options.service == "aimlapi" else Told()
+            told = await ask_service(client)
             tally = await plan(name, options, terminal, told)
             _agreed(summary_of(tally, settings, told), options, terminal)
             return await see_through(client, options, terminal)

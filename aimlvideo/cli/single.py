@@ -10,7 +10,8 @@ from typing import Any
 
 from aimlvideo.cli.running import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.client import known_catalog
+from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
@@ -28,7 +29,7 @@ def generate_one(
 
     Until it is saved, a journal lies beside it: the same command again carries on, and buys nothing twice.
     """
-    params = _params(model, asked, gateway=settings["service"] == "kling")
+    params = _params(model, asked, settings["service"])
     _check_output(output)
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
     name = VideoJob(model, **params).id
@@ -84,10 +85,10 @@ def _take_away(journal: Path | None, name: str) -> None:
             journal.with_name(journal.name + ending).unlink(missing_ok=True)
 
 
-def _params(name: str, asked: Mapping[str, Any], *, gateway: bool) -> dict[str, Any]:
+def _params(name: str, asked: Mapping[str, Any], service: str) -> dict[str, Any]:
     """Return a job's parameters from what was given; pictures go where this model takes them."""
-    catalog = load_catalog()
-    model = catalog.find(name) or (catalog.find_gateway(name) if gateway else None)
+    catalog = known_catalog()
+    model = catalog.find(name) or catalog.find_unlisted(name, service)
     params = dict(_assigned(text) for text in asked["set"])
     if asked["prompt"] is not None:
         params["prompt"] = asked["prompt"]

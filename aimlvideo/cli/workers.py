@@ -22,7 +22,7 @@ from aimlvideo.cli.metering import metered
 from aimlvideo.cli.planning import JobReader, folder_of
 from aimlvideo.cli.summary import standing
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import result_of
 from aimlvideo.distributed.embedded_postgres import found_dsn
@@ -62,7 +62,7 @@ def init(dsn: str | None, terminal: Terminal) -> int:
 
 def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Terminal, *, retry_failed: bool) -> int:
     """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
-    catalog = load_catalog()
+    catalog = known_catalog()
     reader = JobReader(catalog, folder=folder_of(name), **reader_of)
     with found_dsn(dsn) as database, open_sync_journal(database) as journal:
         if (begun := journal.fact("service") or reader.service) != reader.service:

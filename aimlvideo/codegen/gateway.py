@@ -38,12 +38,15 @@ _RULES: list[dict[str, Any]] = [
     {"kind": "at_most_one", "fields": ["image_list", "tail_image_url"]},
 ]
 
-ANY_GATEWAY: dict[str, Any] = {
+_SHARED: dict[str, Any] = {
     "developer": "klingai",
     "path": "/kling/v1/videos",
     "service": "kling",
+    "service_names": {"image": "image_url", "image_tail": "tail_image_url"},
     "rules": _RULES,
     "params": _PARAMS,
 }
 
-GATEWAY: dict[str, Any] = dict.fromkeys(KNOWN, ANY_GATEWAY)
+GATEWAY: dict[str, Any] = dict.fromkeys(KNOWN, _SHARED)
+
+UNLISTED: list[dict[str, Any]] = [{"pattern": "kling-[^/]*", **_SHARED}]

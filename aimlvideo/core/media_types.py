@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from math import inf
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """In which form a service takes a picture that is no link, and which ones it takes.
+
+    `data_uri`: as a `data:` URI, which is then taken as it is; else as bare Base64. `types` are those that it takes
+    (empty: all that are known here); `min_side` is in pixels, `max_ratio` the longer side over the shorter one.
+    """
+
+    data_uri: bool
+    types: tuple[str, ...] = ()
+    max_bytes: float = inf
+    min_side: int = 0
+    max_ratio: float = inf
+
+    @property
+    def limited(self) -> bool:
+        """Whether a picture has to be looked at before it is sent."""
+        return bool(self.types or self.min_side) or self.max_bytes < inf or self.max_ratio < inf
+
+
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),

@@ -79,7 +79,7 @@ class Feed:
         """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
         if entry.progress.stage is not Stage.PLANNED:
             return True
-        checked = check(entry.job, self.catalog, service=self.row.wire.service, strict=self.strict)
+        checked = check(entry.job, self.catalog, service=self.row.service.name, strict=self.strict)
         for warning in checked.warnings:
             log.warning("%s", warning)
         if checked.problems:

@@ -16,11 +16,9 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import SKEW, Outcome, next_lookup_after, outcome_of
 from aimlvideo.core.money.ledger import LogRow
-from aimlvideo.core.wires.aimlapi_account import LOG_PAGE_ROWS, LOG_RATE, LONGEST_WINDOW, log_request, read_log_page
-from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.services.base import LookupById, RequestLog
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, InDoubt, Rejected, ServiceError
 from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
@@ -40,7 +38,7 @@ class LostSubmissions:
     """Settles doubtful entries: found ones go to `accepted`, those that never were accepted to `again`."""
 
     send: Send
-    wire: Wire
+    lookup: RequestLog | LookupById
     slots: SlotLimiter
     settle: Callable[[VideoJob], float]
     accepted: Callable[[Entry], None]
@@ -54,11 +52,11 @@ class LostSubmissions:
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
-        self._turns = RateGate(RateLimiter(LOG_RATE, burst=5))
+        self._turns = RateGate(RateLimiter(self.lookup.per_second, burst=5))
 
     def shared_by(self, workers: int) -> None:
         """Take our part of the log's rate, where others read the log of the same account."""
-        self._turns.rate.share(LOG_RATE / workers)
+        self._turns.rate.share(self.lookup.per_second / workers)
 
     def take(self, entry: Entry) -> None:
         """Look for this entry's submission until its doubt is settled."""
@@ -80,17 +78,20 @@ class LostSubmissions:
                 self._news = anyio.Event()
                 await self._news.wait()
             try:
-                await (self._sweep() if self.wire.has_request_log else self._ask_each())
+                if isinstance(self.lookup, RequestLog):
+                    await self._sweep(self.lookup)
+                else:
+                    await self._ask_each(self.lookup)
             except ServiceError as error:
                 log.info("the service could not be asked: %s", error)
                 self._leave_overdue()
             waits = [next_lookup_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
             await anyio.sleep(min(waits, default=0))
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, request_log: RequestLog) -> None:
         """Read the log once, for all that is in doubt."""
         asked_at, asked = clock.wall(), list(self._entries)  # who comes in meanwhile is not looked for
-        found = await self._rows({entry.progress.request_id for entry in asked})
+        found = await self._rows(request_log, {entry.progress.request_id for entry in asked})
         for entry in asked:
             age = asked_at - (entry.progress.submitted_at or asked_at)
             said, name = outcome_of(found[entry.progress.request_id], age, self.settle(entry.job))
@@ -108,23 +109,25 @@ class LostSubmissions:
             if _age(entry) > 2 * self.settle(entry.job):
                 self._settle(entry, Outcome.LEFT, None)
 
-    async def _rows(self, wanted: set[str | None]) -> defaultdict[str | None, list[LogRow]]:
-        """Return the rows of the wanted client request ids, over the whole window since the oldest intent."""
+    async def _rows(
+        self, request_log: RequestLog, request_ids: set[str | None]
+    ) -> defaultdict[str | None, list[LogRow]]:
+        """Return the rows of these client request ids, over the whole window since the oldest intent."""
         now = clock.wall()
         since = min(entry.progress.submitted_at or now for entry in self._entries) - SKEW
-        since = max(since, now - LONGEST_WINDOW)
+        since = max(since, now - request_log.longest_window)
         found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         offset = 0
         while True:
-            page = await self._read(log_request(since, clock.wall() + SKEW, offset), read_log_page)
+            page = await self._read(request_log.request(since, clock.wall() + SKEW, offset), request_log.read)
             for row in page:
                 self._log_lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
                 if not row.request_id and not row.failed:
                     self._models_without_ids.add(row.model)
-                if row.request_id in wanted:
+                if row.request_id in request_ids:
                     found[row.request_id].append(row)
-            offset += LOG_PAGE_ROWS
-            if len(page) < LOG_PAGE_ROWS:
+            offset += request_log.page_rows
+            if len(page) < request_log.page_rows:
                 return found
 
     async def _read(self, question: Request, read: Callable[[Answer], T]) -> T:
@@ -143,31 +146,30 @@ class LostSubmissions:
                 self._turns.rate.accepted(clock.loop())
                 return told
 
-    async def _ask_each(self) -> None:
-        """Ask a gateway about each by its `external_task_id`; an answer counts only where it can be asked so."""
-        assert isinstance(self.wire, Kling)
+    async def _ask_each(self, lookup: LookupById) -> None:
+        """Look each up by the id that we chose; an answer counts only where the service can be asked so."""
         for entry in list(self._entries):
-            found = await self._by_external_id(self.wire, entry.progress.request_id or "", entry.job)
+            found = await self._by_our_id(lookup, entry.progress.request_id or "", entry.job)
             if found is not None:
                 self._settle(entry, Outcome.ACCEPTED, found.id)
             elif _age(entry) > self.settle(entry.job):
-                answers = await self._finds_our_ids(self.wire, entry.batch.journal)
+                answers = await self._finds_our_ids(lookup, entry.batch.journal)
                 self._settle(entry, Outcome.NEVER_ACCEPTED if answers else Outcome.OPEN, None)
                 if not answers:
                     entry.batch.end(entry, in_doubt_error(entry))
 
-    async def _by_external_id(self, wire: Kling, request_id: str, job: VideoJob) -> Generation | None:
+    async def _by_our_id(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
         try:
-            return await self._read(wire.by_external_id(request_id, job), lambda answer: wire.found(answer, request_id))
+            return await self._read(lookup.request(request_id, job), lambda answer: lookup.read(answer, request_id))
         except Rejected:
             return None
 
-    async def _finds_our_ids(self, wire: Kling, journal: Journal) -> bool:
+    async def _finds_our_ids(self, lookup: LookupById, journal: Journal) -> bool:
         """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
         known = self.known or journal.accepted_sample()
         if known is None:
             return False
-        found = await self._by_external_id(wire, known.progress.request_id or "", known.job)
+        found = await self._by_our_id(lookup, known.progress.request_id or "", known.job)
         return found is not None and found.id == known.progress.generation_id
 
     def _settle(self, entry: Entry, said: Outcome, generation_id: str | None) -> None:

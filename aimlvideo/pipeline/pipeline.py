@@ -17,9 +17,10 @@ from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.lost_submissions import settle_seconds
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.kling import task_in_callback
 from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
@@ -32,14 +33,12 @@ from aimlvideo.shell.http.callback_server import callback_page
 from aimlvideo.shell.http.transport import Transport
 from aimlvideo.shell.task_groups import background_tasks
 
-DEFAULT_GATEWAY_SETTLE = 60.0
-"""Seconds: a gateway lists a task when it accepts it, not when it ends."""
-
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
     """The stations of one open client, shared by all its runs."""
 
+    service: Service
     wire: Wire
     slots: SlotLimiter
     submit: Submit
@@ -98,7 +97,8 @@ async def open_pipeline(
     *also: Callable[[], Coroutine[Any, Any, None]],
 ) -> AsyncIterator[Pipeline]:
     """Wire the stations together and run those that all runs share, until the block is left."""
-    wire = settings.wire
+    service = settings.chosen_service
+    wire = wire_of(settings, catalog)
     slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
     budget = PollBudget(settings.poll_rate)
 
@@ -117,37 +117,51 @@ async def open_pipeline(
     def settle(job: VideoJob) -> float:
         if settings.settle is not None:
             return settings.settle
-        return settle_seconds(policy_for(job).quantile(0.99)) if wire.has_request_log else DEFAULT_GATEWAY_SETTLE
+        return settle_seconds(policy_for(job).quantile(0.99)) if service.settle is None else service.settle
 
     async def encoded(job: VideoJob) -> VideoJob:
-        return await encode(job, catalog(), gateway=wire.service == "kling")
+        return await encode(job, catalog(), service.media)
 
     poll = Poll(transport.send, wire, slots, budget, policy_for, on_ready, called_back=bool(settings.callback_url))
-    doubt = LostSubmissions(transport.send, wire, slots, settle, accepted, again)
+    doubt = LostSubmissions(transport.send, service.lookup, slots, settle, accepted, again)
     turns = RateGate(RateLimiter(settings.rate))
     submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
-    row = Pipeline(wire, slots, submit, poll, doubt, Downloads(session, transport.send, wire, settings.metadata))
+    downloads = Downloads(session, transport.send, wire, settings.metadata)
+    row = Pipeline(service, wire, slots, submit, poll, doubt, downloads)
     async with background_tasks(poll.run, doubt.run, *also), _called_back(settings, poll):
         yield row
 
 
 @asynccontextmanager
 async def _called_back(settings: Settings, poll: Poll) -> AsyncIterator[None]:
-    """Serve the page that a gateway may call, where one was asked for."""
-    if settings.callback is None:
+    """Serve the page that a service may call, where one was asked for."""
+    read_id = settings.chosen_service.id_in_callback
+    if settings.callback is None or read_id is None:
         yield
         return
     host, port = settings.callback
-    async with callback_page(host, port, lambda body: poll.hint(task_in_callback(body)), settings.callback_secret):
+    async with callback_page(host, port, lambda body: poll.hint(read_id(body)), settings.callback_secret):
         yield
 
 
-async def encode(job: VideoJob, catalog: Catalog, *, gateway: bool) -> VideoJob:
+def wire_of(settings: Settings, catalog: Callable[[], Catalog]) -> Wire:
+    """Return the wire of the service, which submits each model where the catalogue of that moment says."""
+    service = settings.chosen_service
+    return service.wire(legacy=settings.legacy, path_of=lambda model: _path_of(model, catalog(), service.name))
+
+
+def _path_of(model: str, catalog: Catalog, service: str) -> str | None:
+    """Return where the catalogue says that a service's model is submitted; None where it does not know the model."""
+    entry = catalog.find(model) or catalog.find_unlisted(model)
+    return entry.path if entry and entry.service == service else None
+
+
+async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits) -> VideoJob:
     """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
-    model = catalog.find(job.model) or catalog.find_gateway(job.model)
+    model = catalog.find(job.model) or catalog.find_unlisted(job.model)
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
-    media = Media(job.folder, gateway)
+    media = Media(job.folder, limits)
     if not any(media.changes(value) for _, value in media_fields(model, job.params)):
         return job
     params = await anyio.to_thread.run_sync(replace_media, model, job.params, lambda _, value: media.encoded(value))

@@ -11,7 +11,6 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.eta import Durations, documented
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_key
-from aimlvideo.core.wires.aimlapi_models import METRICS_REQUEST, read_metrics
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.settings import Settings
@@ -26,6 +25,7 @@ class PollPolicies:
 
     def __init__(self, settings: Settings, catalog: Callable[[], Catalog]) -> None:
         self._catalog = catalog
+        self._service = settings.chosen_service
         self._fixed = settings.fixed_polls()
         self._keeps = settings.remembers
         self._published: dict[str, Durations] = {}
@@ -61,8 +61,11 @@ class PollPolicies:
 
     async def read_published(self, send: Send) -> None:
         """Learn how long generations took of late, where the service tells."""
+        question = self._service.durations
+        if question is None:
+            return
         try:
-            self._published = read_metrics((await send(METRICS_REQUEST)).json())
+            self._published = question.read(await send(question.request))
         except ServiceError as error:
             log.debug("no durations are published: %s", error)
 

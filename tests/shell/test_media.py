@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from aimlvideo.core.media_types import is_video, media_type
+from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.media import Media
 
@@ -22,6 +23,7 @@ def picture(kind: str = "PNG", width: int = 320, height: int = 400, **options: A
     return held.getvalue()
 
 
+AI_ML_API, GATEWAY = service_of("aimlapi").media, service_of("kling").media
 PNG, JPEG = picture(), picture("JPEG")
 BASE64 = base64.b64encode(PNG).decode()
 URI = f"data:image/png;base64,{BASE64}"
@@ -56,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
     ids=lambda value: str(value)[:30],
 )
 def test_ai_ml_api_gets_a_link_or_a_data_uri(folder: Path, value: Any, sent: str) -> None:
-    media = Media(folder, gateway=False)
+    media = Media(folder, AI_ML_API)
     media.check(value)
     assert media.encoded(value) == sent
     assert media.changes(value) or value == sent
@@ -76,28 +78,28 @@ def test_ai_ml_api_gets_a_link_or_a_data_uri(folder: Path, value: Any, sent: str
     ids=lambda value: str(value)[:30],
 )
 def test_a_gateway_gets_a_link_or_bare_base64(folder: Path, value: Any, sent: str) -> None:
-    media = Media(folder, gateway=True)
+    media = Media(folder, GATEWAY)
     media.check(value)
     assert media.encoded(value) == sent
 
 
 def test_a_pil_image_becomes_a_png(folder: Path) -> None:
     image = Image.open(io.BytesIO(PNG))
-    sent = Media(None, gateway=False).encoded(image)
+    sent = Media(None, AI_ML_API).encoded(image)
     assert Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))).size == (320, 400)
     with pytest.raises(UsageError, match="cannot be made a PNG"):
-        Media(None, gateway=False).encoded(Image.new("CMYK", (400, 400)))
+        Media(None, AI_ML_API).encoded(Image.new("CMYK", (400, 400)))
 
 
 def test_a_home_folder_and_an_absolute_path_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     for value in ("~/a.png", str(folder / "a.png")):
-        assert Media(Path("/elsewhere"), gateway=False).encoded(value) == URI
+        assert Media(Path("/elsewhere"), AI_ML_API).encoded(value) == URI
 
 
 def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    assert Media(None, gateway=False).encoded("a.png") == URI
+    assert Media(None, AI_ML_API).encoded("a.png") == URI
 
 
 @pytest.mark.parametrize(
@@ -118,10 +120,10 @@ def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monke
     ],
     ids=lambda value: repr(value)[:30],
 )
-@pytest.mark.parametrize("gateway", [False, True])
-def test_what_is_no_picture_is_refused_in_a_short_line(folder: Path, value: Any, words: str, gateway: bool) -> None:
+@pytest.mark.parametrize("limits", [AI_ML_API, GATEWAY], ids=["AI/ML API", "gateway"])
+def test_what_is_no_picture_is_refused_in_a_short_line(folder: Path, value: Any, words: str, limits: Any) -> None:
     os.mkfifo(folder / "pipe")
-    media = Media(folder, gateway)
+    media = Media(folder, limits)
     for way in (media.check, media.encoded):
         with pytest.raises(UsageError) as caught:
             way(value)
@@ -135,7 +137,7 @@ def test_a_file_that_cannot_be_read_half_way_is_said_as_that(folder: Path, monke
 
     monkeypatch.setattr(base64, "b64encode", broken)
     with pytest.raises(UsageError, match=r"a\.png cannot be read: Input/output error"):
-        Media(folder, gateway=False).encoded("a.png")
+        Media(folder, AI_ML_API).encoded("a.png")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -145,31 +147,31 @@ def test_a_file_that_cannot_be_read_half_way_is_said_as_that(folder: Path, monke
         (300, 300, ""),
         (300, 750, ""),
         (750, 300, ""),
-        (299, 300, "is 299x300 pixels; this gateway wants at least 300 a side"),
-        (300, 299, "is 300x299 pixels; this gateway wants at least 300 a side"),
-        (300, 751, "is 300x751; this gateway takes shapes between 1:2.5 and 2.5:1"),
-        (751, 300, "is 751x300; this gateway takes shapes between 1:2.5 and 2.5:1"),
+        (299, 300, "is 299x300 pixels; this service takes at least 300 pixels a side"),
+        (300, 299, "is 300x299 pixels; this service takes at least 300 pixels a side"),
+        (300, 751, "is 300x751; this service takes shapes between 1:2.5 and 2.5:1"),
+        (751, 300, "is 751x300; this service takes shapes between 1:2.5 and 2.5:1"),
     ],
 )
 def test_a_gateway_s_limits_of_size_and_shape_are_checked(kind: str, width: int, height: int, words: str) -> None:
-    media, raw = Media(None, gateway=True), picture(kind, width, height)
+    media, raw = Media(None, GATEWAY), picture(kind, width, height)
     for value in (raw, base64.b64encode(raw).decode(), "data:;base64," + base64.b64encode(raw).decode()):
         if not words:
             media.check(value)
             continue
         with pytest.raises(UsageError, match=f"this picture {words}"):
             media.check(value)
-    Media(None, gateway=False).check(raw)
+    Media(None, AI_ML_API).check(raw)
 
 
 def test_a_gateway_s_other_limits_are_checked(folder: Path) -> None:
-    media = Media(folder, gateway=True)
-    with pytest.raises(UsageError, match="is image/gif; this gateway takes JPEG and PNG"):
+    media = Media(folder, GATEWAY)
+    with pytest.raises(UsageError, match="is image/gif; this service takes JPEG and PNG"):
         media.check(picture("GIF"))
     os.truncate(folder / "a.png", 10_600_000)
-    with pytest.raises(UsageError, match=r"a\.png has 10\.1 MB; this gateway takes 10 MB at most"):
+    with pytest.raises(UsageError, match=r"a\.png has 10\.1 MB; this service takes at most 10 MB"):
         media.check("a.png")
-    with pytest.raises(UsageError, match="is damaged"):
+    with pytest.raises(UsageError, match="is corrupt: no image size found"):
         media.check(JPEG[:30])
     with pytest.raises(UsageError, match="is no Base64"):
         media.check("data:image/png;base64,AAA")
@@ -177,14 +179,14 @@ def test_a_gateway_s_other_limits_are_checked(folder: Path) -> None:
 
 def test_a_picture_with_a_large_profile_before_its_size_is_measured(folder: Path) -> None:
     (folder / "profile.jpg").write_bytes(picture("JPEG", icc_profile=b"x" * 400_000))
-    Media(folder, gateway=True).check("profile.jpg")
+    Media(folder, GATEWAY).check("profile.jpg")
 
 
 def test_checking_a_large_file_does_not_read_it_whole(folder: Path) -> None:
     with (folder / "large.mp4").open("wb") as file:
         file.write(b"\0\0\0\x18ftypmp42")
         file.truncate(2**34)
-    Media(folder, gateway=False).check("large.mp4")
+    Media(folder, AI_ML_API).check("large.mp4")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,13 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.refresh import compare
 from aimlvideo.core.money.pricing import quote
+from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_models import read_prices
 from aimlvideo.shell.http.transport import Transport, open_session
 from aimlvideo.shell.state.catalog_cache import CatalogCache, refresh
+
+MODELS = service_of("aimlapi").models
+assert MODELS is not None
 
 server = pytest.importorskip("aimlvideo.sandbox.server", reason="the sandbox is an extra")
 
@@ -21,8 +25,8 @@ async def test_143_documents_are_read_once_and_say_what_is_shipped(tmp_path: Pat
     cache = CatalogCache(tmp_path)
     async with server.Sandbox() as sandbox, open_session() as session:
         transport = Transport(session, sandbox.url, "key")
-        refreshed = await refresh(transport.send, cache, now="2026-08-22T10:00:00+00:00")
-        again = await refresh(transport.send, cache, now="2026-08-23T10:00:00+00:00")
+        refreshed = await refresh(transport.send, cache, MODELS, now="2026-08-22T10:00:00+00:00")
+        again = await refresh(transport.send, cache, MODELS, now="2026-08-23T10:00:00+00:00")
     assert not refreshed.refused
     assert len(refreshed.models) == 143
     assert again.models == refreshed.models

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
@@ -64,9 +65,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """One model. `documented_seconds` is how long the documentation's example took; `service` is "aimlapi" or "kling".
+    """One model of the service named `service`. `documented_seconds` is how long the documentation's example took.
 
-    `path` is where it is submitted when it is not to be the service's usual endpoint.
+    `path` is where it is submitted. `service_names` has the service's own names of parameters, and ours for them.
     """
 
     id: str
@@ -76,16 +77,21 @@ class Model:
     documented_seconds: float | None = None
     rules: tuple[Rule, ...] = ()
     aliases: tuple[str, ...] = ()
-    service: str = "aimlapi"
+    service: str = ""
+    service_names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Catalog:
-    """Every known model, by id or alias; `any_gateway` is for the Kling models that it does not know by name."""
+    """Every known model, by id or alias. `unlisted` are entries for models that are not known by name.
 
-    def __init__(self, models: Mapping[str, Any], *, any_gateway: Mapping[str, Any] | None = None) -> None:
+    An entry of `unlisted` has a `pattern`, a regular expression for the whole id, and what all such models share.
+    """
+
+    def __init__(self, models: Mapping[str, Any], *, unlisted: Sequence[Mapping[str, Any]] = ()) -> None:
         self._raw = dict(models)
         self._read: dict[str, Model] = {}
-        self._gateway = any_gateway
+        self._unlisted_read: dict[tuple[str, str], Model] = {}
+        self._unlisted = tuple(unlisted)
         self._aliases = {alias: name for name, raw in self._raw.items() for alias in raw.get("aliases", ())}
 
     def find(self, model: Any) -> Model | None:
@@ -100,11 +106,12 @@ class Catalog:
         found = self._read[name] = self._read.get(name) or read_model(name, self._raw[name])
         return found
 
-    def find_gateway(self, model: Any) -> Model | None:
-        """Return the common form of the gateway's models for a `kling-...` id that is not listed, else None."""
-        if self._gateway is None or not str(model).startswith("kling-") or "/" in model:
-            return None
-        return self._read.setdefault(model, read_model(model, self._gateway))
+    def find_unlisted(self, model: Any, service: str | None = None) -> Model | None:
+        """Return the common form of all models whose ids look like this one, at one service or at any; else None."""
+        for form in self._unlisted if isinstance(model, str) else ():
+            if service in (None, form.get("service")) and re.fullmatch(form["pattern"], model):
+                return self._unlisted_read.setdefault((model, form["pattern"]), read_model(model, form))
+        return None
 
     def nearest(self, model: str, n: int = 3) -> list[str]:
         """Return up to `n` ids that look like this one, the nearest first."""
@@ -128,7 +135,7 @@ class Catalog:
         A broken entry is left out, and what was known of that model stays.
         """
         good = {name: self._kept(name) | raw for name, raw in models.items() if _readable(name, raw)}
-        return Catalog({**self._raw, **good}, any_gateway=self._gateway)
+        return Catalog({**self._raw, **good}, unlisted=self._unlisted)
 
     def _kept(self, name: str) -> dict[str, Any]:
         """Return what no document tells about a model, and only its example once showed."""
@@ -153,10 +160,15 @@ def catalog_source() -> str:
     return str(_content()["source"])
 
 
+def default_service() -> str:
+    """Return the service whose models are those that name none."""
+    return str(_content()["service"])
+
+
 @lru_cache(maxsize=1)
 def _shipped() -> Catalog:
     content = _content()
-    return Catalog({**content["models"], **content["gateway"]}, any_gateway=content["any_gateway"])
+    return Catalog({**content["models"], **content["gateway"]}, unlisted=content["unlisted"])
 
 
 @lru_cache(maxsize=1)
@@ -176,7 +188,8 @@ def read_model(name: str, raw: Any) -> Model:
             documented_seconds=_number(raw.get("documented_seconds"), "documented_seconds"),
             rules=tuple(_read_rule(rule) for rule in raw.get("rules", ())),
             aliases=tuple(str(alias) for alias in raw.get("aliases", ())),
-            service=str(raw.get("service", "aimlapi")),
+            service=str(raw.get("service") or default_service()),
+            service_names=dict(raw.get("service_names", {})),
         )
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error

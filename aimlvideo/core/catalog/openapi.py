@@ -9,7 +9,6 @@ from aimlvideo.core.catalog.catalog import DEPTH, read_model
 from aimlvideo.core.catalog.corrections import correct
 from aimlvideo.core.catalog.validators import is_valid_model
 
-UNIVERSAL = "/v2/video/generations"
 MOST_PARTS = 4_000  # parts of a schema that are looked at: the largest document known has some 200
 MOST_NAMES = 200  # parameters of one object
 MOST_CHOICES = 1_000
@@ -27,15 +26,17 @@ _LIMITS = {
 Raw = dict[str, Any]
 
 
-def read_document(model: str, document: Any, *, also: tuple[str, ...] = ()) -> Raw:
+def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usual_path: str = "") -> Raw:
     """Return the entry of catalog.json that an OpenAPI 3.0 document gives for `model` (or one of its aliases `also`).
+
+    Of several requests that fit, the one at `usual_path` counts.
 
     ValueError says why a document is refused: no fitting request in it, a reference that is foreign or turns in a
     circle, too large, too deep, or of wrong types.
     """
     reader = _Reader(document)
     try:
-        path, schema = reader.request_of({model, *also})
+        path, schema = reader.request_of({model, *also}, usual_path)
         params = reader.fields(schema, 0)
         params.pop("model", None)
         entry = correct(model, path, params)
@@ -57,12 +58,12 @@ class _Reader:
         self._document = document
         self._parts = 0
 
-    def request_of(self, names: set[str]) -> tuple[str, Mapping[str, Any]]:
-        """Return the path and the schema of the body that submits a model; the universal path before any other."""
+    def request_of(self, names: set[str], usual_path: str) -> tuple[str, Mapping[str, Any]]:
+        """Return the path and the schema of the body that submits a model; `usual_path` before any other."""
         requests = [(path, schema) for path, schema in self._requests() if self._is_for(schema, names)]
         if not requests:
             raise ValueError("no POST in it is for this model")
-        return min(requests, key=lambda request: (request[0] != UNIVERSAL, request[0]))
+        return min(requests, key=lambda request: (request[0] != usual_path, request[0]))
 
     def _requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for path, methods in self._document["paths"].items():

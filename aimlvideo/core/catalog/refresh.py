@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
 from aimlvideo.core.catalog.describe import expected
 
 LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
@@ -36,8 +36,9 @@ def read_body(body: bytes) -> Any:
         raise ValueError("too deep") from error
 
 
-def compare(before: Catalog, after: Mapping[str, Any], *, service: str = "aimlapi") -> Iterator[Change]:
-    """Yield what `after` (refreshed models in the form of catalog.json) has otherwise than `before`."""
+def compare(before: Catalog, after: Mapping[str, Any], *, service: str | None = None) -> Iterator[Change]:
+    """Yield what `after` (refreshed models of one service, as in catalog.json) has otherwise than `before`."""
+    service = service or default_service()
     refreshed = before.with_refreshed(after)
     aliases = {alias for raw in after.values() for alias in raw.get("aliases", ())}
     for model in before:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aimlvideo.core.catalog.aliases import canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
 from aimlvideo.core.catalog.describe import expected, preview
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
@@ -31,12 +31,16 @@ class Checked:
     warnings: tuple[Problem, ...] = ()
 
 
-def check(job: VideoJob, catalog: Catalog, *, service: str = "aimlapi", strict: bool = False) -> Checked:
-    """Check a job against its model on `service` ("aimlapi" or "kling"); with `strict`, unknown names are problems."""
+def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False) -> Checked:
+    """Check a job against its model on `service` (else the catalogue's usual one).
+
+    With `strict`, unknown names are problems.
+    """
+    service = service or default_service()
     model = catalog.find(job.model)
     found = [] if model is not None and model.service == service else list(_about_model(job.model, catalog, service))
-    if model is None and service == "kling":
-        model = catalog.find_gateway(job.model)
+    if model is None:
+        model = catalog.find_unlisted(job.model, service)
     if model is None or any(not problem.warning for problem in found):
         return _checked(job, dict(job.params), found)
     given = _unified(job.params, model, found)
@@ -63,10 +67,11 @@ def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]
     if not isinstance(name, str):
         yield Problem("model", "the id of a model", preview(name))
     elif model := catalog.find(name):
-        other = {"kling": "use --service kling", "aimlapi": "use --service aimlapi"}[model.service]
-        yield Problem("model", f"a model of service {service}", repr(name), f"it belongs to {model.service}: {other}")
-    elif service == "kling" and catalog.find_gateway(name):
-        yield Problem("model", "not known here, checked by what all Kling models share", repr(name), warning=True)
+        hint = f"it belongs to {model.service}: use --service {model.service}"
+        yield Problem("model", f"a model of service {service}", repr(name), hint)
+    elif catalog.find_unlisted(name, service):
+        shared = f"not known here, checked by what all such models of service {service} share"
+        yield Problem("model", shared, repr(name), warning=True)
     else:
         nearest = ", ".join(near for near in catalog.nearest(name) if _serves(catalog, near, service))
         hint = (f"did you mean {nearest}? " if nearest else "") + "new models: aimlvideo models --refresh"
@@ -81,17 +86,17 @@ def _serves(catalog: Catalog, name: str, service: str) -> bool:
 def _unified(params: Mapping[str, Any], model: Model, found: list[Problem]) -> dict[str, Any]:
     """Return the parameters that were given (None is not given) under the model's own names."""
     given = {name: value for name, value in params.items() if value is not None}
-    if model.service == "kling":
-        _from_gateway_words(given)
+    if model.service_names:
+        _from_service_names(given, model.service_names)
     for name in given.keys() - model.params.keys():
         if ours := canonical_name(name, model.params):
             found.extend(_renamed(given, name, ours))
     return given
 
 
-def _from_gateway_words(given: dict[str, Any]) -> None:
-    """Put the gateway's own names and its list of objects in this package's form."""
-    for theirs, ours in (("image", "image_url"), ("image_tail", "tail_image_url")):
+def _from_service_names(given: dict[str, Any], names: Mapping[str, str]) -> None:
+    """Put the service's own names and its lists of picture objects in this package's form."""
+    for theirs, ours in names.items():
         if theirs in given and ours not in given:
             given[ours] = given.pop(theirs)
     if isinstance(pictures := given.get("image_list"), list | tuple):

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.retries import retry_after
+from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text
@@ -33,12 +34,6 @@ STATES = {
 }
 """Status words, documented and seen. A word that is not here means "not finished yet"."""
 
-LEGACY_ONLY = {
-    "wan/v2.1/1.3b/text-to-video": "alibaba",
-    "runway-gen3/turbo/image-to-video": "kling",
-}
-"""Models that have no other path than a legacy URL, and its vendor."""
-
 VENDORS = {
     "klingai": "kling",
     "kling-video": "kling",
@@ -60,15 +55,14 @@ VENDORS = {
 
 
 class AimlApi:
-    """The wire of AI/ML API. `legacy=True` uses the legacy URLs for every model, not only where there is no other."""
+    """The wire of AI/ML API. A model is submitted where `path_of` says, else at the universal endpoint.
 
-    service = "aimlapi"
-    base_url = "https://api.aimlapi.com"
-    keys = "https://aimlapi.com/app/keys"
-    has_request_log = True
+    `legacy=True` uses the legacy URLs for every model, not only where the catalogue knows no other.
+    """
 
-    def __init__(self, *, legacy: bool = False) -> None:
+    def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
         self._legacy = legacy
+        self._path_of = path_of
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job. This service calls nobody back."""
@@ -87,7 +81,9 @@ class AimlApi:
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
-        return (Request("GET", self._path(job) if job else UNIVERSAL, (("generation_id", generation_id),)),)
+        return (
+            Request("GET", self._path(job) if job and job.model else UNIVERSAL, (("generation_id", generation_id),)),
+        )
 
     def seen(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""
@@ -95,11 +91,11 @@ class AimlApi:
         return _generation(_object(answer), answer, generation_id)
 
     def _path(self, job: VideoJob) -> str:
-        vendor = LEGACY_ONLY.get(job.model)
-        if self._legacy and vendor is None:
-            first = job.model.split("/")[0]
-            vendor = VENDORS.get(first, first)
-        return f"/v2/generate/video/{quote(vendor, safe='')}/generation" if vendor else UNIVERSAL
+        path = self._path_of(job.model) or UNIVERSAL
+        if not self._legacy or path != UNIVERSAL:
+            return path
+        first = job.model.split("/")[0]
+        return f"/v2/generate/video/{quote(VENDORS.get(first, first), safe='')}/generation"
 
 
 def raise_for_error(answer: Answer, request_id: str | None = None) -> None:

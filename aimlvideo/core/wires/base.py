@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 
+PathOf = Callable[[str], str | None]
+"""The path that the catalogue names for a model's submissions; None where it does not know the model."""
+
 
 class Wire(Protocol):
     """Requests out, answers in, for one service. Readers raise the `ServiceError` that an answer amounts to."""
-
-    service: str
-    base_url: str
-    """Where the service is when nothing else is said."""
-    keys: str
-    """Where a person gets a key."""
-    has_request_log: bool
-    """Whether the service lists requests by the id that the client chose."""
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its local pictures are encoded already."""

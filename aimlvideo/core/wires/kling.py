@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import MAX_MESSAGE_LENGTH, read_task, task_of_object
@@ -20,20 +21,19 @@ ENDPOINTS = ("multi-image2video", "image2video", "text2video")
 
 
 class Kling:
-    """The wire of a Kling-style gateway."""
+    """The wire of a Kling-style gateway. A model's tasks are below the path that `path_of` names, else below `ROOT`."""
 
-    service = "kling"
-    base_url = "https://api.ezmodel.cloud"
-    keys = "your gateway's dashboard"
-    has_request_log = False
+    def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
+        self._path_of = path_of
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its `external_task_id` is the id that we chose."""
         body = {**body_of(job.model, job.params), "external_task_id": request_id}
         if callback_url:
             body.setdefault("callback_url", callback_url)
+        root = self._path_of(job.model) or ROOT
         return Request(
-            "POST", f"{ROOT}/{endpoint_of(job.params)}", body=body, headers={"X-Client-Request-Id": request_id}
+            "POST", f"{root}/{endpoint_of(job.params)}", body=body, headers={"X-Client-Request-Id": request_id}
         )
 
     def accepted(self, answer: Answer, request_id: str) -> Generation:
@@ -55,20 +55,23 @@ class Kling:
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a task; every kind in turn where the job is not known."""
         kinds = (endpoint_of(job.params),) if job and job.params else ENDPOINTS
-        return tuple(Request("GET", f"{ROOT}/{kind}/{quote(generation_id, safe='')}") for kind in kinds)
-
-    def by_external_id(self, request_id: str, job: VideoJob) -> Request:
-        """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-        return Request("GET", f"{ROOT}/{endpoint_of(job.params)}/{quote(request_id, safe='')}")
-
-    def found(self, answer: Answer, request_id: str) -> Generation | None:
-        """Return the task found by our id: None where there is none, or where the answer is about something else."""
-        task = read_task(answer)
-        return task.as_generation(task.id) if task.id and task.external_id == request_id else None
+        root = (self._path_of(job.model) if job else None) or ROOT
+        return tuple(Request("GET", f"{root}/{kind}/{quote(generation_id, safe='')}") for kind in kinds)
 
     def seen(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
         return read_task(answer).as_generation(generation_id)
+
+
+def external_task_request(request_id: str, job: VideoJob) -> Request:
+    """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
+    return Request("GET", f"{ROOT}/{endpoint_of(job.params)}/{quote(request_id, safe='')}")
+
+
+def read_external_task(answer: Answer, request_id: str) -> Generation | None:
+    """Return the task found by our id: None where there is none, or where the answer is about something else."""
+    task = read_task(answer)
+    return task.as_generation(task.id) if task.id and task.external_id == request_id else None
 
 
 def endpoint_of(params: Mapping[str, Any]) -> str:

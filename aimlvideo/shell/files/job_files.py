@@ -308,7 +308,7 @@ def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator
         yield str(folder), Problem("", f"a folder with pictures ({', '.join(sorted(PICTURE_ENDINGS))})", "none in it")
         return
     name = defaults.model
-    model = catalog.find(name) or catalog.find_gateway(name) if name else None
+    model = catalog.find(name) or catalog.find_unlisted(name) if name else None
     slot = _picture_param(model) if model else None
     if slot is None:
         problem = (

@@ -13,14 +13,8 @@ from urllib.parse import unquote_to_bytes
 
 import imagesize
 
-from aimlvideo.core.media_types import media_type
+from aimlvideo.core.media_types import MediaLimits, media_type
 from aimlvideo.errors import UsageError
-
-GATEWAY_BYTES = 10 * 2**20
-GATEWAY_SIDE = 300
-GATEWAY_RATIO = 2.5
-GATEWAY_TYPES = ("image/jpeg", "image/png")
-"""What Kling gateways take: at most 10 MB, at least 300 pixels a side, between 1:2.5 and 2.5:1, JPEG or PNG."""
 
 HEAD = 64
 """Bytes that tell a picture's type."""
@@ -32,17 +26,17 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """The pictures of jobs whose relative paths start at `folder`, for a gateway or for AI/ML API.
+    """The pictures of jobs whose relative paths start at `folder`, for a service with these `limits`.
 
     A picture is a link, a path, `bytes`, a PIL image, a `data:` URI or Base64; sounds and videos the same.
     """
 
     folder: PurePath | None
-    gateway: bool
+    limits: MediaLimits
 
     def check(self, value: Any) -> None:
         """Raise UsageError where a picture cannot be sent; of a file it reads no more than tells type and size."""
-        if _is_path(value) or _is_raw(value) or (self.gateway and _is_inline(value)):
+        if _is_path(value) or _is_raw(value) or (self.limits.limited and _is_inline(value)):
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
 
@@ -52,7 +46,7 @@ class Media:
 
     def encoded(self, value: Any) -> Any:
         """Return what is sent for `value`; a link is sent as it is. Reads the whole file: not for the event loop."""
-        if not self.changes(value) or (not self.gateway and isinstance(value, str) and _is_data(value)):
+        if not self.changes(value) or (self.limits.data_uri and isinstance(value, str) and _is_data(value)):
             return value
         with self._opened(value) as (file, size):
             kind = self._checked(file, size, value)
@@ -61,7 +55,7 @@ class Media:
                 text = base64.b64encode(file.read()).decode()
             except OSError as error:
                 raise UsageError(f"{_name(value)} cannot be read: {error.strerror}") from error
-        return text if self.gateway else f"data:{kind};base64,{text}"
+        return f"data:{kind};base64,{text}" if self.limits.data_uri else text
 
     @contextmanager
     def _opened(self, value: Any) -> Iterator[tuple[BinaryIO, int]]:
@@ -85,25 +79,31 @@ class Media:
         kind = media_type(file.read(HEAD))
         if kind is None:
             raise UsageError(f"{_name(value)} is no picture, video or sound that is known here")
-        if self.gateway and (wrong := _wrong_for_gateway(kind, file, size)):
+        if self.limits.limited and (wrong := _beyond(self.limits, kind, file, size)):
             raise UsageError(f"{_name(value)} {wrong}")
         return kind
 
 
-def _wrong_for_gateway(kind: str, file: BinaryIO, size: int) -> str:
-    if kind not in GATEWAY_TYPES:
-        return f"is {kind}; this gateway takes JPEG and PNG"
-    if size > GATEWAY_BYTES:
-        return f"has {size / 2**20:.1f} MB; this gateway takes 10 MB at most"
+def _beyond(limits: MediaLimits, kind: str, file: BinaryIO, size: int) -> str:
+    """Return what keeps the service from taking a picture, or an empty text."""
+    if limits.types and kind not in limits.types:
+        return f"is {kind}; this service takes {' and '.join(map(_type_name, limits.types))}"
+    if size > limits.max_bytes:
+        return f"has {size / 2**20:.1f} MB; this service takes at most {limits.max_bytes / 2**20:g} MB"
     file.seek(0)
     width, height = imagesize.get(file)
     if min(width, height) <= 0:
-        return "is damaged: it does not say how large it is"
-    if min(width, height) < GATEWAY_SIDE:
-        return f"is {width}x{height} pixels; this gateway wants at least {GATEWAY_SIDE} a side"
-    if max(width, height) > GATEWAY_RATIO * min(width, height):
-        return f"is {width}x{height}; this gateway takes shapes between 1:2.5 and 2.5:1"
+        return "is corrupt: no image size found"
+    if min(width, height) < limits.min_side:
+        return f"is {width}x{height} pixels; this service takes at least {limits.min_side} pixels a side"
+    if max(width, height) > limits.max_ratio * min(width, height):
+        most = f"{limits.max_ratio:g}"
+        return f"is {width}x{height}; this service takes shapes between 1:{most} and {most}:1"
     return ""
+
+
+def _type_name(kind: str) -> str:
+    return kind.partition("/")[2].upper()
 
 
 def _is_raw(value: Any) -> bool:

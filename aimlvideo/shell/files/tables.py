@@ -181,7 +181,7 @@ def _job(columns: _Columns, cells: Sequence[str], catalog: Catalog, default_mode
     if columns.model_column in filled:
         job["model"] = filled.pop(columns.model_column)
     name = job.get("model") or default_model
-    model = catalog.find(name) or catalog.find_gateway(name)
+    model = catalog.find(name) or catalog.find_unlisted(name)
     if model is None:
         missing = Problem("model", "a model", "none", "add a column `model`, or give --model MODEL")
         return (

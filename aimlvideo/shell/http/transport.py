@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
+from aimlvideo.core.services import DEFAULT_SERVICE, SERVICES
+from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.http.proxies import proxied_request
@@ -41,11 +44,12 @@ NEVER_SENT = (
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """Carries requests to one service. The key goes to the service's own origin and nowhere else."""
+    """Carries requests to one service. What shows the key goes to the service's own origin and nowhere else."""
 
     session: aiohttp.ClientSession
     base_url: str
     api_key: str = field(repr=False)
+    service: Service = SERVICES[DEFAULT_SERVICE]
 
     async def send(self, request: Request) -> Answer:
         """Return the service's answer, whatever its status. A redirect is an answer: it is not followed.
@@ -55,7 +59,7 @@ class Transport:
         """
         url, headers, body = self._url(request), dict(request.headers), _encoded(request)
         if not _absolute(request.path) or _origin(url) == _origin(self.base_url):
-            headers["Authorization"] = f"Bearer {self.api_key}"
+            headers |= self.service.authorize(request, self.api_key, time.time())
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -76,8 +80,10 @@ class Transport:
 
     def _without_key(self, status: int, body: bytes) -> bytes:
         """Take the key out of a body: some services quote it in their errors."""
-        key = self.api_key.encode()
-        return body.replace(key, b"[key]") if key and (status >= 400 or len(key) >= REAL_KEY) else body
+        for secret in map(str.encode, self.service.secrets(self.api_key)):
+            if secret and (status >= 400 or len(secret) >= REAL_KEY):
+                body = body.replace(secret, b"[key]")
+        return body
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from platformdirs import user_cache_path
 
 from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import read_body
-from aimlvideo.core.wires.aimlapi_models import ListedModel, models_request, read_models
+from aimlvideo.core.services.base import ModelList
+from aimlvideo.core.wires.aimlapi_models import ListedModel
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
 
@@ -63,34 +64,34 @@ class CatalogCache:
             raise SettingsError(f"cannot keep the catalogue in {self.path}: {error}") from error
 
 
-async def refresh(fetch: Fetch, cache: CatalogCache, *, now: str, force: bool = False) -> Refreshed:
+async def refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now: str, force: bool = False) -> Refreshed:
     """Read the service's list and each video model's document, keep and return what they say; `now` dates it.
 
     When the service says that its list is what it was, nothing else is asked, unless with `force`. A document that
     cannot be had or used refuses its own model only. A failure of the list itself is raised as it comes.
     """
     kept = await anyio.to_thread.run_sync(cache.read)
-    answer = await fetch(models_request("" if kept is None or force else kept.etag))
+    answer = await fetch(models.request("" if kept is None or force else kept.etag))
     if kept is not None and answer.status == 304:
         refreshed = replace(kept, date=now)
     else:
-        refreshed = await _read_anew(fetch, answer, kept, now)
+        refreshed = await _read_anew(fetch, models, answer, kept, now)
     await anyio.to_thread.run_sync(cache.write, refreshed)
     return refreshed
 
 
-async def _read_anew(fetch: Fetch, answer: Answer, kept: Refreshed | None, now: str) -> Refreshed:
+async def _read_anew(fetch: Fetch, models: ModelList, answer: Answer, kept: Refreshed | None, now: str) -> Refreshed:
     try:
-        listed = read_models(read_body(answer.body))
+        listed = models.read(read_body(answer.body))
     except ValueError as error:
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
-    entries, refused = await _documents(fetch, listed)
+    entries, refused = await _documents(fetch, listed, models.usual_path)
     known = {} if kept is None else {name: kept.models[name] for name in refused if name in kept.models}
     etag = "" if refused else answer.headers.get("etag", "")
     return Refreshed({**known, **entries}, refused, now, etag)
 
 
-async def _documents(fetch: Fetch, listed: list[ListedModel]) -> tuple[dict[str, Any], dict[str, str]]:
+async def _documents(fetch: Fetch, listed: list[ListedModel], usual_path: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Ask for all documents, a few at once; return the entries, and why others were refused."""
     entries: dict[str, Any] = {}
     refused: dict[str, str] = {}
@@ -99,7 +100,7 @@ async def _documents(fetch: Fetch, listed: list[ListedModel]) -> tuple[dict[str,
     async def ask() -> None:
         for model in waiting:
             try:
-                entries[model.id] = await _entry(fetch, model)
+                entries[model.id] = await _entry(fetch, model, usual_path)
             except (ValueError, ServiceError) as error:
                 refused[model.id] = str(error)
 
@@ -110,11 +111,11 @@ async def _documents(fetch: Fetch, listed: list[ListedModel]) -> tuple[dict[str,
     return {name: entries[name] for name in order if name in entries}, refused
 
 
-async def _entry(fetch: Fetch, model: ListedModel) -> dict[str, Any]:
+async def _entry(fetch: Fetch, model: ListedModel, usual_path: str) -> dict[str, Any]:
     if not model.document:
         raise ValueError("the list names no document that may be asked for")
     answer = await fetch(Request("GET", model.document))
     if answer.status != 200:
         raise ValueError(f"its document answered {answer.status}")
-    entry = read_document(model.id, read_body(answer.body), also=model.aliases)
+    entry = read_document(model.id, read_body(answer.body), also=model.aliases, usual_path=usual_path)
     return {**entry, "aliases": list(model.aliases)} if model.aliases else entry

@@ -9,16 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
 from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page, read_log_page
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.core.wires.kling import Kling, task_in_callback
+from aimlvideo.core.wires.kling import Kling, read_external_task, task_in_callback
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer
 
 WIRE = AimlApi()
+
+
+def catalog_path(model: str) -> str | None:
+    entry = load_catalog().find(model)
+    return entry.path if entry else None
+
+
 JOB = VideoJob("kling-video/v1.6/pro/image-to-video", prompt="waves", image_url="https://example.com/a.png", duration=5)
 
 
@@ -57,13 +65,27 @@ def test_a_question_names_the_generation_whatever_its_id_holds() -> None:
     ],
 )
 def test_the_legacy_url_names_the_vendor(model: str, legacy: bool, vendor: str | None) -> None:
-    wire, job = AimlApi(legacy=legacy), VideoJob(model)
+    wire, job = AimlApi(legacy=legacy, path_of=catalog_path), VideoJob(model)
     path = f"/v2/generate/video/{vendor}/generation" if vendor else "/v2/video/generations"
     assert wire.submission(job, "av-1").path == path
     assert [request.path for request in wire.status("gen-1", job)] == [path]
 
 
 # Answers -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_submitted_and_asked_about_where_the_catalogue_says() -> None:
+    wire, job = AimlApi(path_of={"new/one": "/v3/videos"}.get), VideoJob("new/one")
+    assert wire.submission(job, "av-1").path == "/v3/videos"
+    assert [request.path for request in wire.status("gen-1", job)] == ["/v3/videos"]
+    assert wire.submission(VideoJob("another"), "av-1").path == "/v2/video/generations"
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_generation_of_an_unknown_model_is_asked_about_at_the_universal_endpoint(legacy: bool) -> None:
+    wire = AimlApi(legacy=legacy, path_of=catalog_path)
+    for job in (None, VideoJob("")):
+        assert [request.path for request in wire.status("gen-1", job)] == ["/v2/video/generations"]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +374,7 @@ READERS = {
     "aimlapi seen": lambda told: WIRE.seen(told, "gen-1"),
     "kling accepted": lambda told: Kling().accepted(told, "av-1"),
     "kling seen": lambda told: Kling().seen(told, "gen-1"),
-    "kling found": lambda told: Kling().found(told, "av-1"),
+    "kling found": lambda told: read_external_task(told, "av-1"),
     "kling called": lambda told: task_in_callback(told.json()),
     "log": read_log_page,
     "ledger": read_ledger_page,

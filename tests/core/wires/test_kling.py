@@ -8,7 +8,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.generation import State
-from aimlvideo.core.wires.kling import Kling, task_in_callback
+from aimlvideo.core.wires.kling import Kling, external_task_request, read_external_task, task_in_callback
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer
 
@@ -80,7 +80,7 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
     paths = [f"{ROOT}/{kind}/task%3A1%2Fa%3Fb" for kind in ("multi-image2video", "image2video", "text2video")]
     assert [one.path for one in WIRE.status(name)] == paths
     assert [one.path for one in WIRE.status(name, VideoJob(""))] == paths
-    assert WIRE.by_external_id("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
+    assert external_task_request("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
 
 
 # Answers -----------------------------------------------------------------------------------------------------------
@@ -262,10 +262,10 @@ def test_a_long_page_for_an_error_is_told_briefly() -> None:
     ],
 )
 def test_a_task_is_found_by_the_id_that_we_chose(task: Any) -> None:
-    found = WIRE.found(answer({"code": 0, "data": task}), "av-1")
+    found = read_external_task(answer({"code": 0, "data": task}), "av-1")
     assert found is not None
     assert (found.id, found.state) == ("task-1", State.RENDERING)
-    assert WIRE.found(answer({"code": 0, "data": task}), "av-2") is None
+    assert read_external_task(answer({"code": 0, "data": task}), "av-2") is None
 
 
 @pytest.mark.parametrize(
@@ -280,13 +280,13 @@ def test_a_task_is_found_by_the_id_that_we_chose(task: Any) -> None:
     ],
 )
 def test_an_answer_about_something_else_finds_nothing(task: Any) -> None:
-    assert WIRE.found(answer({"code": 0, "data": task}), "av-1") is None
+    assert read_external_task(answer({"code": 0, "data": task}), "av-1") is None
 
 
 def test_an_answer_that_nobody_can_read_is_not_taken_for_nothing_found() -> None:
     for body in (b"", b'{"code": 0, "data": []}', b"<html>"):
         with pytest.raises(Unclear):
-            WIRE.found(answer(body), "av-1")
+            read_external_task(answer(body), "av-1")
 
 
 @pytest.mark.parametrize(

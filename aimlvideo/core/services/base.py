@@ -1,0 +1,137 @@
+"""What a service is: all that the client has to know of one, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from aimlvideo.core.eta import Durations
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.wires.aimlapi_models import ListedModel
+from aimlvideo.core.wires.base import PathOf, Wire
+from aimlvideo.core.wires.generation import Generation
+from aimlvideo.core.wires.http import Answer, Request
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class MakeWire(Protocol):
+    """Make a service's wire. `legacy` prefers its older URLs; `path_of` gives the catalogue's path of a model."""
+
+    def __call__(self, *, legacy: bool, path_of: PathOf) -> Wire: ...
+
+
+Authorize = Callable[[Request, str, float], Mapping[str, str]]
+"""The headers that show who asks, from the request, the key, and the seconds since 1970 (a signature may expire)."""
+
+
+def bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
+    """Show the key itself, as most services want it."""
+    return {"Authorization": f"Bearer {key}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T_co]):
+    """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to."""
+
+    request: Request
+    read: Callable[[Answer], T_co]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLog:
+    """The service's list of past requests by the id that the client chose, newest first.
+
+    `request` takes the first and the last moment in seconds since 1970, and how many rows to skip; at most
+    `longest_window` seconds lie between them, a page has at most `page_rows` rows, and `per_second` pages may be read.
+    """
+
+    request: Callable[[float, float, int], Request]
+    read: Callable[[Answer], list[LogRow]]
+    page_rows: int
+    per_second: float
+    longest_window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
+
+    request: Callable[[str | None], Request]
+    read: Callable[[Answer], tuple[list[Charge], str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The service's list of models; `request` takes the `etag` of the last answer, or an empty text.
+
+    `usual_path` is where a model is submitted whose document names several places.
+    """
+
+    request: Callable[[str], Request]
+    read: Callable[[Any], list[ListedModel]]
+    usual_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookupById:
+    """One submission, looked up by the id that the client chose: None where the service knows of none."""
+
+    request: Callable[[str, VideoJob], Request]
+    read: Callable[[Answer, str], Generation | None]
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service. What it does not have is None, and nobody asks for it.
+
+    - `title` is its name in a sentence; `key_url` says where a person gets a key;
+    - `key_variables`: the environment variables that may hold the key, the first that is set wins; an entry of several
+      variables is a key of several parts, all of which must be set, joined by `KEY_SEPARATOR`;
+    - `authorize`: the headers of one request; they go to the service's own address only;
+    - `media`: which pictures it takes, and in which form;
+    - `settle`: seconds after which a submission that it does not list was never accepted; None: by how long its
+      generations take, because they are listed when they end;
+    - `lookup`: how a submission is found whose answer was lost: in its `RequestLog`, or one by one;
+    - `id_in_callback`: the generation's id in a callback's body; None: it calls nobody back.
+    """
+
+    name: str
+    title: str
+    wire: MakeWire
+    base_url: str
+    base_url_variable: str
+    key_variables: tuple[tuple[str, ...], ...]
+    key_url: str
+    media: MediaLimits
+    lookup: RequestLog | LookupById
+    authorize: Authorize = bearer
+    settle: float | None = None
+    balance: Question[float] | None = None
+    ledger: Ledger | None = None
+    prices: Question[dict[str, Pricing]] | None = None
+    durations: Question[dict[str, Durations]] | None = None
+    models: ModelList | None = None
+    id_in_callback: Callable[[Any], str | None] | None = None
+
+    @property
+    def log(self) -> RequestLog | None:
+        """Its list of past requests, where it has one."""
+        return self.lookup if isinstance(self.lookup, RequestLog) else None
+
+    @property
+    def key_parts(self) -> int:
+        """How many parts a key has."""
+        return len(self.key_variables[0])
+
+    def secrets(self, key: str) -> tuple[str, ...]:
+        """Return what must never be shown: the key, and each of its parts."""
+        return (key, *key.split(KEY_SEPARATOR, self.key_parts - 1)) if self.key_parts > 1 else (key,)
+
+
+KEY_SEPARATOR = ":"

@@ -1,0 +1,27 @@
+"""A Kling-style gateway: it lists a task as soon as it accepts it, finds it by our id, and can call back."""
+
+from __future__ import annotations
+
+from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.services.base import LookupById, Service
+from aimlvideo.core.wires.kling import Kling, external_task_request, read_external_task, task_in_callback
+
+SERVICE = Service(
+    name="kling",
+    title="a Kling gateway",
+    wire=Kling,
+    base_url="https://api.ezmodel.cloud",
+    base_url_variable="AIMLAPI_BASE_URL",
+    key_variables=(("AIMLAPI_API_KEY",), ("AIML_API_KEY",)),
+    key_url="your gateway's dashboard",
+    media=MediaLimits(
+        data_uri=False,
+        types=("image/jpeg", "image/png"),
+        max_bytes=10 * 2**20,
+        min_side=300,
+        max_ratio=2.5,
+    ),
+    lookup=LookupById(external_task_request, read_external_task, per_second=200 / 60),
+    settle=60.0,
+    id_in_callback=task_in_callback,
+)
