@@ -16,6 +16,7 @@ from aimlvideo.errors import ServiceError
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}
+GATEWAY_JOB = {"model": "kling-v1-6", "prompt": "waves"}
 
 Twist = Callable[[], Answer | ServiceError | None]
 
@@ -115,9 +116,45 @@ def _given(twist: Answer | ServiceError) -> Answer:
 class FakeClient(VideoClient):
     """A client whose requests go to a fake service."""
 
-    def __init__(self, service: FakeService, **settings: Any) -> None:
+    def __init__(self, fake: FakeService, **settings: Any) -> None:
         super().__init__("key-1", "http://127.0.0.1:1", **{"poll": "every:15", "rate": 1000.0, **settings})
-        self._fake = service
+        self._fake = fake
 
     def _transport_over(self, session: Any) -> Any:
         return self._fake
+
+
+class FakeGateway(FakeService):
+    """The same behind a Kling-style gateway, which finds tasks by the id that the caller chose where `finds_ids`."""
+
+    finds_ids: bool = True
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        await anyio.sleep(self.latency)
+        if request.method == "POST":
+            twisted = self._post(request)
+            if twisted.status != 201:
+                return twisted
+            return self._task(json.loads(twisted.body)["id"])
+        name = request.path.rsplit("/", 1)[-1]
+        if self.finds_ids:
+            name = next((row["inference_id"] for row in self.log if row["client_request_id"] == name), name)
+        checked = self._check(name)
+        if checked.status == 404:
+            return business_error(1203, "The requested resource does not exist", 404)
+        return self._task(name) if b'"id"' in checked.body else checked
+
+    def _task(self, name: str) -> Answer:
+        age = anyio.current_time() - self.accepted[name]
+        request_id = next(row["client_request_id"] for row in self.log if row["inference_id"] == name)
+        task: dict[str, Any] = {"task_id": name, "task_status": "processing" if age < self.seconds else "succeed"}
+        task["task_info"] = {"external_task_id": request_id}
+        if age >= self.seconds:
+            task["task_result"] = {"videos": [{"url": f"https://files.example.com/{name}.mp4"}]}
+        return answer(200, {"code": 0, "message": "SUCCEED", "data": task})
+
+
+def business_error(code: int, message: str, status: int = 200, **headers: str) -> Answer:
+    """Return an error of a gateway as it comes: with its code in the body, and often under HTTP 200."""
+    return answer(status, {"code": code, "message": message}, **headers)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 
+import anyio
+
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
@@ -18,9 +20,9 @@ from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError
+from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError, Unavailable
 from aimlvideo.pipeline.batch import Entry
-from aimlvideo.pipeline.limiters import SlotLimiter, due
+from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.shell import clock
 
 Send = Callable[[Request], Awaitable[Answer]]
@@ -123,6 +125,8 @@ class Poll:
                 now = clock.loop()
                 self._tick(now)
                 self._backlog.extend(self._due(now))
+                while self._backlog and self.budget.paused_until > now:
+                    self._keep_waiting(self._backlog.popleft(), now)
                 if self._backlog:
                     await self._start(checks, self._backlog.popleft())
                 else:
@@ -137,12 +141,17 @@ class Poll:
                 entry.asking = True
                 yield entry
             else:
-                self._sleep(entry, now)
+                self._keep_waiting(entry, now)
 
     async def _start(self, checks: asyncio.TaskGroup, entry: Entry) -> None:
-        await due(self.budget)
+        await anyio.sleep_until(self.budget.reserve(clock.loop()))
         await self._room.acquire()
-        checks.create_task(self._check(entry))
+        now = clock.loop()
+        if self.budget.paused_until > now:  # a refusal came meanwhile: waited for in the wheel, where patience can end
+            self._room.release()
+            self._keep_waiting(entry, now)
+        else:
+            checks.create_task(self._check(entry))
 
     async def _check(self, entry: Entry) -> None:
         """Ask once. One failed check fails nothing."""
@@ -188,13 +197,16 @@ class Poll:
 
     def _missed(self, entry: Entry, error: ServiceError) -> None:
         now = clock.loop()
-        if isinstance(error, Busy) and error.status == 429:
+        if isinstance(error, Busy) and not isinstance(error, Unavailable):
             self.budget.busy(now, error.retry_after)
             entry.batch.tally.refused["polls"] += 1
             entry.not_before = now
         else:
             entry.misses += 1
-            entry.not_before = now + (SLOW_LANE if entry.misses >= MAX_MISSES else min(2.0**entry.misses / 2, 60.0))
+            pause = SLOW_LANE if entry.misses >= MAX_MISSES else min(2.0**entry.misses / 2, 60.0)
+            if isinstance(error, Unavailable):
+                pause = max(pause, error.retry_after or 0.0)
+            entry.not_before = now + pause
         if entry.misses >= MAX_MISSES and _hopeless(error) and now - entry.sight.since > FIRST_MINUTE:
             self._by_id.pop(entry.progress.generation_id or "", None)
             entry.batch.end(entry, error)
@@ -214,7 +226,7 @@ class Poll:
 
     def _sleep(self, entry: Entry, now: float) -> None:
         entry.asking = False
-        self._hold(entry, min(self._moment(entry), now + REVIEW_INTERVAL))
+        self._hold(entry, min(self._moment(entry), now + REVIEW_INTERVAL, entry.deadline))
 
     def _moment(self, entry: Entry) -> float:
         """Return when to ask next, by what is known now."""
@@ -222,7 +234,7 @@ class Poll:
         due, seen = entry.sight.due(entry.policy), entry.sight.seen
         if self.called_back:
             due = seen + CALLBACK_SLOWDOWN * (due - seen)
-        return max(min(due, entry.deadline), entry.not_before)
+        return max(min(due, entry.deadline), entry.not_before, self.budget.paused_until)
 
     def _hold(self, entry: Entry, due: float) -> None:
         entry.due = due
@@ -244,7 +256,7 @@ class Poll:
 
     def _tick(self, now: float) -> None:
         """Set the one price of a poll anew, once a second."""
-        if now - self._last_tick >= 1:
+        if now - self._last_tick >= 1 and self.budget.paused_until <= now:
             self._last_tick = now
             self.budget.tick(now, len(self._backlog))
             for policy in self._policies:

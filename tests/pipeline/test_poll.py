@@ -1,0 +1,258 @@
+"""Status checks: when they are sent, what a refusal or a failure of one does, and when waiting ends."""
+
+from __future__ import annotations
+
+import socket
+from itertools import pairwise
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+
+from aimlvideo import Stage
+from aimlvideo.core.polling.policy import FixedPolls
+from aimlvideo.errors import OutOfPatience, Refused, Rejected
+from aimlvideo.pipeline.poll_policies import PollPolicies
+from tests.fakes import GATEWAY_JOB, JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error
+
+PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+
+
+def jobs(count: int) -> list[dict[str, Any]]:
+    return [{**JOB, "id": f"job{number}"} for number in range(count)]
+
+
+async def all_of(client: FakeClient, many: Any, **options: Any) -> dict[str, Any]:
+    async with client.run(many, **options) as results:
+        return {result.job.id: result async for result in results}
+
+
+def gaps_of(service: FakeService) -> list[float]:
+    return [after - before for (before, _), (after, _) in pairwise(service.polled_at)]
+
+
+def unused_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+class Refusing(FakeService):
+    """Refuses each status check that comes before some moment after the first one."""
+
+    def __init__(self, refusal: Any, until: float, **how: Any) -> None:
+        super().__init__(**how)
+        self.refusal, self.until = refusal, until
+
+    def _check(self, name: str) -> Any:
+        if anyio.current_time() - (self.polled_at or [(anyio.current_time(), "")])[0][0] < self.until:
+            self.checks.append(self.refusal)
+        return super()._check(name)
+
+
+async def test_a_429_on_one_status_check_stops_the_checks_of_all_generations_for_as_long_as_it_asks() -> None:
+    service = FakeService(seconds=300)
+    service.checks.extend([None] * 25 + [answer(429, {"message": "slow down"}, retry_after="40")])
+    async with FakeClient(service, poll="every:5") as client:
+        results = await all_of(client, jobs(10))
+    refused_at = service.polled_at[25][0]
+    assert not [moment for moment, _ in service.polled_at[26:] if moment < refused_at + 40]
+    assert [moment for moment, _ in service.polled_at if refused_at + 40 <= moment < refused_at + 42]
+    assert all(result.ok for result in results.values())
+
+
+async def test_a_429_on_a_status_check_narrows_the_checks_of_all_and_calm_widens_them_again() -> None:
+    service = FakeService(seconds=350)
+    service.checks.extend([None] * 300 + [answer(429, {"message": "slow down"}, retry_after="1")])
+    async with FakeClient(service, poll="every:1", poll_rate=10.0, max_outstanding=30) as client:
+        await all_of(client, jobs(30))
+    gaps = gaps_of(service)
+    before, narrowed, calm = (sum(gaps[start : start + 20]) / 20 for start in (270, 305, len(gaps) - 120))
+    assert before == pytest.approx(0.1, rel=0.02)
+    assert narrowed > 0.105
+    assert calm == pytest.approx(0.1, rel=0.02)
+
+
+async def test_checks_that_come_too_fast_are_no_failed_checks() -> None:
+    service = FakeService(seconds=60)
+    service.checks.extend(answer(429, {"message": "slow down"}, retry_after="1") for _ in range(15))
+    async with FakeClient(service) as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert (video.completed_at - video.submitted_at).total_seconds() < 100
+
+
+@pytest.mark.parametrize("code", [1302, 1303])
+@pytest.mark.parametrize("status", [200, 429])
+async def test_a_gateway_s_too_fast_is_no_failed_check_whatever_the_http_status(code: int, status: int) -> None:
+    service = FakeGateway(seconds=60)
+    service.checks.extend(business_error(code, "too fast", status) for _ in range(11))
+    async with FakeClient(service, service="kling") as client, client.run([GATEWAY_JOB]) as results:
+        video = (await anext(results)).or_raise()
+        assert results.tally.refused["polls"] == 11
+    assert (video.completed_at - video.submitted_at).total_seconds() < 100
+
+
+@pytest.mark.parametrize("status", [200, 429])
+async def test_a_gateway_s_too_fast_leaves_it_alone_as_long_as_it_asks(status: int) -> None:
+    service = FakeGateway(seconds=100)
+    service.checks.append(business_error(1302, "too fast", status, retry_after="50"))
+    async with FakeClient(service, service="kling", poll="every:5") as client:
+        await all_of(client, [{**GATEWAY_JOB, "id": f"job{number}"} for number in range(5)])
+    refused_at = service.polled_at[0][0]
+    assert not [moment for moment, _ in service.polled_at[1:] if moment < refused_at + 50]
+
+
+async def test_a_service_that_is_away_is_asked_again_when_it_says() -> None:
+    service = FakeService(seconds=10)
+    service.checks.append(answer(503, {"message": "back soon"}, retry_after="70"))
+    async with FakeClient(service) as client:
+        await client.generate(MODEL, **PARAMS)
+    assert gaps_of(service)[0] == pytest.approx(70, abs=0.2)
+
+
+async def test_a_failed_check_is_repeated_soon_and_the_next_ones_ever_later() -> None:
+    service = FakeService(seconds=5)
+    service.checks.extend(answer(500) for _ in range(9))
+    async with FakeClient(service, poll="every:1") as client:
+        await client.generate(MODEL, **PARAMS)
+    assert gaps_of(service)[:9] == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60, 60], abs=0.2)
+
+
+async def test_a_check_that_is_answered_makes_the_failed_ones_before_it_forgotten() -> None:
+    service = FakeService(seconds=900)
+    service.checks.extend(([answer(500)] * 9 + [None]) * 3)
+    async with FakeClient(service) as client:
+        await client.generate(MODEL, **PARAMS)
+    assert max(gaps_of(service)) < 70
+
+
+async def test_a_generation_that_the_service_never_finds_ends_after_ten_checks_and_not_before() -> None:
+    service = Refusing(answer(404, {"message": "no such generation"}), until=100_000, seconds=5)
+    async with FakeClient(service, poll="every:1") as client:
+        with pytest.raises(Rejected, match="no such generation"):
+            await client.generate(MODEL, **PARAMS)
+    assert len(service.polled_at) == 10
+
+
+async def test_a_generation_that_is_not_found_in_the_first_minute_is_waited_for() -> None:
+    service = Refusing(answer(404, {"message": "no such generation"}), until=55, seconds=5)
+    async with FakeClient(service, poll="every:1") as client:
+        assert (await client.generate(MODEL, **PARAMS)).ok
+
+
+async def test_a_key_that_is_refused_for_good_ends_the_waiting_and_keeps_the_id() -> None:
+    service = Refusing(answer(401, {"message": "bad key"}), until=100_000, seconds=5)
+    async with FakeClient(service) as client:
+        with pytest.raises(Refused):
+            await client.generate(MODEL, **PARAMS)
+        assert client.outstanding.keys() == {"gen-0"}
+
+
+async def test_a_service_that_fails_for_an_hour_is_waited_for_as_long_as_patience_lasts() -> None:
+    service = Refusing(answer(500), until=100_000, seconds=5)
+    async with FakeClient(service, timeout=2500.0) as client:
+        began = anyio.current_time()
+        with pytest.raises(OutOfPatience):
+            await client.generate(MODEL, **PARAMS)
+    assert anyio.current_time() - began == pytest.approx(2500, abs=1)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        None,
+        answer(500),
+        answer(503, {"message": "back soon"}, retry_after="200"),
+        answer(429, {"message": "slow down"}, retry_after="200"),
+    ],
+    ids=["none", "failing", "away", "too fast"],
+)
+@pytest.mark.parametrize("poll", ["every:7", "every:600"])
+async def test_patience_ends_when_it_was_said_to_end(trouble: Any, poll: str) -> None:
+    service = FakeService(seconds=10_000) if trouble is None else Refusing(trouble, until=10_000, seconds=10_000)
+    async with FakeClient(service, timeout=100.0, poll=poll) as client:
+        with pytest.raises(OutOfPatience, match="100 s") as raised:
+            await client.generate(MODEL, **PARAMS)
+        waited = anyio.current_time() - service.posted_at[0]
+        assert raised.value.generation_id == "gen-0"
+        assert client.outstanding.keys() == {"gen-0"}
+    assert waited == pytest.approx(100, abs=0.2)
+
+
+async def test_a_clip_that_is_ready_within_patience_is_delivered_however_rarely_it_is_asked_about() -> None:
+    service = FakeService(seconds=99)
+    async with FakeClient(service, timeout=100.0, poll="every:600") as client:
+        video = await client.generate(MODEL, **PARAMS)
+    assert (video.completed_at - video.submitted_at).total_seconds() == pytest.approx(100, abs=0.2)
+
+
+async def test_a_generation_of_an_earlier_run_is_asked_about_at_its_age_and_waited_for_anew(tmp_path: Any) -> None:
+    service, settings = FakeService(seconds=500), {"journal": tmp_path / "journal.sqlite3", "timeout": 400.0}
+    async with FakeClient(service, **settings, poll="every:450") as client:
+        with pytest.raises(OutOfPatience):
+            await client.generate(MODEL, id="one", **PARAMS)
+    await anyio.sleep(40)
+    checks = len(service.polled_at)
+    async with FakeClient(service, **settings, poll="every:450") as client, client.resume() as results:
+        resumed_at = anyio.current_time()
+        video = (await anext(results)).or_raise()
+    moments = [moment - resumed_at for moment, _ in service.polled_at[checks:]]
+    assert moments == pytest.approx([10, 400], abs=1.5)
+    assert (video.completed_at - video.submitted_at).total_seconds() == pytest.approx(840, abs=3)
+
+
+async def test_a_call_of_the_gateway_is_a_hint_to_ask_at_once() -> None:
+    service = FakeGateway(seconds=100)
+    port = unused_port()
+    settings = {"callback": ("127.0.0.1", port), "callback_url": f"http://127.0.0.1:{port}/", "poll": "every:600"}
+    async with FakeClient(service, service="kling", **settings) as client, client.run([GATEWAY_JOB]) as results:
+        await anyio.sleep(110)
+        assert not service.polled_at
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"http://127.0.0.1:{port}/", json={"task_id": "gen-0", "task_status": "succeed"})
+        video = (await anext(results)).or_raise()
+        async with aiohttp.ClientSession() as session:  # one that comes twice, and one about something else
+            await session.post(f"http://127.0.0.1:{port}/", json={"task_id": "gen-0"})
+            await session.post(f"http://127.0.0.1:{port}/", json={"task_id": "another"})
+    assert video.polls == len(service.polled_at) == 1
+    assert 110 <= (video.completed_at - video.submitted_at).total_seconds() < 400
+
+
+async def test_while_the_gateway_calls_checks_are_rarer_and_one_that_is_silent_loses_nothing() -> None:
+    service, port = FakeGateway(seconds=100), unused_port()
+    settings = {"callback": ("127.0.0.1", port), "callback_url": f"http://127.0.0.1:{port}/", "poll": "every:15"}
+    async with FakeClient(service, service="kling", **settings) as client:
+        results = await all_of(client, [GATEWAY_JOB])
+    assert [result.polls for result in results.values()] == [2]
+    assert gaps_of(service) == pytest.approx([60], abs=0.2)
+
+
+class Thrifty(FixedPolls):
+    """Asks the more rarely the dearer a poll is."""
+
+    def next_poll(self, last: float) -> float:
+        return last + 2 * self.price
+
+
+async def test_where_checks_are_scarce_the_price_of_one_rises_for_all_and_they_are_asked_for_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policies = [Thrifty(), Thrifty()]
+    monkeypatch.setattr(PollPolicies, "policy_for", lambda _, job: policies[job.id.endswith("1")])
+    service = FakeService(seconds=400)
+    async with FakeClient(service, poll_rate=2.0, max_outstanding=40) as client:
+        await all_of(client, jobs(40))
+    # 40 generations share 2 checks a second: each is asked about every 20 s, so a check is worth 10 s of waiting
+    late = [(moment, name) for moment, name in service.polled_at if moment > service.posted_at[0] + 300]
+    assert len(late) / len({name for _, name in late}) == pytest.approx(5, rel=0.3)
+    assert [policy.price for policy in policies] == pytest.approx([10, 10], rel=0.3)
+
+
+async def test_where_checks_are_plenty_their_price_stays_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = FixedPolls(5)
+    monkeypatch.setattr(PollPolicies, "policy_for", lambda _, job: policy)
+    async with FakeClient(FakeService(seconds=100), poll_rate=20.0, max_outstanding=40) as client:
+        results = await all_of(client, jobs(40))
+    assert policy.price == 0.5
+    assert {result.stage for result in results.values()} == {Stage.READY}
