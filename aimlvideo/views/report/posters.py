@@ -1,4 +1,4 @@
-"""A small picture of each clip, made by PyAV where it is installed (the one place of the report that knows it)."""
+"""A small picture of each clip, made where the extra `video` is installed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from importlib.util import find_spec
 from math import sqrt
 from pathlib import Path
-from typing import Any
+
+from aimlvideo.shell.files.video import frame_jpeg
 
 LARGEST, SMALLEST = 480, 128
 """Pixels of a poster's longer side."""
@@ -22,8 +22,6 @@ FULL = 0.02
 """The share of the budget that may be left over: a page that full is not worth opening more clips for."""
 PATIENCE = 10.0
 """Seconds of making posters for one page; the next page goes on from there."""
-QUALITY = 5
-"""Of JPEG, as FFmpeg counts: 2 is best, 31 worst."""
 
 _KEPT = re.compile(r'<script type="application/json" id="posters">(.*?)</script>', re.DOTALL)
 
@@ -75,28 +73,5 @@ def _batched(things: Sequence[tuple[str, Path]], size: int) -> Iterator[Sequence
 
 
 def poster(clip: Path, side: int = LARGEST) -> str:
-    """Return one clip's poster, ``""`` where none can be made of it: a picture from its first second."""
-    import av  # noqa: PLC0415 - an extra
-
-    try:
-        with av.open(str(clip)) as film:
-            stream = film.streams.video[0]
-            stream.thread_type = "NONE"
-            frame = next(film.decode(stream))
-            return base64.b64encode(_jpeg(frame, side)).decode()
-    except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError):
-        return ""
-
-
-def _jpeg(frame: Any, side: int) -> bytes:
-    import av  # noqa: PLC0415 - an extra
-
-    scale = min(1.0, side / max(frame.width, frame.height))
-    width, height = (max(2, round(length * scale) // 2 * 2) for length in (frame.width, frame.height))
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
-    encoder.time_base = Fraction(1)
-    encoder.qmin = encoder.qmax = QUALITY
-    small = frame.reformat(width, height, "yuvj420p")
-    small.pts = 0
-    return b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
+    """Return one clip's poster as Base64 JPEG, ``""`` where none can be made of it: a picture from its first second."""
+    return base64.b64encode(frame_jpeg(clip, side)).decode()

@@ -1,0 +1,385 @@
+"""Frames of clips, and clips joined to a film. The one place that knows PyAV (the extra `video`).
+
+A film is copied packet by packet where all clips have the same streams and are cut; it is encoded where they differ,
+where they fade into each other, or where a clip begins with the very frame that the one before it ended with.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from aimlvideo.errors import DiskFailed, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Samples = NDArray[np.float32]
+
+AUDIO_RATE = 48_000
+QUALITY = "17"
+"""Of an encoded film, as x264 counts (crf): 17 looks like its source."""
+JPEG_QUALITY = 5
+"""As FFmpeg counts: 2 is best, 31 worst."""
+SAME_FRAME = 3.0
+"""Mean difference of two small grey pictures, of 255, up to which they count as the same frame."""
+
+When = Literal["first", "last"] | float
+
+
+def needs_video(what: str) -> None:
+    """Raise SettingsError where the extra that this needs is not installed."""
+    if find_spec("av") is None or find_spec("numpy") is None:
+        raise SettingsError(f"{what} needs the extra `video`: pip install 'aimlvideo[video]'")
+
+
+def frame_png(clip: Path, when: When) -> bytes:
+    """Return one frame of a clip as PNG: its first, its last, or the one shown at so many seconds.
+
+    Raises SettingsError without the extra `video`, UsageError where the clip has no such frame.
+    """
+    needs_video("a frame of a clip")
+    import av  # noqa: PLC0415 - an extra
+
+    try:
+        with av.open(str(clip)) as film:
+            frame = _frame(film, when)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise UsageError(f"{clip}: expected a clip with frames, got one that cannot be read: {error}") from error
+    if frame is None:
+        raise UsageError(f"{clip} has no frame at {when}: it is shorter than that")
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
+    encoder.time_base = Fraction(1)
+    still = frame.reformat(format="rgb24")
+    still.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(still), *encoder.encode(None)])
+
+
+def frame_jpeg(clip: Path, side: int) -> bytes:
+    """Return a clip's first frame as JPEG, at most `side` pixels wide and high; empty where none can be made of it."""
+    import av  # noqa: PLC0415 - an extra
+
+    try:
+        with av.open(str(clip)) as film:
+            stream = film.streams.video[0]
+            stream.thread_type = "NONE"
+            frame = next(film.decode(stream))
+            return _jpeg(frame, side)
+    except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError):
+        return b""
+
+
+def _jpeg(frame: Any, side: int) -> bytes:
+    import av  # noqa: PLC0415 - an extra
+
+    scale = min(1.0, side / max(frame.width, frame.height))
+    width, height = (max(2, round(length * scale) // 2 * 2) for length in (frame.width, frame.height))
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.time_base = Fraction(1)
+    encoder.qmin = encoder.qmax = JPEG_QUALITY
+    small = frame.reformat(width, height, "yuvj420p")
+    small.pts = 0
+    return b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
+
+
+def _frame(film: Any, when: When) -> Any:
+    stream = film.streams.video[0]
+    if when == "first":
+        return next(iter(film.decode(stream)), None)
+    if when != "last":
+        _seek(film, stream, float(when))
+        start = _start(stream)
+        shown = (frame for frame in film.decode(stream) if frame.time is not None)
+        return next((frame for frame in shown if frame.time - start + _step(stream) > float(when) + 1e-6), None)
+    # The last second is decoded, from the key frame before it; where that finds nothing, the whole clip.
+    if stream.duration:
+        _seek(film, stream, max(0.0, float(stream.duration * stream.time_base) - 1))
+    last = deque(film.decode(stream), maxlen=1)
+    if not last:
+        film.seek(0)
+        last = deque(film.decode(stream), maxlen=1)
+    return last[0] if last else None
+
+
+def _seek(film: Any, stream: Any, seconds: float) -> None:
+    film.seek(int((seconds + _start(stream)) / stream.time_base), stream=stream)
+
+
+def _start(stream: Any) -> float:
+    return float((stream.start_time or 0) * stream.time_base)
+
+
+def _step(stream: Any) -> float:
+    return float(1 / (stream.average_rate or Fraction(24)))
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What became of a joining: the file, its seconds, and whether its frames are those of the clips, untouched."""
+
+    path: Path
+    seconds: float
+    copied: bool
+
+
+def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> Film:
+    """Join clips to one MP4, in this order; `fade` seconds of each seam cross-fade, with 0 they are cut.
+
+    Sound is kept. The frame that a clip repeats from the end of the one before it is dropped. Other sizes than the
+    first clip's are fitted into it. Raises SettingsError without the extra `video`, UsageError for a clip that cannot
+    be read, DiskFailed.
+    """
+    needs_video("joining clips")
+    import av  # noqa: PLC0415 - an extra
+
+    if not clips:
+        raise UsageError("expected clips to join, got none")
+    part = target.with_name(target.name + ".part.mp4")
+    try:
+        shapes = [_shape(clip) for clip in clips]
+        repeats = [False, *(_same(first, second) for first, second in pairwise(clips))]
+        copied = not fade and not any(repeats) and len({shape.key for shape in shapes}) == 1
+        seconds = _copy(clips, part) if copied else _encode(clips, shapes, repeats, fade, part)
+        part.replace(target)
+    except av.FFmpegError as error:
+        raise UsageError(f"the clips cannot be joined: {error}") from error
+    except OSError as error:
+        raise DiskFailed(f"{target} cannot be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Film(target, seconds, copied)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What two clips must share to be copied behind each other."""
+
+    width: int
+    height: int
+    rate: Fraction
+    seconds: float
+    sound: bool
+    key: tuple[object, ...]
+
+
+def _shape(clip: Path) -> _Shape:
+    import av  # noqa: PLC0415 - an extra
+
+    if not clip.is_file():
+        raise UsageError(f"{clip}: expected a clip, got no file")
+    with av.open(str(clip)) as film:
+        if not film.streams.video:
+            raise UsageError(f"{clip}: expected a clip, got a file without pictures")
+        video, audio = film.streams.video[0], next(iter(film.streams.audio), None)
+        rate = video.average_rate or Fraction(24)
+        key: tuple[object, ...] = (
+            video.codec_context.name, bytes(video.codec_context.extradata or b""), video.width, video.height,
+            video.pix_fmt, video.time_base,
+        )  # fmt: skip
+        if audio is not None:
+            context = audio.codec_context
+            key += (context.name, bytes(context.extradata or b""), audio.rate, audio.layout.name, audio.time_base)
+        seconds = float((film.duration or 0) / 1_000_000)
+        return _Shape(video.width, video.height, rate, seconds, audio is not None, key)
+
+
+def _same(first: Path, second: Path) -> bool:
+    """Tell whether a clip begins with the frame that the one before it ends with."""
+    import av  # noqa: PLC0415 - an extra
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    small = []
+    for clip, when in ((first, "last"), (second, "first")):
+        with av.open(str(clip)) as film:
+            frame = _frame(film, when)  # type: ignore[arg-type]
+        if frame is None:
+            return False
+        small.append(frame.reformat(64, 36, "gray").to_ndarray().astype(np.int16))
+    return float(np.abs(small[0] - small[1]).mean()) <= SAME_FRAME
+
+
+def _copy(clips: Sequence[Path], target: Path) -> float:
+    """Copy the packets of all clips into one file; return its seconds."""
+    import av  # noqa: PLC0415 - an extra
+
+    shift = Fraction(0)
+    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as film:
+        streams: dict[str, Any] = {}
+        newest: dict[str, int] = {}
+        for clip in clips:
+            with av.open(str(clip)) as source:
+                kinds = [*source.streams.video[:1], *source.streams.audio[:1]]
+                end = shift
+                for stream in kinds:
+                    if stream.type not in streams:
+                        streams[stream.type] = film.add_stream_from_template(stream)
+                for packet in source.demux(kinds):
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    base = packet.stream.time_base or Fraction(1, 90_000)
+                    moved = round(shift / base)
+                    packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
+                    if packet.dts <= newest.get(packet.stream.type, packet.dts - 1):
+                        continue  # sound that is a little longer than its pictures reaches into the next clip
+                    newest[packet.stream.type] = packet.dts
+                    if packet.stream.type == "video":
+                        end = max(end, Fraction(packet.pts + (packet.duration or 0)) * base)
+                    packet.stream = streams[packet.stream.type]
+                    film.mux(packet)
+                shift = end
+    return float(shift)
+
+
+def _encode(
+    clips: Sequence[Path], shapes: Sequence[_Shape], repeats: Sequence[bool], fade: float, target: Path
+) -> float:
+    """Encode all clips into one file of the first one's size; return its seconds."""
+    import av  # noqa: PLC0415 - an extra
+
+    first = shapes[0]
+    rate = max(shape.rate for shape in shapes).limit_denominator(1001)
+    size = (first.width // 2 * 2, first.height // 2 * 2)
+    overlap = round(fade * rate)
+    count = 0
+    lengths: list[int] = []
+    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as film:
+        video = film.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "fast"})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        audio = film.add_stream("aac", rate=AUDIO_RATE, layout="stereo") if any(s.sound for s in shapes) else None
+        parts = [_pictures(clip, size, rate, skip=repeat) for clip, repeat in zip(clips, repeats, strict=True)]
+        for pixels in _faded(parts, overlap, lengths):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base, count = count, 1 / Fraction(rate), count + 1
+            film.mux(video.encode(frame))
+        film.mux(video.encode(None))
+        if audio is not None:
+            samples = _mixed(clips, shapes, lengths, rate, overlap)
+            for sound in _sound_frames(samples):
+                film.mux(audio.encode(sound))
+            film.mux(audio.encode(None))
+    return float(count / rate)
+
+
+def _pictures(clip: Path, size: tuple[int, int], rate: Fraction, *, skip: bool) -> Iterator[Pixels]:
+    """Give a clip's frames at a constant rate, fitted into a size; `skip` leaves out its first one."""
+    import av  # noqa: PLC0415 - an extra
+
+    with av.open(str(clip)) as film:
+        stream = film.streams.video[0]
+        start, index, held = None, 0, None
+        for frame in film.decode(stream):
+            moment = frame.time or 0.0
+            if start is None:
+                start = moment
+                if skip:
+                    skip = False
+                    start += _step(stream)
+                    continue
+            while held is not None and index / rate < moment - start - 1e-6:
+                yield held
+                index += 1
+            held = _fitted(frame, size)
+        if held is not None:
+            yield held
+
+
+def _fitted(frame: Any, size: tuple[int, int]) -> Pixels:
+    """Return a frame's pixels in a size: scaled as a whole, with black bars where its shape is another."""
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    width, height = size
+    scale = min(width / frame.width, height / frame.height)
+    inner = (max(2, round(frame.width * scale)), max(2, round(frame.height * scale)))
+    pixels: Pixels = frame.reformat(*inner, format="rgb24").to_ndarray()
+    if inner == size:
+        return pixels
+    whole = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - inner[1]) // 2, (width - inner[0]) // 2
+    whole[top : top + inner[1], left : left + inner[0]] = pixels
+    return whole
+
+
+def _faded(parts: Sequence[Iterator[Pixels]], overlap: int, lengths: list[int]) -> Iterator[Pixels]:
+    """Give the frames of all parts; the last `overlap` of each are mixed with the first ones of the next.
+
+    `lengths` gets how many frames each part had.
+    """
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    tail: deque[Pixels] = deque()
+    for number, part in enumerate(parts):
+        lengths.append(0)
+        ending = list(tail)
+        tail.clear()
+        for index, old in enumerate(ending):
+            new = next(part, None)
+            if new is None:
+                yield from islice(ending, index, None)
+                break
+            lengths[-1] += 1
+            share = (index + 1) / (len(ending) + 1)
+            yield (old * (1 - share) + new * share).astype(np.uint8)
+        last = number == len(parts) - 1
+        for pixels in part:
+            lengths[-1] += 1
+            tail.append(pixels)
+            if last or len(tail) > overlap:
+                yield tail.popleft()
+    yield from tail
+
+
+def _mixed(
+    clips: Sequence[Path], shapes: Sequence[_Shape], lengths: Sequence[int], rate: Fraction, overlap: int
+) -> Samples:
+    """Return the sound of all clips behind each other, each as long as its pictures, mixed where they fade."""
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    shared = round(overlap * AUDIO_RATE / rate)
+    film = np.zeros((2, 0), np.float32)
+    for clip, shape, frames in zip(clips, shapes, lengths, strict=True):
+        length = round(frames * AUDIO_RATE / rate)
+        sound = _sound(clip, length) if shape.sound else np.zeros((2, length), np.float32)
+        mix = min(shared, film.shape[1], length)
+        if mix:
+            ramp = np.linspace(0, 1, mix, dtype=np.float32)
+            film[:, -mix:] = film[:, -mix:] * (1 - ramp) + sound[:, :mix] * ramp
+        film = np.concatenate([film, sound[:, mix:]], axis=1)
+    return film
+
+
+def _sound(clip: Path, length: int) -> Samples:
+    """Return so many samples of a clip's sound, silence where it is shorter."""
+    import av  # noqa: PLC0415 - an extra
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    samples = np.zeros((2, length), np.float32)
+    place = 0
+    with av.open(str(clip)) as film:
+        resampler = av.AudioResampler("fltp", "stereo", AUDIO_RATE)
+        for decoded in [*film.decode(film.streams.audio[0]), None]:
+            for frame in resampler.resample(decoded):
+                chunk = frame.to_ndarray()[:, : max(0, length - place)]
+                samples[:, place : place + chunk.shape[1]] = chunk
+                place += chunk.shape[1]
+    return samples
+
+
+def _sound_frames(samples: Samples) -> Iterator[Any]:
+    import av  # noqa: PLC0415 - an extra
+    import numpy as np  # noqa: PLC0415 - an extra
+
+    for start in range(0, samples.shape[1], 1024):
+        chunk = np.ascontiguousarray(samples[:, start : start + 1024])
+        frame = av.AudioFrame.from_ndarray(chunk, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = AUDIO_RATE, start, Fraction(1, AUDIO_RATE)
+        yield frame

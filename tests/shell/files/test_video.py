@@ -1,0 +1,128 @@
+"""Frames of clips, and clips joined to a film, with real files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.video import frame_png, join_clips
+
+av = pytest.importorskip("av", reason="the extra `video`")
+np = pytest.importorskip("numpy")
+Image = pytest.importorskip("PIL.Image")
+
+RATE = 10
+
+
+def clip(path: Path, levels: list[int], size: tuple[int, int] = (64, 48), tone: bool = True) -> Path:
+    """Make a clip whose frames are plain grey pictures of these levels, with a tone."""
+    with av.open(str(path), "w") as film:
+        video = film.add_stream("libx264", rate=RATE, options={"crf": "1", "preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        audio = film.add_stream("aac", rate=48_000, layout="stereo") if tone else None
+        for level in levels:
+            pixels = np.full((size[1], size[0], 3), level, np.uint8)
+            film.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        film.mux(video.encode(None))
+        if audio is not None:
+            wave = 0.3 * np.sin(np.arange(48_000 * len(levels) // RATE, dtype=np.float32) / 10)
+            for start in range(0, len(wave), 1024):
+                chunk = np.tile(wave[start : start + 1024], (2, 1)).astype(np.float32)
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(chunk), format="fltp", layout="stereo")
+                frame.sample_rate = 48_000
+                film.mux(audio.encode(frame))
+            film.mux(audio.encode(None))
+    return path
+
+
+def levels_of(path: Path) -> list[int]:
+    with av.open(str(path)) as film:
+        return [round(float(frame.to_ndarray(format="gray").mean())) for frame in film.decode(video=0)]
+
+
+def near(levels: list[int], expected: list[int]) -> bool:
+    return len(levels) == len(expected) and all(abs(a - b) <= 4 for a, b in zip(levels, expected, strict=True))
+
+
+def loudness_at_end(path: Path) -> float:
+    with av.open(str(path)) as film:
+        frames = [frame.to_ndarray() for frame in film.decode(audio=0)]
+    return float(np.abs(np.concatenate(frames, axis=1)[:, -9600:-4800]).mean())
+
+
+def level_of_png(content: bytes) -> int:
+    picture = Image.open(io.BytesIO(content))
+    assert picture.format == "PNG"
+    return round(float(np.asarray(picture.convert("L")).mean()))
+
+
+@pytest.mark.parametrize(("when", "level"), [("first", 20), ("last", 200), (0.0, 20), (0.55, 120), (1.9, 200)])
+def test_a_frame_is_taken_where_it_is_asked_for(tmp_path: Path, when: object, level: int) -> None:
+    film = clip(tmp_path / "a.mp4", [20] * 5 + [120] * 5 + [200] * 10)
+    assert abs(level_of_png(frame_png(film, when)) - level) <= 4  # type: ignore[arg-type]
+
+
+def test_a_moment_behind_the_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no frame at 9"):
+        frame_png(clip(tmp_path / "a.mp4", [20] * 5), 9.0)
+
+
+def test_a_file_that_is_no_clip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no clip")
+    with pytest.raises(UsageError, match="expected a clip with frames"):
+        frame_png(tmp_path / "a.mp4", "last")
+    with pytest.raises(UsageError, match="expected a clip, got no file"):
+        join_clips([tmp_path / "b.mp4"], tmp_path / "film.mp4")
+
+
+def test_clips_of_one_kind_are_copied_untouched(tmp_path: Path) -> None:
+    clips = [clip(tmp_path / "a.mp4", [20] * 10), clip(tmp_path / "b.mp4", [200] * 10)]
+    film = join_clips(clips, tmp_path / "film.mp4")
+    assert film.copied
+    assert film.seconds == pytest.approx(2.0)
+    assert near(levels_of(film.path), [20] * 10 + [200] * 10)
+    assert loudness_at_end(film.path) > 0.1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "film.mp4"]
+
+
+def test_the_frame_that_a_clip_repeats_is_dropped(tmp_path: Path) -> None:
+    clips = [clip(tmp_path / "a.mp4", [20, 60, 100]), clip(tmp_path / "b.mp4", [100, 140, 180])]
+    film = join_clips(clips, tmp_path / "film.mp4")
+    assert not film.copied
+    assert near(levels_of(film.path), [20, 60, 100, 140, 180])
+
+
+def test_clips_of_other_sizes_and_without_sound_are_fitted_in(tmp_path: Path) -> None:
+    clips = [
+        clip(tmp_path / "a.mp4", [50] * 5),
+        clip(tmp_path / "b.mp4", [200] * 5, (64, 96), tone=False),
+        clip(tmp_path / "c.mp4", [20] * 5),
+    ]
+    film = join_clips(clips, tmp_path / "film.mp4")
+    with av.open(str(film.path)) as joined:
+        stream, sound = joined.streams.video[0], joined.streams.audio[0]
+        assert (stream.width, stream.height) == (64, 48)
+        assert float(sound.duration * sound.time_base) == pytest.approx(1.5, abs=0.1)
+    levels = levels_of(film.path)
+    assert len(levels) == 15
+    assert 60 < levels[7] < 140  # black bars on both sides of a narrow picture
+    assert loudness_at_end(film.path) > 0.1
+
+
+def test_a_cross_fade_mixes_the_seams(tmp_path: Path) -> None:
+    clips = [clip(tmp_path / "a.mp4", [0] * 10), clip(tmp_path / "b.mp4", [200] * 10)]
+    film = join_clips(clips, tmp_path / "film.mp4", fade=0.4)
+    levels = levels_of(film.path)
+    assert film.seconds == pytest.approx(1.6)
+    assert near(levels[:6] + levels[10:], [0] * 6 + [200] * 6)
+    assert near(levels[6:10], [40, 80, 120, 160])
+
+
+def test_a_fade_longer_than_a_clip_loses_no_picture_of_the_next(tmp_path: Path) -> None:
+    parts = (("a", [0] * 3), ("b", [200] * 3), ("c", [100] * 9))
+    clips = [clip(tmp_path / f"{name}.mp4", levels) for name, levels in parts]
+    levels = levels_of(join_clips(clips, tmp_path / "film.mp4", fade=5).path)
+    assert near(levels[-6:], [100] * 6)
