@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import ijson
+from ijson.common import ObjectBuilder
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.media_types import PICTURE_ENDINGS
@@ -258,33 +259,38 @@ class _TooDeep(Exception):
 
 def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
     """Give the jobs of a JSON array, read as a stream; one object is one job."""
-    events = _shallow(ijson.parse(file, use_float=True))
     number = 0
     try:
-        _, first, _ = next(events, ("", "", None))
-        if first not in ("start_array", "start_map"):
-            yield name, Problem("", "a JSON array of jobs: [{...}, {...}]", first or "an empty file")
-            return
-        again = itertools.chain([("", first, None)], events)
-        for number, value in enumerate(ijson.items(again, "item" if first == "start_array" else ""), start=1):
+        for number, value in enumerate(_items(file), start=1):
             yield f"{name}: job {number}", as_job(value)
     except _TooDeep:
         yield f"{name}: job {number + 1}", _too_deep()
     except ijson.JSONError as error:
-        yield (
-            f"{name}: after job {number}",
-            Problem("", "a JSON array of objects", "something else", str(error).split("\n")[0]),
-        )
+        reason = str(error).split("\n")[0]
+        yield f"{name}: job {number + 1}", Problem("", "a JSON array of jobs: [{...}, {...}]", "something else", reason)
 
 
-def _shallow(events: Iterable[tuple[str, str, Any]]) -> Iterator[tuple[str, str, Any]]:
-    """Pass events on until they nest too deep: deeper ones cost memory that grows with the square of the depth."""
-    depth = 0
-    for event in events:
-        depth += (event[1] in ("start_map", "start_array")) - (event[1] in ("end_map", "end_array"))
+def _items(file: BinaryIO) -> Iterator[Any]:
+    """Give the values of an array, or the one value that a document is, as they are read.
+
+    `ijson.items` would do the same, but names each event by its whole path: a hundred thousand brackets take gigabytes.
+    """
+    depth, array, builder = 0, False, None
+    for number, (event, value) in enumerate(ijson.basic_parse(file, use_float=True)):
+        depth -= event in ("end_map", "end_array")
+        if number == 0 and event == "start_array":
+            array, depth = True, 1
+            continue
+        if depth == 0 and array:
+            return
+        builder = builder or ObjectBuilder()
+        builder.event(event, value)
+        depth += event in ("start_map", "start_array")
         if depth > DEEPEST + 1:
             raise _TooDeep
-        yield event
+        if depth == array and event != "map_key":
+            yield builder.value
+            builder = None
 
 
 # --- prompts and pictures
