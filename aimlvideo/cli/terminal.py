@@ -56,9 +56,9 @@ class Terminal:
         if not self.quiet:
             self._errors.line(text, "note:", "yellow")
 
-    def agreed(self, question: str) -> bool:
+    def confirm(self, question: str) -> bool:
         """Ask a person at a terminal; where there is none, the answer is yes: the flag was given knowingly."""
-        return not sys.stdin.isatty() or self._errors.asked(question)
+        return not sys.stdin.isatty() or self._errors.confirm(question)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
+from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.errors import UsageError
 
 LEAST_SETTLE = 600.0
 """Seconds: the log is written when a generation ends, so a doubt is never settled earlier than this."""
@@ -50,3 +53,13 @@ def outcome_of(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Outco
 def next_lookup_after(age: float, settle: float) -> float:
     """Return the seconds until the next look: often at first, then a fortieth of the settle time, at most 15 s."""
     return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)
+
+
+def settled(record: Record, generation: str | None) -> Progress:
+    """Return a doubtful job's progress as a person has settled it. Raises UsageError where it is not in doubt."""
+    job, known = record
+    if known.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
+        raise UsageError(f"job {job.id!r} is not in doubt: it is {known.stage}")
+    if known.stage is Stage.SUBMITTING:
+        known = known.to(Stage.IN_DOUBT)
+    return known.to(Stage.RENDERING, generation_id=generation) if generation else known.to(Stage.PLANNED)

@@ -43,8 +43,8 @@ class Screen:
         shown = f"[{colour}]{escape(label)}[/{colour}] " if label else ""
         self._console.print(shown + escape(text))
 
-    def asked(self, question: str) -> bool:
-        """Ask a question of yes or no; no answer is no."""
+    def confirm(self, question: str) -> bool:
+        """Ask yes or no; no is the default."""
         return Confirm.ask(question, console=self._console, default=False)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:

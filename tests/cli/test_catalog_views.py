@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.cli.catalog_views import change_rows, example_line, model_page, model_rows, price_of
-from aimlvideo.cli.check_summary import CheckSummary, Tally, enough
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally, enough
+from aimlvideo.cli.model_tables import change_rows, example_line, model_page, model_rows, price_of
 from aimlvideo.core.catalog.catalog import Model, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.eta import Durations

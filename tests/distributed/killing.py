@@ -26,7 +26,7 @@ from typing import Any
 import psycopg
 
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.workers import enqueue, init
+from aimlvideo.cli.worker_actions import init_database, queue_file
 from tests.distributed.server import Server, postgres
 from tests.killing import HOSTILE
 
@@ -112,8 +112,8 @@ def spread_out(folder: Path, plan: Plan, server: Server) -> Outcome:
     job_file = folder / "jobs.jsonl"
     job_file.write_text("".join(json.dumps(_job(number)) + "\n" for number in range(plan.jobs)))
     with _service(plan) as url:
-        init(server.dsn, Terminal(quiet=True))
-        enqueue(str(job_file), server.dsn, {"service": "aimlapi"}, Terminal(quiet=True), retry_failed=False)
+        init_database(server.dsn, Terminal(quiet=True))
+        queue_file(str(job_file), server.dsn, {"service": "aimlapi"}, Terminal(quiet=True), retry_failed=False)
         with psycopg.connect(server.dsn, autocommit=True) as db:
             db.execute(HISTORY)
         workers = Workers(_worker(plan, folder, server.dsn, url), folder / "log")

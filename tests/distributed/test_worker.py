@@ -15,7 +15,7 @@ import pytest
 
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.workers import drain, enqueue, init, report, resolve, where_they_stand
+from aimlvideo.cli.worker_actions import init_database, queue_file, settle_job, show_status, start_draining, write_page
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
@@ -36,7 +36,7 @@ QUIET = Terminal(quiet=True)
 @pytest.fixture
 def queued(dsn: str, tmp_path: Path) -> str:
     """Give a database with 20 jobs in its queue."""
-    init(dsn, QUIET)
+    init_database(dsn, QUIET)
     queue(dsn, tmp_path, [job(n) for n in range(20)])
     return dsn
 
@@ -51,7 +51,7 @@ def queue(dsn: str, folder: Path, jobs: list[dict[str, Any]], **others: Any) -> 
     """Queue jobs as the command does."""
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in jobs))
     told = {"service": "aimlapi"} | others
-    enqueue(str(folder / "jobs.jsonl"), dsn, told, QUIET, retry_failed=False)
+    queue_file(str(folder / "jobs.jsonl"), dsn, told, QUIET, retry_failed=False)
 
 
 def counts(dsn: str) -> dict[str, int]:
@@ -96,7 +96,7 @@ async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: 
 
 
 async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(init, dsn, QUIET)
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         opening = opened(dsn, tmp_path, sandbox.url, until_empty=False, heartbeat=1.0)
         async with opening as worker, anyio.create_task_group() as tasks:
@@ -144,7 +144,7 @@ async def test_drained_workers_take_nothing_more_and_end(queued: str, tmp_path: 
         async with opening as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await until(lambda: worker.batch.tally.stages[Stage.RENDERING] == 10)
-            await anyio.to_thread.run_sync(drain, queued, QUIET)
+            await anyio.to_thread.run_sync(start_draining, queued, QUIET)
         finished = counts(queued)
         assert finished["saved"] + finished.get("planned", 0) == 20
         assert finished["saved"] >= 10
@@ -205,7 +205,7 @@ def _fetch(url: str) -> str:
 
 
 def test_a_file_with_a_mistake_queues_nothing(dsn: str, tmp_path: Path) -> None:
-    init(dsn, QUIET)
+    init_database(dsn, QUIET)
     with pytest.raises(InvalidJobs, match="duration"):
         queue(dsn, tmp_path, [job(0), job(1, duration=7)])
     assert counts(dsn) == {}
@@ -226,7 +226,7 @@ def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> 
 
 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert where_they_stand(queued, Terminal()) == 3
+    assert show_status(queued, Terminal()) == 3
     assert "20 planned; 0.00 USD" in capsys.readouterr().out
 
 
@@ -242,16 +242,16 @@ async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(qu
         async with opened(queued, tmp_path, sandbox.url) as worker:
             await worker.run()
         assert counts(queued) == {"in_doubt": 2, "saved": 18}
-        await anyio.to_thread.run_sync(resolve, "job0", bought.id, queued, QUIET)
-        await anyio.to_thread.run_sync(resolve, "job1", None, queued, QUIET)
+        await anyio.to_thread.run_sync(settle_job, "job0", bought.id, queued, QUIET)
+        await anyio.to_thread.run_sync(settle_job, "job1", None, queued, QUIET)
         async with opened(queued, tmp_path, sandbox.url) as successor:
             await successor.run()
         assert counts(queued) == {"saved": 20}
         assert sandbox.stats()["accepted"] == 20
     with pytest.raises(UsageError, match="job 'job0' is not in doubt: it is saved"):
-        resolve("job0", None, queued, QUIET)
+        settle_job("job0", None, queued, QUIET)
     with pytest.raises(UsageError, match="there is no job 'nosuch'"):
-        resolve("nosuch", None, queued, QUIET)
+        settle_job("nosuch", None, queued, QUIET)
 
 
 @pytest.mark.parametrize(("seen", "settled"), [("1 s", False), ("10 min", True)])
@@ -264,11 +264,11 @@ def test_what_a_worker_is_submitting_now_is_not_settled_by_hand(queued: str, see
             f"INSERT INTO aimlvideo_workers (id, name, began, seen_at) VALUES ('w1', 'w', 0, now() - interval '{seen}')"
         )
     if settled:
-        assert resolve("job0", None, queued, QUIET) == 0
+        assert settle_job("job0", None, queued, QUIET) == 0
         assert counts(queued) == {"planned": 20}
         return
     with pytest.raises(UsageError, match="being submitted"):
-        resolve("job0", None, queued, QUIET)
+        settle_job("job0", None, queued, QUIET)
     assert counts(queued) == {"planned": 19, "submitting": 1}
 
 
@@ -276,7 +276,7 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
     service = Sandbox(Behaviour(seconds=0.1, video="tiny"))
     async with service as sandbox, opened(queued, tmp_path, sandbox.url) as worker:
         await worker.run()
-    report(tmp_path / "out", queued, QUIET)
+    write_page(tmp_path / "out", queued, QUIET)
     rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert {row["file"] for row in rows} == {f"job{n}.mp4" for n in range(20)}
     assert "job19.mp4" in (tmp_path / "out" / "report.html").read_text()

@@ -17,7 +17,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.cli.address import address, spelled_out
+from aimlvideo.cli.options import board_address
+from aimlvideo.cli.typer_app import allow_bare_board
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -165,17 +166,17 @@ def test_json_has_nothing_but_results_on_stdout(said: tuple[str, str]) -> None:
     [(None, None), ("0", ("127.0.0.1", 0)), ("80", ("127.0.0.1", 80)), ("0.0.0.0:1", ("0.0.0.0", 1))],
 )
 def test_where_a_board_is_asked_for(said: str | None, meant: Any) -> None:
-    assert address(said) == meant
+    assert board_address(said) == meant
 
 
 @pytest.mark.parametrize("said", ["", "x", "70000", "host:", "host:x"])
 def test_a_board_in_no_place_is_refused(said: str) -> None:
     with pytest.raises(UsageError):
-        address(said)
+        board_address(said)
 
 
 def test_a_board_needs_no_port() -> None:
-    assert spelled_out(["run", "j", "--board"]) == ["run", "j", "--board=0"]
-    assert spelled_out(["run", "--board", "-o", "d"]) == ["run", "--board=0", "-o", "d"]
-    assert spelled_out(["run", "--board", "8080", "j"]) == ["run", "--board", "8080", "j"]
-    assert spelled_out(["run", "--board", "0.0.0.0:80"]) == ["run", "--board", "0.0.0.0:80"]
+    assert allow_bare_board(["run", "j", "--board"]) == ["run", "j", "--board=0"]
+    assert allow_bare_board(["run", "--board", "-o", "d"]) == ["run", "--board=0", "-o", "d"]
+    assert allow_bare_board(["run", "--board", "8080", "j"]) == ["run", "--board", "8080", "j"]
+    assert allow_bare_board(["run", "--board", "0.0.0.0:80"]) == ["run", "--board", "0.0.0.0:80"]

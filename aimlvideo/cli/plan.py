@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.cli.check_summary import Tally
-from aimlvideo.cli.jobfile import Line
+from aimlvideo.cli.cost_estimate import Tally
+from aimlvideo.cli.job_file import Line
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check, media_fields
 from aimlvideo.core.jobs.columns import duplicate_id_problem
@@ -50,7 +50,7 @@ class JobReader:
         if not self.lines:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
 
-    def twice(self, where: str, job: VideoJob) -> None:
+    def add_duplicate(self, where: str, job: VideoJob) -> None:
         """Note a job whose id another one has."""
         self.problems.append(replace(duplicate_id_problem(job.id), where=where))
 

@@ -24,7 +24,7 @@ NAMED = 20
 """Doubts that are named; the others are counted."""
 
 
-class Journal(Protocol):
+class JournalReader(Protocol):
     """What is read of a journal, of one run or of many workers."""
 
     def open_jobs(self) -> Iterator[Record]:
@@ -47,7 +47,7 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunSummary:
     """Where all jobs stand. Money is in USD; `unknown` counts clips whose cost nobody said.
 
     `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not.
@@ -108,7 +108,7 @@ class Standing:
             yield f"  and {len(doubts) - NAMED} more in doubt"
 
 
-def standing(journal: Journal, folder: Path | None = None) -> Standing:
+def summarize(journal: JournalReader, folder: Path | None = None) -> RunSummary:
     """Read where all jobs stand: those of a run in its `folder`, or those of many workers."""
     failed: Counter[str] = Counter()
     charged: defaultdict[str, list[float]] = defaultdict(list)
@@ -120,7 +120,7 @@ def standing(journal: Journal, folder: Path | None = None) -> Standing:
     waiting = tuple(record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING)
     means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
     prices = list(_prices(waiting, journal.fact(PRICES), means))
-    return Standing(
+    return RunSummary(
         folder=folder,
         counts=journal.counts(),
         spent=journal.spent(),
@@ -141,7 +141,7 @@ def _prices(records: Iterable[Record], listed: str | None, means: dict[str, floa
         yield means.get(job.model) if price is None else price
 
 
-def advice(now: Standing, halted: VideoError | None, command: str, place: str) -> str:
+def advice(now: RunSummary, halted: VideoError | None, command: str, place: str) -> str:
     """Return what to do next; `place` is where the clips are."""
     if isinstance(halted, Refused):
         return f"{halted}. Then: {command}"
@@ -152,3 +152,8 @@ def advice(now: Standing, halted: VideoError | None, command: str, place: str) -
     if now.exit_code == 1:
         return f"to try the failed ones again: {command} --retry-failed"
     return f"the clips are in {place}"
+
+
+def settled_sentence(job_id: str, generation: str | None) -> str:
+    """Say how a job was settled."""
+    return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")

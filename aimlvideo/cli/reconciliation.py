@@ -1,9 +1,8 @@
-"""What the account says: its balance, and what a run really cost."""
+"""What jobs really cost, by the service's ledger and log."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.terminal import Terminal
@@ -19,30 +18,6 @@ from aimlvideo.core.services.base import Ledger, RequestLog
 from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.output_folders import JOURNAL
-from aimlvideo.shell.journal.sqlite import read_journal
-
-
-def balance(settings: dict[str, Any], terminal: Terminal) -> int:
-    """Say what the account has left; return the exit code."""
-    service = service_of(settings["service"])
-    question = service.balance
-    if question is None:
-        raise UsageError(f"{service.title} has no balance to ask for: look at {service.key_url}")
-
-    async def asked() -> float:
-        async with VideoClient(**settings) as client:
-            return question.read(await client.send(question.request))
-
-    terminal.say(f"{asyncio.run(asked()):.2f} USD")
-    return 0
-
-
-def reconcile_run(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
-    """Say what a run really cost, job by job, and what does not match; return 1 where anything does not."""
-    with read_journal(folder / JOURNAL) as journal:
-        records = [*journal.ended_jobs(), *journal.open_jobs()]
-    return reconcile_jobs(records, settings, terminal)
 
 
 def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Terminal) -> int:

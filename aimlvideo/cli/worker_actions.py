@@ -15,16 +15,16 @@ from uuid import uuid4
 import anyio
 import psycopg
 
-from aimlvideo.cli.account import reconcile_jobs
-from aimlvideo.cli.jobfile import job_lines
-from aimlvideo.cli.mending import said_of, settled
-from aimlvideo.cli.metering import metered
-from aimlvideo.cli.planning import JobReader, folder_of
-from aimlvideo.cli.summary import standing
+from aimlvideo.cli.job_file import job_lines
+from aimlvideo.cli.live_pages import serve_metrics
+from aimlvideo.cli.plan import JobReader, folder_of
+from aimlvideo.cli.reconciliation import reconcile_jobs
+from aimlvideo.cli.run_summary import settled_sentence, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import result_of
+from aimlvideo.core.lost_submissions import settled
 from aimlvideo.distributed.embedded_postgres import found_dsn
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue
@@ -51,7 +51,7 @@ class WorkerOptions:
     metrics: int | None
 
 
-def init(dsn: str | None, terminal: Terminal) -> int:
+def init_database(dsn: str | None, terminal: Terminal) -> int:
     """Make the tables of the journal and of the engine; return the exit code."""
     with found_dsn(dsn) as where:
         init_tables(where)
@@ -60,7 +60,7 @@ def init(dsn: str | None, terminal: Terminal) -> int:
     return 0
 
 
-def enqueue(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Terminal, *, retry_failed: bool) -> int:
+def queue_file(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Terminal, *, retry_failed: bool) -> int:
     """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
     catalog = known_catalog()
     reader = JobReader(catalog, folder=folder_of(name), **reader_of)
@@ -90,7 +90,7 @@ def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], term
         terms = WorkerLimits(where, options.cap, options.heartbeat, options.until_empty)
         opened = open_worker(terms, options.output, settings, rate=options.rate, poll_rate=options.poll_rate)
         async with opened as worker, task_group() as tasks:
-            with metered(lambda: worker_metrics(worker), options.metrics, terminal):
+            with serve_metrics(lambda: worker_metrics(worker), options.metrics, terminal):
                 tasks.start_soon(_obey_signals, worker, terminal)
                 await worker.run()
         return worker
@@ -106,18 +106,18 @@ def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], term
     return 3
 
 
-def drain(dsn: str | None, terminal: Terminal) -> int:
+def start_draining(dsn: str | None, terminal: Terminal) -> int:
     """Tell all workers to take nothing more, to see through what they have, and to end; return the exit code."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         journal.note("drain", str(time.time()))
-    terminal.say("the workers take nothing more; each ends when what it has in hand has ended")
+    terminal.say("the workers take nothing more: each worker exits when its current jobs have finished")
     return 0
 
 
-def where_they_stand(dsn: str | None, terminal: Terminal) -> int:
+def show_status(dsn: str | None, terminal: Terminal) -> int:
     """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
-        now = standing(journal)
+        now = summarize(journal)
         for line in now.lines():
             terminal.say(line)
         for name, age, in_hand in journal.workers():
@@ -125,7 +125,7 @@ def where_they_stand(dsn: str | None, terminal: Terminal) -> int:
     return now.exit_code
 
 
-def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
+def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
     checked_folder(folder)
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
@@ -135,7 +135,7 @@ def report(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     return 0
 
 
-def resolve(job_id: str, generation: str | None, dsn: str | None, terminal: Terminal) -> int:
+def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: Terminal) -> int:
     """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         record = journal.find(job_id)
@@ -144,11 +144,11 @@ def resolve(job_id: str, generation: str | None, dsn: str | None, terminal: Term
         if not journal.settle(record, settled(record, generation)):
             raise UsageError(f"job {job_id!r} is being submitted, or has moved, just now: look again with status")
         asyncio.run(_queue(where, [job_id]))
-    terminal.say(said_of(job_id, generation))
+    terminal.say(settled_sentence(job_id, generation))
     return 0
 
 
-def reconcile(dsn: str | None, settings: dict[str, Any], terminal: Terminal) -> int:
+def reconcile_all(dsn: str | None, settings: dict[str, Any], terminal: Terminal) -> int:
     """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         records = [*journal.ended_jobs(), *journal.open_jobs()]

@@ -1,4 +1,4 @@
-"""One clip from the command."""
+"""`aimlvideo generate`: one clip."""
 
 from __future__ import annotations
 
@@ -6,10 +6,27 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from aimlvideo.cli.running import client_of, in_loop
+import typer
+
+from aimlvideo.cli.options import (
+    ApiKey,
+    BaseUrl,
+    Json,
+    Legacy,
+    Polls,
+    Quiet,
+    Service,
+    Strict,
+    Timeout,
+    UseSandbox,
+    exit_codes,
+    settings_of,
+)
+from aimlvideo.cli.session import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.jobs.job import VideoJob
@@ -20,6 +37,36 @@ from aimlvideo.shell.journal.sqlite import read_journal
 LISTS = ("image_list", "image_urls", "reference_image_urls", "images", "reference_images")
 SINGLES = ("image_url", "image", "first_frame_image", "first_frame_url", "image_urls")
 LASTS = ("tail_image_url", "last_image_url", "last_frame_image", "end_image_url")
+
+app = command_app()
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Argument(help="A model: see `aimlvideo models`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The clip's file.")],
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt")] = None,
+    image: Annotated[list[str] | None, typer.Option("-i", "--image", help="A picture: path or link; repeat.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeat.")] = None,
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    timeout: Timeout = 1800.0,
+    poll: Polls = "learned",
+    strict: Strict = False,
+    legacy: Legacy = False,
+    sandbox: UseSandbox = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make one clip."""
+    terminal = Terminal(json=json, quiet=quiet)
+    with exit_codes(terminal):
+        settings = settings_of(
+            service, base_url, api_key, "1", timeout=timeout, poll=poll, strict=strict, legacy=legacy
+        )
+        asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
+        raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox))
 
 
 def generate_one(
@@ -49,12 +96,12 @@ def generate_one(
         return 3
     except (GenerationFailed, Rejected) as error:
         terminal.problem(str(error))
-        _take_away(journal, name)
+        _remove_journal(journal, name)
         return 1
     except UsageError:
-        _take_away(journal, name)
+        _remove_journal(journal, name)
         raise
-    _take_away(journal, name)
+    _remove_journal(journal, name)
     return 0
 
 
@@ -74,7 +121,7 @@ def _outstanding(journal: Path | None) -> str:
     return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
 
 
-def _take_away(journal: Path | None, name: str) -> None:
+def _remove_journal(journal: Path | None, name: str) -> None:
     """Remove the journal, unless it has another job that is not ended, or this one is outstanding still."""
     if journal is None or not journal.exists():
         return

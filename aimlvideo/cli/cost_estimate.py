@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.eta import Durations, Estimate, documented, estimate
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing, quote
+
+AUTO = 20
+"""Generations at a time that an estimate reckons with where the client is to find out by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +98,20 @@ def enough(balance: float, dollars: float, unquoted: int = 0) -> bool | None:
     if dollars > balance:
         return False
     return None if unquoted else True
+
+
+def summary_of(tally: Tally, settings: Mapping[str, Any], told: ServiceFacts) -> CheckSummary:
+    """Return what the counted jobs will cost and take."""
+    most = settings["max_outstanding"] or AUTO
+    return tally.summary(max_outstanding=most, rate=settings["rate"], balance=told.balance, times=told.times)
+
+
+def price_line(summary: CheckSummary) -> str:
+    """Return in one line what a file will cost."""
+    unquoted = f", and {pluralize(summary.unquoted, 'job')} whose price is not known" if summary.unquoted else ""
+    return f"{pluralize(summary.jobs, 'job')}, {dollars_or_unknown(summary.dollars)} USD{unquoted}"
+
+
+def dollars_or_unknown(dollars: float | None) -> str:
+    """Return an amount of money, or that it is not known."""
+    return "unknown" if dollars is None else f"{dollars:.2f}"

@@ -1,4 +1,4 @@
-"""The flags that several commands share, and how a command ends."""
+"""The options that several commands share, how their texts are read, and how a command ends."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
 
+Address = tuple[str, int]
+"""A host and a port."""
+
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]
 OutputOrStore = Annotated[
     str, typer.Option("-o", "--output", help="The folder of the clips, or s3://bucket/run, gs://, az://.")
@@ -20,6 +23,10 @@ OutputOrStore = Annotated[
 Folder = Annotated[Path, typer.Argument(help="The output folder of a run.")]
 FolderOrNone = Annotated[Path | None, typer.Argument(help="The output folder of a run.")]
 DsnOrNone = Annotated[str | None, typer.Option(help="The database of many workers, in place of a folder.")]
+Dsn = Annotated[
+    str | None,
+    typer.Option(envvar="AIMLVIDEO_DSN", show_envvar=True, help="postgresql://...; without one, an embedded one."),
+]
 Service = Annotated[str, typer.Option(help="aimlapi, or kling for a Kling-style gateway.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Where the service is. Else AIMLAPI_BASE_URL.")]
 ApiKey = Annotated[str | None, typer.Option(help="Else AIMLAPI_API_KEY or AIML_API_KEY.", show_default=False)]
@@ -46,7 +53,7 @@ CallbackSecret = Annotated[str | None, typer.Option(help="whsec_...: calls with 
 
 
 @contextmanager
-def guarded(terminal: Terminal) -> Iterator[None]:
+def exit_codes(terminal: Terminal) -> Iterator[None]:
     """End the command with the right exit code, and never with a traceback for a user's mistake."""
     try:
         yield
@@ -71,3 +78,30 @@ def settings_of(
         raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a number or auto")
     most = None if max_outstanding == "auto" else int(max_outstanding)
     return {"service": service, "base_url": base_url, "api_key": api_key, "max_outstanding": most, **others}
+
+
+def board_address(text: str | None) -> Address | None:
+    """Read `PORT` or `HOST:PORT` of `--board`; None where no board was asked for. Raises UsageError."""
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--board is {text!r}: expected PORT or HOST:PORT")
+    return host or "127.0.0.1", int(port)
+
+
+def callback_address(text: str | None) -> Address | None:
+    """Read `HOST:PORT` of `--callback`; None where no calls are expected. Raises UsageError."""
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--callback is {text!r}: expected HOST:PORT")
+    return host, int(port)
+
+
+def folder_or_dsn(folder: Path | None, dsn: str | None) -> Path | None:
+    """Return the folder, None where the database was named. Raises UsageError unless just one of both was."""
+    if (folder is None) == (dsn is None):
+        raise UsageError("pass either a folder or --dsn")
+    return folder

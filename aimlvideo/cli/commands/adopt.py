@@ -1,0 +1,49 @@
+"""`aimlvideo adopt`: generations from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.options import Folder, Service, exit_codes
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell import clock
+from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.journal.sqlite import open_journal
+
+app = command_app()
+
+
+@app.command()
+def adopt(
+    folder: Folder,
+    generations: Annotated[list[str], typer.Argument(help="Generation ids from elsewhere.")],
+    model: Annotated[str, typer.Option(help="Their model, where it is known.")] = "",
+    service: Service = "aimlapi",
+) -> None:
+    """Take generations from elsewhere into a folder; `aimlvideo wait -o FOLDER` fetches them."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        adopt_generations(folder, generations, model, service)
+        terminal.say(f"{len(generations)} adopted; to fetch them: aimlvideo wait -o {folder}")
+
+
+def adopt_generations(folder: Path, generations: Sequence[str], model: str, service: str) -> None:
+    """Take generations that were submitted elsewhere into a folder's journal."""
+
+    async def work() -> None:
+        async with open_journal(checked_folder(folder) / JOURNAL) as journal:
+            journal.note("service", journal.fact("service") or service)
+            for name in generations:
+                job = VideoJob(model, id=file_name(name, ""))
+                journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
+
+    asyncio.run(work())

@@ -1,0 +1,85 @@
+"""`aimlvideo check`: what a job file will cost and take, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, price_line, summary_of
+from aimlvideo.cli.job_file import job_lines
+from aimlvideo.cli.options import (
+    ApiKey,
+    BaseUrl,
+    Matrix,
+    MaxOutstanding,
+    Rate,
+    Service,
+    Strict,
+    exit_codes,
+    settings_of,
+)
+from aimlvideo.cli.plan import JobReader, folder_of
+from aimlvideo.cli.service_facts import ask_without_a_run
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.client import known_catalog
+from aimlvideo.errors import InvalidJobs
+
+app = command_app()
+
+
+@app.command()
+def check(
+    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    max_outstanding: MaxOutstanding = "20",
+    rate: Rate = 5.0,
+    strict: Strict = False,
+    matrix: Matrix = False,
+) -> None:
+    """Validate and price a job file; nothing is sent that costs anything."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        settings = settings_of(service, base_url, api_key, max_outstanding, rate=rate)
+        raise typer.Exit(check_file(jobs, settings, terminal, strict=strict, matrix=matrix))
+
+
+def check_file(name: str, settings: dict[str, Any], terminal: Terminal, *, strict: bool, matrix: bool) -> int:
+    """Validate and price a job file, sending nothing that is paid; return the exit code."""
+    catalog, service = known_catalog(), settings["service"]
+    told = ask_without_a_run(settings)
+    reader = JobReader(catalog, service, folder_of(name), strict, matrix)
+    tally, seen = Tally(catalog, told.prices), set[int]()
+    with job_lines(name, catalog) as lines:
+        for where, job, params in reader.jobs(lines):
+            tally.add(job.model, params)
+            if not job.derived and hash(job.id) in seen:
+                reader.add_duplicate(where, job)
+            seen.add(hash(job.id))
+    reader.say_remarks(terminal.remark)
+    if reader.problems:
+        raise InvalidJobs(reader.problems)
+    _show(summary_of(tally, settings, told), terminal)
+    return 0
+
+
+def _show(summary: CheckSummary, terminal: Terminal) -> None:
+    """Say what a file will cost and take."""
+    rows = [(cost.model, cost.jobs, dollars_or_unknown(cost.dollars), cost.unquoted or "") for cost in summary.models]
+    terminal.table(("model", "jobs", "USD", "without a price"), rows)
+    terminal.say(price_line(summary))
+    likely, late = (_minutes(seconds) for seconds in (summary.estimate.likely, summary.estimate.late))
+    guessed = f"; a guess for {', '.join(summary.estimate.guessed)}" if summary.estimate.guessed else ""
+    terminal.say(f"about {likely}, perhaps {late}{guessed}")
+    if summary.balance is not None:
+        verdict = {True: "it will do", False: "it will not do", None: "nobody can say whether it will do"}
+        terminal.say(f"the balance is {summary.balance:.2f} USD: {verdict[summary.enough]}")
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,22 @@
+"""`aimlvideo drain`: let all workers end."""
+
+from __future__ import annotations
+
+import typer
+
+from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.options import Dsn, exit_codes
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+
+app = command_app()
+
+
+@app.command()
+def drain(dsn: Dsn = None) -> None:
+    """Tell all workers to finish their current jobs and exit."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        with distributed_extra():
+            from aimlvideo.cli.worker_actions import start_draining
+        raise typer.Exit(start_draining(dsn, terminal))

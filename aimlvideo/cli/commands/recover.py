@@ -1,0 +1,62 @@
+"""`aimlvideo recover`: a lost journal, rebuilt."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from aimlvideo.cli.options import ApiKey, BaseUrl, Folder, Service, exit_codes, settings_of
+from aimlvideo.cli.reconciliation import read_log
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.client import VideoClient
+from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.services import service_of
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.output_folders import JOURNAL, RESULTS
+from aimlvideo.shell.files.results_file import read_results
+from aimlvideo.shell.journal.sqlite import open_journal
+
+app = command_app()
+
+
+@app.command()
+def recover(folder: Folder, service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+    """Rebuild a lost journal from results.jsonl and the service's log."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        raise typer.Exit(recover_journal(folder, settings_of(service, base_url, api_key, "1"), terminal))
+
+
+def recover_journal(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
+    """Rebuild a journal from results.jsonl and the service's log; returns the exit code."""
+    if (folder / JOURNAL).exists():
+        raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
+    rows = list(read_results(folder / RESULTS)) if (folder / RESULTS).exists() else []
+
+    request_log = service_of(settings["service"]).log
+
+    async def work() -> int:
+        async with VideoClient(**settings) as client:
+            logged = await read_log(client, request_log) if request_log else []
+        known = {row.get("generation_id") for row in rows}
+        fresh = [row for row in logged if row.succeeded and row.generation_id not in known]
+        found = {row.request_id: row.generation_id for row in fresh}
+        async with open_journal(folder / JOURNAL, anew=True) as journal:
+            journal.note("service", settings["service"])
+            with journal.planning():
+                for row in rows:
+                    journal.recover(row)
+                return journal.remember_found(found)
+
+    found = asyncio.run(work())
+    more = pluralize(found, "more generation")
+    terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
+    terminal.say(
+        "the log lists a generation when it has ended: wait until all that were under way have ended (10 minutes, or "
+        "3 times what the model takes), recover again, and only then give the run's command again"
+    )
+    return 0

@@ -1,0 +1,30 @@
+"""`aimlvideo report`: the page of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.options import Folder, exit_codes
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.views.report.report_file import write_report
+
+app = command_app()
+
+
+@app.command()
+def report(
+    folder: Folder,
+    dsn: Annotated[str | None, typer.Option(help="The database of many workers; the page goes to the folder.")] = None,
+) -> None:
+    """Write report.html: a page with every clip, its price and its times, and the failures with what to do."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        if dsn is not None:
+            with distributed_extra():
+                from aimlvideo.cli.worker_actions import write_page
+            raise typer.Exit(write_page(folder, dsn, terminal))
+        terminal.say(f"the page is {write_report(folder)}: open it in a browser")

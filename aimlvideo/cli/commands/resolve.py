@@ -1,0 +1,54 @@
+"""`aimlvideo resolve`: settle by hand a job whose answer was lost."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.options import DsnOrNone, exit_codes
+from aimlvideo.cli.run_summary import settled_sentence
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.lost_submissions import settled
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.shell.journal.sqlite import open_journal
+
+app = command_app()
+
+
+@app.command()
+def resolve(
+    words: Annotated[list[str], typer.Argument(metavar="[FOLDER] JOB", help="The folder, and the job in doubt.")],
+    generation: Annotated[str | None, typer.Option(help="The generation that it has become.")] = None,
+    not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never took it.")] = False,
+    dsn: DsnOrNone = None,
+) -> None:
+    """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        if bool(generation) == not_accepted:
+            raise UsageError("pass either --generation ID or --not-accepted")
+        *folders, job = words
+        if len(folders) != (dsn is None):
+            raise UsageError("pass FOLDER JOB, or JOB --dsn ...")
+        if dsn is not None:
+            with distributed_extra():
+                from aimlvideo.cli.worker_actions import settle_job
+            raise typer.Exit(settle_job(job, generation, dsn, terminal))
+        asyncio.run(_settle(Path(folders[0]), job, generation))
+        terminal.say(settled_sentence(job, generation))
+
+
+async def _settle(folder: Path, job_id: str, generation: str | None) -> None:
+    if not (folder / JOURNAL).is_file():
+        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
+    async with open_journal(folder / JOURNAL) as journal:
+        record = journal.find(job_id)
+        if record is None:
+            raise UsageError(f"there is no job {job_id!r} in {folder}")
+        journal.step(record.job, settled(record, generation))

@@ -1,0 +1,167 @@
+"""`aimlvideo run`: every clip of a job file; the same command again carries on."""
+
+from __future__ import annotations
+
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally, price_line, summary_of
+from aimlvideo.cli.job_file import job_lines
+from aimlvideo.cli.options import (
+    ApiKey,
+    BaseUrl,
+    Board,
+    Callback,
+    CallbackSecret,
+    CallbackUrl,
+    Json,
+    Legacy,
+    Matrix,
+    MaxOutstanding,
+    MaxSpend,
+    Metrics,
+    OutputOrStore,
+    PollRate,
+    Polls,
+    Quiet,
+    Rate,
+    Service,
+    Settle,
+    Strict,
+    Timeout,
+    UseSandbox,
+    board_address,
+    callback_address,
+    exit_codes,
+    settings_of,
+)
+from aimlvideo.cli.plan import JobReader, folder_of, plan_file
+from aimlvideo.cli.run_summary import PRICES
+from aimlvideo.cli.service_facts import ServiceFacts, ask_service
+from aimlvideo.cli.session import RunOptions, client_of, process, to_the_end
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.client import known_catalog
+from aimlvideo.core.money.pricing import prices_from_json, prices_to_json
+from aimlvideo.errors import UsageError, VideoError
+from aimlvideo.shell.files.object_stores import is_remote, journal_folder
+from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.journal.sqlite import Journal, open_journal
+
+app = command_app()
+
+
+@app.command()
+def run(
+    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    output: OutputOrStore,
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    max_outstanding: MaxOutstanding = "20",
+    rate: Rate = 5.0,
+    timeout: Timeout = 1800.0,
+    max_spend: MaxSpend = None,
+    poll: Polls = "learned",
+    poll_rate: PollRate = 50.0,
+    settle: Settle = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try the jobs again that failed in earlier runs.")] = False,
+    verify: Annotated[bool, typer.Option(help="Check saved clips by their SHA-256, not only their length.")] = False,
+    strict: Strict = False,
+    matrix: Matrix = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Start though the balance surely will not do.")] = False,
+    confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is spent.")] = None,
+    legacy: Legacy = False,
+    callback: Callback = None,
+    callback_url: CallbackUrl = None,
+    callback_secret: CallbackSecret = None,
+    board: Board = None,
+    metrics: Metrics = None,
+    sandbox: UseSandbox = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make every clip of a job file. The same command again carries on where it stopped."""
+    terminal = Terminal(json=json, quiet=quiet)
+    with exit_codes(terminal):
+        settings = settings_of(
+            service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
+            settle=settle, strict=strict, legacy=legacy, callback=callback_address(callback), callback_url=callback_url,
+            callback_secret=callback_secret,
+        )  # fmt: skip
+        above, at = inf if confirm_above is None else confirm_above, board_address(board)
+        options = RunOptions(
+            journal_folder(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at,
+            metrics, store=output if is_remote(output) else None,
+        )  # fmt: skip
+        raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
+
+
+def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
+    """Make every clip of a job file; return the exit code."""
+
+    async def work() -> VideoError | None:
+        async with client_of(settings, sandbox=sandbox) as client:
+            told = await ask_service(client)
+            tally = await plan(name, options, terminal, told)
+            _confirm(summary_of(tally, settings, told), options, terminal)
+            return await process(client, options, terminal)
+
+    return to_the_end(work, options, terminal)
+
+
+async def plan(name: str, options: RunOptions, terminal: Terminal, told: ServiceFacts) -> Tally:
+    """Write all jobs of a file into the journal, nothing where anything is wrong; return what is to be bought."""
+    catalog = known_catalog()
+    reader = JobReader(catalog, options.service, folder_of(name), options.strict, options.matrix)
+    tally = Tally(catalog, told.prices)
+    made = not (options.output / JOURNAL).exists()
+    checked_folder(options.output)
+    try:
+        with job_lines(name, catalog) as lines:
+            async with open_journal(options.output / JOURNAL) as journal:
+                _same_service(journal, options.service)
+                plan_file(journal, reader, lines, tally)
+                if told.prices:
+                    priced = told.prices.keys() & journal.planned_models().keys()
+                    known = prices_from_json(journal.fact(PRICES)) | {
+                        model: told.prices[model] for model in sorted(priced)
+                    }
+                    journal.note(PRICES, prices_to_json(known))
+    except UsageError:
+        if made:
+            _remove_files(options.output)
+        raise
+    reader.say_remarks(terminal.remark)
+    return tally
+
+
+def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:
+    """Say the price first; raise UsageError where the balance surely will not do, or a person says no."""
+    if not summary.jobs:
+        return
+    terminal.say(price_line(summary))
+    if summary.enough is False and not options.anyway:
+        short = f"the balance of {summary.balance:.2f} USD will not do for {summary.dollars:.2f} USD"
+        raise UsageError(f"{short}: top up, or say --anyway. The jobs are planned, nothing was sent")
+    above = summary.dollars is None or summary.dollars > options.confirm_above
+    if above and options.confirm_above < inf and not terminal.confirm("go on?"):
+        raise UsageError("not agreed: the jobs are planned, nothing was sent")
+
+
+def _same_service(journal: Journal, service: str) -> None:
+    """Keep a folder to one service: its generation ids mean nothing to another."""
+    if (before := journal.fact("service") or service) != service:
+        raise UsageError(f"{journal.path.parent} was begun with --service {before}: use that, or another folder")
+    journal.note("service", service)
+
+
+def _remove_files(folder: Path) -> None:
+    """Leave no trace of a run that never began."""
+    for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock"):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

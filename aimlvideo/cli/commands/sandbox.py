@@ -1,0 +1,66 @@
+"""`aimlvideo sandbox`: the embedded service on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
+from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.session import in_loop
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.errors import SettingsError, UsageError
+
+app = command_app()
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.")] = 8765,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A knob of its behaviour; repeat.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
+    seconds: Annotated[str, typer.Option(help="Processing time: 2, lognormal:127,0.35, uniform:1,9 ...")] = "2",
+    time_scale: Annotated[float, typer.Option(help="Processing times are multiplied by it.")] = 1.0,
+) -> None:
+    """Serve the embedded sandbox, for other programs' tests."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        behaviour = {"seed": seed, "seconds": seconds, "time_scale": time_scale}
+        raise typer.Exit(serve(port, behaviour, set_ or [], terminal))
+
+
+def serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:
+    """Serve the sandbox until it is interrupted; return the exit code."""
+    Sandbox, Behaviour, _ = sandbox_parts()
+    knobs_given = behaviour_of(Behaviour, behaviour | dict(_knob(text) for text in knobs))
+
+    async def work() -> None:
+        try:
+            async with Sandbox(knobs_given, port=port) as sandbox:
+                terminal.say(f"the sandbox is at {sandbox.url} (AIMLAPI_BASE_URL); any key will do. Ctrl-C ends it")
+                await asyncio.get_running_loop().create_future()
+        except* (OSError, OverflowError) as group:
+            raise SettingsError(f"the sandbox cannot be served on port {port}: {group.exceptions[0]}") from None
+
+    with suppress(KeyboardInterrupt):
+        in_loop(work())
+    return 0
+
+
+def _knob(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text!r}: expected NAME=VALUE")
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        parsed = value
+    return name.replace("-", "_"), tuple(parsed) if isinstance(parsed, list) else parsed

@@ -1,0 +1,29 @@
+"""`aimlvideo status`: where a run stands."""
+
+from __future__ import annotations
+
+import typer
+
+from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.options import DsnOrNone, FolderOrNone, exit_codes, folder_or_dsn
+from aimlvideo.cli.run_summary import summarize
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.shell.journal.sqlite import read_journal
+
+app = command_app()
+
+
+@app.command()
+def status(folder: FolderOrNone = None, dsn: DsnOrNone = None) -> None:
+    """Say where a run stands, from its journal alone; also while it is going on."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        if (run_folder := folder_or_dsn(folder, dsn)) is None:
+            with distributed_extra():
+                from aimlvideo.cli.worker_actions import show_status
+            raise typer.Exit(show_status(dsn, terminal))
+        with read_journal(run_folder / JOURNAL) as journal:
+            for line in summarize(journal, run_folder).lines():
+                terminal.say(line)

@@ -1,0 +1,167 @@
+"""What the commands that see jobs through have in common: the open client, the run, how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aimlvideo.cli.embedded_sandbox import sandbox_here
+from aimlvideo.cli.live_pages import serve_board, serve_metrics
+from aimlvideo.cli.options import Address
+from aimlvideo.cli.run_summary import RunSummary, advice, summarize
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import DiskFailed, Refused, UsageError, VideoError
+from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.views.metrics import run_metrics
+from aimlvideo.views.report.report_file import REPORT, write_report
+
+T = TypeVar("T")
+SECRETS = ("--api-key", "--callback-secret", "--dsn")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What `aimlvideo run` was told, beside the client's settings."""
+
+    output: Path
+    service: str
+    strict: bool = False
+    retry_failed: bool = False
+    verify: bool = False
+    max_spend: float | None = None
+    matrix: bool = False
+    anyway: bool = False
+    confirm_above: float = inf
+    board: Address | None = None
+    metrics: int | None = None
+    store: str | None = None
+    """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
+
+
+def carry_on(settings: dict[str, Any], options: RunOptions, terminal: Terminal) -> int:
+    """Carry on with all that a folder has; return the exit code."""
+    if not (options.output / JOURNAL).exists():
+        raise UsageError(f"there is no journal in {options.output}: is this the output folder of a run?")
+
+    async def work() -> VideoError | None:
+        async with client_of(settings) as client:
+            return await process(client, options, terminal)
+
+    return to_the_end(work, options, terminal)
+
+
+def to_the_end(
+    work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal
+) -> int:
+    halted: VideoError | None = None
+    hurried = False
+    try:
+        halted = in_loop(work())
+    except KeyboardInterrupt:
+        hurried = True
+        terminal.say("interrupted")
+        if not (options.output / JOURNAL).exists():
+            return 3
+    except VideoError as error:
+        if isinstance(error, UsageError):
+            raise
+        halted = error
+    return finish(options, halted, terminal, hurried=hurried)
+
+
+async def process(client: VideoClient, options: RunOptions, terminal: Terminal) -> VideoError | None:
+    """Carry on with every job of the folder; return why submission was halted, if it was."""
+    async with client.resume(
+        options.store or options.output,
+        retry_failed=options.retry_failed,
+        verify=options.verify,
+        max_spend=options.max_spend,
+    ) as results:
+        retried = options.retry_failed
+        with serve_metrics(lambda: run_metrics(results), options.metrics, terminal):
+            async with serve_board(results, options.board, terminal, retried=retried):
+                with terminal.progress(results, retried=retried):
+                    async for result in results:
+                        terminal.result(result)
+    return results.halted
+
+
+def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *, hurried: bool = False) -> int:
+    """Say how the run ended and what to do next; return the exit code."""
+    with read_journal(options.output / JOURNAL) as journal:
+        now = summarize(journal, options.output)
+    place = options.store or str(options.output)
+    for line in now.lines():
+        terminal.say(line)
+    if isinstance(halted, Refused) and halted.status == 401 and _nothing_accepted(now):
+        terminal.problem(advice(now, halted, command_again(), place))
+        return 2
+    if options.store is None:
+        leave_page(options.output, terminal, hurried=hurried)
+    terminal.say(advice(now, halted, command_again(), place))
+    return now.exit_code
+
+
+@asynccontextmanager
+async def client_of(settings: dict[str, Any], *, sandbox: bool = False) -> AsyncIterator[VideoClient]:
+    """Give an open client; with `sandbox`, one that talks to an embedded sandbox of its own."""
+    if not sandbox:
+        async with VideoClient(**settings) as client:
+            yield client
+        return
+    here = {"api_key": "sandbox"} | ({"poll": "every:0.25"} if settings["poll"] == "learned" else {})
+    async with sandbox_here() as url, VideoClient(**settings | here | {"base_url": url}) as client:
+        yield client
+
+
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run one coroutine to its end. SIGTERM ends it as Ctrl-C does."""
+
+    async def run() -> T:
+        task = asyncio.current_task()
+        if sys.platform != "win32" and task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def command_again() -> str:
+    """Return the command that was given, to be given again; without its secrets."""
+    kept: list[str] = []
+    for word in sys.argv[1:]:
+        if kept and kept[-1] in SECRETS:
+            kept.append("...")
+        elif word.startswith(tuple(f"{flag}=" for flag in SECRETS)):
+            kept.append(f"{word.partition('=')[0]}=...")
+        elif word != "--retry-failed":
+            kept.append(word)
+    return shlex.join(["aimlvideo", *kept])
+
+
+def _nothing_accepted(now: RunSummary) -> bool:
+    return not any(count for stage, count in now.counts.items() if stage != Stage.PLANNED)
+
+
+def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
+    """Write the page at the end of a run; in a hurry without new posters. A page that fails fails no run."""
+    try:
+        write_report(folder, patience=0.0) if hurried else write_report(folder)
+    except DiskFailed as error:
+        terminal.remark(str(error))
+    else:
+        terminal.say(f"to look at them: {folder / REPORT}")

@@ -1,0 +1,63 @@
+"""A command whose subcommands are imported when they are used: `aimlvideo --help` loads none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = "aimlvideo.cli.commands"
+"""The package with one module for each command, named as it is typed; its `app` is the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """How the help lists a command: under which heading, and in one sentence."""
+
+    heading: str
+    summary: str
+
+
+def command_app() -> typer.Typer:
+    """Return what a command's module declares its command on."""
+    return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class LazyGroup(TyperGroup):
+    """Knows its commands by name and summary alone, and imports a command's module when it is given."""
+
+    listed: ClassVar[Mapping[str, Listed]] = {}
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        for name, entry in self.listed.items():
+            self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.heading))
+
+    def load(self, name: str) -> Any:
+        """Import one command, and have it in the place of what the help lists."""
+        command = typer.main.get_command(import_module(f"{COMMANDS}.{name}").app)
+        command.name = name
+        self.add_command(command, name)
+        return command
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, allow_bare_board(args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in self.listed:
+            self.load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def allow_bare_board(words: Sequence[str]) -> list[str]:
+    """Return a command's words in which a bare `--board` says that any free port will do."""
+    spelled = [*words]
+    for at, word in enumerate(words):
+        after = words[at + 1] if at + 1 < len(words) else ""
+        if word == "--board" and not after.rpartition(":")[2].isdecimal():
+            spelled[at] = "--board=0"
+    return spelled
