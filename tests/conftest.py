@@ -30,19 +30,15 @@ class JumpSelector(selectors.DefaultSelector):
 
 
 class JumpLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock runs as fast as the code under it."""
+    """An event loop whose clock stands still while code runs, however slow the machine is, and jumps when it waits."""
 
     def __init__(self) -> None:
         self._jump = JumpSelector()
+        self.began = time.time()
         super().__init__(self._jump)
 
-    @property
-    def jumped(self) -> float:
-        """The seconds that were not waited for."""
-        return self._jump.jumped
-
     def time(self) -> float:
-        return super().time() + self.jumped
+        return self._jump.jumped
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
@@ -63,12 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def wall_clock_jumps_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the package's wall clock jump with the loop's, so that what is written down ages in virtual time too."""
+def wall_clock_goes_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the package's wall clock go with the loop's, so that what is written down ages in virtual time too."""
 
     def wall() -> float:
         running = asyncio._get_running_loop()
-        return time.time() + (running.jumped if isinstance(running, JumpLoop) else 0.0)
+        return running.began + running.time() if isinstance(running, JumpLoop) else time.time()
 
     monkeypatch.setattr(clock, "wall", wall)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 
 from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError
+from aimlvideo.shell import clock
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -46,7 +49,7 @@ class FakeService:
     polled_at: list[tuple[float, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
     log: list[dict[str, Any]] = field(default_factory=list)
-    log_reads: int = 0
+    log_reads: list[float] = field(default_factory=list)
     peak: int = 0
 
     async def send(self, request: Request) -> Answer:
@@ -77,11 +80,16 @@ class FakeService:
         name = f"gen-{len(self.accepted)}"
         self.accepted[name] = anyio.current_time()
         self.by_request[request.headers["X-Client-Request-Id"]] += 1
-        self.log.append({"client_request_id": request.headers["X-Client-Request-Id"], "inference_id": name})
+        self.note(name, request.headers["X-Client-Request-Id"])
         self.peak = max(self.peak, self.outstanding())
         if self.lost and (twist := self.lost.popleft()) is not None:
             raise twist
         return answer(201, {"id": name, "status": "queued"})
+
+    def note(self, name: str, request_id: str) -> None:
+        """Write an accepted generation into the log, where it is listed once it has ended."""
+        created = datetime.fromtimestamp(clock.wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.log.append({"client_request_id": request_id, "inference_id": name, "created": created})
 
     def _check(self, name: str) -> Answer:
         self.polled_at.append((anyio.current_time(), name))
@@ -98,12 +106,14 @@ class FakeService:
         return answer(200, {"id": name, "status": "completed", "video": video, "meta": usage})
 
     def _log_page(self, request: Request) -> Answer:
-        """List generations that have ended, newest first."""
-        self.log_reads += 1
-        offset = int(dict(request.query)["offset"])
-        now = anyio.current_time()
+        """List generations that have ended, newest first, of the span that is asked for."""
+        self.log_reads.append(anyio.current_time())
+        query, now = dict(request.query), anyio.current_time()
         ended = [row for row in self.log if now - self.accepted[row["inference_id"]] >= self.seconds]
-        rows = [{**row, "status": "succeeded", "created": "2026-01-01T00:00:00Z"} for row in reversed(ended)]
+        rows = [
+            {**row, "status": "succeeded"} for row in reversed(ended) if query["start"] <= row["created"] < query["end"]
+        ]
+        offset = int(query["offset"])
         return answer(200, {"data": rows[offset : offset + 100]})
 
 
@@ -153,6 +163,17 @@ class FakeGateway(FakeService):
         if age >= self.seconds:
             task["task_result"] = {"videos": [{"url": f"https://files.example.com/{name}.mp4"}]}
         return answer(200, {"code": 0, "message": "SUCCEED", "data": task})
+
+
+def jobs(count: int, job: Mapping[str, Any] = JOB) -> list[dict[str, Any]]:
+    """Return so many jobs: `job0`, `job1`, ..."""
+    return [{**job, "id": f"job{number}"} for number in range(count)]
+
+
+async def run_all(client: VideoClient, many: Any, **options: Any) -> dict[str, Result]:
+    """Run jobs to their end; return the results by id."""
+    async with client.run(many, **options) as results:
+        return {result.job.id: result async for result in results}
 
 
 def business_error(code: int, message: str, status: int = 200, **headers: str) -> Answer:

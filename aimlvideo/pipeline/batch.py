@@ -85,6 +85,8 @@ class Entry:
     misses: int = 0
     asking: bool = False
     moved: bool = False
+    paid_before: bool = False
+    """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
     ended: bool = False
 
     def step(self, stage: Stage, **known: Any) -> None:
@@ -186,7 +188,8 @@ class Batch:
     async def enter(self, record: Record) -> Entry:
         """Let one more job in, when there is room for it."""
         await self._room.acquire()
-        entry = Entry(record.job, record.progress, self)
+        paid_before = record.progress.stage in (Stage.READY, *ENDED)
+        entry = Entry(record.job, record.progress, self, paid_before=paid_before)
         self.entries.add(entry)
         self.tally.job_entered(record.job, record.progress)
         return entry
@@ -207,7 +210,8 @@ class Batch:
         entry.ended = True
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
-        self._settle(progress, entry.job.id)
+        if not entry.paid_before:
+            self._settle(progress, entry.job.id)
         result = result_of(entry.job, progress, None if self.keep else self.folder, self.save)
         if self.note is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             self.note(result)

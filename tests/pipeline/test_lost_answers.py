@@ -1,0 +1,156 @@
+"""Submissions whose answer was lost: found, or sent again when that is sure to be right, and never before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.errors import InDoubt, Unclear
+from tests.fakes import GATEWAY_JOB, JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, jobs, run_all
+
+PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+
+
+def add_strangers(service: FakeService, count: int) -> None:
+    """Let others of the same account have generations in the log, newer than ours."""
+    for number in range(count):
+        service.accepted[f"theirs-{number}"] = anyio.current_time() - service.seconds
+        service.note(f"theirs-{number}", f"another-{number}")
+
+
+async def test_a_lost_submission_is_found_on_a_later_page_of_the_log() -> None:
+    service = FakeService(seconds=60)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service) as client, client.run(jobs(1)) as results:
+        await anyio.sleep(5)
+        add_strangers(service, 250)
+        video = (await anext(results)).or_raise()
+    assert video.generation_id == "gen-0"
+    assert len(service.posted_at) == 1
+
+
+async def test_a_full_last_page_of_the_log_is_not_taken_for_its_end() -> None:
+    service = FakeService(seconds=60)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service) as client, client.run(jobs(1)) as results:
+        await anyio.sleep(5)
+        add_strangers(service, 100)
+        assert (await anext(results)).generation_id == "gen-0"
+
+
+async def test_what_the_log_never_lists_is_sent_again_after_the_settle_time_and_not_before() -> None:
+    service = FakeService(seconds=30)
+    service.posts.extend([None, Unclear("read timeout")])
+    async with FakeClient(service, settle=200.0) as client:
+        results = await run_all(client, jobs(2))
+    assert all(result.ok for result in results.values())
+    assert len(service.posted_at) == 3
+    assert 200 < service.posted_at[2] - service.posted_at[1] < 210
+
+
+async def test_without_a_settle_time_of_ones_own_ten_minutes_are_waited_for() -> None:
+    service = FakeService(seconds=30)
+    service.posts.append(Unclear("read timeout"))
+    async with FakeClient(service) as client:
+        await client.generate(MODEL, **PARAMS)
+    assert 600 < service.posted_at[1] - service.posted_at[0] < 620
+
+
+async def test_the_log_is_read_often_at_first_and_rarely_later() -> None:
+    service = FakeService(seconds=400)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service) as client:
+        await client.generate(MODEL, **PARAMS)
+    ages = [moment - service.posted_at[0] for moment in service.log_reads]
+    assert sum(age < 10 for age in ages) >= 5
+    assert 20 < len(ages) < 60
+    assert (ages[-1] - 400) < 16
+
+
+async def test_a_lost_submission_holds_its_slot_until_its_doubt_is_settled() -> None:
+    service = FakeService(seconds=30)
+    service.posts.append(Unclear("read timeout"))
+    async with FakeClient(service, max_outstanding=1, settle=100.0) as client:
+        with anyio.fail_after(2000):
+            results = await run_all(client, jobs(3))
+    assert all(result.ok for result in results.values())
+    assert service.posted_at[1] - service.posted_at[0] > 100
+    assert service.peak == 1
+
+
+async def test_a_log_that_cannot_be_read_for_twice_the_settle_time_leaves_the_job_in_doubt() -> None:
+    class Deaf(FakeService):
+        def _log_page(self, request: Any) -> Any:
+            self.log_reads.append(anyio.current_time())
+            return answer(500)
+
+    service = Deaf(seconds=5)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, settle=100.0) as client:
+        with pytest.raises(InDoubt, match="may have been accepted"):
+            await client.generate(MODEL, **PARAMS)
+        assert 200 < anyio.current_time() - service.posted_at[0] < 210
+    assert len(service.posted_at) == 1
+
+
+async def test_a_log_that_lists_some_of_our_ids_and_not_one_proves_that_it_was_never_accepted() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, Unclear("read timeout")])
+    async with FakeClient(service, settle=50.0) as client:
+        results = await run_all(client, jobs(2))
+    assert all(result.ok for result in results.values())
+    assert max(service.by_request.values()) == 1
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_a_lost_submission_of_an_earlier_run_is_looked_for_from_its_own_time_on(tmp_path: Any) -> None:
+    service, settings = FakeService(seconds=60), {"journal": tmp_path / "journal.sqlite3", "settle": 500.0}
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, **settings) as client, client.run(jobs(1)):
+        await anyio.sleep(1)
+    await anyio.sleep(20_000)
+    async with FakeClient(service, **settings) as client, client.resume() as results:
+        began = anyio.current_time()
+        assert (await anext(results)).generation_id == "gen-0"
+        assert anyio.current_time() - began < 30
+    assert len(service.posted_at) == 1
+
+
+async def test_a_gateway_is_asked_for_a_lost_submission_by_the_id_that_we_chose() -> None:
+    service = FakeGateway(seconds=60)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, service="kling") as client:
+        results = await run_all(client, jobs(1, GATEWAY_JOB))
+    assert results["job0"].ok
+    assert len(service.posted_at) == 1
+
+
+async def test_a_gateway_that_finds_our_ids_and_not_this_one_is_sent_it_again_after_a_minute() -> None:
+    service = FakeGateway(seconds=5)
+    service.posts.extend([None, Unclear("read timeout")])
+    async with FakeClient(service, service="kling") as client:
+        results = await run_all(client, jobs(2, GATEWAY_JOB))
+    assert all(result.ok for result in results.values())
+    assert 60 < service.posted_at[2] - service.posted_at[1] < 70
+
+
+@pytest.mark.parametrize("taken_before", [True, False])
+async def test_a_gateway_that_does_not_find_our_ids_is_never_sent_a_lost_one_again(taken_before: bool) -> None:
+    service = FakeGateway(seconds=5)
+    service.finds_ids = False
+    service.posts.extend([None] * taken_before + [Unclear("read timeout")])
+    async with FakeClient(service, service="kling") as client:
+        results = await run_all(client, jobs(1 + taken_before, GATEWAY_JOB))
+    assert isinstance(results[f"job{1 * taken_before}"].error, InDoubt)
+    assert len(service.posted_at) == 1 + taken_before
+
+
+async def test_ids_that_are_heard_late_are_settled_beside_others_that_are_fine() -> None:
+    service = FakeService(seconds=40)
+    service.lost.extend(Unclear("reset") if number % 3 == 0 else None for number in range(30))
+    async with FakeClient(service, max_outstanding=30) as client:
+        results = await run_all(client, [{**JOB, "id": f"{number}"} for number in range(30)])
+    assert {result.generation_id for result in results.values()} == {f"gen-{number}" for number in range(30)}
+    assert len(service.posted_at) == 30

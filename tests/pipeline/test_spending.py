@@ -1,0 +1,81 @@
+"""A spending limit counts what was spent before, what is on its way, and what failed for nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo import Stage, VideoJob
+from aimlvideo.errors import OverBudget
+from tests.fakes import FakeClient, FakeService, jobs, run_all
+
+pytestmark = pytest.mark.usefixtures("no_threads")
+
+
+class PricedClient(FakeClient):
+    """Knows that each job costs 0.25 USD, which is what the fake service charges."""
+
+    def price(self, job: VideoJob) -> float | None:
+        return 0.25
+
+
+def stages(results: dict[str, Any]) -> list[str]:
+    return [results[name].stage.value for name in sorted(results)]
+
+
+async def test_a_run_that_is_carried_on_remembers_what_was_spent(tmp_path: Path) -> None:
+    service, journal = FakeService(), tmp_path / "journal.sqlite3"
+    async with PricedClient(service, journal=journal) as client:
+        await run_all(client, jobs(2), max_spend=1.0)
+    async with PricedClient(service, journal=journal) as client:
+        results = await run_all(client, jobs(6), max_spend=1.0)
+    assert len(service.posted_at) == 4
+    assert stages(results) == ["ready"] * 4 + ["planned"]
+    assert isinstance(results["job4"].error, OverBudget)
+    assert "0.50 spent, 0.50 committed" in str(results["job4"].error)
+
+
+async def test_clips_that_are_there_already_are_counted_once(tmp_path: Path) -> None:
+    service, journal = FakeService(), tmp_path / "journal.sqlite3"
+    async with PricedClient(service, journal=journal) as client:
+        for _ in range(3):
+            results = await run_all(client, jobs(4), max_spend=1.0)
+            assert stages(results) == ["ready"] * 4
+    assert len(service.posted_at) == 4
+
+
+async def test_what_an_earlier_run_left_on_its_way_is_counted_against_the_limit(tmp_path: Path) -> None:
+    service, journal = FakeService(seconds=100), tmp_path / "journal.sqlite3"
+    async with PricedClient(service, journal=journal) as client, client.run(jobs(3)):
+        await anyio.sleep(10)
+    assert len(service.posted_at) == 3
+    async with PricedClient(service, journal=journal) as client:
+        await run_all(client, jobs(8), max_spend=1.0)
+    assert len(service.posted_at) == 4
+
+
+async def test_a_job_that_failed_and_was_billed_nothing_makes_room_for_another() -> None:
+    service = FakeService()
+    service.broken["gen-0"] = "no"
+    async with PricedClient(service, max_outstanding=1) as client:
+        results = await run_all(client, jobs(4), max_spend=0.5)
+    assert stages(results) == ["failed", "ready", "ready", "planned"]
+
+
+async def test_a_limit_is_used_up_to_its_last_cent() -> None:
+    service = FakeService()
+    async with PricedClient(service) as client:
+        results = await run_all(client, jobs(5), max_spend=1.0)
+    assert sum(result.stage is Stage.READY for result in results.values()) == 4
+
+
+async def test_two_runs_of_one_client_have_a_limit_each(tmp_path: Path) -> None:
+    service = FakeService()
+    async with PricedClient(service) as client:
+        for number in range(2):
+            many = [{**job, "id": f"{number}-{job['id']}"} for job in jobs(3)]
+            async with client.run(many, max_spend=0.5) as results:
+                assert sum([result.ok async for result in results]) <= 2

@@ -1,0 +1,185 @@
+"""Submissions: the pace and the number that a service takes are found, kept and regained; slots come back."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo import Stage
+from aimlvideo.errors import GenerationFailed, Rejected, Unavailable
+from tests.fakes import MODEL, FakeClient, FakeService, answer, jobs, run_all
+
+PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+TOO_FAST = answer(429, {"message": "Too Many Requests"}, retry_after="2")
+NO_MORE = answer(429, {"message": "Concurrency limit reached"}, retry_after="1")
+
+
+class Crowded(FakeService):
+    """Takes `most` generations at a time, and refuses more."""
+
+    most = 5
+    refusals = 0
+    highest = 0
+
+    def _post(self, request: Any) -> Any:
+        if self.outstanding() >= self.most:
+            self.posts.appendleft(NO_MORE)
+            self.refusals += 1
+        return super()._post(request)
+
+
+def pace(service: FakeService, start: float, end: float) -> float:
+    """Return the submissions a second between two moments after the first one."""
+    first = service.posted_at[0]
+    return sum(start <= moment - first < end for moment in service.posted_at) / (end - start)
+
+
+async def test_after_a_429_submissions_are_sent_more_slowly_and_after_a_calm_time_as_fast_as_before() -> None:
+    service = FakeService(seconds=1)
+    service.posts.extend([None] * 400 + [TOO_FAST])
+    async with FakeClient(service, rate=4.0, max_outstanding=100) as client:
+        await run_all(client, jobs(1400))
+    refused_at = service.posted_at[400] - service.posted_at[0]
+    assert pace(service, refused_at - 50, refused_at) == pytest.approx(4, rel=0.01)
+    slow = [after - before for before, after in pairwise(service.posted_at[401:408])]
+    assert 0.265 < sum(slow) / 6 < 0.35
+    assert pace(service, refused_at + 170, refused_at + 240) == pytest.approx(4, rel=0.01)
+
+
+async def test_after_a_429_nothing_is_submitted_for_as_long_as_it_asks_by_any_job() -> None:
+    service = FakeService(seconds=5, latency=0.3)
+    service.posts.extend([None] * 5 + [answer(429, {"message": "slow down"}, retry_after="60")])
+    async with FakeClient(service, rate=2.0) as client:
+        results = await run_all(client, jobs(20))
+    refused_at = service.posted_at[5]
+    assert not [moment for moment in service.posted_at[6:] if moment < refused_at + 60]
+    assert service.posted_at[6] < refused_at + 62
+    assert all(result.ok for result in results.values())
+
+
+async def test_a_429_that_does_not_say_how_long_is_left_alone_ever_longer() -> None:
+    service = FakeService(seconds=1)
+    service.posts.extend(answer(429, {"message": "slow down"}) for _ in range(8))
+    async with FakeClient(service) as client:
+        assert (await client.generate(MODEL, **PARAMS)).ok
+    gaps = [after - before for before, after in pairwise(service.posted_at)]
+    assert gaps == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], rel=0.05)
+
+
+@pytest.mark.parametrize("most", [None, 20])
+async def test_the_number_that_a_service_takes_is_found_kept_and_regained(most: int | None) -> None:
+    service = Crowded(seconds=30)
+    async with FakeClient(service, max_outstanding=most, poll="every:5") as client, client.run(jobs(400)) as results:
+        with anyio.move_on_after(400):
+            async for _ in results:
+                pass
+        assert service.peak == 5
+        assert service.refusals < 60
+        before = len(service.posted_at)
+        service.most, service.refusals = 15, 0
+        with anyio.move_on_after(900):
+            async for _ in results:
+                pass
+    assert len(service.posted_at) > before
+    assert service.peak >= 13
+
+
+async def test_a_limit_that_was_given_is_never_passed_however_long_all_goes_well() -> None:
+    service = FakeService(seconds=10)
+    service.posts.extend([None] * 20 + [NO_MORE])
+    async with FakeClient(service, max_outstanding=6, poll="every:2") as client:
+        await run_all(client, jobs(300))
+    assert service.peak == 6
+    assert len(service.accepted) == 300
+
+
+async def test_where_no_limit_is_given_as_many_as_the_service_takes_are_outstanding() -> None:
+    service = FakeService(seconds=60)
+    async with FakeClient(service, max_outstanding=None, poll="every:5") as client:
+        await run_all(client, jobs(400))
+    assert service.peak > 100
+
+
+async def test_a_job_that_ends_however_it_ends_gives_its_slot_to_the_next() -> None:
+    service = FakeService(seconds=10)
+    service.posts.extend([answer(400, {"message": "no"}), None, TOO_FAST, None, None])
+    service.broken["gen-0"] = "not allowed"
+    async with FakeClient(service, max_outstanding=1) as client:
+        with anyio.fail_after(600):
+            results = await run_all(client, jobs(4))
+    errors = [type(results[f"job{number}"].error) for number in range(4)]
+    assert errors == [Rejected, GenerationFailed, type(None), type(None)]
+    assert service.peak == 1
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.7])
+async def test_runs_left_at_any_moment_neither_lose_a_slot_nor_give_one_twice(latency: float) -> None:
+    service = FakeService(seconds=30, latency=latency)
+    async with FakeClient(service, max_outstanding=3, poll="every:2", rate=5.0) as client:
+        for number in range(60):
+            many = [{**job, "id": f"{number}-{job['id']}"} for job in jobs(8)]
+            async with client.run(many):
+                await anyio.sleep(0.05 * number)
+            if number % 12 == 11:
+                await anyio.sleep(60)  # what was left at the service has ended
+                service.peak = 0
+                async with client.run([{**job, "id": f"all-{number}-{job['id']}"} for job in jobs(9)]) as results:
+                    assert [result.stage async for result in results] == [Stage.READY] * 9
+                assert service.peak == 3, number
+
+
+async def test_calls_that_are_cancelled_while_they_wait_for_a_slot_leave_the_others_their_places() -> None:
+    service = FakeService(seconds=20)
+    ended = []
+
+    async def one(patience: float) -> None:
+        with anyio.move_on_after(patience):
+            ended.append(await client.generate(MODEL, **PARAMS))
+
+    async with FakeClient(service, max_outstanding=2, poll="every:1") as client, anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(one, 10 if number > 1 and number % 3 else 10_000)
+    assert len(ended) >= 10
+    assert service.peak == 2
+
+
+async def test_a_service_that_has_answered_and_is_away_is_waited_for() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, *(Unavailable("nobody there") for _ in range(10))])
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(2))
+    assert all(result.ok for result in results.values())
+    assert service.posted_at[-1] - service.posted_at[0] > 30
+
+
+async def test_a_service_that_has_answered_and_stays_away_is_given_up_when_patience_is_over() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, *(Unavailable("nobody there") for _ in range(1000))])
+    async with FakeClient(service, timeout=100.0) as client:
+        results = await run_all(client, jobs(2))
+        ended_after = anyio.current_time() - service.posted_at[0]
+    assert sorted(result.stage for result in results.values()) == [Stage.PLANNED, Stage.READY]
+    assert 100 <= ended_after < 135
+
+
+async def test_a_service_that_never_answered_is_tried_for_20_s_with_pauses() -> None:
+    service = FakeService()
+    service.posts.extend(Unavailable("nobody there") for _ in range(1000))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1))
+    assert results["job0"].stage is Stage.PLANNED
+    gaps = [after - before for before, after in pairwise(service.posted_at)]
+    assert 20 < sum(gaps) < 40
+    assert all(gap >= 1 for gap in gaps)
+
+
+async def test_a_service_that_is_away_is_sent_nothing_until_it_said_it_is_back() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, answer(503, {"message": "maintenance"}, retry_after="90")])
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(6))
+    refused_at = service.posted_at[1]
+    assert not [moment for moment in service.posted_at[2:] if moment < refused_at + 90]
