@@ -26,10 +26,7 @@ AREAS = {
     "aimlvideo/pipeline": ("tests/pipeline", "tests/test_client.py", "tests/test_crash_points.py"),
     "aimlvideo/shell": ("tests/shell", "tests/pipeline", "tests/test_client.py"),
 }
-"""The tests that are run for a module of each area; those that import the module come first."""
-OTHER_TESTS = {"aimlvideo/shell/journal/postgres": ("tests/distributed/test_journal_contract.py",)}
-"""More tests for some modules, by the beginning of their path."""
-
+"""The tests that are run for a module of each area, after those that import the module, wherever they are."""
 FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -188,13 +185,12 @@ def choose(seed: int, count: int, only: str = "") -> list[Mutant]:
 
 
 def chosen_tests(path: str, tree: Path) -> list[str]:
-    """Return the test files to run for a module: first those that import it."""
+    """Return the test files to run for a module: first those that import it, then those of its area."""
     area = next(area for area in AREAS if path.startswith(area))
-    more = [test for start, tests in OTHER_TESTS.items() if path.startswith(start) for test in tests]
     module = path.removesuffix(".py").replace("/", ".")
-    files = [file for place in (*more, *AREAS[area]) for file in _test_files(tree / place)]
-    files.sort(key=lambda file: module not in file.read_text())
-    return [str(file.relative_to(tree)) for file in files]
+    nearest = [file for file in _test_files(tree / "tests") if module in file.read_text()]
+    others = [file for place in AREAS[area] for file in _test_files(tree / place) if file not in nearest]
+    return [str(file.relative_to(tree)) for file in (*nearest, *others)]
 
 
 def _test_files(place: Path) -> list[Path]:

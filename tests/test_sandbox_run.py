@@ -30,10 +30,6 @@ async def sandbox() -> AsyncIterator[Sandbox]:
         yield sandbox
 
 
-SHARES = {"unavailable": 0.15, "rate_limited": 0.1, "poll_error": 0.2, "poll_rate_limited": 0.05}
-"""Faults for which the client makes a pause come more rarely here."""
-
-
 def client_of(sandbox: Sandbox, service: str = "aimlapi", **settings: Any) -> VideoClient:
     return VideoClient("key", sandbox.url, service, **{**QUICK, **settings})
 
@@ -96,36 +92,6 @@ async def test_a_gateway_s_call_is_a_hint_to_ask_at_once() -> None:
             video = await client.generate("kling-v1-6", prompt="waves")
     assert video.ok
     assert video.polls <= 3
-
-
-@pytest.mark.parametrize(
-    "fault",
-    ["dead_link", "cut_download", "error_page", "poll_error", "poll_dropped", "poll_rate_limited", "unavailable",
-     "rate_limited", "unknown_status_words", "slow_trickle"],
-)  # fmt: skip
-async def test_a_fault_that_comes_and_goes_fails_no_job(tmp_path: Path, fault: str) -> None:
-    share: dict[str, Any] = {fault: SHARES.get(fault, 0.5)}
-    behaviour = Behaviour(seed=3, seconds=0.1, video="tiny", retry_after=0, trickle_seconds=0.2, **share)
-    async with Sandbox(behaviour, port=0) as sandbox:
-        count = 3 if fault.endswith("rate_limited") else 6
-        jobs = [{**JOB, "id": f"job{number}"} for number in range(count)]
-        async with client_of(sandbox) as client:
-            results = await saved(client, jobs, tmp_path)
-        assert {result.stage for result in results.values()} == {Stage.SAVED}
-        assert sandbox.stats()["accepted"] == count
-        assert sandbox.stats()["key_leaks"] == 0
-    assert not list(tmp_path.glob("*.part"))
-
-
-@pytest.mark.parametrize("fault", ["dropped", "error_after"])
-async def test_answers_that_are_lost_are_found_again_and_nothing_is_bought_twice(tmp_path: Path, fault: str) -> None:
-    behaviour = Behaviour(seed=3, seconds=0.1, video="tiny", **{fault: 0.7})  # type: ignore[arg-type]
-    async with Sandbox(behaviour, port=0) as sandbox:
-        jobs = [{**JOB, "id": f"job{number}"} for number in range(10)]
-        async with client_of(sandbox) as client:
-            results = await saved(client, jobs, tmp_path)
-        assert {result.stage for result in results.values()} == {Stage.SAVED}
-        assert sandbox.stats()["accepted"] == 10
 
 
 async def test_the_client_finds_the_limit_of_the_service_by_itself(tmp_path: Path) -> None:

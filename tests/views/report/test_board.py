@@ -111,7 +111,7 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
         until(page, "jobs.get('first').stage === 'rendering' && jobs.get('second').stage === 'submitting'")
         until(page, "document.getElementById('pulse').textContent === 'live'")
         late = opened(url)
-        until(late, "jobs.get('first').stage === 'rendering'", 1.0)
+        until(late, "jobs.get('first').stage === 'rendering'")
         portal.call(board.end)
         until(page, "document.getElementById('pulse').textContent.startsWith('the run has ended')")
 
