@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from generations import lognormal_times, watch
 
-from aimlvideo.core.polling.observation import PollState
+from aimlvideo.core.polling.observation import PollState, pack_poll_ages, unpack_poll_ages
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
 
 
@@ -61,3 +61,10 @@ def test_a_generating_one_is_asked_for_by_its_age():
     policy = informed()
     assert PollState(1000.0, 1000.0).due(policy) == 1000.0 + policy.next_poll(0.0)
     assert PollState(1000.0, 1120.0).due(policy) == 1000.0 + policy.next_poll(120.0)
+
+
+def test_the_first_64_looks_at_a_generation_are_remembered_and_which_of_them_found_it_queued():
+    looks = b""
+    for number in range(100):
+        looks = pack_poll_ages(looks, number + 0.5, number < 2)
+    assert unpack_poll_ages(looks) == (-0.5, -1.5, *(number + 0.5 for number in range(2, 64)))

@@ -49,9 +49,10 @@ async def test_after_a_429_submissions_are_sent_more_slowly_and_after_a_calm_tim
     assert pace(service, refused_at + 170, refused_at + 240) == pytest.approx(4, rel=0.01)
 
 
-async def test_after_a_429_nothing_is_submitted_for_as_long_as_it_asks_by_any_job() -> None:
+@pytest.mark.parametrize("reason", ["Too Many Requests", "Concurrency limit reached"])
+async def test_after_a_429_nothing_is_submitted_for_as_long_as_it_asks_by_any_job(reason: str) -> None:
     service = FakeService(seconds=5, latency=0.3)
-    service.posts.extend([None] * 5 + [answer(429, {"message": "slow down"}, retry_after="60")])
+    service.posts.extend([None] * 5 + [answer(429, {"message": reason}, retry_after="60")])
     async with FakeClient(service, rate=2.0) as client:
         results = await run_all(client, jobs(20))
     refused_at = service.posted_at[5]

@@ -228,6 +228,15 @@ def test_a_status_says_whether_the_same_request_may_be_sent_again(
             WIRE.seen(raw, "gen-1")
 
 
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [(NO_CREDITS, "Top up"), ("Insufficient balance", "Top up"), ("Not allowed", "does not allow this")],
+)
+def test_an_account_that_is_empty_is_told_from_what_is_not_allowed(message: str, advice: str) -> None:
+    with pytest.raises(Refused, match=advice):
+        raise_for_error(answer({"message": message}, 403))
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_how_long_to_wait_is_what_the_service_says(status: int) -> None:
     with pytest.raises(Busy) as caught:
