@@ -1,0 +1,52 @@
+"""One picture of a whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import UsageError
+from aimlvideo.views.report.contact_sheet import MOST_BYTES, WIDEST, write_sheet
+from tests.shell.files.test_video import clip
+
+pytest.importorskip("av", reason="the extra `video`")
+Image = pytest.importorskip("PIL.Image")
+
+
+def saved(name: str, file: str) -> Record:
+    return Record(VideoJob("m", id=name), Progress(Stage.SAVED, file=file))
+
+
+def test_every_saved_clip_is_on_the_sheet(tmp_path: Path) -> None:
+    records = [
+        saved(f"shot {level}", clip(tmp_path / f"{level}.mp4", [level] * 2, (320, 180)).name) for level in (40, 220)
+    ]
+    failed = Record(VideoJob("m", id="failed"), Progress(Stage.FAILED))
+    sheet = Image.open(write_sheet(tmp_path, [records[0], failed, records[1]]))
+    assert sheet.size == (640, 198)
+    assert abs(sheet.convert("L").getpixel((160, 90)) - 40) < 8
+    assert abs(sheet.convert("L").getpixel((480, 90)) - 220) < 8
+    label = sheet.convert("L").crop((0, 180, 320, 198))
+    assert label.getextrema()[1] > 150  # its name stands under it
+
+
+def test_three_hundred_clips_fit_on_one_sheet_that_can_be_sent(tmp_path: Path) -> None:
+    name = clip(tmp_path / "a.mp4", [90] * 2, (320, 180)).name
+    path = write_sheet(tmp_path, [saved(f"a long name of a shot, number {number}", name) for number in range(300)])
+    with Image.open(path) as sheet:
+        assert 2000 < sheet.width <= WIDEST
+    assert path.stat().st_size < MOST_BYTES
+
+
+def test_a_clip_that_cannot_be_read_leaves_its_place_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no clip")
+    sheet = Image.open(write_sheet(tmp_path, [saved("a", "a.mp4"), saved("b", "missing.mp4")]))
+    assert sheet.convert("L").getpixel((160, 90)) < 40
+
+
+def test_a_folder_without_clips_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no saved clip"):
+        write_sheet(tmp_path, [])
