@@ -26,6 +26,8 @@ class Commands(LazyGroup):
         "wait": Listed(CLIPS, "Wait for generations by their ids, and save their clips."),
         "status": Listed(FOLDERS, "Say where a run stands, from its journal alone; also while it is going on."),
         "report": Listed(FOLDERS, "Write report.html: every clip, its price and times, and the failures."),
+        "join": Listed(FOLDERS, "Join a run's clips to one film."),
+        "show": Listed(FOLDERS, "Print how a clip was made, as a line for a job file."),
         "reconcile": Listed(FOLDERS, "Say what a run really cost by the service's ledger, and what does not match."),
         "models": Listed(SERVICE, "Show what there is, and what one model accepts."),
         "balance": Listed(SERVICE, "Say what the account has left."),

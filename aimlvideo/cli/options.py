@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,26 @@ import typer
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.errors import InvalidJobs, UsageError, VideoError
+from aimlvideo.errors import InvalidJobs, UsageError, VideoError, one_per_cause
+from aimlvideo.shell.files.job_files import JobDefaults
 
 Address = tuple[str, int]
 """A host and a port."""
 
+MOST_CAUSES = 25
+"""Causes that are shown of a file's problems: more than a person mends at a time."""
+
+JobFile = Annotated[
+    str,
+    typer.Argument(
+        help="A job file (.jsonl, .json, .csv, .xlsx), prompts one a line (.txt), a folder of pictures, or - for stdin."
+    ),
+]
+DefaultModel = Annotated[str, typer.Option("--model", help="The model of every job that names none itself.")]
+SetParams = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A parameter of every job that does not set it itself; repeat."),
+]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips, results.jsonl and the journal.")]
 OutputOrStore = Annotated[
     str, typer.Option("-o", "--output", help="The folder of the clips, or s3://bucket/run, gs://, az://.")
@@ -41,6 +57,9 @@ Strict = Annotated[bool, typer.Option(help="Unknown parameters are errors.")]
 Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the lists under `matrix` are combined.")]
 Legacy = Annotated[bool, typer.Option(help="Use AI/ML API's legacy URLs.")]
 Json = Annotated[bool, typer.Option("--json", help="One line of JSON per ended job on stdout, and nothing else there.")]
+NoMetadata = Annotated[
+    bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.")]
 Board = Annotated[
     str | None, typer.Option(metavar="[PORT]", help="Serve a live page of the run on this machine, or on HOST:PORT.")
@@ -58,8 +77,11 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
     try:
         yield
     except InvalidJobs as error:
-        for problem in error.problems:
+        causes = one_per_cause(error.problems)
+        for problem in causes[:MOST_CAUSES]:
             terminal.problem(str(problem))
+        if len(causes) > MOST_CAUSES:
+            terminal.problem(f"and {pluralize(len(causes) - MOST_CAUSES, 'more cause')}")
         terminal.problem(f"{pluralize(len(error.problems), 'problem')}; nothing was sent")
         raise typer.Exit(2) from None
     except UsageError as error:
@@ -78,6 +100,22 @@ def settings_of(
         raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a number or auto")
     most = None if max_outstanding == "auto" else int(max_outstanding)
     return {"service": service, "base_url": base_url, "api_key": api_key, "max_outstanding": most, **others}
+
+
+def job_defaults(model: str, assignments: Sequence[str] | None) -> JobDefaults:
+    """Return what `--model` and `--set` say of every job. Raises UsageError where one of them cannot be read."""
+    return JobDefaults(model, dict(assigned(text) for text in assignments or ()))
+
+
+def assigned(text: str) -> tuple[str, Any]:
+    """Read `NAME=VALUE`: the value is JSON where it can be, else text. Raises UsageError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UsageError(f"--set is {text!r}: expected NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
 
 
 def board_address(text: str | None) -> Address | None:

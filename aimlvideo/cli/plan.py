@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.cost_estimate import Tally
-from aimlvideo.cli.job_file import Line
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check, media_fields
 from aimlvideo.core.jobs.columns import duplicate_id_problem
@@ -17,6 +16,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import NAME, expand
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
+from aimlvideo.shell.files.job_files import Line
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.journal.sqlite import Journal
 
@@ -40,10 +40,11 @@ class JobReader:
     def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
         """Give each right job with where it stands, and its parameters as they will be sent."""
         for where, line in lines:
-            self.lines += 1
             if isinstance(line, Problem):
-                self.problems.append(replace(line, where=where))
+                (self.remarks if line.warning else self.problems).append(replace(line, where=where))
+                self.lines += not line.warning
                 continue
+            self.lines += 1
             for one in self._expanded(where, line):
                 if (job := self._checked(where, one)) is not None:
                     yield where, *job
@@ -105,8 +106,3 @@ def plan_file(journal: Journal, reader: JobReader, lines: Iterator[Line], tally:
                     tally.add(job.model, params)
         if reader.problems:
             raise InvalidJobs(reader.problems)
-
-
-def folder_of(name: str) -> Path:
-    """Return where the relative paths of a job file start."""
-    return Path.cwd() if name == "-" else Path(name).resolve().parent

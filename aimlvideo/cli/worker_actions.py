@@ -15,9 +15,8 @@ from uuid import uuid4
 import anyio
 import psycopg
 
-from aimlvideo.cli.job_file import job_lines
 from aimlvideo.cli.live_pages import serve_metrics
-from aimlvideo.cli.plan import JobReader, folder_of
+from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import settled_sentence, summarize
 from aimlvideo.cli.terminal import Terminal
@@ -30,6 +29,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerLimits, worker_metrics
 from aimlvideo.errors import InvalidJobs, JournalError, UsageError
+from aimlvideo.shell.files.job_files import base_folder, job_lines
 from aimlvideo.shell.files.output_folders import RESULTS, checked_folder
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.journal.postgres import open_sync_journal
@@ -63,7 +63,7 @@ def init_database(dsn: str | None, terminal: Terminal) -> int:
 def queue_file(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Terminal, *, retry_failed: bool) -> int:
     """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
     catalog = known_catalog()
-    reader = JobReader(catalog, folder=folder_of(name), **reader_of)
+    reader = JobReader(catalog, folder=base_folder(name), **reader_of)
     with found_dsn(dsn) as database, open_sync_journal(database) as journal:
         if (begun := journal.fact("service") or reader.service) != reader.service:
             raise UsageError(f"these jobs were begun with --service {begun}: use that, or another database")

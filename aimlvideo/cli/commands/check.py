@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, price_line, summary_of
-from aimlvideo.cli.job_file import job_lines
 from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
+    DefaultModel,
+    JobFile,
     Matrix,
     MaxOutstanding,
     Rate,
     Service,
+    SetParams,
     Strict,
     exit_codes,
+    job_defaults,
     settings_of,
 )
-from aimlvideo.cli.plan import JobReader, folder_of
+from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.errors import InvalidJobs
+from aimlvideo.shell.files.job_files import JobDefaults, base_folder, job_lines
 
 app = command_app()
 
 
 @app.command()
 def check(
-    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    jobs: JobFile,
+    model: DefaultModel = "",
+    set_: SetParams = None,
     service: Service = "aimlapi",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
@@ -44,16 +50,18 @@ def check(
     terminal = Terminal()
     with exit_codes(terminal):
         settings = settings_of(service, base_url, api_key, max_outstanding, rate=rate)
-        raise typer.Exit(check_file(jobs, settings, terminal, strict=strict, matrix=matrix))
+        raise typer.Exit(check_file(jobs, settings, terminal, job_defaults(model, set_), strict=strict, matrix=matrix))
 
 
-def check_file(name: str, settings: dict[str, Any], terminal: Terminal, *, strict: bool, matrix: bool) -> int:
+def check_file(
+    name: str, settings: dict[str, Any], terminal: Terminal, defaults: JobDefaults, *, strict: bool, matrix: bool
+) -> int:
     """Validate and price a job file, sending nothing that is paid; return the exit code."""
     catalog, service = known_catalog(), settings["service"]
     told = ask_without_a_run(settings)
-    reader = JobReader(catalog, service, folder_of(name), strict, matrix)
+    reader = JobReader(catalog, service, base_folder(name), strict, matrix)
     tally, seen = Tally(catalog, told.prices), set[int]()
-    with job_lines(name, catalog) as lines:
+    with job_lines(name, catalog, defaults) as lines:
         for where, job, params in reader.jobs(lines):
             tally.add(job.model, params)
             if not job.derived and hash(job.id) in seen:

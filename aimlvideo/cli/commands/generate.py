@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from aimlvideo.cli.options import (
     Strict,
     Timeout,
     UseSandbox,
+    assigned,
     exit_codes,
     settings_of,
 )
@@ -136,7 +136,7 @@ def _params(name: str, asked: Mapping[str, Any], service: str) -> dict[str, Any]
     """Return a job's parameters from what was given; pictures go where this model takes them."""
     catalog = known_catalog()
     model = catalog.find(name) or catalog.find_unlisted(name, service)
-    params = dict(_assigned(text) for text in asked["set"])
+    params = dict(assigned(text) for text in asked["set"])
     if asked["prompt"] is not None:
         params["prompt"] = asked["prompt"]
     return _placed(model, asked["images"]) | params
@@ -156,13 +156,3 @@ def _placed(model: Model | None, images: Sequence[str]) -> dict[str, Any]:
     if many:
         return {many: list(images)}
     raise UsageError(f"{model.id if model else 'this model'} takes no pictures: see `aimlvideo models`")
-
-
-def _assigned(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UsageError(f"--set {text!r}: expected NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value

@@ -10,6 +10,9 @@ from aimlvideo.cli.distributed_extra import distributed_extra
 from aimlvideo.cli.options import Folder, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.views.report.contact_sheet import write_sheet
 from aimlvideo.views.report.report_file import write_report
 
 app = command_app()
@@ -19,6 +22,9 @@ app = command_app()
 def report(
     folder: Folder,
     dsn: Annotated[str | None, typer.Option(help="The database of many workers; the page goes to the folder.")] = None,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="Also write sheet.jpg: one picture with a frame of every clip.")
+    ] = False,
 ) -> None:
     """Write report.html: a page with every clip, its price and its times, and the failures with what to do."""
     terminal = Terminal()
@@ -28,3 +34,6 @@ def report(
                 from aimlvideo.cli.worker_actions import write_page
             raise typer.Exit(write_page(folder, dsn, terminal))
         terminal.say(f"the page is {write_report(folder)}: open it in a browser")
+        if sheet:
+            with read_journal(folder / JOURNAL) as journal:
+                terminal.say(f"the sheet is {write_sheet(folder, list(journal.ended_jobs()))}")

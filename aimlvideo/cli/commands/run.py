@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, price_line, summary_of
-from aimlvideo.cli.job_file import job_lines
 from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
@@ -17,18 +16,22 @@ from aimlvideo.cli.options import (
     Callback,
     CallbackSecret,
     CallbackUrl,
+    DefaultModel,
+    JobFile,
     Json,
     Legacy,
     Matrix,
     MaxOutstanding,
     MaxSpend,
     Metrics,
+    NoMetadata,
     OutputOrStore,
     PollRate,
     Polls,
     Quiet,
     Rate,
     Service,
+    SetParams,
     Settle,
     Strict,
     Timeout,
@@ -36,9 +39,10 @@ from aimlvideo.cli.options import (
     board_address,
     callback_address,
     exit_codes,
+    job_defaults,
     settings_of,
 )
-from aimlvideo.cli.plan import JobReader, folder_of, plan_file
+from aimlvideo.cli.plan import JobReader, plan_file
 from aimlvideo.cli.run_summary import PRICES
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunOptions, client_of, process, to_the_end
@@ -47,6 +51,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.money.pricing import prices_from_json, prices_to_json
 from aimlvideo.errors import UsageError, VideoError
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
 from aimlvideo.shell.journal.sqlite import Journal, open_journal
@@ -56,8 +61,10 @@ app = command_app()
 
 @app.command()
 def run(
-    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    jobs: JobFile,
     output: OutputOrStore,
+    model: DefaultModel = "",
+    set_: SetParams = None,
     service: Service = "aimlapi",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
@@ -78,6 +85,7 @@ def run(
     callback: Callback = None,
     callback_url: CallbackUrl = None,
     callback_secret: CallbackSecret = None,
+    no_metadata: NoMetadata = False,
     board: Board = None,
     metrics: Metrics = None,
     sandbox: UseSandbox = False,
@@ -90,38 +98,46 @@ def run(
         settings = settings_of(
             service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
             settle=settle, strict=strict, legacy=legacy, callback=callback_address(callback), callback_url=callback_url,
-            callback_secret=callback_secret,
+            callback_secret=callback_secret, metadata=not no_metadata,
         )  # fmt: skip
         above, at = inf if confirm_above is None else confirm_above, board_address(board)
         options = RunOptions(
             journal_folder(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at,
             metrics, store=output if is_remote(output) else None,
         )  # fmt: skip
-        raise typer.Exit(run_jobs(jobs, settings, options, terminal, sandbox=sandbox))
+        raise typer.Exit(run_jobs(jobs, settings, options, terminal, job_defaults(model, set_), sandbox=sandbox))
 
 
-def run_jobs(name: str, settings: dict[str, Any], options: RunOptions, terminal: Terminal, *, sandbox: bool) -> int:
+def run_jobs(
+    name: str,
+    settings: dict[str, Any],
+    options: RunOptions,
+    terminal: Terminal,
+    defaults: JobDefaults = NO_DEFAULTS,
+    *,
+    sandbox: bool,
+) -> int:
     """Make every clip of a job file; return the exit code."""
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             told = await ask_service(client)
-            tally = await plan(name, options, terminal, told)
+            tally = await plan(name, options, terminal, told, defaults)
             _confirm(summary_of(tally, settings, told), options, terminal)
             return await process(client, options, terminal)
 
     return to_the_end(work, options, terminal)
 
 
-async def plan(name: str, options: RunOptions, terminal: Terminal, told: ServiceFacts) -> Tally:
+async def plan(name: str, options: RunOptions, terminal: Terminal, told: ServiceFacts, defaults: JobDefaults) -> Tally:
     """Write all jobs of a file into the journal, nothing where anything is wrong; return what is to be bought."""
     catalog = known_catalog()
-    reader = JobReader(catalog, options.service, folder_of(name), options.strict, options.matrix)
+    reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix)
     tally = Tally(catalog, told.prices)
     made = not (options.output / JOURNAL).exists()
     checked_folder(options.output)
     try:
-        with job_lines(name, catalog) as lines:
+        with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
                 _same_service(journal, options.service)
                 plan_file(journal, reader, lines, tally)

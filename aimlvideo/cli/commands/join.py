@@ -1,0 +1,50 @@
+"""`aimlvideo join`: the clips of a run as one film."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.options import Folder, exit_codes
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.formatting import format_seconds, pluralize
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.shell.files.video import join_clips
+from aimlvideo.shell.journal.sqlite import read_journal
+
+app = command_app()
+
+
+@app.command()
+def join(
+    folder: Folder,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The film's file.")],
+    ids: Annotated[list[str] | None, typer.Argument(help="Jobs in the film's order; without any, all.")] = None,
+    fade: Annotated[float, typer.Option(help="Seconds of each seam that cross-fade; 0 cuts.", min=0)] = 0.0,
+) -> None:
+    """Join a run's clips to one film, in the order of the job file. Sound is kept, a frame shown twice is dropped."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        film = join_clips(saved_clips(folder, ids or []), output, fade=fade)
+        how = "copied as they are" if film.copied else "encoded anew"
+        terminal.say(f"{film.path}: {format_seconds(film.seconds)}, {how}")
+
+
+def saved_clips(folder: Path, ids: list[str]) -> list[Path]:
+    """Return the clips of these jobs in this order, of all in the run's order without ids. Raises UsageError."""
+    with read_journal(folder / JOURNAL) as journal:
+        records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
+    unknown = [name for name in ids if name not in records]
+    if unknown:
+        raise UsageError(f"{folder} has no job {unknown[0]!r}: `aimlvideo status {folder}` says what it has")
+    chosen = {name: records[name] for name in ids} if ids else records
+    missing = [name for name, progress in chosen.items() if progress.stage is not Stage.SAVED]
+    if missing and ids:
+        raise UsageError(f"{pluralize(len(missing), 'clip')} not saved yet: {', '.join(missing[:10])}")
+    return [folder / str(progress.file) for progress in chosen.values() if progress.stage is Stage.SAVED]
