@@ -37,9 +37,9 @@ from aimlvideo.shell.files.output_folders import RESULTS, OpenFolders, checked_f
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import Transport, open_session
-from aimlvideo.shell.journal.base import Journal as Steps
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
-from aimlvideo.shell.journal.sqlite import Journal, open_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, refresh
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
@@ -101,7 +101,7 @@ class VideoClient:
             self._transport = self._transport_over(self._session)
             path = self._settings.journal
             given = await stack.enter_async_context(open_journal(Path(path))) if path else None
-            self._journal: Steps | None = given
+            self._journal: Journal | None = given
             policy_for, also = self._timing.policy_for, []
             if self._timing.learns and self._settings.chosen_service.durations:
                 also.append(partial(self._timing.read_published, self._transport.send))
@@ -155,7 +155,7 @@ class VideoClient:
         job = VideoJob(model, id=generation_id)
         known = Progress(Stage.RENDERING, generation_id=generation_id)
 
-        def record(journal: Steps) -> Record:
+        def record(journal: Journal) -> Record:
             return journal.by_generation(generation_id) or journal.adopt(job, known)
 
         return await self._one(lambda batch: _each([record(batch.journal)]), output)
@@ -247,7 +247,7 @@ class VideoClient:
         store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(store.spool if store else Path(output))
         async with AsyncExitStack() as stack:
-            journal: Steps = self._journal or self._memory
+            journal: Journal = self._journal or self._memory
             live, results = self._live, None
             if folder and not self._journal:
                 own = self._folders.use(folder, verify=verify, elsewhere=store is not None)
@@ -255,7 +255,7 @@ class VideoClient:
                 journal, live, results = opened.journal, opened.live, opened.results
             elif folder:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
-            run = journal.begin() if isinstance(journal, Journal) else None
+            run = journal.begin()
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal)
             patience, note = self._settings.timeout, results.write if results else None
@@ -288,7 +288,7 @@ class VideoClient:
         """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""
         return 64 + 2 * (self._settings.max_outstanding or AUTO_WINDOW)
 
-    async def _budget(self, limit: float | None, journal: Steps) -> Budget:
+    async def _budget(self, limit: float | None, journal: Journal) -> Budget:
         if limit is not None and not 0 <= limit < inf:
             raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
         budget = Budget(limit)

@@ -4,7 +4,7 @@
 
 The service is a loopback server that costs as little as it can: a generation takes `--seconds`, a clip has 1 KB. The
 workers, the service and PostgreSQL share the machine, so on a small one the jobs a second stop growing when its cores
-are busy; the CPU a job is what to reckon with. PostgreSQL is started by this program (see tests/distributed/server.py).
+are busy; the CPU a job is what to reckon with. PostgreSQL is started by this program (see tests/postgres_server.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.loopback import Loopback
-from tests.distributed.server import Server, postgres
+from tests.postgres_server import Server, postgres
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 CLIP = b"\0\0\0\x18ftypmp42" + bytes(1012)

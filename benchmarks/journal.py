@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.journal.sqlite import Journal, open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 LINK = "https://cdn.example.com/clips/{:08d}/video.mp4?Expires=1790000000&Signature="
 SYNCS = 200
@@ -83,7 +83,7 @@ async def syncs(path: Path) -> float:
         return (time.perf_counter() - start) / SYNCS
 
 
-def plan_many(journal: Journal, count: int) -> None:
+def plan_many(journal: SqliteJournal, count: int) -> None:
     """Write jobs down, a third of them rendering, a third saved."""
     with journal.planning():
         for number in range(count):

@@ -8,6 +8,7 @@ import logging
 import os
 import selectors
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -67,6 +68,35 @@ def wall_clock_goes_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
         return running.began + running.time() if isinstance(running, JumpLoop) else time.time()
 
     monkeypatch.setattr(clock, "wall", wall)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Any]:
+    """Give a PostgreSQL that several tests share; one that restarts its server brings its own."""
+    from tests.postgres_server import postgres
+
+    with postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_database(server: Any) -> str:
+    """Give the address of a database with nothing in it."""
+    import psycopg
+
+    with psycopg.connect(server.dsn, autocommit=True) as db:
+        db.execute("DROP SCHEMA public CASCADE")
+        db.execute("CREATE SCHEMA public")
+    return str(server.dsn)
+
+
+@pytest.fixture
+def dsn(empty_database: str) -> str:
+    """Give the address of a database with our tables and nothing in them."""
+    from aimlvideo.shell.journal.postgres_schema import init_tables
+
+    init_tables(empty_database)
+    return empty_database
 
 
 HOMES = itertools.count()

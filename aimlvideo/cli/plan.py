@@ -18,7 +18,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.files.job_files import Line
 from aimlvideo.shell.files.media import Media
-from aimlvideo.shell.journal.sqlite import Journal
+from aimlvideo.shell.journal.base import Journal
 
 
 @dataclass(slots=True)

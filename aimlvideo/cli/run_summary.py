@@ -7,43 +7,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Protocol
 
 from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import format_seconds, format_usd
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import prices_from_json, quote
-from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.errors import Refused, VideoError
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.base import JournalReader
 
 PRICES = "prices"
 """The name under which a journal has the price list that its run was given."""
 NAMED = 20
 """Doubts that are named; the others are counted."""
-
-
-class JournalReader(Protocol):
-    """What is read of a journal, of one run or of many workers."""
-
-    def open_jobs(self) -> Iterator[Record]:
-        """Give the jobs that are not ended."""
-
-    def ended_jobs(self) -> Iterator[Record]:
-        """Give the jobs that are saved or failed."""
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of jobs by stage."""
-
-    def spent(self) -> float:
-        """Return what all jobs are known to have cost, in USD."""
-
-    def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost nobody said."""
-
-    def fact(self, name: str) -> str | None:
-        """Return one fact about the whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 
-OUTSTANDING = frozenset({Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING})
-"""Stages in which a job holds a slot at the service."""
 REMEMBERED = 64
 """Durations of each model that are kept, the latest ones."""
 ENOUGH = 4

@@ -81,7 +81,7 @@ class Entry:
     not_before: float = 0.0
     deadline: float = inf
     polls: int = 0
-    looks: bytes = b""
+    poll_ages: bytes = b""
     misses: int = 0
     asking: bool = False
     moved: bool = False

@@ -54,8 +54,9 @@ class Downloads:
         if entry.ended:
             return
         try:
-            own = entry.progress.file  # what this job has saved before is replaced, any other file is left alone
-            clip = await self._bring_entry(entry, entry.batch.folder / (own or file_name(entry.job.id)), over=bool(own))
+            saved_before = entry.progress.bytes is not None  # then its file is replaced; any other is left alone
+            name = entry.progress.file or file_name(entry.job.id)
+            clip = await self._bring_entry(entry, entry.batch.folder / name, over=saved_before)
             if entry.batch.keep is not None:
                 await entry.batch.keep(clip.path.name)
         except LinkDead as error:

@@ -11,6 +11,7 @@ from math import inf
 
 import anyio
 
+from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
@@ -104,7 +105,7 @@ class Poll:
         accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
         entry.sight = PollState(accepted, accepted)
         entry.deadline = now + entry.batch.patience if entry.deadline == inf else entry.deadline
-        entry.polls, entry.looks = entry.progress.polls, entry.progress.looks
+        entry.polls, entry.poll_ages = entry.progress.polls, entry.progress.poll_ages
         entry.policy = self.policy_for(entry.job)
         self._policies.add(entry.policy)
         if self.called_back:
@@ -175,7 +176,8 @@ class Poll:
         if not generation.ended:
             queued = generation.state is State.QUEUED
             entry.sight = entry.sight.again(now, queued, policy)
-            entry.looks = pack_poll_ages(entry.looks, clock.wall() - (entry.progress.submitted_at or 0.0), queued)
+            age = clock.wall() - (entry.progress.submitted_at or 0.0)
+            entry.poll_ages = pack_poll_ages(entry.poll_ages, age, queued)
             self._note_unknown_status(generation.status)
             self._keep_waiting(entry, now)
             return
@@ -184,10 +186,12 @@ class Poll:
 
     def _ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
-        looked = {"polls": entry.polls, "looks": entry.looks}
+        looked = {"polls": entry.polls, "poll_ages": entry.poll_ages}
         known = {"cost_usd": generation.cost_usd, "completed_at": clock.wall(), **looked}
         if generation.state is State.COMPLETED:
-            entry.step(Stage.READY, video_url=generation.video_url, **known)
+            # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
+            name = entry.progress.file or file_name(entry.job.id)
+            entry.step(Stage.READY, video_url=generation.video_url, file=name, **known)
             entry.free()
             self.ready(entry)
         else:
@@ -221,7 +225,7 @@ class Poll:
             self._sleep(entry, now)
         else:
             self._by_id.pop(entry.progress.generation_id or "", None)
-            entry.step(Stage.RENDERING, polls=entry.polls, looks=entry.looks)
+            entry.step(Stage.RENDERING, polls=entry.polls, poll_ages=entry.poll_ages)
             entry.batch.end(entry, _out_of_patience(entry))
 
     def _sleep(self, entry: Entry, now: float) -> None:

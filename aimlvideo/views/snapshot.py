@@ -13,8 +13,7 @@ import anyio
 from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, time_left
 from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.run_stats import OUTSTANDING
+from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.errors import Unavailable
 from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.limiters import Limiters

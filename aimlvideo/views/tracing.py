@@ -15,9 +15,8 @@ from weakref import WeakSet
 
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress
-from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
-from aimlvideo.core.run_stats import OUTSTANDING
 from aimlvideo.pipeline.batch import Batch, Entry
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class _Tracing:
         if now.cost_usd is not None:
             self._meters["spent"].add(now.cost_usd, model)
         if now.completed_at is not None and now.submitted_at is not None:
-            ages = [abs(age) for age in unpack_poll_ages(now.looks)]
+            ages = [abs(age) for age in unpack_poll_ages(now.poll_ages)]
             self._meters["lag"].record((now.completed_at - now.submitted_at - max(ages, default=0.0)) / 2, model)
         self._spans(entry, sent)
 
@@ -124,7 +123,7 @@ def _about(entry: Entry) -> dict[str, str | int | float]:
 
 
 def _add_looks(span: Span, now: Progress) -> None:
-    for age in unpack_poll_ages(now.looks):
+    for age in unpack_poll_ages(now.poll_ages):
         found = {"aimlvideo.queued": age < 0}
         span.add_event("look", found, timestamp=_nanos((now.submitted_at or 0.0) + abs(age)))
 

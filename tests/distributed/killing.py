@@ -27,8 +27,8 @@ import psycopg
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.worker_actions import init_database, queue_file
-from tests.distributed.server import Server, postgres
 from tests.killing import HOSTILE
+from tests.postgres_server import Server, postgres
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 HISTORY = """

@@ -7,7 +7,7 @@ import pytest
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, open_sync_journal
-from tests.distributed.server import Server, postgres
+from tests.postgres_server import Server, postgres
 
 pytestmark = pytest.mark.real_time
 

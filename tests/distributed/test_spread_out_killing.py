@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.distributed.killing import Plan, spread_out
-from tests.distributed.server import postgres
+from tests.postgres_server import postgres
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 

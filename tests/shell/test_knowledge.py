@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +152,11 @@ def test_by_default_it_lies_in_the_users_state_folder(tmp_path, monkeypatch):
     knowledge = LearnedDurations.load()
     assert knowledge.path.name == "knowledge.json"
     assert "aimlvideo" in str(knowledge.path)
+
+
+def test_a_device_is_never_replaced_by_what_was_learned(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    LearnedDurations(pipe, {}).save()
+    assert list(tmp_path.iterdir()) == [pipe]
+    assert pipe.is_fifo()

@@ -30,7 +30,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.run_stats import OUTSTANDING
+from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 

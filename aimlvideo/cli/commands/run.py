@@ -54,7 +54,7 @@ from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
-from aimlvideo.shell.journal.sqlite import Journal, open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 app = command_app()
 
@@ -168,7 +168,7 @@ def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> 
         raise UsageError("not agreed: the jobs are planned, nothing was sent")
 
 
-def _same_service(journal: Journal, service: str) -> None:
+def _same_service(journal: SqliteJournal, service: str) -> None:
     """Keep a folder to one service: its generation ids mean nothing to another."""
     if (before := journal.fact("service") or service) != service:
         raise UsageError(f"{journal.path.parent} was begun with --service {before}: use that, or another folder")

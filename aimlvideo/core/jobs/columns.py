@@ -7,33 +7,42 @@ from collections.abc import Sequence
 from typing import Any
 
 from aimlvideo import errors
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, OutOfPatience, Problem, ServiceError, VideoError
 
 PROGRESS_COLUMNS = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
-    "saved_at", "file", "bytes", "sha256", "looks",
+    "saved_at", "file", "bytes", "sha256", "poll_ages", "video_urls", "files", "account", "service_time",
 )  # fmt: skip
 """The columns, in order."""
 
 
-def columns_of(known: Progress) -> tuple[Any, ...]:
+def columns_of(progress: Progress) -> tuple[Any, ...]:
     """Return the values of the columns: plain numbers, text and bytes."""
     return (
-        known.stage.value, known.request_id, known.generation_id, known.video_url,
-        _said(known.error) if known.error else None, known.cost_usd, known.polls,
-        known.submitted_at, known.completed_at, known.saved_at, known.file, known.bytes,
-        bytes.fromhex(known.sha256) if known.sha256 else None, known.looks or None,
+        progress.stage.value, progress.request_id, progress.generation_id, progress.video_url,
+        _error_text(progress.error) if progress.error else None, progress.cost_usd, progress.polls,
+        progress.submitted_at, progress.completed_at, progress.saved_at, progress.file, progress.bytes,
+        bytes.fromhex(progress.sha256) if progress.sha256 else None, progress.poll_ages or None,
+        json.dumps(progress.video_urls) if progress.video_urls else None,
+        json.dumps(progress.files) if progress.files else None, progress.account, progress.service_time,
     )  # fmt: skip
 
 
 def progress_of(columns: Sequence[Any]) -> Progress:
     """Return the progress that was kept. Its error has its class, its words and its ids; other attributes are gone."""
-    stage, request_id, generation_id, video_url, error, *middle, sha256, looks = columns
-    raised = error_from_text(error, generation_id, request_id)
-    told = (Stage(stage), request_id, generation_id, video_url, raised, *middle)
-    return Progress._make((*told, sha256.hex() if sha256 else None, looks or b""))
+    values = dict(zip(PROGRESS_COLUMNS, columns, strict=True))
+    error, sha256, video_urls, files = values["error"], values["sha256"], values["video_urls"], values["files"]
+    values |= {
+        "stage": Stage(values["stage"]),
+        "error": error_from_text(error, values["generation_id"], values["request_id"]),
+        "sha256": sha256.hex() if sha256 else None,
+        "poll_ages": values["poll_ages"] or b"",
+        "video_urls": tuple(json.loads(video_urls)) if video_urls else (),
+        "files": tuple(ClipFile(*row) for row in json.loads(files)) if files else (),
+    }
+    return Progress(**values)
 
 
 def job_from_json(job_id: str, folder: str | None, asked: str) -> VideoJob:
@@ -47,18 +56,18 @@ def error_from_text(text: str | None, generation_id: str | None, request_id: str
     """Return the error that was written down as `Name: message`, with its ids; other attributes are gone."""
     if text is None:
         return None
-    name, _, said = text.partition(": ")
+    name, _, message = text.partition(": ")
     kind = getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, VideoError)):
-        return VideoError(said)
+        return VideoError(message)
     if issubclass(kind, InvalidJobs):
-        return InvalidJobs([Problem("", said)])
+        return InvalidJobs([Problem("", message)])
     if issubclass(kind, GenerationFailed | OutOfPatience):
-        return kind(said, generation_id=generation_id)
-    return kind(said, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(said)
+        return kind(message, generation_id=generation_id)
+    return kind(message, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(message)
 
 
-def _said(error: VideoError) -> str:
+def _error_text(error: VideoError) -> str:
     return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
 
 

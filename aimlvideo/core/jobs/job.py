@@ -94,10 +94,22 @@ Packed = bytes
 """A name for `bytes` where a field has that name."""
 
 
+class ClipFile(NamedTuple):
+    """One saved file of a generation that gave several clips."""
+
+    file: str
+    bytes: int | None = None
+    sha256: str | None = None
+
+
 class Progress(NamedTuple):
     """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
 
-    `looks` has the age at each poll, as `core.sight` packs it.
+    `file` is the clip's name in its folder: chosen when the clip is ready, and never worked out again, so that a new
+    rule for names changes nothing that is on disk; `bytes` and `sha256` are known once it has been saved. `video_urls`
+    and `files` have all clips where a generation gave several. `account` is a fingerprint of the key and base URL that
+    the submission was sent with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each
+    poll, as `pack_poll_ages` packs it.
     """
 
     stage: Stage = Stage.PLANNED
@@ -113,7 +125,16 @@ class Progress(NamedTuple):
     file: str | None = None
     bytes: int | None = None
     sha256: str | None = None
-    looks: Packed = b""
+    poll_ages: Packed = b""
+    video_urls: tuple[str, ...] = ()
+    files: tuple[ClipFile, ...] = ()
+    account: str | None = None
+    service_time: float | None = None
+
+    @property
+    def has_attempt(self) -> bool:
+        """Whether the job was submitted at least once, here or elsewhere."""
+        return self.request_id is not None or self.generation_id is not None
 
     def to(self, stage: Stage, **known: Any) -> Progress:
         """Return the progress after a step that the table of stages allows."""
@@ -127,6 +148,34 @@ class Progress(NamedTuple):
         if paid:
             return self.to(Stage.RENDERING, error=None, submitted_at=None)
         return Progress()
+
+
+class Attempt(NamedTuple):
+    """One submission of a job: its ids, who was charged for it, and the stage in which it was left (or is now).
+
+    `submitted_at` is by our clock, `service_time` by the service's, both in seconds since 1970.
+    """
+
+    request_id: str | None
+    generation_id: str | None
+    account: str | None
+    submitted_at: float | None
+    service_time: float | None
+    stage: Stage
+
+
+def attempt_of(progress: Progress) -> Attempt:
+    """Return the submission that a job's progress tells of."""
+    return Attempt(
+        progress.request_id, progress.generation_id, progress.account, progress.submitted_at, progress.service_time,
+        progress.stage,
+    )  # fmt: skip
+
+
+def is_another_attempt(before: Progress, after: Progress) -> bool:
+    """Tell whether a step replaces an id of the submission before it, which a journal then keeps beside the job."""
+    replaces_generation = before.generation_id is not None and before.generation_id != after.generation_id
+    return before.has_attempt and (before.request_id != after.request_id or replaces_generation)
 
 
 class Record(NamedTuple):

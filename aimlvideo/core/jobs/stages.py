@@ -37,4 +37,6 @@ STAGES: dict[Stage, frozenset[Stage]] = {
 """Each stage with those that may follow it. `SAVED` to `READY`: the file is gone. `FAILED` onward: a person asked."""
 
 ENDED = frozenset({Stage.SAVED, Stage.FAILED})
-"""Stages that no station takes up again by itself."""
+"""Stages from which nothing goes on by itself."""
+OUTSTANDING = frozenset({Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING})
+"""Stages in which the service may be at work on a job, and a slot is held for it."""

@@ -13,7 +13,8 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile, write_results
-from aimlvideo.shell.journal.sqlite import Journal, open_journal
+from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.sqlite import open_journal
 
 JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
 """What a run leaves in its folder, beside the clips."""

@@ -1,27 +1,34 @@
-"""what a journal is: one Protocol, three keepers (SQLite, PostgreSQL, memory)"""
+"""What a journal is: one interface, kept in SQLite, PostgreSQL or memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 
 
-class Journal(Protocol):
-    """Where steps are written."""
-
-    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
-        """Write a new job down, or return what is known of it."""
+class JournalReader(Protocol):
+    """What can be read of a journal, also while a run is writing it."""
 
     def find(self, job_id: str) -> Record | None:
-        """Return what is known of one job, or None."""
+        """Return one job with its progress, or None."""
 
-    def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Write down a job that somebody else submitted."""
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
+
+    def accepted_sample(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
 
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
-        """Give the jobs that are not ended."""
+        """Give each job that is not ended once, those that are outstanding first."""
+
+    def ended_jobs(self) -> Iterator[Record]:
+        """Give the jobs that are saved or failed."""
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs by stage."""
@@ -29,17 +36,41 @@ class Journal(Protocol):
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
 
-    def by_generation(self, generation_id: str) -> Record | None:
-        """Return the job that a generation belongs to, or None."""
-
-    def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where there is none."""
-
     def spent(self) -> float:
         """Return what all jobs are known to have cost, in USD."""
 
+    def unknown_costs(self) -> int:
+        """Return how many clips there are whose cost nobody said."""
+
+    def fact(self, name: str) -> str | None:
+        """Return one fact about the whole, such as its service."""
+
+
+class Journal(JournalReader, Protocol):
+    """Where jobs are planned and their steps are written."""
+
+    def begin(self) -> int:
+        """Begin another run, and number it: what it plans may have been planned before, by any other run."""
+
+    def planning(self) -> AbstractContextManager[None]:
+        """Plan any number of jobs at once: all of them, or, where the block raises, nothing."""
+
+    def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
+        """Write a new job down, or return what one that is here already has come to.
+
+        Raises InvalidJobs where the id stands for another content, or where it came before in this `run` (as `begin`
+        numbered it; None: the last). With `distinct`, a second job whose id comes from its content gets an id of its
+        own: `ID-2`.
+        """
+
+    def adopt(self, job: VideoJob, progress: Progress) -> Record:
+        """Write down a job that somebody else submitted, or return it as it is here already."""
+
     def step(self, job: VideoJob, progress: Progress) -> None:
-        """Write a job's progress; on return it survives a killed process."""
+        """Write a job's progress; it survives a killed process very soon. See `synced`."""
 
     async def synced(self) -> None:
         """Return when all that was written before survives a power cut."""
+
+    def note(self, name: str, value: str) -> None:
+        """Write one fact about the whole."""

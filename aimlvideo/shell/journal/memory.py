@@ -2,75 +2,134 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, Problem
-
-OUTSTANDING = (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING)
+from aimlvideo.core.jobs.columns import changed_content_problem, duplicate_id_problem
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
+from aimlvideo.core.jobs.numbering import CopyNumbers
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.errors import InvalidJobs
 
 
 class InMemoryJournal:
-    """Keeps what is outstanding at the service, and nothing of what has ended."""
+    """Keeps what is planned or outstanding at the service, and nothing of what has ended: its size stays flat."""
 
     def __init__(self) -> None:
-        self._outstanding: dict[str, Record] = {}
+        self._records: dict[str, Record] = {}
+        self._runs: dict[str, int] = {}
+        self._attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
+        self._facts: dict[str, str] = {}
+        self._copies = CopyNumbers()
+        self._run = 1
+
+    def begin(self) -> int:
+        """Begin another run, and number it."""
+        self._run += 1
+        return self._run
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Plan any number of jobs at once: all of them, or, where the block raises, nothing."""
+        before = dict(self._records), dict(self._runs)
+        try:
+            yield
+        except BaseException:
+            self._records, self._runs = before
+            self._copies.forget()
+            raise
 
     def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
-        """Return what is known of a job: nothing, unless it is under way. Raises InvalidJobs for another content."""
-        known = self._outstanding.get(job.id)
-        if known is None:
-            known = self._outstanding[job.id] = Record(job, Progress())
-        elif distinct:
-            ids = (f"{job.id}-{number}" for number in itertools.count(2))
-            return self.plan(job.named(next(name for name in ids if name not in self._outstanding)))
-        elif known.job.content() != job.content():
-            raise InvalidJobs([Problem("id", "each id once", "another job under way has it", job=job.id)])
-        return known
+        """Take a new job in, or return one that is under way as it is. Raises InvalidJobs as every journal does."""
+        run = self._run if run is None else run
+        if distinct and job.derived and self._runs.get(job.id) == run:
+            job = job.named(self._copies.next_id(job.id, run, lambda name: self._runs.get(name) == run))
+        record = self._records.get(job.id)
+        if record is None:
+            record = self._records[job.id] = Record(job, Progress())
+        elif record.job.content() != job.content():
+            raise InvalidJobs([changed_content_problem(job.id, record.job.content(), job.content())])
+        elif self._runs.get(job.id) == run:
+            raise InvalidJobs([duplicate_id_problem(job.id)])
+        self._runs[job.id] = run
+        return Record(job, record.progress)
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Watch a job that somebody else submitted."""
+        """Watch a job that somebody else submitted, or return it as it is here already."""
+        if (record := self.find(job.id)) is not None:
+            return record
         self.step(job, progress)
         return Record(job, progress)
 
-    def counts(self) -> dict[str, int]:
-        """Return the outstanding ones by stage."""
-        return dict(Counter(known.progress.stage.value for known in self._outstanding.values()))
-
-    def planned_models(self) -> dict[str, int]:
-        """Return nothing: what is planned is not kept here."""
-        return {}
-
-    def find(self, job_id: str) -> Record | None:
-        """Return what is known of a job that is under way, or None."""
-        return self._outstanding.get(job_id)
-
-    def by_generation(self, generation_id: str) -> Record | None:
-        """Return the job that a generation belongs to, or None."""
-        known = self._outstanding.values()
-        return next((record for record in known if record.progress.generation_id == generation_id), None)
-
-    def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where there is none."""
-        return next((known for known in self._outstanding.values() if known.progress.generation_id), None)
-
-    def spent(self) -> float:
-        """Return 0: what earlier runs cost is not known here."""
-        return 0.0
-
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Remember an outstanding job, forget another."""
+        before = self._records.get(job.id)
+        if before is not None and is_another_attempt(before.progress, progress):
+            self._attempts[job.id].append(attempt_of(before.progress))
         if progress.stage in OUTSTANDING:
-            self._outstanding[job.id] = Record(job, progress)
-        else:
-            self._outstanding.pop(job.id, None)
+            self._records[job.id] = Record(job, progress)
+            return
+        self._records.pop(job.id, None)
+        self._runs.pop(job.id, None)
+        if progress.stage is not Stage.PLANNED:
+            self._attempts.pop(job.id, None)
+        elif progress.request_id is not None:
+            self._attempts[job.id].append(attempt_of(progress))
 
     async def synced(self) -> None:
         """Return at once: nothing here survives anything."""
 
+    def find(self, job_id: str) -> Record | None:
+        """Return a job that is under way with its progress, or None."""
+        return self._records.get(job_id)
+
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+        records = self._records.values()
+        return next((record for record in records if record.progress.generation_id == generation_id), None)
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Return every submission of one job that is under way, the oldest first."""
+        record = self._records.get(job_id)
+        current = [attempt_of(record.progress)] if record and record.progress.has_attempt else []
+        return [*self._attempts.get(job_id, ()), *current]
+
+    def accepted_sample(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+        records = self._records.values()
+        return next((one for one in records if one.progress.generation_id and one.progress.request_id), None)
+
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
-        """Give what is outstanding."""
-        return iter([known for known in self._outstanding.values() if known.progress.stage in OUTSTANDING])
+        """Give each job that is under way once, those that are outstanding first."""
+        records = list(self._records.values())
+        yield from sorted(records, key=lambda record: record.progress.stage is Stage.PLANNED)
+
+    def ended_jobs(self) -> Iterator[Record]:
+        """Give nothing: what has ended is not kept here."""
+        return iter(())
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs under way by stage."""
+        return dict(Counter(record.progress.stage.value for record in self._records.values()))
+
+    def planned_models(self) -> dict[str, int]:
+        """Return the number of planned jobs by model."""
+        planned = (one.job.model for one in self._records.values() if one.progress.stage is Stage.PLANNED)
+        return dict(Counter(planned))
+
+    def spent(self) -> float:
+        """Return 0: what earlier runs cost is not kept here."""
+        return 0.0
+
+    def unknown_costs(self) -> int:
+        """Return 0: what has ended is not kept here."""
+        return 0
+
+    def fact(self, name: str) -> str | None:
+        """Return one fact about the whole."""
+        return self._facts.get(name)
+
+    def note(self, name: str, value: str) -> None:
+        """Remember one fact about the whole."""
+        self._facts[name] = value

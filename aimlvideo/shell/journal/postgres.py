@@ -1,4 +1,4 @@
-"""The journal of many machines: what is known of every job, in PostgreSQL.
+"""The journal in PostgreSQL: every step of every job, for many machines.
 
 Steps are buffered and written by one task, in groups; `synced` returns when they are committed. With an `owner` every
 statement that writes a step also checks whose the job is: a worker that was frozen, and whose jobs were given to
@@ -7,7 +7,6 @@ another meanwhile, changes nothing, and is told so before it sends anything.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -26,7 +25,9 @@ from aimlvideo.core.jobs.columns import (
     job_from_json,
     progress_of,
 )
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
+from aimlvideo.core.jobs.numbering import CopyNumbers
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY, checked, connected, translated
 from aimlvideo.shell.task_groups import task_group
@@ -41,12 +42,30 @@ class SyncPostgresJournal:
 
     def __init__(self, db: psycopg.Connection[Any]) -> None:
         self.db = db
-        self._seen: set[str] = set()
+        self._run = 1
+        self._planned: dict[str, int] = {}  # the run that planned each id here: runs end with their process
+        self._copies = CopyNumbers()
         self._copy: Callable[[Sequence[Any]], None] | None = None
+
+    def begin(self) -> int:
+        """Begin another run, and number it: what it plans may have been planned before, by any other run."""
+        self._run += 1
+        return self._run
 
     @contextmanager
     def planning(self) -> Iterator[None]:
         """Plan any number of jobs at once: all of them, or, where anything is wrong, nothing."""
+        before = dict(self._planned)
+        try:
+            with self._planning():
+                yield
+        except BaseException:
+            self._planned = before
+            self._copies.forget()
+            raise
+
+    @contextmanager
+    def _planning(self) -> Iterator[None]:
         with translated(), self.db.transaction():
             self.db.execute("CREATE TEMP TABLE incoming (id text, folder text, asked text) ON COMMIT DROP")
             with self.db.cursor().copy("COPY incoming FROM STDIN") as copy:
@@ -62,28 +81,32 @@ class SyncPostgresJournal:
             )
 
     def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
-        """Write a new job down, or return what is known of it (inside `planning`: nothing yet).
+        """Write a new job down, or return what one that is here already has come to (inside `planning`: nothing yet).
 
-        Raises InvalidJobs where the id stands for another content, or (for an id that somebody chose) where it came
-        before. With `distinct`, a second job of the same content gets an id of its own: `ID-2`.
+        Raises InvalidJobs where the id stands for another content, or where it came before in this `run`. With
+        `distinct`, a second job whose id comes from its content gets an id of its own: `ID-2`.
         """
-        job = self._distinct(job) if distinct else job
-        if job.id in self._seen:
-            raise InvalidJobs([duplicate_id_problem(job.id)])
-        self._seen.add(job.id)
+        run = self._run if run is None else run
+        if self._planned.get(job.id) == run:
+            if not (distinct and job.derived):
+                raise InvalidJobs([duplicate_id_problem(job.id)])
+            job = job.named(self._copies.next_id(job.id, run, lambda name: self._planned.get(name) == run))
         row = (job.id, str(job.folder) if job.folder else None, job.content())
         if self._copy is not None:
             self._copy(row)
+            self._planned[job.id] = run
             return Record(job, Progress())
         with translated():
             insert = "INSERT INTO aimlvideo_jobs (id, folder, asked) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
             if self.db.execute(insert, row).rowcount:
+                self._planned[job.id] = run
                 return Record(job, Progress())
-        known = self.db.execute(f"{ROWS} WHERE id = %s", (job.id,)).fetchone()
-        assert known is not None
-        if known[2] != job.content():
-            raise InvalidJobs([changed_content_problem(job.id, known[2], job.content())])
-        return Record(job, progress_of(known[3:]))
+        before = self.db.execute(f"{ROWS} WHERE id = %s", (job.id,)).fetchone()
+        assert before is not None
+        if before[2] != job.content():
+            raise InvalidJobs([changed_content_problem(job.id, before[2], job.content())])
+        self._planned[job.id] = run
+        return Record(job, progress_of(before[3:]))
 
     def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
         """Give each job that is not ended once, those that are outstanding first."""
@@ -97,8 +120,8 @@ class SyncPostgresJournal:
 
     def retry_failed(self) -> None:
         """Plan failed jobs again; of those that were paid, the clip is fetched."""
-        for job, known in list(self._all("stage = 'failed'")):
-            self.settle(Record(job, known), known.for_retry())
+        for record in list(self._all("stage = 'failed'")):
+            self.settle(record, record.progress.for_retry())
 
     def settle(self, record: Record, progress: Progress) -> bool:
         """Write what a person has settled of a job. It is nobody's then: a worker that had it finds it gone.
@@ -131,9 +154,20 @@ class SyncPostgresJournal:
         yield from self._all("stage IN ('saved', 'failed') ORDER BY seq")
 
     def find(self, job_id: str) -> Record | None:
-        """Return what is known of one job, or None."""
+        """Return one job with its progress, or None."""
         row = self.db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
         return record_of(row) if row else None
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
+        rows = self.db.execute(
+            "SELECT request_id, generation_id, account, submitted_at, service_time, stage FROM aimlvideo_attempts "
+            "WHERE job = %s ORDER BY seq",
+            (job_id,),
+        )
+        earlier = [Attempt._make((*values, Stage(stage))) for *values, stage in rows]
+        record = self.find(job_id)
+        return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -176,11 +210,6 @@ class SyncPostgresJournal:
         with translated():
             self.db.execute(write, (name, value))
 
-    def _distinct(self, job: VideoJob) -> VideoJob:
-        names = (job.id, *()) if job.id not in self._seen else (f"{job.id}-{n}" for n in itertools.count(2))
-        name = next(name for name in names if name not in self._seen)
-        return job if name == job.id else job.named(name)
-
     def _refuse_changed(self) -> None:
         rows = self.db.execute(
             "SELECT id, job.asked, incoming.asked FROM incoming JOIN aimlvideo_jobs job USING (id) "
@@ -214,11 +243,19 @@ def record_of(row: Sequence[Any]) -> Record:
     return Record(job_from_json(name, folder, asked), progress_of(known))
 
 
-TYPES = ("text",) * 5 + ("float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea")
+TYPES = (
+    *("text",) * 5, "float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea",
+    "text", "text", "text", "float8",
+)  # fmt: skip
+"""The types of a job's id and of its columns, in the order of `PROGRESS_COLUMNS`."""
 STEPS = f"""
     UPDATE aimlvideo_jobs AS job SET {", ".join(f"{name} = new.{name}" for name in PROGRESS_COLUMNS)}
     FROM unnest(%s::text[], {", ".join(f"%s::{kind}[]" for kind in TYPES)}) AS new(id, {", ".join(PROGRESS_COLUMNS)})
     WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) RETURNING job.id
+"""
+REPLACED = """
+    INSERT INTO aimlvideo_attempts (job, request_id, generation_id, account, submitted_at, service_time, stage)
+    VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
 
 
@@ -243,6 +280,7 @@ class PostgresJournal(SyncPostgresJournal):
         self._pool = pool
         self._mine: set[str] = set()
         self._waiting: dict[str, Progress] = {}
+        self._replaced: list[tuple[str, Attempt]] = []
         self._written = self._kept = 0
         self._sure_at = time.monotonic()
         self._news, self._kept_more = anyio.Event(), anyio.Event()
@@ -253,9 +291,9 @@ class PostgresJournal(SyncPostgresJournal):
         return self._written - self._kept
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Write down a job that somebody else submitted, or return what is known of it."""
-        if (known := self.find(job.id)) is not None:
-            return known
+        """Write down a job that somebody else submitted, or return it as it is here already."""
+        if (record := self.find(job.id)) is not None:
+            return record
         self.plan(job)
         self.step(job, progress)
         return Record(job, progress)
@@ -263,6 +301,9 @@ class PostgresJournal(SyncPostgresJournal):
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Note a job's progress, to be written next. See `synced`."""
         self._written += 1
+        # Only the last of several waiting steps is written: an attempt that ended between two of them is kept here.
+        if (before := self._waiting.get(job.id)) is not None and is_another_attempt(before, progress):
+            self._replaced.append((job.id, attempt_of(before)))
         self._waiting[job.id] = progress
         self._news.set()
 
@@ -310,25 +351,35 @@ class PostgresJournal(SyncPostgresJournal):
                 await self._news.wait()
             self._news = anyio.Event()
             steps, self._waiting, covered = self._waiting, {}, self._written
+            replaced, self._replaced = self._replaced, []
             try:
                 with anyio.fail_after(PARTING, shield=True):
-                    await self._flush(steps)
+                    await self._flush(steps, replaced)
             except (*AWAY, TimeoutError) as error:
                 log.warning("the journal is away: %s", error)
-                self._waiting = steps | self._waiting
+                self._take_back(steps, replaced)
                 await anyio.sleep(AGAIN)
                 continue
             except BaseException:
-                self._waiting = steps | self._waiting
+                self._take_back(steps, replaced)
                 raise
             self._kept = covered
             self._kept_more.set()
             self._kept_more = anyio.Event()
 
-    async def _flush(self, steps: dict[str, Progress]) -> None:
+    def _take_back(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
+        """Let what could not be written wait again, before what has come meanwhile."""
+        both = steps.keys() & self._waiting.keys()
+        ended = (name for name in both if is_another_attempt(steps[name], self._waiting[name]))
+        replaced += ((name, attempt_of(steps[name])) for name in ended)
+        self._waiting, self._replaced = steps | self._waiting, replaced + self._replaced
+
+    async def _flush(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
         began = time.monotonic()
         columns = [list(map(_clean, column)) for column in zip(*map(columns_of, steps.values()), strict=True)]
-        async with self._pool.connection() as connection:
+        async with self._pool.connection() as connection, connection.transaction():
+            for name, attempt in replaced:
+                await connection.execute(REPLACED, (name, *map(_clean, attempt)))
             done = await connection.execute(STEPS, (list(steps), *columns, self.owner, self.owner))
             rows = await done.fetchall()
         self._lose(steps.keys() - {name for (name,) in rows})

@@ -1,4 +1,4 @@
-"""What is known of every job, kept in SQLite: written before the next await, read again after a crash.
+"""The journal in SQLite: every step of every job, written before the next await, read again after a crash.
 
 An intent (`submitting`, with the id that we chose) is synced to disk before its request leaves; everything else is
 in the write-ahead log at once, which survives a killed process. The file holds no key and is for its owner only.
@@ -6,7 +6,6 @@ in the write-ahead log at once, which survives a killed process. The file holds 
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import sqlite3
@@ -15,10 +14,15 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs import columns as written
-from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, changed_content_problem, duplicate_id_problem
-from aimlvideo.core.jobs.file_names import file_name
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.columns import (
+    PROGRESS_COLUMNS,
+    changed_content_problem,
+    columns_of,
+    duplicate_id_problem,
+    progress_of,
+)
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of
+from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
@@ -26,42 +30,30 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite_file import locked, opened_to_read, opened_to_write
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
-
-def columns_of(job: VideoJob, known: Progress) -> tuple[Any, ...]:
-    """Return a job's progress as it is kept: the usual file name as an empty one."""
-    usual = known.file is not None and known.file == file_name(job.id)
-    return written.columns_of(known._replace(file="") if usual else known)
-
-
-def progress_of(job_id: str, columns: list[Any]) -> Progress:
-    """Return the progress that was kept."""
-    known = written.progress_of(columns)
-    return known._replace(file=file_name(job_id)) if known.file == "" else known
-
-
 STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in PROGRESS_COLUMNS)} WHERE id=?"
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
-ROWS = f"SELECT id, folder, asked, {', '.join(PROGRESS_COLUMNS)} FROM jobs"
+COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
+ROWS = f"SELECT {COLUMNS} FROM jobs"
 UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
 
 
-TOLD_AGAIN = (Stage.SUBMITTING, Stage.READY)
-"""Steps whose loss costs nothing: the one is `synced` before its request leaves, the other is asked for again."""
+LOSS_IS_HARMLESS = (Stage.SUBMITTING, Stage.READY)
+"""Steps that may be lost: the one is `synced` before its request leaves, the other is learned by the next poll."""
 
 
 NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 
 
-class Journal:
+class SqliteJournal:
     """The journal of one folder. Open it with `open_journal`, read a running one with `read_journal`."""
 
     def __init__(self, path: Path, store: GroupCommit) -> None:
         self.path = path
         self._store = store
         self._run = 1 + int(self.fact("run") or 0)
-        self._any_found = bool(store.read("SELECT count(*) FROM found").fetchone()[0])
-        self._copies: dict[tuple[int, str], int] = {}
+        self._any_in_log = bool(store.read("SELECT count(*) FROM found").fetchone()[0])
+        self._copies = CopyNumbers()
         self._read_folders()
 
     @contextmanager
@@ -71,12 +63,12 @@ class Journal:
             with self._store.whole():
                 yield
         except BaseException:
-            self._copies.clear()
+            self._copies.forget()
             self._read_folders()
             raise
 
     def plan(self, job: VideoJob, *, distinct: bool = False, run: int | None = None) -> Record:
-        """Write a new job down, or return what is known of one that is here already.
+        """Write a new job down, or return what one that is here already has come to.
 
         Raises InvalidJobs where the id stands for another content, or where it came before in this `run` (as `begin`
         numbered it; None: the last). With `distinct`, a second job whose id comes from its content gets an id of its
@@ -86,16 +78,16 @@ class Journal:
         try:
             self._store.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
         except sqlite3.IntegrityError:
-            return self._known(job, distinct, run)
+            return self._planned_before(job, distinct, run)
         except UnicodeEncodeError:
             expected = "text that can be written, without halves of surrogate pairs"
             raise InvalidJobs([Problem("id", expected, repr(job.id), job=job.id)]) from None
-        return self._found(job) if self._any_found else Record(job, Progress())
+        return self._from_log(job) if self._any_in_log else Record(job, Progress())
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Write down a job that somebody else submitted, or return what is known of it."""
-        if (known := self.find(job.id)) is not None:
-            return known
+        """Write down a job that somebody else submitted, or return it as it is here already."""
+        if (record := self.find(job.id)) is not None:
+            return record
         with self.planning():
             self.plan(job)
             self.step(job, progress)
@@ -104,9 +96,9 @@ class Journal:
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Write a job's progress. It survives a killed process from the event loop's next pass on.
 
-        What would be told again may take a moment longer. See `synced` for a power cut.
+        A step whose loss is harmless may take a moment longer. See `synced` for a power cut.
         """
-        self._store.write(STEP, (*columns_of(job, progress), job.id), later=progress.stage in TOLD_AGAIN)
+        self._store.write(STEP, (*columns_of(progress), job.id), later=progress.stage in LOSS_IS_HARMLESS)
 
     async def synced(self) -> None:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
@@ -127,9 +119,20 @@ class Journal:
             yield from (record for _, record in self._of_stage(stage))
 
     def find(self, job_id: str) -> Record | None:
-        """Return what is known of one job, or None."""
+        """Return one job with its progress, or None."""
         row = self._store.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
         return self._record(row) if row else None
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
+        rows = self._store.read(
+            "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage "
+            "FROM attempts a JOIN jobs ON jobs.seq=a.job WHERE jobs.id=? ORDER BY a.rowid",
+            (job_id,),
+        )
+        earlier = [Attempt._make((*values, Stage(stage))) for *values, stage in rows]
+        record = self.find(job_id)
+        return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
 
     def begin(self) -> int:
         """Begin another run, and number it: what it plans may have been planned before, by any other run."""
@@ -179,13 +182,13 @@ class Journal:
         """Write a line of a results file down as a job; its content is filled in when a job of its id is planned.
 
         A job that may have been submitted, and whose generation nobody knows, is left out: when it is planned, the
-        service's log is asked for it (`remember_found`). Raises JournalError where the line is none of ours.
+        service's log is asked for it (`remember_found`). Raises JournalError where the line cannot be a run's result.
         """
         try:
-            job, known = _recovered(row)
+            job, progress = _recovered(row)
         except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"this is no line of a run's results ({error!r}): {str(row)[:200]}") from error
-        if known.stage in NOT_SUBMITTED:
+            raise JournalError(f"not a line of a run's results ({error!r}): {str(row)[:200]}") from error
+        if progress.stage in NOT_SUBMITTED:
             return
         asked = json.dumps([job.model, None])
         self._store.write(
@@ -193,7 +196,7 @@ class Journal:
             "ON CONFLICT (id) DO UPDATE SET asked=excluded.asked",
             (job.id, asked),
         )
-        self.step(job, known)
+        self.step(job, progress)
 
     def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
         """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
@@ -201,19 +204,19 @@ class Journal:
         ours = {mark: name for mark, name in marks.items() if mark.startswith(NAMESPACE)}
         for row in ours.items():
             self._store.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
-        self._any_found = self._any_found or bool(ours)
+        self._any_in_log = self._any_in_log or bool(ours)
         return len(ours)
 
-    def _found(self, job: VideoJob) -> Record:
+    def _from_log(self, job: VideoJob) -> Record:
         """Return a new job, as the generation that the service's log has for it, if it has one."""
         row = self._store.read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
         if row is None:
             return Record(job, Progress())
-        found = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
-        self.step(job, found)
-        return Record(job, found)
+        progress = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
+        self.step(job, progress)
+        return Record(job, progress)
 
-    def _known(self, job: VideoJob, distinct: bool, run: int) -> Record:
+    def _planned_before(self, job: VideoJob, distinct: bool, run: int) -> Record:
         asked, before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if asked != content:
@@ -222,35 +225,30 @@ class Journal:
             self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if before == run:
             if distinct and job.derived:
-                return self._another(job, run)
+                copy = self._copies.next_id(job.id, run, lambda name: self._is_of_run(name, run))
+                return self.plan(job.named(copy), run=run)
             raise InvalidJobs([duplicate_id_problem(job.id)])
         self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
-        found = self.find(job.id)
-        assert found is not None
-        return Record(job, found.progress)
+        record = self.find(job.id)
+        assert record is not None
+        return Record(job, record.progress)
 
-    def _another(self, job: VideoJob, run: int) -> Record:
-        """Plan one more job of the same content, under the first id that no job of this run has."""
-        for number in itertools.count(self._copies.get((run, job.id), 1) + 1):
-            one = job.named(f"{job.id}-{number}")
-            row = self._store.read("SELECT run FROM jobs WHERE id=?", (one.id,)).fetchone()
-            if row is None or row[0] != run:
-                self._copies[run, job.id] = number
-                return self.plan(one, run=run)
-        raise AssertionError("unreachable")
+    def _is_of_run(self, job_id: str, run: int) -> bool:
+        row = self._store.read("SELECT run FROM jobs WHERE id=?", (job_id,)).fetchone()
+        return row is not None and row[0] == run
 
     def _of_stage(self, stage: str) -> Iterator[tuple[int, Record]]:
         last = 0
-        page = f"SELECT seq, {ROWS[7:]} WHERE stage=? AND seq>? ORDER BY seq LIMIT 500"
+        page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? ORDER BY seq LIMIT 500"
         while rows := self._store.read(page, (stage, last)).fetchall():
             last = rows[-1][0]
             yield from ((row[0], self._record(row[1:])) for row in rows)
 
     def _record(self, row: tuple[Any, ...]) -> Record:
-        name, folder, asked, *known = row
+        job_id, folder, asked, *columns = row
         model, params = json.loads(asked)
-        job = VideoJob(model, id=name, **(params or {}))
-        return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(name, known))
+        job = VideoJob(model, id=job_id, **(params or {}))
+        return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(columns))
 
     def _path_of(self, folder: int) -> str:
         if folder not in self._paths:  # a run that goes on beside us has written it since
@@ -274,32 +272,32 @@ class Journal:
 def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     """Return the job and the progress that a line of a results file tells of."""
     stage = Stage(row["stage"])
-    known = {name: _text(row.get(name)) for name in ("generation_id", "video_url", "file", "sha256")}
-    bytes.fromhex(known["sha256"] or "")
+    texts = {name: _text(row.get(name)) for name in ("generation_id", "video_url", "file", "sha256")}
+    bytes.fromhex(texts["sha256"] or "")
     cost, length = row.get("cost_usd"), row.get("bytes")
     numbers = {"cost_usd": None if cost is None else float(cost), "bytes": None if length is None else int(length)}
     error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
-    if stage is Stage.RENDERING and not known["generation_id"]:
-        raise ValueError("it has no generation id")
+    if stage is Stage.RENDERING and not texts["generation_id"]:
+        raise ValueError("no generation id")
     job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
-    return job, Progress(stage, polls=int(row.get("polls") or 0), error=error, **numbers, **known)  # type: ignore[arg-type]
+    return job, Progress(stage, polls=int(row.get("polls") or 0), error=error, **numbers, **texts)  # type: ignore[arg-type]
 
 
 def _text(value: Any) -> str | None:
     if value is not None and not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value
 
 
 @asynccontextmanager
-async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journal]:
+async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[SqliteJournal]:
     """Open a journal for writing, or make it; one process at a time. Raises JournalError.
 
     Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
     """
     with locked(path), opened_to_write(path, anew=anew) as (connection, wal):
         store = GroupCommit(path, connection, wal)
-        journal = Journal(path, store)
+        journal = SqliteJournal(path, store)
         journal.note("owner", str(os.getpid()))
         journal.note("run", str(journal._run))
         store.commit()
@@ -310,7 +308,7 @@ async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Journ
 
 
 @contextmanager
-def read_journal(path: Path) -> Iterator[Journal]:
+def read_journal(path: Path) -> Iterator[SqliteJournal]:
     """Read a journal, also while a run is writing it. Raises JournalError."""
     with opened_to_read(path) as connection:
-        yield Journal(path, GroupCommit(path, connection, None))
+        yield SqliteJournal(path, GroupCommit(path, connection, None))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +29,31 @@ SCHEMAS = (
     CREATE TABLE folders (path TEXT UNIQUE NOT NULL);
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
     CREATE TABLE found (mark TEXT PRIMARY KEY, generation_id TEXT NOT NULL) WITHOUT ROWID;
+    """,
+    # The first release left the usual file name out and worked it out from the id again: now each name is stored. A
+    # trigger keeps the ids that a step replaces, so that no code can forget to; most jobs never need it.
+    """
+    ALTER TABLE jobs RENAME COLUMN looks TO poll_ages;
+    ALTER TABLE jobs ADD COLUMN video_urls TEXT;
+    ALTER TABLE jobs ADD COLUMN files TEXT;
+    ALTER TABLE jobs ADD COLUMN account TEXT;
+    ALTER TABLE jobs ADD COLUMN service_time REAL;
+    UPDATE jobs SET file = first_release_file_name(id) WHERE file = '';
+    CREATE TABLE attempts (
+        job INTEGER NOT NULL, request_id TEXT, generation_id TEXT, account TEXT, submitted_at REAL, service_time REAL,
+        stage TEXT NOT NULL
+    );
+    CREATE INDEX attempts_by_job ON attempts (job);
+    CREATE TRIGGER keep_attempt AFTER UPDATE OF request_id, generation_id ON jobs
+    WHEN (OLD.request_id IS NOT NULL OR OLD.generation_id IS NOT NULL) AND (
+        OLD.request_id IS NOT NEW.request_id
+        OR (OLD.generation_id IS NOT NULL AND OLD.generation_id IS NOT NEW.generation_id)
+    )
+    BEGIN
+        INSERT INTO attempts VALUES (
+            OLD.seq, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage
+        );
+    END;
     """,
 )
 """The statements that bring a journal from each version to the next."""
@@ -96,6 +123,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with translated(path):
             _check(path, connection, had_wal=had_wal)
+            connection = _up_to_date(connection)
         yield connection
     finally:
         connection.close()
@@ -214,7 +242,29 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
         raise JournalError(_without_wal(path))
 
 
+def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
+    """Return a connection to a journal of this version: that one, or a migrated copy of an older one in memory."""
+    if reader.execute("PRAGMA user_version").fetchone()[0] == len(SCHEMAS):
+        return reader
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    reader.backup(copy)
+    reader.close()
+    _migrate(copy)
+    copy.execute("PRAGMA query_only=ON")
+    return copy
+
+
+def _first_release_file_name(job_id: str) -> str:
+    """Return the name that the first release gave a clip: for its journals alone, so it must never change."""
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id).strip("._")[:120]
+    if safe and safe == job_id and not re.match(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", safe):
+        return f"{safe}.mp4"
+    digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]
+    return f"{safe or 'clip'}-{digest}.mp4"
+
+
 def _migrate(connection: sqlite3.Connection) -> None:
+    connection.create_function("first_release_file_name", 1, _first_release_file_name, deterministic=True)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     for number, script in enumerate(SCHEMAS[version:], start=version + 1):
         connection.executescript(

@@ -63,6 +63,8 @@ class LearnedDurations:
 
     def save(self) -> None:
         """Write down what was learned since, joined with what others have written meanwhile. Never raises OSError."""
+        if self.path.exists() and not self.path.is_file():
+            return  # /dev/null stands for "keep nothing": it must never be replaced by a file
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _best_effort_lock(self.path.with_suffix(".lock")):

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.batch import Batch, Entry
-from aimlvideo.shell.journal.sqlite import Journal, read_journal
+from aimlvideo.shell.journal.base import JournalReader
+from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.change_log import ChangeLog
 from aimlvideo.views.report.html import page
@@ -37,7 +38,7 @@ GUARDED = {
 class Board:
     """Serves one run's page, its events and its clips, and no other file. `said` gives the line under the totals."""
 
-    def __init__(self, folder: Path, journal: Journal, said: Callable[[], str], token: str = "") -> None:
+    def __init__(self, folder: Path, journal: JournalReader, said: Callable[[], str], token: str = "") -> None:
         self.news = ChangeLog()
         self._folder = folder
         self._journal = journal

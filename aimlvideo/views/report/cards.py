@@ -30,7 +30,7 @@ def job_json(job: VideoJob, known: Progress) -> dict[str, Any]:
         "sent": _moment(known.submitted_at),
         "done": _moment(known.completed_at),
         "kept": _moment(known.saved_at),
-        "looks": [round(age, 2) for age in unpack_poll_ages(known.looks)],
+        "looks": [round(age, 2) for age in unpack_poll_ages(known.poll_ages)],
         "polls": known.polls,
         "generation": known.generation_id,
         "file": known.file if known.stage is Stage.SAVED else None,

@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.polling.observation import pack_poll_ages
 from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, VideoError
-from aimlvideo.shell.journal.sqlite import Journal, open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 BEGAN = 1_790_000_000.0
 MODELS = (
@@ -63,7 +63,7 @@ def made_run(folder: Path, count: int, clips: tuple[Path, ...] = (), *, seed: in
     return folder
 
 
-def _write(journal: Journal, job: VideoJob, steps: list[Progress]) -> None:
+def _write(journal: SqliteJournal, job: VideoJob, steps: list[Progress]) -> None:
     journal.plan(job)
     for progress in steps:
         journal.step(job, progress)
@@ -96,7 +96,7 @@ def _ended(number: int, times: tuple[float, float], price: float | None, chance:
     for share in (0.25, 0.5, 0.72, 0.86, 0.95)[: 2 + number % 4]:
         looks = pack_poll_ages(looks, share * took, number % 5 == 0 and share == 0.25)
     known: dict[str, Any] = {
-        "generation_id": f"0e1d-{number:08x}", "submitted_at": sent, "completed_at": sent + took, "looks": looks,
+        "generation_id": f"0e1d-{number:08x}", "submitted_at": sent, "completed_at": sent + took, "poll_ages": looks,
         "polls": len(looks) // 4 + 1,
     }  # fmt: skip
     if number % 23 == 7:

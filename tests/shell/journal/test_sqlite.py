@@ -19,12 +19,12 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
-from aimlvideo.shell.journal.sqlite import Journal, open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal, read_journal
 
 LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
 RENDERING = SENT.to(Stage.RENDERING, generation_id="gen:1/a")
-READY = RENDERING.to(Stage.READY, video_url=LINK, cost_usd=0.21, polls=7, completed_at=90.25, looks=b"\0\1\2\3")
+READY = RENDERING.to(Stage.READY, video_url=LINK, cost_usd=0.21, polls=7, completed_at=90.25, poll_ages=b"\0\1\2\3")
 SAVED = READY.to(Stage.SAVED, saved_at=91.0, file="a.mp4", bytes=4_000_000, sha256="0f" * 32)
 
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def journal(path: Path) -> AsyncIterator[Journal]:
+async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
     async with open_journal(path) as journal:
         yield journal
 
@@ -56,7 +56,7 @@ async def test_what_was_written_is_what_is_read_after_a_restart(path: Path, know
         assert journal.find("a") == Record(named("a"), known)
 
 
-async def test_a_file_with_another_name_than_its_job_s_is_read_back_too(journal: Journal) -> None:
+async def test_a_file_with_another_name_than_its_job_s_is_read_back_too(journal: SqliteJournal) -> None:
     for name in (file_name("x/y"), "x-2.mp4"):
         journal.step(journal.plan(named(name + "?")).job, SAVED._replace(file=name))
         assert journal.find(name + "?").progress.file == name  # type: ignore[union-attr]
@@ -64,7 +64,7 @@ async def test_a_file_with_another_name_than_its_job_s_is_read_back_too(journal:
 
 @pytest.mark.parametrize("kind", all_errors(), ids=lambda kind: kind.__name__)
 async def test_an_error_comes_back_with_its_class_its_words_and_its_ids(
-    journal: Journal, kind: type[VideoError]
+    journal: SqliteJournal, kind: type[VideoError]
 ) -> None:
     error = kind("it went wrong: badly")
     journal.step(journal.plan(named("a")).job, RENDERING.to(Stage.FAILED, error=error))
@@ -77,7 +77,7 @@ async def test_an_error_comes_back_with_its_class_its_words_and_its_ids(
         assert back.request_id == "av-1"
 
 
-async def test_the_problems_of_a_wrong_job_come_back_as_words(journal: Journal) -> None:
+async def test_the_problems_of_a_wrong_job_come_back_as_words(journal: SqliteJournal) -> None:
     error = InvalidJobs([Problem("duration", "5 or 10", "7", job="a"), Problem("prompt", "some text", job="a")])
     journal.step(journal.plan(named("a")).job, Progress(Stage.FAILED, error=error))
     back = journal.find("a").progress.error  # type: ignore[union-attr]
@@ -85,7 +85,7 @@ async def test_the_problems_of_a_wrong_job_come_back_as_words(journal: Journal) 
     assert str(back) == str(error)
 
 
-async def test_an_error_s_words_may_hold_anything(journal: Journal) -> None:
+async def test_an_error_s_words_may_hold_anything(journal: SqliteJournal) -> None:
     journal.step(journal.plan(named("a")).job, Progress(Stage.FAILED, error=VideoError("half a pair: \ud83d")))
     assert str(journal.find("a").progress.error) == "half a pair: ?"  # type: ignore[union-attr]
 
@@ -129,7 +129,7 @@ async def test_jobs_of_the_same_content_get_the_same_ids_again_in_the_next_run(p
 
 
 async def test_ten_thousand_jobs_of_the_same_content_are_planned_without_asking_about_each_before(
-    journal: Journal,
+    journal: SqliteJournal,
 ) -> None:
     job, asked = VideoJob("m", prompt="waves"), 0
     read = journal._store.read
@@ -145,7 +145,7 @@ async def test_ten_thousand_jobs_of_the_same_content_are_planned_without_asking_
     assert asked < 5 * 200
 
 
-async def test_an_id_that_cannot_be_written_is_refused_with_a_reason(journal: Journal) -> None:
+async def test_an_id_that_cannot_be_written_is_refused_with_a_reason(journal: SqliteJournal) -> None:
     with pytest.raises(InvalidJobs, match="surrogate"):
         journal.plan(named("half \ud83d"))
     with pytest.raises(InvalidJobs, match="surrogate"):
@@ -165,19 +165,19 @@ async def test_planning_writes_all_or_nothing(path: Path) -> None:
     assert folders == {"a": "/pictures", "b": "/other"}
 
 
-def plan_twice(journal: Journal, job: VideoJob) -> None:
+def plan_twice(journal: SqliteJournal, job: VideoJob) -> None:
     journal.plan(job)
     journal.plan(job)
 
 
-async def test_planning_after_a_step_takes_back_no_step(journal: Journal) -> None:
+async def test_planning_after_a_step_takes_back_no_step(journal: SqliteJournal) -> None:
     journal.step(journal.plan(named("a")).job, RENDERING)
     with pytest.raises(ZeroDivisionError), journal.planning():
         raise ZeroDivisionError
     assert journal.find("a").progress == RENDERING  # type: ignore[union-attr]
 
 
-async def test_a_job_submitted_elsewhere_is_adopted_once(journal: Journal) -> None:
+async def test_a_job_submitted_elsewhere_is_adopted_once(journal: SqliteJournal) -> None:
     job = VideoJob("", id="theirs")
     assert journal.adopt(job, RENDERING).progress == RENDERING
     journal.step(job, READY)
@@ -185,7 +185,7 @@ async def test_a_job_submitted_elsewhere_is_adopted_once(journal: Journal) -> No
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_each_open_job_is_given_once_whatever_happens_meanwhile(journal: Journal, seed: int) -> None:
+async def test_each_open_job_is_given_once_whatever_happens_meanwhile(journal: SqliteJournal, seed: int) -> None:
     dice = random.Random(seed)
     known = {}
     for number in range(40):
@@ -205,7 +205,7 @@ async def test_each_open_job_is_given_once_whatever_happens_meanwhile(journal: J
     assert sorted(given) == sorted(wanted)
 
 
-async def test_outstanding_jobs_come_before_planned_ones_and_failed_ones_where_asked(journal: Journal) -> None:
+async def test_outstanding_jobs_come_before_planned_ones_and_failed_ones_where_asked(journal: SqliteJournal) -> None:
     for name, stage in (("p", Stage.PLANNED), ("f", Stage.FAILED), ("s", Stage.SAVED), ("r", Stage.RENDERING)):
         journal.step(journal.plan(named(name)).job, Progress(stage))
     assert [job.id for job, _ in journal.open_jobs()] == ["r", "p"]
@@ -213,7 +213,7 @@ async def test_outstanding_jobs_come_before_planned_ones_and_failed_ones_where_a
     assert [job.id for job, _ in journal.ended_jobs()] == ["s", "f"]
 
 
-async def test_a_run_is_read_while_it_is_written(journal: Journal, path: Path) -> None:
+async def test_a_run_is_read_while_it_is_written(journal: SqliteJournal, path: Path) -> None:
     journal.plan(named("a"))
     journal._store.commit()
     with read_journal(path) as reader:
@@ -227,7 +227,7 @@ async def test_a_run_is_read_while_it_is_written(journal: Journal, path: Path) -
 
 
 async def test_an_id_is_in_the_log_at_once_and_what_would_be_told_again_a_moment_later(
-    journal: Journal, path: Path
+    journal: SqliteJournal, path: Path
 ) -> None:
     with read_journal(path) as reader:
         journal.plan(named("a"))
@@ -285,7 +285,7 @@ async def test_the_line_of_a_results_file_becomes_its_job_again(path: Path) -> N
 
 @pytest.mark.parametrize("stage", ["planned", "submitting", "in_doubt"])
 async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_generation(
-    journal: Journal, stage: str
+    journal: SqliteJournal, stage: str
 ) -> None:
     job = named("a", prompt="waves")
     journal.recover({"id": "a", "model": "m/one", "stage": stage, "generation_id": None})
@@ -309,12 +309,12 @@ async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_gene
         {"id": "a", "stage": "ready", "cost_usd": "much"},
     ],
 )
-async def test_a_line_that_is_none_of_ours_is_refused(journal: Journal, row: dict[str, Any]) -> None:
-    with pytest.raises(JournalError, match="no line of a run's results"):
+async def test_a_line_that_is_none_of_ours_is_refused(journal: SqliteJournal, row: dict[str, Any]) -> None:
+    with pytest.raises(JournalError, match="not a line of a run's results"):
         journal.recover(row)
 
 
-async def test_unknown_costs_are_counted_and_not_taken_for_nothing(journal: Journal) -> None:
+async def test_unknown_costs_are_counted_and_not_taken_for_nothing(journal: SqliteJournal) -> None:
     journal.step(journal.plan(named("a")).job, READY)
     journal.step(journal.plan(named("b")).job, READY._replace(cost_usd=None))
     assert journal.spent() == 0.21
@@ -328,12 +328,12 @@ async def test_a_job_costs_at_most_400_bytes_beside_its_own_text(path: Path) -> 
             job = journal.plan(VideoJob("kling-video/v1.6/pro/image-to-video", prompt=f"take {number}")).job
             text += len(job.content())
             request_id = request_id_of(job, f"{number:010x}")
-            for known in (SENT, RENDERING, READY, SAVED._replace(looks=bytes(24))):
+            for known in (SENT, RENDERING, READY, SAVED._replace(poll_ages=bytes(24))):
                 journal.step(job, known._replace(request_id=request_id, file=known.file and file_name(job.id)))
     assert os.stat(path).st_size - text < 400 * count
 
 
-async def test_a_mistake_of_ours_is_not_taken_for_a_damaged_file(journal: Journal) -> None:
+async def test_a_mistake_of_ours_is_not_taken_for_a_damaged_file(journal: SqliteJournal) -> None:
     with pytest.raises(sqlite3.Error, match="binding parameter"):
         journal.step(journal.plan(named("a")).job, RENDERING._replace(cost_usd={}))  # type: ignore[arg-type]
     journal.step(named("a"), RENDERING)

@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.shell.journal import sqlite_file as journal_file
-from aimlvideo.shell.journal.sqlite import Journal, open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal, read_journal
 
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
 
@@ -361,7 +361,7 @@ async def test_every_step_survives_a_killed_process(path: Path, lines: int) -> N
         assert all(known_id(journal, number) == f"gen-{number}" for number in said)
 
 
-def known_id(journal: Journal, number: int) -> str | None:
+def known_id(journal: SqliteJournal, number: int) -> str | None:
     found = journal.find(f"j{number}")
     return found.progress.generation_id if found else None
 
@@ -492,6 +492,6 @@ async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_
         assert reader.counts() == {"rendering": 1, "planned": 1000}
 
 
-def plan_many(journal: Journal) -> None:
+def plan_many(journal: SqliteJournal) -> None:
     for number in range(1000):
         journal.plan(VideoJob("m", prompt=f"take {number}"))

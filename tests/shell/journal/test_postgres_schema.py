@@ -1,0 +1,61 @@
+"""The tables in PostgreSQL are made once, brought up to date by number, and refused where they are newer."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.errors import JournalError
+from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, init_tables
+
+
+def first_release(dsn: str) -> None:
+    """Make the tables as the first release did, with a job that is rendering."""
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(MIGRATIONS[0])
+        db.execute("INSERT INTO aimlvideo_facts VALUES ('schema', '1')")
+        db.execute(
+            "INSERT INTO aimlvideo_jobs (id, asked, stage, request_id, generation_id, looks) "
+            """VALUES ('a', '["m",{}]', 'rendering', 'av-1', 'g', '\\x0102')"""
+        )
+
+
+def test_tables_of_the_first_release_are_brought_up_to_date(empty_database: str) -> None:
+    first_release(empty_database)
+    with (
+        pytest.raises(JournalError, match=r"version 1, expected 2: .*aimlvideo db init"),
+        open_sync_journal(empty_database),
+    ):
+        pass
+    init_tables(empty_database)
+    with open_sync_journal(empty_database) as journal:
+        record = journal.find("a")
+        assert record is not None
+        assert (record.progress.generation_id, record.progress.poll_ages) == ("g", b"\x01\x02")
+        assert [one.request_id for one in journal.attempts("a")] == ["av-1"]
+
+
+def test_several_who_make_the_tables_at_once_make_them_once(empty_database: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(init_tables, [empty_database] * 4))
+    with open_sync_journal(empty_database) as journal:
+        assert journal.plan(VideoJob("m", id="a")).job.id == "a"
+
+
+def test_tables_of_a_newer_version_are_refused_by_whoever_comes(empty_database: str) -> None:
+    init_tables(empty_database)
+    with psycopg.connect(empty_database, autocommit=True) as db:
+        db.execute("UPDATE aimlvideo_facts SET value = %s WHERE name = 'schema'", (str(len(MIGRATIONS) + 1),))
+    with pytest.raises(JournalError, match="newer version"):
+        init_tables(empty_database)
+    with pytest.raises(JournalError, match="newer version"), open_sync_journal(empty_database):
+        pass
+
+
+def test_a_database_without_tables_says_how_to_make_them(empty_database: str) -> None:
+    with pytest.raises(JournalError, match="aimlvideo db init"), open_sync_journal(empty_database):
+        pass
