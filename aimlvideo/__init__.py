@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from aimlvideo.core.jobs.stages import Stage
     from aimlvideo.core.wires.generation import Generation
     from aimlvideo.errors import VideoError
-    from aimlvideo.pipeline.batch import Batch
+    from aimlvideo.pipeline.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Generation", "Result", "Stage", "VideoClient", "VideoError", "VideoJob", "__version__"]
+__all__ = ["Generation", "Result", "Run", "Stage", "VideoClient", "VideoError", "VideoJob", "__version__"]
 
 _HOMES = {
-    "Batch": "aimlvideo.pipeline.batch",
+    "Run": "aimlvideo.pipeline.run",
     "Generation": "aimlvideo.core.wires.generation",
     "Result": "aimlvideo.core.jobs.job",
     "Stage": "aimlvideo.core.jobs.stages",

@@ -25,14 +25,14 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
-from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
+from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.settings import Settings, found_base_url, found_key
-from aimlvideo.shell.files.object_stores import is_remote, open_store
+from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import RESULTS, OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.http.retrying import retrying
@@ -87,7 +87,7 @@ class VideoClient:
         self._prices: dict[str, Pricing] = {}
         self._memory = InMemoryJournal()
         self._folders = OpenFolders()
-        self._batches: set[Batch] = set()
+        self._runs: set[Run] = set()
         self._live: set[str] | None = set()
         self._stack: AsyncExitStack | None = None
 
@@ -109,14 +109,15 @@ class VideoClient:
                 self._settings, self._transport, self._session, lambda: self._catalog, policy_for, *also
             )
             self._row: Pipeline = await stack.enter_async_context(opened)
+            # Only now is all of it open: until here an error closes what was opened; from here on `__aexit__` does.
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:
-            for batch in list(self._batches):
-                batch.close(VideoError("the client was closed before this job had ended"))
+            for run in list(self._runs):
+                run.close(VideoError("the client was closed before this job had ended"))
             self._timing.save()
         return await stack.__aexit__(*error) if stack else None
 
@@ -138,12 +139,12 @@ class VideoClient:
         Any number of calls may save into one folder at once; another process may not meanwhile.
         Raises InvalidJobs, Rejected, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
-        return await self._one(lambda batch: self._planned([_single(model, id, params)], batch), output)
+        return await self._one(lambda run: self._planned([_single(model, id, params)], run), output)
 
     async def submit(self, model: str, *, id: str | None = None, **params: Any) -> Generation:  # noqa: A002
         """Buy one generation and return it at once, to be waited for by somebody else. Raises as `generate` does."""
         job = _single(model, id, params)
-        result = await self._one(lambda batch: self._planned([job], batch), goal=Stage.RENDERING)
+        result = await self._one(lambda run: self._planned([job], run), goal=Stage.RENDERING)
         return Generation(result.generation_id or "", status="submitted")
 
     async def status(self, generation_id: str) -> Generation:
@@ -158,12 +159,12 @@ class VideoClient:
         def record(journal: Journal) -> Record:
             return journal.by_generation(generation_id) or journal.adopt(job, known)
 
-        return await self._one(lambda batch: _each([record(batch.journal)]), output)
+        return await self._one(lambda run: _each([record(run.spec.journal)]), output)
 
     @asynccontextmanager
     async def run(
         self, jobs: Jobs, output: str | Path | None = None, *, max_spend: float | None = None, progress: bool = False
-    ) -> AsyncIterator[Batch]:
+    ) -> AsyncIterator[Run]:
         """Give the results of many jobs as they end: `async with client.run(jobs) as results: async for ...`.
 
         `jobs` are read as there is room for them, so they may be endless. A job that is wrong, rejected or fails is a
@@ -173,10 +174,10 @@ class VideoClient:
         the run comes along: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal, and buy no job twice; each has a `max_spend` of its own.
         """
-        async with self._batch(output, max_spend=max_spend) as batch:
-            self._feed(batch, self._planned(jobs, batch))
-            with notebook.progress(batch) if progress else nullcontext():
-                yield batch
+        async with self._open_run(output, max_spend=max_spend) as run:
+            self._feed(run, self._planned(jobs, run))
+            with notebook.progress(run) if progress else nullcontext():
+                yield run
 
     @asynccontextmanager
     async def resume(
@@ -186,15 +187,15 @@ class VideoClient:
         retry_failed: bool = False,
         verify: bool = False,
         max_spend: float | None = None,
-    ) -> AsyncIterator[Batch]:
+    ) -> AsyncIterator[Run]:
         """Give the results of all jobs in the journal that are not ended, as `run` does; failed ones where asked.
 
         Saved clips are known by their length; with `verify` by their SHA-256.
         """
-        async with self._batch(output, max_spend=max_spend, verify=verify) as batch:
-            records = _taken_up(batch.journal.open_jobs(retry_failed=retry_failed))
-            self._feed(batch, _each(records))
-            yield batch
+        async with self._open_run(output, max_spend=max_spend, verify=verify) as run:
+            records = _taken_up(run.spec.journal.open_jobs(retry_failed=retry_failed))
+            self._feed(run, _each(records))
+            yield run
 
     @property
     def service(self) -> Service:
@@ -209,80 +210,90 @@ class VideoClient:
 
     async def _one(
         self,
-        records: Callable[[Batch], AsyncIterator[Record]],
+        records: Callable[[Run], AsyncIterator[Record]],
         output: str | Path | None = None,
         goal: Stage = Stage.SAVED,
     ) -> Result:
-        async with self._batch(output, goal=goal) as batch:
-            self._feed(batch, records(batch))
-            async for result in batch:
+        async with self._open_run(output, goal=goal) as run:
+            self._feed(run, records(run))
+            async for result in run:
                 return result.or_raise()
         raise VideoError("the run ended without a result")
 
-    async def _planned(self, jobs: Jobs, batch: Batch) -> AsyncIterator[Record]:
+    async def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
         async for given in _each(jobs):
             job = given if isinstance(given, VideoJob) else job_of(given)
             try:
-                yield batch.journal.plan(job, distinct=job.derived, run=batch.run)
+                yield run.spec.journal.plan(job, distinct=job.derived, run=run.spec.number)
             except InvalidJobs as error:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
-    def _feed(self, batch: Batch, records: AsyncIterator[Record]) -> None:
-        feed = Feed(batch, self._row, self._catalog, self._settings.strict, self.price, batch.live)
-        batch.tasks.start_soon(feed.work, records)
+    def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
+        feed = Feed(run, self._row, self._catalog, self._settings.strict, self.price, run.spec.live)
+        run.tasks.start_soon(feed.work, records)
 
     @asynccontextmanager
-    async def _batch(
+    async def _open_run(
         self,
         output: str | Path | None,
         *,
         goal: Stage = Stage.SAVED,
         max_spend: float | None = None,
         verify: bool = False,
-    ) -> AsyncIterator[Batch]:
-        """Open a run: its folder, its journal, its results, its block of tasks."""
+        store: ClipStore | None = None,
+    ) -> AsyncIterator[Run]:
+        """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
         if self._stack is None:
             raise SettingsError("this client is not open: use `async with VideoClient() as client:`")
-        store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
-        folder = None if output is None else checked_folder(store.spool if store else Path(output))
+        own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
+        folder = None if output is None else checked_folder(own_store.spool if own_store else Path(output))
         async with AsyncExitStack() as stack:
             journal: Journal = self._journal or self._memory
             live, results = self._live, None
             if folder and not self._journal:
-                own = self._folders.use(folder, verify=verify, elsewhere=store is not None)
+                own = self._folders.use(folder, verify=verify, elsewhere=own_store is not None)
                 opened = await stack.enter_async_context(own)
                 journal, live, results = opened.journal, opened.live, opened.results
-            elif folder:
+            elif folder and not store:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
-            run = journal.begin()
+            number = journal.begin()
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal)
-            patience, note = self._settings.timeout, results.write if results else None
-            batch = Batch(journal, tasks, budget, self._window(), folder, patience, goal, self._save, note)
-            batch.gates, batch.tally = self._row.gates, RunStats(self._timing.expected)
-            batch.live, batch.run = live, run
-            if store:
-                batch.keep = store.keep
-                stack.push_async_callback(store.keep_copy, RESULTS)
-            stack.enter_context(self._listed(batch))
+            upload = next((one.keep for one in (store, own_store) if one), None)
+            spec = RunSpec(
+                journal=journal,
+                save=self._save,
+                number=number,
+                window=self._window(),
+                folder=folder,
+                patience=self._settings.timeout,
+                goal=goal,
+                on_result=results.write if results else None,
+                upload=upload,
+                live=live,
+            )
+            run = Run(spec, tasks, budget, RunStats(self._timing.expected), self._row.gates)
+            if own_store:
+                stack.push_async_callback(own_store.keep_copy, RESULTS)
+            stack.enter_context(self._listed(run))
             if folder:
-                self._row.start_downloads(batch)
-            yield batch
+                self._row.start_downloads(run)
+            yield run
 
     @contextmanager
-    def _listed(self, batch: Batch) -> Iterator[None]:
+    def _listed(self, run: Run) -> Iterator[None]:
         """Count a run among those of this client, until it is left; tell it of those that share its journal."""
-        for other in self._batches:
-            if other.journal is batch.journal:
-                other.shared = batch.shared = True
-        self._batches.add(batch)
-        trace(batch)
+        for other in self._runs:
+            if other.spec.journal is run.spec.journal:
+                other.shared = run.shared = True
+        self._runs.add(run)
+        trace(run)
         try:
             yield
         finally:
-            batch.leave()
-            self._batches.discard(batch)
+            run.leave()
+            self._runs.discard(run)
 
     def _window(self) -> int:
         """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""

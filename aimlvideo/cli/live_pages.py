@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aimlvideo.cli.options import Address
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
-from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.run import Run
 from aimlvideo.settings import LOOPBACK
 from aimlvideo.views.live_progress import watcher_of
 from aimlvideo.views.report.board import open_board
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def serve_board(batch: Batch, at: Address | None, terminal: Terminal, *, retried: bool) -> AsyncIterator[None]:
+async def serve_board(run: Run, at: Address | None, terminal: Terminal, *, retried: bool) -> AsyncIterator[None]:
     """Serve the board of a run, where one was asked for; beyond this machine behind a token of its own."""
     if at is None:
         yield
         return
-    (host, port), lookout = at, watcher_of(batch, retried=retried)
+    (host, port), lookout = at, watcher_of(run, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
-    async with open_board(batch, lambda: brief(lookout.look()), host=host, port=port, token=token) as url:
+    async with open_board(run, lambda: brief(lookout.look()), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")
         yield
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aimlvideo.core.jobs.job import Result
-from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.run import Run
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import live_progress, watcher_of
 
@@ -36,14 +36,14 @@ class Terminal:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, batch: Batch, *, retried: bool = False) -> Iterator[None]:
+    def progress(self, run: Run, *, retried: bool = False) -> Iterator[None]:
         """Show how a run comes along; `retried`: the jobs that had failed are tried again."""
         if self.quiet:
             yield
             return
         disturbed = (self.json and sys.stdout.isatty()) or logging.getLogger("aimlvideo").isEnabledFor(logging.INFO)
         with live_progress(
-            watcher_of(batch, retried=retried), self._out, is_interactive=self._out.is_interactive and not disturbed
+            watcher_of(run, retried=retried), self._out, is_interactive=self._out.is_interactive and not disturbed
         ):
             yield
 

@@ -97,7 +97,7 @@ def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], term
 
     with found_dsn(dsn) as where:
         try:
-            halted = asyncio.run(run(where)).batch.halted
+            halted = asyncio.run(run(where)).results.halted
         except AWAY as error:
             raise JournalError(f"the database cannot be reached: {error}") from error
     if halted is None or isinstance(halted, Stopped):
@@ -173,7 +173,7 @@ async def _obey_signals(worker: Worker, terminal: Terminal) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with task_group() as tasks:
             async for _ in signals:
-                if worker.winding_down and worker.batch.halted is not None:
+                if worker.winding_down and worker.results.halted is not None:
                     raise KeyboardInterrupt
                 terminal.say("stopping: downloads are seen through, the rest is left to other workers")
                 tasks.start_soon(worker.stop)

@@ -9,9 +9,9 @@ from typing import Any, Self
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.distributed.registry import SharedDurations
-from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll_policies import NOWHERE
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.object_stores import ClipStore
 from aimlvideo.shell.journal.postgres import PostgresJournal
 
@@ -42,9 +42,8 @@ class FleetClient(VideoClient):
         return known if self._timing.learns and isinstance(known, SharedDurations) else None
 
     @asynccontextmanager
-    async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Batch]:
+    async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Run]:
         """Give the results of jobs as they come in, whatever their stage; their clips are kept in `store`."""
-        async with self._batch(store.spool) as batch:
-            batch.note, batch.keep = None, store.keep
-            self._feed(batch, records)
-            yield batch
+        async with self._open_run(store.spool, store=store) as run:
+            self._feed(run, records)
+            yield run

@@ -60,8 +60,8 @@ async def open_worker(
                 if opened[0].still_ours(record):
                     yield record
 
-        batch = await stack.enter_async_context(client.work(ours(), store))
-        opened.append(Worker(terms, roll, client, journal, fleet, batch, feed, told))
+        run = await stack.enter_async_context(client.work(ours(), store))
+        opened.append(Worker(terms, roll, client, journal, fleet, run, feed, told))
         yield opened[0]
 
 

@@ -6,7 +6,6 @@ breaks. What is in flight goes on meanwhile, nothing new starts, and what is hea
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections import defaultdict
@@ -25,7 +24,7 @@ from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
 from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.errors import InDoubt, OutOfPatience, VideoError
-from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY
@@ -35,7 +34,7 @@ from aimlvideo.views.metrics import Reading, run_metrics
 
 def worker_metrics(worker: Worker) -> Iterator[Reading]:
     """Give what is true of a worker now."""
-    yield from run_metrics(worker.batch)
+    yield from run_metrics(worker.results)
     yield Reading("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
     depth = {status: float(worker.depth.get(status, 0)) for status in ("queued", "picked")}
     yield Reading("aimlvideo_queue_depth", "Jobs in the queue of all workers", depth, label="status")
@@ -98,7 +97,7 @@ class Worker:
     client: FleetClient
     journal: PostgresJournal
     fleet: WorkerShares
-    batch: Batch
+    results: Run
     feed: MemoryObjectSendStream[Record]
     told: list[tuple[str, float | None]]
     places: dict[str, QueueEntry] = field(default_factory=dict)
@@ -114,15 +113,15 @@ class Worker:
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
-        self._nobody = copy.copy(self.batch)
-        self._nobody.journal = InMemoryJournal()
+        # A lost job may have a request under way: what still comes of it goes to a run that writes nowhere.
+        self._detached_run = self.results.detached(InMemoryJournal())
         self.journal.lost, self.journal.lease = self.lose, self.terms.heartbeat / 3
 
     async def run(self) -> None:
         """Work until there is nothing more to do for this worker, then hand everything back."""
         async with task_group() as tasks:
             tasks.start_soon(self._keep_queue)
-            async for result in self.batch:
+            async for result in self.results:
                 self._ended(result)
         with anyio.move_on_after(PARTING):
             async with open_queue(self.terms.dsn, self.roll.worker, self.terms.cap) as engine:
@@ -133,7 +132,7 @@ class Worker:
     async def stop(self) -> None:
         """Take nothing more, see downloads and answers under way through, leave the rest to others."""
         self.winding_down = True
-        self.batch.halt(Stopped("this worker was told to stop"))
+        self.results.halt(Stopped("this worker was told to stop"))
         self.feed.close()
         with anyio.move_on_after(PARTING):
             while self._leave(keep=(Stage.SUBMITTING, Stage.READY)):  # noqa: ASYNC110 - jobs move on by themselves
@@ -153,16 +152,16 @@ class Worker:
         self._back.pop(name, None)
         self._fed.pop(name, None)
         self.journal.let_go([name])
-        for entry in [entry for entry in self.batch.entries if entry.job.id == name]:
-            entry.batch.end(entry, Elsewhere(f"another worker has job {name} now"))
-            entry.batch = self._nobody
+        for entry in [entry for entry in self.results.entries if entry.job.id == name]:
+            entry.run.end(entry, Elsewhere(f"another worker has job {name} now"))
+            entry.run = self._detached_run
 
     def _leave(self, keep: tuple[Stage, ...]) -> int:
         """End what is in no stage to be kept; return how many are left."""
-        left: list[Entry] = [entry for entry in self.batch.entries if entry.progress.stage not in keep]
+        left: list[Entry] = [entry for entry in self.results.entries if entry.progress.stage not in keep]
         for entry in left:
-            self.batch.end(entry, Stopped("left to other workers"))
-        return len(self.batch.entries)
+            self.results.end(entry, Stopped("left to other workers"))
+        return len(self.results.entries)
 
     def _ended(self, result: Result) -> None:
         """Note what is to be done with a job's place in the queue."""
@@ -253,7 +252,7 @@ class Worker:
 
     async def _take(self, engine: JobQueue) -> bool:
         """Take what there is room for, and set it on its way. True: there may be more."""
-        if self.batch.halted is not None or self.winding_down:
+        if self.results.halted is not None or self.winding_down:
             if not self.places:
                 self.feed.close()
             return False
@@ -277,7 +276,7 @@ class Worker:
         for job, progress in sorted(records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if job.id not in known:
                 continue
-            if self.winding_down or self.batch.halted is not None:
+            if self.winding_down or self.results.halted is not None:
                 self._back[job.id] = fresh[job.id], _outcome(result_of(job, progress))
             else:
                 record = self._fed[job.id] = Record(job, progress)

@@ -16,8 +16,8 @@ from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
-from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.pipeline.poll import Send, fetch_status
+from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.clip_metadata import write_metadata
 from aimlvideo.shell.files.downloads import Clip, Download
@@ -41,36 +41,36 @@ class Downloads:
     metadata: bool = True
     """Whether a clip's recipe is written into its file."""
 
-    async def run(self, batch: Batch) -> None:
+    async def run(self, run: Run) -> None:
         """Save the clips of a run, one after the other; several of these work side by side."""
-        if batch.left:
+        if run.closed:
             return
-        async with batch.downloads.clone() as waiting:
+        async with run.downloads.clone() as waiting:
             async for entry in waiting:
                 await self._save(entry)
 
     async def _save(self, entry: Entry) -> None:
-        assert entry.batch.folder is not None
+        assert entry.run.spec.folder is not None
         if entry.ended:
             return
         try:
             saved_before = entry.progress.bytes is not None  # then its file is replaced; any other is left alone
             name = entry.progress.file or file_name(entry.job.id)
-            clip = await self._bring_entry(entry, entry.batch.folder / name, over=saved_before)
-            if entry.batch.keep is not None:
-                await entry.batch.keep(clip.path.name)
+            clip = await self._bring_entry(entry, entry.run.spec.folder / name, over=saved_before)
+            if entry.run.spec.upload is not None:
+                await entry.run.spec.upload(clip.path.name)
         except LinkDead as error:
             entry.step(Stage.FAILED, error=error)
-            entry.batch.end(entry)
+            entry.run.end(entry)
         except DiskFailed as error:
-            entry.batch.halt(error)
-            entry.batch.end(entry, error)
+            entry.run.halt(error)
+            entry.run.end(entry, error)
         except (DownloadFailed, ServiceError) as error:
-            entry.batch.end(entry, error)
+            entry.run.end(entry, error)
         else:
             known = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
             entry.step(Stage.SAVED, saved_at=clock.wall(), **known)
-            entry.batch.end(entry)
+            entry.run.end(entry)
 
     async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:
         async def fresh_link() -> str | None:

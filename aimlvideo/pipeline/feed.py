@@ -12,8 +12,8 @@ from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem
-from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.pipeline.pipeline import Pipeline
+from aimlvideo.pipeline.run import Entry, Run
 
 PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
@@ -29,7 +29,7 @@ class Feed:
     another takes the lead meanwhile: so there are as many tasks as submissions in flight, and none for each job.
     """
 
-    batch: Batch
+    run: Run
     row: Pipeline
     catalog: Catalog
     strict: bool
@@ -42,15 +42,17 @@ class Feed:
     async def work(self, records: AsyncIterator[Record]) -> None:
         """Set one job after the other on its way, until there are no more."""
         while True:
+            # Counted before the lock is waited for: whoever has the lead, and a job to send, looks here whether another
+            # is ready to take the lead, and starts one only where none is.
             self._waiting += 1
-            async with self.batch.lead:
+            async with self.run.feed_lock:
                 self._waiting -= 1
-                record = None if self.batch.halted else await anext(records, None)
+                record = None if self.run.halted else await anext(records, None)
                 if record is None:
-                    self.batch.all_fed()
+                    self.run.all_fed()
                     return
-                entry = await self.batch.enter(record)
-                fit = self._alone(entry) and self._right(entry) and self._affordable(entry)
+                entry = await self.run.enter(record)
+                fit = self._claim_id(entry) and self._validate(entry) and self._affordable(entry)
                 to_be_sent = fit and await self.row.admitted(entry)
             if to_be_sent:
                 self._spawn_next_worker(records)
@@ -59,23 +61,23 @@ class Feed:
     def _spawn_next_worker(self, records: AsyncIterator[Record]) -> None:
         if not self._waiting and self._working < PARALLEL_SUBMISSIONS:
             self._working += 1
-            self.batch.tasks.start_soon(self.work, records)
+            self.run.tasks.start_soon(self.work, records)
 
-    def _alone(self, entry: Entry) -> bool:
+    def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""
         if self.live is None or entry.progress.stage in ENDED:
             return True
         if entry.job.id in self.live:
             problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
-            entry.batch.end(entry, InvalidJobs([problem]))
+            entry.run.end(entry, InvalidJobs([problem]))
             return False
         entry.claim(self.live)
-        if self.batch.shared and (known := self.batch.journal.find(entry.job.id)) is not None:
-            self.batch.tally.moved(entry.job, entry.progress, known.progress)
+        if self.run.shared and (known := self.run.spec.journal.find(entry.job.id)) is not None:
+            self.run.stats.moved(entry.job, entry.progress, known.progress)
             entry.progress = known.progress  # another run may have bought it since it was read
         return True
 
-    def _right(self, entry: Entry) -> bool:
+    def _validate(self, entry: Entry) -> bool:
         """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
         if entry.progress.stage is not Stage.PLANNED:
             return True
@@ -84,21 +86,21 @@ class Feed:
             log.warning("%s", warning)
         if checked.problems:
             entry.step(Stage.FAILED, error=InvalidJobs(checked.problems))
-            entry.batch.end(entry)
+            entry.run.end(entry)
             return False
         entry.job = entry.job.asking(checked.params)
         return True
 
     def _affordable(self, entry: Entry) -> bool:
         """Commit what a job will cost; the first that would pass the limit ends submission."""
-        job, batch = entry.job, entry.batch
-        if batch.budget.limit is None or entry.progress.stage in (*ENDED, Stage.READY):
+        job, run = entry.job, entry.run
+        if run.budget.limit is None or entry.progress.stage in (*ENDED, Stage.READY):
             return True
         price = self.price(job)
-        if batch.budget.commit(job.id, price, model=job.model) or entry.progress.stage is not Stage.PLANNED:
+        if run.budget.commit(job.id, price, model=job.model) or entry.progress.stage is not Stage.PLANNED:
             return True
-        batch.halt(OverBudget(_over_budget(batch.budget, price)))
-        batch.end(entry, batch.halted)
+        run.halt(OverBudget(_over_budget(run.budget, price)))
+        run.end(entry, run.halted)
         return False
 
 

@@ -20,9 +20,9 @@ from aimlvideo.core.services.base import LookupById, RequestLog
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, InDoubt, Rejected, ServiceError
-from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
+from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
 
@@ -153,10 +153,10 @@ class LostSubmissions:
             if found is not None:
                 self._settle(entry, Outcome.ACCEPTED, found.id)
             elif _age(entry) > self.settle(entry.job):
-                answers = await self._finds_our_ids(lookup, entry.batch.journal)
+                answers = await self._finds_our_ids(lookup, entry.run.spec.journal)
                 self._settle(entry, Outcome.NEVER_ACCEPTED if answers else Outcome.OPEN, None)
                 if not answers:
-                    entry.batch.end(entry, in_doubt_error(entry))
+                    entry.run.end(entry, in_doubt_error(entry))
 
     async def _by_our_id(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
         try:
@@ -178,7 +178,7 @@ class LostSubmissions:
         self._entries.remove(entry)
         log.info("settled: %s", said.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
         if said is Outcome.LEFT:
-            entry.batch.end(entry, in_doubt_error(entry))
+            entry.run.end(entry, in_doubt_error(entry))
         elif said is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.accepted(entry)

@@ -21,11 +21,11 @@ from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
-from aimlvideo.pipeline.batch import Batch, Entry
 from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
+from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell.files.media import Media
@@ -63,7 +63,7 @@ class Pipeline:
             case Stage.READY:
                 on_ready(entry)
             case Stage.SAVED | Stage.FAILED:
-                entry.batch.end(entry)
+                entry.run.end(entry)
         return False
 
     async def again(self, entry: Entry) -> None:
@@ -71,20 +71,20 @@ class Pipeline:
         if await self.submit.admit(entry):
             await self.submit(entry)
 
-    def start_downloads(self, batch: Batch) -> None:
+    def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
         for _ in range(PARALLEL_DOWNLOADS):
-            batch.tasks.start_soon(self.downloads.run, batch)
+            run.tasks.start_soon(self.downloads.run, run)
 
 
 def on_ready(entry: Entry) -> None:
     """Hand on a clip that is ready: to its download, or, where no folder was given, to whoever waits for it."""
     if entry.ended:
         return
-    if entry.batch.folder is None:
-        entry.batch.end(entry)
+    if entry.run.spec.folder is None:
+        entry.run.end(entry)
     else:
-        entry.batch.download.send_nowait(entry)
+        entry.run.download.send_nowait(entry)
 
 
 @asynccontextmanager
@@ -105,14 +105,14 @@ async def open_pipeline(
     def accepted(entry: Entry) -> None:
         if entry.progress.request_id is not None:
             doubt.known = Record(entry.job, entry.progress)
-        if entry.batch.goal is Stage.RENDERING:
-            entry.batch.end(entry)
+        if entry.run.spec.goal is Stage.RENDERING:
+            entry.run.end(entry)
         else:
             poll.take(entry)
 
     def again(entry: Entry) -> None:
         if not entry.ended:
-            entry.batch.tasks.start_soon(row.again, entry)
+            entry.run.tasks.start_soon(row.again, entry)
 
     def settle(job: VideoJob) -> float:
         if settings.settle is not None:

@@ -22,8 +22,8 @@ from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError, Unavailable
-from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import SlotLimiter
+from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 
 Send = Callable[[Request], Awaitable[Answer]]
@@ -71,9 +71,23 @@ CALLBACK_SLOWDOWN = 4.0
 log = logging.getLogger("aimlvideo.poll")
 
 
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """One outstanding generation between its polls. Moments are on the event loop's clock."""
+
+    entry: Entry
+    policy: PollPolicy
+    state: PollState
+    deadline: float
+    due: float = 0.0
+    not_before: float = 0.0
+    misses: int = 0
+    is_being_polled: bool = False
+
+
 @dataclass(eq=False)
 class Poll:
-    """Asks about every outstanding generation; completed ones go on to `ready`."""
+    """Polls every outstanding generation; completed ones go on to `ready`."""
 
     send: Send
     wire: Wire
@@ -82,16 +96,16 @@ class Poll:
     policy_for: Callable[[VideoJob], PollPolicy]
     ready: Callable[[Entry], None]
     called_back: bool = False
-    _wheel: TimerWheel[Entry] = field(default_factory=TimerWheel)
-    _backlog: deque[Entry] = field(default_factory=deque)
-    _by_id: dict[str, Entry] = field(default_factory=dict)
+    _wheel: TimerWheel[Waiting] = field(default_factory=TimerWheel)
+    _backlog: deque[Waiting] = field(default_factory=deque)
+    _by_id: dict[str, Waiting] = field(default_factory=dict)
     _policies: set[PollPolicy] = field(default_factory=set)
     _unknown_words: set[str] = field(default_factory=set)
     _wake_at: float = -inf
     _last_tick: float = 0.0
 
     def __post_init__(self) -> None:
-        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
         self._room = asyncio.Semaphore(PARALLEL_POLLS)
 
     def take(self, entry: Entry) -> None:
@@ -103,21 +117,19 @@ class Poll:
             entry.hold(self.slots)
         now, accepted_at = clock.loop(), entry.progress.submitted_at
         accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
-        entry.sight = PollState(accepted, accepted)
-        entry.deadline = now + entry.batch.patience if entry.deadline == inf else entry.deadline
-        entry.polls, entry.poll_ages = entry.progress.polls, entry.progress.poll_ages
-        entry.policy = self.policy_for(entry.job)
-        self._policies.add(entry.policy)
+        policy = self.policy_for(entry.job)
+        waiting = Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
+        self._policies.add(policy)
         if self.called_back:
-            self._by_id[entry.progress.generation_id or ""] = entry
-        self._sleep(entry, now)
+            self._by_id[entry.progress.generation_id or ""] = waiting
+        self._sleep(waiting, now)
 
     def hint(self, generation_id: str | None) -> None:
         """Ask about one generation at once: somebody said that it has changed."""
-        entry = self._by_id.get(generation_id or "")
-        if entry is not None and not entry.asking and not entry.ended:
-            entry.not_before = -inf
-            self._hold(entry, clock.loop())
+        waiting = self._by_id.get(generation_id or "")
+        if waiting is not None and not waiting.is_being_polled and not waiting.entry.ended:
+            waiting.not_before = -inf
+            self._hold(waiting, clock.loop())
 
     async def run(self) -> None:
         """Ask at the right moments, for as long as the client is open."""
@@ -133,126 +145,126 @@ class Poll:
                 else:
                     await self._until_due()
 
-    def _due(self, now: float) -> Iterator[Entry]:
+    def _due(self, now: float) -> Iterator[Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
-        for entry in self._wheel.pop_due(now):
-            if entry.asking or entry.ended or entry.due > now:
+        for waiting in self._wheel.pop_due(now):
+            if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
                 continue
-            if entry.not_before == -inf or self._moment(entry) <= now:
-                entry.asking = True
-                yield entry
+            if waiting.not_before == -inf or self._moment(waiting) <= now:
+                waiting.is_being_polled = True
+                yield waiting
             else:
-                self._keep_waiting(entry, now)
+                self._keep_waiting(waiting, now)
 
-    async def _start(self, checks: asyncio.TaskGroup, entry: Entry) -> None:
+    async def _start(self, checks: asyncio.TaskGroup, waiting: Waiting) -> None:
         await anyio.sleep_until(self.budget.reserve(clock.loop()))
         await self._room.acquire()
         now = clock.loop()
         if self.budget.paused_until > now:  # a refusal came meanwhile: waited for in the wheel, where patience can end
             self._room.release()
-            self._keep_waiting(entry, now)
+            self._keep_waiting(waiting, now)
         else:
-            checks.create_task(self._check(entry))
+            checks.create_task(self._check(waiting))
 
-    async def _check(self, entry: Entry) -> None:
+    async def _check(self, waiting: Waiting) -> None:
         """Ask once. One failed check fails nothing."""
-        name = entry.progress.generation_id or ""
+        name = waiting.entry.progress.generation_id or ""
         try:
-            generation = await fetch_status(self.send, self.wire, name, entry.job)
+            generation = await fetch_status(self.send, self.wire, name, waiting.entry.job)
         except ServiceError as error:
-            self._missed(entry, error)
+            self._missed(waiting, error)
         else:
-            self._seen(entry, generation)
+            self._seen(waiting, generation)
         finally:
             self._room.release()
 
-    def _seen(self, entry: Entry, generation: Generation) -> None:
-        now, policy = clock.loop(), entry.policy
-        assert policy is not None
+    def _seen(self, waiting: Waiting, generation: Generation) -> None:
+        entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         self.budget.accepted(now)
-        entry.batch.tally.polls += 1
-        entry.misses, entry.not_before = 0, 0.0
-        entry.polls += 1
+        entry.run.stats.polls += 1
+        waiting.misses, waiting.not_before = 0, 0.0
+        polls, poll_ages = entry.progress.polls + 1, entry.progress.poll_ages
         if not generation.ended:
             queued = generation.state is State.QUEUED
-            entry.sight = entry.sight.again(now, queued, policy)
+            waiting.state = waiting.state.again(now, queued, policy)
             age = clock.wall() - (entry.progress.submitted_at or 0.0)
-            entry.poll_ages = pack_poll_ages(entry.poll_ages, age, queued)
+            entry.note(polls=polls, poll_ages=pack_poll_ages(poll_ages, age, queued))
             self._note_unknown_status(generation.status)
-            self._keep_waiting(entry, now)
+            self._keep_waiting(waiting, now)
             return
-        entry.sight.ended(now, policy)
+        entry.note(polls=polls)
+        waiting.state.ended(now, policy)
         self._ended(entry, generation)
 
     def _ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
-        looked = {"polls": entry.polls, "poll_ages": entry.poll_ages}
-        known = {"cost_usd": generation.cost_usd, "completed_at": clock.wall(), **looked}
+        cost, now = generation.cost_usd, clock.wall()
         if generation.state is State.COMPLETED:
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
             name = entry.progress.file or file_name(entry.job.id)
-            entry.step(Stage.READY, video_url=generation.video_url, file=name, **known)
+            entry.step(Stage.READY, video_url=generation.video_url, file=name, cost_usd=cost, completed_at=now)
             entry.free()
             self.ready(entry)
         else:
             error = GenerationFailed(str(generation.error), generation_id=generation.id)
-            entry.step(Stage.FAILED, error=error, **known)
-            entry.batch.end(entry)
+            entry.step(Stage.FAILED, error=error, cost_usd=cost, completed_at=now)
+            entry.run.end(entry)
 
-    def _missed(self, entry: Entry, error: ServiceError) -> None:
+    def _missed(self, waiting: Waiting, error: ServiceError) -> None:
         now = clock.loop()
         if isinstance(error, Busy) and not isinstance(error, Unavailable):
             self.budget.busy(now, error.retry_after)
-            entry.batch.tally.refused["polls"] += 1
-            entry.not_before = now
+            waiting.entry.run.stats.refused["polls"] += 1
+            waiting.not_before = now
         else:
-            entry.misses += 1
-            pause = SLOW_LANE if entry.misses >= MAX_MISSES else min(2.0**entry.misses / 2, 60.0)
+            waiting.misses += 1
+            pause = SLOW_LANE if waiting.misses >= MAX_MISSES else min(2.0**waiting.misses / 2, 60.0)
             if isinstance(error, Unavailable):
                 pause = max(pause, error.retry_after or 0.0)
-            entry.not_before = now + pause
-        if entry.misses >= MAX_MISSES and _hopeless(error) and now - entry.sight.since > FIRST_MINUTE:
-            self._by_id.pop(entry.progress.generation_id or "", None)
-            entry.batch.end(entry, error)
+            waiting.not_before = now + pause
+        if waiting.misses >= MAX_MISSES and _hopeless(error) and now - waiting.state.since > FIRST_MINUTE:
+            self._by_id.pop(waiting.entry.progress.generation_id or "", None)
+            waiting.entry.run.end(waiting.entry, error)
             return
-        if entry.misses == MAX_MISSES:
-            log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": entry.job.id})
-        self._keep_waiting(entry, now)
+        if waiting.misses == MAX_MISSES:
+            log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": waiting.entry.job.id})
+        self._keep_waiting(waiting, now)
 
-    def _keep_waiting(self, entry: Entry, now: float) -> None:
+    def _keep_waiting(self, waiting: Waiting, now: float) -> None:
         """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
-        if now < entry.deadline:
-            self._sleep(entry, now)
+        if now < waiting.deadline:
+            self._sleep(waiting, now)
         else:
-            self._by_id.pop(entry.progress.generation_id or "", None)
-            entry.step(Stage.RENDERING, polls=entry.polls, poll_ages=entry.poll_ages)
-            entry.batch.end(entry, _out_of_patience(entry))
+            self._by_id.pop(waiting.entry.progress.generation_id or "", None)
+            waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
+            waiting.entry.run.end(waiting.entry, _out_of_patience(waiting.entry))
 
-    def _sleep(self, entry: Entry, now: float) -> None:
-        entry.asking = False
-        self._hold(entry, min(self._moment(entry), now + REVIEW_INTERVAL, entry.deadline))
+    def _sleep(self, waiting: Waiting, now: float) -> None:
+        waiting.is_being_polled = False
+        self._hold(waiting, min(self._moment(waiting), now + REVIEW_INTERVAL, waiting.deadline))
 
-    def _moment(self, entry: Entry) -> float:
+    def _moment(self, waiting: Waiting) -> float:
         """Return when to ask next, by what is known now."""
-        assert entry.policy is not None
-        due, seen = entry.sight.due(entry.policy), entry.sight.seen
+        due, seen = waiting.state.due(waiting.policy), waiting.state.seen
         if self.called_back:
             due = seen + CALLBACK_SLOWDOWN * (due - seen)
-        return max(min(due, entry.deadline), entry.not_before, self.budget.paused_until)
+        return max(min(due, waiting.deadline), waiting.not_before, self.budget.paused_until)
 
-    def _hold(self, entry: Entry, due: float) -> None:
-        entry.due = due
-        self._wheel.add(due, entry)
+    def _hold(self, waiting: Waiting, due: float) -> None:
+        waiting.due = due
+        self._wheel.add(due, waiting)
         if due < self._wake_at:
-            self._news.set()
+            self._wake.set()
 
     async def _until_due(self) -> None:
         """Return when something is due, or something new comes that may be due earlier."""
         due = self._wheel.next_due()
-        self._wake_at, self._news = inf if due is None else due, asyncio.Event()
-        alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._news.set)
+        # The moment is set together with the new event: `_hold` compares with it to decide whether this event is to be
+        # set, so an old event, or an old moment, would be woken in vain or not at all.
+        self._wake_at, self._wake = inf if due is None else due, asyncio.Event()
+        alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._wake.set)
         try:
-            await self._news.wait()
+            await self._wake.wait()
         finally:
             self._wake_at = -inf
             if alarm is not None:
@@ -278,7 +290,7 @@ def _hopeless(error: ServiceError) -> bool:
 
 
 def _out_of_patience(entry: Entry) -> OutOfPatience:
-    known, patience = entry.progress.generation_id, entry.batch.patience
+    known, patience = entry.progress.generation_id, entry.run.spec.patience
     return OutOfPatience(
         f"generation {known} was unfinished after {patience:g} s; it goes on at the service: run again to pick it up",
         generation_id=known,

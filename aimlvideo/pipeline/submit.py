@@ -14,9 +14,9 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear, UsageError
-from aimlvideo.pipeline.batch import Entry
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
+from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 
 FIRST_PATIENCE = 20.0
@@ -45,13 +45,13 @@ class Submit:
         await self.slots.take()
         entry.hold(self.slots)
         try:
-            if entry.batch.halted is None and not entry.ended:
+            if entry.run.halted is None and not entry.ended:
                 await self.turns.turn()
         finally:
             if entry.ended:  # its run was left meanwhile: a slot that nobody holds any more would be lost
                 entry.free()
-        if entry.batch.halted is not None:
-            entry.batch.end(entry, entry.batch.halted)
+        if entry.run.halted is not None:
+            entry.run.end(entry, entry.run.halted)
         return not entry.ended
 
     async def __call__(self, entry: Entry) -> None:
@@ -68,9 +68,9 @@ class Submit:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
         request_id = request_id_of(entry.job, secrets.token_hex(5))
         try:
-            with entry.batch.round_trip() as shield:
+            with entry.run.round_trip() as shield:
                 entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=clock.wall())
-                await entry.batch.journal.synced()
+                await entry.run.spec.journal.synced()
                 if entry.ended:  # let go of while its intent was written
                     entry.step(Stage.PLANNED)
                     entry.free()
@@ -84,8 +84,8 @@ class Submit:
             return True
         except Refused as error:
             entry.step(Stage.PLANNED)
-            entry.batch.halt(error)
-            entry.batch.end(entry, error)
+            entry.run.halt(error)
+            entry.run.end(entry, error)
         except Rejected as error:
             self._failed(entry, error)
         except Unclear as error:
@@ -110,18 +110,18 @@ class Submit:
 
     def _failed(self, entry: Entry, error: Rejected | UsageError) -> None:
         entry.step(Stage.FAILED, error=error)
-        entry.batch.end(entry)
+        entry.run.end(entry)
 
     def _slow_down(self, entry: Entry, error: Busy) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
         now = clock.loop()
         self.turns.trouble = error
-        entry.batch.tally.refused["submissions"] += not isinstance(error, Unavailable)
+        entry.run.stats.refused["submissions"] += not isinstance(error, Unavailable)
         if isinstance(error, Unavailable):
             self._unavailable_since = min(self._unavailable_since, now)
             silent = now - self._unavailable_since
-            if silent > (entry.batch.patience if self._answered else FIRST_PATIENCE):
-                entry.batch.halt(error)
+            if silent > (entry.run.spec.patience if self._answered else FIRST_PATIENCE):
+                entry.run.halt(error)
             self.turns.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
             return
         if error.limit != "rate":

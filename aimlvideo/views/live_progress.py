@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import anyio
 
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.run import Run
 from aimlvideo.views.console import Screen
 from aimlvideo.views.sentences import line
 from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
@@ -25,28 +25,28 @@ FIRST_LINE, LAST_GAP = 5.0, 60.0
 @contextmanager
 def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) -> Iterator[None]:
     """Show how a run comes along until the block is left."""
-    batch, scope = lookout.batch, anyio.CancelScope()
+    run, scope = lookout.run, anyio.CancelScope()
     try:
         if is_interactive:
             with screen.block() as draw:
-                batch.tasks.start_soon(_redraw, lookout, draw, scope)
+                run.tasks.start_soon(_redraw, lookout, draw, scope)
                 yield
         else:
-            batch.tasks.start_soon(_lines, lookout, screen, scope)
+            run.tasks.start_soon(_lines, lookout, screen, scope)
             yield
     finally:
         scope.cancel()
 
 
-def watcher_of(batch: Batch, *, retried: bool = False) -> RunWatcher:
+def watcher_of(run: Run, *, retried: bool = False) -> RunWatcher:
     """Return a lookout over a run that carries on with the jobs of its journal: all of them are known."""
-    before, planned, tally = batch.journal.counts(), batch.journal.planned_models(), batch.tally
+    before, planned, tally = run.spec.journal.counts(), run.spec.journal.planned_models(), run.stats
     if retried:
         before["planned"] = before.get("planned", 0) + before.pop("failed", 0)
     began = {stage: before.get(stage, 0) - tally.stages[stage] + tally.arrived[stage] for stage in Stage}
     for model, known in tally.models.items():
         planned[model] = planned.get(model, 0) + known.came - known.planned
-    return RunWatcher(batch, began, planned, known=True)
+    return RunWatcher(run, began, planned, known=True)
 
 
 async def _redraw(lookout: RunWatcher, draw: Callable[[RunSnapshot], None], scope: anyio.CancelScope) -> None:

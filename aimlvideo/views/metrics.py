@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import SettingsError
-from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Reading:
     counts: bool = False
 
 
-def run_metrics(batch: Batch) -> Iterator[Reading]:
+def run_metrics(run: Run) -> Iterator[Reading]:
     """Give what is true of a run now."""
-    tally = batch.tally
+    tally = run.stats
     jobs = {stage.value: float(tally.stages[stage]) for stage in Stage}
     yield Reading("aimlvideo_jobs", "Jobs that have come in, by their stage now", jobs, label="stage")
     yield Reading("aimlvideo_spent_usd", "Charged for the clips of this process", tally.dollars, counts=True)
@@ -37,7 +37,7 @@ def run_metrics(batch: Batch) -> Iterator[Reading]:
     yield Reading("aimlvideo_polls", "Status checks that were answered", tally.polls, counts=True)
     refused = {what: float(tally.refused[what]) for what in ("submissions", "polls")}
     yield Reading("aimlvideo_refused", "Answers 429 and their kin", refused, label="what", counts=True)
-    if (gates := batch.gates) is None:
+    if (gates := run.limiters) is None:
         return
     yield Reading("aimlvideo_outstanding", "Generations outstanding", gates.slots.outstanding.taken)
     yield Reading("aimlvideo_outstanding_limit", "As many may be, at present", gates.slots.outstanding.limit)

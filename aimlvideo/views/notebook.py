@@ -16,7 +16,7 @@ import anyio
 
 from aimlvideo.core.formatting import format_usd, redact_for_display
 from aimlvideo.core.jobs.job import Result
-from aimlvideo.pipeline.batch import Batch
+from aimlvideo.pipeline.run import Run
 from aimlvideo.views.sentences import ORDER, brief, counts
 from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
 
@@ -81,19 +81,19 @@ def table_html(now: RunSnapshot) -> str:
     )
 
 
-def show_batch(batch: Batch) -> None:
+def show_run(run: Run) -> None:
     """Show a run as a table that updates in place until the run is left."""
     from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
 
-    lookout = RunWatcher(batch)
+    lookout = RunWatcher(run)
     handle: Any = display(HTML(table_html(lookout.look())), display_id=True)  # type: ignore[no-untyped-call]
-    if not batch.left:
-        batch.tasks.start_soon(_update, lookout, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
+    if not run.closed:
+        run.tasks.start_soon(_update, lookout, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
 
 
 async def _update(lookout: RunWatcher, show: Any) -> None:
     try:
-        while not (lookout.batch.fed and not lookout.batch.entries):
+        while not (lookout.run.input_exhausted and not lookout.run.entries):
             await anyio.sleep(REFRESH_SECONDS)
             show(table_html(lookout.look()))
     finally:
@@ -101,19 +101,19 @@ async def _update(lookout: RunWatcher, show: Any) -> None:
 
 
 @contextmanager
-def progress(batch: Batch) -> Iterator[None]:
+def progress(run: Run) -> Iterator[None]:
     """Show how a run comes along: a table in a notebook, a block in a terminal, lines elsewhere."""
     if in_notebook():
-        show_batch(batch)
+        show_run(run)
         yield
         return
     from aimlvideo.views.console import Screen  # noqa: PLC0415 - as above
     from aimlvideo.views.live_progress import live_progress  # noqa: PLC0415 - `rich` only where it is used
 
     screen = Screen(stderr=True)
-    with live_progress(RunWatcher(batch), screen, is_interactive=screen.is_interactive):
+    with live_progress(RunWatcher(run), screen, is_interactive=screen.is_interactive):
         yield
 
 
 Result.html = result_html
-Batch.display = show_batch
+Run.display = show_run

@@ -15,8 +15,8 @@ from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_disp
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.errors import Unavailable
-from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.limiters import Limiters
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 
 MEMORY = 120.0
@@ -53,32 +53,32 @@ class RunWatcher:
     `known` says that there will be no others.
     """
 
-    batch: Batch
+    run: Run
     before: Mapping[Stage, int] = field(default_factory=dict)
     planned: Mapping[str, int] = field(default_factory=dict)
     known: bool = False
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self._spent_before = self.batch.budget.spent
+        self._spent_before = self.run.budget.spent
 
     def look(self) -> RunSnapshot:
         """Return how the run stands now."""
-        tally, stages = self.batch.tally, self._stages()
-        limit = self.batch.budget.limit
+        tally, stages = self.run.stats, self._stages()
+        limit = self.run.budget.limit
         return RunSnapshot(
             stages=stages,
-            total=sum(stages.values()) if self.known or self.batch.fed else None,
+            total=sum(stages.values()) if self.known or self.run.input_exhausted else None,
             pace=self._pace(stages),
             spent=self._spent_before + tally.dollars,
-            committed=tally.committed() if limit is None else self.batch.budget.committed,
+            committed=tally.committed() if limit is None else self.run.budget.committed,
             left=self._left(),
             failures=tuple(tally.failures),
-            waits=_waits(self.batch, stages),
+            waits=_waits(self.run, stages),
         )
 
     def _stages(self) -> dict[Stage, int]:
-        tally = self.batch.tally
+        tally = self.run.stats
         return {
             stage: max(0, self.before.get(stage, 0) - tally.arrived[stage] + tally.stages[stage])
             if self.before
@@ -95,13 +95,13 @@ class RunWatcher:
         return 60 * max(0, ended - had) / (now - then) if now - then > 1 else 0.0
 
     def _left(self) -> tuple[float, float] | None:
-        gates = self.batch.gates
+        gates = self.run.limiters
         slots, rate = (gates.slots.outstanding.limit, gates.turns.rate.per_second) if gates else (inf, inf)
-        known = any(known.durations() for known in self.batch.tally.models.values())
+        known = any(known.durations() for known in self.run.stats.models.values())
         return time_left(self._remaining(clock.wall()), slots, rate) if known else None
 
     def _remaining(self, now: float) -> Iterator[Remaining]:
-        tally = self.batch.tally
+        tally = self.run.stats
         for model in self.planned:
             tally.of(VideoJob(model))
         for model, known in tally.models.items():
@@ -110,18 +110,18 @@ class RunWatcher:
             yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or DEFAULT_DURATIONS)
 
 
-def _waits(batch: Batch, stages: Mapping[Stage, int]) -> str:
+def _waits(run: Run, stages: Mapping[Stage, int]) -> str:
     """Say what the next job waits for."""
-    if batch.halted is not None:
-        return f"no further jobs are submitted: {redact_for_display(str(batch.halted))}"
-    gates, busy = batch.gates, sum(stages[stage] for stage in OUTSTANDING)
+    if run.halted is not None:
+        return f"no further jobs are submitted: {redact_for_display(str(run.halted))}"
+    gates, busy = run.limiters, sum(stages[stage] for stage in OUTSTANDING)
     if gates is not None and stages[Stage.PLANNED]:
         return _waits_at(gates)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
         return "waits for the service's log to say what became of the ones in doubt"
     if busy:
         return f"waits for {pluralize(busy, 'generation')} to finish at the service"
-    return f"waits for {pluralize(stages[Stage.READY], 'download')}" if stages[Stage.READY] and batch.folder else ""
+    return f"waits for {pluralize(stages[Stage.READY], 'download')}" if stages[Stage.READY] and run.spec.folder else ""
 
 
 def _waits_at(gates: Limiters) -> str:

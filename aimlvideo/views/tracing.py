@@ -17,42 +17,42 @@ from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
-from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.run import Entry, Run
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-_batches: WeakSet[Batch] = WeakSet()
+_runs: WeakSet[Run] = WeakSet()
 
 
-def trace(batch: Batch) -> None:
+def trace(run: Run) -> None:
     """Have the jobs of a run traced and measured, if this process uses OpenTelemetry; else do nothing."""
     if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
-        _batches.add(batch)
-        batch.watchers.append(_Tracing(batch))
+        _runs.add(run)
+        run.watchers.append(_Tracing(run))
 
 
 class _Tracing:
     """Notes when each job was sent, and tells of it once it has ended."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, run: Run) -> None:
         from opentelemetry import metrics, trace  # noqa: PLC0415 - an extra
 
         self._tracer = trace.get_tracer("aimlvideo")
         self._meters = _meters(metrics.get_meter_provider())
-        self._batch = batch
+        self._run = run
         self._sent: dict[str, float | None] = {}
         self._refused = 0
 
     def __call__(self, entry: Entry) -> None:
         """Take notice of a step of a job."""
         now, job_id = entry.progress, entry.job.id
-        if (refused := self._batch.tally.refused.total()) > self._refused:
+        if (refused := self._run.stats.refused.total()) > self._refused:
             self._meters["refusals"].add(refused - self._refused)
             self._refused = refused
         if now.stage is Stage.SUBMITTING:
             self._sent[job_id] = now.submitted_at
-        elif (now.stage is Stage.READY and self._batch.folder is None) or now.stage in ENDED:
+        elif (now.stage is Stage.READY and self._run.spec.folder is None) or now.stage in ENDED:
             self._ended(entry, self._sent.pop(job_id, None))
 
     def _ended(self, entry: Entry, sent: float | None) -> None:
@@ -91,7 +91,7 @@ def _meters(provider: Any) -> dict[str, Any]:
     from opentelemetry.metrics import Observation  # noqa: PLC0415 - an extra
 
     def outstanding(_: Any) -> Iterable[Observation]:
-        running = [batch.tally.stages for batch in list(_batches) if not batch.left]
+        running = [run.stats.stages for run in list(_runs) if not run.closed]
         yield Observation(sum(stages[stage] for stages in running for stage in OUTSTANDING))
 
     meter = provider.get_meter("aimlvideo")

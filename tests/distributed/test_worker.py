@@ -125,7 +125,7 @@ async def test_a_stopped_worker_sees_downloads_through_and_leaves_renderings_wit
         opening = opened(queued, tmp_path, sandbox.url, until_empty=False)
         async with opening as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
-            await until(lambda: worker.batch.tally.stages[Stage.RENDERING] == 10)
+            await until(lambda: worker.results.stats.stages[Stage.RENDERING] == 10)
             await worker.stop()
         assert counts(queued) == {"planned": 10, "rendering": 10}
         with psycopg.connect(queued) as db:
@@ -143,7 +143,7 @@ async def test_drained_workers_take_nothing_more_and_end(queued: str, tmp_path: 
         opening = opened(queued, tmp_path, sandbox.url, until_empty=False)
         async with opening as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
-            await until(lambda: worker.batch.tally.stages[Stage.RENDERING] == 10)
+            await until(lambda: worker.results.stats.stages[Stage.RENDERING] == 10)
             await anyio.to_thread.run_sync(start_draining, queued, QUIET)
         finished = counts(queued)
         assert finished["saved"] + finished.get("planned", 0) == 20

@@ -80,7 +80,7 @@ async def test_a_gateway_s_too_fast_is_no_failed_check_whatever_the_http_status(
     service.checks.extend(business_error(code, "too fast", status) for _ in range(11))
     async with FakeClient(service, service="kling") as client, client.run([GATEWAY_JOB]) as results:
         video = (await anext(results)).or_raise()
-        assert results.tally.refused["polls"] == 11
+        assert results.stats.refused["polls"] == 11
     assert (video.completed_at - video.submitted_at).total_seconds() < 100
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import pty
 import subprocess
@@ -26,8 +25,8 @@ from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import Busy, OverBudget, Unavailable, UsageError
-from aimlvideo.pipeline.batch import Batch
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
+from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import REDRAW_SECONDS, live_progress
@@ -36,32 +35,32 @@ from aimlvideo.views.snapshot import RunWatcher
 
 
 @asynccontextmanager
-async def a_batch() -> AsyncIterator[Batch]:
+async def a_batch() -> AsyncIterator[Run]:
     """Give a run with 20 slots and 5 submissions a second, whose jobs a test moves by hand."""
 
     async def nothing(*_: Any) -> Path:
         return Path()
 
     async with anyio.create_task_group() as tasks:
-        made = Batch(InMemoryJournal(), tasks, Budget(), 10**6, None, math.inf, Stage.SAVED, nothing, None)
-        made.gates = Limiters(SlotLimiter(ConcurrencyLimit(20)), RateGate(RateLimiter(5.0)), PollBudget())
-        made.tally = RunStats(lambda _: Durations(100.0, 150.0))
+        made = Run(RunSpec(journal=InMemoryJournal(), save=nothing), tasks, Budget())
+        made.limiters = Limiters(SlotLimiter(ConcurrencyLimit(20)), RateGate(RateLimiter(5.0)), PollBudget())
+        made.stats = RunStats(lambda _: Durations(100.0, 150.0))
         yield made
         made.leave()
         tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager
-async def a_show(batch: Batch) -> AsyncIterator[None]:
+async def a_show(batch: Run) -> AsyncIterator[None]:
     """Say in plain lines how a run comes along."""
     with live_progress(RunWatcher(batch), Screen(), is_interactive=False):
         yield
 
 
-def came(batch: Batch, count: int, progress: Progress) -> None:
+def came(batch: Run, count: int, progress: Progress) -> None:
     """Let so many jobs in."""
     for number in range(count):
-        batch.tally.job_entered(VideoJob("m", id=f"j{number}"), progress)
+        batch.stats.job_entered(VideoJob("m", id=f"j{number}"), progress)
 
 
 async def test_a_look_tells_stages_money_and_the_end() -> None:
@@ -78,9 +77,9 @@ async def test_a_look_tells_stages_money_and_the_end() -> None:
 
 async def test_what_a_run_waits_for() -> None:
     async with a_batch() as batch:
-        assert batch.gates is not None
+        assert batch.limiters is not None
         came(batch, 1, Progress())
-        turns, slots = batch.gates.turns, batch.gates.slots
+        turns, slots = batch.limiters.turns, batch.limiters.slots
         assert "for the rate: 5 a second" in RunWatcher(batch).look().waits
         for _ in range(20):
             slots.take_over_limit()

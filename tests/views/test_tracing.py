@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.pipeline.batch import log_step, step_seconds
+from aimlvideo.pipeline.run import log_step, step_seconds
 from aimlvideo.sandbox import Behaviour, Sandbox
 
 KEY = "key-that-nobody-may-see"

@@ -13,7 +13,7 @@ import anyio
 from aiohttp import web
 
 from aimlvideo.errors import SettingsError
-from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
@@ -162,19 +162,19 @@ class Board:
 
 @asynccontextmanager
 async def open_board(
-    batch: Batch, said: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+    run: Run, said: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
 ) -> AsyncIterator[str]:
     """Serve the board of a run until the block is left; give its URL. Raises SettingsError where it cannot."""
-    assert batch.folder is not None
-    with read_journal(batch.folder / JOURNAL) as journal:
-        board = Board(batch.folder, journal, said, token)
+    assert run.spec.folder is not None
+    with read_journal(run.spec.folder / JOURNAL) as journal:
+        board = Board(run.spec.folder, journal, said, token)
         runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         scope = anyio.CancelScope()
         try:
             await _start(runner, host, port)
-            batch.watchers.append(board.noted)
-            batch.tasks.start_soon(_until, scope, board)
+            run.watchers.append(board.noted)
+            run.tasks.start_soon(_until, scope, board)
             yield f"http://{host}:{runner.addresses[0][1]}/" + (f"{token}/" if token else "")
         finally:
             scope.cancel()

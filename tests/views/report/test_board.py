@@ -7,7 +7,6 @@ import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from anyio.from_thread import start_blocking_portal
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.pipeline.batch import Batch, Entry
+from aimlvideo.pipeline.run import Entry, Run, RunSpec
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.board import Board, open_board
 from aimlvideo.views.report.change_log import ChangeLog
@@ -27,10 +26,10 @@ from tests.views.report.test_page import until
 
 
 @dataclass
-class Run:
+class ServedRun:
     """A run whose jobs a test moves, and where its board is."""
 
-    batch: Batch
+    batch: Run
     entries: dict[str, Entry]
     url: str = ""
 
@@ -41,19 +40,19 @@ class Run:
     async def come_in(self, name: str) -> None:
         """Let one more job in."""
         job = VideoJob("m", id=name, prompt=f"prompt of {name}")
-        self.entries[name] = await self.batch.enter(self.batch.journal.plan(job))
+        self.entries[name] = await self.batch.enter(self.batch.spec.journal.plan(job))
 
 
 @asynccontextmanager
-async def a_run(folder: Path, token: str = "") -> AsyncIterator[Run]:
+async def a_run(folder: Path, token: str = "") -> AsyncIterator[ServedRun]:
     """Give a run of two planned jobs with a board."""
 
     async def nothing(*_: Any) -> Path:
         return folder
 
     async with open_journal(folder / "journal.sqlite3") as journal, anyio.create_task_group() as tasks:
-        batch = Batch(journal, tasks, Budget(), 99, folder, inf, Stage.SAVED, nothing, None)
-        run = Run(batch, {})
+        batch = Run(RunSpec(journal=journal, save=nothing, window=99, folder=folder), tasks, Budget())
+        run = ServedRun(batch, {})
         for name in ("first", "second"):
             await run.come_in(name)
         async with open_board(batch, lambda: "as it should be", token=token) as run.url:
@@ -63,7 +62,7 @@ async def a_run(folder: Path, token: str = "") -> AsyncIterator[Run]:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[tuple[Run, Callable[..., Any]]]:
+def running(tmp_path: Path) -> Iterator[tuple[ServedRun, Callable[..., Any]]]:
     """A run with a board in a thread of its own, and a way to call what moves it."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(a_run(tmp_path)) as run:
         yield run, portal.call
@@ -88,7 +87,7 @@ def test_a_change_is_seen_within_a_second_and_a_clip_plays(opened: Any, running:
     call(lambda: run.move("first", Stage.SUBMITTING, submitted_at=1000.0))
     call(lambda: run.move("first", Stage.RENDERING, generation_id="g-1", submitted_at=1001.0))
     until(page, "jobs.get('first').stage === 'rendering'")
-    (run.batch.folder / "first.mp4").write_bytes(clip.read_bytes())
+    (run.batch.spec.folder / "first.mp4").write_bytes(clip.read_bytes())
     call(lambda: run.move("first", Stage.READY, completed_at=1100.0))
     call(lambda: run.move("first", Stage.SAVED, file="first.mp4", bytes=9, saved_at=1101.0))
     until(page, "document.querySelectorAll('.card video').length === 1")
@@ -117,10 +116,10 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
 
 
 @asynccontextmanager
-async def cut_run(folder: Path) -> AsyncIterator[tuple[Board, str, Run]]:
+async def cut_run(folder: Path) -> AsyncIterator[tuple[Board, str, ServedRun]]:
     """Give a run with a board whose streams a test may cut."""
     async with a_run(folder) as run:
-        board = Board(folder, run.batch.journal, lambda: "")  # type: ignore[arg-type]
+        board = Board(folder, run.batch.spec.journal, lambda: "")  # type: ignore[arg-type]
         run.batch.watchers.append(board.noted)
         runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()

@@ -1,11 +1,11 @@
-"""One run: the jobs on their way, what has come of them, and the consumer who takes it."""
+"""A run: in-flight jobs, results, consumer."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,8 +18,6 @@ from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.core.polling.observation import PollState
-from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import VideoError
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
@@ -62,28 +60,18 @@ GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
 
 
-NOT_POLLED = PollState(0.0, 0.0)
 log = logging.getLogger("aimlvideo")
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One job on its way. Moments are on the event loop's clock."""
+    """One job on its way through the pipeline, with what it holds. What a stage needs beside it is that stage's own."""
 
     job: VideoJob
     progress: Progress
-    batch: Batch
+    run: Run
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
-    policy: PollPolicy | None = None
-    sight: PollState = NOT_POLLED
-    due: float = 0.0
-    not_before: float = 0.0
-    deadline: float = inf
-    polls: int = 0
-    poll_ages: bytes = b""
-    misses: int = 0
-    asking: bool = False
     moved: bool = False
     paid_before: bool = False
     """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
@@ -93,7 +81,11 @@ class Entry:
         """Note a step of this job: in the journal, before anything else is awaited."""
         before = self.progress
         self.progress, self.moved = before.to(stage, **known), True
-        self.batch.stepped(self, before)
+        self.run.stepped(self, before)
+
+    def note(self, **fields: Any) -> None:
+        """Remember something that is worth no step of its own: it is written down with the next one."""
+        self.progress = self.progress._replace(**fields)
 
     def hold(self, slot: SlotLimiter) -> None:
         """Keep a slot that was taken for this job."""
@@ -118,52 +110,71 @@ class Entry:
             self.claimed = None
 
 
-@dataclass(eq=False)
-class Batch:
-    """The results of one run, as they end: `async for result in batch`. Failures are values.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunSpec:
+    """What a run is to do, and what it was given for that. Nothing here changes while it goes on."""
+
+    journal: Journal
+    save: Callable[[Result, Path], Awaitable[Path]]
+    """Saves the clip of one result, also when the run is over."""
+    number: int | None = None
+    """The run's number in its journal."""
+    window: int = 10**6
+    """Jobs on their way, or waiting to be taken, at a time."""
+    folder: Path | None = None
+    patience: float = inf
+    """Seconds for which one generation is waited for."""
+    goal: Stage = Stage.SAVED
+    on_result: Callable[[Result], None] | None = None
+    upload: Callable[[str], Awaitable[None]] | None = None
+    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    live: set[str] | None = None
+    """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
+
+
+class Run:
+    """The results of one run, as they end: `async for result in run`. Failures are values.
 
     A consumer that is slow slows submission: at most `window` jobs are on their way or waiting to be taken.
     `halted` says why no new job is submitted any more, or is None.
     """
 
-    journal: Journal
-    tasks: TaskGroup
-    budget: Budget
-    window: int
-    folder: Path | None
-    patience: float
-    goal: Stage
-    save: Callable[[Result, Path], Awaitable[Path]]
-    note: Callable[[Result], None] | None
-    keep: Callable[[str], Awaitable[None]] | None = None
-    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
-    gates: Limiters | None = None
-    tally: RunStats = field(default_factory=RunStats)
-    watchers: list[Callable[[Entry], None]] = field(default_factory=list)
-    halted: VideoError | None = None
-    left: bool = False
-    fed: bool = False
-    live: set[str] | None = None
-    run: int | None = None
-    shared: bool = False
-    """Whether other runs have moved jobs of the same journal while this one went on."""
-    entries: set[Entry] = field(default_factory=set)
-    display: ClassVar[Callable[[Batch], None] | None] = None
+    display: ClassVar[Callable[[Run], None] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
 
-    def __post_init__(self) -> None:
-        self._room = anyio.Semaphore(self.window, fast_acquire=True)
-        self._give, self._results = anyio.create_memory_object_stream[Result](inf)
+    def __init__(
+        self,
+        spec: RunSpec,
+        tasks: TaskGroup,
+        budget: Budget,
+        stats: RunStats | None = None,
+        limiters: Limiters | None = None,
+    ) -> None:
+        self.spec, self.tasks, self.budget, self.limiters = spec, tasks, budget, limiters
+        self.stats = RunStats() if stats is None else stats
+        self.watchers: list[Callable[[Entry], None]] = []
+        self.entries: set[Entry] = set()
+        self.halted: VideoError | None = None
+        self.input_exhausted = self.closed = False
+        self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
+        self._room = anyio.Semaphore(spec.window, fast_acquire=True)
+        self._out, self._results = anyio.create_memory_object_stream[Result](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
-        self.lead = asyncio.Lock()
+        self.feed_lock = asyncio.Lock()
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
 
-    def __aiter__(self) -> Batch:
+    def detached(self, journal: Journal) -> Run:
+        """Return a run that writes elsewhere and hands nothing out: for a job that is no longer this run's."""
+        run = Run(replace(self.spec, journal=journal, on_result=None), self.tasks, self.budget)
+        run.leave()
+        return run
+
+    def __aiter__(self) -> Run:
         return self
 
     def _ipython_display_(self) -> None:
-        if Batch.display is not None:
-            Batch.display(self)
+        if Run.display is not None:
+            Run.display(self)
 
     async def to_frame(self) -> Any:
         """Return the results that are still to come as a pandas DataFrame. Raises SettingsError without pandas."""
@@ -191,13 +202,13 @@ class Batch:
         paid_before = record.progress.stage in (Stage.READY, *ENDED)
         entry = Entry(record.job, record.progress, self, paid_before=paid_before)
         self.entries.add(entry)
-        self.tally.job_entered(record.job, record.progress)
+        self.stats.job_entered(record.job, record.progress)
         return entry
 
     def stepped(self, entry: Entry, before: Progress) -> None:
         """Write a step down, count it, and show it to whoever watches."""
-        self.journal.step(entry.job, entry.progress)
-        self.tally.moved(entry.job, before, entry.progress)
+        self.spec.journal.step(entry.job, entry.progress)
+        self.stats.moved(entry.job, before, entry.progress)
         log_step(entry.job, before, entry.progress)
         for watch in self.watchers:
             watch(entry)
@@ -212,15 +223,15 @@ class Batch:
         progress = entry.progress if error is None else entry.progress._replace(error=error)
         if not entry.paid_before:
             self._settle(progress, entry.job.id)
-        result = result_of(entry.job, progress, None if self.keep else self.folder, self.save)
-        if self.note is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
-            self.note(result)
-        self._give.send_nowait(result)
+        result = result_of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
+        if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
+            self.spec.on_result(result)
+        self._out.send_nowait(result)
         self._close_if_done()
 
     def all_fed(self) -> None:
         """Note that no more jobs will come."""
-        self.fed = True
+        self.input_exhausted = True
         self._close_if_done()
 
     def halt(self, error: VideoError) -> None:
@@ -238,13 +249,14 @@ class Batch:
 
     def leave(self) -> None:
         """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
-        self.left = True
+        self.closed = True
         for entry in self.entries:
             entry.ended = True
             entry.let_go()
+        # An answer that is on its way now may bear the id of a paid generation: it has until then to be written down.
         for shield in self._shields:
             shield.deadline = clock.loop() + GRACE
-        for stream in (self._give, self._results, self.download, self.downloads):
+        for stream in (self._out, self._results, self.download, self.downloads):
             stream.close()
 
     def round_trip(self) -> anyio.CancelScope:
@@ -263,6 +275,6 @@ class Batch:
             self.budget.release(job_id)
 
     def _close_if_done(self) -> None:
-        if self.fed and not self.entries:
-            self._give.close()
+        if self.input_exhausted and not self.entries:
+            self._out.close()
             self.download.close()
