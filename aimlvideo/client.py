@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
+from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
@@ -33,7 +34,7 @@ from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
-from aimlvideo.shell.files.output_folders import RESULTS, OpenFolders, checked_folder
+from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import Transport, open_session

@@ -10,13 +10,12 @@ from math import inf
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.core.polling.policy import FixedPolls, parse_polls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import KEY_SEPARATOR, Service
 from aimlvideo.core.wires.webhooks import usable_secret
 from aimlvideo.errors import SettingsError
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from aimlvideo.cli.options import Address
 from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.run import Run
-from aimlvideo.settings import LOOPBACK
 from aimlvideo.views.live_progress import watcher_of
 from aimlvideo.views.report.board import open_board
 from aimlvideo.views.sentences import brief

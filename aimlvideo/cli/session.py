@@ -19,12 +19,12 @@ from aimlvideo.cli.options import Address
 from aimlvideo.cli.run_summary import RunSummary, advice, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, Refused, UsageError, VideoError
-from aimlvideo.shell.files.output_folders import JOURNAL
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
-from aimlvideo.views.report.report_file import REPORT, write_report
+from aimlvideo.views.report.report_file import write_report
 
 T = TypeVar("T")
 SECRETS = ("--api-key", "--callback-secret", "--dsn")

@@ -22,6 +22,7 @@ from aimlvideo.cli.run_summary import settled_sentence, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import result_of
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.distributed.embedded_postgres import found_dsn
@@ -30,7 +31,7 @@ from aimlvideo.distributed.queue import open_queue
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerLimits, worker_metrics
 from aimlvideo.errors import InvalidJobs, JournalError, UsageError
 from aimlvideo.shell.files.job_files import base_folder, job_lines
-from aimlvideo.shell.files.output_folders import RESULTS, checked_folder
+from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.postgres_schema import AWAY, init_tables

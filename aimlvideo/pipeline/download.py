@@ -68,8 +68,8 @@ class Downloads:
         except (DownloadFailed, ServiceError) as error:
             entry.run.end(entry, error)
         else:
-            known = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
-            entry.step(Stage.SAVED, saved_at=clock.wall(), **known)
+            saved = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
+            entry.step(Stage.SAVED, saved_at=clock.wall(), **saved)
             entry.run.end(entry)
 
     async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:

@@ -72,9 +72,9 @@ class Feed:
             entry.run.end(entry, InvalidJobs([problem]))
             return False
         entry.claim(self.live)
-        if self.run.shared and (known := self.run.spec.journal.find(entry.job.id)) is not None:
-            self.run.stats.moved(entry.job, entry.progress, known.progress)
-            entry.progress = known.progress  # another run may have bought it since it was read
+        if self.run.shared and (record := self.run.spec.journal.find(entry.job.id)) is not None:
+            self.run.stats.moved(entry.job, entry.progress, record.progress)
+            entry.progress = record.progress  # another run may have bought it since it was read
         return True
 
     def _validate(self, entry: Entry) -> bool:
@@ -107,6 +107,6 @@ class Feed:
 def _over_budget(budget: Budget, price: float | None) -> str:
     limit = f"the limit of {budget.limit:.2f} USD"
     if price is None:
-        return f"the price of the next job is not known, so nobody can say whether it keeps within {limit}"
+        return f"the price of the next job is not known, so it might exceed {limit}"
     so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
     return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"

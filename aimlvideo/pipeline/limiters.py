@@ -1,4 +1,4 @@
-"""The gates before a request: a slot, and a turn. Each is its core plus one await."""
+"""Async concurrency and rate limiters over core.limits."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class SlotLimiter:
         try:
             await handed.wait()
         except BaseException:
+            # The slot may be handed over in the very pass in which its waiter is cancelled: it is passed on, else it
+            # would be lost for good.
             if handed.is_set():
                 self.give()
             else:

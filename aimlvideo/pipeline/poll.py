@@ -290,8 +290,9 @@ def _hopeless(error: ServiceError) -> bool:
 
 
 def _out_of_patience(entry: Entry) -> OutOfPatience:
-    known, patience = entry.progress.generation_id, entry.run.spec.patience
+    generation_id, patience = entry.progress.generation_id, entry.run.spec.patience
     return OutOfPatience(
-        f"generation {known} was unfinished after {patience:g} s; it goes on at the service: run again to pick it up",
-        generation_id=known,
+        f"generation {generation_id} did not finish within {patience:g} s. It keeps running at the service; run again "
+        "to fetch it",
+        generation_id=generation_id,
     )

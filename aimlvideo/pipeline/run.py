@@ -77,10 +77,10 @@ class Entry:
     """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
     ended: bool = False
 
-    def step(self, stage: Stage, **known: Any) -> None:
+    def step(self, stage: Stage, **fields: Any) -> None:
         """Note a step of this job: in the journal, before anything else is awaited."""
         before = self.progress
-        self.progress, self.moved = before.to(stage, **known), True
+        self.progress, self.moved = before.to(stage, **fields), True
         self.run.stepped(self, before)
 
     def note(self, **fields: Any) -> None:
@@ -265,12 +265,12 @@ class Run:
         self._shields.add(shield)
         return shield
 
-    def _settle(self, known: Progress, job_id: str) -> None:
+    def _settle(self, progress: Progress, job_id: str) -> None:
         """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
-        if self.budget.limit is None or known.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING):
+        if self.budget.limit is None or progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING):
             return
-        if known.stage in (Stage.SAVED, Stage.READY) or known.cost_usd is not None:
-            self.budget.settle(job_id, known.cost_usd)
+        if progress.stage in (Stage.SAVED, Stage.READY) or progress.cost_usd is not None:
+            self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)
 

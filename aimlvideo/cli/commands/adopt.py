@@ -12,11 +12,11 @@ import typer
 from aimlvideo.cli.options import Folder, Service, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.file_names import JOURNAL, file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
 
 app = command_app()

@@ -16,9 +16,10 @@ from aimlvideo.cli.session import RunOptions, finish, in_loop, process
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import VideoError
-from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
 
 app = command_app()

@@ -14,9 +14,9 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.output_folders import JOURNAL, RESULTS
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.journal.sqlite import open_journal
 

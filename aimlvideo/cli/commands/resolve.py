@@ -13,9 +13,9 @@ from aimlvideo.cli.options import DsnOrNone, exit_codes
 from aimlvideo.cli.run_summary import settled_sentence
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.output_folders import JOURNAL
 from aimlvideo.shell.journal.sqlite import open_journal
 
 app = command_app()

@@ -49,11 +49,12 @@ from aimlvideo.cli.session import RunOptions, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.money.pricing import prices_from_json, prices_to_json
 from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
-from aimlvideo.shell.files.output_folders import JOURNAL, checked_folder
+from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 app = command_app()

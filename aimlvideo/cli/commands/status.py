@@ -9,7 +9,7 @@ from aimlvideo.cli.options import DsnOrNone, FolderOrNone, exit_codes, folder_or
 from aimlvideo.cli.run_summary import summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.shell.journal.sqlite import read_journal
 
 app = command_app()

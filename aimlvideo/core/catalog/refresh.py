@@ -12,7 +12,6 @@ from aimlvideo.core.catalog.describe import expected
 
 LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
 VIDEO = "internal/video-generations/submit"
-LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)

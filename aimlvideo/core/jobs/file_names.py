@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 
+JOURNAL, RESULTS, REPORT = "journal.sqlite3", "results.jsonl", "report.html"
+"""What a run leaves in its folder, beside the clips."""
+
 LONGEST = 120
 """Characters of a name before its ending: every file system takes it, also with `.part` behind it."""
 

@@ -8,7 +8,8 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
-from aimlvideo.core.catalog.refresh import LOCAL, VIDEO
+from aimlvideo.core import loopback
+from aimlvideo.core.catalog.refresh import VIDEO
 from aimlvideo.core.eta import SHORTEST, Durations
 from aimlvideo.core.money.pricing import Price, Pricing
 from aimlvideo.core.wires.http import Request
@@ -61,7 +62,7 @@ def _fetchable(address: str) -> bool:
     except ValueError:
         return False
     if parts.scheme == "http":
-        return parts.hostname in LOCAL
+        return parts.hostname in loopback.LOOPBACK
     return parts.scheme == "https" or (not parts.scheme and not parts.netloc and address.startswith("/"))
 
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import Result, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import SettingsError
@@ -15,9 +16,6 @@ from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile, write_results
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
-
-JOURNAL, RESULTS = "journal.sqlite3", "results.jsonl"
-"""What a run leaves in its folder, beside the clips."""
 
 
 def checked_folder(path: Path) -> Path:

@@ -239,8 +239,8 @@ def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
 
 
 def record_of(row: Sequence[Any]) -> Record:
-    name, folder, asked, *known = row
-    return Record(job_from_json(name, folder, asked), progress_of(known))
+    job_id, folder, content, *columns = row
+    return Record(job_from_json(job_id, folder, content), progress_of(columns))
 
 
 TYPES = (
@@ -281,14 +281,14 @@ class PostgresJournal(SyncPostgresJournal):
         self._mine: set[str] = set()
         self._waiting: dict[str, Progress] = {}
         self._replaced: list[tuple[str, Attempt]] = []
-        self._written = self._kept = 0
+        self._written = self._committed = 0
         self._sure_at = time.monotonic()
-        self._news, self._kept_more = anyio.Event(), anyio.Event()
+        self._step_noted, self._committed_more = anyio.Event(), anyio.Event()
 
     @property
     def unwritten(self) -> int:
         """How many steps are noted and not yet committed."""
-        return self._written - self._kept
+        return self._written - self._committed
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
         """Write down a job that somebody else submitted, or return it as it is here already."""
@@ -305,13 +305,13 @@ class PostgresJournal(SyncPostgresJournal):
         if (before := self._waiting.get(job.id)) is not None and is_another_attempt(before, progress):
             self._replaced.append((job.id, attempt_of(before)))
         self._waiting[job.id] = progress
-        self._news.set()
+        self._step_noted.set()
 
     async def synced(self) -> None:
         """Return when all steps noted before this call are committed, and what is ours was surely ours a moment ago."""
-        wanted = self._written
-        while self._kept < wanted:
-            await self._kept_more.wait()
+        written_before = self._written
+        while self._committed < written_before:
+            await self._committed_more.wait()
         while self.owner is not None and time.monotonic() - self._sure_at > self.lease:
             await self.verify()
 
@@ -348,8 +348,8 @@ class PostgresJournal(SyncPostgresJournal):
         """Write what is noted, in groups, for as long as the journal is open."""
         while True:
             if not self._waiting:
-                await self._news.wait()
-            self._news = anyio.Event()
+                await self._step_noted.wait()
+            self._step_noted = anyio.Event()
             steps, self._waiting, covered = self._waiting, {}, self._written
             replaced, self._replaced = self._replaced, []
             try:
@@ -363,9 +363,9 @@ class PostgresJournal(SyncPostgresJournal):
             except BaseException:
                 self._take_back(steps, replaced)
                 raise
-            self._kept = covered
-            self._kept_more.set()
-            self._kept_more = anyio.Event()
+            self._committed = covered
+            self._committed_more.set()
+            self._committed_more = anyio.Event()
 
     def _take_back(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
         """Let what could not be written wait again, before what has come meanwhile."""

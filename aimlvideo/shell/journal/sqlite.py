@@ -110,8 +110,8 @@ class SqliteJournal:
         first = [seq for (seq,) in self._store.read(f"SELECT seq FROM jobs WHERE stage IN {stages} ORDER BY seq")]
         for seq in first:
             yield self._record(self._store.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
-        given = set(first)
-        yield from (record for seq, record in self._of_stage("planned") if seq not in given)
+        already_given = set(first)
+        yield from (record for seq, record in self._of_stage("planned") if seq not in already_given)
 
     def ended_jobs(self) -> Iterator[Record]:
         """Give the jobs that are saved or failed."""
@@ -166,8 +166,8 @@ class SqliteJournal:
 
     def unknown_costs(self) -> int:
         """Return how many clips there are whose cost nobody said."""
-        made = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
-        return int(self._store.read(f"SELECT count(*) FROM jobs WHERE {made}").fetchone()[0])
+        finished = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
+        return int(self._store.read(f"SELECT count(*) FROM jobs WHERE {finished}").fetchone()[0])
 
     def fact(self, name: str) -> str | None:
         """Return one fact about the run as a whole, such as its service or its owner's process id."""
@@ -217,13 +217,13 @@ class SqliteJournal:
         return Record(job, progress)
 
     def _planned_before(self, job: VideoJob, distinct: bool, run: int) -> Record:
-        asked, before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
+        content_before, run_before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
-        if asked != content:
-            if not asked.endswith(UNKNOWN):
-                raise InvalidJobs([changed_content_problem(job.id, asked, content)])
+        if content_before != content:
+            if not content_before.endswith(UNKNOWN):
+                raise InvalidJobs([changed_content_problem(job.id, content_before, content)])
             self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
-        if before == run:
+        if run_before == run:
             if distinct and job.derived:
                 copy = self._copies.next_id(job.id, run, lambda name: self._is_of_run(name, run))
                 return self.plan(job.named(copy), run=run)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 
 APPLICATION = 0x41494D56
@@ -62,7 +63,7 @@ RESERVE = 4 * 2**20
 """Bytes kept on the disk for the last steps of a run on a disk that fills up."""
 
 PASS_THROUGH = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-"""News for whoever writes, and mistakes of ours: these stay what they are."""
+"""Conflicts that the writer handles, and mistakes of ours: these stay what they are."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
@@ -142,12 +143,12 @@ def translated(path: Path) -> Iterator[None]:
 
 def translation(path: Path, error: Exception) -> VideoError:
     """Return our error for one of SQLite's or the disk's."""
-    said = str(error)
-    if getattr(error, "errno", None) in _NO_ROOM or "is full" in said or "disk I/O" in said:
-        return DiskFailed(f"the journal {path} cannot be written: {said}. Make space, then run again")
+    message = str(error)
+    if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
+        return DiskFailed(f"the journal {path} cannot be written: {message}. Make space, then run again")
     if isinstance(error, sqlite3.OperationalError | OSError):
-        return JournalError(f"the journal {path} cannot be used: {said}")
-    return JournalError(_damaged(path, said))
+        return JournalError(f"the journal {path} cannot be used: {message}")
+    return JournalError(_damaged(path, message))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -175,6 +176,8 @@ def _close(path: Path, connection: sqlite3.Connection) -> None:
         connection.execute(_CLOSED)
         connection.close()
     except sqlite3.Error:
+        # The last connection to close deletes the write-ahead log. A reader that is still open keeps it, and with it
+        # the steps that could not be brought into the file: a full disk loses nothing.
         with suppress(sqlite3.Error):
             keeper = _reader(path)
             keeper.execute("SELECT count(*) FROM facts").fetchone()
@@ -220,11 +223,11 @@ def _make_new(path: Path, size: int = 0) -> None:
 
 def _refuse_missing_journal(path: Path) -> None:
     """Raise JournalError where something of a run is here and its journal is not."""
-    for left in (path.with_name("results.jsonl"), _wal(path)):
-        if left.exists():
+    for trace in (path.with_name(RESULTS), _wal(path)):
+        if trace.exists():
             raise JournalError(
-                f"{left} is here and its journal {path.name} is not: clips may have been paid already. "
-                f"Bring the journal back, or run `aimlvideo recover {path.parent}`"
+                f"found {trace} but not {path.name}: clips may already be paid for. "
+                f"Restore the journal, or run `aimlvideo recover {path.parent}`"
             )
 
 
@@ -233,11 +236,11 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION:
-        raise JournalError(_damaged(path, "it is no journal of this program"))
+        raise JournalError(_damaged(path, "not a journal of this program"))
     if version > len(SCHEMAS):
         raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
-    if (said := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise JournalError(_damaged(path, said))
+    if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise JournalError(_damaged(path, check))
     if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
         raise JournalError(_without_wal(path))
 
@@ -290,8 +293,8 @@ def _damaged(path: Path, why: str) -> str:
 def _without_wal(path: Path) -> str:
     return (
         f"the run of the journal {path} did not end, and its {path.name}-wal, which has the last steps, is gone: "
-        f"clips may have been paid that it does not know. Bring that file back. Where another program for SQLite has "
-        f'opened the journal since, nothing is missing; then say so: sqlite3 {path} "{_CLOSED}"'
+        f"clips may be paid for that it does not know. Restore that file. If another SQLite tool has opened the "
+        f'journal since, nothing is missing; confirm with: sqlite3 {path} "{_CLOSED}"'
     )
 
 

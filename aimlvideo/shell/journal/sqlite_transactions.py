@@ -2,7 +2,7 @@
 
 A step is in the write-ahead log, and survives a killed process, when the pass of the event loop in which it was
 written is over. That costs a killed process no more than the time that an answer waits to be read, and a third of
-what a transaction for each step costs. A step whose loss would cost nothing waits up to `LATER` for the next one.
+what a transaction for each step costs. A step whose loss would cost nothing waits up to `LAZY_COMMIT` for the next one.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class GroupCommit:
         self._written = self._synced = 0
         self._syncing: anyio.Event | None = None
         self._whole = False
-        self._soon = self._later = False
-        self._pass: list[tuple[str, tuple[Any, ...]]] = []
+        self._commit_scheduled = self._lazy_scheduled = False
+        self._pending: list[tuple[str, tuple[Any, ...]]] = []
         self._broken: VideoError | None = None
         self._full: DiskFailed | None = None
 
@@ -59,8 +59,10 @@ class GroupCommit:
             self._retry_from_reserve(error)
             self._put(statement, values)
         finally:
-            if self._db.in_transaction and not (self._soon or self._whole or (later and self._later)):
-                self._commit_scheduled(later)
+            if self._db.in_transaction and not (
+                self._commit_scheduled or self._whole or (later and self._lazy_scheduled)
+            ):
+                self._schedule_commit(later)
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
         if not self._db.in_transaction:
@@ -68,22 +70,22 @@ class GroupCommit:
         self._db.execute(statement, values)
         self._written += 1
         if not self._whole:
-            self._pass.append((statement, values))
+            self._pending.append((statement, values))
 
     def _retry_from_reserve(self, error: sqlite3.Error) -> None:
         """Write what this pass wrote once more, where the disk was full and the room kept for that is still there.
 
         From then on nothing is `synced` any more, so that nothing new is begun. Raises where it cannot be done.
         """
-        said = translation(self._path, error)
-        if self._whole or not isinstance(said, DiskFailed) or not free_reserve(self._path):
-            if self._pass and not self._whole:
-                self._broken = said  # SQLite may have taken back what others wrote in this pass
-            raise said from error
-        self._full = said
+        failure = translation(self._path, error)
+        if self._whole or not isinstance(failure, DiskFailed) or not free_reserve(self._path):
+            if self._pending and not self._whole:
+                self._broken = failure  # SQLite may have taken back what others wrote in this pass
+            raise failure from error
+        self._full = failure
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-        again, self._pass = self._pass, []
+        again, self._pending = self._pending, []
         try:
             for statement, values in again:
                 self._put(statement, values)
@@ -113,8 +115,8 @@ class GroupCommit:
 
         Raises DiskFailed, then and ever after: what a failed sync left behind, a later one does not bring to disk.
         """
-        wanted = self._written
-        while self._synced < wanted and self._wal is not None:
+        written_before = self._written
+        while self._synced < written_before and self._wal is not None:
             if self._syncing is None:
                 await self._sync(self._wal)
             else:
@@ -122,6 +124,8 @@ class GroupCommit:
 
     async def _sync(self, wal: int) -> None:
         """Bring what is written to disk; all who waited for it meanwhile wake in one pass of the event loop."""
+        # A sync costs some milliseconds whatever it covers: the first who needs one waits a moment for others, and what
+        # they have written by then is committed and synced with its own.
         self._syncing = anyio.Event()
         try:
             await anyio.sleep(GATHERING)
@@ -153,13 +157,13 @@ class GroupCommit:
             self._retry_from_reserve(error)
             with translated(self._path):
                 self._db.execute("COMMIT")
-        self._pass.clear()
+        self._pending.clear()
 
     def _raise_if_broken(self) -> None:
         if self._broken is not None:
             raise self._broken
 
-    def _commit_scheduled(self, later: bool) -> None:
+    def _schedule_commit(self, later: bool) -> None:
         """Commit when this pass of the event loop is over, or a `later` one; at once where there is no event loop."""
         try:
             loop = asyncio.get_running_loop()
@@ -167,19 +171,19 @@ class GroupCommit:
             self._commit_now()
             return
         if later:
-            self._later = True
+            self._lazy_scheduled = True
             loop.call_later(LAZY_COMMIT, self._commit_later)
         else:
-            self._soon = True
+            self._commit_scheduled = True
             loop.call_soon(self._commit_now)
 
     def _commit_later(self) -> None:
-        self._later = False
+        self._lazy_scheduled = False
         self._commit_now()
 
     def _commit_now(self) -> None:
         """Commit; a failure is raised to whoever writes next."""
-        self._soon = False
+        self._commit_scheduled = False
         if not self._whole:
             with suppress(VideoError, sqlite3.Error):
                 self.commit()

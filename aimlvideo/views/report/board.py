@@ -12,6 +12,8 @@ from typing import Any
 import anyio
 from aiohttp import web
 
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.journal.base import JournalReader
@@ -19,7 +21,7 @@ from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.change_log import ChangeLog
 from aimlvideo.views.report.html import page
-from aimlvideo.views.report.report_file import JOURNAL, cards_of
+from aimlvideo.views.report.report_file import cards_of
 
 PUSH_SECONDS = 0.3
 """Seconds between two events at least."""
@@ -28,7 +30,6 @@ PARALLEL_CLIENTS = 400
 BEHIND = 64
 """Events that a slow reader may be behind; then its stream is cut, and it comes back by itself."""
 CLIPS = (".mp4", ".webm", ".mov")
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 GUARDED = {
     "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin", "X-Frame-Options": "DENY",
@@ -113,7 +114,8 @@ class Board:
         if self._token:
             welcome = compare_digest(request.match_info.get("token", "").encode(), self._token.encode())
         else:
-            welcome = request.host.rpartition(":")[0] in LOOPBACK or request.host in LOOPBACK
+            names = (request.host, request.host.rpartition(":")[0])
+            welcome = any(name.strip("[]") in LOOPBACK for name in names)
         if not welcome:
             raise web.HTTPNotFound
         answer: web.StreamResponse = await handler(request)

@@ -8,14 +8,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.html import page
 from aimlvideo.views.report.posters import PATIENCE, kept_posters, posters
-
-JOURNAL, REPORT = "journal.sqlite3", "report.html"
 
 
 def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[Record] | None = None) -> Path:

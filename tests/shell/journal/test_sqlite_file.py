@@ -184,7 +184,7 @@ DAMAGES = {
     "garbled head": (garble(0), "damaged"),
     "garbled schema": (garble(100), "damaged"),
     "garbled page": (garble(8192), "damaged"),
-    "another program's": (other_program, "no journal of this program"),
+    "another program's": (other_program, "not a journal of this program"),
     "a newer version's": (newer, "update with pip"),
 }
 
@@ -208,7 +208,9 @@ async def test_a_file_that_is_no_whole_journal_is_refused_and_not_touched(path: 
 
 async def test_beside_results_a_missing_journal_is_not_made_unless_that_is_said(path: Path) -> None:
     path.with_name("results.jsonl").write_text("{}\n")
-    with pytest.raises(JournalError, match=r"results\.jsonl is here and its journal .* paid already.*recover"):
+    with pytest.raises(
+        JournalError, match=r"results\.jsonl but not journal\.sqlite3: clips may already be paid for.*recover"
+    ):
         async with open_journal(path):
             pass
     assert not path.exists()
@@ -227,7 +229,7 @@ async def test_beside_its_write_ahead_log_a_missing_journal_is_not_made_and_neve
         left = wal.read_bytes()
     path.unlink()
     wal.write_bytes(left)
-    with pytest.raises(JournalError, match=r"journal\.sqlite3-wal is here and its journal"):
+    with pytest.raises(JournalError, match=r"journal\.sqlite3-wal but not journal\.sqlite3"):
         async with open_journal(path):
             pass
     async with open_journal(path, anew=True) as journal:

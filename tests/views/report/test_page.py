@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.views.report.report_file import REPORT
+from aimlvideo.core.jobs.file_names import REPORT
 from tests.views.report.made_runs import STRANGE
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.core.jobs.file_names import REPORT
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
 from aimlvideo.views.report import posters
 from aimlvideo.views.report.cards import job_json, prompt_of, shown_params
 from aimlvideo.views.report.failure_advice import ADVICE, failure_advice
-from aimlvideo.views.report.report_file import REPORT, write_report
+from aimlvideo.views.report.report_file import write_report
 from tests.views.report.made_runs import made_run
 
 
