@@ -46,6 +46,22 @@ async def test_a_file_of_the_same_name_is_left_alone_and_the_clip_is_found_again
     assert sorted(file.name for file in tmp_path.glob("*.mp4*")) == ["scene-2.mp4", "scene.mp4"]
 
 
+async def test_a_new_rule_for_names_does_not_rename_a_clip_that_was_ready_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(Behaviour(seed=1, seconds=0.02, video="tiny")) as sandbox:
+        async with VideoClient(KEY, sandbox.url, poll="every:0.05", journal=tmp_path / "journal.sqlite3") as client:
+            video = await client.generate(JOB.model, id=JOB.id, prompt="waves")
+        assert video.stage is Stage.READY
+        for stage in ("poll", "download"):
+            monkeypatch.setattr(f"aimlvideo.pipeline.{stage}.file_name", lambda job_id: "another-rule.mp4")
+        (tmp_path / "scene.mp4").write_bytes(b"precious")  # chosen is not saved: a stranger's file stays what it is
+        first = await saved(sandbox, tmp_path)
+        assert sandbox.stats()["accepted"] == 1
+    assert first.name == "scene-2.mp4"
+    assert (tmp_path / "scene.mp4").read_bytes() == b"precious"
+
+
 async def test_many_calls_at_once_save_into_one_folder_and_the_last_one_closes_it(tmp_path: Path) -> None:
     results: dict[str, Result] = {}
 
