@@ -46,7 +46,7 @@ async def lags_of_each_model() -> tuple[dict[int, list[tuple[float, float]]], li
             if WARM <= number < COUNT - WARM:
                 waited = (result.or_raise().completed_at - result.submitted_at).total_seconds()
                 lags[number % 3].append((service.takes[number], waited - service.takes[number]))
-                prices.append(results.gates.polls.price)
+                prices.append(results.limiters.polls.price)
     return lags, prices
 
 

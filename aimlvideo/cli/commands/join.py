@@ -12,9 +12,9 @@ from aimlvideo.cli.options import Folder, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import format_seconds, pluralize
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.output_folders import JOURNAL
 from aimlvideo.shell.files.video import join_clips
 from aimlvideo.shell.journal.sqlite import read_journal
 

@@ -10,7 +10,7 @@ from aimlvideo.cli.distributed_extra import distributed_extra
 from aimlvideo.cli.options import Folder, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.shell.files.output_folders import JOURNAL
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.contact_sheet import write_sheet
 from aimlvideo.views.report.report_file import write_report
