@@ -11,7 +11,7 @@ from typing import Any
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
-from aimlvideo.core.catalog.rules import sentence
+from aimlvideo.core.catalog.rules import sentences
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.pricing import Pricing, quote
 
@@ -140,6 +140,7 @@ def model_page(model: Model, pricing: Pricing | None = None, times: Durations | 
         ("developer", model.developer),
         ("service", model.service),
         ("endpoint", model.path),
+        ("source", model.source),
         ("also called", ", ".join(model.aliases)),
         ("takes about", f"{seconds} s {'measured' if times else 'by its documentation'}" if seconds else ""),
         ("price", price_of(pricing)),
@@ -148,7 +149,7 @@ def model_page(model: Model, pricing: Pricing | None = None, times: Durations | 
         id=model.id,
         facts=tuple((label, text) for label, text in facts if text),
         params=tuple(row for name in _order(model) for row in _param_rows(name, model.params[name])),
-        rules=tuple(map(sentence, model.rules)),
+        rules=tuple(sentences(model)),
         example=example_line(model),
     )
 
@@ -169,6 +170,8 @@ def _param_rows(path: str, param: Param) -> Iterator[ParamRow]:
 
 def example_line(model: Model) -> str:
     """Return a line for a job file that this model accepts, ready to be changed."""
+    if model.example:
+        return json.dumps({"id": "clip-1", "model": model.id, **model.example}, ensure_ascii=False)
     named = [name for name in _order(model) if model.params[name].required or name in {"prompt", "duration"}]
     params = {name: _example(name, model.params[name]) for name in named}
     if "prompt" in model.params:

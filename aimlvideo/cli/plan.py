@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.cost_estimate import Tally
-from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.catalog.validation import check, media_fields
+from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -81,9 +81,9 @@ class JobReader:
 
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
-        model = self.catalog.find(job.model) or self.catalog.find_unlisted(job.model, self.service)
+        model = model_of(job, self.catalog, self.service)
         media = Media(job.folder, service_of(self.service).media)
-        for path, value in media_fields(model, params) if model else ():
+        for path, value in media_fields(model, params) if isinstance(model, Model) else ():
             try:
                 media.check(value)
             except UsageError as error:

@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
+from textwrap import wrap
 from typing import Any
 
 from aimlvideo.codegen.naming import class_name, type_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
-from aimlvideo.core.catalog.rules import sentence
+from aimlvideo.core.catalog.rules import sentences
 
 DEVELOPERS = {
     "alibaba": "Alibaba: Wan and HappyHorse",
@@ -173,7 +174,8 @@ def _docstring(model: Model, shown: dict[str, Param], order: list[str], source: 
     yield "Args:"
     yield from (f"    {name}: {_meaning(name, shown[name])}" for name in order)
     yield ""
-    yield from map(sentence, model.rules)
+    for line in sentences(model):
+        yield from wrap(line, WIDTH - 8, subsequent_indent="  ")
     yield f"Source: {source if model.service == 'aimlapi' else 'the gateway documentation'}."
     yield '"""'
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from aimlvideo.codegen.gateway import GATEWAY, UNLISTED
 from aimlvideo.core.catalog.corrections import correct
 
 
@@ -16,14 +15,13 @@ def convert(facts: Mapping[str, Any]) -> dict[str, Any]:
         name: correct(name, model["path"], model["params"], model.get("documented_seconds"))
         for name, model in sorted(facts["models"].items())
     }
-    return {"source": facts["source"], "service": "aimlapi", "models": models, "gateway": GATEWAY, "unlisted": UNLISTED}
+    return {"source": facts["source"], "service": "aimlapi", "models": models}
 
 
 def dump(catalog: Mapping[str, Any]) -> str:
     """Return the text of catalog.json: one line per parameter, so that a change reads well."""
     parts = [f'"{key}": {json.dumps(catalog[key])}' for key in ("source", "service")]
-    parts += [f'"{key}": {{\n{_dump_models(catalog[key])}\n}}' for key in ("models", "gateway")]
-    parts.append('"unlisted": [\n' + ",\n".join(map(_dump_model, catalog["unlisted"])) + "\n]")
+    parts.append(f'"models": {{\n{_dump_models(catalog["models"])}\n}}')
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 

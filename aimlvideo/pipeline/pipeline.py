@@ -12,7 +12,7 @@ import aiohttp
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.catalog.validation import media_fields, replace_media
+from aimlvideo.core.catalog.validation import media_fields, model_of, replace_media
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
@@ -158,7 +158,8 @@ def _path_of(model: str, catalog: Catalog, service: str) -> str | None:
 
 async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits) -> VideoJob:
     """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
-    model = catalog.find(job.model) or catalog.find_unlisted(job.model)
+    found = model_of(job, catalog)
+    model = found if isinstance(found, Model) else catalog.find(job.model)
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
     media = Media(job.folder, limits)

@@ -11,7 +11,6 @@ from aimlvideo.core.catalog.catalog import Model, Param, load_catalog
 
 CATALOG = load_catalog()
 MODELS = [model for model in CATALOG if model.service == "aimlapi"]
-GATEWAY = [model for model in CATALOG if model.service == "kling"]
 LINKS = ["https://a.example/x.png", "data:image/png;base64,iVBORw0KGgo="]
 
 

@@ -13,6 +13,8 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
+from aimlvideo.core.catalog.endpoints import endpoint_facts, model_entries, unlisted_entry
+
 TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "any"})
 MEDIA = frozenset({"image", "video", "audio", "any"})
 DEPTH = 8  # the deepest parameter known is 5: dynamic_masks[].trajectories[].x
@@ -52,15 +54,48 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What holds between parameters.
+    """What holds between parameters, while all of `when` and `conditions` hold (always, where there are none).
 
-    `kind` is `exactly_one` or `at_most_one` of `fields`; `required_unless`: the first of `fields`, unless one of the
-    others is given; `forbidden_when`: none of `fields` when all parameters have the values in `when`.
+    `kind` is one of these; a field may be a *term* such as `sound=on`, `image_list[].type=first_frame` or `!video_list`
+    (see `rules.term_holds`):
+
+    - `exactly_one`, `at_most_one`, `at_least_one` of `fields`;
+    - `required_unless`: the first of `fields`, unless one of the others holds; `required_when`: all of `fields`;
+    - `forbidden_when`, `forbidden`: none of `fields`; `only_when`: none of `fields` unless the conditions hold;
+    - `choices_when`: the first of `fields` is one of `choices`;
+    - `at_most_items`: the lists in `fields` have at most `limit` entries together;
+    - `adds_up`: the numbers at the first of `fields` add up to the second.
+
+    `source` says where the rule stands.
     """
 
     kind: str
     fields: tuple[str, ...]
     when: Mapping[str, Any] = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
+    limit: int = 0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How an endpoint's parameters are sent, and what follows from them.
+
+    `sent_as`: a parameter's name in a request, where it is another one; `entries`: the key of a list's plain entries,
+    which are sent as objects; `inside`: the objects in which parameters are grouped. A job that has all fields of one
+    of the `marks` may be meant for this endpoint. `other_queries`: where else a task may be asked about. `external_id`:
+    whether it takes an id of our own. `sends_model`: whether the model is sent; else `default_model` is, where named.
+    """
+
+    sent_as: Mapping[str, str] = field(default_factory=dict)
+    entries: Mapping[str, str] = field(default_factory=dict)
+    inside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    marks: tuple[tuple[str, ...], ...] = ()
+    other_queries: tuple[str, ...] = ()
+    external_id: bool = True
+    sends_model: bool = True
+    default_model: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +103,8 @@ class Model:
     """One model of the service named `service`. `documented_seconds` is how long the documentation's example took.
 
     `path` is where it is submitted. `service_names` has the service's own names of parameters, and ours for them.
+    `other_services` take it too. Where it is asked for at several `endpoints`, `params` are those of all of them, and
+    each has its own; the model at one of them says which in `endpoint`, and how it is sent in `sending`.
     """
 
     id: str
@@ -79,6 +116,17 @@ class Model:
     aliases: tuple[str, ...] = ()
     service: str = ""
     service_names: Mapping[str, str] = field(default_factory=dict)
+    other_services: tuple[str, ...] = ()
+    source: str = ""
+    endpoint: str = ""
+    endpoints: Mapping[str, Model] = field(default_factory=dict)
+    sending: Sending = Sending()
+    example: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """All services that take this model."""
+        return (self.service, *self.other_services)
 
 
 class Catalog:
@@ -109,7 +157,8 @@ class Catalog:
     def find_unlisted(self, model: Any, service: str | None = None) -> Model | None:
         """Return the common form of all models whose ids look like this one, at one service or at any; else None."""
         for form in self._unlisted if isinstance(model, str) else ():
-            if service in (None, form.get("service")) and re.fullmatch(form["pattern"], model):
+            takers = (None, form.get("service"), *form.get("other_services", ()))
+            if service in takers and re.fullmatch(form["pattern"], model):
                 return self._unlisted_read.setdefault((model, form["pattern"]), read_model(model, form))
         return None
 
@@ -168,7 +217,8 @@ def default_service() -> str:
 @lru_cache(maxsize=1)
 def _shipped() -> Catalog:
     content = _content()
-    return Catalog({**content["models"], **content["gateway"]}, unlisted=content["unlisted"])
+    facts = endpoint_facts()
+    return Catalog({**content["models"], **model_entries(facts)}, unlisted=[unlisted_entry(facts)])
 
 
 @lru_cache(maxsize=1)
@@ -190,6 +240,12 @@ def read_model(name: str, raw: Any) -> Model:
             aliases=tuple(str(alias) for alias in raw.get("aliases", ())),
             service=str(raw.get("service") or default_service()),
             service_names=dict(raw.get("service_names", {})),
+            other_services=tuple(raw.get("other_services", ())),
+            source=str(raw.get("source", "")),
+            endpoint=str(raw.get("endpoint", "")),
+            endpoints={str(key): read_model(name, entry) for key, entry in raw.get("endpoints", {}).items()},
+            sending=_read_sending(raw.get("sending", {})),
+            example=dict(raw.get("example", {})),
         )
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error
@@ -236,4 +292,25 @@ def _size(value: Any, name: str) -> int | None:
 
 
 def _read_rule(raw: Any) -> Rule:
-    return Rule(kind=str(raw["kind"]), fields=tuple(raw["fields"]), when=dict(raw.get("when", {})))
+    return Rule(
+        kind=str(raw["kind"]),
+        fields=tuple(raw["fields"]),
+        when=dict(raw.get("when", {})),
+        conditions=tuple(raw.get("if", ())),
+        choices=tuple(raw.get("choices", ())),
+        limit=int(raw.get("limit", 0)),
+        source=str(raw.get("source", "")),
+    )
+
+
+def _read_sending(raw: Any) -> Sending:
+    return Sending(
+        sent_as=dict(raw.get("sent_as", {})),
+        entries=dict(raw.get("entries", {})),
+        inside={str(name): tuple(fields) for name, fields in raw.get("inside", {}).items()},
+        marks=tuple(tuple(mark) for mark in raw.get("marks", ())),
+        other_queries=tuple(raw.get("other_queries", ())),
+        external_id=raw.get("external_id", True) is True,
+        sends_model=raw.get("sends_model", True) is True,
+        default_model=str(raw.get("default_model", "")),
+    )

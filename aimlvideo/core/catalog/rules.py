@@ -18,14 +18,85 @@ def broken_rules(model: Model, params: Params) -> Iterator[Problem]:
             yield from check(rule, model, params)
 
 
+def sentences(model: Model) -> Iterator[str]:
+    """Yield what holds between a model's parameters; of several endpoints one after another, by name."""
+    yield from map(sentence, model.rules)
+    if len(model.endpoints) > 1:
+        for endpoint in model.endpoints.values():
+            required = [name for name, param in endpoint.params.items() if param.required]
+            first = [f"{', '.join(required)} required."] if required else []
+            yield " ".join([f"At {endpoint.endpoint}:", *first, *map(sentence, endpoint.rules)])
+
+
 def sentence(rule: Rule) -> str:
     """Return what a rule says: `Exactly one of prompt and multi_prompt.`"""
-    names = " and ".join(rule.fields)
-    if rule.kind == "required_unless":
-        return f"{rule.fields[0]} is required without {' or '.join(rule.fields[1:])}."
-    if rule.kind == "forbidden_when":
-        return f"{names} not together with {' and '.join(f'{name}={value}' for name, value in rule.when.items())}."
-    return f"{'Exactly' if rule.kind == 'exactly_one' else 'Only'} one of {names}."
+    names, first, condition = " and ".join(rule.fields), rule.fields[0], _condition(rule)
+    amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
+    said = {
+        "required_unless": f"{first} is required without {' or '.join(rule.fields[1:])}",
+        "required_when": f"{names} {'are' if len(rule.fields) > 1 else 'is'} required with {condition}",
+        "only_when": f"{names} only with {condition}",
+        "forbidden": f"Without {', '.join(rule.fields)}",
+        "forbidden_when": f"{names} not together with {condition}",
+        "choices_when": f"{first} is {_or(rule.choices)} with {condition}",
+        "at_most_items": f"{names}: at most {rule.limit} entries together" + (condition and f", with {condition}"),
+        "adds_up": f"{first} add up to {rule.fields[-1]}",
+    }
+    return said.get(rule.kind, f"{amount} one of {names}") + "."
+
+
+def term_holds(term: str, params: Params, model: Model | None = None) -> str:
+    """Say whether a term holds: `yes`, `default` (a default makes it so), or `no`.
+
+    `name` holds where the parameter is set, `name=value` where it has that value, `name[].part=value` where an entry of
+    the list has it, and `!term` where the term does not hold.
+    """
+    if term.startswith("!"):
+        return "no" if term_holds(term[1:], params, model) == "yes" else "yes"
+    name, _, value = term.partition("=")
+    values = [entry for entry in _at(name, params) if entry is not None]
+    if not value:
+        return "yes" if any(entry not in ("", [], ()) for entry in values) else "no"
+    if any(_text(entry) == value for entry in values):
+        return "yes"
+    return "default" if model is not None and _default_is(name, value, params, model) else "no"
+
+
+def _at(name: str, params: Params) -> Iterator[Any]:
+    """Yield what stands at `name` or, in each entry of a list, at `name[].part`."""
+    first, _, part = name.partition("[].")
+    value = params.get(first)
+    if not part:
+        yield value
+    elif isinstance(value, list | tuple):
+        yield from (entry.get(part) for entry in value if isinstance(entry, Mapping))
+
+
+def _default_is(name: str, value: str, params: Params, model: Model) -> bool:
+    """Tell whether a parameter that is not set, or a part that an entry lacks, has this value by default."""
+    first, _, part = name.partition("[].")
+    param = model.params.get(first)
+    if not part:
+        return params.get(first) is None and param is not None and _text(param.default) == value
+    entries = params.get(first)
+    if param is None or param.item is None or not isinstance(entries, list | tuple):
+        return False
+    forms = (param.item, *param.item.any_of)
+    defaults = [form.fields[part].default for form in forms if form.fields and part in form.fields]
+    lacking = any(not isinstance(entry, Mapping) or entry.get(part) is None for entry in entries)
+    return lacking and any(_text(default) == value for default in defaults if default is not None)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _or(values: tuple[Any, ...]) -> str:
+    return " or ".join(map(str, values))
+
+
+def _condition(rule: Rule) -> str:
+    return " and ".join([*(f"{name}={value}" for name, value in rule.when.items()), *rule.conditions])
 
 
 def _given(rule: Rule, params: Params) -> list[str]:
@@ -44,35 +115,103 @@ def _at_most_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
         yield Problem(given[-1], f"only one of {' and '.join(rule.fields)}", "both")
 
 
+def _at_least_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    if not _given(rule, params):
+        yield Problem(rule.fields[0], f"at least one of {' and '.join(rule.fields)}", "neither")
+
+
 def _required_unless(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not any(params.get(name) for name in rule.fields):
+    if all(term_holds(name, params, model) == "no" for name in rule.fields):
         yield Problem(rule.fields[0], f"required without {' or '.join(rule.fields[1:])}", "nothing")
 
 
+def _required_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    if _applies(rule, model, params) != "no":
+        for name in rule.fields:
+            if term_holds(name, params) == "no":
+                yield Problem(name, f"required with {_condition(rule)}", "nothing")
+
+
 def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not _given(rule, params):
+    case = _applies(rule, model, params)
+    if case == "no":
         return
-    cases = [_case(model, params, name, value) for name, value in rule.when.items()]
-    if "no" in cases:
-        return
-    condition = " and ".join(f"{name} is {str(value).lower()}" for name, value in rule.when.items())
-    for name in _given(rule, params):
-        if "default" in cases:
+    condition = _spoken(rule)
+    for name in rule.fields:
+        if term_holds(name, params) == "no" and params.get(name) is None:
+            continue
+        if case == "default":
             yield Problem(name, f"not together with {condition}, its default", hint="set it otherwise")
         else:
             yield Problem(name, f"not together with {condition}", hint="leave out one of the two")
 
 
+def _forbidden(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    for name in _given(rule, params):
+        place = f" at {model.endpoint}" if model.endpoint else ""
+        yield Problem(name, f"no {name}: {model.id} does not take it{place}", "one", "leave it out")
+
+
+def _only_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    if _applies(rule, model, params) == "no":
+        for name in _given(rule, params):
+            yield Problem(name, f"only with {_condition(rule)}", "without it")
+
+
+def _choices_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    value = params.get(rule.fields[0])
+    if value is not None and _text(value) not in map(_text, rule.choices) and _applies(rule, model, params) != "no":
+        yield Problem(rule.fields[0], f"{_or(rule.choices)} with {_condition(rule)}", _text(value))
+
+
+def _at_most_items(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    lists = {name: value for name in rule.fields if isinstance(value := params.get(name), list | tuple)}
+    total = sum(map(len, lists.values()))
+    if total > rule.limit and _applies(rule, model, params) != "no":
+        condition = f" with {_condition(rule)}" if rule.conditions else ""
+        yield Problem(
+            list(lists)[-1], f"{' and '.join(rule.fields)}: at most {rule.limit} together{condition}", str(total)
+        )
+
+
+def _adds_up(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    parts = [entry for entry in _at(rule.fields[0], params) if isinstance(entry, int | float)]
+    whole = params.get(rule.fields[1])
+    if whole is None and rule.fields[1] in model.params:
+        whole = model.params[rule.fields[1]].default
+    if parts and isinstance(whole, int | float) and sum(parts) != whole:
+        yield Problem(rule.fields[0], f"{whole:g} in all, as {rule.fields[1]} says", f"{sum(parts):g}")
+
+
+def _applies(rule: Rule, model: Model, params: Params) -> str:
+    """Say whether a rule's conditions hold: `yes`, `default` where a default makes one of them hold, or `no`."""
+    cases = [_case(model, params, name, value) for name, value in rule.when.items()]
+    cases += [term_holds(term, params, model) for term in rule.conditions]
+    return next((case for case in ("no", "default") if case in cases), "yes")
+
+
+def _spoken(rule: Rule) -> str:
+    named = [f"{name} is {str(value).lower()}" for name, value in rule.when.items()]
+    return " and ".join([*named, *rule.conditions])
+
+
 def _case(model: Model, params: Params, name: str, value: Any) -> str:
     """Say whether a parameter has this value: because it was given, by default, or not at all."""
     if params.get(name) is not None:
-        return "given" if params[name] == value else "no"
+        return "yes" if params[name] == value else "no"
     return "default" if name in model.params and model.params[name].default == value else "no"
 
 
 _CHECKS: dict[str, Callable[[Rule, Model, Params], Iterator[Problem]]] = {
     "exactly_one": _exactly_one,
     "at_most_one": _at_most_one,
+    "at_least_one": _at_least_one,
     "required_unless": _required_unless,
+    "required_when": _required_when,
     "forbidden_when": _forbidden_when,
+    "forbidden": _forbidden,
+    "only_when": _only_when,
+    "choices_when": _choices_when,
+    "at_most_items": _at_most_items,
+    "adds_up": _adds_up,
 }

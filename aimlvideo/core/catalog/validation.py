@@ -10,12 +10,13 @@ from typing import Any
 from aimlvideo.core.catalog.aliases import canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
 from aimlvideo.core.catalog.describe import expected, preview
+from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import Problem
 
-__all__ = ["Checked", "check", "media_fields", "replace_media"]
+__all__ = ["Checked", "check", "media_fields", "model_of", "replace_media"]
 
 Place = tuple[str | int, ...]
 
@@ -37,18 +38,31 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     With `strict`, unknown names are problems.
     """
     service = service or default_service()
-    model = catalog.find(job.model)
-    found = [] if model is not None and model.service == service else list(_about_model(job.model, catalog, service))
-    if model is None:
-        model = catalog.find_unlisted(job.model, service)
-    if model is None or any(not problem.warning for problem in found):
+    listed = catalog.find(job.model)
+    found = [] if listed is not None and service in listed.services else list(_about_model(job.model, catalog, service))
+    model = model_of(job, catalog, service)
+    if isinstance(model, Problem):
+        found.append(model)
+    if not isinstance(model, Model) or any(not problem.warning for problem in found):
         return _checked(job, dict(job.params), found)
-    given = _unified(job.params, model, found)
-    params = _validated(model, given, found, strict=strict)
+    given = _unified(flattened(model, job.params), model, found)
+    named = {NAMED: given.pop(NAMED)} if model.endpoint and NAMED in given else {}
+    params = _validated(model, given, found, strict=strict) | named
     if model.rules:
         said = {problem.field for problem in found if not problem.warning}
         found.extend(problem for problem in broken_rules(model, params) if problem.field not in said)
     return _checked(job, params, found)
+
+
+def model_of(job: VideoJob, catalog: Catalog, service: str | None = None) -> Model | Problem | None:
+    """Return what a job's model takes at the endpoint that the job is for; a problem where none takes it.
+
+    None where nobody knows the model at this service (at any, where none is named).
+    """
+    model = catalog.find(job.model)
+    if model is None or (service and service not in model.services):
+        model = catalog.find_unlisted(job.model, service)
+    return None if model is None else choose_endpoint(model, job.params)
 
 
 def _checked(job: VideoJob, params: dict[str, Any], found: list[Problem]) -> Checked:
@@ -67,7 +81,7 @@ def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]
     if not isinstance(name, str):
         yield Problem("model", "the id of a model", preview(name))
     elif model := catalog.find(name):
-        hint = f"it belongs to {model.service}: use --service {model.service}"
+        hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"
         yield Problem("model", f"a model of service {service}", repr(name), hint)
     elif catalog.find_unlisted(name, service):
         shared = f"not known here, checked by what all such models of service {service} share"
@@ -80,31 +94,34 @@ def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]
 
 def _serves(catalog: Catalog, name: str, service: str) -> bool:
     model = catalog.find(name)
-    return model is not None and model.service == service
+    return model is not None and service in model.services
 
 
 def _unified(params: Mapping[str, Any], model: Model, found: list[Problem]) -> dict[str, Any]:
     """Return the parameters that were given (None is not given) under the model's own names."""
     given = {name: value for name, value in params.items() if value is not None}
-    if model.service_names:
-        _from_service_names(given, model.service_names)
-    for name in given.keys() - model.params.keys():
+    _from_service_names(given, model)
+    for name in given.keys() - model.params.keys() - {NAMED}:
         if ours := canonical_name(name, model.params):
             found.extend(_renamed(given, name, ours))
     return given
 
 
-def _from_service_names(given: dict[str, Any], names: Mapping[str, str]) -> None:
-    """Put the service's own names and its lists of picture objects in this package's form."""
-    for theirs, ours in names.items():
+def _from_service_names(given: dict[str, Any], model: Model) -> None:
+    """Put the service's own names, its objects around plain entries, and its words in this package's form."""
+    for theirs, ours in model.service_names.items():
         if theirs in given and ours not in given:
             given[ours] = given.pop(theirs)
-    if isinstance(pictures := given.get("image_list"), list | tuple):
-        given["image_list"] = [_bare(picture) for picture in pictures]
+    for name, key in model.sending.entries.items():
+        if isinstance(entries := given.get(name), list | tuple):
+            given[name] = [_bare(entry, key) for entry in entries]
+    for name, param in model.params.items():
+        if param.choices in (("on", "off"), ("yes", "no")) and isinstance(value := given.get(name), bool):
+            given[name] = param.choices[0 if value else 1]
 
 
-def _bare(picture: Any) -> Any:
-    return picture["image"] if isinstance(picture, Mapping) and picture.keys() == {"image"} else picture
+def _bare(entry: Any, key: str) -> Any:
+    return entry[key] if isinstance(entry, Mapping) and entry.keys() == {key} else entry
 
 
 def _renamed(given: dict[str, Any], name: str, ours: str) -> Iterator[Problem]:

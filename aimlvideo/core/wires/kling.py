@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
+from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
@@ -17,24 +20,31 @@ from aimlvideo.core.wires.kling_answers import MAX_MESSAGE_LENGTH, read_task, ta
 from aimlvideo.errors import Rejected, Unclear
 
 ROOT = "/kling/v1/videos"
-ENDPOINTS = ("multi-image2video", "image2video", "text2video")
+MODELS_SERVICE = "kling"
+"""The service of the catalogue whose models these are."""
 
 
 class Kling:
-    """The wire of a Kling-style gateway. A model's tasks are below the path that `path_of` names, else below `ROOT`."""
+    """The wire of a Kling-style gateway. A model's tasks are below the path that `path_of` names, else below `root`."""
+
+    root = ROOT
 
     def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
         self._path_of = path_of
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
-        """Return the POST that buys this job; its `external_task_id` is the id that we chose."""
-        body = {**body_of(job.model, job.params), "external_task_id": request_id}
+        """Return the POST that buys this job; its `external_task_id` is the id that we chose.
+
+        Raises Rejected where no endpoint takes such a job.
+        """
+        endpoint = endpoint_of(job)
+        body = body_of(job, endpoint)
+        if endpoint.sending.external_id:
+            body["external_task_id"] = request_id
         if callback_url:
             body.setdefault("callback_url", callback_url)
-        root = self._path_of(job.model) or ROOT
-        return Request(
-            "POST", f"{root}/{endpoint_of(job.params)}", body=body, headers={"X-Client-Request-Id": request_id}
-        )
+        path = f"{self._root(job)}/{endpoint.endpoint}"
+        return Request("POST", path, body=body, headers={"X-Client-Request-Id": request_id})
 
     def accepted(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names.
@@ -53,19 +63,28 @@ class Kling:
         raise Unclear("the answer to a submission names no task", status=answer.status, request_id=request_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
-        """Return the question about a task; every kind in turn where the job is not known."""
-        kinds = (endpoint_of(job.params),) if job and job.params else ENDPOINTS
-        root = (self._path_of(job.model) if job else None) or ROOT
-        return tuple(Request("GET", f"{root}/{kind}/{quote(generation_id, safe='')}") for kind in kinds)
+        """Return the question about a task, where it was submitted; else each place in turn where it may have been."""
+        return tuple(
+            Request("GET", path)
+            for endpoint in _possible_endpoints(job)
+            for path in (
+                f"{self._root(job)}/{endpoint.endpoint}/{quote(generation_id, safe='')}",
+                *(query.format(task_id=quote(generation_id, safe="")) for query in endpoint.sending.other_queries),
+            )
+        )
 
     def seen(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
         return read_task(answer).as_generation(generation_id)
 
+    def _root(self, job: VideoJob | None) -> str:
+        return (self._path_of(job.model) if job else None) or self.root
 
-def external_task_request(request_id: str, job: VideoJob) -> Request:
+
+def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> Request:
     """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-    return Request("GET", f"{ROOT}/{endpoint_of(job.params)}/{quote(request_id, safe='')}")
+    endpoint = _asked_endpoint(job) or endpoint_of(job)
+    return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
 
 
 def read_external_task(answer: Answer, request_id: str) -> Generation | None:
@@ -74,25 +93,73 @@ def read_external_task(answer: Answer, request_id: str) -> Generation | None:
     return task.as_generation(task.id) if task.id and task.external_id == request_id else None
 
 
-def endpoint_of(params: Mapping[str, Any]) -> str:
-    """Return the endpoint's last word: several pictures, one picture, or none."""
-    if params.get("image_list"):
-        return ENDPOINTS[0]
-    return ENDPOINTS[1] if params.get("image_url") or params.get("image") else ENDPOINTS[2]
+def endpoint_of(job: VideoJob) -> Model:
+    """Return the endpoint that takes a job, as its catalogue entry. Raises Rejected, by name, where none does."""
+    endpoint = model_of(job, load_catalog(), MODELS_SERVICE)
+    if isinstance(endpoint, Model):
+        return endpoint
+    raise Rejected(str(endpoint or f"no endpoint is known for model {job.model[:100]!r}"))
 
 
-def body_of(model: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a submission's body: this wire's field names, durations as strings, pictures as objects."""
-    body = {_FIELDS.get(name, name): value for name, value in params.items() if value is not None}
-    if isinstance(pictures := body.get("image_list"), list | tuple):
-        body["image_list"] = [one if isinstance(one, dict) else {"image": one} for one in pictures]
-    if "duration" in body:
-        seconds = body["duration"]
-        body["duration"] = str(int(seconds) if isinstance(seconds, float) and seconds.is_integer() else seconds)
+def _possible_endpoints(job: VideoJob | None) -> list[Model]:
+    """Return the endpoint of a job, else those of its model, else all that there are, each once."""
+    catalog, in_order = load_catalog(), endpoint_facts()["endpoints"]
+    if job is not None and job.params and (endpoint := _asked_endpoint(job)):
+        return [endpoint]
+    model = catalog.find(job.model) if job is not None and job.model else None
+    models = [model] if model is not None and model.endpoints else list(catalog)
+    found: dict[str, Model] = {}
+    for one in models:
+        for name, endpoint in one.endpoints.items():
+            found.setdefault(name, endpoint)
+    return sorted(found.values(), key=lambda endpoint: list(in_order).index(endpoint.endpoint))
+
+
+def _asked_endpoint(job: VideoJob) -> Model | None:
+    """Return where a job was submitted, also one that no endpoint would take today: an earlier release sent it."""
+    catalog = load_catalog()
+    chosen = model_of(job, catalog, MODELS_SERVICE)
+    if not isinstance(chosen, Model) and (form := catalog.find_unlisted(job.model, MODELS_SERVICE)):
+        chosen = choose_endpoint(form, job.params)
+    return chosen if isinstance(chosen, Model) else None
+
+
+def body_of(job: VideoJob, endpoint: Model) -> dict[str, Any]:
+    """Return a submission's body: the service's own names, durations as texts, entries as objects."""
+    sending, body = endpoint.sending, {}
+    for name, value in flattened(endpoint, job.params).items():
+        if name != NAMED:
+            entries = value if name not in sending.entries else _as_objects(value, sending.entries[name])
+            body[sending.sent_as.get(name, name)] = _with_texts(name, entries)
+    for group, names in sending.inside.items():
+        inner = {theirs: body.pop(theirs) for name in names if (theirs := sending.sent_as.get(name, name)) in body}
+        body[group] = inner
+    model = job.model if sending.sends_model else sending.default_model
+    if not model:
+        return body
     return {"model_name": model, "model": model, **body}  # with `model` alone, Kling makes and bills a kling-v1 clip
 
 
-_FIELDS = {"image_url": "image", "tail_image_url": "image_tail"}
+def _as_objects(entries: Any, key: str) -> Any:
+    if not isinstance(entries, list | tuple):
+        return entries
+    return [entry if isinstance(entry, Mapping) else {key: entry} for entry in entries]
+
+
+def _with_texts(name: str, value: Any) -> Any:
+    """Write durations as texts, also those of shots, and number the shots."""
+    if name == "duration":
+        return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    if name == "multi_prompt" and isinstance(value, list | tuple):
+        return [_shot(number, shot) for number, shot in enumerate(value, 1)]
+    return value
+
+
+def _shot(number: int, shot: Any) -> Any:
+    if not isinstance(shot, Mapping):
+        return shot
+    texts = {name: _with_texts(name, value) for name, value in shot.items()}
+    return {"index": number, **texts}
 
 
 def task_in_callback(body: Any) -> str | None:

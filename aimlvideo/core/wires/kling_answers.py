@@ -6,7 +6,6 @@ An answer is read as *layers*: the body, and each object inside it under one of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -203,10 +202,7 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
     """Return code and message of the service behind a gateway, where the gateway's message quotes that one's body."""
     if not message.lstrip().startswith("{"):
         return word, message
-    try:
-        quoted = json.loads(message)
-    except (ValueError, RecursionError):
-        return word, message
+    quoted = Answer(200, {}, message.encode()).json()
     inner = _error_of(quoted) if isinstance(quoted, dict) else None
     return (inner[0], inner[1] or message) if inner else (word, message)
 

