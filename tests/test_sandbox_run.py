@@ -67,7 +67,10 @@ async def test_local_pictures_are_sent_by_their_content(sandbox: Sandbox, tmp_pa
     assert {result.stage for result in results.values()} == {Stage.SAVED}
 
 
-@pytest.mark.parametrize("shape", ["native", "wrapped", "flat"])
+SHAPES = ["native", "wrapped", "wrapped-url", "flat", "bare", "openai", "qiniu"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 async def test_the_gateway_is_understood_in_all_its_shapes(tmp_path: Path, shape: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_shape=shape), port=0) as sandbox:
         picture = sample_picture("dunes")
@@ -81,6 +84,52 @@ async def test_the_gateway_is_understood_in_all_its_shapes(tmp_path: Path, shape
             again = await client.wait(results["one"].generation_id)
     assert {result.stage for result in results.values()} == {Stage.SAVED}
     assert again.video_url
+
+
+@pytest.mark.parametrize("first", ["openai", "flat", "bare"])
+async def test_a_submission_s_answer_is_understood_in_all_its_shapes(first: Any) -> None:
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_answer=first, kling_errors="new-api")) as sandbox:
+        async with client_of(sandbox, "kling") as client:
+            assert (await client.generate("kling-v2-6", prompt="waves", sound="on")).ok
+        assert sandbox.stats()["models"] == {"kling-v2-6": 1}
+
+
+async def test_every_endpoint_of_kling_makes_a_clip_and_a_plain_id_is_found(tmp_path: Path) -> None:
+    clip, sound, picture = "https://example.com/x.mp4", "https://example.com/x.mp3", sample_picture("dunes")
+    jobs = [
+        VideoJob("kling-video-o1", id="omni", prompt="x", image_list=[picture], aspect_ratio="1:1"),
+        VideoJob(
+            "kling-v2-6", id="motion", image_url=picture, video_url=clip, character_orientation="image", mode="std"
+        ),
+        VideoJob("kling-video-extend", id="extend", video_id="clip-1"),
+        VideoJob("kling-avatar", id="avatar", image_url=picture, audio_url=sound),
+        VideoJob("kling-lip-sync", id="lips", video_id="c", mode="text2video", text="hello", voice_id="v"),
+        VideoJob("kling-effects", id="hug", effect_scene="hug", image_list=[picture, picture]),
+        VideoJob("kling-v1-6", id="swap", session_id="s", edit_mode="swap", image_list=[picture], prompt="x"),
+    ]
+    behaviour = Behaviour(seconds=0.1, video="tiny", kling_motion_query=False)
+    async with Sandbox(behaviour, port=0) as sandbox, client_of(sandbox, "kling") as client:
+        results = await saved(client, jobs, tmp_path)
+        assert {str(result.error) for result in results.values()} == {"None"}
+        again = [await client.wait(results[name].generation_id) for name in ("motion", "hug")]
+    assert all(result.ok for result in again)
+
+
+PAIR = "access-0123456789:secret-0123456789-0123456789-0123456789"
+
+
+@pytest.mark.parametrize("ahead", [0.0, 7200.0, -7200.0])
+async def test_the_official_service_is_asked_with_signatures_by_its_own_clock(ahead: float) -> None:
+    behaviour = Behaviour(seconds=0.1, video="tiny", kling_pairs=(PAIR,), kling_clock=ahead)
+    async with Sandbox(behaviour, port=0) as sandbox:
+        async with VideoClient(PAIR, sandbox.url, "kling-official", **QUICK) as client:
+            video = await client.generate("kling-v3", prompt="waves", duration=3)
+            packs = client.service.packs
+            assert packs is not None
+            (pack,) = packs.read(await client.send(packs.request(1.8e9)))
+        assert sandbox.stats()["accepted"] == 1
+    assert video.ok
+    assert pack.remaining == 999
 
 
 async def test_a_gateway_s_call_is_a_hint_to_ask_at_once() -> None:

@@ -120,7 +120,7 @@ def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: st
         lambda: found_key("k", service),
         lambda: found_base_url("u", service),
     ):
-        with pytest.raises(SettingsError, match="expected 'aimlapi' or 'kling'"):
+        with pytest.raises(SettingsError, match="expected 'aimlapi', 'kling' or"):
             ask()
 
 

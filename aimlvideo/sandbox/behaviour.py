@@ -104,8 +104,18 @@ class Behaviour:
     """Keys that are let in; None lets in every key but an empty one and those that begin with `bad`."""
 
     # The Kling gateway
-    kling_shape: Literal["native", "wrapped", "flat", "mixed"] = "native"
-    """Which of the three shapes a status check has; `mixed` draws one per task."""
+    kling_answer: Literal["native", "openai", "flat", "bare"] = "native"
+    """Which shape the answer to a submission has."""
+    kling_shape: Literal["native", "wrapped", "wrapped-url", "flat", "bare", "openai", "qiniu", "mixed"] = "native"
+    """Which shape the answer to a status check has; `mixed` draws one per task."""
+    kling_errors: Literal["native", "new-api"] = "native"
+    """Errors with Kling's numbers, or with the words of a gateway of the new-api family."""
+    kling_motion_query: bool = True
+    """Tasks of motion control are asked about where they were submitted; else at `/v1/video/generations/ID` only."""
+    kling_pairs: tuple[str, ...] | None = None
+    """`ACCESS:SECRET` pairs whose signatures are let in below `/v1/videos`; None lets in every well-made token."""
+    kling_clock: float = 0.0
+    """Seconds by which the service's clock is ahead of this machine's: in its `Date`, and for signatures."""
     kling_http_200: float = 0.5
     """Share of business errors that are sent under HTTP 200; the others have their documented status."""
     kling_external_query: bool = True

@@ -1,7 +1,11 @@
-"""The Kling gateway's wire: tasks of three kinds, codes in the body, lengths as strings."""
+"""Kling: tasks of eleven kinds, at a gateway's root and at the official one; codes in the body, lengths as texts.
+
+The official root wants a signed token; `kling_official` looks at it.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any
@@ -9,9 +13,9 @@ from typing import Any
 from aiohttp import web
 
 from aimlvideo.sandbox.film.storyboard import plan
-from aimlvideo.sandbox.generation import decide_fate
-from aimlvideo.sandbox.kling_json import as_task, in_shape
-from aimlvideo.sandbox.kling_validation import find_gateway_faults
+from aimlvideo.sandbox.generation import Generation, decide_fate
+from aimlvideo.sandbox.kling_json import as_task, first_answer, in_shape
+from aimlvideo.sandbox.kling_validation import KINDS, find_gateway_faults, model_of
 from aimlvideo.sandbox.middleware import POSTMAN, STUDIO, WORLD
 from aimlvideo.sandbox.prices import gateway_price
 from aimlvideo.sandbox.refusals import Refusal
@@ -21,26 +25,32 @@ from aimlvideo.sandbox.state import Accepted, World
 from aimlvideo.sandbox.status_checks import check_in
 from aimlvideo.sandbox.submissions import lose_answer, receive
 
-KINDS = ("multi-image2video", "image2video", "text2video")
+HOME = "/kling/v1/videos/"
+OFFICIAL = "/v1/videos/"
+ANY_TASK = "/v1/video/generations/{task_id:.+}"
+"""Where one gateway has tasks of motion control asked about."""
 
-_HOME = "/kling/v1/videos/"
+SELECTIONS = ("init-selection", "add-selection", "delete-selection", "clear-selection", "preview-selection")
+
 _SECONDS = 127.0
 """Documented processing time of a task."""
 
 
 def routes() -> list[web.RouteDef]:
-    """Return the handlers of the three kinds of task."""
-    paths = [_HOME + kind for kind in KINDS]
-    return [
-        route
-        for path in paths
-        for route in (web.post(path, submit), web.get(path, list_tasks), web.get(path + "/{task_id:.+}", check))
-    ]
+    """Return the handlers of all kinds of task, below both roots, and of what belongs to them."""
+    found: list[web.RouteDef] = [web.get(ANY_TASK, check_anywhere), web.get("/account/costs", show_packs)]
+    for root in (HOME, OFFICIAL):
+        found.append(web.post(f"{root}identify-face", open_session))
+        found += [web.post(f"{root}multi-elements/{name}", open_session) for name in SELECTIONS]
+        for kind in KINDS:
+            path = root + kind
+            found += [web.post(path, submit), web.get(path, list_tasks), web.get(path + "/{task_id:.+}", check)]
+    return found
 
 
 async def submit(request: web.Request) -> web.Response:
     """Answer a submission."""
-    world, kind = request.app[WORLD], request.path.removeprefix(_HOME)
+    world, kind = request.app[WORLD], _kind(request)
     world.tally.posts += 1
     body = await read_json(request)
     external = body.get("external_task_id")
@@ -49,9 +59,7 @@ async def submit(request: web.Request) -> web.Response:
     request.app[POSTMAN].follow(generation, request.host)
     if lose_answer(world, generation, dice):
         return cut_connection(request)
-    data = as_task(world.behaviour, generation, "queued", request.host)
-    body = {"code": 0, "message": "SUCCEED", "request_id": dice.letters("request", 32), "data": data}
-    return about(generation, as_json(body))
+    return about(generation, as_json(first_answer(world.behaviour, generation, request.host)))
 
 
 async def check(request: web.Request) -> web.Response:
@@ -60,8 +68,19 @@ async def check(request: web.Request) -> web.Response:
     found = world.by_id.get(asked)
     if found is None and world.behaviour.kling_external_query:
         found = world.by_external_id.get(asked)
-    if found is not None and found.wire != _wire(request):
+    if found is not None and (found.wire != f"kling/{_kind(request)}" or _moved(world, found)):
         found = None
+    return _checked(request, found)
+
+
+async def check_anywhere(request: web.Request) -> web.Response:
+    """Answer a status check at the address that knows tasks of all kinds."""
+    found = request.app[WORLD].by_id.get(request.match_info["task_id"])
+    return _checked(request, found if found and found.wire.startswith("kling/") else None)
+
+
+def _checked(request: web.Request, found: Generation | None) -> web.Response:
+    world = request.app[WORLD]
     generation, dice = check_in(world, found)
     if dice.happens("poll_dropped", world.behaviour.poll_dropped):
         return cut_connection(request)
@@ -77,14 +96,57 @@ async def list_tasks(request: web.Request) -> web.Response:
     number, size = request.query.get("pageNum", "1"), request.query.get("pageSize", "30")
     if not (number.isdecimal() and size.isdecimal() and 1 <= int(number) <= 1000 and 1 <= int(size) <= 500):
         raise Refusal("invalid", message="pageNum is from 1 to 1000, pageSize from 1 to 500")
-    mine = [generation for generation in reversed(world.generations) if generation.wire == _wire(request)]
+    wire = f"kling/{_kind(request)}"
+    mine = [generation for generation in reversed(world.generations) if generation.wire == wire]
     page = mine[(int(number) - 1) * int(size) : int(number) * int(size)]
     tasks = [as_task(world.behaviour, task, task.phase(now), request.host) for task in page]
     return as_json({"code": 0, "message": "SUCCEED", "data": tasks})
 
 
-def _wire(request: web.Request) -> str:
-    return "kling/" + request.path.removeprefix(_HOME).partition("/")[0]
+async def open_session(request: web.Request) -> web.Response:
+    """Answer a call before a task: faces of a clip, or a selection in it. It costs nothing."""
+    body = await read_json(request)
+    name = request.path.rpartition("/")[2]
+    if name in ("identify-face", "init-selection"):
+        if bool(body.get("video_id")) == bool(body.get("video_url")):
+            raise Refusal("invalid", message="exactly one of video_id and video_url")
+    elif not body.get("session_id"):
+        raise Refusal("invalid", message="session_id is needed")
+    data: dict[str, Any] = {"session_id": body.get("session_id") or f"session-{len(str(body))}"}
+    if name == "identify-face":
+        data["face_data"] = [{"face_id": "0", "face_image": "", "start_time": 0, "end_time": 5000}]
+    if name == "init-selection":
+        data |= {"fps": 24, "original_duration": 5000, "total_frame": 120}
+    return as_json({"code": 0, "message": "SUCCEED", "data": data})
+
+
+async def show_packs(request: web.Request) -> web.Response:
+    """Answer the packs of units that the account has."""
+    query = request.query
+    if not (query.get("start_time", "").isdecimal() and query.get("end_time", "").isdecimal()):
+        raise Refusal("invalid", message="start_time and end_time are needed, in milliseconds")
+    used = float(request.app[WORLD].tally.ended["completed"])
+    pack = {
+        "resource_pack_name": "Sandbox video pack",
+        "resource_pack_id": "pack-1",
+        "total_quantity": 1000.0,
+        "remaining_quantity": max(1000.0 - used, 0.0),
+        "purchase_time": int(time.time() * 1000) - 86_400_000,
+        "effective_time": int(time.time() * 1000) - 86_400_000,
+        "invalid_time": int(time.time() * 1000) + 30 * 86_400_000,
+        "status": "online",
+    }
+    return as_json({"code": 0, "message": "SUCCEED", "data": {"code": 0, "resource_pack_subscribe_infos": [pack]}})
+
+
+def _kind(request: web.Request) -> str:
+    below = request.path.removeprefix(HOME).removeprefix(OFFICIAL)
+    return next(kind for kind in sorted(KINDS, key=len, reverse=True) if below == kind or below.startswith(f"{kind}/"))
+
+
+def _moved(world: World, generation: Generation) -> bool:
+    """Tell whether this gateway has tasks of this kind asked about elsewhere."""
+    return generation.wire == "kling/motion-control" and not world.behaviour.kling_motion_query
 
 
 def _judge(world: World, kind: str, body: Mapping[str, Any], dice: Dice) -> Accepted:
@@ -95,13 +157,13 @@ def _judge(world: World, kind: str, body: Mapping[str, Any], dice: Dice) -> Acce
     external = body.get("external_task_id")
     if world.behaviour.kling_external_query and external and external in world.by_external_id:
         raise Refusal("duplicate")
-    seconds = float(body.get("duration", "5"))
+    params = _as_params(kind, body)
     return Accepted(
         wire=f"kling/{kind}",
-        model=str(body.get("model", body.get("model_name"))),
+        model=model_of(body),
         fate=decide_fate(world.behaviour, dice, _SECONDS, kling=True),
-        price=gateway_price(body.get("mode"), seconds),
-        board=plan(_as_params(kind, body), {"aspect_ratio": "16:9"}.get, lambda name: {}),
+        price=gateway_price(body.get("mode"), float(params["duration"])),
+        board=plan(params, {"aspect_ratio": "16:9"}.get, lambda name: {}),
         external_task_id=str(external) if external else None,
         callback_url=body.get("callback_url") or None,
     )
@@ -109,10 +171,13 @@ def _judge(world: World, kind: str, body: Mapping[str, Any], dice: Dice) -> Acce
 
 def _as_params(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Name the fields as a storyboard reads them."""
-    params = {name: body[name] for name in ("prompt", "duration", "aspect_ratio") if name in body}
-    params["duration"] = body.get("duration", "5")
-    if kind == "multi-image2video":
+    inner = body.get("input") if isinstance(body.get("input"), dict) else body
+    params = {name: body[name] for name in ("prompt", "aspect_ratio") if name in body}
+    params["duration"] = str((inner or body).get("duration", "5"))
+    if kind in ("multi-image2video", "multi-elements") and body.get("image_list"):
         params["image_list"] = [entry["image"] for entry in body["image_list"]]
+    if kind == "omni-video" and body.get("image_list"):
+        params["image_list"] = [entry["image_url"] for entry in body["image_list"]]
     if kind == "image2video":
         params |= {"image_url": body.get("image"), "tail_image_url": body.get("image_tail"), "aspect_ratio": "auto"}
     return params

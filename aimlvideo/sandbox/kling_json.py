@@ -1,7 +1,8 @@
-"""A Kling task as the gateways show it, in three shapes."""
+"""A Kling task as gateways show it: four answers to a submission, seven to a query."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aimlvideo.sandbox.behaviour import Behaviour
@@ -12,6 +13,7 @@ from aimlvideo.sandbox.seeded_random import Dice
 _NATIVE = {"queued": "submitted", "generating": "processing", "completed": "succeed", "error": "failed"}
 _WRAPPED = {"queued": "SUBMITTED", "generating": "IN_PROGRESS", "completed": "SUCCESS", "error": "FAILURE"}
 _FLAT = {"queued": "queued", "generating": "processing", "completed": "succeeded", "error": "failed"}
+_OPENAI = {"queued": "queued", "generating": "in_progress", "completed": "completed", "error": "failed"}
 _PROGRESS = {"queued": "0%", "generating": "50%", "completed": "100%", "error": "100%"}
 _REASONS = {
     "completed": "The video could not be made",
@@ -19,6 +21,8 @@ _REASONS = {
     "moderated": "Failure to pass the risk control system",
     "overloaded": "1303: parallel task over resource pack limit",
 }
+
+QUERY_SHAPES = ("native", "wrapped", "wrapped-url", "flat", "bare", "openai", "qiniu")
 
 
 def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: str) -> dict[str, Any]:
@@ -34,25 +38,55 @@ def as_task(behaviour: Behaviour, generation: Generation, phase: Phase, host: st
         + round(1000 * ((generation.ended_at or generation.queued_until) - generation.accepted_at)),
     }
     if phase == "completed":
-        url = file_link(host, behaviour.seed, generation)
-        video = {"id": f"{generation.id}-0", "url": url, "duration": f"{generation.seconds_of_video:g}"}
-        task["task_result"] = {"videos": [video]}
+        task["task_result"] = {"videos": [_video(behaviour, generation, host)]}
     if behaviour.odd_fields:
         task["final_unit_deduction"] = "1"
     return task
+
+
+def _video(behaviour: Behaviour, generation: Generation, host: str) -> dict[str, Any]:
+    url = file_link(host, behaviour.seed, generation)
+    return {
+        "id": f"{generation.id}-0",
+        "url": url,
+        "watermark_url": f"{url}&watermark=1",
+        "duration": f"{generation.seconds_of_video:g}",
+    }
+
+
+def first_answer(behaviour: Behaviour, generation: Generation, host: str) -> dict[str, Any]:
+    """Return the answer to a submission in the gateway's shape."""
+    dice = Dice(behaviour.seed, generation.id)
+    match behaviour.kling_answer:
+        case "openai":
+            return _openai(generation, "queued", host, behaviour)
+        case "flat":
+            return {"code": 0, "message": "", "task_id": generation.id}
+        case "bare":
+            return {"task_id": generation.id, "status": "queued"}
+    task = as_task(behaviour, generation, "queued", host)
+    return _native(task, dice)
 
 
 def in_shape(behaviour: Behaviour, generation: Generation, phase: Phase, host: str) -> dict[str, Any]:
     """Return the answer to a status check in the gateway's shape; its message never tells of a failure."""
     task = as_task(behaviour, generation, phase, host)
     dice = Dice(behaviour.seed, generation.id)
-    shape = behaviour.kling_shape
+    shape: str = behaviour.kling_shape
     if shape == "mixed":
-        shape = dice.pick("shape", ("native", "wrapped", "flat"))
-    if shape == "wrapped":
-        return _wrapped(task, generation, phase)
-    if shape == "flat":
-        return _flat(task, generation, phase, dice)
+        shape = dice.pick("shape", QUERY_SHAPES)
+    shapes: dict[str, Callable[[], dict[str, Any]]] = {
+        "wrapped": lambda: _wrapped(task, generation, phase),
+        "wrapped-url": lambda: _wrapped_url(task, generation, phase),
+        "flat": lambda: _flat(task, generation, phase, dice),
+        "bare": lambda: _bare(task, generation, phase),
+        "openai": lambda: _openai(generation, phase, host, behaviour),
+        "qiniu": lambda: _qiniu(task, generation, phase),
+    }
+    return shapes.get(shape, lambda: _native(task, dice))()
+
+
+def _native(task: dict[str, Any], dice: Dice) -> dict[str, Any]:
     return {"code": 0, "message": "SUCCEED", "request_id": dice.letters("request", 32), "data": task}
 
 
@@ -68,6 +102,21 @@ def _wrapped(task: dict[str, Any], generation: Generation, phase: Phase) -> dict
     return {"code": "success", "message": "", "data": data}
 
 
+def _wrapped_url(task: dict[str, Any], generation: Generation, phase: Phase) -> dict[str, Any]:
+    """Return a task as newer versions of the gateway show it: its link beside the state, the upstream task hidden."""
+    url = task["task_result"]["videos"][0]["url"] if phase == "completed" else ""
+    data = {
+        "id": generation.number + 1,
+        "task_id": generation.id,
+        "status": _WRAPPED[phase],
+        "fail_reason": task["task_status_msg"],
+        "result_url": url,
+        "progress": _PROGRESS[phase],
+        "data": None,
+    }
+    return {"code": "success", "message": "", "data": data}
+
+
 def _flat(task: dict[str, Any], generation: Generation, phase: Phase, dice: Dice) -> dict[str, Any]:
     status = "completed" if phase == "completed" and dice.roll("word") < 0.5 else _FLAT[phase]
     data: dict[str, Any] = {"task_id": generation.id, "status": status, "format": "mp4", "metadata": None}
@@ -76,3 +125,35 @@ def _flat(task: dict[str, Any], generation: Generation, phase: Phase, dice: Dice
     if phase == "error":
         data["error"] = {"code": 400, "message": task["task_status_msg"]}
     return {"code": "success", "message": "SUCCEED", "data": data}
+
+
+def _bare(task: dict[str, Any], generation: Generation, phase: Phase) -> dict[str, Any]:
+    shown: dict[str, Any] = {"task_id": generation.id, "status": _OPENAI[phase], "format": "mp4"}
+    if phase == "completed":
+        shown["url"] = task["task_result"]["videos"][0]["url"]
+        shown["metadata"] = {"duration": generation.seconds_of_video, "fps": 24, "seed": 0}
+    if phase == "error":
+        shown["error"] = {"code": 400, "message": task["task_status_msg"]}
+    return shown
+
+
+def _qiniu(task: dict[str, Any], generation: Generation, phase: Phase) -> dict[str, Any]:
+    shown = {"id": generation.id, "status": _NATIVE[phase], "task_status_msg": task["task_status_msg"]}
+    return shown | ({"task_result": task["task_result"]} if phase == "completed" else {})
+
+
+def _openai(generation: Generation, phase: Phase, host: str, behaviour: Behaviour) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": generation.id,
+        "task_id": generation.id,
+        "object": "video",
+        "model": generation.model,
+        "status": _OPENAI[phase],
+        "progress": int(_PROGRESS[phase].rstrip("%")),
+        "created_at": int(generation.created),
+    }
+    if phase == "completed":
+        shown["metadata"] = {"url": file_link(host, behaviour.seed, generation)}
+    if phase == "error":
+        shown["error"] = {"message": _REASONS[generation.fate.ending], "code": "task_failed"}
+    return shown

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from time import monotonic
 from typing import Any
 
 import anyio
 from aiohttp import web
 
+from aimlvideo.sandbox import kling_official
 from aimlvideo.sandbox.callbacks import Postman
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.ledger import iso
@@ -50,6 +53,8 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
     world.tally.answers[answer.status] += 1
     if not answer.prepared and not request.path.startswith("/files/"):
         _sign(request, answer)
+    if world.behaviour.kling_clock and not answer.prepared:
+        answer.headers["Date"] = formatdate(time.time() + world.behaviour.kling_clock, usegmt=True)
     return answer
 
 
@@ -63,7 +68,9 @@ def _refuse(world: World, request: web.Request, refusal: Refusal) -> web.Respons
     """Return a refusal in the shape of the service that was called."""
     if refusal.kind != "error after":
         world.tally.refusals[refusal.kind] += 1
-    return _kling_error(world, refusal) if request.path.startswith("/kling/") else _aiml_error(request, refusal)
+    if not request.path.startswith(("/kling/", "/v1/video/", *kling_official.PATHS)):
+        return _aiml_error(request, refusal)
+    return _new_api_error(refusal) if world.behaviour.kling_errors == "new-api" else _kling_error(world, refusal)
 
 
 def _aiml_error(request: web.Request, refusal: Refusal) -> web.Response:
@@ -92,6 +99,21 @@ def _kling_error(world: World, refusal: Refusal) -> web.Response:
     return as_json(body, refusal.status or words.kling_status, _retry_after(refusal))
 
 
+def _new_api_error(refusal: Refusal) -> web.Response:
+    """Say it as a gateway of the new-api family does: a word for the code, and the message of the one behind it."""
+    words = refusal.words
+    said = {"code": words.code, "message": refusal.message or words.kling_message}
+    word, status, message = {
+        "not found": ("task_not_exist", 400, "task_not_exist"),
+        "no such path": ("invalid_request", 404, "no such path"),
+        "invalid": ("invalid_request", 400, str(refusal.details or refusal.message)),
+        "out of credits": ("insufficient_user_quota", 403, "the quota is used up"),
+        "error before": ("do_request_failed", 500, "connection reset by peer"),
+        "error after": ("do_request_failed", 500, "connection reset by peer"),
+    }.get(refusal.kind, ("fail_to_fetch_task", words.kling_status, json.dumps(said)))
+    return as_json({"code": word, "message": message, "data": None}, status, _retry_after(refusal))
+
+
 def _retry_after(refusal: Refusal) -> dict[str, str]:
     return {} if refusal.retry_after is None else {"Retry-After": str(refusal.retry_after)}
 
@@ -101,6 +123,11 @@ def _check_key(world: World, request: web.Request) -> None:
     key = key.strip()
     if scheme.lower() != "bearer" or not key:
         raise Refusal("no key")
+    if request.path.startswith(kling_official.PATHS):
+        behaviour = world.behaviour
+        if not kling_official.is_good_token(key, behaviour.kling_pairs, time.time() + behaviour.kling_clock):
+            raise Refusal("wrong key")
+        return
     allowed = world.behaviour.api_keys
     if key not in allowed if allowed is not None else key.startswith("bad"):
         raise Refusal("wrong key")

@@ -117,7 +117,12 @@ class World:
         """Return what the sandbox has seen, as `/__sandbox/stats` shows it."""
         self.settle(monotonic())
         spent = round(self.ledger.spent, 6)
-        return self.tally.report() | {"spent": spent, "balance": round(self.behaviour.balance - spent, 6)}
+        models = dict(Counter(generation.model for generation in self.generations))
+        return self.tally.report() | {
+            "models": models,
+            "spent": spent,
+            "balance": round(self.behaviour.balance - spent, 6),
+        }
 
 
 def _new_id(dice: Dice, what: Accepted) -> str:

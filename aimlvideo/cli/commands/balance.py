@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import UTC, datetime
 
 from aimlvideo.cli.options import ApiKey, BaseUrl, Service, exit_codes, settings_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
 from aimlvideo.core.services import service_of
+from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import UsageError
 
 app = command_app()
@@ -20,12 +23,26 @@ def balance(service: Service = "aimlapi", base_url: BaseUrl = None, api_key: Api
     terminal = Terminal()
     with exit_codes(terminal):
         settings = settings_of(service, base_url, api_key, "1")
-        account, question = service_of(service), service_of(service).balance
-        if question is None:
+        account = service_of(service)
+        dollars, packs = account.balance, account.packs
+        if dollars is None and packs is None:
             raise UsageError(f"{account.title} has no balance to ask for: look at {account.key_url}")
 
-        async def ask() -> float:
+        async def ask() -> list[str]:
             async with VideoClient(**settings) as client:
-                return question.read(await client.send(question.request))
+                if dollars is not None:
+                    return [f"{dollars.read(await client.send(dollars.request)):.2f} USD"]
+                assert packs is not None
+                answer = await client.send(packs.request(time.time()))
+                return [_pack_line(pack) for pack in packs.read(answer)] or ["no packs of units on this account"]
 
-        terminal.say(f"{asyncio.run(ask()):.2f} USD")
+        for line in asyncio.run(ask()):
+            terminal.say(line)
+
+
+def _pack_line(pack: ResourcePack) -> str:
+    """Return what is left of a pack: `Video pack: 120 of 200 units left until 2027-01-31 (online)`."""
+    left = "an unknown number of" if pack.remaining is None else f"{pack.remaining:g}"
+    of = "" if pack.total is None else f" of {pack.total:g}"
+    until = "" if pack.expires_at is None else f" until {datetime.fromtimestamp(pack.expires_at, UTC):%Y-%m-%d}"
+    return f"{pack.name}: {left}{of} units left{until}" + (f" ({pack.status})" if pack.status else "")

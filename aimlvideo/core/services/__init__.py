@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 
-from aimlvideo.core.services import aimlapi, kling
+from aimlvideo.core.services import aimlapi, kling, kling_official
 from aimlvideo.core.services.base import Service
 from aimlvideo.errors import SettingsError
 
-SERVICES: dict[str, Service] = {service.name: service for service in (aimlapi.SERVICE, kling.SERVICE)}
+SERVICES: dict[str, Service] = {
+    service.name: service for service in (aimlapi.SERVICE, kling.SERVICE, kling_official.SERVICE)
+}
 DEFAULT_SERVICE = next(iter(SERVICES))
 
 

@@ -15,6 +15,7 @@ from aimlvideo.core.wires.aimlapi_models import ListedModel
 from aimlvideo.core.wires.base import PathOf, Wire
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.kling_official import ResourcePack
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -39,6 +40,14 @@ class Question(Generic[T_co]):
     """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to."""
 
     request: Request
+    read: Callable[[Answer], T_co]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedQuestion(Generic[T_co]):
+    """A question that costs nothing and names the moment at which it is asked, in seconds since 1970."""
+
+    request: Callable[[float], Request]
     read: Callable[[Answer], T_co]
 
 
@@ -98,6 +107,7 @@ class Service:
     - `settle`: seconds after which a submission that it does not list was never accepted; None: by how long its
       generations take, because they are listed when they end;
     - `lookup`: how a submission is found whose answer was lost: in its `RequestLog`, or one by one;
+    - `balance` is in USD; `packs` are the units that an account has, where it does not pay in USD;
     - `id_in_callback`: the generation's id in a callback's body; None: it calls nobody back.
     """
 
@@ -113,6 +123,7 @@ class Service:
     authorize: Authorize = bearer
     settle: float | None = None
     balance: Question[float] | None = None
+    packs: TimedQuestion[tuple[ResourcePack, ...]] | None = None
     ledger: Ledger | None = None
     prices: Question[dict[str, Pricing]] | None = None
     durations: Question[dict[str, Durations]] | None = None
@@ -123,6 +134,11 @@ class Service:
     def log(self) -> RequestLog | None:
         """Its list of past requests, where it has one."""
         return self.lookup if isinstance(self.lookup, RequestLog) else None
+
+    @property
+    def signs(self) -> bool:
+        """Whether each request is signed, with the time in it: a clock that is off then makes it refused."""
+        return self.authorize is not bearer
 
     @property
     def key_parts(self) -> int:

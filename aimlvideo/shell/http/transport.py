@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
+from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services import DEFAULT_SERVICE, SERVICES
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
@@ -29,6 +30,9 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 
 LARGE = 2**20
 """Bytes of a body that is written piece by piece, so that the event loop goes on."""
+
+CLOCK_TOLERANCE = 4.0
+"""Seconds between the service's clock and the one that a request was signed by, from which on it is signed anew."""
 
 REAL_KEY = 16
 """Characters of a key that no text has by chance: it is taken out of every answer, a shorter one out of errors."""
@@ -50,16 +54,29 @@ class Transport:
     base_url: str
     api_key: str = field(repr=False)
     service: Service = SERVICES[DEFAULT_SERVICE]
+    clock: ServiceClock = field(default_factory=ServiceClock)
 
     async def send(self, request: Request) -> Answer:
         """Return the service's answer, whatever its status. A redirect is an answer: it is not followed.
 
         Raises Unavailable where the request surely never left, Unclear where nobody knows, and Rejected where its body
-        cannot be put into JSON.
+        cannot be put into JSON. A signed request that is refused because our clock is off is sent again, once, by the
+        service's clock: a refused signature bought nothing.
         """
+        signed_at = self._now()
+        answer = await self._send_once(request, signed_at)
+        if answer.status == 401 and self.service.signs and abs(self._now() - signed_at) > CLOCK_TOLERANCE:
+            answer = await self._send_once(request, self._now())
+        return answer
+
+    def _now(self) -> float:
+        """Return the service's time where it is known, else ours; in seconds since 1970."""
+        return self.clock.at(time.monotonic()) or time.time()
+
+    async def _send_once(self, request: Request, now: float) -> Answer:
         url, headers, body = self._url(request), dict(request.headers), _encoded(request)
         if not _absolute(request.path) or _origin(url) == _origin(self.base_url):
-            headers |= self.service.authorize(request, self.api_key, time.time())
+            headers |= self.service.authorize(request, self.api_key, now)
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -68,6 +85,7 @@ class Transport:
                 request.method, target, data=body, headers=headers, allow_redirects=False
             ) as response:
                 raw = await response.read()
+                self.clock.heard(response.headers, monotonic=time.monotonic(), wall=time.time())
                 return Answer(response.status, response.headers, self._without_key(response.status, raw))
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, ConnectionError) as error:
             raised = _translated(error, url, request)

@@ -1,0 +1,44 @@
+"""The service's clock, learned from the `Date` of its answers: ours may be hours off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+LARGE_OFFSET = 60.0
+"""Seconds between the two clocks from which on a person is told."""
+
+
+@dataclass(slots=True)
+class ServiceClock:
+    """The service's time, carried on between its answers by a clock that nobody can set (`monotonic`, in seconds)."""
+
+    offset: float | None = None
+    """Seconds by which the service's clock is ahead of this machine's; None while no answer said its `Date`."""
+    _ahead_of_monotonic: float | None = None
+
+    def heard(self, headers: Mapping[str, str], *, monotonic: float, wall: float) -> None:
+        """Learn the time from an answer. A copy from a cache on the way (`Age`) says an old one, and is passed over."""
+        if headers.get("age", "0").strip() not in ("", "0") or not (date := headers.get("date")):
+            return
+        try:
+            moment = parsedate_to_datetime(date).timestamp()
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return
+        self._ahead_of_monotonic, self.offset = moment - monotonic, moment - wall
+
+    def at(self, monotonic: float) -> float | None:
+        """Return the service's time, in seconds since 1970; None while it is not known."""
+        return None if self._ahead_of_monotonic is None else monotonic + self._ahead_of_monotonic
+
+
+def offset_remark(offset: float | None) -> str | None:
+    """Return what to tell a person of the two clocks; None where they agree, or nothing is known."""
+    if offset is None or abs(offset) < LARGE_OFFSET:
+        return None
+    direction = "behind" if offset > 0 else "ahead of"
+    return (
+        f"this machine's clock is {abs(offset):.0f} s {direction} the service's: lost answers are looked up by the "
+        "service's clock; set this one right (NTP) so that ages and dates agree"
+    )

@@ -1,0 +1,73 @@
+"""The official Kling API: its place, its signature, its packs of units."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.services import service_of
+from aimlvideo.core.services.base import LookupById
+from aimlvideo.core.wires.http import Request
+from aimlvideo.core.wires.kling_official import ResourcePack
+from aimlvideo.errors import Refused, SettingsError, Unclear
+from aimlvideo.settings import found_base_url, found_key
+from tests.core.wires.answers import answer
+
+SERVICE = service_of("kling-official")
+SECRET = "secret-0123456789-0123456789-0123456789"
+JOB = VideoJob("kling-v2-6", prompt="p")
+
+
+def test_its_tasks_are_below_its_own_root() -> None:
+    wire = SERVICE.wire(legacy=False, path_of=lambda model: None)
+    assert wire.submission(JOB, "av-1").path == "/v1/videos/text2video"
+    assert wire.status("t", JOB)[0].path == "/v1/videos/text2video/t"
+    assert isinstance(SERVICE.lookup, LookupById)
+    assert SERVICE.lookup.request("av-1", JOB).path == "/v1/videos/text2video/av-1"
+    assert found_base_url(None, "kling-official", {}) == "https://api-singapore.klingai.com"
+    assert found_base_url(None, "kling-official", {"AIMLAPI_BASE_URL": "https://other"}).endswith("klingai.com")
+
+
+def test_its_key_is_a_pair_of_the_environment_or_of_the_flag() -> None:
+    pair = {"KLING_ACCESS_KEY": "access", "KLING_SECRET_KEY": SECRET}
+    assert found_key(None, "kling-official", pair) == f"access:{SECRET}"
+    assert found_key("a:b", "kling-official", pair) == "a:b"
+    with pytest.raises(SettingsError, match="KLING_ACCESS_KEY:KLING_SECRET_KEY"):
+        found_key("access", "kling-official", {})
+    with pytest.raises(SettingsError, match="KLING_ACCESS_KEY and KLING_SECRET_KEY"):
+        found_key(None, "kling-official", {"AIMLAPI_API_KEY": "sk"})
+
+
+def test_a_request_is_signed_as_the_documents_say_and_shows_no_secret() -> None:
+    header = SERVICE.authorize(Request("GET", "/x"), f"access:{SECRET}", 1_764_000_000.7)["Authorization"]
+    scheme, token = header.split(" ")
+    assert scheme == "Bearer"
+    assert SECRET not in header
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_exp": False, "verify_nbf": False})
+    assert claims == {"iss": "access", "exp": 1_764_001_800, "nbf": 1_763_999_995}
+
+
+def test_its_balance_is_packs_of_units() -> None:
+    assert SERVICE.packs is not None
+    question = SERVICE.packs.request(1_764_000_000.0)
+    assert question.path == "/account/costs"
+    assert dict(question.query) == {"start_time": "1756224000000", "end_time": "1764000000000"}
+    row = {
+        "resource_pack_name": "Video 100",
+        "resource_pack_id": "p-1",
+        "total_quantity": 100.0,
+        "remaining_quantity": 41.5,
+        "invalid_time": 1767225600000,
+        "status": "online",
+    }
+    body = {"code": 0, "message": "SUCCEED", "data": {"code": 0, "resource_pack_subscribe_infos": [row, {}]}}
+    assert SERVICE.packs.read(answer(body)) == (
+        ResourcePack("Video 100", "online", 41.5, 100.0, 1767225600.0),
+        ResourcePack("unnamed", "", None, None, None),
+    )
+    with pytest.raises(Unclear):
+        SERVICE.packs.read(answer({"code": 0, "data": {}}))
+    with pytest.raises(Refused):
+        SERVICE.packs.read(answer({"code": 1002, "message": "no"}, 401))

@@ -1,0 +1,133 @@
+"""The sandbox's Kling side by itself: every endpoint and shape, the trap of `model`, signatures, words of gateways."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jwt
+import pytest
+from visitor import KLING, PICTURE, TASK, visiting
+
+CLIP, SOUND = "https://example.com/x.mp4", "https://example.com/x.mp3"
+FACE = {"face_id": "0", "sound_file": SOUND}
+
+BODIES: dict[str, dict[str, Any]] = {
+    "text2video": {"model_name": "kling-v3", "prompt": "p", "duration": "15", "sound": "on"},
+    "image2video": {"model_name": "kling-v2-6", "image": PICTURE},
+    "multi-image2video": {"model_name": "kling-v1-6", "prompt": "p", "image_list": [{"image": PICTURE}]},
+    "omni-video": {"model_name": "kling-video-o1", "prompt": "p", "video_list": [{"video_url": CLIP}]},
+    "motion-control": {
+        "model_name": "kling-v2-6",
+        "image_url": PICTURE,
+        "video_url": CLIP,
+        "character_orientation": "image",
+        "mode": "std",
+    },
+    "video-extend": {"video_id": "clip-1"},
+    "avatar/image2video": {"image": PICTURE, "sound_file": SOUND},
+    "lip-sync": {"input": {"video_id": "c", "mode": "text2video", "text": "hello", "voice_id": "v"}},
+    "advanced-lip-sync": {"session_id": "s", "face_choose": [FACE]},
+    "effects": {"effect_scene": "squish", "input": {"image": PICTURE, "duration": "5"}},
+    "multi-elements": {"model_name": "kling-v1-6", "session_id": "s", "edit_mode": "removal", "prompt": "p"},
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+async def test_every_endpoint_takes_its_task_and_shows_it_where_it_was_submitted(kind: str) -> None:
+    async with visiting() as visitor:
+        accepted = await visitor.post(KLING + kind, BODIES[kind])
+        assert accepted.json["code"] == 0, accepted.json
+        ended = await visitor.task_end(accepted.json["data"]["task_id"], kind)
+        assert ended.json["data"]["task_status"] == "succeed"
+        assert (await visitor.post(KLING + kind, {})).json["code"] == 1201
+
+
+@pytest.mark.parametrize(
+    ("shape", "where"),
+    [("native", "data"), ("openai", None), ("flat", None), ("bare", None)],
+)
+async def test_a_submission_is_answered_in_each_published_shape(shape: Any, where: str | None) -> None:
+    async with visiting(kling_answer=shape) as visitor:
+        told = (await visitor.post(KLING + "text2video", TASK)).json
+        assert (told[where] if where else told)["task_id"]
+
+
+@pytest.mark.parametrize("shape", ["wrapped-url", "bare", "openai", "qiniu", "mixed"])
+async def test_a_query_is_answered_in_each_published_shape(shape: Any) -> None:
+    async with visiting(kling_shape=shape) as visitor:
+        accepted = (await visitor.post(KLING + "text2video", TASK)).json["data"]["task_id"]
+        told: Any = {}
+        while "http" not in str(told):
+            told = (await visitor.get(f"{KLING}text2video/{accepted}")).json
+
+
+async def test_a_model_alone_is_billed_as_the_first_one() -> None:
+    async with visiting() as visitor:
+        await visitor.post(KLING + "text2video", {"model": "kling-v2-6", "prompt": "p"})
+        await visitor.post(KLING + "text2video", {"model_name": "kling-v2-6", "prompt": "p"})
+        assert visitor.sandbox.stats()["models"] == {"kling-v1": 1, "kling-v2-6": 1}
+
+
+async def test_errors_are_said_in_the_words_of_new_api_where_asked() -> None:
+    async with visiting(kling_errors="new-api", kling_external_query=False) as visitor:
+        unknown = await visitor.get(KLING + "text2video/nobody")
+        assert (unknown.status, unknown.json["code"], unknown.json["data"]) == (400, "task_not_exist", None)
+        assert (await visitor.post(KLING + "text2video", {})).json["code"] == "invalid_request"
+    async with visiting(kling_errors="new-api", max_concurrent=0) as visitor:
+        busy = await visitor.post(KLING + "text2video", TASK)
+        assert busy.json["code"] == "fail_to_fetch_task"
+        assert '"code": 1303' in busy.json["message"]
+
+
+async def test_a_motion_is_asked_about_elsewhere_where_the_gateway_wants_it_so() -> None:
+    async with visiting(kling_motion_query=False, kling_http_200=0.0) as visitor:
+        accepted = await visitor.post(KLING + "motion-control", BODIES["motion-control"])
+        name = accepted.json["data"]["task_id"]
+        assert (await visitor.get(f"{KLING}motion-control/{name}")).status == 404
+        assert (await visitor.get(f"/v1/video/generations/{name}")).status == 200
+
+
+PAIR = "access:secret-0123456789-0123456789-0123456789"
+
+
+def token(secret: str = PAIR.partition(":")[2], **claims: Any) -> str:
+    now = int(time.time())
+    whole = {"iss": "access", "exp": now + 1800, "nbf": now - 5} | claims
+    return f"Bearer {jwt.encode(whole, secret, algorithm='HS256', headers={'typ': 'JWT'})}"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (token(), 404),
+        (token("another-secret-0123456789-0123456789"), 401),
+        (token(iss="somebody"), 401),
+        (token(exp=int(time.time()) - 1), 401),
+        (token(nbf=int(time.time()) + 3600), 401),
+        ("Bearer sk-plain-key", 401),
+    ],
+    ids=["good", "wrong secret", "wrong access key", "expired", "not yet", "a plain key"],
+)
+async def test_the_official_root_wants_a_signed_token(authorization: str, status: int) -> None:
+    async with visiting(kling_pairs=(PAIR,), kling_http_200=0.0) as visitor:
+        asked = await visitor.get("/v1/videos/text2video/nobody", headers={"Authorization": authorization})
+        assert asked.status == status
+
+
+async def test_the_official_account_has_packs_of_units() -> None:
+    async with visiting() as visitor:
+        headers = {"Authorization": token()}
+        told = await visitor.get("/account/costs", headers=headers, start_time="1", end_time="2")
+        (pack,) = told.json["data"]["resource_pack_subscribe_infos"]
+        assert pack["remaining_quantity"] == 1000
+
+
+async def test_faces_and_selections_are_sessions_before_a_task() -> None:
+    async with visiting() as visitor:
+        faces = await visitor.post(KLING + "identify-face", {"video_id": "c"})
+        assert faces.json["data"]["face_data"][0]["face_id"] == "0"
+        selection = await visitor.post(KLING + "multi-elements/init-selection", {"video_url": CLIP})
+        session = {"session_id": selection.json["data"]["session_id"]}
+        assert (await visitor.post(KLING + "multi-elements/clear-selection", session)).json["code"] == 0
+        assert (await visitor.post(KLING + "multi-elements/add-selection", {})).json["code"] == 1201
