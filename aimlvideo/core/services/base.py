@@ -108,6 +108,7 @@ class Service:
       generations take, because they are listed when they end;
     - `lookup`: how a submission is found whose answer was lost: in its `RequestLog`, or one by one;
     - `balance` is in USD; `packs` are the units that an account has, where it does not pay in USD;
+    - `path_below`: a request's path below a base URL that has a path of its own, from both; None: simply below it;
     - `id_in_callback`: the generation's id in a callback's body; None: it calls nobody back.
     """
 
@@ -129,6 +130,7 @@ class Service:
     durations: Question[dict[str, Durations]] | None = None
     models: ModelList | None = None
     id_in_callback: Callable[[Any], str | None] | None = None
+    path_below: Callable[[str, str], str] | None = None
 
     @property
     def log(self) -> RequestLog | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services.base import LookupById, Service
-from aimlvideo.core.wires.kling import Kling, external_task_request, read_external_task, task_in_callback
+from aimlvideo.core.wires.kling import Kling, external_task_request, path_below, read_external_task, task_in_callback
 
 SERVICE = Service(
     name="kling",
@@ -24,4 +24,5 @@ SERVICE = Service(
     lookup=LookupById(external_task_request, read_external_task, per_second=200 / 60),
     settle=60.0,
     id_in_callback=task_in_callback,
+    path_below=path_below,
 )

@@ -5,6 +5,7 @@ Source: the Kling API reference and the documents of gateways that resell it, Au
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -79,6 +80,25 @@ class Kling:
 
     def _root(self, job: VideoJob | None) -> str:
         return (self._path_of(job.model) if job else None) or self.root
+
+
+def path_below(base_path: str, path: str) -> str:
+    """Return a request's path below a base URL that has a path of its own: what stands there is not said twice.
+
+    `/v1/ai/{endpoint}/kling` has `/videos` below it, and a path that ends in `/videos` the endpoints themselves.
+    """
+    base, parts = base_path.strip("/").split("/"), path.strip("/").split("/")
+    overlap = next((n for n in range(len(parts), 0, -1) if base[-n:] == parts[:n]), 0)
+    place = parts.index(_ENDPOINTS_BELOW) if _ENDPOINTS_BELOW in parts else 0
+    if _NO_VERSION.search(base_path.rstrip("/")):
+        overlap = place
+    elif base[-1] == _ENDPOINTS_BELOW and place:
+        overlap = place + 1
+    return "/" + "/".join(parts[overlap:])
+
+
+_ENDPOINTS_BELOW = "videos"
+_NO_VERSION = re.compile(r"/v1/ai/[^/]+/kling$")
 
 
 def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> Request:

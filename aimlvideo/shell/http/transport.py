@@ -92,7 +92,10 @@ class Transport:
         raise raised
 
     def _url(self, request: Request) -> str:
-        url = request.path if _absolute(request.path) else self.base_url.rstrip("/") + request.path
+        base, path = self.base_url.rstrip("/"), request.path
+        if self.service.path_below is not None and not _absolute(path) and (below := urlsplit(base).path):
+            path = self.service.path_below(below, path)
+        url = path if _absolute(path) else base + path
         query = urlencode(request.query, quote_via=quote, safe="")
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.generation import State
+from aimlvideo.core.wires.http import Request
 from aimlvideo.core.wires.kling import Kling, external_task_request, read_external_task, task_in_callback
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.shell.http.transport import Transport
 from tests.core.wires.answers import ODD_BODIES, answer
 
 WIRE = Kling()
@@ -81,6 +84,30 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
     assert {one.path for one in WIRE.status(name)} > paths
     assert WIRE.status(name, VideoJob("")) == WIRE.status(name)
     assert external_task_request("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("https://h", "https://h/kling/v1/videos/text2video"),
+        ("https://h/kling", "https://h/kling/v1/videos/text2video"),
+        ("https://h/kling/v1", "https://h/kling/v1/videos/text2video"),
+        ("https://h/kling/v1/videos", "https://h/kling/v1/videos/text2video"),
+        ("https://h/api/v1/open", "https://h/api/v1/open/kling/v1/videos/text2video"),
+        ("https://h/api/v1/open/kling", "https://h/api/v1/open/kling/v1/videos/text2video"),
+        ("https://h/v1/ai/my-endpoint/kling", "https://h/v1/ai/my-endpoint/kling/videos/text2video"),
+        ("https://h/v1/ai/my-endpoint/kling/videos", "https://h/v1/ai/my-endpoint/kling/videos/text2video"),
+        ("https://h/mine/videos", "https://h/mine/videos/text2video"),
+    ],
+)
+def test_a_gateway_may_have_a_prefix_of_its_own(base: str, url: str) -> None:
+    transport = Transport(None, base, "key", service_of("kling"))  # type: ignore[arg-type]
+    assert transport._url(WIRE.submission(job(prompt="waves"), "av-1")) == url
+
+
+def test_what_is_asked_about_elsewhere_stays_below_the_prefix() -> None:
+    transport = Transport(None, "https://h/api/v1/open", "key", service_of("kling"))  # type: ignore[arg-type]
+    assert transport._url(Request("GET", "/v1/video/generations/t")) == "https://h/api/v1/open/v1/video/generations/t"
 
 
 # Answers -----------------------------------------------------------------------------------------------------------
