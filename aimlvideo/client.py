@@ -231,7 +231,8 @@ class VideoClient:
                 yield Record(job, Progress(Stage.FAILED, error=error))
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
-        feed = Feed(run, self._row, self._catalog, self._settings.strict, self.price, run.spec.live)
+        settings = self._settings
+        feed = Feed(run, self._row, self._catalog, settings.strict, self.price, settings.legacy, run.spec.live)
         run.tasks.start_soon(feed.work, records)
 
     @asynccontextmanager

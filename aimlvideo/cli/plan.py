@@ -33,6 +33,7 @@ class JobReader:
     folder: Path
     strict: bool = False
     matrix: bool = False
+    legacy: bool = False
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
@@ -73,7 +74,7 @@ class JobReader:
 
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
-        checked = check(job, self.catalog, service=self.service, strict=self.strict)
+        checked = check(job, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         problems = [*checked.problems, *self._about_media(job, checked.params)]
         self.problems += (replace(problem, where=where) for problem in problems)

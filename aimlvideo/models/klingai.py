@@ -307,6 +307,8 @@ class V16ProImageToVideo(TypedJob):
         dynamic_masks: Regions of the picture that move along a path. A list of at most 6, each an object.
         camera_control: How the camera moves. An object.
 
+    prompt is required on the legacy URL.
+    Only one of ratio and aspect_ratio on the legacy URL.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

@@ -34,6 +34,7 @@ class Feed:
     catalog: Catalog
     strict: bool
     price: Callable[[VideoJob], float | None]
+    legacy: bool = False
     live: set[str] | None = None
     """The ids of the jobs that are under way, where no other may have them."""
     _waiting: int = 0
@@ -81,7 +82,7 @@ class Feed:
         """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
         if entry.progress.stage is not Stage.PLANNED:
             return True
-        checked = check(entry.job, self.catalog, service=self.row.service.name, strict=self.strict)
+        checked = check(entry.job, self.catalog, service=self.row.service.name, strict=self.strict, legacy=self.legacy)
         for warning in checked.warnings:
             log.warning("%s", warning)
         if checked.problems:

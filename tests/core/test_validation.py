@@ -29,9 +29,11 @@ class PilLike:
     def save(self, fp: Any, format: str | None = None) -> None: ...  # noqa: A002
 
 
-def ask(model: Model | str, service: str = "aimlapi", strict: bool = False, **params: Any) -> Checked:
+def ask(
+    model: Model | str, service: str = "aimlapi", strict: bool = False, legacy: bool = False, **params: Any
+) -> Checked:
     name = model if isinstance(model, str) else model.id
-    return check(VideoJob(name, id="job", **params), CATALOG, service=service, strict=strict)
+    return check(VideoJob(name, id="job", **params), CATALOG, service=service, strict=strict, legacy=legacy)
 
 
 def fields(checked: Checked) -> set[str]:
@@ -113,13 +115,34 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ({"duration": 10.0}, {"duration": 10}),
         ({"image_list": ("a", "b")}, {"image_list": ["a", "b"]}),
         ({"aspect_ratio": None}, {}),
-        ({"external_task_id": "mine", "type": "multi-image-to-video"},) * 2,
     ],
     ids=str,
 )
 def test_harmless_differences_are_mended_silently(given: dict[str, Any], sent: dict[str, Any]) -> None:
     checked = ask(MULTI, **{"image_list": PICTURES, **given})
     assert checked == Checked({"image_list": PICTURES, **sent})
+
+
+def test_what_only_the_legacy_url_takes_is_remarked_elsewhere() -> None:
+    params = {"image_list": PICTURES, "external_task_id": "mine", "type": "multi-image-to-video"}
+    assert ask(MULTI, legacy=True, **params) == Checked(params)
+    elsewhere = ask(MULTI, **params)
+    assert not elsewhere.problems
+    assert {remark.field for remark in elsewhere.warnings} == {"external_task_id", "type"}
+
+
+@pytest.mark.parametrize(
+    ("params", "wrong"),
+    [
+        ({"image_url": "a"}, {"prompt"}),
+        ({"image_url": "a", "prompt": "p"}, set()),
+        ({"image_url": "a", "prompt": "p", "ratio": "1:1", "aspect_ratio": "16:9"}, {"aspect_ratio"}),
+        ({"image_url": "a", "prompt": "p", "ratio": "1:1"}, set()),
+    ],
+)
+def test_the_legacy_url_has_rules_of_its_own(params: dict[str, Any], wrong: set[str]) -> None:
+    assert fields(ask(V16, legacy=True, **params)) == wrong
+    assert not ask(V16, **params).problems
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), ("0.5", 0.5), ("1", 1)])

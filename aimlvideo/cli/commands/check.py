@@ -12,6 +12,7 @@ from aimlvideo.cli.options import (
     BaseUrl,
     DefaultModel,
     JobFile,
+    Legacy,
     Matrix,
     MaxOutstanding,
     Rate,
@@ -45,11 +46,12 @@ def check(
     rate: Rate = 5.0,
     strict: Strict = False,
     matrix: Matrix = False,
+    legacy: Legacy = False,
 ) -> None:
     """Validate and price a job file; nothing is sent that costs anything."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = settings_of(service, base_url, api_key, max_outstanding, rate=rate)
+        settings = settings_of(service, base_url, api_key, max_outstanding, rate=rate, legacy=legacy)
         raise typer.Exit(check_file(jobs, settings, terminal, job_defaults(model, set_), strict=strict, matrix=matrix))
 
 
@@ -59,7 +61,7 @@ def check_file(
     """Validate and price a job file, sending nothing that is paid; return the exit code."""
     catalog, service = known_catalog(), settings["service"]
     told = ask_without_a_run(settings)
-    reader = JobReader(catalog, service, base_folder(name), strict, matrix)
+    reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
     tally, seen = Tally(catalog, told.prices), set[int]()
     with job_lines(name, catalog, defaults) as lines:
         for where, job, params in reader.jobs(lines):

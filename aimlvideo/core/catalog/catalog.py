@@ -66,7 +66,7 @@ class Rule:
     - `at_most_items`: the lists in `fields` have at most `limit` entries together;
     - `adds_up`: the numbers at the first of `fields` add up to the second.
 
-    `source` says where the rule stands.
+    A `legacy` rule holds on the service's older URLs only. `source` says where the rule stands.
     """
 
     kind: str
@@ -75,6 +75,7 @@ class Rule:
     conditions: tuple[str, ...] = ()
     choices: tuple[Any, ...] = ()
     limit: int = 0
+    legacy: bool = False
     source: str = ""
 
 
@@ -299,6 +300,7 @@ def _read_rule(raw: Any) -> Rule:
         conditions=tuple(raw.get("if", ())),
         choices=tuple(raw.get("choices", ())),
         limit=int(raw.get("limit", 0)),
+        legacy=raw.get("legacy") is True,
         source=str(raw.get("source", "")),
     )
 

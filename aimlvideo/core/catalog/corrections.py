@@ -33,6 +33,19 @@ LEGACY: dict[str, Raw] = {
     },
 }
 
+# What holds on the legacy URL only, for the models named.
+LEGACY_RULES: dict[str, list[Raw]] = {
+    "kling-video/v1.6/pro/image-to-video": [
+        {"kind": "required_when", "fields": ["prompt"], "legacy": True, "source": "docs.aimlapi.com, legacy URL"},
+        {
+            "kind": "at_most_one",
+            "fields": ["ratio", "aspect_ratio"],
+            "legacy": True,
+            "source": "docs.aimlapi.com, legacy URL: ratio is the older name",
+        },
+    ],
+}
+
 # Names of texts that are files: documents give them as plain texts, at best as URLs.
 _FILES = (
     ("video", re.compile(r"(.*_)?videos?(_urls?)?$")),
@@ -76,7 +89,7 @@ def _rules(model: str, params: Mapping[str, Raw]) -> list[Raw]:
         rules.append({"kind": "exactly_one", "fields": ["prompt", "multi_prompt"]})
     if "omni" in model and {"tail_image_url", "generate_audio"} <= params.keys():
         rules.append({"kind": "forbidden_when", "fields": ["tail_image_url"], "when": {"generate_audio": True}})
-    return rules
+    return [*rules, *LEGACY_RULES.get(model, ())]
 
 
 def _corrected(name: str, param: Raw) -> Raw:

@@ -11,9 +11,11 @@ from aimlvideo.errors import Problem
 Params = Mapping[str, Any]
 
 
-def broken_rules(model: Model, params: Params) -> Iterator[Problem]:
-    """Yield a problem for each of the model's rules that these parameters break."""
+def broken_rules(model: Model, params: Params, *, legacy: bool = False) -> Iterator[Problem]:
+    """Yield a problem for each of the model's rules that these parameters break; `legacy` ones on older URLs only."""
     for rule in model.rules:
+        if rule.legacy and not legacy:
+            continue
         if check := _CHECKS.get(rule.kind):
             yield from check(rule, model, params)
 
@@ -34,7 +36,8 @@ def sentence(rule: Rule) -> str:
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
     said = {
         "required_unless": f"{first} is required without {' or '.join(rule.fields[1:])}",
-        "required_when": f"{names} {'are' if len(rule.fields) > 1 else 'is'} required with {condition}",
+        "required_when": f"{names} {'are' if len(rule.fields) > 1 else 'is'} required"
+        + (condition and f" with {condition}"),
         "only_when": f"{names} only with {condition}",
         "forbidden": f"Without {', '.join(rule.fields)}",
         "forbidden_when": f"{names} not together with {condition}",
@@ -42,7 +45,8 @@ def sentence(rule: Rule) -> str:
         "at_most_items": f"{names}: at most {rule.limit} entries together" + (condition and f", with {condition}"),
         "adds_up": f"{first} add up to {rule.fields[-1]}",
     }
-    return said.get(rule.kind, f"{amount} one of {names}") + "."
+    ending = " on the legacy URL." if rule.legacy else "."
+    return said.get(rule.kind, f"{amount} one of {names}") + ending
 
 
 def term_holds(term: str, params: Params, model: Model | None = None) -> str:
@@ -129,7 +133,8 @@ def _required_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem
     if _applies(rule, model, params) != "no":
         for name in rule.fields:
             if term_holds(name, params) == "no":
-                yield Problem(name, f"required with {_condition(rule)}", "nothing")
+                condition = f" with {_condition(rule)}" if rule.when or rule.conditions else ""
+                yield Problem(name, f"required{condition}{' on the legacy URL' if rule.legacy else ''}", "nothing")
 
 
 def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:

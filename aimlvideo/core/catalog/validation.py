@@ -32,10 +32,11 @@ class Checked:
     warnings: tuple[Problem, ...] = ()
 
 
-def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False) -> Checked:
+def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False, legacy: bool = False) -> Checked:
     """Check a job against its model on `service` (else the catalogue's usual one).
 
-    With `strict`, unknown names are problems.
+    With `strict`, unknown names are problems. `legacy`: it is sent to the service's older URLs, which have rules and
+    parameters of their own.
     """
     service = service or default_service()
     listed = catalog.find(job.model)
@@ -48,10 +49,21 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     given = _unified(flattened(model, job.params), model, found)
     named = {NAMED: given.pop(NAMED)} if model.endpoint and NAMED in given else {}
     params = _validated(model, given, found, strict=strict) | named
+    if not legacy:
+        found.extend(_legacy_only(model, params))
     if model.rules:
         said = {problem.field for problem in found if not problem.warning}
-        found.extend(problem for problem in broken_rules(model, params) if problem.field not in said)
+        found.extend(problem for problem in broken_rules(model, params, legacy=legacy) if problem.field not in said)
     return _checked(job, params, found)
+
+
+def _legacy_only(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a remark for each parameter that the usual endpoint ignores."""
+    for name in params:
+        if (param := model.params.get(name)) and param.legacy:
+            yield Problem(
+                name, "a parameter of the legacy URL only, ignored elsewhere", hint="use --legacy", warning=True
+            )
 
 
 def model_of(job: VideoJob, catalog: Catalog, service: str | None = None) -> Model | Problem | None:
