@@ -207,6 +207,8 @@ async def test_a_call_of_the_gateway_is_a_hint_to_ask_at_once_and_once_only() ->
         await anyio.sleep(40)
         assert not service.polled_at
         await call("gen-0")
+        await anyio.sleep(1)
+        assert len(service.polled_at) == 1
         await anyio.sleep(65)
         assert len(service.polled_at) == 1
         await call("another")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from aimlvideo import Stage
-from aimlvideo.errors import GenerationFailed, Rejected, Unavailable
+from aimlvideo.errors import GenerationFailed, Rejected, Unavailable, Unclear
 from tests.fakes import MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -130,6 +131,23 @@ async def test_runs_left_at_any_moment_neither_lose_a_slot_nor_give_one_twice(la
                 async with client.run([{**job, "id": f"all-{number}-{job['id']}"} for job in jobs(9)]) as results:
                     assert [result.stage async for result in results] == [Stage.READY] * 9
                 assert service.peak == 3, number
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("answer_lost", [False, True])
+async def test_what_an_earlier_run_left_at_the_service_holds_slots_until_it_ends(
+    tmp_path: Path, answer_lost: bool
+) -> None:
+    service, settings = FakeService(seconds=100), {"journal": tmp_path / "journal.sqlite3", "max_outstanding": 3}
+    service.lost.extend([Unclear("reset")] * 3 * answer_lost)
+    async with FakeClient(service, **settings) as client, client.run(jobs(3)):
+        await anyio.sleep(10)
+    async with FakeClient(service, **settings) as client:
+        with anyio.fail_after(3000):
+            results = await run_all(client, jobs(9))
+    assert {result.stage for result in results.values()} == {Stage.READY}
+    assert service.peak == 3
+    assert len(service.posted_at) == 9
 
 
 async def test_calls_that_are_cancelled_while_they_wait_for_a_slot_leave_the_others_their_places() -> None:
