@@ -65,6 +65,17 @@ async def test_a_job_that_failed_and_was_billed_nothing_makes_room_for_another()
     assert stages(results) == ["failed", "ready", "ready", "planned"]
 
 
+async def test_what_a_clip_was_charged_counts_and_no_longer_what_was_expected() -> None:
+    class Overpriced(FakeClient):
+        def price(self, job: VideoJob) -> float | None:
+            return 0.4
+
+    service = FakeService()
+    async with Overpriced(service, max_outstanding=1) as client:
+        await run_all(client, jobs(6), max_spend=1.0)
+    assert len(service.posted_at) == 3
+
+
 async def test_a_limit_is_used_up_to_its_last_cent() -> None:
     service = FakeService()
     async with PricedClient(service) as client:

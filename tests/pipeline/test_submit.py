@@ -89,6 +89,13 @@ async def test_the_number_that_a_service_takes_is_found_kept_and_regained(most: 
     assert service.peak >= 13
 
 
+async def test_a_service_that_answers_slowly_is_sent_many_submissions_side_by_side() -> None:
+    service = FakeService(seconds=50, latency=20)
+    async with FakeClient(service, max_outstanding=40) as client:
+        await run_all(client, jobs(40))
+    assert service.posted_at[-1] - service.posted_at[0] < 1
+
+
 async def test_a_limit_that_was_given_is_never_passed_however_long_all_goes_well() -> None:
     service = FakeService(seconds=10)
     service.posts.extend([None] * 20 + [NO_MORE])
