@@ -1,0 +1,69 @@
+"""What a run really cost is read to its end: every page of the ledger and of the log, and no page too many."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.cli.reconciliation import ledger_since, read_log
+from aimlvideo.core.services import service_of
+from tests.fakes import FakeClient, FakeService, answer
+
+SERVICE = service_of("aimlapi")
+PAGE = 100
+
+
+class Account(FakeService):
+    """Has a ledger of `charges`, newest first: the number 0 was charged last, each one a second before the next."""
+
+    charges = 0
+    pages = 0
+
+    async def send(self, request: Any) -> Any:
+        """Answer a question about the account."""
+        if request.path != "/v2/billing/transactions":
+            return await super().send(request)
+        self.pages += 1
+        first = int(dict(request.query).get("cursor", 0))
+        rows = [
+            {"created_at": moment(1e6 - number), "type": "MODEL_USAGE", "amount": -0.5, "reference_id": f"g{number}"}
+            for number in range(first, min(first + PAGE, self.charges))
+        ]
+        following = first + PAGE
+        return answer(200, {"data": rows, "next_cursor": str(following) if following < self.charges else None})
+
+
+def moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("charges", "since", "found", "pages"),
+    [(250, 0.0, 250, 3), (100, 0.0, 100, 1), (0, 0.0, 0, 1), (1000, 1e6 - 149, 150, 2), (1000, 1e6 - 99, 100, 2)],
+)
+async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
+    charges: int, since: float, found: int, pages: int
+) -> None:
+    service = Account()
+    service.charges = charges
+    assert SERVICE.ledger is not None
+    async with FakeClient(service) as client:
+        rows = await ledger_since(client, SERVICE.ledger, since)
+    assert [row.reference_id for row in rows] == [f"g{number}" for number in range(found)]
+    assert service.pages == pages
+
+
+@pytest.mark.parametrize("count", [0, 99, 100, 250])
+async def test_the_log_is_read_to_its_last_page(count: int) -> None:
+    service = FakeService(seconds=0)
+    async with FakeClient(service) as client:
+        for number in range(count):
+            service.accepted[f"g{number}"] = 0.0
+            service.note(f"g{number}", f"r{number}")
+        await anyio.sleep(1)
+        assert SERVICE.log is not None
+        rows = await read_log(client, SERVICE.log)
+    assert [row.generation_id for row in reversed(rows)] == [f"g{number}" for number in range(count)]
