@@ -256,3 +256,25 @@ async def test_where_checks_are_plenty_their_price_stays_the_least(monkeypatch: 
         results = await run_all(client, jobs(40))
     assert policy.price == 0.5
     assert {result.stage for result in results.values()} == {Stage.READY}
+
+
+async def test_a_generation_that_waits_in_the_queue_is_asked_about_as_one_that_has_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Queueing(FakeService):
+        def _check(self, name: str) -> Any:
+            found = super()._check(name)
+            waits = anyio.current_time() - self.accepted[name] < 50
+            return answer(200, {**found.json(), "status": "queued"}) if waits else found
+
+    class Patient(FixedPolls):
+        def queued_gap(self) -> float:
+            return 7.0
+
+    policy = Patient(20)
+    monkeypatch.setattr(PollPolicies, "policy_for", lambda _, job: policy)
+    service = Queueing(seconds=70)
+    async with FakeClient(service) as client:
+        assert (await client.generate(MODEL, **PARAMS)).ok
+    ages = [moment - service.posted_at[0] for moment, _ in service.polled_at]
+    assert ages == pytest.approx([20, 27, 34, 41, 48, 55, 75], abs=0.3)

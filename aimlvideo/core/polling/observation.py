@@ -29,8 +29,8 @@ class PollState(NamedTuple):
 
     def again(self, now: float, queued: bool, policy: PollPolicy) -> Self:
         """Return the sight after a look that found it unfinished; the policy learns from it."""
-        if self.queued and queued:
-            return self._replace(since=now, seen=now)
+        if queued and (self.queued or self.seen == self.since):  # it was never found at work
+            return self._replace(since=now, seen=now, queued=True)
         since = (self.seen + now) / 2 if self.queued else self.since
         policy.observe(max(self.seen - since, 0.0), now - since, False)
         return self._replace(since=since, seen=now, queued=False)
