@@ -25,6 +25,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
@@ -33,6 +34,7 @@ from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.settings import Settings, found_base_url, found_key
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
@@ -53,6 +55,8 @@ AUTO_WINDOW = 1000
 
 log = logging.getLogger("aimlvideo")
 Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
+
+NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`"
 
 
 class VideoClient:
@@ -162,6 +166,23 @@ class VideoClient:
 
         return await self._one(lambda run: _each([record(run.spec.journal)]), output)
 
+    def callback(self, body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
+        """Take a call of the service that came in at a route of your own; tell whether anybody here waits for it.
+
+        `body` is the call's, as it came. With a `callback_secret`, a call whose signature does not hold is turned away.
+        A call ends nothing by itself: the service is asked with our own key before anything counts.
+        """
+        if self._stack is None:
+            raise SettingsError(NOT_OPEN)
+        read, secret = self.service.read_callback, self._settings.callback_secret
+        raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
+        lowered = {name.lower(): value for name, value in (headers or {}).items()}
+        if secret and "webhook-signature" in lowered and not is_signed(secret, lowered, raw, clock.wall()):
+            log.warning("a callback with a wrong signature was turned away")
+            return False
+        content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()
+        return read is not None and self._row.callbacks.heard(read(content))
+
     @asynccontextmanager
     async def run(
         self, jobs: Jobs, output: str | Path | None = None, *, max_spend: float | None = None, progress: bool = False
@@ -247,7 +268,7 @@ class VideoClient:
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
         if self._stack is None:
-            raise SettingsError("this client is not open: use `async with VideoClient() as client:`")
+            raise SettingsError(NOT_OPEN)
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.spool if own_store else Path(output))
         async with AsyncExitStack() as stack:

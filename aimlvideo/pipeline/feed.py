@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
@@ -37,6 +37,7 @@ class Feed:
     legacy: bool = False
     live: set[str] | None = None
     """The ids of the jobs that are under way, where no other may have them."""
+    _own_ids: dict[str, str] = field(default_factory=dict)
     _waiting: int = 0
     _working: int = 1
 
@@ -80,17 +81,26 @@ class Feed:
 
     def _validate(self, entry: Entry) -> bool:
         """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
+        shared_id = list(self._shared_own_id(entry))
         if entry.progress.stage is not Stage.PLANNED:
             return True
         checked = check(entry.job, self.catalog, service=self.row.service.name, strict=self.strict, legacy=self.legacy)
         for warning in checked.warnings:
             log.warning("%s", warning)
-        if checked.problems:
-            entry.step(Stage.FAILED, error=InvalidJobs(checked.problems))
+        problems = [*checked.problems, *shared_id]
+        if problems:
+            entry.step(Stage.FAILED, error=InvalidJobs(problems))
             entry.run.end(entry)
             return False
         entry.job = entry.job.asking(checked.params)
         return True
+
+    def _shared_own_id(self, entry: Entry) -> Iterator[Problem]:
+        """Yield a problem where a job names a request id of its own that another job of the run has named."""
+        id_field = self.row.service.id_field
+        own_id = entry.job.params.get(id_field) if id_field else None
+        if own_id and (other := self._own_ids.setdefault(str(own_id), entry.job.id)) != entry.job.id:
+            yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=entry.job.id)
 
     def _affordable(self, entry: Entry) -> bool:
         """Commit what a job will cost; the first that would pass the limit ends submission."""

@@ -88,6 +88,16 @@ class LostSubmissions:
             waits = [next_lookup_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
             await anyio.sleep(min(waits, default=0))
 
+    def find(self, request_id: str) -> Entry | None:
+        """Return the job whose submission had this id and lost its answer."""
+        doubtful = (entry for entry in self._entries if not entry.ended)
+        return next((entry for entry in doubtful if entry.progress.request_id == request_id), None)
+
+    def found(self, entry: Entry, generation_id: str) -> None:
+        """Settle a doubt: the service itself shows this generation for it."""
+        if entry in self._entries:
+            self._settle(entry, Outcome.ACCEPTED, generation_id)
+
     async def _sweep(self, request_log: RequestLog) -> None:
         """Read the log once, for all that is in doubt."""
         asked_at, asked = clock.wall(), list(self._entries)  # who comes in meanwhile is not looked for

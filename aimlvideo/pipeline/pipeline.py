@@ -21,6 +21,7 @@ from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
+from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
@@ -28,10 +29,14 @@ from aimlvideo.pipeline.poll import Poll
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.http.callback_server import callback_page
 from aimlvideo.shell.http.transport import Transport
 from aimlvideo.shell.task_groups import background_tasks
+
+MAX_LATE_REFUSALS = 20
+"""How often one job is submitted again that the service took and later had no slot for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,7 @@ class Pipeline:
     poll: Poll
     doubt: LostSubmissions
     downloads: Downloads
+    callbacks: Callbacks
 
     @property
     def gates(self) -> Limiters:
@@ -114,33 +120,67 @@ async def open_pipeline(
         if not entry.ended:
             entry.run.tasks.start_soon(row.again, entry)
 
+    def submit_again(entry: Entry) -> bool:
+        if not _may_be_sent_again(entry, service):
+            return False
+        entry.late_refusals += 1
+        entry.step(Stage.PLANNED, generation_id=None, submitted_at=None)
+        slots.busy(clock.loop())
+        turns.pause(1)
+        entry.free()
+        again(entry)
+        return True
+
     def settle(job: VideoJob) -> float:
-        if settings.settle is not None:
-            return settings.settle
-        return settle_seconds(policy_for(job).quantile(0.99)) if service.settle is None else service.settle
+        return _settle_time(settings, service, policy_for(job))
 
     async def encoded(job: VideoJob) -> VideoJob:
         return await encode(job, catalog(), service.media)
 
-    poll = Poll(transport.send, wire, slots, budget, policy_for, on_ready, called_back=bool(settings.callback_url))
+    called_back = bool(settings.callback_url)
+    poll = Poll(transport.send, wire, slots, budget, policy_for, on_ready, submit_again, called_back)
     doubt = LostSubmissions(transport.send, service.lookup, slots, settle, accepted, again)
     turns = RateGate(RateLimiter(settings.rate))
-    submit = Submit(transport.send, wire, slots, turns, encoded, accepted, doubt.take, settings.callback_url)
+    submit = Submit(
+        transport.send,
+        wire,
+        slots,
+        turns,
+        encoded,
+        accepted,
+        doubt.take,
+        settings.callback_url,
+        id_field=service.id_field,
+    )
     downloads = Downloads(session, transport.send, wire, settings.metadata)
-    row = Pipeline(service, wire, slots, submit, poll, doubt, downloads)
-    async with background_tasks(poll.run, doubt.run, *also), _called_back(settings, poll):
+    callbacks = Callbacks(transport.send, wire, poll, doubt)
+    row = Pipeline(service, wire, slots, submit, poll, doubt, downloads, callbacks)
+    async with background_tasks(poll.run, doubt.run, callbacks.run, *also), _called_back(settings, callbacks):
         yield row
 
 
+def _settle_time(settings: Settings, service: Service, policy: PollPolicy) -> float:
+    """Return after how long a submission that the service does not list was never accepted."""
+    if settings.settle is not None:
+        return settings.settle
+    return settle_seconds(policy.quantile(0.99)) if service.settle is None else service.settle
+
+
+def _may_be_sent_again(entry: Entry, service: Service) -> bool:
+    """Tell whether a job that had no slot may be planned again: under an id of its own it could not be told apart."""
+    own_id = entry.job.params.get(service.id_field) if service.id_field else None
+    return not entry.ended and not own_id and entry.late_refusals < MAX_LATE_REFUSALS
+
+
 @asynccontextmanager
-async def _called_back(settings: Settings, poll: Poll) -> AsyncIterator[None]:
+async def _called_back(settings: Settings, callbacks: Callbacks) -> AsyncIterator[None]:
     """Serve the page that a service may call, where one was asked for."""
-    read_id = settings.chosen_service.id_in_callback
-    if settings.callback is None or read_id is None:
+    read = settings.chosen_service.read_callback
+    if settings.callback is None or read is None:
         yield
         return
     host, port = settings.callback
-    async with callback_page(host, port, lambda body: poll.hint(read_id(body)), settings.callback_secret):
+    async with callback_page(host, port, lambda body: callbacks.heard(read(body)), settings.callback_secret):
         yield
 
 

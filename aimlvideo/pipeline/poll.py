@@ -95,6 +95,8 @@ class Poll:
     budget: PollBudget
     policy_for: Callable[[VideoJob], PollPolicy]
     ready: Callable[[Entry], None]
+    submit_again: Callable[[Entry], bool] = lambda entry: False
+    """Takes back a generation that never ran, where it may be submitted again."""
     called_back: bool = False
     _wheel: TimerWheel[Waiting] = field(default_factory=TimerWheel)
     _backlog: deque[Waiting] = field(default_factory=deque)
@@ -120,16 +122,29 @@ class Poll:
         policy = self.policy_for(entry.job)
         waiting = Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
         self._policies.add(policy)
-        if self.called_back:
-            self._by_id[entry.progress.generation_id or ""] = waiting
+        self._by_id[entry.progress.generation_id or ""] = waiting
         self._sleep(waiting, now)
 
-    def hint(self, generation_id: str | None) -> None:
-        """Ask about one generation at once: somebody said that it has changed."""
+    def hint(self, generation_id: str | None) -> bool:
+        """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
         waiting = self._by_id.get(generation_id or "")
-        if waiting is not None and not waiting.is_being_polled and not waiting.entry.ended:
+        if waiting is None or waiting.entry.ended:
+            return False
+        if not waiting.is_being_polled:
             waiting.not_before = -inf
             self._hold(waiting, clock.loop())
+        return True
+
+    def unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
+        """Take the service's word that a generation has not ended yet for a poll. Tell whether it is waited for."""
+        waiting = self._by_id.get(generation_id or "")
+        if waiting is None or waiting.entry.ended:
+            return False
+        if not waiting.is_being_polled:
+            now = clock.loop()
+            waiting.state = waiting.state.again(now, queued, waiting.policy)
+            self._hold(waiting, min(self._moment(waiting), now + REVIEW_INTERVAL))
+        return True
 
     async def run(self) -> None:
         """Ask at the right moments, for as long as the client is open."""
@@ -148,6 +163,8 @@ class Poll:
     def _due(self, now: float) -> Iterator[Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
         for waiting in self._wheel.pop_due(now):
+            if waiting.entry.ended:
+                self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
                 continue
             if waiting.not_before == -inf or self._moment(waiting) <= now:
@@ -205,7 +222,7 @@ class Poll:
             entry.step(Stage.READY, video_url=generation.video_url, file=name, cost_usd=cost, completed_at=now)
             entry.free()
             self.ready(entry)
-        else:
+        elif not (generation.never_ran and self.submit_again(entry)):
             error = GenerationFailed(str(generation.error), generation_id=generation.id)
             entry.step(Stage.FAILED, error=error, cost_usd=cost, completed_at=now)
             entry.run.end(entry)

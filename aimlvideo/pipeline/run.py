@@ -76,6 +76,8 @@ class Entry:
     paid_before: bool = False
     """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
     ended: bool = False
+    late_refusals: int = 0
+    """How often the service took this job and later said that it had no slot for it."""
 
     def step(self, stage: Stage, **fields: Any) -> None:
         """Note a step of this job: in the journal, before anything else is awaited."""

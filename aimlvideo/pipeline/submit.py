@@ -37,6 +37,8 @@ class Submit:
     accepted: Callable[[Entry], None]
     in_doubt: Callable[[Entry], None]
     callback_url: str | None = None
+    id_field: str = ""
+    """The parameter in which a job may name its own request id; empty where the service has none."""
     _answered: bool = False
     _unavailable_since: float = inf
 
@@ -66,7 +68,8 @@ class Submit:
 
     async def _submit_once(self, entry: Entry, job: VideoJob) -> bool:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
-        request_id = request_id_of(entry.job, secrets.token_hex(5))
+        own_id = entry.job.params.get(self.id_field)
+        request_id = own_id if isinstance(own_id, str) and own_id else request_id_of(entry.job, secrets.token_hex(5))
         try:
             with entry.run.round_trip() as shield:
                 entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=clock.wall())

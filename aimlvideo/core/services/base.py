@@ -13,7 +13,7 @@ from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.wires.aimlapi_models import ListedModel
 from aimlvideo.core.wires.base import PathOf, Wire
-from aimlvideo.core.wires.generation import Generation
+from aimlvideo.core.wires.generation import Callback, Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_official import ResourcePack
 
@@ -109,7 +109,8 @@ class Service:
     - `lookup`: how a submission is found whose answer was lost: in its `RequestLog`, or one by one;
     - `balance` is in USD; `packs` are the units that an account has, where it does not pay in USD;
     - `path_below`: a request's path below a base URL that has a path of its own, from both; None: simply below it;
-    - `id_in_callback`: the generation's id in a callback's body; None: it calls nobody back.
+    - `read_callback`: what a callback's body says; None: it calls nobody back;
+    - `id_field`: the parameter in which a job may name the id that is sent, unique in the account; empty: none.
     """
 
     name: str
@@ -129,7 +130,8 @@ class Service:
     prices: Question[dict[str, Pricing]] | None = None
     durations: Question[dict[str, Durations]] | None = None
     models: ModelList | None = None
-    id_in_callback: Callable[[Any], str | None] | None = None
+    read_callback: Callable[[Any], Callback | None] | None = None
+    id_field: str = ""
     path_below: Callable[[str, str], str] | None = None
 
     @property

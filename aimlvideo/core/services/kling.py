@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services.base import LookupById, Service
-from aimlvideo.core.wires.kling import Kling, external_task_request, path_below, read_external_task, task_in_callback
+from aimlvideo.core.wires.kling import (
+    ID_FIELD,
+    Kling,
+    external_task_request,
+    path_below,
+    read_callback,
+    read_external_task,
+)
 
 SERVICE = Service(
     name="kling",
@@ -23,6 +30,7 @@ SERVICE = Service(
     ),
     lookup=LookupById(external_task_request, read_external_task, per_second=200 / 60),
     settle=60.0,
-    id_in_callback=task_in_callback,
+    read_callback=read_callback,
+    id_field=ID_FIELD,
     path_below=path_below,
 )

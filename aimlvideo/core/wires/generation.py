@@ -21,7 +21,9 @@ class Generation:
 
     `status` is the service's own word, `state` what it means; `cost_usd` is None where the service did not say;
     `error` is the service's reason when `state` is `failed`. `video_urls` has all clips of the generation, `video_url`
-    the first. `cost_units` is what it cost in the service's own units, which are never USD.
+    the first. `cost_units` is what it cost in the service's own units, which are never USD. `never_ran`: it failed for
+    want of a slot, was neither rendered nor billed, and may be submitted again. `request_id` is the id that we chose,
+    where the answer says it.
     """
 
     id: str
@@ -32,8 +34,22 @@ class Generation:
     cost_usd: float | None = None
     video_urls: tuple[str, ...] = ()
     cost_units: float | None = None
+    never_ran: bool = False
+    request_id: str | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will come: completed or failed."""
         return self.state in (State.COMPLETED, State.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What a service that calls back says: about which generation, by its id or by the id that we chose, and its state.
+
+    `state` is None where it says none that is known.
+    """
+
+    generation_id: str | None
+    request_id: str | None
+    state: State | None

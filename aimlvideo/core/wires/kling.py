@@ -15,12 +15,21 @@ from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_fa
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.base import PathOf
-from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.generation import Callback, Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.kling_answers import MAX_MESSAGE_LENGTH, read_task, task_of_object
+from aimlvideo.core.wires.kling_answers import (
+    MAX_MESSAGE_LENGTH,
+    STATES,
+    plain_word,
+    read_task,
+    task_of_object,
+)
 from aimlvideo.errors import Rejected, Unclear
 
 ROOT = "/kling/v1/videos"
+ID_FIELD = "external_task_id"
+"""The parameter in which a job may name the id that is sent."""
+_PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
 """The service of the catalogue whose models these are."""
 
@@ -41,11 +50,11 @@ class Kling:
         endpoint = endpoint_of(job)
         body = body_of(job, endpoint)
         if endpoint.sending.external_id:
-            body["external_task_id"] = request_id
+            body[ID_FIELD] = request_id
         if callback_url:
             body.setdefault("callback_url", callback_url)
-        path = f"{self._root(job)}/{endpoint.endpoint}"
-        return Request("POST", path, body=body, headers={"X-Client-Request-Id": request_id})
+        headers = {"X-Client-Request-Id": request_id} if _PLAIN_ID.fullmatch(request_id) else {}
+        return Request("POST", f"{self._root(job)}/{endpoint.endpoint}", body=body, headers=headers)
 
     def accepted(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names.
@@ -182,7 +191,9 @@ def _shot(number: int, shot: Any) -> Any:
     return {"index": number, **texts}
 
 
-def task_in_callback(body: Any) -> str | None:
-    """Return the task id in a callback's body, or None where it has none."""
+def read_callback(body: Any) -> Callback | None:
+    """Return what a callback's body says of a task, or None where it names none."""
     task = task_of_object(body)
-    return task.id if task else None
+    if task is None or not (task.id or task.external_id):
+        return None
+    return Callback(task.id, task.external_id, STATES.get(plain_word(task.status)))

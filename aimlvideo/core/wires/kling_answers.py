@@ -6,6 +6,7 @@ An answer is read as *layers*: the body, and each object inside it under one of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,6 +69,9 @@ UNAVAILABLE_CODE = 5001
 REFUSED_STATUSES = (301, 302, 307, 308, 401, 402, 403)
 """Elsewhere, the key, the account: every request fares the same."""
 UNKNOWN_TASK_CODES = frozenset({1202, 1203})
+_NO_SLOT = re.compile(r"\b1303\b|parallel task over resource pack limit", re.IGNORECASE)
+"""Why a task failed that a reseller accepted and then found no slot for: it was neither rendered nor billed."""
+
 CODE_WORDS: dict[str, int | type[ServiceError]] = {
     "task_not_exist": 404,
     "task_not_found": 404,
@@ -107,6 +111,8 @@ class Task:
             video_urls=self.links,
             error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
             cost_units=self.units if completed or failed else None,
+            request_id=self.external_id,
+            never_ran=failed and bool(_NO_SLOT.search(self.reason or "")),
         )
 
 
@@ -115,7 +121,7 @@ def read_task(answer: Answer, request_id: str | None = None) -> Task:
     body = answer.json()
     if isinstance(body, dict):
         task = _task(_layers(body))
-        speaks_of_an_ended_task = task.id and STATES.get(_plain(task.status)) in (State.COMPLETED, State.FAILED)
+        speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
         if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
             if not task.has_fields:
                 raise Unclear("the answer is cut short or names no task", status=answer.status, request_id=request_id)
@@ -234,7 +240,7 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     words = [word for layer in outward for word in _words(layer)]
     if len(words) > 1 and len(layers) > 1 and _words(layers[0]):
         words = words[: -len(_words(layers[0]))]  # a word beside the wrapped object is about the request
-    ended = [word for word in words if STATES.get(_plain(word)) in (State.FAILED, State.COMPLETED)]
+    ended = [word for word in words if STATES.get(plain_word(word)) in (State.FAILED, State.COMPLETED)]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason = _reason(outward)
@@ -251,7 +257,7 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
 
 def _state(word: str, has_link: bool, reason: str | None) -> State:
     """Return what a word means; a word that nobody knows means what the rest of the answer shows."""
-    state = STATES.get(_plain(word))
+    state = STATES.get(plain_word(word))
     if state is None and has_link:
         return State.COMPLETED
     if reason and not has_link and (state is State.COMPLETED or (state is None and word)):
@@ -259,7 +265,8 @@ def _state(word: str, has_link: bool, reason: str | None) -> State:
     return state or State.RENDERING
 
 
-def _plain(word: str) -> str:
+def plain_word(word: str) -> str:
+    """Return a status word as the tables have it."""
     return word.strip().lower().replace(" ", "_").replace("-", "_")
 
 
@@ -274,7 +281,7 @@ def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
                 return links
         reason = as_text(layer.get("fail_reason"))  # older gateways put the clip's link there
-        if reason and reason.startswith(("http://", "https://")) and STATES.get(_plain(word)) is not State.FAILED:
+        if reason and reason.startswith(("http://", "https://")) and STATES.get(plain_word(word)) is not State.FAILED:
             return (reason,)
     return ()
 

@@ -25,7 +25,7 @@ log = logging.getLogger("aimlvideo.callbacks")
 
 @asynccontextmanager
 async def callback_page(
-    host: str, port: int, heard: Callable[[Any], None], secret: str | None = None
+    host: str, port: int, heard: Callable[[Any], object], secret: str | None = None
 ) -> AsyncIterator[str]:
     """Serve the page and give its local URL; each call's JSON body goes to `heard`.
 

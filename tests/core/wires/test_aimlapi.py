@@ -15,7 +15,7 @@ from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reas
 from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page, read_log_page
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.core.wires.kling import Kling, read_external_task, task_in_callback
+from aimlvideo.core.wires.kling import Kling, read_callback, read_external_task
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer
 
@@ -384,7 +384,7 @@ READERS = {
     "kling accepted": lambda told: Kling().accepted(told, "av-1"),
     "kling seen": lambda told: Kling().seen(told, "gen-1"),
     "kling found": lambda told: read_external_task(told, "av-1"),
-    "kling called": lambda told: task_in_callback(told.json()),
+    "kling called": lambda told: read_callback(told.json()),
     "log": read_log_page,
     "ledger": read_ledger_page,
     "balance": read_balance,

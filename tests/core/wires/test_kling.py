@@ -10,7 +10,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.http import Request
-from aimlvideo.core.wires.kling import Kling, external_task_request, read_external_task, task_in_callback
+from aimlvideo.core.wires.kling import Kling, external_task_request, read_callback, read_external_task
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.http.transport import Transport
 from tests.core.wires.answers import ODD_BODIES, answer
@@ -330,4 +330,39 @@ def test_an_answer_that_nobody_can_read_is_not_taken_for_nothing_found() -> None
     ],
 )
 def test_a_call_names_the_task_to_ask_about(body: Any, name: str | None) -> None:
-    assert task_in_callback(body) == name
+    called = read_callback(body)
+    assert (called.generation_id if called else None) == name
+
+
+@pytest.mark.parametrize(
+    ("body", "external", "state"),
+    [
+        (
+            {"task_id": "t", "task_status": "processing", "task_info": {"external_task_id": "av-1"}},
+            "av-1",
+            State.RENDERING,
+        ),
+        ({"external_task_id": "av-1", "task_status": "Succeed"}, "av-1", State.COMPLETED),
+        ({"id": "t", "external_id": "av-1", "status": "failed"}, "av-1", State.FAILED),
+        ({"task_id": "t", "task_status": "surprising"}, None, None),
+    ],
+)
+def test_a_call_says_our_id_and_the_state(body: Any, external: str | None, state: State | None) -> None:
+    called = read_callback(body)
+    assert called is not None
+    assert (called.request_id, called.state) == (external, state)
+
+
+@pytest.mark.parametrize("reason", ["1303: too many", "Parallel task over resource pack limit"])
+def test_a_task_that_failed_for_want_of_a_slot_never_ran(reason: str) -> None:
+    assert WIRE.seen(answer({"code": 0, "data": native("failed", None, task_status_msg=reason)}), "t").never_ran
+    assert not WIRE.seen(
+        answer({"code": 0, "data": native("failed", None, task_status_msg="moderated")}), "t"
+    ).never_ran
+
+
+def test_an_id_that_is_no_header_goes_in_the_body_alone() -> None:
+    request = WIRE.submission(job(prompt="p"), "mine\n2")
+    assert not request.headers
+    assert request.body is not None
+    assert request.body["external_task_id"] == "mine\n2"

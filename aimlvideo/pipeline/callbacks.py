@@ -1,0 +1,67 @@
+"""What a service that calls back says, handed to whoever waits for it. A call by itself buys and ends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.generation import Callback, State
+from aimlvideo.errors import ServiceError
+from aimlvideo.pipeline.lost_submissions import LostSubmissions
+from aimlvideo.pipeline.poll import Poll, Send, fetch_status
+from aimlvideo.pipeline.run import Entry
+
+MAX_WAITING = 1000
+"""Calls that wait to be looked into, at most: the page that takes them is open to anybody."""
+UNFINISHED = (State.QUEUED, State.RENDERING)
+
+log = logging.getLogger("aimlvideo.callbacks")
+
+
+@dataclass(eq=False)
+class Callbacks:
+    """Hands calls on: to the poller, or, where the answer to a submission was lost, to a check with our own key."""
+
+    send: Send
+    wire: Wire
+    poll: Poll
+    lost: LostSubmissions
+
+    def __post_init__(self) -> None:
+        self._calls: asyncio.Queue[tuple[Entry, str]] = asyncio.Queue(MAX_WAITING)
+
+    def heard(self, call: Callback | None) -> bool:
+        """Take a call; tell whether anybody here waits for its generation.
+
+        "Not finished yet" counts as a status check that found it so; anything else is a reason to ask at once.
+        """
+        if call is None:
+            return False
+        if call.state in UNFINISHED:
+            known = self.poll.unfinished(call.generation_id, queued=call.state is State.QUEUED)
+        else:
+            known = self.poll.hint(call.generation_id)
+        if known or call.request_id is None or call.generation_id is None:
+            return known
+        entry = self.lost.find(call.request_id)
+        if entry is None:
+            return False
+        try:
+            self._calls.put_nowait((entry, call.generation_id))
+        except asyncio.QueueFull:
+            log.warning("too many calls at once: one about %s was passed over", call.generation_id)
+        return True
+
+    async def run(self) -> None:
+        """Ask the service itself about each generation that a call names for a submission whose answer was lost."""
+        while True:
+            entry, generation_id = await self._calls.get()
+            try:
+                generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
+            except ServiceError as error:
+                log.info("a call names generation %s, which the service does not show: %s", generation_id, error)
+                continue
+            if generation.request_id in (None, entry.progress.request_id):
+                self.lost.found(entry, generation_id)

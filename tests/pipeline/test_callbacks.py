@@ -1,0 +1,160 @@
+"""What a gateway's calls are good for, ids that a job names itself, and tasks that were taken and then had no slot."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo import Stage
+from aimlvideo.errors import GenerationFailed, InvalidJobs, SettingsError, Unclear
+from aimlvideo.shell import clock
+from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, answer, jobs, run_all
+
+NO_SLOT = {
+    "task_id": "gen-0",
+    "task_status": "failed",
+    "task_status_msg": "1303: parallel task over resource pack limit",
+}
+
+
+def gateway_client(service: FakeGateway, **settings: Any) -> FakeClient:
+    return FakeClient(service, service="kling", **settings)
+
+
+def call(status: str, task: str = "gen-0", **more: Any) -> dict[str, Any]:
+    return {"task_id": task, "task_status": status, **more}
+
+
+# An application's own route -------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_says_it_has_ended_is_a_reason_to_ask_at_once() -> None:
+    service = FakeGateway(seconds=20)
+    async with gateway_client(service, poll="every:600") as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(30)
+        assert client.callback(json.dumps(call("succeed")).encode())
+        result = await anext(results)
+    assert result.ok
+    assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [30]
+
+
+async def test_a_call_that_says_not_finished_counts_as_a_look_and_asks_nothing() -> None:
+    service = FakeGateway(seconds=70)
+    async with gateway_client(service, poll="every:60") as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        for moment in (10, 50):
+            await anyio.sleep(moment - (anyio.current_time() - service.posted_at[0] if service.posted_at else 0))
+            assert client.callback(call("processing"))
+        assert (await anext(results)).ok
+    assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [110]
+
+
+async def test_a_call_about_somebody_else_s_task_says_so() -> None:
+    async with gateway_client(FakeGateway()) as client:
+        assert not client.callback(call("succeed", "nobody"))
+        assert not client.callback(b"<html>")
+        assert not client.callback({})
+    with pytest.raises(SettingsError, match="not open"):
+        client.callback({})
+    async with FakeClient(FakeGateway()) as client:
+        assert not client.callback(call("succeed"))
+
+
+async def test_a_call_with_a_wrong_signature_is_turned_away_at_an_application_s_route_too() -> None:
+    key, service = b"a secret of the right length.....", FakeGateway(seconds=5)
+    secret, body = "whsec_" + base64.b64encode(key).decode(), json.dumps(call("succeed")).encode()
+    moment = str(int(clock.wall()))
+    good = base64.b64encode(hmac.digest(key, f"msg-1.{moment}.".encode() + body, "sha256")).decode()
+    headers = {"Webhook-Id": "msg-1", "Webhook-Timestamp": moment, "Webhook-Signature": f"v1,{good}"}
+    settings = {"callback_secret": secret, "poll": "every:600"}
+    async with gateway_client(service, **settings) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(6)
+        assert not client.callback(body, headers | {"Webhook-Signature": "v1,AAAA"})
+        assert client.callback(body, headers)
+        assert (await anext(results)).ok
+
+
+# Lost answers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_carries_our_id_settles_a_lost_answer_after_a_check_of_our_own() -> None:
+    service = FakeGateway(seconds=20)
+    service.finds_ids = False
+    service.lost.append(Unclear("reset"))
+    async with gateway_client(service, settle=100.0) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(2)
+        external = service.bodies[0]["external_task_id"]
+        assert client.callback(call("submitted", task_info={"external_task_id": external}))
+        result = await anext(results)
+    assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-0", 1)
+
+
+async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> None:
+    service = FakeGateway(seconds=20)
+    service.finds_ids = False
+    service.lost.append(Unclear("reset"))
+    async with gateway_client(service, settle=50.0) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(2)
+        external = service.bodies[0]["external_task_id"]
+        assert client.callback(call("succeed", "forged", task_info={"external_task_id": external}))
+        result = await anext(results)
+    assert result.stage is Stage.IN_DOUBT
+    assert len(service.posted_at) == 1
+
+
+# Ids that a job names itself ------------------------------------------------------------------------------------------
+
+
+async def test_an_id_of_the_job_s_own_is_sent_kept_and_looked_up() -> None:
+    service = FakeGateway(seconds=20)
+    service.lost.append(Unclear("reset"))
+    async with gateway_client(service) as client:
+        result = await client.generate(**GATEWAY_JOB, external_task_id="order-17")
+    assert service.bodies[0]["external_task_id"] == "order-17"
+    assert (result.request_id, result.generation_id) == ("order-17", "gen-0")
+
+
+async def test_two_jobs_of_one_id_are_a_problem_of_the_second() -> None:
+    service = FakeGateway(seconds=20)
+    many = [{**job, "external_task_id": "order-17"} for job in jobs(2, GATEWAY_JOB)]
+    async with gateway_client(service) as client:
+        results = await run_all(client, many)
+    assert results["job0"].ok
+    assert isinstance(results["job1"].error, InvalidJobs)
+    assert "external_task_id" in str(results["job1"].error)
+    assert len(service.posted_at) == 1
+
+
+# Taken, and then no slot ----------------------------------------------------------------------------------------------
+
+
+async def test_a_task_that_had_no_slot_is_planned_again_and_the_limit_narrows() -> None:
+    service = FakeGateway(seconds=20)
+    service.checks.append(answer(200, {"code": 0, "data": NO_SLOT}))
+    async with gateway_client(service, max_outstanding=8) as client:
+        async with client.run(jobs(1, GATEWAY_JOB)) as results:
+            result = await anext(results)
+        assert client._row.slots.outstanding.limit < 8
+    assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-1", 2)
+
+
+async def test_a_task_that_never_has_a_slot_fails_in_the_end() -> None:
+    service = FakeGateway(seconds=20)
+    service.checks.extend([answer(200, {"code": 0, "data": NO_SLOT})] * 100)
+    async with gateway_client(service) as client:
+        with pytest.raises(GenerationFailed, match="1303"):
+            await client.generate(**GATEWAY_JOB)
+    assert len(service.posted_at) == 21
+
+
+async def test_a_task_with_an_id_of_its_own_is_not_sent_twice_under_it() -> None:
+    service = FakeGateway(seconds=20)
+    service.checks.append(answer(200, {"code": 0, "data": NO_SLOT}))
+    async with gateway_client(service) as client:
+        with pytest.raises(GenerationFailed, match="1303"):
+            await client.generate(**GATEWAY_JOB, external_task_id="order-17")
+    assert len(service.posted_at) == 1
