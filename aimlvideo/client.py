@@ -296,7 +296,7 @@ class VideoClient:
                 upload=upload,
                 live=live,
             )
-            run = Run(spec, tasks, budget, RunStats(self._timing.expected), self._row.gates)
+            run = Run(spec, tasks, budget, RunStats(self._timing.expected, self.price), self._row.gates)
             if own_store:
                 stack.push_async_callback(own_store.keep_copy, RESULTS)
             stack.enter_context(self._listed(run))
@@ -331,6 +331,10 @@ class VideoClient:
         if limit is not None and prices is not None and not self._prices:
             self._prices = prices.read(await self.send(prices.request))
         return budget
+
+    def use_prices(self, prices: Mapping[str, Pricing]) -> None:
+        """Price jobs by this list, which was read before, instead of reading it again where it is needed."""
+        self._prices = dict(prices)
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD by the service's price list, as far as it was read; None where unknown."""

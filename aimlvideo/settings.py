@@ -48,7 +48,7 @@ class Settings:
         if self.max_outstanding is not None and self.max_outstanding != int(self.max_outstanding):
             raise SettingsError(f"max_outstanding is {self.max_outstanding!r}: expected a whole number, or None")
         if self.callback_secret is not None and not usable_secret(self.callback_secret):
-            raise SettingsError("callback_secret is no secret that can sign: expected Base64 behind whsec_")
+            raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_")
         if self.callback_url is not None and not _is_link(self.callback_url):
             raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the gateway can call")
         self.fixed_polls()

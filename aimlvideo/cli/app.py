@@ -9,7 +9,6 @@ from typing import Annotated, ClassVar
 import typer
 
 from aimlvideo import __version__
-from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import LazyGroup, Listed
 
 CLIPS, FOLDERS, REPAIR = "Make clips", "Look at a run", "Settle by hand"
@@ -23,6 +22,7 @@ class Commands(LazyGroup):
         "run": Listed(CLIPS, "Make every clip of a job file. The same command again carries on where it stopped."),
         "generate": Listed(CLIPS, "Make one clip."),
         "check": Listed(CLIPS, "Validate and price a job file; nothing is sent that costs anything."),
+        "resume": Listed(CLIPS, "Carry on with everything that a folder has."),
         "wait": Listed(CLIPS, "Wait for generations by their ids, and save their clips."),
         "status": Listed(FOLDERS, "Say where a run stands, from its journal alone; also while it is going on."),
         "report": Listed(FOLDERS, "Write report.html: every clip, its price and times, and the failures."),
@@ -30,6 +30,8 @@ class Commands(LazyGroup):
         "show": Listed(FOLDERS, "Print how a clip was made, as a line for a job file."),
         "reconcile": Listed(FOLDERS, "Say what a run really cost by the service's ledger, and what does not match."),
         "models": Listed(SERVICE, "Show what there is, and what one model accepts."),
+        "init": Listed(SERVICE, "Write a commented sample job file for a model."),
+        "schema": Listed(SERVICE, "Print a JSON Schema of the lines of a job file, for editors."),
         "balance": Listed(SERVICE, "Say what the account has left."),
         "demo": Listed(SANDBOX, "Make a dozen real clips on the embedded sandbox: no key, no network, no bill."),
         "sandbox": Listed(SANDBOX, "Serve the embedded sandbox, for other programs' tests."),
@@ -46,26 +48,28 @@ class Commands(LazyGroup):
 app = typer.Typer(
     cls=Commands,
     help="Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost.",
+    epilog="One command's options and an example: aimlvideo COMMAND -h",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
 
 @app.callback()
 def common(
-    log: Annotated[str, typer.Option(help="Log to stderr from this level: debug, info, warning, error.")] = "",
+    log: Annotated[
+        str, typer.Option(metavar="LEVEL", help="Log to stderr: debug, info, warning or error. Also after a command.")
+    ] = "",
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost."""
     if log and log.upper() not in logging.getLevelNamesMapping():
-        Terminal().problem(f"--log is {log!r}: expected debug, info, warning or error")
-        raise typer.Exit(2)
+        raise typer.BadParameter(f"expected debug, info, warning or error, got {log!r}", param_hint="--log")
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
     logging.getLogger("aimlvideo").setLevel(log.upper() if log else logging.ERROR)

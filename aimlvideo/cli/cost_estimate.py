@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.eta import Durations, Estimate, documented, estimate
@@ -14,7 +15,7 @@ from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing, quote
 
 AUTO = 20
-"""Generations at a time that an estimate reckons with where the client is to find out by itself."""
+"""Generations at a time that an estimate assumes where the client finds the limit by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class ModelCost:
 
 @dataclass(frozen=True, slots=True)
 class CheckSummary:
-    """`dollars` is what can be quoted; `unquoted` jobs come on top. `enough` says whether the balance will do: True,
-    False (surely not), or None (nobody can say).
+    """`dollars` is what can be quoted; `unquoted` jobs come on top. `enough` says whether the balance is sufficient:
+    None where prices are missing.
     """
 
     models: tuple[ModelCost, ...]
@@ -94,13 +95,13 @@ class Tally:
 
 
 def enough(balance: float, dollars: float, unquoted: int = 0) -> bool | None:
-    """Say whether a balance will do: False when what is quoted is more, None when unquoted jobs come on top."""
+    """Say whether a balance is sufficient: None when unquoted jobs come on top of what is quoted."""
     if dollars > balance:
         return False
     return None if unquoted else True
 
 
-def summary_of(tally: Tally, settings: Mapping[str, Any], told: ServiceFacts) -> CheckSummary:
+def summary_of(tally: Tally, settings: ClientOptions, told: ServiceFacts) -> CheckSummary:
     """Return what the counted jobs will cost and take."""
     most = settings["max_outstanding"] or AUTO
     return tally.summary(max_outstanding=most, rate=settings["rate"], balance=told.balance, times=told.times)
@@ -108,8 +109,11 @@ def summary_of(tally: Tally, settings: Mapping[str, Any], told: ServiceFacts) ->
 
 def price_line(summary: CheckSummary) -> str:
     """Return in one line what a file will cost."""
-    unquoted = f", and {pluralize(summary.unquoted, 'job')} whose price is not known" if summary.unquoted else ""
-    return f"{pluralize(summary.jobs, 'job')}, {dollars_or_unknown(summary.dollars)} USD{unquoted}"
+    jobs = pluralize(summary.jobs, "job")
+    if summary.unquoted == summary.jobs and summary.jobs:
+        return f"{jobs}, price unknown"
+    unquoted = f", plus {pluralize(summary.unquoted, 'job')} of unknown price" if summary.unquoted else ""
+    return f"{jobs}, {dollars_or_unknown(summary.dollars)} USD{unquoted}"
 
 
 def dollars_or_unknown(dollars: float | None) -> str:

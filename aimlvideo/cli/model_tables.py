@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -53,30 +55,73 @@ class ModelPage:
     example: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFilter:
+    """Which models are shown: `image` those that take a picture, `audio` those that make or take sound, `max_price`
+    those whose simplest clip is known to cost at most so many dollars.
+    """
+
+    image: bool = False
+    audio: bool = False
+    max_price: float | None = None
+
+    def flags(self) -> dict[str, bool | float | None]:
+        """Return the filter as it is typed."""
+        return {"--image": self.image, "--audio": self.audio, "--max-price": self.max_price}
+
+    def matches(self, model: Model, pricing: Pricing | None) -> bool:
+        """Say whether a model is one of those."""
+        return (
+            (not self.image or "image" in _inputs(model))
+            and (not self.audio or _has_sound(model))
+            and (self.max_price is None or _costs_at_most(self.max_price, model, pricing))
+        )
+
+
+PARTS = re.compile(r"[a-z0-9.]+")
+EVERY_MODEL = ModelFilter()
+
+
 def model_rows(
     catalog: Catalog,
-    word: str = "",
+    words: str = "",
+    chosen: ModelFilter = EVERY_MODEL,
     *,
-    image: bool = False,
-    audio: bool = False,
-    max_price: float | None = None,
     prices: Mapping[str, Pricing] = _NO_PRICES,
     times: Mapping[str, Durations] = _NO_TIMES,
 ) -> list[ModelRow]:
-    """Return the models whose id or developer has `word` in it, by developer and id.
+    """Return the models that have all `words` in their id, aliases or developer, by developer and id.
 
-    `image`: those that take a picture; `audio`: those that make or take sound; `max_price`: those whose plainest clip
-    is known to cost at most so many dollars.
+    Signs and case make no difference ("kling 1.6" finds `kling-video/v1.6/...`); where a word stands nowhere, the
+    nearest one that does is taken for it.
     """
     models = sorted(catalog, key=lambda model: (model.service, model.developer, model.id))
+    texts = {model.id: " ".join((model.developer, model.id, *model.aliases)).lower() for model in models}
+    squeezed = {name: _letters(text) for name, text in texts.items()}
+    vocabulary = {part for text in texts.values() for part in PARTS.findall(text)}
+    sought = [part for word in words.lower().split() for part in _in_use(word, squeezed.values(), vocabulary)]
     return [
         _row(model, prices.get(model.id), times.get(model.id))
         for model in models
-        if word.lower() in f"{model.developer} {model.id} {' '.join(model.aliases)}".lower()
-        and (not image or "image" in _inputs(model))
-        and (not audio or _has_sound(model))
-        and (max_price is None or _costs_at_most(max_price, model, prices.get(model.id)))
+        if all(word in squeezed[model.id] for word in sought) and chosen.matches(model, prices.get(model.id))
     ]
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text)
+
+
+def _in_use(word: str, squeezed: Iterable[str], vocabulary: Iterable[str]) -> list[str]:
+    """Return a word as models have it: whole, or its parts, each the nearest that there is."""
+    whole = _letters(word)
+    if any(whole in text for text in squeezed):
+        return [whole]
+    parts = [_letters(part) for part in PARTS.findall(word)]
+    return [part if any(part in text for text in squeezed) else _nearest(part, vocabulary) for part in parts] or [whole]
+
+
+def _nearest(part: str, vocabulary: Iterable[str]) -> str:
+    return next(map(_letters, get_close_matches(part, vocabulary, 1, 0.7)), part)
 
 
 def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> ModelRow:
@@ -202,3 +247,9 @@ def change_rows(catalog: Catalog, refreshed: Mapping[str, Any]) -> list[tuple[st
         (change.what, change.model, change.field, " → ".join(part for part in (change.before, change.after) if part))
         for change in compare(catalog, refreshed)
     ]
+
+
+def unknown_model(catalog: Catalog, name: str) -> str:
+    """Return the message for a model that is not there, with names like it."""
+    near = ", ".join(catalog.nearest(name))
+    return f"there is no model {name!r}" + (f": did you mean {near}?" if near else "; list them: aimlvideo models")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
+from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
@@ -20,7 +20,7 @@ from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
 
 
-def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Terminal) -> int:
+def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Terminal) -> int:
     """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
     service = service_of(settings["service"])
     ledger, request_log = service.ledger, service.log
@@ -34,7 +34,7 @@ def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Te
             try:
                 return reconcile(records, charges, await read_log(client, request_log, since) if request_log else ())
             except ServiceError as error:
-                terminal.problem(f"the service's log cannot be read, so this is by the ledger alone: {error}")
+                terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
                 return reconcile(records, charges)
 
     told = asyncio.run(asked())
@@ -42,8 +42,9 @@ def reconcile_jobs(records: list[Record], settings: dict[str, Any], terminal: Te
     terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
     terminal.say(f"{told.total:.4f} USD for {pluralize(len(told.bills), 'generation')}")
     if told.elsewhere:
+        others = pluralize(len(told.elsewhere), "generation")
         dollars = sum(charge.usd for charge in told.elsewhere)
-        terminal.say(f"{dollars:.4f} USD more on this account since then, for {len(told.elsewhere)} of other runs")
+        terminal.say(f"{dollars:.2f} USD was charged by other programs on this account ({others})")
     for finding in told.findings:
         terminal.problem(finding)
     if not told.findings:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
 from aimlvideo.client import known_catalog
-from aimlvideo.core.formatting import format_seconds, format_usd
+from aimlvideo.core.formatting import command_line, format_seconds, format_usd
+from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import prices_from_json, quote
@@ -19,6 +20,8 @@ from aimlvideo.shell.journal.base import JournalReader
 
 PRICES = "prices"
 """The name under which a journal has the price list that its run was given."""
+FAILED_SHOWN = 10
+"""Failed jobs that are named; the others are counted."""
 NAMED = 20
 """Doubts that are named; the others are counted."""
 
@@ -36,7 +39,7 @@ class RunSummary:
     unknown: int
     committed: float
     unpriced: int
-    failures: Counter[str]
+    failed: tuple[tuple[str, str], ...]
     outstanding: tuple[Record, ...]
 
     @property
@@ -62,8 +65,7 @@ class RunSummary:
                 age = (clock.wall() if now is None else now) - known.submitted_at
                 said = f"submitted {format_seconds(max(age, 0.0))} ago"
             yield f"  oldest outstanding: {known.generation_id} (job {job.id}), {said}"
-        for reason, count in self.failures.most_common(5):
-            yield f"  failed {count} x: {reason}"
+        yield from self._failures()
         yield from self._doubts()
 
     def _money(self) -> str:
@@ -73,13 +75,23 @@ class RunSummary:
         unpriced = f" ({self.unpriced} of unknown price)" if self.unpriced else ""
         return f"{format_usd(self.spent)} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
 
+    def _failures(self) -> Iterator[str]:
+        """Name the first failed jobs, those of one reason in one line."""
+        by_reason: defaultdict[str, list[str]] = defaultdict(list)
+        for job_id, reason in self.failed[:FAILED_SHOWN]:
+            by_reason[reason].append(job_id)
+        for reason, job_ids in by_reason.items():
+            yield f"  failed: {', '.join(job_ids)}: {reason}"
+        if (more := len(self.failed) - FAILED_SHOWN) > 0:
+            yield f"  and {more} more failed: all reasons are in {RESULTS}"
+
     def _doubts(self) -> Iterator[str]:
         doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
         for job, known in doubts[:NAMED]:
-            which = f"{self.folder} {job.id}" if self.folder else f"{job.id} --dsn ..."
+            resolve = ["resolve", str(self.folder), job.id] if self.folder else ["resolve", job.id, "--dsn", "..."]
             yield (
                 f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's log, "
-                f"then `aimlvideo resolve {which} --generation ID` or `--not-accepted`"
+                f"then `{command_line(*resolve, '--generation', 'ID')}` or `--not-accepted`"
             )
         if len(doubts) > NAMED:
             yield f"  and {len(doubts) - NAMED} more in doubt"
@@ -87,11 +99,11 @@ class RunSummary:
 
 def summarize(journal: JournalReader, folder: Path | None = None) -> RunSummary:
     """Read where all jobs stand: those of a run in its `folder`, or those of many workers."""
-    failed: Counter[str] = Counter()
+    failed: list[tuple[str, str]] = []
     charged: defaultdict[str, list[float]] = defaultdict(list)
     for job, known in journal.ended_jobs():
         if known.stage is Stage.FAILED:
-            failed[str(known.error)[:160]] += 1
+            failed.append((job.id, str(known.error)[:160]))
         elif known.cost_usd is not None:
             charged[job.model].append(known.cost_usd)
     waiting = tuple(record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING)
@@ -104,7 +116,7 @@ def summarize(journal: JournalReader, folder: Path | None = None) -> RunSummary:
         unknown=journal.unknown_costs(),
         committed=sum(price for price in prices if price is not None),
         unpriced=prices.count(None),
-        failures=failed,
+        failed=tuple(failed),
         outstanding=waiting,
     )
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.session import client_of
 from aimlvideo.client import VideoClient
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.pricing import Pricing
@@ -18,9 +20,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """What the service told before a run; what it did not is empty, or None."""
+    """What the service says before a run. `prices` and `balance` are None where it does not say."""
 
-    prices: Mapping[str, Pricing] = field(default_factory=dict)
+    prices: Mapping[str, Pricing] | None = None
     times: Mapping[str, Durations] = field(default_factory=dict)
     balance: float | None = None
 
@@ -33,35 +35,38 @@ async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Serv
             return otherwise
         try:
             answer = await client.send(question.request, tries=1)
-            return question.read(answer) if answer.status == 200 else otherwise
-        except ServiceError:
+            return question.read(answer) if answer.status in (200, 401) else otherwise
+        except ServiceError as error:
+            if error.status == 401:  # a wrong key is better said now than when jobs are sent
+                raise
             return otherwise
 
-    no_prices: dict[str, Pricing] = {}
     no_times: dict[str, Durations] = {}
     service = client.service
-    prices = await answered(service.prices, no_prices)
+    prices: Question[Mapping[str, Pricing] | None] | None = service.prices
     times = await answered(service.durations, no_times)
     balance: Question[float | None] | None = service.balance
-    return ServiceFacts(prices, times, await answered(balance, None) if with_balance else None)
+    return ServiceFacts(await answered(prices, None), times, await answered(balance, None) if with_balance else None)
 
 
-def ask_without_a_run(settings: dict[str, Any]) -> ServiceFacts:
-    """Ask what needs no key, and the balance where there is one."""
+def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> ServiceFacts:
+    """Ask what needs no key, and the balance where there is one. Raises Refused where the key is wrong."""
 
     async def work() -> ServiceFacts:
+        if sandbox:
+            async with client_of(settings, sandbox=True) as client:
+                return await ask_service(client)
+        with_key = True
         try:
             client = VideoClient(**settings)
         except SettingsError:
             client, with_key = VideoClient(**keyless(settings)), False
-        else:
-            with_key = True
         async with client:
             return await ask_service(client, with_balance=with_key)
 
     return asyncio.run(work())
 
 
-def keyless(settings: dict[str, Any]) -> dict[str, Any]:
+def keyless(settings: ClientOptions) -> ClientOptions:
     """Return settings for questions that need no key."""
     return {**settings, "api_key": settings["api_key"] or "none"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,27 +14,29 @@ from typing import Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
-from aimlvideo.cli.options import Address
-from aimlvideo.cli.run_summary import RunSummary, advice, summarize
+from aimlvideo.cli.options import Address, ClientOptions
+from aimlvideo.cli.run_summary import PRICES, advice, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
+from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
-from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import DiskFailed, Refused, UsageError, VideoError
+from aimlvideo.core.money.pricing import prices_from_json
+from aimlvideo.errors import DiskFailed, Refused, ServiceError, UsageError, VideoError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
 from aimlvideo.views.report.report_file import write_report
 
 T = TypeVar("T")
+DEFAULT_SERVICE = "aimlapi"
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What `aimlvideo run` was told, beside the client's settings."""
+    """How a run is made and shown, beside the client's settings."""
 
     output: Path
-    service: str
+    service: str = DEFAULT_SERVICE
     strict: bool = False
     retry_failed: bool = False
     verify: bool = False
@@ -49,21 +50,44 @@ class RunOptions:
     """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
 
 
-def carry_on(settings: dict[str, Any], options: RunOptions, terminal: Terminal) -> int:
+def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
     """Carry on with all that a folder has; return the exit code."""
     if not (options.output / JOURNAL).exists():
         raise UsageError(f"there is no journal in {options.output}: is this the output folder of a run?")
 
     async def work() -> VideoError | None:
         async with client_of(settings) as client:
+            if (balance := client.service.balance) is not None:  # a wrong key would only make every poll fail
+                try:
+                    balance.read(await client.send(balance.request, tries=1))
+                except ServiceError as error:
+                    if error.status == 401:
+                        raise UsageError(str(error)) from error
             return await process(client, options, terminal)
 
     return to_the_end(work, options, terminal)
 
 
+def service_of_folder(folder: Path, service: str | None) -> str:
+    """Return the service that a folder was begun with. Raises UsageError where another one was named."""
+    if not (folder / JOURNAL).exists():
+        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
+    with read_journal(folder / JOURNAL) as journal:
+        begun = journal.fact("service")
+    return same_service(folder, begun, service or begun or DEFAULT_SERVICE)
+
+
+def same_service(folder: Path, begun: str | None, service: str) -> str:
+    """Return the service. Raises UsageError where the folder has another one's ids: they mean nothing to this one."""
+    if begun is not None and begun != service:
+        raise UsageError(f"{folder} was begun with --service {begun}: use that, or another folder")
+    return service
+
+
 def to_the_end(
     work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal
 ) -> int:
+    """See the work of a run through, and say how it ended; return the exit code."""
     halted: VideoError | None = None
     hurried = False
     try:
@@ -74,14 +98,19 @@ def to_the_end(
         if not (options.output / JOURNAL).exists():
             return 3
     except VideoError as error:
-        if isinstance(error, UsageError):
+        if isinstance(error, UsageError) or not (options.output / JOURNAL).exists():
             raise
         halted = error
     return finish(options, halted, terminal, hurried=hurried)
 
 
 async def process(client: VideoClient, options: RunOptions, terminal: Terminal) -> VideoError | None:
-    """Carry on with every job of the folder; return why submission was halted, if it was."""
+    """Carry on with every job of the folder; return why submission was halted, if it was.
+
+    Raises UsageError where the service refuses the key before it has accepted anything of this run.
+    """
+    with read_journal(options.output / JOURNAL) as journal:
+        client.use_prices(prices_from_json(journal.fact(PRICES)))
     async with client.resume(
         options.store or options.output,
         retry_failed=options.retry_failed,
@@ -94,7 +123,10 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal) 
                 with terminal.progress(results, retried=retried):
                     async for result in results:
                         terminal.result(result)
-    return results.halted
+    halted = results.halted
+    if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
+        raise UsageError(f"{halted}. Then: {command_again()}")
+    return halted
 
 
 def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *, hurried: bool = False) -> int:
@@ -104,9 +136,6 @@ def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *
     place = options.store or str(options.output)
     for line in now.lines():
         terminal.say(line)
-    if isinstance(halted, Refused) and halted.status == 401 and _nothing_accepted(now):
-        terminal.problem(advice(now, halted, command_again(), place))
-        return 2
     if options.store is None:
         leave_page(options.output, terminal, hurried=hurried)
     terminal.say(advice(now, halted, command_again(), place))
@@ -114,15 +143,18 @@ def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *
 
 
 @asynccontextmanager
-async def client_of(settings: dict[str, Any], *, sandbox: bool = False) -> AsyncIterator[VideoClient]:
+async def client_of(settings: ClientOptions, *, sandbox: bool = False) -> AsyncIterator[VideoClient]:
     """Give an open client; with `sandbox`, one that talks to an embedded sandbox of its own."""
     if not sandbox:
         async with VideoClient(**settings) as client:
             yield client
         return
-    here = {"api_key": "sandbox"} | ({"poll": "every:0.25"} if settings["poll"] == "learned" else {})
-    async with sandbox_here() as url, VideoClient(**settings | here | {"base_url": url}) as client:
-        yield client
+    async with sandbox_here() as url:
+        options: ClientOptions = {**settings, "api_key": "sandbox", "base_url": url}
+        if options.get("poll", "learned") == "learned":
+            options["poll"] = "every:0.25"
+        async with VideoClient(**options) as client:
+            yield client
 
 
 def in_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -141,20 +173,16 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 def command_again() -> str:
-    """Return the command that was given, to be given again; without its secrets."""
-    kept: list[str] = []
+    """Return this command as it can be typed again; without its secrets."""
+    words: list[str] = []
     for word in sys.argv[1:]:
-        if kept and kept[-1] in SECRETS:
-            kept.append("...")
+        if words and words[-1] in SECRETS:
+            words.append("...")
         elif word.startswith(tuple(f"{flag}=" for flag in SECRETS)):
-            kept.append(f"{word.partition('=')[0]}=...")
+            words.append(f"{word.partition('=')[0]}=...")
         elif word != "--retry-failed":
-            kept.append(word)
-    return shlex.join(["aimlvideo", *kept])
-
-
-def _nothing_accepted(now: RunSummary) -> bool:
-    return not any(count for stage, count in now.counts.items() if stage != Stage.PLANNED)
+            words.append(word)
+    return command_line(*words)
 
 
 def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
@@ -164,4 +192,4 @@ def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
     except DiskFailed as error:
         terminal.remark(str(error))
     else:
-        terminal.say(f"to look at them: {folder / REPORT}")
+        terminal.say(f"report: {folder / REPORT}")

@@ -45,7 +45,7 @@ class LazyGroup(TyperGroup):
         return command
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, allow_bare_board(args))
+        return super().parse_args(ctx, log_first(allow_bare_board(args)))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in self.listed:
@@ -61,3 +61,13 @@ def allow_bare_board(words: Sequence[str]) -> list[str]:
         if word == "--board" and not after.rpartition(":")[2].isdecimal():
             spelled[at] = "--board=0"
     return spelled
+
+
+def log_first(words: Sequence[str]) -> list[str]:
+    """Return a command's words with `--log LEVEL` before the command, wherever it was put."""
+    options = words[: words.index("--")] if "--" in words else words
+    for at, word in enumerate(options):
+        if word == "--log" or word.startswith("--log="):
+            end = at + (2 if word == "--log" else 1)
+            return [*words[at:end], *words[:at], *words[end:]]
+    return [*words]

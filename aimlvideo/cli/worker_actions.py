@@ -16,6 +16,7 @@ import anyio
 import psycopg
 
 from aimlvideo.cli.live_pages import serve_metrics
+from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import settled_sentence, summarize
@@ -84,7 +85,7 @@ def queue_file(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: 
     return 0
 
 
-def work(dsn: str | None, options: WorkerOptions, settings: dict[str, Any], terminal: Terminal) -> int:
+def work(dsn: str | None, options: WorkerOptions, settings: ClientOptions, terminal: Terminal) -> int:
     """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
 
     async def run(where: str) -> Worker:
@@ -149,7 +150,7 @@ def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: T
     return 0
 
 
-def reconcile_all(dsn: str | None, settings: dict[str, Any], terminal: Terminal) -> int:
+def reconcile_all(dsn: str | None, settings: ClientOptions, terminal: Terminal) -> int:
     """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         records = [*journal.ended_jobs(), *journal.open_jobs()]

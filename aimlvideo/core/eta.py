@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 from statistics import NormalDist
@@ -94,6 +94,9 @@ SHORTEST = 5.0  # a shorter published median is that of the request, not of the 
 P90 = 1.2816  # how many standard deviations above its median the 90th percentile of a normal law lies
 
 
+LEAST_PULL = 3.0  # seconds in which a shown estimate follows at least
+
+
 DOCUMENTED_SIGMA = 0.5  # how far the one documented example may be off, as the spread of a lognormal law
 
 
@@ -107,8 +110,36 @@ class Durations:
     @property
     def mean(self) -> float:
         """The mean of the lognormal law through both, at most three medians: `p50 exp(sigma^2 / 2)`."""
-        sigma = log(max(self.p90, self.p50) / self.p50) / P90
+        sigma = _sigma(self)
         return self.p50 * min(3.0, exp(sigma * sigma / 2))
+
+
+def fitted(seconds: Collection[float], prior: Durations | None, weight: float) -> Durations:
+    """Return the lognormal law of these durations, and of a prior that counts as much as `weight` of them.
+
+    In logarithms: the weighted mean, and the weighted mean of the squares around it.
+    """
+    logs = [log(max(value, 1e-3)) for value in seconds]
+    mean, spread, weight = (0.0, 0.0, 0.0) if prior is None else (log(prior.p50), _sigma(prior), weight)
+    total = weight + len(logs)
+    center = (weight * mean + sum(logs)) / total
+    variance = (weight * spread**2 + sum((value - center) ** 2 for value in logs)) / total
+    return Durations(exp(center), exp(center + P90 * sqrt(variance)))
+
+
+def _sigma(durations: Durations) -> float:
+    return log(max(durations.p90, durations.p50) / durations.p50) / P90
+
+
+def smoothed(shown: float, estimated: float, elapsed: float) -> float:
+    """Return the seconds to go that are shown `elapsed` seconds after `shown` was, for what is estimated now.
+
+    It counts down by itself and comes near to the estimate in a sixth of the lesser of both, so that one clip that
+    ends early or late does not make the number jump.
+    """
+    counted_down = max(0.0, shown - elapsed)
+    pull = 1.0 - exp(-elapsed / max(LEAST_PULL, min(counted_down, estimated) / 6))
+    return counted_down + pull * (estimated - counted_down)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
 SECRET = re.compile(r"(?i)(bearer\s+|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
@@ -44,3 +45,8 @@ def pluralize(count: int, thing: str) -> str:
 def format_usd(amount: float) -> str:
     """Return an amount of US dollars: `12.40 USD`."""
     return f"{amount:,.2f} USD"
+
+
+def command_line(*words: str) -> str:
+    """Return a command of this package as a person can paste it: what a shell would split is quoted."""
+    return shlex.join(["aimlvideo", *words])

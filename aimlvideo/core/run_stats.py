@@ -6,39 +6,46 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aimlvideo.core.eta import Durations
+from aimlvideo.core.eta import Durations, fitted
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 
 REMEMBERED = 64
 """Durations of each model that are kept, the latest ones."""
 ENOUGH = 4
-"""Durations after which what was seen counts more than what was told."""
+"""Durations without which nothing is said of a model that nobody timed before."""
+PRIOR_WEIGHT = 4
+"""As many durations of this run count as much as what was expected before it."""
 
 
 @dataclass(slots=True)
 class ModelStats:
     """What is counted of one model. Seconds and US dollars; `began` sums the moments at which the outstanding began.
 
-    `came` counts the jobs that came in planned, `planned` those of them that still are.
+    `came` counts the jobs that came in planned, `planned` those of them that still are. `listed` sums
+    what the outstanding ones cost by the price list, `unlisted` counts those that it does not price.
     """
 
     came: int = 0
     planned: int = 0
     outstanding: int = 0
     began: float = 0.0
+    listed: float = 0.0
+    unlisted: int = 0
     paid: int = 0
     dollars: float = 0.0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     told: Durations | None = None
 
     def durations(self) -> Durations | None:
-        """Return how long the model takes: as this run has seen it, else as it was told, else None."""
-        if len(self.seconds) < ENOUGH:
-            return self.told
-        ordered = sorted(self.seconds)
-        p50, p90 = ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, round(0.9 * len(ordered)))]
-        return Durations(max(p50, 1e-3), max(p90, p50, 1e-3))
+        """Return how long the model takes, None while nobody knows.
+
+        What was expected fades as the run sees more: the first to end are the quick ones, and an estimate that
+        believed them at once would jump.
+        """
+        if self.told is None and len(self.seconds) < ENOUGH:
+            return None
+        return fitted(self.seconds, self.told, PRIOR_WEIGHT)
 
     def price(self) -> float | None:
         """Return the mean of what its clips were charged so far, None while nobody said."""
@@ -48,11 +55,17 @@ class ModelStats:
 class RunStats:
     """The counters of one run. `stages` counts the jobs that have come in by where they stand now.
 
-    `expected` tells what is known of how long a job takes before this run has seen any.
+    `expected` tells what is known of how long a job takes before this run has seen any, `price` what it costs in US
+    dollars by the price list.
     """
 
-    def __init__(self, expected: Callable[[VideoJob], Durations | None] = lambda _: None) -> None:
-        self._expected = expected
+    def __init__(
+        self,
+        expected: Callable[[VideoJob], Durations | None] = lambda _: None,
+        price: Callable[[VideoJob], float | None] = lambda _: None,
+    ) -> None:
+        self._expected, self._price = expected, price
+        self._prices: dict[str, float | None] = {}  # of the outstanding ones, as they were when they began
         self.stages: Counter[Stage] = Counter()
         self.arrived: Counter[Stage] = Counter()
         self.models: dict[str, ModelStats] = {}
@@ -67,15 +80,15 @@ class RunStats:
         self.arrived[progress.stage] += 1
         known = self.of(job)
         known.came += progress.stage is Stage.PLANNED
-        _count(known, progress, 1)
+        self._count(job, known, progress, 1)
 
     def moved(self, job: VideoJob, before: Progress, now: Progress) -> None:
         """Count a step of a job."""
         self.stages[before.stage] -= 1
         self.stages[now.stage] += 1
         known = self.of(job)
-        _count(known, before, -1)
-        _count(known, now, 1)
+        self._count(job, known, before, -1)
+        self._count(job, known, now, 1)
         self.accepted += before.stage is Stage.SUBMITTING and now.stage is Stage.RENDERING
         if now.stage is Stage.FAILED:
             self.failures.append((job.id, str(now.error)))
@@ -85,9 +98,9 @@ class RunStats:
             self._paid(known, now.cost_usd - (before.cost_usd or 0.0))
 
     def committed(self) -> float:
-        """Return what the outstanding ones will cost in US dollars, by what their models were charged so far."""
+        """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""
         models = list(self.models.values())  # a page of figures is read from a thread of its own
-        return sum(known.outstanding * (known.price() or 0.0) for known in models)
+        return sum(known.listed + known.unlisted * (known.price() or 0.0) for known in models)
 
     def of(self, job: VideoJob) -> ModelStats:
         """Return the counters of a job's model."""
@@ -101,10 +114,17 @@ class RunStats:
         known.dollars += dollars
         known.paid += 1
 
+    def _count(self, job: VideoJob, known: ModelStats, progress: Progress, by: int) -> None:
+        if progress.stage is Stage.PLANNED:
+            known.planned += by
+        elif progress.stage in OUTSTANDING:
+            known.outstanding += by
+            known.began = known.began + by * (progress.submitted_at or 0.0) if known.outstanding else 0.0
+            self._commit(job, known, by)
 
-def _count(known: ModelStats, progress: Progress, by: int) -> None:
-    if progress.stage is Stage.PLANNED:
-        known.planned += by
-    elif progress.stage in OUTSTANDING:
-        known.outstanding += by
-        known.began = known.began + by * (progress.submitted_at or 0.0) if known.outstanding else 0.0
+    def _commit(self, job: VideoJob, known: ModelStats, by: int) -> None:
+        price = self._prices.setdefault(job.id, self._price(job)) if by > 0 else self._prices.pop(job.id, None)
+        if price is None:
+            known.unlisted += by
+        else:
+            known.listed = known.listed + by * price if known.outstanding > known.unlisted else 0.0

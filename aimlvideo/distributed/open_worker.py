@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 from typing import Any
@@ -28,7 +28,7 @@ LIVE = "SELECT count(*) FROM aimlvideo_workers WHERE seen_at > now() - make_inte
 
 @asynccontextmanager
 async def open_worker(
-    terms: WorkerLimits, output: str, settings: dict[str, Any], *, rate: float, poll_rate: float
+    terms: WorkerLimits, output: str, settings: Mapping[str, Any], *, rate: float, poll_rate: float
 ) -> AsyncIterator[Worker]:
     """Give a worker that is ready to `run`. Raises SettingsError where it does not agree with those at work."""
     worker = uuid4()

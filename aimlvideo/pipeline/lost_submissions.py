@@ -203,7 +203,7 @@ def in_doubt_error(entry: Entry) -> InDoubt:
     request_id = entry.progress.request_id
     return InDoubt(
         f"job {entry.job.id!r} may have been accepted: its answer was lost. Look for the client request id "
-        f"{request_id} in the service's log; it is not sent again on a guess",
+        f"{request_id} in the service's log; it will not be resubmitted automatically",
         request_id=request_id,
     )
 

@@ -13,15 +13,17 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from aimlvideo.views.sentences import ORDER, counts, end_in_sight, money, shares
+from aimlvideo.views.sentences import COLOURS, ORDER, counts, end_in_sight, money, shares
 from aimlvideo.views.snapshot import RunSnapshot
 
-COLOURS = {
-    "saved": "green", "ready": "cyan", "rendering": "blue", "submitting": "magenta", "in_doubt": "yellow",
-    "failed": "red", "planned": "bright_black",
-}  # fmt: skip
 WIDEST = 110
 WIDEST_TABLE = 200
+REASON = 160
+"""Letters of a failure's reason that are shown while the run goes on."""
+ROOM = 24
+"""Columns of a table that are left for the others beside one whose cells stay in one piece."""
+WHOLE = ("model", "parameter", "job", "generation")
+"""Headings of columns whose cells people copy: they are not broken where there is any room."""
 
 
 class Screen:
@@ -50,10 +52,13 @@ class Screen:
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
         table = Table(*headings, title=escape(title) or None, title_justify="left", box=None, pad_edge=False)
-        for column in table.columns:
+        cells = [[str(cell) for cell in row] for row in rows]
+        for number, column in enumerate(table.columns):
             column.overflow = "fold"
-        for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
+            longest = max((len(row[number]) for row in cells), default=0)
+            column.no_wrap = column.header in WHOLE and longest <= self._console.width - ROOM
+        for row in cells:
+            table.add_row(*map(escape, row))
         self._console.print(table, soft_wrap=False)
 
     @contextmanager
@@ -67,9 +72,8 @@ class Screen:
 def _block(now: RunSnapshot, width: int) -> Group:
     lines = [_bar(now, width), _legend(now)]
     said = " · ".join(part for part in (money(now), end_in_sight(now)) if part)
-    lines += [Text(text, no_wrap=True, overflow="ellipsis") for text in (said, now.waits)]
-    for name, reason in now.failures:
-        lines.append(Text.assemble(("✗ ", "red"), (name, "bold"), f": {reason}", no_wrap=True, overflow="ellipsis"))
+    lines += [Text(text) for text in (said, now.waits)]
+    lines += [Text.assemble(("✗ ", "red"), (name, "bold"), f": {reason[:REASON]}") for name, reason in now.failures]
     return Group(*(line for line in lines if line.plain))
 
 
@@ -83,7 +87,7 @@ def _bar(now: RunSnapshot, width: int) -> Text:
 
 
 def _legend(now: RunSnapshot) -> Text:
-    legend = Text(no_wrap=True, overflow="ellipsis")
+    legend = Text()
     for stage in ORDER:
         if count := now.stages.get(stage, 0):
             legend.append("■ ", COLOURS[stage]).append(f"{stage.replace('_', ' ')} {count:,}   ")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 
 import anyio
 
@@ -12,27 +13,31 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
 from aimlvideo.views.console import Screen
 from aimlvideo.views.sentences import line
-from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
+from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings at least."""
-SHARE = 0.005
-"""The share of a core that drawing may cost: what is dear to draw is drawn more rarely."""
 FIRST_LINE, LAST_GAP = 5.0, 60.0
 """Seconds until the first plain line, and between two at most; the gaps double in between."""
 
 
 @contextmanager
 def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) -> Iterator[None]:
-    """Show how a run comes along until the block is left."""
-    run, scope = lookout.run, anyio.CancelScope()
+    """Show how a run comes along until the block is left: in place, or, on a pipe, in lines."""
+    scope = anyio.CancelScope()
+
+    async def until_left(display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
+        with scope:
+            await watch(lookout, display, every)
+
+    start = lookout.run.tasks.start_soon
     try:
         if is_interactive:
             with screen.block() as draw:
-                run.tasks.start_soon(_redraw, lookout, draw, scope)
+                start(until_left, draw, repeat(REDRAW_SECONDS))
                 yield
         else:
-            run.tasks.start_soon(_lines, lookout, screen, scope)
+            start(until_left, _line_printer(lookout, screen), _doubling_gaps())
             yield
     finally:
         scope.cancel()
@@ -49,20 +54,21 @@ def watcher_of(run: Run, *, retried: bool = False) -> RunWatcher:
     return RunWatcher(run, began, planned, known=True)
 
 
-async def _redraw(lookout: RunWatcher, draw: Callable[[RunSnapshot], None], scope: anyio.CancelScope) -> None:
-    with scope:
-        while True:
-            began = time.thread_time()
-            draw(lookout.look())
-            await anyio.sleep(max(REDRAW_SECONDS, (time.thread_time() - began) / SHARE))
+def _doubling_gaps() -> Iterator[float]:
+    gap = FIRST_LINE
+    while True:
+        yield gap
+        gap = min(2 * gap, LAST_GAP)
 
 
-async def _lines(lookout: RunWatcher, screen: Screen, scope: anyio.CancelScope) -> None:
-    with scope:
-        gap, last = FIRST_LINE, dict(lookout.look().stages)
-        while True:
-            await anyio.sleep(gap)
-            now = lookout.look()
-            if now.stages != last:
-                screen.line(f"{time.strftime('%H:%M:%S')} {line(now)}")
-            gap, last = min(2 * gap, LAST_GAP), dict(now.stages)
+def _line_printer(lookout: RunWatcher, screen: Screen) -> Callable[[RunSnapshot], None]:
+    """Return what prints a line for each look that differs from the one before."""
+    last = dict(lookout.look().stages)
+
+    def show(now: RunSnapshot) -> None:
+        nonlocal last
+        if now.stages != last:
+            screen.line(f"{time.strftime('%H:%M:%S')} {line(now)}")
+        last = dict(now.stages)
+
+    return show

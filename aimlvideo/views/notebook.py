@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from itertools import repeat, takewhile
 from typing import Any
-
-import anyio
 
 from aimlvideo.core.formatting import format_usd, redact_for_display
 from aimlvideo.core.jobs.job import Result
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
-from aimlvideo.views.sentences import ORDER, brief, counts
-from aimlvideo.views.snapshot import RunSnapshot, RunWatcher
+from aimlvideo.views.sentences import COLOURS, ORDER, brief, counts
+from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
 
 MAX_EMBED_BYTES = 8_000_000
 """Bytes of the largest clip that becomes part of the notebook itself."""
 REFRESH_SECONDS = 0.5
 """Seconds between two updates of a table."""
-COLOURS = {
-    "saved": "#1c8a55", "ready": "#0f8a98", "rendering": "#3a6fe0", "in_doubt": "#b97a06", "submitting": "#9448c9",
-    "failed": "#cf3a3f", "planned": "#b4bac5",
-}  # fmt: skip
 
 
 def in_notebook() -> bool:
@@ -41,7 +37,7 @@ def result_html(result: Result) -> str:
     cost = "" if result.cost_usd is None else f" · {format_usd(result.cost_usd)}"
     about = f"<b>{escape(result.job.id)}</b> · {escape(result.job.model)} · {result.stage.value}{cost}"
     reason = (
-        f'<br><span style="color:#cf3a3f">{escape(redact_for_display(str(result.error)))}</span>'
+        f'<br><span style="color:{COLOURS[Stage.FAILED]}">{escape(redact_for_display(str(result.error)))}</span>'
         if result.error
         else ""
     )
@@ -91,11 +87,11 @@ def show_run(run: Run) -> None:
         run.tasks.start_soon(_update, lookout, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
 
 
-async def _update(lookout: RunWatcher, show: Any) -> None:
+async def _update(lookout: RunWatcher, show: Callable[[str], None]) -> None:
+    run = lookout.run
+    going_on = takewhile(lambda _: not run.input_exhausted or run.entries, repeat(REFRESH_SECONDS))
     try:
-        while not (lookout.run.input_exhausted and not lookout.run.entries):
-            await anyio.sleep(REFRESH_SECONDS)
-            show(table_html(lookout.look()))
+        await watch(lookout, lambda now: show(table_html(now)), going_on)
     finally:
         show(table_html(lookout.look()))
 

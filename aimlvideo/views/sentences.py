@@ -12,6 +12,11 @@ ORDER = (
     Stage.SAVED, Stage.READY, Stage.RENDERING, Stage.IN_DOUBT, Stage.SUBMITTING, Stage.FAILED, Stage.PLANNED,
 )  # fmt: skip
 """The stages from what is done to what is still to come."""
+COLOURS = {
+    Stage.SAVED: "#1c8a55", Stage.READY: "#0f8a98", Stage.RENDERING: "#3a6fe0", Stage.IN_DOUBT: "#b97a06",
+    Stage.SUBMITTING: "#9448c9", Stage.FAILED: "#cf3a3f", Stage.PLANNED: "#b4bac5",
+}  # fmt: skip
+"""The colour of each stage, on every screen: terminal, notebook."""
 
 
 def shares(stages: Mapping[Stage, int], total: int, cells: int) -> dict[Stage, int]:
@@ -47,7 +52,7 @@ def end_in_sight(now: RunSnapshot) -> str:
         return pace
     likely, late = now.left
     more = "" if now.total is not None else " for those read so far"
-    left = f"about {format_seconds(likely)} left{more}, at most {format_seconds(late)}"
+    left = f"about {format_seconds(likely)} left{more} (up to {format_seconds(late)})"
     return f"{pace} · {left}" if pace else left
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
 import anyio
 
-from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, time_left
+from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, smoothed, time_left
 from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
@@ -21,6 +21,9 @@ from aimlvideo.shell import clock
 
 MEMORY = 120.0
 """Seconds over which the pace is taken."""
+
+SHARE = 0.005
+"""The share of a core that drawing may cost: what is dear to draw is drawn more rarely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class RunWatcher:
     planned: Mapping[str, int] = field(default_factory=dict)
     known: bool = False
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    _eta: tuple[float, float] | None = None
+    _eta_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._spent_before = self.run.budget.spent
@@ -72,7 +77,7 @@ class RunWatcher:
             pace=self._pace(stages),
             spent=self._spent_before + tally.dollars,
             committed=tally.committed() if limit is None else self.run.budget.committed,
-            left=self._left(),
+            left=self._smooth(self._left()),
             failures=tuple(tally.failures),
             waits=_waits(self.run, stages),
         )
@@ -87,7 +92,7 @@ class RunWatcher:
         }
 
     def _pace(self, stages: Mapping[Stage, int]) -> float:
-        now, ended = time.monotonic(), sum(stages[stage] for stage in (*ENDED, Stage.READY))
+        now, ended = clock.loop(), sum(stages[stage] for stage in (*ENDED, Stage.READY))
         self._seen.append((now, ended))
         while now - self._seen[0][0] > MEMORY or len(self._seen) > 4 * MEMORY:
             self._seen.popleft()
@@ -100,6 +105,18 @@ class RunWatcher:
         known = any(known.durations() for known in self.run.stats.models.values())
         return time_left(self._remaining(clock.wall()), slots, rate) if known else None
 
+    def _smooth(self, estimated: tuple[float, float] | None) -> tuple[float, float] | None:
+        """Return what is shown of an estimate: it counts down, and follows what it learns without a jump."""
+        now = clock.loop()
+        if self._eta is None or estimated is None:
+            self._eta = estimated
+        else:
+            elapsed = now - self._eta_at
+            likely = smoothed(self._eta[0], estimated[0], elapsed)
+            self._eta = likely, max(likely, smoothed(self._eta[1], estimated[1], elapsed))
+        self._eta_at = now
+        return self._eta
+
     def _remaining(self, now: float) -> Iterator[Remaining]:
         tally = self.run.stats
         for model in self.planned:
@@ -110,6 +127,14 @@ class RunWatcher:
             yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or DEFAULT_DURATIONS)
 
 
+async def watch(lookout: RunWatcher, display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
+    """Show a run again and again, with these seconds in between; what is dear to show is shown more rarely."""
+    for gap in every:
+        began = time.thread_time()
+        display(lookout.look())
+        await anyio.sleep(max(gap, (time.thread_time() - began) / SHARE))
+
+
 def _waits(run: Run, stages: Mapping[Stage, int]) -> str:
     """Say what the next job waits for."""
     if run.halted is not None:
@@ -118,10 +143,12 @@ def _waits(run: Run, stages: Mapping[Stage, int]) -> str:
     if gates is not None and stages[Stage.PLANNED]:
         return _waits_at(gates)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
-        return "waits for the service's log to say what became of the ones in doubt"
+        return "waiting for the service's log (lost answers)"
     if busy:
-        return f"waits for {pluralize(busy, 'generation')} to finish at the service"
-    return f"waits for {pluralize(stages[Stage.READY], 'download')}" if stages[Stage.READY] and run.spec.folder else ""
+        return f"waiting for {pluralize(busy, 'generation')} to finish at the service"
+    return (
+        f"waiting for {pluralize(stages[Stage.READY], 'download')}" if stages[Stage.READY] and run.spec.folder else ""
+    )
 
 
 def _waits_at(gates: Limiters) -> str:
@@ -129,8 +156,8 @@ def _waits_at(gates: Limiters) -> str:
     pause = turns.rate.paused_until - now
     if pause > 0 and turns.trouble is not None:
         away = isinstance(turns.trouble, Unavailable)
-        reason = "waits for the network or the service" if away else "waits because the service is busy"
+        reason = "waiting for the network or the service" if away else "waiting: the service is busy"
         return f"{reason}, {format_seconds(pause)} more: {redact_for_display(str(turns.trouble))}"
     if not slots.free():
-        return f"waits for a free slot: {slots.taken} of {slots.limit} are taken"
-    return f"waits for the rate: {turns.rate.per_second:.3g} a second are started"
+        return f"waiting for a free slot: {slots.taken} of {slots.limit} are taken"
+    return f"waiting: rate limit of {turns.rate.per_second:.3g} submissions/s"

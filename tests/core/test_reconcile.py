@@ -38,10 +38,14 @@ FAILED = GenerationFailed("moderated")
 @pytest.mark.parametrize(
     ("records", "charges", "words"),
     [
-        ([record("a")], [charge("a"), charge("a")], "a double charge: job 'a' (generation gen-a) was charged 2 times"),
-        ([record("a")], [], "a job without its charge: job 'a' (generation gen-a) is saved"),
-        ([record("a", Stage.READY)], [], "a job without its charge"),
-        ([record("a")], [charge("a", 0.3)], "another price: job 'a' (generation gen-a) was charged 0.3000 USD, 0.2000"),
+        ([record("a")], [charge("a"), charge("a")], "charged twice: job 'a' (generation gen-a) was charged 2 times"),
+        ([record("a")], [], "no charge for saved job 'a' (generation gen-a)"),
+        ([record("a", Stage.READY)], [], "no charge for ready job"),
+        (
+            [record("a")],
+            [charge("a", 0.3)],
+            "price mismatch: job 'a' (generation gen-a) was charged 0.3000 USD, expected 0.20",
+        ),
         ([], [charge("z")], "a charge without a job: 0.2000 USD for generation gen-z"),
         ([], [charge(None)], "a charge without a job: 0.2000 USD for generation without a reference"),
         ([record("a", Stage.FAILED, None, error=FAILED)], [charge("a")], "a failed job was charged: job 'a'"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 import pty
+import random
 import subprocess
 import sys
 import time
@@ -27,6 +30,7 @@ from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import Busy, OverBudget, Unavailable, UsageError
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.shell import clock
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import REDRAW_SECONDS, live_progress
@@ -75,12 +79,59 @@ async def test_a_look_tells_stages_money_and_the_end() -> None:
         assert "20 rendering, 60 planned" in line(now)
 
 
+async def played_run(batch: Run, durations: list[float]) -> list[float]:
+    """Let a batch's jobs start and end as 20 slots allow; return what is shown to be left, second by second."""
+    waiting = [VideoJob("m", id=f"j{number}") for number in range(len(durations))]
+    for job in waiting:
+        batch.stats.job_entered(job, Progress())
+    lookout, shown = RunWatcher(batch), []
+    running: list[tuple[float, VideoJob, Progress]] = []
+    lengths = iter(durations)
+    while waiting or running:
+        for end, job, progress in [entry for entry in running if entry[0] <= clock.wall()]:
+            batch.stats.moved(job, progress, progress.to(Stage.READY, video_url="http://x/", completed_at=end))
+            running.remove((end, job, progress))
+        while waiting and len(running) < 20:
+            job = waiting.pop()
+            progress = Progress().to(Stage.SUBMITTING, submitted_at=clock.wall()).to(Stage.RENDERING, generation_id="g")
+            batch.stats.moved(job, Progress(), progress)
+            running.append((clock.wall() + next(lengths), job, progress))
+        if (left := lookout.look().left) is not None:
+            shown.append(left[0])
+        await anyio.sleep(1)
+    return shown
+
+
+@pytest.mark.parametrize("median", [25.0, 100.0, 200.0])  # expected are 100 s
+async def test_what_is_left_counts_down_without_jumps(median: float) -> None:
+    chance = random.Random(3)
+    async with a_batch() as batch:
+        shown = await played_run(batch, [chance.lognormvariate(math.log(median), 0.3) for _ in range(60)])
+    for number, (before, after) in enumerate(itertools.pairwise(shown)):
+        assert abs(after - (before - 1)) <= 1 + 0.12 * before, f"from {before:.0f} to {after:.0f} s at {number} s"
+    truth = [len(shown) - number for number in range(len(shown))]
+    late = 2 * len(shown) // 3
+    assert truth[late] / 2 < shown[late] < 2.5 * truth[late]
+
+
+async def test_what_is_committed_is_right_from_the_first_second() -> None:
+    async with a_batch() as batch:
+        batch.stats = RunStats(price=lambda job: {"a": 0.35, "b": 0.2}.get(job.model))
+        for number, model in enumerate(["a", "a", "b", "unlisted"]):
+            batch.stats.job_entered(VideoJob(model, id=f"j{number}"), Progress(Stage.RENDERING, submitted_at=1.0))
+        assert RunWatcher(batch).look().committed == pytest.approx(0.9)
+        ready = Progress(Stage.READY, video_url="http://x/", cost_usd=0.35)
+        batch.stats.moved(VideoJob("a", id="j0"), Progress(Stage.RENDERING, submitted_at=1.0), ready)
+        now = RunWatcher(batch).look()
+        assert (now.committed, now.spent) == (pytest.approx(0.55), pytest.approx(0.35))
+
+
 async def test_what_a_run_waits_for() -> None:
     async with a_batch() as batch:
         assert batch.limiters is not None
         came(batch, 1, Progress())
         turns, slots = batch.limiters.turns, batch.limiters.slots
-        assert "for the rate: 5 a second" in RunWatcher(batch).look().waits
+        assert "rate limit of 5 submissions" in RunWatcher(batch).look().waits
         for _ in range(20):
             slots.take_over_limit()
         assert "a free slot: 20 of 20" in RunWatcher(batch).look().waits
@@ -96,7 +147,7 @@ async def test_what_a_run_waits_for() -> None:
 async def test_generations_are_waited_for_when_nothing_is_left_to_send() -> None:
     async with a_batch() as batch:
         came(batch, 2, Progress(Stage.RENDERING, submitted_at=time.time()))
-        assert RunWatcher(batch).look().waits == "waits for 2 generations to finish at the service"
+        assert RunWatcher(batch).look().waits == "waiting for 2 generations to finish at the service"
 
 
 async def test_a_pipe_gets_a_line_when_something_changed_and_ever_more_rarely(
@@ -151,7 +202,7 @@ def test_a_terminal_has_a_block_that_stays_in_place(said: tuple[str, str]) -> No
     assert "━━━" in written
     assert "rendering" in written
     assert "the board is at http://127.0.0.1:" in written
-    assert "to look at them" in written.rpartition("\x1b[2K")[2]
+    assert "report: " in written.rpartition("\x1b[2K")[2]
 
 
 @pytest.mark.real_time

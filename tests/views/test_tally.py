@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -48,12 +49,25 @@ def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None
     assert tally.committed() == pytest.approx(0.5)
 
 
-def test_durations_are_what_was_seen_else_told_else_unknown() -> None:
+def test_what_was_expected_of_durations_fades_as_the_run_sees_more() -> None:
     assert RunStats().of(JOB).durations() is None
     told = RunStats(lambda _: Durations(50.0, 80.0))
-    assert told.of(JOB).durations() == Durations(50.0, 80.0)
-    told.of(JOB).seconds.extend([10.0] * 9 + [30.0])
-    assert told.of(JOB).durations() == Durations(10.0, 30.0)
+    medians = [law.p50 for law in durations_after(told, [10.0] * 64)]
+    assert medians[0] == pytest.approx(50.0)
+    assert all(after < before < 1.5 * after for before, after in pairwise(medians))
+    assert medians[-1] == pytest.approx(10.0, rel=0.15)
+    unknown = RunStats().of(JOB)
+    unknown.seconds.extend([10.0] * 4)
+    assert unknown.durations() == Durations(pytest.approx(10.0), pytest.approx(10.0))
+
+
+def durations_after(stats: RunStats, seconds: list[float]) -> Iterator[Durations]:
+    """Give what a run takes its model's durations for, before and after each of these."""
+    for value in seconds:
+        law = stats.of(JOB).durations()
+        assert law is not None
+        yield law
+        stats.of(JOB).seconds.append(value)
 
 
 def test_the_last_failures_are_remembered() -> None:

@@ -12,6 +12,7 @@ import typer
 from aimlvideo.cli.options import Folder, Service, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -22,18 +23,20 @@ from aimlvideo.shell.journal.sqlite import open_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo adopt clips GENERATION_ID --model alibaba/wan-2-6-t2v")
 def adopt(
     folder: Folder,
-    generations: Annotated[list[str], typer.Argument(help="Generation ids from elsewhere.")],
-    model: Annotated[str, typer.Option(help="Their model, where it is known.")] = "",
+    generations: Annotated[
+        list[str], typer.Argument(metavar="GENERATION...", help="Ids of generations from elsewhere.")
+    ],
+    model: Annotated[str, typer.Option(help="Their model, if you know it.")] = "",
     service: Service = "aimlapi",
 ) -> None:
     """Take generations from elsewhere into a folder; `aimlvideo wait -o FOLDER` fetches them."""
     terminal = Terminal()
     with exit_codes(terminal):
         adopt_generations(folder, generations, model, service)
-        terminal.say(f"{len(generations)} adopted; to fetch them: aimlvideo wait -o {folder}")
+        terminal.say(f"{len(generations)} adopted; to fetch them: {command_line('resume', str(folder))}")
 
 
 def adopt_generations(folder: Path, generations: Sequence[str], model: str, service: str) -> None:

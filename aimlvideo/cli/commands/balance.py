@@ -6,7 +6,7 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from aimlvideo.cli.options import ApiKey, BaseUrl, Service, exit_codes, settings_of
+from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
@@ -17,12 +17,12 @@ from aimlvideo.errors import UsageError
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo balance")
 def balance(service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
     """Say what the account has left."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = settings_of(service, base_url, api_key, "1")
+        settings = client_options(service, base_url, api_key)
         account = service_of(service)
         dollars, packs = account.balance, account.packs
         if dollars is None and packs is None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, price_line, summary_of
 from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
+    ClientOptions,
     DefaultModel,
     JobFile,
     Legacy,
@@ -19,9 +18,10 @@ from aimlvideo.cli.options import (
     Service,
     SetParams,
     Strict,
+    UseSandbox,
+    client_options,
     exit_codes,
     job_defaults,
-    settings_of,
 )
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ask_without_a_run
@@ -34,8 +34,8 @@ from aimlvideo.shell.files.job_files import JobDefaults, base_folder, job_lines
 app = command_app()
 
 
-@app.command()
-def check(
+@app.command(epilog="Example: aimlvideo check jobs.jsonl")
+def check_jobs(
     jobs: JobFile,
     model: DefaultModel = "",
     set_: SetParams = None,
@@ -47,20 +47,32 @@ def check(
     strict: Strict = False,
     matrix: Matrix = False,
     legacy: Legacy = False,
+    sandbox: UseSandbox = False,
 ) -> None:
     """Validate and price a job file; nothing is sent that costs anything."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = settings_of(service, base_url, api_key, max_outstanding, rate=rate, legacy=legacy)
-        raise typer.Exit(check_file(jobs, settings, terminal, job_defaults(model, set_), strict=strict, matrix=matrix))
+        settings = client_options(service, base_url, api_key, max_outstanding, rate=rate, legacy=legacy)
+        raise typer.Exit(
+            check_file(
+                jobs, settings, terminal, job_defaults(model, set_), strict=strict, matrix=matrix, sandbox=sandbox
+            )
+        )
 
 
 def check_file(
-    name: str, settings: dict[str, Any], terminal: Terminal, defaults: JobDefaults, *, strict: bool, matrix: bool
+    name: str,
+    settings: ClientOptions,
+    terminal: Terminal,
+    defaults: JobDefaults,
+    *,
+    strict: bool,
+    matrix: bool,
+    sandbox: bool = False,
 ) -> int:
     """Validate and price a job file, sending nothing that is paid; return the exit code."""
     catalog, service = known_catalog(), settings["service"]
-    told = ask_without_a_run(settings)
+    told = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
     tally, seen = Tally(catalog, told.prices), set[int]()
     with job_lines(name, catalog, defaults) as lines:
@@ -82,11 +94,11 @@ def _show(summary: CheckSummary, terminal: Terminal) -> None:
     terminal.table(("model", "jobs", "USD", "without a price"), rows)
     terminal.say(price_line(summary))
     likely, late = (_minutes(seconds) for seconds in (summary.estimate.likely, summary.estimate.late))
-    guessed = f"; a guess for {', '.join(summary.estimate.guessed)}" if summary.estimate.guessed else ""
-    terminal.say(f"about {likely}, perhaps {late}{guessed}")
+    guessed = f"; no timing data for {', '.join(summary.estimate.guessed)}" if summary.estimate.guessed else ""
+    terminal.say(f"about {likely} (up to {late}){guessed}")
     if summary.balance is not None:
-        verdict = {True: "it will do", False: "it will not do", None: "nobody can say whether it will do"}
-        terminal.say(f"the balance is {summary.balance:.2f} USD: {verdict[summary.enough]}")
+        verdict = {True: "sufficient", False: "not sufficient", None: "unknown: some prices are missing"}
+        terminal.say(f"balance: {summary.balance:.2f} USD, {verdict[summary.enough]}")
 
 
 def _minutes(seconds: float) -> str:

@@ -12,7 +12,7 @@ from aimlvideo.cli.typer_app import command_app
 app = command_app()
 
 
-@app.callback()
+@app.callback(epilog="Example: aimlvideo db init --dsn postgresql://...")
 def db() -> None:
     """The database that workers share."""
 

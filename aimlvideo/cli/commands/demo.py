@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from aimlvideo.cli.demo_jobs import pictures_for, scenes
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
-from aimlvideo.cli.options import Output, Quiet, exit_codes
+from aimlvideo.cli.options import Output, Quiet, client_options, exit_codes
 from aimlvideo.cli.session import RunOptions, finish, in_loop, process
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -25,7 +24,7 @@ from aimlvideo.shell.journal.sqlite import open_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo demo -o demo-clips")
 def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
     """Make a dozen real clips on the embedded sandbox: no key, no network, no bill."""
     terminal = Terminal(quiet=quiet)
@@ -45,15 +44,15 @@ def make_demo(output: Path, terminal: Terminal) -> int:
         async with sandbox_here(seconds="uniform:0.4,1.6") as url:
             for service, legacy, jobs in scenes(pictures):
                 await _plan(output, jobs)
-                settings: dict[str, Any] = {"legacy": legacy, "poll": "every:0.2", "rate": 10.0}
-                async with VideoClient("sandbox", url, service, **settings) as client:
-                    halted = await process(client, RunOptions(output, service), terminal) or halted
+                settings = client_options(service, url, "sandbox", "20", legacy=legacy, poll="every:0.2", rate=10.0)
+                async with VideoClient(**settings) as client:
+                    halted = await process(client, RunOptions(output=output, service=service), terminal) or halted
 
     try:
         in_loop(work())
     except KeyboardInterrupt:
         terminal.say("interrupted")
-    code = finish(RunOptions(output, "aimlapi"), halted, terminal)
+    code = finish(RunOptions(output=output), halted, terminal)
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
     terminal.say("next: write a job file, try `aimlvideo run jobs.jsonl -o clips --sandbox`, then without --sandbox")
     return code

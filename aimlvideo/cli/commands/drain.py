@@ -12,7 +12,7 @@ from aimlvideo.cli.typer_app import command_app
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo drain")
 def drain(dsn: Dsn = None) -> None:
     """Tell all workers to finish their current jobs and exit."""
     terminal = Terminal()

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, Quiet, Service, Strict, exit_codes
+from aimlvideo.cli.options import Dsn, JobFile, Quiet, RetryFailed, Service, Strict, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo enqueue jobs.jsonl --dsn postgresql://...")
 def enqueue(
-    jobs: Annotated[str, typer.Argument(help="A job file (.jsonl, .json, .csv), or - for standard input.")],
+    jobs: JobFile,
     dsn: Dsn = None,
     service: Service = "aimlapi",
     strict: Strict = False,
-    retry_failed: Annotated[bool, typer.Option(help="Queue the jobs again that have failed.")] = False,
+    retry_failed: RetryFailed = False,
     quiet: Quiet = False,
 ) -> None:
     """Queue every job of a file for the workers. The same command again adds what is new."""

@@ -12,6 +12,7 @@ import typer
 from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
+    ClientOptions,
     Json,
     Legacy,
     Polls,
@@ -21,8 +22,8 @@ from aimlvideo.cli.options import (
     Timeout,
     UseSandbox,
     assigned,
+    client_options,
     exit_codes,
-    settings_of,
 )
 from aimlvideo.cli.session import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -41,13 +42,17 @@ LASTS = ("tail_image_url", "last_image_url", "last_frame_image", "end_image_url"
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo generate alibaba/wan-2-6-t2v -p 'Waves at night' --set duration=5 -o waves.mp4")
 def generate(
-    model: Annotated[str, typer.Argument(help="A model: see `aimlvideo models`.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The clip's file.")],
-    prompt: Annotated[str | None, typer.Option("-p", "--prompt")] = None,
-    image: Annotated[list[str] | None, typer.Option("-i", "--image", help="A picture: path or link; repeat.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter; repeat.")] = None,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model: see `aimlvideo models`.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file of the clip.")],
+    prompt: Annotated[str | None, typer.Option("-p", "--prompt", help="What the clip shows.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("-i", "--image", help="A picture: a path or a link; may be repeated.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model; may be repeated.")
+    ] = None,
     service: Service = "aimlapi",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
@@ -62,7 +67,7 @@ def generate(
     """Make one clip."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = settings_of(
+        settings = client_options(
             service, base_url, api_key, "1", timeout=timeout, poll=poll, strict=strict, legacy=legacy
         )
         asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
@@ -70,7 +75,7 @@ def generate(
 
 
 def generate_one(
-    model: str, asked: Mapping[str, Any], output: Path, settings: dict[str, Any], terminal: Terminal, *, sandbox: bool
+    model: str, asked: Mapping[str, Any], output: Path, settings: ClientOptions, terminal: Terminal, *, sandbox: bool
 ) -> int:
     """Make one clip and save it as `output`; return the exit code.
 

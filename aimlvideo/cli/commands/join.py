@@ -11,7 +11,7 @@ import typer
 from aimlvideo.cli.options import Folder, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.core.formatting import format_seconds, pluralize
+from aimlvideo.core.formatting import command_line, format_seconds, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
@@ -21,12 +21,14 @@ from aimlvideo.shell.journal.sqlite import read_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo join clips -o film.mp4 --fade 0.5")
 def join(
     folder: Folder,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The film's file.")],
-    ids: Annotated[list[str] | None, typer.Argument(help="Jobs in the film's order; without any, all.")] = None,
-    fade: Annotated[float, typer.Option(help="Seconds of each seam that cross-fade; 0 cuts.", min=0)] = 0.0,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file of the film.")],
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB...]", help="Jobs in the order of the film. Without any: all.")
+    ] = None,
+    fade: Annotated[float, typer.Option(help="Seconds of cross-fade at each seam; 0 cuts.", min=0)] = 0.0,
 ) -> None:
     """Join a run's clips to one film, in the order of the job file. Sound is kept, a frame shown twice is dropped."""
     terminal = Terminal()
@@ -42,7 +44,9 @@ def saved_clips(folder: Path, ids: list[str]) -> list[Path]:
         records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
     unknown = [name for name in ids if name not in records]
     if unknown:
-        raise UsageError(f"{folder} has no job {unknown[0]!r}: `aimlvideo status {folder}` says what it has")
+        raise UsageError(
+            f"{folder} has no job {unknown[0]!r}: `{command_line('status', str(folder))}` shows what it has"
+        )
     chosen = {name: records[name] for name in ids} if ids else records
     missing = [name for name, progress in chosen.items() if progress.stage is not Stage.SAVED]
     if missing and ids:

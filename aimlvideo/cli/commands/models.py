@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from aimlvideo.cli import model_tables
-from aimlvideo.cli.options import ApiKey, BaseUrl, exit_codes, settings_of
+from aimlvideo.cli.model_tables import ModelFilter, unknown_model
+from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, client_options, exit_codes
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.state.catalog_cache import CatalogCache
@@ -27,56 +29,79 @@ PREVIEW = 6
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo models kling --image --prices")
 def models(
-    word: Annotated[str, typer.Argument(help="A word to look for, or a model.")] = "",
-    image: Annotated[bool, typer.Option("--image", help="Those that take a picture.")] = False,
-    audio: Annotated[bool, typer.Option("--audio", help="Those with sound.")] = False,
-    max_price: Annotated[float | None, typer.Option(help="USD: those whose plainest clip costs no more.")] = None,
-    prices: Annotated[bool, typer.Option("--prices", help="Ask the service for prices and durations.")] = False,
+    word: Annotated[str, typer.Argument(metavar="[WORD or MODEL]", help="Words to look for, or a model.")] = "",
+    image: Annotated[bool, typer.Option("--image", help="Only models that take a picture.")] = False,
+    audio: Annotated[bool, typer.Option("--audio", help="Only models with sound.")] = False,
+    max_price: Annotated[
+        float | None, typer.Option(help="USD: only models whose simplest clip costs at most this.")
+    ] = None,
+    prices: Annotated[bool, typer.Option("--prices", help="Show prices and durations, from the service.")] = False,
     example: Annotated[bool, typer.Option("--example", help="Print a line for a job file.")] = False,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Read the live catalogue and keep it.")] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show what the service changed since this release.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch the service's current list, and keep it.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what the service has changed since this release.")] = False,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
 ) -> None:
     """Show what there is, and what one model accepts."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = settings_of("aimlapi", base_url, api_key, "1")
+        settings = client_options("aimlapi", base_url, api_key)
         if refresh:
             refresh_models(settings, terminal)
         if refresh or diff:
             raise typer.Exit(show_changes(terminal))
-        wanted = {"image": image, "audio": audio, "max_price": max_price, "prices": prices, "example": example}
-        raise typer.Exit(show_models(word, wanted, settings, terminal))
+        chosen = ModelFilter(image=image, audio=audio, max_price=max_price)
+        show = show_example if example else show_models
+        show(
+            word,
+            chosen,
+            _facts(settings, chosen, terminal) if prices or max_price is not None else ServiceFacts(),
+            terminal,
+        )
 
 
-def show_models(word: str, wanted: Mapping[str, Any], settings: dict[str, Any], terminal: Terminal) -> int:
-    """Show a table to look through, or one model's page; return the exit code."""
+def show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
+    """Show one model's page, or a table to look through. Raises UsageError where no model matches."""
     catalog = known_catalog()
-    needs_prices = wanted["prices"] or wanted["max_price"] is not None
-    told = ask_without_a_run(settings) if needs_prices else ServiceFacts()
-    model = catalog.find(word) if word else None
-    if wanted["example"]:
-        if model is None:
-            raise UsageError(_unknown(catalog, word))
-        terminal.say(model_tables.example_line(model))
-        return 0
-    if model is not None:
-        _show_page(model, told, terminal)
-        return 0
-    chosen = {name: wanted[name] for name in ("image", "audio", "max_price")}
-    rows = model_tables.model_rows(catalog, word, **chosen, prices=told.prices, times=told.times)
+    if (model := catalog.find(word) if word else None) is not None:
+        _show_page(model, facts, terminal)
+        return
+    rows = model_tables.model_rows(catalog, word, chosen, prices=facts.prices or {}, times=facts.times)
     if not rows:
-        raise UsageError(_unknown(catalog, word) if word else "no model is like that")
+        raise UsageError(_no_match(catalog, word, chosen))
     cells = [(row.developer, row.id, row.takes, "sound" if row.audio else "", row.seconds, row.price) for row in rows]
     terminal.table(("developer", "model", "takes", "", "seconds", "price"), cells)
-    terminal.say(f"{len(rows)} models ({catalog_source()}); one model's page: aimlvideo models MODEL")
-    return 0
+    terminal.say(f"{pluralize(len(rows), 'model')} ({catalog_source()}); one model's page: aimlvideo models MODEL")
 
 
-def refresh_models(settings: dict[str, Any], terminal: Terminal) -> int:
+def show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
+    """Print a line for a job file, for one model. Raises UsageError where there is none."""
+    catalog = known_catalog()
+    if (model := catalog.find(word)) is None:
+        raise UsageError(unknown_model(catalog, word))
+    terminal.say(model_tables.example_line(model))
+
+
+def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> ServiceFacts:
+    """Return what the service says. Raises UsageError where models are to be chosen by a price that it does not say."""
+    facts = ask_without_a_run(settings)
+    if facts.prices is None:
+        if chosen.max_price is not None:
+            raise UsageError("the service's price list cannot be read, so --max-price has nothing to go by")
+        terminal.remark("the service's price list cannot be read: no prices are shown")
+    return facts
+
+
+def _no_match(catalog: Catalog, word: str, chosen: ModelFilter) -> str:
+    if word and not model_tables.model_rows(catalog, word):
+        return unknown_model(catalog, word)
+    flags = [name for name, value in chosen.flags().items() if value not in (False, None)]
+    return f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}"
+
+
+def refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
     """Read the live catalogue and keep it; return the exit code."""
 
     async def work() -> tuple[int, Mapping[str, str]]:
@@ -87,7 +112,7 @@ def refresh_models(settings: dict[str, Any], terminal: Terminal) -> int:
     count, refused = asyncio.run(work())
     for model, reason in refused.items():
         terminal.remark(f"{model}: {reason}")
-    terminal.say(f"{count} models are kept in {CatalogCache().path}")
+    terminal.say(f"saved {count} models in {CatalogCache().path}")
     return 0
 
 
@@ -95,15 +120,15 @@ def show_changes(terminal: Terminal) -> int:
     """Show what the last refresh found otherwise than this release has it; return the exit code."""
     kept = CatalogCache().read()
     if kept is None:
-        raise UsageError("nothing was refreshed yet: aimlvideo models --refresh")
+        raise UsageError("no refreshed list is kept yet: run `aimlvideo models --refresh` first")
     rows = model_tables.change_rows(load_catalog(), kept.models)
     terminal.table(("what", "model", "parameter", "change"), rows)
     terminal.say(f"{len(rows)} changes since this release, as of {kept.date}")
     return 0
 
 
-def _show_page(model: Model, told: ServiceFacts, terminal: Terminal) -> None:
-    page = model_tables.model_page(model, told.prices.get(model.id), told.times.get(model.id))
+def _show_page(model: Model, facts: ServiceFacts, terminal: Terminal) -> None:
+    page = model_tables.model_page(model, (facts.prices or {}).get(model.id), facts.times.get(model.id))
     terminal.say(page.id)
     for label, text in page.facts:
         terminal.say(f"  {label}: {text}")
@@ -132,9 +157,4 @@ def _known_of(model: str) -> Iterator[str]:
             policy = knowledge.policy(key)
             half, most = policy.quantile(0.5), policy.quantile(0.9)
             polls = ", ".join(f"{age:.0f}" for age in _foretold(policy))
-            yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; asked at {polls} s"
-
-
-def _unknown(catalog: Catalog, word: str) -> str:
-    near = ", ".join(catalog.nearest(word))
-    return f"there is no model {word!r}" + (f": did you mean {near}?" if near else "")
+            yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; polls at {polls} s"

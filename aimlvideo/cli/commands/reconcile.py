@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import ApiKey, BaseUrl, DsnOrNone, FolderOrNone, exit_codes, folder_or_dsn, settings_of
+from aimlvideo.cli.options import ApiKey, BaseUrl, DsnOrNone, FolderOrNone, client_options, exit_codes, folder_or_dsn
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -15,14 +15,14 @@ from aimlvideo.shell.journal.sqlite import read_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo reconcile clips")
 def reconcile(
     folder: FolderOrNone = None, dsn: DsnOrNone = None, base_url: BaseUrl = None, api_key: ApiKey = None
 ) -> None:
     """Say what a run really cost by the service's ledger, and what does not match."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = settings_of("aimlapi", base_url, api_key, "1")
+        settings = client_options("aimlapi", base_url, api_key)
         if (run_folder := folder_or_dsn(folder, dsn)) is None:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import reconcile_all

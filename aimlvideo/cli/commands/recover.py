@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from aimlvideo.cli.options import ApiKey, BaseUrl, Folder, Service, exit_codes, settings_of
+from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, Folder, Service, client_options, exit_codes
 from aimlvideo.cli.reconciliation import read_log
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -23,15 +22,15 @@ from aimlvideo.shell.journal.sqlite import open_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo recover clips")
 def recover(folder: Folder, service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
     terminal = Terminal()
     with exit_codes(terminal):
-        raise typer.Exit(recover_journal(folder, settings_of(service, base_url, api_key, "1"), terminal))
+        raise typer.Exit(recover_journal(folder, client_options(service, base_url, api_key), terminal))
 
 
-def recover_journal(folder: Path, settings: dict[str, Any], terminal: Terminal) -> int:
+def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -> int:
     """Rebuild a journal from results.jsonl and the service's log; returns the exit code."""
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
@@ -56,7 +55,7 @@ def recover_journal(folder: Path, settings: dict[str, Any], terminal: Terminal) 
     more = pluralize(found, "more generation")
     terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
     terminal.say(
-        "the log lists a generation when it has ended: wait until all that were under way have ended (10 minutes, or "
-        "3 times what the model takes), recover again, and only then give the run's command again"
+        "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "
+        "3 times what the model takes), run `recover` again, then re-run the original command"
     )
     return 0

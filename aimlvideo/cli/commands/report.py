@@ -18,7 +18,7 @@ from aimlvideo.views.report.report_file import write_report
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo report clips")
 def report(
     folder: Folder,
     dsn: Annotated[str | None, typer.Option(help="The database of many workers; the page goes to the folder.")] = None,

@@ -21,11 +21,11 @@ from aimlvideo.shell.journal.sqlite import open_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo resolve clips ballerina --not-accepted")
 def resolve(
     words: Annotated[list[str], typer.Argument(metavar="[FOLDER] JOB", help="The folder, and the job in doubt.")],
-    generation: Annotated[str | None, typer.Option(help="The generation that it has become.")] = None,
-    not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never took it.")] = False,
+    generation: Annotated[str | None, typer.Option(help="The generation that the job has become.")] = None,
+    not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never accepted it.")] = False,
     dsn: DsnOrNone = None,
 ) -> None:
     """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, price_line, summary_of
 from aimlvideo.cli.options import (
+    Anyway,
     ApiKey,
     BaseUrl,
     Board,
     Callback,
     CallbackSecret,
     CallbackUrl,
+    ClientOptions,
+    ConfirmAbove,
     DefaultModel,
     JobFile,
     Json,
@@ -30,6 +34,7 @@ from aimlvideo.cli.options import (
     Polls,
     Quiet,
     Rate,
+    RetryFailed,
     Service,
     SetParams,
     Settle,
@@ -38,14 +43,14 @@ from aimlvideo.cli.options import (
     UseSandbox,
     board_address,
     callback_address,
+    client_options,
     exit_codes,
     job_defaults,
-    settings_of,
 )
 from aimlvideo.cli.plan import JobReader, plan_file
 from aimlvideo.cli.run_summary import PRICES
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
-from aimlvideo.cli.session import RunOptions, client_of, process, to_the_end
+from aimlvideo.cli.session import RunOptions, client_of, process, same_service, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
@@ -55,12 +60,14 @@ from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is sent.")]
 
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo run jobs.jsonl -o clips --max-spend 20")
 def run(
     jobs: JobFile,
     output: OutputOrStore,
@@ -76,12 +83,14 @@ def run(
     poll: Polls = "learned",
     poll_rate: PollRate = 50.0,
     settle: Settle = None,
-    retry_failed: Annotated[bool, typer.Option(help="Try the jobs again that failed in earlier runs.")] = False,
-    verify: Annotated[bool, typer.Option(help="Check saved clips by their SHA-256, not only their length.")] = False,
+    retry_failed: RetryFailed = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check saved clips by their SHA-256, not only their length.")
+    ] = False,
     strict: Strict = False,
     matrix: Matrix = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Start though the balance surely will not do.")] = False,
-    confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is spent.")] = None,
+    anyway: Anyway = False,
+    confirm_above: ConfirmAbove = None,
     legacy: Legacy = False,
     callback: Callback = None,
     callback_url: CallbackUrl = None,
@@ -90,28 +99,34 @@ def run(
     board: Board = None,
     metrics: Metrics = None,
     sandbox: UseSandbox = False,
+    dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = settings_of(
+        settings = client_options(
             service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
             settle=settle, strict=strict, legacy=legacy, callback=callback_address(callback), callback_url=callback_url,
             callback_secret=callback_secret, metadata=not no_metadata,
         )  # fmt: skip
-        above, at = inf if confirm_above is None else confirm_above, board_address(board)
+        if dry_run:
+            defaults = job_defaults(model, set_)
+            raise typer.Exit(
+                check_file(jobs, settings, terminal, defaults, strict=strict, matrix=matrix, sandbox=sandbox)
+            )
         options = RunOptions(
-            journal_folder(output), service, strict, retry_failed, verify, max_spend, matrix, anyway, above, at,
-            metrics, store=output if is_remote(output) else None,
+            output=journal_folder(output), store=output if is_remote(output) else None, service=service, strict=strict,
+            matrix=matrix, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway,
+            confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board), metrics=metrics,
         )  # fmt: skip
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, job_defaults(model, set_), sandbox=sandbox))
 
 
 def run_jobs(
     name: str,
-    settings: dict[str, Any],
+    settings: ClientOptions,
     options: RunOptions,
     terminal: Terminal,
     defaults: JobDefaults = NO_DEFAULTS,
@@ -140,7 +155,7 @@ async def plan(name: str, options: RunOptions, terminal: Terminal, told: Service
     try:
         with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
-                _same_service(journal, options.service)
+                journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                 plan_file(journal, reader, lines, tally)
                 if told.prices:
                     priced = told.prices.keys() & journal.planned_models().keys()
@@ -157,23 +172,16 @@ async def plan(name: str, options: RunOptions, terminal: Terminal, told: Service
 
 
 def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:
-    """Say the price first; raise UsageError where the balance surely will not do, or a person says no."""
+    """Show the price first; raise UsageError where the balance is below it, or a person says no."""
     if not summary.jobs:
         return
     terminal.say(price_line(summary))
     if summary.enough is False and not options.anyway:
-        short = f"the balance of {summary.balance:.2f} USD will not do for {summary.dollars:.2f} USD"
-        raise UsageError(f"{short}: top up, or say --anyway. The jobs are planned, nothing was sent")
+        short = f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD)"
+        raise UsageError(f"{short}: top up, or pass --anyway. The jobs are planned, nothing was sent")
     above = summary.dollars is None or summary.dollars > options.confirm_above
-    if above and options.confirm_above < inf and not terminal.confirm("go on?"):
-        raise UsageError("not agreed: the jobs are planned, nothing was sent")
-
-
-def _same_service(journal: SqliteJournal, service: str) -> None:
-    """Keep a folder to one service: its generation ids mean nothing to another."""
-    if (before := journal.fact("service") or service) != service:
-        raise UsageError(f"{journal.path.parent} was begun with --service {before}: use that, or another folder")
-    journal.note("service", service)
+    if above and options.confirm_above < inf and not terminal.confirm("Start this run?"):
+        raise UsageError("not confirmed: the jobs are planned, nothing was sent")
 
 
 def _remove_files(folder: Path) -> None:

@@ -20,15 +20,16 @@ from aimlvideo.errors import SettingsError, UsageError
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo sandbox --port 8765 --set rate_limit=0.1")
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 picks a free one.")] = 8765,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A knob of its behaviour; repeat.")
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of its behaviour; may be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
-    seconds: Annotated[str, typer.Option(help="Processing time: 2, lognormal:127,0.35, uniform:1,9 ...")] = "2",
-    time_scale: Annotated[float, typer.Option(help="Processing times are multiplied by it.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The seed of all chance: one seed always gives one behaviour.")] = 0,
+    seconds: Annotated[str, typer.Option(help="Processing time: 2, lognormal:127,0.35 or uniform:1,9.")] = "2",
+    time_scale: Annotated[float, typer.Option(help="Multiplies all processing times.")] = 1.0,
 ) -> None:
     """Serve the embedded sandbox, for other programs' tests."""
     terminal = Terminal()

@@ -16,7 +16,7 @@ from aimlvideo.shell.files.clip_metadata import recipe_in
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo show clip.mp4 | aimlvideo run - -o again")
 def show(
     clip: Annotated[Path, typer.Argument(help="A clip that aimlvideo saved.")],
     everything: Annotated[bool, typer.Option("--all", help="Also print its generation, cost and times.")] = False,

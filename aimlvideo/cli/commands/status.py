@@ -15,7 +15,7 @@ from aimlvideo.shell.journal.sqlite import read_journal
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo status clips")
 def status(folder: FolderOrNone = None, dsn: DsnOrNone = None) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
     terminal = Terminal()

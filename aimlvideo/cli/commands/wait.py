@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.commands.adopt import adopt_generations
-from aimlvideo.cli.options import ApiKey, BaseUrl, Json, Output, Polls, Quiet, Service, Timeout, exit_codes, settings_of
+from aimlvideo.cli.options import (
+    ApiKey,
+    BaseUrl,
+    Json,
+    Output,
+    Polls,
+    Quiet,
+    Service,
+    Timeout,
+    client_options,
+    exit_codes,
+)
 from aimlvideo.cli.session import RunOptions, carry_on
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -15,10 +26,12 @@ from aimlvideo.cli.typer_app import command_app
 app = command_app()
 
 
-@app.command()
+@app.command(epilog="Example: aimlvideo wait GENERATION_ID -o clips")
 def wait(
     output: Output,
-    generations: Annotated[list[str] | None, typer.Argument(help="Generation ids, from anywhere.")] = None,
+    generations: Annotated[
+        list[str] | None, typer.Argument(metavar="[GENERATION...]", help="Ids of generations, from anywhere.")
+    ] = None,
     service: Service = "aimlapi",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
@@ -30,7 +43,7 @@ def wait(
     """Wait for generations by their ids, and save their clips; without ids, carry on with all that the folder has."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = settings_of(service, base_url, api_key, "20", timeout=timeout, poll=poll)
+        settings = client_options(service, base_url, api_key, "20", timeout=timeout, poll=poll)
         if generations:
             adopt_generations(output, generations, "", service)
-        raise typer.Exit(carry_on(settings, RunOptions(output, service), terminal))
+        raise typer.Exit(carry_on(settings, RunOptions(output=output, service=service), terminal))

@@ -138,7 +138,7 @@ def _bare(entry: Any, key: str) -> Any:
 
 def _renamed(given: dict[str, Any], name: str, ours: str) -> Iterator[Problem]:
     if ours in given and given[ours] != given[name]:
-        yield Problem(name, f"the same as {ours}, which means the same", "another value", "leave out one of the two")
+        yield Problem(name, f"one value: it conflicts with {ours} (same parameter)", "two", "leave out one of them")
     else:
         yield Problem(name, f"taken as {ours}", warning=True)
     value = given.pop(name)
@@ -227,7 +227,7 @@ def _unknown(spot: _Spot, *, strict: bool) -> Problem:
     hint = f"did you mean {nearest[0]}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:
         return Problem(path(spot.place), "no such parameter of this model", preview(spot.value), hint)
-    return Problem(path(spot.place), "not a known parameter of this model, passed on as it is", "", hint, warning=True)
+    return Problem(path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
 
 
 def _nearest_choice(param: Param, value: Any) -> str:

@@ -105,10 +105,10 @@ def _about(bill: Bill, charges: int, known: Progress) -> Iterator[str]:
     """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
     name = f"job {bill.job!r} (generation {bill.generation_id})"
     if charges > 1:
-        yield f"a double charge: {name} was charged {charges} times, {bill.charged:.4f} USD in all"
+        yield f"charged twice: {name} was charged {charges} times, {bill.charged:.4f} USD in all"
     elif charges == 0 and known.stage in (Stage.READY, Stage.SAVED):
-        yield f"a job without its charge: {name} is {known.stage}"
+        yield f"no charge for {known.stage} {name}"
     elif charges and bill.charged > 0 and isinstance(known.error, GenerationFailed):
         yield f"a failed job was charged: {name}, {bill.charged:.4f} USD"
     elif charges == 1 and bill.noted is not None and abs(bill.noted - bill.charged) > CENT_FRACTION:
-        yield f"another price: {name} was charged {bill.charged:.4f} USD, {bill.noted:.4f} was noted"
+        yield f"price mismatch: {name} was charged {bill.charged:.4f} USD, expected {bill.noted:.4f}"

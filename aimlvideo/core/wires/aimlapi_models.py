@@ -37,7 +37,7 @@ def read_models(answer: Any) -> list[ListedModel]:
     """Return the video models of an answer of `/v1/models`; broken entries and other kinds of model are left out."""
     entries = answer.get("data") if isinstance(answer, Mapping) else answer
     if not isinstance(entries, list):
-        raise ValueError("the list of models is no list")
+        raise ValueError("the list of models is not a list")
     return [listed for entry in entries if (listed := _listed(entry)) is not None]
 
 

@@ -77,7 +77,7 @@ class Download:
                 await self._fetch(target, file)
                 path = await anyio.to_thread.run_sync(self._finish, file)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise LinkDead(f"the link to the clip is none: {_said(error)}") from error
+            raise LinkDead(f"the clip's link is not a valid URL: {_said(error)}") from error
         except (aiohttp.ClientError, TimeoutError, ConnectionError, ssl.SSLError) as error:
             raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_said(error)}") from error
         except OSError as error:
@@ -100,7 +100,7 @@ class Download:
                 raise ValueError("it names no host")
             return target
         except ValueError as error:
-            raise LinkDead(f"the link to the clip is none: {error}") from error
+            raise LinkDead(f"the clip's link is not a valid URL: {error}") from error
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:

@@ -204,7 +204,7 @@ def _json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iter
         yield from _json(name, file, catalog, model)
         return
     for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
-        if line.strip():
+        if line.strip() and not line.lstrip().startswith(b"#"):  # a comment, as `init` writes them
             yield f"{name}:{number}", _parsed(line)
 
 

@@ -78,7 +78,7 @@ class Media:
         """Return the media type of a picture that can be sent."""
         kind = media_type(file.read(HEAD))
         if kind is None:
-            raise UsageError(f"{_name(value)} is no picture, video or sound that is known here")
+            raise UsageError(f"{_name(value)} is not a supported image, video or audio file")
         if self.limits.limited and (wrong := _beyond(self.limits, kind, file, size)):
             raise UsageError(f"{_name(value)} {wrong}")
         return kind

@@ -185,5 +185,5 @@ def _opened(url: str) -> tuple[Any, str]:
         extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"}.get(urlsplit(url).scheme, "s3")
         raise SettingsError(f"{url}: {error}. Install it with: pip install 'aimlvideo[{extra}]'") from error
     except ValueError as error:
-        raise SettingsError(f"{url} is no place that can be written: {error}") from error
+        raise SettingsError(f"{url} is not a writable location: {error}") from error
     return files, root.rstrip("/")

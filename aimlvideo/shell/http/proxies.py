@@ -45,5 +45,5 @@ def _usable(scheme: str, url: str) -> bool:
         return False
     usable = url.startswith(("http://", "https://"))
     if not usable:
-        log.warning("the %s proxy of the environment is passed over: only http proxies can be used", scheme)
+        log.warning("ignoring the %s proxy from the environment: only http proxies can be used", scheme)
     return usable

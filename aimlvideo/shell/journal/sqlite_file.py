@@ -120,7 +120,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
     had_wal = _has_wal(path)
     with translated(path):
-        connection = _reader(path)
+        connection = _reader(path) if had_wal else _tidy_reader(path)
     try:
         with translated(path):
             _check(path, connection, had_wal=had_wal)
@@ -187,6 +187,16 @@ def _close(path: Path, connection: sqlite3.Connection) -> None:
 
 def _reader(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+
+def _tidy_reader(path: Path) -> sqlite3.Connection:
+    """Return a reader that takes the -wal and -shm, which SQLite makes for it, away again when it is closed.
+
+    Only one that may write can do that; where a log was there before, it is somebody's, and must stay.
+    """
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
 def _make(path: Path, *, anew: bool) -> None:

@@ -11,7 +11,7 @@ MODERATED = re.compile(r"(?i)moderat|policy|safety|sensitive|nsfw|prohibited|ris
 REWORD = "The service refused what is asked: reword the prompt or change the pictures, under a new id."
 
 ADVICE: tuple[tuple[type[VideoError], str], ...] = (
-    (errors.InvalidJobs, "Mend the job in the job file as the message says, then run again with --retry-failed."),
+    (errors.InvalidJobs, "Fix the job in the job file as the message says, then run again with --retry-failed."),
     (errors.Refused, "Mend the key, the credits or the account, then run again: nothing was lost."),
     (errors.Rejected, "The service takes no such request: mend the parameters (`aimlvideo models MODEL`), new id."),
     (errors.GenerationFailed, "It failed at the service: try again with --retry-failed, or with another seed."),
@@ -20,7 +20,7 @@ ADVICE: tuple[tuple[type[VideoError], str], ...] = (
     (errors.DownloadFailed, "Run again: what is paid is fetched, not bought again."),
     (errors.UsageError, "Mend the pictures or settings that the message names, then --retry-failed."),
     (errors.InDoubt, "Look for the client request id in the service's log, then `aimlvideo resolve`."),
-    (errors.OutOfPatience, "Run again: it goes on at the service, and is picked up."),
+    (errors.OutOfPatience, "Run again: it keeps running at the service, and is fetched then."),
 )
 
 

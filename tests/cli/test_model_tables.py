@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, enough
-from aimlvideo.cli.model_tables import change_rows, example_line, model_page, model_rows, price_of
+from aimlvideo.cli.model_tables import ModelFilter, change_rows, example_line, model_page, model_rows, price_of
 from aimlvideo.core.catalog.catalog import Model, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.eta import Durations
@@ -32,8 +32,8 @@ def prices(**by_name: dict[str, Any]) -> dict[str, Pricing]:
 PRICES = prices(v16=fixed(0.5), v3=fixed(0.1, "second"))
 
 
-def ids(**filters: Any) -> set[str]:
-    return {row.id for row in model_rows(CATALOG, prices=PRICES, **filters)}
+def ids(words: str = "", **filters: Any) -> set[str]:
+    return {row.id for row in model_rows(CATALOG, words, ModelFilter(**filters), prices=PRICES)}
 
 
 def test_every_model_has_a_row() -> None:
@@ -42,10 +42,16 @@ def test_every_model_has_a_row() -> None:
     assert all(row.takes for row in rows)
 
 
-def test_a_word_is_looked_for_in_id_and_developer() -> None:
-    assert ids(word="SORA") == {model.id for model in CATALOG if "sora" in model.id}
-    assert "veo2" in ids(word="google")
-    assert ids(word="no such") == set()
+def test_words_are_looked_for_in_id_and_developer() -> None:
+    assert ids("SORA") == {model.id for model in CATALOG if "sora" in model.id}
+    assert "veo2" in ids("google")
+    assert ids("xyzzy") == set()
+
+
+@pytest.mark.parametrize("words", ["kling 1.6 pro image", "Kling-v1.6/PRO image", "klimg v1.6 pro imag"])
+def test_near_names_find_what_is_meant(words: str) -> None:
+    assert V16 in ids(words)
+    assert all("kling" in name and "pro" in name for name in ids(words))
 
 
 def test_rows_say_what_goes_in_how_long_it_takes_and_what_it_costs() -> None:

@@ -57,7 +57,17 @@ async def test_a_price_that_nobody_knows_is_not_nothing(tmp_path: Path) -> None:
 async def test_failures_are_grouped_by_their_reason(tmp_path: Path) -> None:
     failed = Progress(Stage.FAILED, error=GenerationFailed("content moderation"))
     lines = await said(tmp_path, {"a": failed, "b": failed, "c": failed._replace(error=GenerationFailed("no GPU"))})
-    assert lines[1:] == ["  failed 2 x: content moderation", "  failed 1 x: no GPU"]
+    assert lines[1:] == ["  failed: a, b: content moderation", "  failed: c: no GPU"]
+
+
+async def test_ten_failed_jobs_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    failed = Progress(Stage.FAILED, error=GenerationFailed("content moderation"))
+    lines = await said(tmp_path, {f"j{number:02}": failed for number in range(13)})
+    named = ", ".join(f"j{number:02}" for number in range(10))
+    assert lines[1:] == [
+        f"  failed: {named}: content moderation",
+        "  and 3 more failed: all reasons are in results.jsonl",
+    ]
 
 
 async def test_an_id_from_elsewhere_has_no_age(tmp_path: Path) -> None:

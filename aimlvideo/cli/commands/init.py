@@ -1,0 +1,80 @@
+"""`aimlvideo init`: a sample job file to start from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.model_tables import ParamRow, example_line, model_page, unknown_model
+from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.client import known_catalog
+from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.formatting import command_line
+from aimlvideo.errors import UsageError
+
+FIRST_MODEL = "alibaba/wan-2-6-t2v"
+"""The model of a sample where none was named: it takes a text alone."""
+
+app = command_app()
+
+
+@app.command(epilog="Example: aimlvideo init jobs.csv --model kling-video/v1.6/pro/image-to-video")
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write: .jsonl or .csv.")] = Path(
+        "jobs.jsonl"
+    ),
+    model: Annotated[str, typer.Option(help="The model of the sample: see `aimlvideo models`.")] = FIRST_MODEL,
+) -> None:
+    """Write a commented sample job file for a model."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        catalog = known_catalog()
+        chosen = catalog.find(model)
+        if chosen is None:
+            raise UsageError(unknown_model(catalog, model))
+        write = {".jsonl": sample_lines, ".csv": sample_table}.get(file.suffix.lower())
+        if write is None:
+            raise UsageError(f"{file}: expected a file that ends in .jsonl or .csv")
+        try:
+            with file.open("x", encoding="utf-8", newline="") as opened:
+                opened.write(write(chosen))
+        except FileExistsError:
+            raise UsageError(f"{file} is there already: pick another name, or remove it first") from None
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+        terminal.say(f"wrote {file}. Edit it, then: {command_line('check', str(file))}")
+
+
+def sample_lines(model: Model) -> str:
+    """Return a sample job file as JSON lines; lines that begin with # are comments."""
+    comments = [
+        f"One job per line, for {model.id}. Lines that begin with # are comments.",
+        "A relative path of a picture starts at the folder of this file. Parameters of the model:",
+        *(f"  {_about(row)}" for row in model_page(model).params),
+    ]
+    return "".join(f"# {line}\n" for line in comments) + example_line(model) + "\n"
+
+
+def sample_table(model: Model) -> str:
+    """Return a sample job file as CSV; its column `notes` is for people, and is never sent."""
+    job = json.loads(example_line(model))
+    rows = {row.name: row for row in model_page(model).params}
+    notes = "; ".join(_about(rows[name]) for name in job if name in rows)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*job, "notes"])
+    cells = [json.dumps(value) if isinstance(value, list | dict | bool) else value for value in job.values()]
+    table.writerow([*cells, notes])
+    return text.getvalue()
+
+
+def _about(row: ParamRow) -> str:
+    required = " (required)" if row.required else ""
+    return " ".join(part for part in (f"{row.name}{required}: {row.takes}.", row.meaning) if part)

@@ -1,0 +1,73 @@
+"""`aimlvideo resume`: carry on with everything that a folder has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.options import (
+    ApiKey,
+    BaseUrl,
+    Board,
+    Folder,
+    Json,
+    MaxOutstanding,
+    MaxSpend,
+    Metrics,
+    PollRate,
+    Polls,
+    Quiet,
+    Rate,
+    RetryFailed,
+    Settle,
+    Timeout,
+    Verify,
+    board_address,
+    client_options,
+    exit_codes,
+)
+from aimlvideo.cli.session import RunOptions, carry_on, service_of_folder
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+
+ServiceOrNone = Annotated[
+    str | None, typer.Option(help="The service. Without it: the one that the folder was begun with.")
+]
+
+app = command_app()
+
+
+@app.command(epilog="Example: aimlvideo resume clips --max-spend 20")
+def resume(
+    folder: Folder,
+    service: ServiceOrNone = None,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    max_outstanding: MaxOutstanding = "20",
+    rate: Rate = 5.0,
+    timeout: Timeout = 1800.0,
+    max_spend: MaxSpend = None,
+    poll: Polls = "learned",
+    poll_rate: PollRate = 50.0,
+    settle: Settle = None,
+    retry_failed: RetryFailed = False,
+    verify: Verify = False,
+    board: Board = None,
+    metrics: Metrics = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Carry on with everything that a folder has."""
+    terminal = Terminal(json=json, quiet=quiet)
+    with exit_codes(terminal):
+        name = service_of_folder(folder, service)
+        settings = client_options(
+            name, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
+            settle=settle,
+        )  # fmt: skip
+        options = RunOptions(
+            output=folder, service=name, retry_failed=retry_failed, verify=verify, max_spend=max_spend,
+            board=board_address(board), metrics=metrics,
+        )  # fmt: skip
+        raise typer.Exit(carry_on(settings, options, terminal))

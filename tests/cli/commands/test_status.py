@@ -1,0 +1,38 @@
+"""Where a run stands, and what its folder has in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aimlvideo import VideoJob
+from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from tests.cli.conftest import Command, quick, write_jobs
+
+JOB = {"model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
+
+
+def beside_the_journal(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.name.startswith("journal.sqlite3")}
+
+
+def test_nothing_of_sqlite_stays_beside_the_journal_after_a_clean_end(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
+    assert command(*quick("jobs.jsonl")).exit_code == 0
+    assert beside_the_journal(tmp_path / "out") <= {"journal.sqlite3", "journal.sqlite3.lock"}
+    assert "1 saved" in command("status", "out").output
+    assert command("report", "out").exit_code == 0
+    assert beside_the_journal(tmp_path / "out") <= {"journal.sqlite3", "journal.sqlite3.lock"}
+
+
+async def test_reading_takes_nothing_away_from_a_run_that_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    async with open_journal(path) as journal:
+        with journal.planning():
+            journal.plan(VideoJob("m", id="a"))
+        with read_journal(path) as read:
+            assert read.counts() == {"planned": 1}
+        assert beside_the_journal(tmp_path) >= {"journal.sqlite3-wal", "journal.sqlite3-shm"}
+        with journal.planning():
+            journal.plan(VideoJob("m", id="b"))
+    with read_journal(path) as read:
+        assert read.counts() == {"planned": 2}

@@ -1,0 +1,52 @@
+"""The command against a sandbox, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from aimlvideo.cli.app import app
+from aimlvideo.sandbox import Sandbox
+from tests.servers import sandbox_thread
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with sandbox_thread() as served:
+        yield served
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Return a way to give a command against the sandbox, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIMLAPI_BASE_URL", sandbox.url)
+    monkeypatch.setenv("AIMLAPI_API_KEY", "key-that-nobody-may-see")
+    monkeypatch.setattr(sys, "argv", ["aimlvideo", "..."])
+
+    def run(*words: Any, **options: Any) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False, **options)
+
+    return run
+
+
+def write_jobs(path: Path, *jobs: dict[str, Any] | str) -> Path:
+    path.write_text("".join((job if isinstance(job, str) else json.dumps(job)) + "\n" for job in jobs))
+    return path
+
+
+def rows(folder: Path) -> dict[str, dict[str, Any]]:
+    read = (json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines())
+    return {row["id"]: row for row in read}
+
+
+def quick(*words: Any) -> list[Any]:
+    return ["run", *words, "-o", "out", "--poll", "every:0.1", "--rate", 100]

@@ -1,0 +1,135 @@
+"""What a person reads before the first run: the help of every command, and how a shell completes them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from aimlvideo.cli.app import Commands, app
+from aimlvideo.cli.typer_app import log_first
+
+COMMANDS = tuple(Commands.listed)
+
+
+def group() -> Any:
+    return get_command(app)
+
+
+def options() -> Iterator[Any]:
+    """Give every option and argument of every command, with a name for messages."""
+    for name in COMMANDS:
+        command = group().load(name)
+        for part in (command, *getattr(command, "commands", {}).values()):
+            for param in part.params:
+                if param.name not in ("help", "install_completion", "show_completion"):
+                    yield pytest.param(param, id=f"{name} {part.name} {param.name}")
+    for param in group().params:
+        yield pytest.param(param, id=f"aimlvideo {param.name}")
+
+
+@pytest.mark.parametrize("param", [*options()])
+def test_every_option_says_in_a_sentence_what_it_does(param: Any) -> None:
+    text = param.help or ""
+    assert len(text) > 10
+    assert text[0].isupper() or text[0] in "`-" or re.match(r"\w+[_.]", text), text
+    assert text.endswith("."), text
+    assert not re.search(r"\(\)|the same\b|TODO|\.\. ", text), text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_and_a_command_s_own_help_say_one_thing(name: str) -> None:
+    command, listed = group().load(name), Commands.listed[name].summary
+    assert re.findall(r"[\w.]+\w", command.help)[:2] == re.findall(r"[\w.]+\w", listed)[:2]
+    assert listed.endswith(".")
+    assert command.epilog.startswith(f"Example: aimlvideo {name}"), "every command shows how it is typed"
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_h_shows_the_help_in_groups(flag: str) -> None:
+    shown = CliRunner().invoke(app, [flag])
+    assert shown.exit_code == 0
+    for entry in Commands.listed.values():
+        assert f"─ {entry.heading} ─" in shown.output
+    assert "--install-completion" in shown.output
+    run = CliRunner().invoke(app, ["run", flag])
+    assert "─ Money ─" in run.output
+    assert "Example: aimlvideo run jobs.jsonl" in run.output
+
+
+def python(*words: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    code = """
+import sys
+from aimlvideo.cli.app import app
+try:
+    app(["--help"])
+except SystemExit as end:
+    assert not end.code
+heavy = {"aiohttp", "psycopg", "av", "pydantic", "sqlite3", "numpy", "anyio", "jinja2"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    assert "Usage" in python("-c", code)
+
+
+def test_a_shell_completes_commands_and_their_options() -> None:
+    asked = {"_AIMLVIDEO_COMPLETE": "complete_bash", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    start = "import sys; sys.argv[0] = 'aimlvideo'; from aimlvideo.__main__ import main; main()"
+    commands = python("-c", start, COMP_WORDS="aimlvideo re", COMP_CWORD="1", **asked).split()
+    assert commands == ["resume", "report", "reconcile", "resolve", "recover"]
+    flags = python("-c", start, COMP_WORDS="aimlvideo run --max", COMP_CWORD="2", **asked).split()
+    assert flags == ["--max-outstanding", "--max-spend"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        (["--log", "info", "run", "a"], ["--log", "info", "run", "a"]),
+        (["run", "a", "--log", "info", "-o", "b"], ["--log", "info", "run", "a", "-o", "b"]),
+        (["run", "a", "--log=debug"], ["--log=debug", "run", "a"]),
+        (["run", "--", "--log", "a"], ["run", "--", "--log", "a"]),
+        (["run", "a", "--log"], ["--log", "run", "a"]),
+        ([], []),
+    ],
+)
+def test_the_log_level_may_stand_before_or_after_the_command(typed: list[str], read: list[str]) -> None:
+    assert log_first(typed) == read
+
+
+def test_a_level_after_the_command_is_heard(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["status", str(tmp_path), "--log", "loud"])
+    assert done.exit_code == 2
+    assert "expected debug, info, warning or error, got 'loud'" in " ".join(done.output.replace("│", "").split())
+
+
+def test_a_misspelt_command_is_named_with_the_nearest_one() -> None:
+    done = CliRunner().invoke(app, ["genrate"])
+    assert done.exit_code == 2
+    assert "generate" in done.output
+
+
+@pytest.mark.parametrize("words", [["worker", "--help"], ["db", "init", "--help"], ["enqueue", "-h"], ["drain", "-h"]])
+def test_the_commands_of_many_machines_show_their_help_without_their_extra(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "aimlvideo.cli.worker_actions", raising=False)
+    assert CliRunner().invoke(app, words).exit_code == 0
+    tried = CliRunner().invoke(app, ["drain"])
+    assert tried.exit_code == 2
+    assert "aimlvideo[distributed]" in tried.output
