@@ -54,9 +54,9 @@ class Tally:
 
     def add(self, model: str, params: Mapping[str, Any]) -> float | None:
         """Count one job; return its price in dollars, None where it cannot be quoted."""
-        known = self._catalog.find(model)
-        pricing = self._prices.get(model) or (self._prices.get(known.id) if known else None)
-        price = quote(known, params, pricing) if known else None
+        entry = self._catalog.find(model)
+        pricing = self._prices.get(model) or (self._prices.get(entry.id) if entry else None)
+        price = quote(entry, params, pricing) if entry else None
         self._jobs[model] += 1
         if price is None:
             self._unquoted[model] += 1
@@ -74,13 +74,13 @@ class Tally:
     ) -> CheckSummary:
         """Return the whole; `times` are measured durations by model, the documented ones stand in for what lacks."""
         total, unquoted = sum(self._dollars.values()), self._unquoted.total()
-        known = {**self._documented(), **(times or {})}
+        durations = {**self._documented(), **(times or {})}
         return CheckSummary(
             models=tuple(self._cost(model) for model, _ in self._jobs.most_common()),
             jobs=self._jobs.total(),
             dollars=total if self._dollars else None,
             unquoted=unquoted,
-            estimate=estimate(self._jobs, known, max_outstanding=max_outstanding, rate=rate),
+            estimate=estimate(self._jobs, durations, max_outstanding=max_outstanding, rate=rate),
             balance=balance,
             enough=None if balance is None else enough(balance, total, unquoted),
         )
@@ -101,10 +101,10 @@ def enough(balance: float, dollars: float, unquoted: int = 0) -> bool | None:
     return None if unquoted else True
 
 
-def summary_of(tally: Tally, settings: ClientOptions, told: ServiceFacts) -> CheckSummary:
+def summary_of(tally: Tally, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
     """Return what the counted jobs will cost and take."""
     most = settings["max_outstanding"] or AUTO
-    return tally.summary(max_outstanding=most, rate=settings["rate"], balance=told.balance, times=told.times)
+    return tally.summary(max_outstanding=most, rate=settings["rate"], balance=facts.balance, times=facts.times)
 
 
 def price_line(summary: CheckSummary) -> str:

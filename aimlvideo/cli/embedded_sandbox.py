@@ -28,12 +28,12 @@ def sandbox_parts() -> tuple[Any, Any, Any]:
     return Sandbox, Behaviour, sample_picture
 
 
-def behaviour_of(kind: Any, told: dict[str, Any]) -> Any:
+def behaviour_of(kind: Any, settings: dict[str, Any]) -> Any:
     """Return a behaviour with these knobs. Raises UsageError where one is wrong."""
     names = {field.name for field in dataclasses.fields(kind)}
-    if unknown := sorted(told.keys() - names):
+    if unknown := sorted(settings.keys() - names):
         raise UsageError(f"the sandbox has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
     try:
-        return kind(**told)
+        return kind(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the sandbox cannot behave so: {error}") from error

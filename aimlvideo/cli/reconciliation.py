@@ -37,19 +37,19 @@ def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Ter
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
                 return reconcile(records, charges)
 
-    told = asyncio.run(asked())
-    rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in told.bills]
+    reconciled = asyncio.run(asked())
+    rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in reconciled.bills]
     terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
-    terminal.say(f"{told.total:.4f} USD for {pluralize(len(told.bills), 'generation')}")
-    if told.elsewhere:
-        others = pluralize(len(told.elsewhere), "generation")
-        dollars = sum(charge.usd for charge in told.elsewhere)
+    terminal.say(f"{reconciled.total:.4f} USD for {pluralize(len(reconciled.bills), 'generation')}")
+    if reconciled.elsewhere:
+        others = pluralize(len(reconciled.elsewhere), "generation")
+        dollars = sum(charge.usd for charge in reconciled.elsewhere)
         terminal.say(f"{dollars:.2f} USD was charged by other programs on this account ({others})")
-    for finding in told.findings:
+    for finding in reconciled.findings:
         terminal.problem(finding)
-    if not told.findings:
+    if not reconciled.findings:
         terminal.say("everything matches")
-    return 1 if told.findings else 0
+    return 1 if reconciled.findings else 0
 
 
 async def ledger_since(client: VideoClient, ledger: Ledger, since: float) -> list[Charge]:

@@ -52,19 +52,19 @@ class RunSummary:
     @property
     def accepted(self) -> tuple[Record, ...]:
         """Those outstanding whose generation is known, the oldest first."""
-        known = [record for record in self.outstanding if record.progress.generation_id]
-        return tuple(sorted(known, key=lambda record: record.progress.submitted_at or inf))
+        accepted = [record for record in self.outstanding if record.progress.generation_id]
+        return tuple(sorted(accepted, key=lambda record: record.progress.submitted_at or inf))
 
     def lines(self, now: float | None = None) -> Iterator[str]:
         """Say where all jobs stand, line by line; `now` is in seconds since 1970."""
         counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in self.counts.items())
         yield f"{counted or 'no jobs'}; {self._money()}" + (f"; in {self.folder}" if self.folder else "")
-        for job, known in self.accepted[:1]:
-            said = "submitted elsewhere"
-            if known.submitted_at is not None:
-                age = (clock.wall() if now is None else now) - known.submitted_at
-                said = f"submitted {format_seconds(max(age, 0.0))} ago"
-            yield f"  oldest outstanding: {known.generation_id} (job {job.id}), {said}"
+        for job, progress in self.accepted[:1]:
+            since = "submitted elsewhere"
+            if progress.submitted_at is not None:
+                age = (clock.wall() if now is None else now) - progress.submitted_at
+                since = f"submitted {format_seconds(max(age, 0.0))} ago"
+            yield f"  oldest outstanding: {progress.generation_id} (job {job.id}), {since}"
         yield from self._failures()
         yield from self._doubts()
 
@@ -87,10 +87,10 @@ class RunSummary:
 
     def _doubts(self) -> Iterator[str]:
         doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
-        for job, known in doubts[:NAMED]:
+        for job, progress in doubts[:NAMED]:
             resolve = ["resolve", str(self.folder), job.id] if self.folder else ["resolve", job.id, "--dsn", "..."]
             yield (
-                f"  in doubt: job {job.id}, client request id {known.request_id}: look for it in the service's log, "
+                f"  in doubt: job {job.id}, client request id {progress.request_id}: look for it in the service's log, "
                 f"then `{command_line(*resolve, '--generation', 'ID')}` or `--not-accepted`"
             )
         if len(doubts) > NAMED:
@@ -101,11 +101,11 @@ def summarize(journal: JournalReader, folder: Path | None = None) -> RunSummary:
     """Read where all jobs stand: those of a run in its `folder`, or those of many workers."""
     failed: list[tuple[str, str]] = []
     charged: defaultdict[str, list[float]] = defaultdict(list)
-    for job, known in journal.ended_jobs():
-        if known.stage is Stage.FAILED:
-            failed.append((job.id, str(known.error)[:160]))
-        elif known.cost_usd is not None:
-            charged[job.model].append(known.cost_usd)
+    for job, progress in journal.ended_jobs():
+        if progress.stage is Stage.FAILED:
+            failed.append((job.id, str(progress.error)[:160]))
+        elif progress.cost_usd is not None:
+            charged[job.model].append(progress.cost_usd)
     waiting = tuple(record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING)
     means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
     prices = list(_prices(waiting, journal.fact(PRICES), means))
@@ -123,22 +123,22 @@ def summarize(journal: JournalReader, folder: Path | None = None) -> RunSummary:
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:
     """Give each job's price: by the list that the run was given, else what its model's clips cost so far, else None."""
-    catalog, kept = known_catalog(), prices_from_json(listed)
+    catalog, prices = known_catalog(), prices_from_json(listed)
     for job, _ in records:
         model = catalog.find(job.model)
-        price = quote(model, job.params, kept.get(job.model)) if model else None
+        price = quote(model, job.params, prices.get(job.model)) if model else None
         yield means.get(job.model) if price is None else price
 
 
-def advice(now: RunSummary, halted: VideoError | None, command: str, place: str) -> str:
+def advice(summary: RunSummary, halted: VideoError | None, command: str, place: str) -> str:
     """Return what to do next; `place` is where the clips are."""
     if isinstance(halted, Refused):
         return f"{halted}. Then: {command}"
-    if now.exit_code == 3:
-        waiting = f"{len(now.accepted)} outstanding at the service. " if now.accepted else ""
+    if summary.exit_code == 3:
+        waiting = f"{len(summary.accepted)} outstanding at the service. " if summary.accepted else ""
         why = f"{halted}. " if halted else ""
         return f"{why}{waiting}To go on: {command}"
-    if now.exit_code == 1:
+    if summary.exit_code == 1:
         return f"to try the failed ones again: {command} --retry-failed"
     return f"the clips are in {place}"
 

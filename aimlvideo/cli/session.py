@@ -132,14 +132,14 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal) 
 def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *, hurried: bool = False) -> int:
     """Say how the run ended and what to do next; return the exit code."""
     with read_journal(options.output / JOURNAL) as journal:
-        now = summarize(journal, options.output)
+        summary = summarize(journal, options.output)
     place = options.store or str(options.output)
-    for line in now.lines():
+    for line in summary.lines():
         terminal.say(line)
     if options.store is None:
         leave_page(options.output, terminal, hurried=hurried)
-    terminal.say(advice(now, halted, command_again(), place))
-    return now.exit_code
+    terminal.say(advice(summary, halted, command_again(), place))
+    return summary.exit_code
 
 
 @asynccontextmanager

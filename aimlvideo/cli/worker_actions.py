@@ -42,7 +42,7 @@ from aimlvideo.views.report.report_file import write_report
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What `aimlvideo worker` was told, beside the client's settings. Seconds."""
+    """How a worker works, beside the client's settings. Seconds."""
 
     output: str
     cap: int
@@ -119,12 +119,12 @@ def start_draining(dsn: str | None, terminal: Terminal) -> int:
 def show_status(dsn: str | None, terminal: Terminal) -> int:
     """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
-        now = summarize(journal)
-        for line in now.lines():
+        summary = summarize(journal)
+        for line in summary.lines():
             terminal.say(line)
         for name, age, in_hand in journal.workers():
             terminal.say(f"  worker {name}: {in_hand} in hand, heard of {age:.0f} s ago")
-    return now.exit_code
+    return summary.exit_code
 
 
 def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
@@ -132,7 +132,7 @@ def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     checked_folder(folder)
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         path = write_report(folder, records=chain(journal.open_jobs(), journal.ended_jobs()))
-        write_results(folder / RESULTS, (result_of(job, known, folder) for job, known in journal.ended_jobs()))
+        write_results(folder / RESULTS, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
     return 0
 

@@ -157,22 +157,11 @@ DEFAULT_DURATIONS = Durations(120.0, 300.0)
 def estimate(jobs: Mapping[str, int], known: Mapping[str, Durations], *, max_outstanding: int, rate: float) -> Estimate:
     """Return how long `jobs` (how many of which model) take with so many outstanding and so many started a second.
 
-    All slots are full until the jobs run out: all work shared among the slots, or the time to start them if that is
-    longer; then the last one ends. (Graham's bounds for list scheduling, with the mean work.)
+    It is what `time_left` says of a run that has not begun, so that a run begins with the estimate of its check.
     """
     laws = {model: known.get(model, DEFAULT_DURATIONS) for model, count in jobs.items() if count}
-    total = sum(jobs[model] for model in laws)
-    if not total:
-        return Estimate(0.0, 0.0)
-    work = sum(jobs[model] * law.mean for model, law in laws.items())
-    starting = (total - 1) / rate
-    waiting = max(0, total - max_outstanding) / total * work / max_outstanding
-    begun = max(starting, waiting)
-    return Estimate(
-        likely=begun + max(law.p50 for law in laws.values()),
-        late=begun + max(law.p90 for law in laws.values()),
-        guessed=tuple(model for model in laws if model not in known),
-    )
+    left = time_left((Remaining(jobs[model], 0, 0.0, law) for model, law in laws.items()), max_outstanding, rate)
+    return Estimate(*(left or (0.0, 0.0)), guessed=tuple(model for model in laws if model not in known))
 
 
 def documented(seconds: float) -> Durations:

@@ -66,10 +66,11 @@ class Screen:
         """Give a way to draw the progress block; it stays in place and is gone when the block is left."""
         console = self._console
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-            yield lambda now: live.update(_block(now, min(console.width, WIDEST)), refresh=True)
+            yield lambda now: live.update(run_block(now, min(console.width, WIDEST)), refresh=True)
 
 
-def _block(now: RunSnapshot, width: int) -> Group:
+def run_block(now: RunSnapshot, width: int) -> Group:
+    """Return the block that shows a run: a bar, the counts, money and time, what it waits for, the last failures."""
     lines = [_bar(now, width), _legend(now)]
     said = " · ".join(part for part in (money(now), end_in_sight(now)) if part)
     lines += [Text(text) for text in (said, now.waits)]
@@ -82,7 +83,7 @@ def _bar(now: RunSnapshot, width: int) -> Text:
     cells = shares(now.stages, now.total or sum(now.stages.values()), max(10, width - len(said) - 2))
     bar = Text(no_wrap=True)
     for stage, count in cells.items():
-        bar.append("━" * count, COLOURS[stage])
+        bar.append("━" * count, COLOURS[stage][0])
     return bar.append(f"  {said}", "bold")
 
 
@@ -90,5 +91,5 @@ def _legend(now: RunSnapshot) -> Text:
     legend = Text()
     for stage in ORDER:
         if count := now.stages.get(stage, 0):
-            legend.append("■ ", COLOURS[stage]).append(f"{stage.replace('_', ' ')} {count:,}   ")
+            legend.append("■ ", COLOURS[stage][0]).append(f"{stage.replace('_', ' ')} {count:,}   ")
     return legend

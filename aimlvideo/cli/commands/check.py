@@ -72,9 +72,9 @@ def check_file(
 ) -> int:
     """Validate and price a job file, sending nothing that is paid; return the exit code."""
     catalog, service = known_catalog(), settings["service"]
-    told = ask_without_a_run(settings, sandbox=sandbox)
+    facts = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
-    tally, seen = Tally(catalog, told.prices), set[int]()
+    tally, seen = Tally(catalog, facts.prices), set[int]()
     with job_lines(name, catalog, defaults) as lines:
         for where, job, params in reader.jobs(lines):
             tally.add(job.model, params)
@@ -84,7 +84,7 @@ def check_file(
     reader.say_remarks(terminal.remark)
     if reader.problems:
         raise InvalidJobs(reader.problems)
-    _show(summary_of(tally, settings, told), terminal)
+    _show(summary_of(tally, settings, facts), terminal)
     return 0
 
 

@@ -118,12 +118,12 @@ def refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
 
 def show_changes(terminal: Terminal) -> int:
     """Show what the last refresh found otherwise than this release has it; return the exit code."""
-    kept = CatalogCache().read()
-    if kept is None:
+    refreshed = CatalogCache().read()
+    if refreshed is None:
         raise UsageError("no refreshed list is kept yet: run `aimlvideo models --refresh` first")
-    rows = model_tables.change_rows(load_catalog(), kept.models)
+    rows = model_tables.change_rows(load_catalog(), refreshed.models)
     terminal.table(("what", "model", "parameter", "change"), rows)
-    terminal.say(f"{len(rows)} changes since this release, as of {kept.date}")
+    terminal.say(f"{len(rows)} changes since this release, as of {refreshed.date}")
     return 0
 
 

@@ -41,8 +41,8 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
     async def work() -> int:
         async with VideoClient(**settings) as client:
             logged = await read_log(client, request_log) if request_log else []
-        known = {row.get("generation_id") for row in rows}
-        fresh = [row for row in logged if row.succeeded and row.generation_id not in known]
+        recorded = {row.get("generation_id") for row in rows}
+        fresh = [row for row in logged if row.succeeded and row.generation_id not in recorded]
         found = {row.request_id: row.generation_id for row in fresh}
         async with open_journal(folder / JOURNAL, anew=True) as journal:
             journal.note("service", settings["service"])

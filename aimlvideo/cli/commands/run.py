@@ -137,34 +137,34 @@ def run_jobs(
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
-            told = await ask_service(client)
-            tally = await plan(name, options, terminal, told, defaults)
-            _confirm(summary_of(tally, settings, told), options, terminal)
+            facts = await ask_service(client)
+            tally = await plan(name, options, terminal, facts, defaults)
+            _confirm(summary_of(tally, settings, facts), options, terminal)
             return await process(client, options, terminal)
 
     return to_the_end(work, options, terminal)
 
 
-async def plan(name: str, options: RunOptions, terminal: Terminal, told: ServiceFacts, defaults: JobDefaults) -> Tally:
+async def plan(name: str, options: RunOptions, terminal: Terminal, facts: ServiceFacts, defaults: JobDefaults) -> Tally:
     """Write all jobs of a file into the journal, nothing where anything is wrong; return what is to be bought."""
     catalog = known_catalog()
     reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix)
-    tally = Tally(catalog, told.prices)
-    made = not (options.output / JOURNAL).exists()
+    tally = Tally(catalog, facts.prices)
+    is_new = not (options.output / JOURNAL).exists()
     checked_folder(options.output)
     try:
         with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
                 journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                 plan_file(journal, reader, lines, tally)
-                if told.prices:
-                    priced = told.prices.keys() & journal.planned_models().keys()
-                    known = prices_from_json(journal.fact(PRICES)) | {
-                        model: told.prices[model] for model in sorted(priced)
+                if facts.prices:
+                    priced = facts.prices.keys() & journal.planned_models().keys()
+                    prices = prices_from_json(journal.fact(PRICES)) | {
+                        model: facts.prices[model] for model in sorted(priced)
                     }
-                    journal.note(PRICES, prices_to_json(known))
+                    journal.note(PRICES, prices_to_json(prices))
     except UsageError:
-        if made:
+        if is_new:
             _remove_files(options.output)
         raise
     reader.say_remarks(terminal.remark)

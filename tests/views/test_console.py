@@ -1,0 +1,56 @@
+"""What a terminal of 80 columns shows: nothing that matters is cut."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.views.console import Screen, run_block
+from aimlvideo.views.snapshot import RunSnapshot
+
+LONG_NAME = "kling-video/v1.6/standard/multi-image-to-video"
+SNAPSHOT = RunSnapshot(
+    stages=dict.fromkeys(Stage, 12345),
+    total=86415,
+    pace=123.0,
+    spent=12345.67,
+    committed=1234.5,
+    left=(7200.0, 10800.0),
+    failures=(("a-rather-long-name-of-a-job", "the prompt was refused by the moderation of the service: " * 2),),
+    waits="waiting for the network or the service, 30 s more: the connection to api.example.com was refused just now",
+)
+
+
+def rendered(width: int, draw: object) -> list[str]:
+    text = io.StringIO()
+    Console(file=text, width=width, force_terminal=False).print(draw)
+    return text.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_long_block_is_wrapped_and_not_cut(width: int) -> None:
+    lines = rendered(width, run_block(SNAPSHOT, width))
+    assert max(map(len, lines)) <= width
+    shown = " ".join(" ".join(lines).split())
+    assert "…" not in shown
+    for part in ("12,345.67 USD", "1,234.50 USD committed", "123 a minute", "up to 3 h", "was refused just now"):
+        assert part in shown, shown
+    for stage in Stage:
+        assert f"{stage.replace('_', ' ')} 12,345" in shown
+    assert SNAPSHOT.failures[0][1].strip() in shown
+
+
+def test_names_that_people_copy_stay_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, text = Screen(), io.StringIO()
+    monkeypatch.setattr(screen, "_console", Console(file=text, width=80))
+    row = ("klingai (gateway)", LONG_NAME, "text, image, video", "sound", "127", "$0.10 to $0.20 a second")
+    screen.table(("developer", "model", "takes", "", "seconds", "price"), [row])
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(LONG_NAME in line for line in lines)
+    assert "…" not in text.getvalue()
+    letters = "".join("".join(lines).split())
+    assert sorted(letters) == sorted("developermodeltakessecondsprice" + "".join("".join(row).split()))
