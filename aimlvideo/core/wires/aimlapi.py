@@ -106,7 +106,7 @@ def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
     about: dict[str, Any] = {"status": answer.status, "request_id": request_id}
     match answer.status:
         case 301 | 302 | 307 | 308:
-            raise Refused(f"the service is elsewhere ({answer.status}): {_elsewhere(answer)}", **about)
+            raise Refused(_redirected(answer), **about)
         case 401:
             raise Refused(f"the service does not accept the API key (401): {said}", **about)
         case 402:
@@ -196,9 +196,9 @@ def _message(answer: Answer) -> str:
     return (f"{text} {errors}" if errors else text)[:MAX_MESSAGE_LENGTH]
 
 
-def _elsewhere(answer: Answer) -> str:
-    target = answer.headers.get("location", "")
-    return f"it sends us to {target[:200]!r}. Set the base URL to where it really is"
+def _redirected(answer: Answer) -> str:
+    target = answer.headers.get("location", "")[:200]
+    return f"the service redirects to {target!r} ({answer.status}): set --base-url (base_url=) to that address"
 
 
 def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 
@@ -237,7 +239,7 @@ def _refuse_missing_journal(path: Path) -> None:
         if trace.exists():
             raise JournalError(
                 f"found {trace} but not {path.name}: clips may already be paid for. "
-                f"Restore the journal, or run `aimlvideo recover {path.parent}`"
+                f"Restore the journal, or run `{command_line('recover', str(path.parent))}`"
             )
 
 
@@ -296,7 +298,7 @@ def _taken(path: Path) -> str:
 def _damaged(path: Path, why: str) -> str:
     return (
         f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
-        f"away, then bring back the ids with `aimlvideo recover {path.parent}`"
+        f"away, then bring back the ids with `{command_line('recover', str(path.parent))}`"
     )
 
 
@@ -304,7 +306,7 @@ def _without_wal(path: Path) -> str:
     return (
         f"the run of the journal {path} did not end, and its {path.name}-wal, which has the last steps, is gone: "
         f"clips may be paid for that it does not know. Restore that file. If another SQLite tool has opened the "
-        f'journal since, nothing is missing; confirm with: sqlite3 {path} "{_CLOSED}"'
+        f"journal since, nothing is missing; confirm with: {shlex.join(['sqlite3', str(path), _CLOSED])}"
     )
 
 

@@ -255,7 +255,7 @@ def test_a_concurrency_limit_is_told_from_a_rate() -> None:
 
 
 def test_a_redirect_says_where_the_base_url_should_lead() -> None:
-    with pytest.raises(Refused, match=r"it sends us to 'https://www\.example\.com/'\. Set the base URL"):
+    with pytest.raises(Refused, match=r"redirects to 'https://www\.example\.com/' \(30\d\): set --base-url"):
         raise_for_error(answer(b"", 308, location="https://www.example.com/"))
 
 
