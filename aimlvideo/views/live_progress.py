@@ -37,7 +37,7 @@ def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) 
                 start(until_left, draw, repeat(REDRAW_SECONDS))
                 yield
         else:
-            start(until_left, _line_printer(lookout, screen), _doubling_gaps())
+            start(until_left, _line_printer(screen), _doubling_gaps())
             yield
     finally:
         scope.cancel()
@@ -61,13 +61,13 @@ def _doubling_gaps() -> Iterator[float]:
         gap = min(2 * gap, LAST_GAP)
 
 
-def _line_printer(lookout: RunWatcher, screen: Screen) -> Callable[[RunSnapshot], None]:
+def _line_printer(screen: Screen) -> Callable[[RunSnapshot], None]:
     """Return what prints a line for each look that differs from the one before."""
-    last = dict(lookout.look().stages)
+    last: dict[Stage, int] | None = None
 
     def show(now: RunSnapshot) -> None:
         nonlocal last
-        if now.stages != last:
+        if last is not None and now.stages != last:
             screen.line(f"{time.strftime('%H:%M:%S')} {line(now)}")
         last = dict(now.stages)
 
