@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from collections.abc import AsyncIterator
+import inspect
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 from aimlvideo.errors import SettingsError, UsageError
@@ -30,10 +33,25 @@ def sandbox_parts() -> tuple[Any, Any, Any]:
 
 def behaviour_of(kind: Any, settings: dict[str, Any]) -> Any:
     """Return a behaviour with these knobs. Raises UsageError where one is wrong."""
-    names = {field.name for field in dataclasses.fields(kind)}
-    if unknown := sorted(settings.keys() - names):
-        raise UsageError(f"the sandbox has no {', '.join(unknown)}; it has {', '.join(sorted(names))}")
     try:
-        return kind(**settings)
+        return kind().changed(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the sandbox cannot behave so: {error}") from error
+
+
+def setting_rows() -> list[tuple[str, str, str]]:
+    """Return the name, the default and the meaning of every setting of the sandbox."""
+    _, kind, _ = sandbox_parts()
+    meanings = dict(_documented(inspect.getsource(kind)))
+    return [(field.name, str(field.default), meanings.get(field.name, "")) for field in dataclasses.fields(kind)]
+
+
+def _documented(source: str) -> Iterator[tuple[str, str]]:
+    """Give the fields of a dataclass with the string that stands under each: nothing else keeps it."""
+    body = ast.parse(source).body[0]
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, meaning in pairwise(statements):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            text = meaning.value if isinstance(meaning, ast.Expr) else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                yield field.target.id, text.value.split("\n")[0]

@@ -2,6 +2,7 @@
 
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.server import Sandbox
+from aimlvideo.sandbox.thread import sandbox_in_thread
 from aimlvideo.sandbox.validation import accepts
 
-__all__ = ["Behaviour", "Sandbox", "accepts"]
+__all__ = ["Behaviour", "Sandbox", "accepts", "sandbox_in_thread"]

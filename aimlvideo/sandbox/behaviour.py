@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import difflib
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from aimlvideo.sandbox.timing import parse_law
 
@@ -122,6 +123,15 @@ class Behaviour:
     """A task may be asked for by its `external_task_id`, which then is unique, and tasks are listed page by page."""
     webhook_secret: str | None = None
     """Signs callbacks in the Standard Webhooks way (`whsec_...`); None sends them unsigned."""
+
+    def changed(self, **settings: Any) -> Behaviour:
+        """Return this behaviour with some settings changed. Raises ValueError for a name or value that is not one."""
+        names = [field.name for field in fields(self)]
+        for name in settings:
+            if name not in names:
+                near = ", ".join(difflib.get_close_matches(name, names, 3, 0.5))
+                raise ValueError(f"the sandbox has no setting {name!r}" + (f": did you mean {near}?" if near else ""))
+        return replace(self, **settings)
 
     def __post_init__(self) -> None:
         parse_law(self.seconds)

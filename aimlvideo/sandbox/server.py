@@ -53,6 +53,10 @@ class Sandbox:
         """Behave otherwise from now on."""
         self._world.behaviour = behaviour
 
+    def set(self, **settings: Any) -> None:
+        """Change some of how it behaves from now on. Raises ValueError for a setting that it has not."""
+        self.behaviour = self.behaviour.changed(**settings)
+
     def stats(self) -> dict[str, Any]:
         """Return what it has seen, as `GET /__sandbox/stats` shows it."""
         return self._world.report()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
+from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts, setting_rows
 from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.session import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -25,15 +25,19 @@ def sandbox(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 picks a free one.")] = 8765,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of its behaviour; may be repeated."),
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting (--settings lists them); may be repeated."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The seed of all chance: one seed always gives one behaviour.")] = 0,
     seconds: Annotated[str, typer.Option(help="Processing time: 2, lognormal:127,0.35 or uniform:1,9.")] = "2",
     time_scale: Annotated[float, typer.Option(help="Multiplies all processing times.")] = 1.0,
+    settings: Annotated[bool, typer.Option("--settings", help="List every setting with its default.")] = False,
 ) -> None:
     """Serve the embedded sandbox, for other programs' tests."""
     terminal = Terminal()
     with exit_codes(terminal):
+        if settings:
+            terminal.table(("setting", "default", "meaning"), setting_rows())
+            return
         behaviour = {"seed": seed, "seconds": seconds, "time_scale": time_scale}
         raise typer.Exit(serve(port, behaviour, set_ or [], terminal))
 

@@ -1,0 +1,1 @@
+"""For the tests of applications: the sandbox as a pytest fixture."""
