@@ -27,6 +27,7 @@ from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
+from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
@@ -254,7 +255,7 @@ class VideoClient:
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
         feed = Feed(run, self._row, self._catalog, settings.strict, self.price, settings.legacy, run.spec.live)
-        run.tasks.start_soon(feed.work, records)
+        run.tasks.start_soon(feed.work, Chains(run).in_order(records))
 
     @asynccontextmanager
     async def _open_run(

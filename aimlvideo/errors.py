@@ -12,6 +12,7 @@ VideoError
 │   ├── Unavailable         surely not accepted: safe to send again
 │   └── Unclear             nobody knows whether it was accepted
 ├── GenerationFailed        accepted, then failed at the service
+├── ParentFailed            the job whose clip this one takes has failed
 ├── InDoubt                 the answer to a submission was lost
 ├── OutOfPatience           waited long enough; the generation goes on without us
 ├── OverBudget              one more would pass the spending limit
@@ -171,6 +172,10 @@ class GenerationFailed(VideoError):
     def __init__(self, message: str, *, generation_id: str | None = None) -> None:
         super().__init__(message)
         self.generation_id = generation_id
+
+
+class ParentFailed(VideoError):
+    """The job that this one takes a frame or a clip from failed; nothing was sent for this one."""
 
 
 class InDoubt(VideoError):

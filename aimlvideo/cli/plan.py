@@ -9,7 +9,9 @@ from typing import Any
 
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
+from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -37,6 +39,9 @@ class JobReader:
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
+    ids: set[str] = field(default_factory=set)
+    chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
+    """The jobs that take something from another one, by id, with where they stand."""
 
     def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
         """Give each right job with where it stands, and its parameters as they will be sent."""
@@ -48,9 +53,21 @@ class JobReader:
             self.lines += 1
             for one in self._expanded(where, line):
                 if (job := self._checked(where, one)) is not None:
+                    self._note_chain(where, job[0])
                     yield where, *job
         if not self.lines:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
+
+    def _note_chain(self, where: str, job: VideoJob) -> None:
+        self.ids.add(job.id)
+        if parents(job):
+            self.chained[job.id] = where, job
+
+    def check_chains(self, planned: Callable[[str], bool] = lambda _: False) -> None:
+        """Note references to jobs that neither this file has nor an earlier one `planned`, and circles of them."""
+        jobs = [job for _, job in self.chained.values()]
+        for problem in chain_problems(jobs, lambda name: name in self.ids or planned(name)):
+            self.problems.append(replace(problem, where=self.chained[problem.job][0]))
 
     def add_duplicate(self, where: str, job: VideoJob) -> None:
         """Note a job whose id another one has."""
@@ -74,7 +91,12 @@ class JobReader:
 
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
-        checked = check(job, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
+        model = model_of(job, self.catalog, self.service)
+        if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
+            self.problems += (replace(problem, where=where) for problem in misplaced)
+            return None
+        complete = with_stand_ins(job)
+        checked = check(complete, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         problems = [*checked.problems, *self._about_media(job, checked.params)]
         self.problems += (replace(problem, where=where) for problem in problems)
@@ -105,5 +127,6 @@ def plan_file(journal: Journal, reader: JobReader, lines: Iterator[Line], tally:
             else:
                 if planned.progress.stage is Stage.PLANNED:
                     tally.add(job.model, params)
+        reader.check_chains(lambda name: journal.find(name) is not None)
         if reader.problems:
             raise InvalidJobs(reader.problems)

@@ -92,7 +92,7 @@ class Feed:
             entry.step(Stage.FAILED, error=InvalidJobs(problems))
             entry.run.end(entry)
             return False
-        entry.job = entry.job.asking(checked.params)
+        entry.job = entry.job.with_params(checked.params)
         return True
 
     def _shared_own_id(self, entry: Entry) -> Iterator[Problem]:

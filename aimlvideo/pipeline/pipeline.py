@@ -206,7 +206,7 @@ async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits) -> VideoJ
     if not any(media.changes(value) for _, value in media_fields(model, job.params)):
         return job
     params = await anyio.to_thread.run_sync(replace_media, model, job.params, lambda _, value: media.encoded(value))
-    return job.asking(params)
+    return job.with_params(params)
 
 
 @lru_cache(maxsize=512)

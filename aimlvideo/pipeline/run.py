@@ -155,6 +155,7 @@ class Run:
         self.spec, self.tasks, self.budget, self.limiters = spec, tasks, budget, limiters
         self.stats = RunStats() if stats is None else stats
         self.watchers: list[Callable[[Entry], None]] = []
+        self.ended_watchers: list[Callable[[Entry | None], None]] = []
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = False
@@ -229,6 +230,8 @@ class Run:
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             self.spec.on_result(result)
         self._out.send_nowait(result)
+        for watch in self.ended_watchers:
+            watch(entry)
         self._close_if_done()
 
     def all_fed(self) -> None:
@@ -241,6 +244,8 @@ class Run:
         if self.halted is None:
             self.halted = error
             log.warning("no further jobs are submitted: %s", error)
+            for watch in self.ended_watchers:
+                watch(None)
 
     def close(self, error: VideoError) -> None:
         """End every job where it is, with this error: the client is closed while others wait for it."""

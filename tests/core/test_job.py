@@ -42,8 +42,8 @@ def test_a_job_knows_whether_somebody_chose_its_id() -> None:
 def test_a_job_under_another_name_or_folder_asks_for_the_same() -> None:
     job = VideoJob("m", prompt="waves").with_base_folder("/pictures")
     assert job.named("b").content() == job.content()
-    assert job.named("b").folder == job.asking({"a": 1}).folder == PurePosixPath("/pictures")
-    assert job.asking({"a": 1}).id == job.id
+    assert job.named("b").folder == job.with_params({"a": 1}).folder == PurePosixPath("/pictures")
+    assert job.with_params({"a": 1}).id == job.id
     assert job.with_base_folder(None).folder is None
     assert job == job.with_base_folder("/elsewhere")
 
@@ -178,7 +178,7 @@ def test_a_request_id_is_one_that_services_keep_and_leads_back_to_its_job(name: 
 
 def test_the_mark_of_a_job_is_its_own_and_no_folder_s_or_other_model_s() -> None:
     job = VideoJob("m", id="a", prompt="x")
-    assert id_prefix(job) == id_prefix(job.asking({"prompt": "y"})) == id_prefix(job.with_base_folder("/b"))
+    assert id_prefix(job) == id_prefix(job.with_params({"prompt": "y"})) == id_prefix(job.with_base_folder("/b"))
     assert (
         len(
             {

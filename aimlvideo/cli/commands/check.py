@@ -81,6 +81,7 @@ def check_file(
             if not job.derived and hash(job.id) in seen:
                 reader.add_duplicate(where, job)
             seen.add(hash(job.id))
+    reader.check_chains()
     reader.say_remarks(terminal.remark)
     if reader.problems:
         raise InvalidJobs(reader.problems)

@@ -50,7 +50,7 @@ class VideoJob:
         """Return the same job whose relative paths start at `folder`."""
         return self._with(self.params, self.id, None if folder is None else PurePath(folder))
 
-    def asking(self, params: Mapping[str, Any]) -> VideoJob:
+    def with_params(self, params: Mapping[str, Any]) -> VideoJob:
         """Return the same job, under the same id, with other parameters."""
         return self._with(params, self.id, self.folder)
 

@@ -112,7 +112,7 @@ async def test_an_id_that_stands_for_something_else_now_is_refused(opened: Opene
         journal.plan(JOB)
     async with opened() as journal:
         with pytest.raises(InvalidJobs, match="prompt changed"):
-            journal.plan(JOB.asking(dict(JOB.params) | {"prompt": "a dancer"}))
+            journal.plan(JOB.with_params(dict(JOB.params) | {"prompt": "a dancer"}))
 
 
 async def test_a_chosen_id_comes_once_in_each_run(journal: Journal) -> None:
@@ -131,7 +131,7 @@ async def test_another_content_under_an_id_that_is_under_way_is_refused(journal:
     await journal.synced()
     journal.begin()
     with pytest.raises(InvalidJobs, match="prompt changed"):
-        journal.plan(JOB.asking(dict(JOB.params) | {"prompt": "a dancer"}))
+        journal.plan(JOB.with_params(dict(JOB.params) | {"prompt": "a dancer"}))
     assert journal.plan(JOB) == (JOB, RENDERING)
 
 
@@ -244,7 +244,7 @@ async def test_a_file_is_planned_whole_or_not_at_all(journal: Journal) -> None:
     journal.plan(JOB)
     journal.begin()
     with pytest.raises(InvalidJobs):
-        _plan_all(journal, VideoJob(MODEL, id="two", prompt="p"), JOB.asking({"prompt": "a dancer"}))
+        _plan_all(journal, VideoJob(MODEL, id="two", prompt="p"), JOB.with_params({"prompt": "a dancer"}))
     assert journal.counts() == {"planned": 1}
     _plan_all(journal, *(VideoJob(MODEL, id=name, prompt="p") for name in ("three", "four")))
     assert journal.counts() == {"planned": 3}

@@ -1,0 +1,44 @@
+"""References to other jobs' clips, as the catalogue sees them: a link where a picture or a clip may stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aimlvideo.core.catalog.aliases import canonical_name
+from aimlvideo.core.catalog.catalog import Model, Param
+from aimlvideo.core.jobs.chains import Reference, references, with_references
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.errors import Problem
+
+_ENDINGS = {"image": "png", "video": "mp4"}
+
+
+def with_stand_ins(job: VideoJob) -> VideoJob:
+    """Return a job that has links where it has references: checked and priced as if the clips were there."""
+    return job.with_params(with_references(job.params, _stand_in))
+
+
+def _stand_in(reference: Reference) -> str:
+    return f"https://a-clip-to-come.invalid/clip.{_ENDINGS[reference.kind]}"
+
+
+def reference_problems(job: VideoJob, model: Model) -> Iterator[Problem]:
+    """Yield what is wrong with a job's references: their form, or a frame where a clip is wanted, or the reverse."""
+    try:
+        taken = list(references(job.params))
+    except ValueError as error:
+        yield Problem("from", str(error), job=job.id)
+        return
+    for place, reference in taken:
+        name = place.partition("[")[0]
+        param = model.params.get(name) or model.params.get(canonical_name(name, model.params) or "")
+        kinds = _kinds(param) if param else set()
+        if kinds and reference.kind not in kinds and "any" not in kinds:
+            hint = 'add "frame": "last"' if "image" in kinds else 'leave out "frame"' if "video" in kinds else ""
+            got = "a whole clip" if reference.frame is None else "a frame of a clip"
+            yield Problem(place, f"a reference to {' or '.join(sorted(kinds))}", got, hint, job=job.id)
+
+
+def _kinds(param: Param) -> set[str]:
+    parts = (param, *param.any_of, *((param.item,) if param.item else ()))
+    return {part.media for part in parts if part.media}

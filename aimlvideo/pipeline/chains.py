@@ -1,0 +1,140 @@
+"""Jobs that take what others make: each is held back until the clips that it needs are saved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from aimlvideo.core.jobs.chains import Reference, parents, references, with_references
+from aimlvideo.core.jobs.file_names import file_name
+from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import InvalidJobs, ParentFailed, Problem, UsageError, VideoError
+from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.shell.files.video import When, frame_png
+
+FRAMES = "frames"
+"""The folder of the frames that were taken, beside the clips."""
+
+
+@dataclass(eq=False)
+class Chains:
+    """Gives the records of a run in an order in which every job finds the clips that it takes something from.
+
+    What waits here holds no slot and no place in the run's window. A job without a reference passes at once.
+    """
+
+    run: Run
+    _waiting: dict[str, Record] = field(default_factory=dict)
+    _passed: set[str] = field(default_factory=set)
+    """Ids that were passed on and have not ended: also a failed one that is tried again."""
+
+    async def in_order(self, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
+        """Pass records on as soon as they can begin; one whose parent failed is passed on as failed."""
+        self.run.ended_watchers.append(self._note_end)
+        self._changed = asyncio.Event()
+        async for record in records:
+            if parents(record.job) and record.progress.stage is Stage.PLANNED:
+                self._waiting[record.job.id] = record
+            else:
+                self._passed.add(record.job.id)
+                yield record
+            async for ready in self._ready(more=True):
+                yield ready
+        while self._waiting:
+            self._changed.clear()
+            async for ready in self._ready(more=False):
+                yield ready
+            if not self._waiting or self.run.halted:
+                return
+            if not self._passed:
+                for stuck in list(self._waiting.values()):
+                    await self._fail(stuck, self._why_stuck(stuck))
+                return
+            await self._changed.wait()
+
+    def _note_end(self, entry: Entry | None) -> None:
+        """Look again: a job has ended, or (None) the run submits nothing any more."""
+        if entry is not None:
+            self._passed.discard(entry.job.id)
+        self._changed.set()
+
+    async def _ready(self, *, more: bool) -> AsyncIterator[Record]:
+        """Give those that wait for nothing any more. While `more` records are to come, nobody is given up."""
+        again = True
+        while again:  # a job that fails here may fail those that wait for it
+            again = False
+            for record in list(self._waiting.values()):
+                sources = {name: self.run.spec.journal.find(name) for name in parents(record.job)}
+                if not more and (error := self._failed_parent(record, sources)) is not None:
+                    await self._fail(record, error)
+                    again = True
+                elif all(source and source.progress.stage is Stage.SAVED for source in sources.values()):
+                    try:
+                        complete = await self._resolved(
+                            record, {name: found for name, found in sources.items() if found}
+                        )
+                    except UsageError as error:
+                        await self._fail(record, error)
+                        again = True
+                    else:
+                        del self._waiting[record.job.id]
+                        self._passed.add(record.job.id)
+                        yield complete
+
+    def _failed_parent(self, record: Record, sources: Mapping[str, Record | None]) -> ParentFailed | None:
+        for name, source in sources.items():
+            waits = name in self._passed or name in self._waiting
+            if source is not None and source.progress.stage is Stage.FAILED and not waits:
+                return ParentFailed(f"it takes something from job {name!r}, which failed: {source.progress.error}")
+        return None
+
+    async def _fail(self, record: Record, error: VideoError) -> None:
+        """End a job here; what waits for it sees that in the journal."""
+        del self._waiting[record.job.id]
+        entry = await self.run.enter(record)
+        entry.step(Stage.FAILED, error=error)
+        self.run.end(entry)
+
+    def _why_stuck(self, record: Record) -> VideoError:
+        lost = sorted(name for name in parents(record.job) if self.run.spec.journal.find(name) is None)
+        got = f"{lost[0]!r}, which no job has" if lost else "jobs that wait for each other"
+        return InvalidJobs([Problem("from", "the id of a job of this run", got, job=record.job.id)])
+
+    async def _resolved(self, record: Record, sources: Mapping[str, Record | None]) -> Record:
+        """Return a record whose job has files where it had references. Raises UsageError where one cannot be had."""
+        folder = self.run.spec.folder
+        if folder is None or self.run.spec.upload is not None:
+            place = "a run that saves its clips into a folder of this machine"
+            raise InvalidJobs([Problem("from", place, "another one", job=record.job.id)])
+        files: dict[Reference, Path] = {}
+        for _, reference in references(record.job.params):
+            source = sources[reference.job_id]
+            assert source is not None  # all are saved
+            files[reference] = await _file(folder, folder / str(source.progress.file), reference)
+        params: dict[str, Any] = with_references(record.job.params, lambda reference: str(files[reference].resolve()))
+        return Record(record.job.with_params(params), record.progress)
+
+
+async def _file(folder: Path, clip: Path, reference: Reference) -> Path:
+    """Return the file that a reference stands for: the clip itself, or its frame, taken once."""
+    if reference.frame is None:
+        return clip
+    path = folder / FRAMES / file_name(f"{clip.stem} {reference.frame}", ".png")
+    await anyio.to_thread.run_sync(_take_frame, clip, reference.frame, path)
+    return path
+
+
+def _take_frame(clip: Path, when: When, path: Path) -> None:
+    """Write a clip's frame, unless it was taken since the clip was saved."""
+    if path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
+        return
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(frame_png(clip, when))
+    part.replace(path)

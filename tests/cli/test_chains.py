@@ -1,0 +1,85 @@
+"""A chain of shots by the command: each begins with the last frame of the one before it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_command import Command, command, rows, sandbox, write_jobs
+
+__all__ = ["command", "sandbox"]  # fixtures
+
+av = pytest.importorskip("av")
+TEXT = "alibaba/wan-2-6-t2v"
+PICTURE = "kling-video/v1.6/pro/image-to-video"
+QUICK = ("-o", "out", "--poll", "every:0.05")
+
+
+def shot(number: int, **more: Any) -> dict[str, Any]:
+    if number == 1:
+        return {"id": "shot-1", "model": TEXT, "prompt": "Waves", "duration": 5, **more}
+    source = {"from": f"shot-{number - 1}", "frame": "last"}
+    return {"id": f"shot-{number}", "model": PICTURE, "prompt": "And on", "image_url": source, "duration": 5, **more}
+
+
+def test_a_chain_is_made_in_order_whatever_the_order_of_its_lines(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", shot(3), shot(1), shot(2))
+    done = command("run", "jobs.jsonl", *QUICK)
+    assert done.exit_code == 0, done.output
+    made = rows(tmp_path / "out")
+    assert made["shot-1"]["saved_at"] <= made["shot-2"]["submitted_at"]
+    assert made["shot-2"]["saved_at"] <= made["shot-3"]["submitted_at"]
+    assert command("join", "out", "shot-1", "shot-2", "shot-3", "-o", "film.mp4").exit_code == 0
+    assert command("run", "jobs.jsonl", *QUICK).exit_code == 0  # nothing more is bought
+    shown = json.loads(command("show", "out/shot-2.mp4").output)
+    assert shown["model"] == PICTURE
+
+
+def test_a_failed_parent_fails_its_children_with_its_name_and_buys_nothing(
+    command: Command, sandbox: Any, tmp_path: Path
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", shot(1), shot(2), shot(3), {**shot(1), "id": "alone", "prompt": "Wind"})
+    before = sandbox.behaviour
+    accepted = sandbox.stats()["accepted"]
+    sandbox.set(status_error=1.0)
+    try:
+        done = command("run", "jobs.jsonl", *QUICK)
+    finally:
+        sandbox.behaviour = before
+    assert done.exit_code == 1
+    made = rows(tmp_path / "out")
+    assert "job 'shot-1', which failed" in made["shot-2"]["error"]
+    assert "job 'shot-2', which failed" in made["shot-3"]["error"]
+    assert sandbox.stats()["accepted"] - accepted == 2
+    assert command("run", "jobs.jsonl", *QUICK, "--retry-failed").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("jobs", "message"),
+    [
+        ([shot(2)], "the id of a job of this file, got 'shot-1'"),
+        (
+            [shot(2, image_url={"from": "shot-3", "frame": "last"}), shot(3)],
+            "jobs that do not wait for each other, got shot-",
+        ),
+        ([shot(1), shot(2, image_url={"from": "shot-1"})], 'got a whole clip (add "frame": "last")'),
+        ([shot(1), shot(2, image_url={"from": "shot-1", "frame": "middle"})], 'expected "first", "last"'),
+    ],
+    ids=["an unknown id", "a circle", "a clip for a picture", "an unknown frame"],
+)
+def test_a_wrong_chain_is_refused_before_anything_is_bought(
+    command: Command, tmp_path: Path, jobs: list[dict[str, Any]], message: str
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", *jobs)
+    for words in (("check", "jobs.jsonl"), ("run", "jobs.jsonl", *QUICK)):
+        refused = command(*words)
+        assert refused.exit_code == 2
+        assert message in " ".join(refused.output.split())
+
+
+def test_a_chain_is_priced_as_if_its_frames_were_there(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", shot(1), shot(2))
+    assert "2 jobs" in command("check", "jobs.jsonl").output

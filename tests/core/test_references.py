@@ -1,0 +1,67 @@
+"""A job that takes what another job makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.jobs.chains import Reference, chain_problems, parents, reference_of, references, with_references
+from aimlvideo.core.jobs.job import VideoJob
+
+
+def shot(name: str, *sources: str) -> VideoJob:
+    return VideoJob("m", id=name, image_list=[{"from": source, "frame": "last"} for source in sources])
+
+
+@pytest.mark.parametrize(
+    ("value", "reference"),
+    [
+        ({"from": "a", "frame": "last"}, Reference("a", "last")),
+        ({"from": "a", "frame": "first"}, Reference("a", "first")),
+        ({"from": "a", "frame": 2}, Reference("a", 2.0)),
+        ({"from": "a"}, Reference("a")),
+        ("https://x.test/a.png", None),
+        ({"image": "a.png"}, None),
+        (None, None),
+    ],
+)
+def test_a_reference_is_told_from_other_values(value: Any, reference: Reference | None) -> None:
+    assert reference_of(value) == reference
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"from": 5}, {"from": ""}, {"from": "a", "farme": "last"}, {"from": "a", "frame": "middle"},
+        {"from": "a", "frame": True}, {"from": "a", "frame": -1}, {"from": "a", "frame": float("nan")},
+        {"from": "a", "frame": ["last"]},
+    ],
+)  # fmt: skip
+def test_a_reference_that_is_written_wrongly_is_no_other_value(value: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        reference_of(value)
+
+
+def test_references_are_found_and_replaced_where_they_stand() -> None:
+    params = {
+        "prompt": "x",
+        "image_url": {"from": "a", "frame": "last"},
+        "images": ["b.png", {"from": "c", "frame": 1}],
+    }
+    assert dict(references(params)) == {"image_url": Reference("a", "last"), "images[1]": Reference("c", 1.0)}
+    assert parents(VideoJob("m", **params)) == {"a", "c"}
+    replaced = with_references(params, lambda reference: f"{reference.job_id}.png")
+    assert replaced == {"prompt": "x", "image_url": "a.png", "images": ["b.png", "c.png"]}
+
+
+def test_unknown_ids_and_circles_are_found_before_anything_is_bought() -> None:
+    jobs = [shot("a"), shot("b", "a", "z"), shot("c", "d"), shot("d", "c"), shot("e", "e"), shot("f", "old")]
+    problems = [(problem.job, problem.got) for problem in chain_problems(jobs, lambda name: name == "old")]
+    assert problems[0] == ("b", "'z'")
+    assert len(problems) == 2
+    assert "->" in problems[1][1]
+
+
+def test_a_right_chain_has_no_problem() -> None:
+    assert list(chain_problems([shot("c", "b"), shot("b", "a"), shot("a")])) == []
