@@ -36,9 +36,11 @@ from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.settings import Settings, found_base_url, found_key
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
+from aimlvideo.shell.files.tables import is_missing
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import Transport, open_session
 from aimlvideo.shell.journal.base import Journal
@@ -55,7 +57,8 @@ AUTO_WINDOW = 1000
 
 
 log = logging.getLogger("aimlvideo")
-Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
+Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]] | str | Path
+"""Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
 
 NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`"
 
@@ -190,9 +193,9 @@ class VideoClient:
     ) -> AsyncIterator[Run]:
         """Give the results of many jobs as they end: `async with client.run(jobs) as results: async for ...`.
 
-        `jobs` are read as there is room for them, so they may be endless. A job that is wrong, rejected or fails is a
-        result with an `error`. With `output`, clips are saved as `<job id>.mp4` beside `results.jsonl` and a journal:
-        the same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
+        `jobs` may also be a job file's name or a DataFrame. They are read as there is room, so they may be endless.
+        A job that is wrong, rejected or fails is a result with an `error`. With `output`, clips are saved as
+        `<job id>.mp4` beside `results.jsonl` and a journal: the same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
         Leaving the block early cancels what is local; every id that was heard is kept. With `progress` it is shown how
         the run comes along: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal, and buy no job twice; each has a `max_spend` of its own.
@@ -245,12 +248,20 @@ class VideoClient:
 
     async def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
-        async for given in _each(jobs):
+        async for given in _each(self._read(jobs)):
             job = given if isinstance(given, VideoJob) else job_of(given)
             try:
                 yield run.spec.journal.plan(job, distinct=job.derived, run=run.spec.number)
             except InvalidJobs as error:
                 yield Record(job, Progress(Stage.FAILED, error=error))
+
+    def _read(self, jobs: Jobs) -> Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]:
+        """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
+        if isinstance(jobs, str | Path):
+            return jobs_of_file(str(jobs), self._catalog)
+        if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
+            return jobs_of_frame(jobs, self._catalog)
+        return jobs
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
@@ -383,7 +394,7 @@ def job_of(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
     if not isinstance(line, Mapping):
         raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
-    return VideoJob(**{"model": "", **line})
+    return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
 
 
 def _taken_up(records: Iterator[Record]) -> Iterator[Record]:

@@ -10,11 +10,12 @@ import codecs
 import io
 import itertools
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,11 +23,14 @@ import ijson
 from ijson.common import ObjectBuilder
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
-from aimlvideo.errors import Problem, SettingsError
-from aimlvideo.shell.files.tables import read_csv, read_xlsx
+from aimlvideo.errors import InvalidJobs, Problem, SettingsError
+from aimlvideo.shell.files.tables import read_csv, read_frame, read_xlsx
 
 Line = tuple[str, Mapping[str, Any] | Problem]
+
+log = logging.getLogger("aimlvideo")
 
 DEEPEST = 32
 """Levels of lists and objects in one job: no parameter of any model needs more than 6."""
@@ -344,3 +348,37 @@ def _picture_param(model: Model) -> str | None:
 
 def _no_model(what: str) -> Problem:
     return Problem("model", f"a model for {what}", "none", "--model MODEL; aimlvideo models lists them")
+
+
+# --- for programs
+
+
+def jobs_of_file(source: str, catalog: Catalog) -> Iterator[VideoJob]:
+    """Yield the jobs of a file, of any form that the command reads; relative paths start beside it.
+
+    Raises SettingsError where it cannot be read, InvalidJobs with all its lines that are no jobs, before any is given.
+    """
+    folder = base_folder(source)
+    with job_lines(source, catalog) as lines:
+        _raise_for_problems(lines)
+    with job_lines(source, catalog) as lines:
+        for _, line in lines:
+            if not isinstance(line, Problem):
+                yield VideoJob(**{"model": "", **line}).with_base_folder(folder)
+
+
+def jobs_of_frame(frame: Any, catalog: Catalog) -> Iterator[VideoJob]:
+    """Yield the jobs of a DataFrame, a row a job; columns mean what they mean in a CSV file. Raises InvalidJobs."""
+    lines = list(read_frame("frame", frame, catalog))
+    _raise_for_problems(lines)
+    for _, line in lines:
+        if not isinstance(line, Problem):
+            yield VideoJob(**{"model": "", **line})
+
+
+def _raise_for_problems(lines: Iterable[Line]) -> None:
+    found = [replace(line, where=where) for where, line in lines if isinstance(line, Problem)]
+    for remark in (problem for problem in found if problem.warning):
+        log.warning("%s", remark)
+    if problems := [problem for problem in found if not problem.warning]:
+        raise InvalidJobs(problems)

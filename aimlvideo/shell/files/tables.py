@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -80,6 +81,29 @@ def _numbered(name: str, reader: Any, skipped: int) -> Iterator[tuple[str, list[
         yield where, row
 
 
+def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
+    """Give the rows of a DataFrame (pandas, polars): anything with `columns` and `to_dict`. NaN means "not given"."""
+    records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
+    header = [str(column) for column in frame.columns]
+    rows = (
+        (f"{name} row {number}", [None if is_missing(value) else _plain_value(value) for value in record.values()])
+        for number, record in enumerate(records)
+    )
+    yield from _jobs(itertools.chain([(name, list[Any](header))], rows), catalog, "")
+
+
+def is_missing(value: Any) -> bool:
+    """Tell None, NaN, NaT and NA, whatever library they are of: nothing else differs from itself."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float) and value != value  # noqa: PLR0124 - this is what NaN is
+
+
+def _plain_value(value: Any) -> Any:
+    """Return a number of numpy as one of Python."""
+    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+
+
 def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -> Iterator[Line]:
     """Give the rows of a workbook's first sheet. Raises SettingsError where the extra `xlsx` is not installed."""
     try:
@@ -117,7 +141,7 @@ def _jobs(rows: Iterable[tuple[str, list[Any] | Problem]], catalog: Catalog, def
         if isinstance(row, Problem):
             yield where, row
             return
-        cells = [_as_text(cell) for cell in row]
+        cells: list[Any] = [cell if isinstance(cell, list | tuple | dict) else _as_text(cell) for cell in row]
         if not any(cells):
             continue
         if columns is None:
@@ -142,7 +166,7 @@ def _as_text(cell: Any) -> str:
     return str(cell).strip()
 
 
-def _columns(cells: list[str]) -> _Columns:
+def _columns(cells: list[Any]) -> _Columns:
     while cells and not cells[-1]:
         cells.pop()
     names = [_plain_name(cell) for cell in cells]
@@ -169,7 +193,7 @@ def _given_twice(columns: _Columns) -> Problem | None:
     )
 
 
-def _job(columns: _Columns, cells: Sequence[str], catalog: Catalog, default_model: str) -> Mapping[str, Any] | Problem:
+def _job(columns: _Columns, cells: Sequence[Any], catalog: Catalog, default_model: str) -> Mapping[str, Any] | Problem:
     extra = [cell for cell in cells[len(columns.names) :] if cell]
     if extra:
         hint = "put a cell with a comma in it in quotation marks"
@@ -191,7 +215,7 @@ def _job(columns: _Columns, cells: Sequence[str], catalog: Catalog, default_mode
 
 
 def _with_params(
-    job: dict[str, Any], columns: _Columns, filled: Mapping[int, str], model: Model
+    job: dict[str, Any], columns: _Columns, filled: Mapping[int, Any], model: Model
 ) -> Mapping[str, Any] | Problem:
     headers: dict[str, str] = {}
     for index, cell in filled.items():
@@ -203,7 +227,7 @@ def _with_params(
         try:
             value = cell_value(model.params[param_name], cell)
         except ValueError as error:
-            return Problem(param_name, "a list or object as JSON", repr(cell[:40]), str(error))
+            return Problem(param_name, "a list or object as JSON", repr(str(cell)[:40]), str(error))
         if param_name in job and job[param_name] != value:
             return Problem(
                 header, f"one value: {headers[param_name]} means the same", "two", "leave one of the cells empty"
@@ -218,11 +242,13 @@ def _param(name: str, model: Model) -> str | None:
     return canonical_name(name, model.params) if name else None
 
 
-def cell_value(param: Param, text: str) -> Any:
+def cell_value(param: Param, text: Any) -> Any:
     """Return what a cell means for a parameter: `yes` is true, `a.png; b.png` two items, `{...}` and `[...]` JSON.
 
     Raises ValueError where a cell that begins like JSON is none.
     """
+    if not isinstance(text, str):
+        return text  # a list or object of a DataFrame
     forms = param.any_of or (param,)
     if param.type == "boolean" and text.lower() in (*YES, *NO):
         return text.lower() in YES

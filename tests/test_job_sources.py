@@ -1,0 +1,53 @@
+"""What `client.run` takes beside jobs: a file's name, a DataFrame, rows with holes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aimlvideo.client import job_of
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.errors import InvalidJobs
+from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
+
+CATALOG = load_catalog()
+TEXT = "alibaba/wan-2-6-t2v"
+
+
+def test_a_files_name_is_its_jobs_with_paths_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text(f"Name;Model;Prompt;Seconds\na;{TEXT};Waves;5\nb;{TEXT};Wind;10\n")
+    jobs = list(jobs_of_file(str(tmp_path / "jobs.csv"), CATALOG))
+    assert [(job.id, job.params) for job in jobs] == [
+        ("a", {"prompt": "Waves", "duration": "5"}),
+        ("b", {"prompt": "Wind", "duration": "10"}),
+    ]
+    assert jobs[0].folder == tmp_path.resolve()
+
+
+def test_all_lines_that_are_no_jobs_are_named_before_any_job_is_given(tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text('{"model": "m", "prompt": "x"}\n5\n{"model": 5}\n')
+    with pytest.raises(InvalidJobs) as caught:
+        next(jobs_of_file(str(tmp_path / "jobs.jsonl"), CATALOG))
+    assert [problem.where for problem in caught.value.problems] == ["jobs.jsonl:2", "jobs.jsonl:3"]
+
+
+def test_a_data_frame_is_its_rows_and_nan_is_not_given() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(
+        {"model": [TEXT, TEXT], "prompt": ["Waves", "Wind"], "duration": [5, float("nan")], "notes": ["x", None]},
+    )
+    jobs = list(jobs_of_frame(frame, CATALOG))
+    assert [job.params for job in jobs] == [{"prompt": "Waves", "duration": "5"}, {"prompt": "Wind"}]
+
+
+def test_lists_in_a_data_frame_stay_lists() -> None:
+    pandas = pytest.importorskip("pandas")
+    model = "kling-video/v1.6/standard/multi-image-to-video"
+    frame = pandas.DataFrame({"model": [model], "image_list": [["a.png", "b.png"]]})
+    assert next(jobs_of_frame(frame, CATALOG)).params == {"image_list": ["a.png", "b.png"]}
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_none_and_nan_in_a_mapping_mean_not_given(nothing: object) -> None:
+    assert job_of({"model": TEXT, "prompt": "Waves", "seed": nothing, "id": nothing}).params == {"prompt": "Waves"}
