@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.core.jobs.file_names import RESULTS
+from aimlvideo.core.jobs.file_names import RESULTS, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
@@ -189,18 +189,25 @@ class VideoClient:
 
     @asynccontextmanager
     async def run(
-        self, jobs: Jobs, output: str | Path | None = None, *, max_spend: float | None = None, progress: bool = False
+        self,
+        jobs: Jobs,
+        output: str | Path | None = None,
+        *,
+        max_spend: float | None = None,
+        name: str = "",
+        progress: bool = False,
     ) -> AsyncIterator[Run]:
         """Give the results of many jobs as they end: `async with client.run(jobs) as results: async for ...`.
 
         `jobs` may also be a job file's name or a DataFrame. They are read as there is room, so they may be endless.
         A job that is wrong, rejected or fails is a result with an `error`. With `output`, clips are saved as
-        `<job id>.mp4` beside `results.jsonl` and a journal: the same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
+        `<job id>.mp4` (or by the template `name`, such as `"{id} {seed}"`) beside `results.jsonl` and a journal: the
+        same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
         Leaving the block early cancels what is local; every id that was heard is kept. With `progress` it is shown how
         the run comes along: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal, and buy no job twice; each has a `max_spend` of its own.
         """
-        async with self._open_run(output, max_spend=max_spend) as run:
+        async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():
                 yield run
@@ -213,12 +220,13 @@ class VideoClient:
         retry_failed: bool = False,
         verify: bool = False,
         max_spend: float | None = None,
+        name: str = "",
     ) -> AsyncIterator[Run]:
         """Give the results of all jobs in the journal that are not ended, as `run` does; failed ones where asked.
 
         Saved clips are known by their length; with `verify` by their SHA-256.
         """
-        async with self._open_run(output, max_spend=max_spend, verify=verify) as run:
+        async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as run:
             records = _taken_up(run.spec.journal.open_jobs(retry_failed=retry_failed))
             self._feed(run, _each(records))
             yield run
@@ -276,11 +284,14 @@ class VideoClient:
         goal: Stage = Stage.SAVED,
         max_spend: float | None = None,
         verify: bool = False,
+        name: str = "",
         store: ClipStore | None = None,
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
         if self._stack is None:
             raise SettingsError(NOT_OPEN)
+        if name:
+            rendered_name(name, VideoJob(""))  # a template that cannot be read is said before anything is bought
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.spool if own_store else Path(output))
         async with AsyncExitStack() as stack:
@@ -304,6 +315,7 @@ class VideoClient:
                 folder=folder,
                 patience=self._settings.timeout,
                 goal=goal,
+                name=name,
                 on_result=results.write if results else None,
                 upload=upload,
                 live=live,

@@ -106,6 +106,9 @@ Strict = Annotated[bool, typer.Option("--strict", help="Treat unknown parameters
 Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the lists under `matrix` are combined.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Check saved clips by their SHA-256, not only their length.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Retry the jobs that failed in earlier runs.")]
+Name = Annotated[
+    str, typer.Option("--name", help="How clips are named: fields are id, model and parameters, as in '{id} {seed}'.")
+]
 NoMetadata = Annotated[
     bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
 ]

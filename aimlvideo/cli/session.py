@@ -46,6 +46,7 @@ class RunOptions:
     confirm_above: float = inf
     board: Address | None = None
     metrics: int | None = None
+    name: str = ""
     store: str | None = None
     """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
 
@@ -116,6 +117,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal) 
         retry_failed=options.retry_failed,
         verify=options.verify,
         max_spend=options.max_spend,
+        name=options.name,
     ) as results:
         retried = options.retry_failed
         with serve_metrics(lambda: run_metrics(results), options.metrics, terminal):

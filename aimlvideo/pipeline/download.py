@@ -10,7 +10,6 @@ from pathlib import Path
 
 import aiohttp
 
-from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
@@ -55,7 +54,7 @@ class Downloads:
             return
         try:
             saved_before = entry.progress.bytes is not None  # then its file is replaced; any other is left alone
-            name = entry.progress.file or file_name(entry.job.id)
+            name = entry.progress.file or entry.run.name_of(entry.job)
             clip = await self._bring_entry(entry, entry.run.spec.folder / name, over=saved_before)
             if entry.run.spec.upload is not None:
                 await entry.run.spec.upload(clip.path.name)

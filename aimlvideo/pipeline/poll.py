@@ -11,7 +11,6 @@ from math import inf
 
 import anyio
 
-from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
@@ -218,7 +217,7 @@ class Poll:
         cost, now = generation.cost_usd, clock.wall()
         if generation.state is State.COMPLETED:
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
-            name = entry.progress.file or file_name(entry.job.id)
+            name = entry.progress.file or entry.run.name_of(entry.job)
             entry.step(Stage.READY, video_url=generation.video_url, file=name, cost_usd=cost, completed_at=now)
             entry.free()
             self.ready(entry)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.jobs.file_names import file_name, is_its_own, rendered_name, unlike
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
@@ -126,6 +128,8 @@ class RunSpec:
     folder: Path | None = None
     patience: float = inf
     """Seconds for which one generation is waited for."""
+    name: str = ""
+    """A template for the clips' names, as `rendered_name` reads it; by default each is named by its job's id."""
     goal: Stage = Stage.SAVED
     on_result: Callable[[Result], None] | None = None
     upload: Callable[[str], Awaitable[None]] | None = None
@@ -164,7 +168,24 @@ class Run:
         self._out, self._results = anyio.create_memory_object_stream[Result](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
         self.feed_lock = asyncio.Lock()
+        self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
+
+    def name_of(self, job: VideoJob) -> str:
+        """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
+        text = rendered_name(self.spec.name, job) if self.spec.name else job.id
+        name = file_name(text)
+        if text == job.id and is_its_own(text):
+            return name
+        if self._names is None:
+            journal = self.spec.journal
+            records = chain(journal.open_jobs(), journal.ended_jobs())
+            self._names = {one.progress.file.casefold() for one in records if one.progress.file}
+        other = self.spec.journal.find(name.removesuffix(".mp4"))
+        if name.casefold() in self._names or (other is not None and other.job.id != job.id):
+            name = unlike(text, job.id)
+        self._names.add(name.casefold())
+        return name
 
     def detached(self, journal: Journal) -> Run:
         """Return a run that writes elsewhere and hands nothing out: for a job that is no longer this run's."""

@@ -104,3 +104,31 @@ def write_png(path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (640, 360), "teal").save(path)
+
+
+def test_clips_are_named_as_people_write_and_share_no_name(command: Command, tmp_path: Path) -> None:
+    names = ["product 01 \u2014 Caf\u00e9", "\u590f\u65e5\u4fc3\u9500", "a/b", "a:b", "a_b"]
+    write_jobs(
+        tmp_path / "jobs.jsonl", *({"id": name, "model": TEXT, "prompt": "Waves", "duration": 5} for name in names)
+    )
+    assert command("run", "jobs.jsonl", *QUICK).exit_code == 0
+    files = {name: row["file"] for name, row in rows(tmp_path / "out").items()}
+    assert files["product 01 \u2014 Caf\u00e9"] == "product 01 \u2014 Caf\u00e9.mp4"
+    assert files["\u590f\u65e5\u4fc3\u9500"] == "\u590f\u65e5\u4fc3\u9500.mp4"
+    assert files["a_b"] == "a_b.mp4"
+    assert len(set(files.values())) == 5
+    assert all((tmp_path / "out" / file).is_file() for file in files.values())
+
+
+def test_a_template_names_the_clips(command: Command, tmp_path: Path) -> None:
+    write_jobs(
+        tmp_path / "jobs.jsonl",
+        *({"id": f"w{seed}", "model": TEXT, "prompt": "Waves", "duration": 5, "seed": 7} for seed in (1, 2)),
+    )
+    assert command("run", "jobs.jsonl", *QUICK, "--name", "waves {seed}").exit_code == 0
+    files = sorted(row["file"] for row in rows(tmp_path / "out").values())
+    assert files[0].startswith("waves 7-")
+    assert files[1] == "waves 7.mp4"
+    refused = command("run", "jobs.jsonl", "-o", "other", "--name", "waves")
+    assert refused.exit_code == 2
+    assert "has no field" in refused.output

@@ -13,7 +13,7 @@ from aimlvideo.cli.options import Folder, Service, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.file_names import JOURNAL, file_name
+from aimlvideo.core.jobs.file_names import JOURNAL, file_name, is_its_own, unlike
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell import clock
@@ -46,7 +46,7 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
         async with open_journal(checked_folder(folder) / JOURNAL) as journal:
             journal.note("service", journal.fact("service") or service)
             for name in generations:
-                job = VideoJob(model, id=file_name(name, ""))
+                job = VideoJob(model, id=file_name(name, "") if is_its_own(name) else unlike(name, name, ""))
                 journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
 
     asyncio.run(work())

@@ -28,6 +28,7 @@ from aimlvideo.cli.options import (
     MaxOutstanding,
     MaxSpend,
     Metrics,
+    Name,
     NoMetadata,
     OutputOrStore,
     PollRate,
@@ -95,6 +96,7 @@ def run(
     callback: Callback = None,
     callback_url: CallbackUrl = None,
     callback_secret: CallbackSecret = None,
+    name: Name = "",
     no_metadata: NoMetadata = False,
     board: Board = None,
     metrics: Metrics = None,
@@ -118,7 +120,7 @@ def run(
             )
         options = RunOptions(
             output=journal_folder(output), store=output if is_remote(output) else None, service=service, strict=strict,
-            matrix=matrix, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway,
+            matrix=matrix, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway, name=name,
             confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board), metrics=metrics,
         )  # fmt: skip
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, job_defaults(model, set_), sandbox=sandbox))

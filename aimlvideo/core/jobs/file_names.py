@@ -4,24 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
+from string import Formatter
+
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.errors import SettingsError
 
 JOURNAL, RESULTS, REPORT = "journal.sqlite3", "results.jsonl", "report.html"
 """What a run leaves in its folder, beside the clips."""
 
-LONGEST = 120
-"""Characters of a name before its ending: every file system takes it, also with `.part` behind it."""
+LONGEST = 200
+"""Bytes of a name in UTF-8 before its ending: file systems take 255, also with `-2.mp4.part` behind it."""
 
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)")
+_REFUSED = re.compile(
+    r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\ud800-\udfff\ufffe\uffff\u200e\u200f\u2028-\u202e\u2066-\u2069]+"
+)
+"""What some file system refuses, or what makes a name read otherwise than it is written."""
 
 
-def file_name(job_id: str, ending: str = ".mp4") -> str:
-    """Return a safe file name for a job: its id where that is safe, else a readable one with a hash of the id.
+def file_name(text: str, ending: str = ".mp4") -> str:
+    """Return a file name for a job's id: letters of every script and blanks stay, what file systems refuse does not.
 
-    A mapped name carries a hash of the id, so that two ids never share one. On a file system that takes `Scene` and
-    `scene` for one name, the clip that comes second is saved beside the first, under a number.
+    Two ids that differ in refused characters alone get the same name: see `unlike`.
     """
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id).strip("._")[:LONGEST]
-    if kept and kept == job_id and not _RESERVED.match(kept):
-        return kept + ending
+    return (_stem(text) or "clip") + ending
+
+
+def unlike(text: str, job_id: str, ending: str = ".mp4") -> str:
+    """Return the name that a job gets where another one has `file_name`'s: with a hash of its id."""
     digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]
-    return f"{kept or 'clip'}-{digest}{ending}"
+    return f"{_cut(_stem(text) or 'clip', LONGEST - 11)}-{digest}{ending}"
+
+
+def is_its_own(text: str) -> bool:
+    """Tell whether a name is the id itself, which no other id can have."""
+    return bool(text) and _stem(text) == text
+
+
+def _stem(text: str) -> str:
+    stem = _REFUSED.sub("_", unicodedata.normalize("NFC", text)).strip(" .")
+    if stem != text.strip(" ."):
+        stem = stem.strip("_ .")
+    return _cut(f"_{stem}" if _RESERVED.match(stem) else stem, LONGEST)
+
+
+def _cut(stem: str, most: int) -> str:
+    return stem.encode()[:most].decode(errors="ignore").rstrip(" .")
+
+
+def rendered_name(template: str, job: VideoJob) -> str:
+    """Return a clip's name by a template such as `{id} {seed}`: fields are `id`, `model` and the job's parameters.
+
+    Raises SettingsError for a template that cannot be read. A parameter that a job does not set is left empty.
+    """
+    values = {"id": job.id, "model": job.model, **job.params}
+    try:
+        fields = [(text, name) for text, name, *_ in Formatter().parse(template)]
+        shown = "".join(text + (_shown(values.get(name)) if name else "") for text, name in fields)
+    except ValueError as error:
+        raise SettingsError(f"the name template {template!r} cannot be read: {error}") from error
+    if not any(name for _, name in fields):
+        raise SettingsError(f"the name template {template!r} has no field: expected one such as '{{id}} {{seed}}'")
+    return " ".join(shown.split())
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)[:80]

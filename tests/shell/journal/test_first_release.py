@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, InvalidJobs, JournalError, Rejected
@@ -57,8 +56,8 @@ async def test_every_job_is_where_it_was(path: Path) -> None:
 
 
 async def test_a_new_rule_for_names_moves_no_clip_of_an_old_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = {"saved": "saved.mp4", "scene 1/sea": file_name("scene 1/sea"), "beside": "beside-2.mp4"}
-    monkeypatch.setattr("aimlvideo.core.jobs.file_names.file_name", lambda *_: "another-rule.mp4")
+    expected = {"saved": "saved.mp4", "scene 1/sea": "scene_1_sea-d6bdf505a0.mp4", "beside": "beside-2.mp4"}
+    monkeypatch.setattr("aimlvideo.pipeline.run.file_name", lambda *_: "another-rule.mp4")
     with read_journal(path) as journal:
         assert files(journal) == expected
     async with open_journal(path) as journal:
