@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_command import Command, command, rows, sandbox, write_jobs
-
-__all__ = ["command", "sandbox"]  # fixtures
+from tests.cli.conftest import Command, rows, write_jobs
 
 av = pytest.importorskip("av")
 TEXT = "alibaba/wan-2-6-t2v"
