@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from aimlvideo.core.jobs.job import Result, VideoJob
     from aimlvideo.core.jobs.stages import Stage
     from aimlvideo.core.wires.generation import Generation
+    from aimlvideo.distributed.job_list import JobList
     from aimlvideo.errors import VideoError
     from aimlvideo.pipeline.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["Generation", "Result", "Run", "Stage", "VideoClient", "VideoError", "VideoJob", "__version__"]
+__all__ = ["Generation", "JobList", "Result", "Run", "Stage", "VideoClient", "VideoError", "VideoJob", "__version__"]
 
 _HOMES = {
     "Run": "aimlvideo.pipeline.run",
+    "JobList": "aimlvideo.distributed.job_list",
     "Generation": "aimlvideo.core.wires.generation",
     "Result": "aimlvideo.core.jobs.job",
     "Stage": "aimlvideo.core.jobs.stages",

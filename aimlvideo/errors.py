@@ -5,6 +5,7 @@ VideoError
 │   ├── SettingsError       key, URL, folder, flag
 │   ├── InvalidJobs         jobs that the catalogue refuses, every problem named
 │   └── JournalError        the record of a run cannot be used as it is
+├── DatabaseAway            the database that workers share cannot be reached now: run again
 ├── ServiceError            what a service answered, or did not
 │   ├── Rejected            this request is wrong, and stays wrong
 │   ├── Refused             key, credits or account: no request will pass until that is mended
@@ -116,6 +117,10 @@ class JournalError(UsageError):
     """The journal is locked by another process, damaged, from a newer version, or at odds with the jobs given."""
 
 
+class DatabaseAway(VideoError):
+    """The database that workers share is away, restarting or read-only: the same command passes later."""
+
+
 class ServiceError(VideoError):
     """A service answered with an error, or not at all.
 
@@ -135,7 +140,22 @@ class Rejected(ServiceError):
 
 
 class Refused(ServiceError):
-    """No request will pass until a person mends it: 401, out of credits, arrears, address not allowed."""
+    """No request will pass until a person mends it: 401, out of credits, arrears, address not allowed.
+
+    `wrong_key` says that it is the API key that is not accepted, and not the account.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        request_id: str | None = None,
+        wrong_key: bool = False,
+    ) -> None:
+        super().__init__(message, status=status, code=code, request_id=request_id)
+        self.wrong_key = wrong_key
 
 
 class Busy(ServiceError):

@@ -41,7 +41,7 @@ class Commands(LazyGroup):
         "db": Listed(WORKERS, "The database that workers share."),
         "enqueue": Listed(WORKERS, "Queue every job of a file for the workers."),
         "worker": Listed(WORKERS, "Work on the queue, beside any number of other workers."),
-        "drain": Listed(WORKERS, "Tell all workers to finish their current jobs and exit."),
+        "drain": Listed(WORKERS, "Tell all workers to buy nothing more, and to exit."),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 from aimlvideo.errors import UsageError
 
@@ -12,6 +13,7 @@ from aimlvideo.errors import UsageError
 def distributed_extra() -> Iterator[None]:
     """Import inside this block what needs the extra. Raises UsageError where it is not installed."""
     try:
+        import_module("psycopg")  # the first that is missing, without the extra
         yield
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}: pip install 'aimlvideo[distributed]'") from error

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict, Unpack
 
 import typer
 
+from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.errors import InvalidJobs, Refused, UsageError, VideoError, one_per_cause
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.services import service_of
+from aimlvideo.errors import InvalidJobs, UsageError, VideoError, one_per_cause
 from aimlvideo.shell.files.job_files import JobDefaults
 
 Address = tuple[str, int]
@@ -46,12 +51,20 @@ OutputOrStore = Annotated[
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run.")]
 FolderOrNone = Annotated[Path | None, typer.Argument(metavar="DIR", help="The output folder of a run.")]
-DsnOrNone = Annotated[str | None, typer.Option(help="The database of many workers, in place of a folder.")]
+DSN_VARIABLE = "AIMLVIDEO_DSN"
+EMBEDDED = "embedded"
 Dsn = Annotated[
     str | None,
     typer.Option(
-        envvar="AIMLVIDEO_DSN", show_envvar=True, help="The database: postgresql://...; without it, an embedded one."
+        envvar=DSN_VARIABLE,
+        show_envvar=True,
+        show_default=False,
+        help="The database that workers share: postgresql://USER@HOST/NAME, or embedded. Keep a password out of it: "
+        "put it into PGPASSFILE, or the whole DSN into the environment or --dsn-file.",
     ),
+]
+DsnFile = Annotated[
+    Path | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
 ]
 Service = Annotated[
     str, typer.Option(help="The service: aimlapi, or kling for a Kling-style gateway.", rich_help_panel=SERVICE)
@@ -154,13 +167,9 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
             terminal.problem(f"and {pluralize(len(causes) - MOST_CAUSES, 'more cause')}")
         terminal.problem(f"{pluralize(len(error.problems), 'problem')}; nothing was sent")
         raise typer.Exit(2) from None
-    except UsageError as error:
-        terminal.problem(str(error))
-        raise typer.Exit(2) from None
     except VideoError as error:
         terminal.problem(str(error))
-        wrong_key = isinstance(error, Refused) and error.status == 401
-        raise typer.Exit(2 if wrong_key else 3) from None
+        raise typer.Exit(exit_code_of(error)) from None
 
 
 class FurtherOptions(TypedDict, total=False):
@@ -219,6 +228,13 @@ def assigned(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def has_service_settings(settings: Mapping[str, Any]) -> bool:
+    """Tell whether somebody said where the service is, or with which key it is asked."""
+    service = service_of(settings["service"])
+    variables = (service.base_url_variable, *(name for names in service.key_variables for name in names))
+    return bool(settings["base_url"] or settings["api_key"] or any(os.environ.get(name) for name in variables))
+
+
 def board_address(text: str | None) -> Address | None:
     """Read `PORT` or `HOST:PORT` of `--board`; None where no board was asked for. Raises UsageError."""
     if text is None:
@@ -239,8 +255,57 @@ def callback_address(text: str | None) -> Address | None:
     return host, int(port)
 
 
-def folder_or_dsn(folder: Path | None, dsn: str | None) -> Path | None:
-    """Return the folder, None where the database was named. Raises UsageError unless just one of both was."""
-    if (folder is None) == (dsn is None):
+def dsn_of(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
+    """Return the DSN that was given, in whichever way; None for the embedded database. Raises UsageError."""
+    given = given_dsn(dsn, dsn_file, terminal)
+    return None if given == EMBEDDED else given
+
+
+def database_of_page(
+    folder: Path, dsn: str | None, dsn_file: Path | None, terminal: Terminal
+) -> tuple[bool, str | None]:
+    """Tell whether a page is made from the database, and from which: not where the folder has a journal of its own."""
+    database = given_dsn(dsn, dsn_file, terminal)
+    named = dsn_file is not None or _on_command_line(dsn)
+    return database is not None and (
+        named or not (folder / JOURNAL).exists()
+    ), None if database == EMBEDDED else database
+
+
+def given_dsn(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
+    """Return the DSN of --dsn, --dsn-file or the environment, None where there is none. Raises UsageError."""
+    on_command_line = _on_command_line(dsn)
+    if dsn_file is not None:
+        if on_command_line:
+            raise UsageError("pass either --dsn or --dsn-file")
+        try:
+            return dsn_file.read_text(encoding="utf-8").strip() or None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--dsn-file {dsn_file} cannot be read: {error}") from None
+    if dsn and on_command_line and re.search(r"//[^/@:]*:[^@/]+@|password\s*=", dsn):
+        terminal.remark(
+            f"the password in --dsn is shown to every user of this machine by ps: use {DSN_VARIABLE}, --dsn-file, or "
+            "PGPASSFILE"
+        )
+    return dsn or None
+
+
+def folder_or_dsn(
+    folder: Path | None, dsn: str | None, dsn_file: Path | None, terminal: Terminal
+) -> tuple[Path | None, str | None]:
+    """Return the folder of a run, or else the DSN of the database that was named (None: the embedded one).
+
+    A folder wins over the environment's DSN. Raises UsageError where both or nothing was given.
+    """
+    database = given_dsn(dsn, dsn_file, terminal)
+    named = dsn_file is not None or (database is not None and _on_command_line(dsn))
+    if folder is not None and named:
         raise UsageError("pass either a folder or --dsn")
-    return folder
+    if folder is None and database is None:
+        raise UsageError(f"pass either a folder or --dsn (or {DSN_VARIABLE}; --dsn embedded for the embedded database)")
+    return folder, None if database == EMBEDDED else database
+
+
+def _on_command_line(dsn: str | None) -> bool:
+    """Tell whether a DSN was typed: what is in the environment is not shown by ps, and names no place by itself."""
+    return dsn is not None and dsn != os.environ.get(DSN_VARIABLE)

@@ -4,124 +4,181 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import chain
+from math import inf
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import anyio
-import psycopg
 
+from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
+from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.live_pages import serve_metrics
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
-from aimlvideo.cli.run_summary import settled_sentence, summarize
+from aimlvideo.cli.run_summary import RunSummary, settled_sentence
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import known_catalog
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import result_of
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.lost_submissions import settled
+from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.distributed.account import Account, AccountLimits, set_limits
 from aimlvideo.distributed.embedded_postgres import found_dsn
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.queue import open_queue
-from aimlvideo.distributed.worker import Stopped, Worker, WorkerLimits, worker_metrics
-from aimlvideo.errors import InvalidJobs, JournalError, UsageError
+from aimlvideo.distributed.queue import open_queue, put
+from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
+from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.shell.files.job_files import base_folder, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import write_results
-from aimlvideo.shell.journal.postgres import open_sync_journal
-from aimlvideo.shell.journal.postgres_schema import AWAY, init_tables
+from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
+from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
+from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.report_file import write_report
 
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How a worker works, beside the client's settings. Seconds."""
-
-    output: str
-    cap: int
-    rate: float
-    poll_rate: float
-    heartbeat: float
-    until_empty: bool
-    metrics: int | None
+NO_LIMITS = AccountLimits()
+SAY_EVERY = 10.0
+"""Seconds between two lines of a worker, where something happened."""
 
 
-def init_database(dsn: str | None, terminal: Terminal) -> int:
-    """Make the tables of the journal and of the engine; return the exit code."""
+def init_database(dsn: str | None, terminal: Terminal, limits: AccountLimits = NO_LIMITS) -> int:
+    """Make the tables of the journal and of the engine, and set the limits that are given; return the exit code."""
     with found_dsn(dsn) as where:
-        init_tables(where)
-        asyncio.run(_install(where))
-        terminal.say("the tables are there")
+        init_tables(where, lambda database: asyncio.run(_install(database)))
+        account = asyncio.run(_set_limits(where, limits))
+        terminal.say(f"the tables are there; the limits of the account: {account.limits}")
     return 0
 
 
-def queue_file(name: str, dsn: str | None, reader_of: dict[str, Any], terminal: Terminal, *, retry_failed: bool) -> int:
+def show_limits(dsn: str | None, limits: AccountLimits, terminal: Terminal) -> int:
+    """Set the limits that are given, for all workers at once, and show all of them; return the exit code."""
+    with found_dsn(dsn) as where, open_sync_journal(where):
+        terminal.say(str(asyncio.run(_set_limits(where, limits)).limits))
+    return 0
+
+
+def queue_file(
+    name: str,
+    dsn: str | None,
+    reader_of: dict[str, Any],
+    terminal: Terminal,
+    *,
+    retry_failed: bool,
+    prices: Mapping[str, Pricing] | None = None,
+    confirm_above: float = inf,
+) -> int:
     """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
     catalog = known_catalog()
-    reader = JobReader(catalog, folder=base_folder(name), **reader_of)
+    reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, prices)
+    queued = 0
     with found_dsn(dsn) as database, open_sync_journal(database) as journal:
         if (begun := journal.fact("service") or reader.service) != reader.service:
             raise UsageError(f"these jobs were begun with --service {begun}: use that, or another database")
-        journal.note("service", reader.service)
-        with job_lines(name, catalog) as lines, journal.planning():
-            for where, job, _ in reader.jobs(lines):
+
+        def queue(new: NewJobs) -> None:
+            nonlocal queued
+            _confirm(new, confirm_above, terminal)
+            journal.note("service", reader.service)
+            queued += put(journal.db, new.ids)
+
+        with job_lines(name, catalog) as lines, journal.planning(queue):
+            for place, job, params in reader.jobs(lines):
                 try:
-                    journal.plan(job, distinct=job.derived)
+                    journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
                 except InvalidJobs as error:
-                    reader.problems += (replace(problem, where=where) for problem in error.problems)
+                    reader.problems += (replace(problem, where=place) for problem in error.problems)
             if reader.problems:
                 raise InvalidJobs(reader.problems)
-        if retry_failed:
-            journal.retry_failed()
-        fresh = asyncio.run(_queue(database, journal.open_ids()))
-    terminal.say(f"{pluralize(fresh, 'job')} queued")
+        queued += put(journal.db, journal.retry_failed()) if retry_failed else 0
+        queued += put(journal.db, journal.begun_ids(), begun=True)
+    reader.say_remarks(terminal.remark)
+    terminal.say(f"{pluralize(queued, 'job')} queued")
     return 0
 
 
-def work(dsn: str | None, options: WorkerOptions, settings: ClientOptions, terminal: Terminal) -> int:
+def _confirm(new: NewJobs, confirm_above: float, terminal: Terminal) -> None:
+    """Say what the new jobs of a file will cost, and ask where that is much. Raises UsageError after a no."""
+    if not new.count:
+        return
+    unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
+    terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
+    above = new.dollars is None or new.dollars > confirm_above
+    if above and confirm_above < inf and not terminal.confirm("go on?"):
+        raise UsageError("not agreed: nothing is queued")
+
+
+def work(
+    dsn: str | None,
+    output: str,
+    settings: ClientOptions,
+    limits: AccountLimits,
+    terminal: Terminal,
+    *,
+    until_empty: bool = False,
+    metrics: int | None = None,
+) -> int:
     """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
 
     async def run(where: str) -> Worker:
-        terms = WorkerLimits(where, options.cap, options.heartbeat, options.until_empty)
-        opened = open_worker(terms, options.output, settings, rate=options.rate, poll_rate=options.poll_rate)
+        opened = open_worker(WorkerOptions(where, until_empty), output, settings, limits)
         async with opened as worker, task_group() as tasks:
-            with serve_metrics(lambda: worker_metrics(worker), options.metrics, terminal):
+            worker.on_result = terminal.result
+            with serve_metrics(lambda: worker_metrics(worker), metrics, terminal):
+                terminal.say(f"worker {worker.registry.name} saves to {output}; all workers: {worker.account.limits}")
                 tasks.start_soon(_obey_signals, worker, terminal)
+                tasks.start_soon(_say_progress, worker, terminal)
                 await worker.run()
+                tasks.cancel_scope.cancel()
+        terminal.say(f"worker {worker.registry.name} has ended: {_of_this_worker(worker)}")
         return worker
 
     with found_dsn(dsn) as where:
         try:
             halted = asyncio.run(run(where)).results.halted
         except AWAY as error:
-            raise JournalError(f"the database cannot be reached: {error}") from error
+            raise connection_error(error, where) from None
     if halted is None or isinstance(halted, Stopped):
         return 0
     terminal.problem(str(halted))
-    return 3
+    return exit_code_of(halted)
 
 
 def start_draining(dsn: str | None, terminal: Terminal) -> int:
-    """Tell all workers to take nothing more, to see through what they have, and to end; return the exit code."""
+    """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
-        journal.note("drain", str(time.time()))
-    terminal.say("the workers take nothing more: each worker exits when its current jobs have finished")
+        journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
+    terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
     return 0
 
 
 def show_status(dsn: str | None, terminal: Terminal) -> int:
-    """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished."""
+    """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished.
+
+    What it costs does not depend on how many jobs there are, but on how many are outstanding.
+    """
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
-        summary = summarize(journal)
+        account = Account.of(journal.account())
+        summary = RunSummary(
+            folder=None,
+            counts=account.jobs,
+            spent=journal.spent(),
+            unknown=account.unknown_costs,
+            committed=account.committed,
+            unpriced=journal.unpriced(),
+            failed=tuple((job.id, str(progress.error)) for job, progress in journal.failed_jobs()),
+            outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
+        )
         for line in summary.lines():
             terminal.say(line)
+        terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")
         for name, age, in_hand in journal.workers():
             terminal.say(f"  worker {name}: {in_hand} in hand, heard of {age:.0f} s ago")
     return summary.exit_code
@@ -145,7 +202,7 @@ def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: T
             raise UsageError(f"there is no job {job_id!r} in this database")
         if not journal.settle(record, settled(record, generation)):
             raise UsageError(f"job {job_id!r} is being submitted, or has moved, just now: look again with status")
-        asyncio.run(_queue(where, [job_id]))
+        put(journal.db, [job_id], begun=generation is not None)
     terminal.say(settled_sentence(job_id, generation))
     return 0
 
@@ -162,12 +219,29 @@ async def _install(dsn: str) -> None:
         await engine.install()
 
 
-async def _queue(dsn: str, names: Iterable[str]) -> int:
-    try:
-        async with open_queue(dsn, uuid4()) as engine:
-            return await engine.put(names)
-    except psycopg.Error as error:
-        raise JournalError(f"the jobs are written down, and could not be queued: {error}. Run again") from error
+async def _set_limits(dsn: str, limits: AccountLimits) -> Account:
+    async with open_connection(dsn) as connection:
+        return await set_limits(connection, limits)
+
+
+async def _say_progress(worker: Worker, terminal: Terminal) -> None:
+    """Say now and then what this worker has done, and where the whole list stands."""
+    before = ""
+    while True:
+        await anyio.sleep(SAY_EVERY)
+        if (line := _of_this_worker(worker)) != before:
+            terminal.say(f"this worker: {line}; {_of_all(worker.account)}")
+            before = line
+
+
+def _of_this_worker(worker: Worker) -> str:
+    stages = worker.results.stats.stages
+    return f"{stages[Stage.SAVED]} saved, {stages[Stage.FAILED]} failed, {len(worker.places)} in hand"
+
+
+def _of_all(account: Account) -> str:
+    counts = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in account.jobs.items())
+    return f"all workers: {counts or 'no jobs'}, {format_usd(account.spent)} spent"
 
 
 async def _obey_signals(worker: Worker, terminal: Terminal) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.services.base import Question
 from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll_policies import NOWHERE
@@ -31,9 +32,20 @@ class FleetClient(VideoClient):
         return self
 
     @property
-    def row(self) -> Pipeline:
-        """The stations."""
+    def pipeline(self) -> Pipeline:
+        """The stages of a job, wired together."""
         return self._row
+
+    @property
+    def balance(self) -> Question[float] | None:
+        """How the service is asked what the account has left, where it says so."""
+        return self._settings.chosen_service.balance
+
+    async def read_prices(self) -> None:
+        """Know what the service's clips cost, where it says so. Raises ServiceError."""
+        prices = self._settings.chosen_service.prices
+        if prices is not None:
+            self._prices = prices.read(await self.send(prices.request))
 
     @property
     def knowledge(self) -> SharedDurations | None:

@@ -1,38 +1,50 @@
-"""A worker, put together: journal, limits, client, store, queue."""
+"""A worker, put together: database, key, store, limits, client, queue. Nothing is taken before all of it is right."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from math import inf
 from typing import Any
 from uuid import uuid4
 
 import anyio
-import psycopg
 
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.distributed.account import Account, AccountLimits, agree_on_limits
 from aimlvideo.distributed.fleet_client import FleetClient
+from aimlvideo.distributed.output_token import check_output
 from aimlvideo.distributed.registry import WorkerRegistry, read_durations
-from aimlvideo.distributed.shared_limits import WorkerShares, open_permits
-from aimlvideo.distributed.worker import Worker, WorkerLimits
-from aimlvideo.errors import SettingsError
+from aimlvideo.distributed.shared_limits import Permits, WorkerShares
+from aimlvideo.distributed.worker import Worker, WorkerOptions
+from aimlvideo.errors import Busy, GenerationFailed, Rejected, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import opened_store
-from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
+from aimlvideo.shell.http.retrying import retrying
+from aimlvideo.shell.journal.postgres import open_postgres_journal
+from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
+from aimlvideo.shell.journal.postgres_schema import checked_version
 
-LIVE = "SELECT count(*) FROM aimlvideo_workers WHERE seen_at > now() - make_interval(secs => %s)"
+NO_GENERATION = "aimlvideo-key-check"
+GATEWAY_AWAY = (None, 502, 504)
+SERVICE = """
+    INSERT INTO aimlvideo_facts VALUES ('service', %s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name
+    RETURNING value
+"""
 
 
 @asynccontextmanager
 async def open_worker(
-    terms: WorkerLimits, output: str, settings: Mapping[str, Any], *, rate: float, poll_rate: float
+    options: WorkerOptions, output: str, settings: Mapping[str, Any], limits: AccountLimits
 ) -> AsyncIterator[Worker]:
-    """Give a worker that is ready to `run`. Raises SettingsError where it does not agree with those at work."""
+    """Give a worker that is ready to `run`.
+
+    Raises SettingsError where it does not agree with those at work, Refused where the service refuses the key,
+    DatabaseAway or Unavailable where one of the two cannot be reached.
+    """
     worker = uuid4()
-    roll = WorkerRegistry(worker, f"{socket.gethostname()}:{os.getpid()}")
+    registry = WorkerRegistry(worker, f"{socket.gethostname()}:{os.getpid()}")
     told: list[tuple[str, float | None]] = []
 
     def tell(kind: str, seconds: float | None) -> None:
@@ -40,16 +52,22 @@ async def open_worker(
             told.append((kind, seconds))
 
     async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(open_postgres_journal(terms.dsn, str(worker)))
-        async with await psycopg.AsyncConnection.connect(terms.dsn, autocommit=True) as connection:
-            live = await (await connection.execute(LIVE, (terms.heartbeat,))).fetchone()
-            learned = await read_durations(connection)
-        _agreed(journal, settings["service"], {"max_outstanding": terms.cap, "rate": rate}, live=bool(live and live[0]))
-        permits = await stack.enter_async_context(open_permits(terms.dsn, rate))
-        limits = {"max_outstanding": terms.cap, "rate": rate, "poll_rate": poll_rate}
-        client = await stack.enter_async_context(FleetClient(journal, learned, **settings, **limits))
-        fleet = WorkerShares(client.row, permits, tell, rate=rate, poll_rate=poll_rate, cap=terms.cap)
+        connection = await stack.enter_async_context(_connected(options.dsn))
+        await checked_version(connection)
+        learned = await read_durations(connection)
+        await _agree_on_service(connection, settings["service"])
+        journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
+        client = await stack.enter_async_context(FleetClient(journal, learned, **settings, **_least(limits)))
+        await check_key(client)
         store = stack.enter_context(opened_store(output, str(worker)[:8]))
+        await check_output(connection, store)
+        account = await _join(connection, registry, limits, stack)
+        if account.limits.max_spend != inf:
+            await client.read_prices()
+        journal.price_of = client.price
+        pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
+        permits = Permits(pool, account.limits.rate or inf)
+        fleet = WorkerShares(client.pipeline, permits, tell, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
         stack.callback(feed.close)
@@ -61,17 +79,67 @@ async def open_worker(
                     yield record
 
         run = await stack.enter_async_context(client.work(ours(), store))
-        opened.append(Worker(terms, roll, client, journal, fleet, run, feed, told))
+        opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, told))
         yield opened[0]
 
 
-def _agreed(journal: PostgresJournal, service: str, limits: dict[str, float], *, live: bool) -> None:
-    """Keep all workers to one service and one set of limits: the account has but one."""
-    if (begun := journal.fact("service") or service) != service:
-        raise SettingsError(f"these jobs were queued with --service {begun}: use that, or another database")
-    journal.note("service", service)
-    before = json.loads(journal.fact("limits") or "{}")
-    if live and before != limits:
-        said = " ".join(f"--{name.replace('_', '-')} {value:g}" for name, value in before.items())
-        raise SettingsError(f"the other workers run with {said}: give the same, or stop them first")
-    journal.note("limits", json.dumps(limits))
+async def check_key(client: FleetClient) -> None:
+    """Return where the service answers and takes the key: its balance is read, or an unknown generation asked for.
+
+    Raises Refused where it does not take the key, Unavailable or Unclear where it does not answer.
+    """
+
+    async def question() -> None:
+        if client.balance is None:
+            await client.status(NO_GENERATION)
+        else:
+            client.balance.read(await client.send(client.balance.request, tries=1))
+
+    try:
+        await retrying(question, on=(Unavailable, Unclear), tries=3)()
+    except Unavailable:
+        raise
+    except (Rejected, GenerationFailed, Busy):
+        return
+    except Unclear as error:
+        if error.status in GATEWAY_AWAY:
+            raise
+
+
+def _least(limits: AccountLimits) -> dict[str, Any]:
+    """Return what the client's own settings are; the limits of the account are set on its pipeline later."""
+    cap = limits.max_outstanding
+    return {"max_outstanding": None if cap == "auto" else cap or 100}
+
+
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[Connection]:
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(open_connection(dsn))
+        except AWAY as error:
+            raise connection_error(error, dsn) from None
+        yield connection
+
+
+async def _agree_on_service(connection: Connection, service: str) -> None:
+    """Keep all workers to one service: the ids of one mean nothing to another."""
+    row = await (await connection.execute(SERVICE, (service,))).fetchone()
+    if row and row[0] != service:
+        raise SettingsError(f"these jobs were queued with --service {row[0]}: use that, or another database")
+
+
+async def _join(
+    connection: Connection, registry: WorkerRegistry, limits: AccountLimits, stack: AsyncExitStack
+) -> Account:
+    """Agree on the limits and appear among the workers: at once, so that of two new workers one sees the other."""
+    async with connection.transaction():
+        account = await agree_on_limits(connection, limits)
+        await registry.appear(connection, {}, account.limits.heartbeat or 30.0)
+
+    async def leave() -> None:
+        with anyio.CancelScope(shield=True), suppress(*AWAY):
+            await registry.leave(connection)
+
+    stack.push_async_callback(leave)
+    return account

@@ -1,9 +1,9 @@
 """The queue that shares out the jobs: PgQueuer, of which this file is the one importer.
 
-The engine decides who works on what, keeps the account-wide cap, and gives the jobs of a worker that fell silent to
-another. It is not trusted with money: whether a job may be bought is decided by the journal alone, so a job that the
-engine hands out twice is only a look at the journal wasted. PgQueuer's statements are used without its run loop: an
-outstanding generation costs no task here, and a worker outlives the engine's connection.
+The engine decides who works on what, and gives the jobs of a worker that fell silent to another. It is not trusted
+with money, cap or rate: whether a job may be bought is decided by the journal alone, so a job that the engine hands out
+twice is only a read of the journal wasted. Its statements are used without its run loop: an outstanding generation
+costs no task here, and a worker outlives the engine's connection.
 """
 
 from __future__ import annotations
@@ -11,35 +11,40 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import anyio
 import psycopg
 from pgqueuer import Job, PsycopgDriver, Queries
+from pgqueuer.db import SyncPsycopgDriver
 from pgqueuer.ports.repository import EntrypointExecutionParameter
+from pgqueuer.queries import SyncQueries
 from pgqueuer.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
+
+from aimlvideo.shell.journal.postgres_connection import BY_INDEX, Connection, open_connection
 
 CLIPS = QueueEntrypoint("aimlvideo")
 QueueEntry = Job
 """A job's place in the queue."""
 CHUNK = 5000
 """Jobs that are put in, or ended, with one statement."""
+# The engine's own cap counts all picked jobs at each taking and seats them one by one (pgqueuer #761): it is off.
+UNLIMITED = EntrypointExecutionParameter(concurrency_limit=0)
+NEVER = timedelta(days=36500)
 
 
 class JobQueue:
     """One worker's side of the queue, over one connection. Jobs are known by their ids, as in the journal.
 
-    A job that was taken counts against the cap until it is done with, also while its worker is dead: `heartbeat`
-    seconds after a worker's last `beat`, its jobs are given to whoever takes next, each with its place under the cap.
+    `heartbeat` seconds after a worker's last `beat`, its jobs are given to whoever takes over next.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Any], worker: UUID, cap: int, heartbeat: float) -> None:
+    def __init__(self, connection: Connection, worker: UUID, heartbeat: float) -> None:
         self.connection = connection
         self._queries = Queries(PsycopgDriver(connection))
         self._worker = QueueManagerId(worker)
-        self._cap = EntrypointExecutionParameter(concurrency_limit=cap)
-        self._heartbeat = timedelta(seconds=heartbeat)
+        self.heartbeat = heartbeat
         self._table = self._queries.qbe.qualified.queue_table
 
     async def install(self) -> None:
@@ -49,29 +54,27 @@ class JobQueue:
         else:
             await self._queries.install()
 
-    async def put(self, names: Iterable[str]) -> int:
-        """Queue jobs; one that is in the queue already stays as it is. Returns how many are new."""
-        fresh, chunk = 0, []
-        for name in names:
-            chunk.append(name)
-            if len(chunk) == CHUNK:
-                fresh += await self._put(chunk)
-                chunk = []
-        fresh += await self._put(chunk) if chunk else 0
-        if fresh:
-            await self.connection.execute(f"ANALYZE {self._table}")  # else it is read as if it were small, and slowly
-        return fresh
-
-    async def take(self, most: int, share: int) -> dict[str, QueueEntry]:
-        """Make up to `most` jobs ours, so that we have at most `share`; return their places in the queue."""
+    async def take(self, most: int) -> dict[str, QueueEntry]:
+        """Make up to `most` waiting jobs ours; return their places in the queue."""
         rows = await self._queries.dequeue(
-            batch_size=most,
-            entrypoints={CLIPS: self._cap},
-            queue_manager_id=self._worker,
-            global_concurrency_limit=share,
-            heartbeat_timeout=self._heartbeat,
-        )
-        return {(row.payload or b"").decode(): row for row in rows}
+            batch_size=most, entrypoints={CLIPS: UNLIMITED}, queue_manager_id=self._worker,
+            global_concurrency_limit=None, heartbeat_timeout=NEVER,
+        )  # fmt: skip
+        return _by_job(rows)
+
+    async def take_over(self, most: int) -> dict[str, QueueEntry]:
+        """Make up to `most` jobs ours that were begun, and whose worker is silent or has left them."""
+        overdue = f"""
+            WITH overdue AS MATERIALIZED (
+                SELECT id FROM {self._table} WHERE status = 'picked' AND entrypoint = %s
+                AND heartbeat < now() - make_interval(secs => %s) LIMIT %s FOR UPDATE SKIP LOCKED
+            )
+            UPDATE {self._table} SET heartbeat = now(), queue_manager_id = %s
+            WHERE id IN (SELECT id FROM overdue) RETURNING *
+        """
+        async with self.connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            await cursor.execute(overdue, (CLIPS, self.heartbeat, most, self._worker))
+            return _by_job([Job.model_validate(row) for row in await cursor.fetchall()])
 
     async def beat(self, places: Collection[QueueEntry]) -> set[JobId]:
         """Say that we are alive and work on these; return the ids of those that are another worker's now."""
@@ -86,42 +89,77 @@ class JobQueue:
         for start in range(0, len(places), CHUNK):
             await self._queries.log_jobs([(place, status, None) for place in places[start : start + CHUNK]])
 
-    async def let_go(self, places: Sequence[QueueEntry]) -> None:
-        """Leave jobs to others at once. Each keeps its place under the cap: its generation may be outstanding."""
-        gone = f"UPDATE {self._table} SET heartbeat = 'epoch' WHERE id = ANY(%s) AND queue_manager_id = %s"
-        await self.connection.execute(gone, ([place.id for place in places], self._worker))
+    async def leave(self, places: Sequence[QueueEntry], seconds: float = 0.0) -> None:
+        """Leave jobs that were begun to whoever takes over next, after a while."""
+        left = (
+            f"UPDATE {self._table} SET heartbeat = now() + make_interval(secs => %s), queue_manager_id = NULL "
+            "WHERE id = ANY(%s) AND queue_manager_id = %s"
+        )
+        due = seconds - self.heartbeat - 1
+        await self.connection.execute(left, (due, [place.id for place in places], self._worker))
 
-    async def later(self, places: Sequence[QueueEntry], seconds: float) -> None:
-        """Put jobs back into the queue, for whoever takes them after a while. They count against the cap no longer."""
-        for place in places:
-            await self._queries.retry_job(place, timedelta(seconds=seconds), None)
+    async def give_back(self, places: Sequence[QueueEntry]) -> None:
+        """Put jobs that were not begun back into the queue, for whoever takes them next; one statement for all."""
+        # The engine's own retry_job takes one job at a time, and whoever holds it now.
+        back = (
+            f"UPDATE {self._table} SET status = 'queued', queue_manager_id = NULL, updated = now() "
+            "WHERE id = ANY(%s) AND queue_manager_id = %s"
+        )
+        await self.connection.execute(back, ([place.id for place in places], self._worker))
 
-    async def depth(self) -> dict[str, int]:
-        """Return how many jobs are `queued` and how many are `picked` (being worked on)."""
-        counts: dict[str, int] = {}
-        for row in await self._queries.queue_size():
-            counts[row.status] = counts.get(row.status, 0) + row.count
-        return counts
+    async def release(self) -> None:
+        """Give up all that is still ours, also what a statement took whose answer did not arrive."""
+        planned = "SELECT FROM aimlvideo_jobs WHERE id = convert_from(payload, 'UTF8') AND stage = 'planned'"
+        back = (
+            f"UPDATE {self._table} SET status = 'queued', queue_manager_id = NULL "
+            f"WHERE queue_manager_id = %s AND EXISTS ({planned})"
+        )
+        await self.connection.execute(back, (self._worker,))
+        left = f"UPDATE {self._table} SET heartbeat = 'epoch', queue_manager_id = NULL WHERE queue_manager_id = %s"
+        await self.connection.execute(left, (self._worker,))
 
-    async def tidy(self) -> None:
+    async def is_empty(self) -> bool:
+        """Tell whether no job is in the queue, waiting or with a worker."""
+        row = await (await self.connection.execute(f"SELECT EXISTS (SELECT FROM {self._table})")).fetchone()
+        return row == (False,)
+
+    async def compact_log(self) -> None:
         """Fold the engine's own log, which has some rows for each job, into its statistics, and empty it."""
         await self._queries.aggregate_logs()
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
-    async def _put(self, names: list[str]) -> int:
-        payloads: list[bytes | None] = [name.encode() for name in names]
-        keys: list[str | None] = [f"aimlvideo:{name}" for name in names]
-        count = len(names)
-        ids = await self._queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
-        return sum(one is not None for one in ids)
+
+def put(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: bool = False) -> int:
+    """Queue jobs, over a connection that blocks; one that is in the queue already stays as it is.
+
+    Jobs that were `begun` are left to whoever takes over next: they hold their places under the cap already.
+    Returns how many are new.
+    """
+    queries = SyncQueries(SyncPsycopgDriver(connection))
+    table = queries.qbq.qualified.queue_table
+    added, waiting = 0, iter(names)
+    while chunk := list(islice(waiting, CHUNK)):
+        count = len(chunk)
+        keys: list[str | None] = [f"aimlvideo:{name}" for name in chunk]
+        payloads: list[bytes | None] = [name.encode() for name in chunk]
+        ids = queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
+        new = [one for one in ids if one is not None]
+        if begun and new:
+            left = f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
+            connection.execute(left, (new,))
+        added += len(new)
+    if added >= CHUNK:
+        connection.execute(f"ANALYZE {table}")
+    return added
 
 
 @asynccontextmanager
-async def open_queue(dsn: str, worker: UUID, cap: int = 0, heartbeat: float = 30.0) -> AsyncIterator[JobQueue]:
-    """Give the engine over a connection of its own, closed on leaving. `cap` 0 means none."""
-    connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-    try:
-        yield JobQueue(connection, worker, cap, heartbeat)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await connection.close()
+async def open_queue(dsn: str, worker: UUID, heartbeat: float = 30.0) -> AsyncIterator[JobQueue]:
+    """Give the engine over a connection of its own, closed on leaving."""
+    async with open_connection(dsn) as connection:
+        await connection.execute(BY_INDEX)
+        yield JobQueue(connection, worker, heartbeat)
+
+
+def _by_job(rows: Iterable[Job]) -> dict[str, QueueEntry]:
+    return {(row.payload or b"").decode(): row for row in rows}

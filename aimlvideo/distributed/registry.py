@@ -1,69 +1,79 @@
-"""Who works on the list at present, what they have learned of durations, and what is told to all of them."""
+"""The workers that are alive, what they have learned of durations, and what each tells all of them."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
-
 from aimlvideo.core.polling.hazard import AgeHistogram
+from aimlvideo.distributed.account import NARROW, PAUSE
+from aimlvideo.shell.journal.postgres_connection import Connection
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 NEWS = "aimlvideo_news"
 """The channel on which refusals are told."""
 
 APPEAR = """
-    INSERT INTO aimlvideo_workers (id, name, began, seen_at, said) VALUES (%s, %s, %s, now(), %s)
-    ON CONFLICT (id) DO UPDATE SET seen_at = now(), said = EXCLUDED.said
+    INSERT INTO aimlvideo_workers (id, name, began, since, seen_at, said)
+    VALUES (%s, %s, 0, coalesce(%s, clock_timestamp()), now(), %s)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(), said = EXCLUDED.said RETURNING since
 """
 PRESENT = """
-    SELECT count(*), (SELECT value FROM aimlvideo_facts WHERE name = 'drain') FROM aimlvideo_workers
+    SELECT count(*), (SELECT drained_at >= %s FROM aimlvideo_account) FROM aimlvideo_workers
     WHERE seen_at > now() - make_interval(secs => %s)
 """
-
-Connection = psycopg.AsyncConnection[Any]
+FORGET = "DELETE FROM aimlvideo_workers WHERE seen_at < now() - make_interval(secs => %s)"
+FORGET_AFTER = 60.0
+"""Seconds of silence, and at least three heartbeats, after which a dead worker is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How many workers were heard of lately, and when (seconds since 1970) those of that time were told to drain."""
+    """How many workers were heard of lately, and whether those of our age were told to drain."""
 
     workers: int
-    drain: float | None
+    drained: bool
 
 
 class WorkerRegistry:
-    """One worker's line on the roll."""
+    """One worker's row among all workers. All moments are on the database's clock."""
 
     def __init__(self, worker: UUID, name: str) -> None:
-        self.worker, self.name, self.began = worker, name, time.time()
+        self.worker, self.name = worker, name
+        self._since: datetime | None = None
 
-    async def appear(self, connection: Connection, said: Mapping[str, Any], lately: float) -> Presence:
-        """Say that we are here; return who else was within so many seconds."""
-        row = (str(self.worker), self.name, self.began, json.dumps(said))
-        await connection.execute(APPEAR, row)
-        found = await (await connection.execute(PRESENT, (lately,))).fetchone()
-        assert found is not None
-        return Presence(max(found[0], 1), float(found[1]) if found[1] else None)
+    async def appear(self, connection: Connection, status: Mapping[str, Any], heartbeat: float) -> Presence:
+        """Say that we are here; return who else was within a heartbeat, and forget those that died long ago."""
+        values = (str(self.worker), self.name, self._since, json.dumps(status))
+        row = await (await connection.execute(APPEAR, values)).fetchone()
+        assert row is not None
+        self._since = row[0]
+        await connection.execute(FORGET, (max(3 * heartbeat, FORGET_AFTER),))
+        present = await (await connection.execute(PRESENT, (self._since, heartbeat))).fetchone()
+        assert present is not None
+        return Presence(max(present[0], 1), bool(present[1]))
 
     async def leave(self, connection: Connection) -> None:
-        """Take our line off."""
+        """Take our row off."""
         await connection.execute("DELETE FROM aimlvideo_workers WHERE id = %s", (str(self.worker),))
 
     async def tell(self, connection: Connection, kind: str, seconds: float | None) -> None:
-        """Tell all workers of a refusal."""
-        told = json.dumps({"from": str(self.worker), "kind": kind, "seconds": seconds})
-        await connection.execute("SELECT pg_notify(%s, %s)", (NEWS, told))
+        """Pass a refusal on to all workers: what they share in the database narrows once, the rest by the news."""
+        if kind == "outstanding":
+            await connection.execute(NARROW)
+        elif kind == "submissions":
+            await connection.execute(PAUSE, (1.0 if seconds is None else seconds,))
+        news = json.dumps({"from": str(self.worker), "kind": kind, "seconds": seconds})
+        await connection.execute("SELECT pg_notify(%s, %s)", (NEWS, news))
 
     def heard(self, payload: str) -> tuple[str, float | None] | None:
         """Return what another worker told; None for what we told ourselves."""
-        told = json.loads(payload)
-        return None if told["from"] == str(self.worker) else (told["kind"], told["seconds"])
+        news = json.loads(payload)
+        return None if news["from"] == str(self.worker) else (news["kind"], news["seconds"])
 
 
 class SharedDurations(LearnedDurations):

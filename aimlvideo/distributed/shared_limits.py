@@ -1,33 +1,35 @@
 """One account's limits, kept by all workers together.
 
-How many may be outstanding is the engine's business. Here are the submission rate (pyrate-limiter's bucket in
-PostgreSQL, of which this file is the one importer) and the news of a refusal, which narrows every worker.
+How many generations may be outstanding, and what may be spent, is decided in the database with each intent to buy.
+Here are the submission rate, which is one row there, and the news of a refusal, which narrows every worker.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import Callable
 from math import inf
 
 import anyio
-import psycopg
-from psycopg_pool import ConnectionPool
-from pyrate_limiter import Rate as Allowed
-from pyrate_limiter import RateItem
-from pyrate_limiter.buckets.postgres import PostgresBucket
+from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, PollBudget, RateLimiter
+from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed
 
 AT_A_TIME = 0.1
-"""Seconds' worth of submissions that a worker takes out of the bucket at a time."""
+"""Seconds' worth of submissions that a worker reserves at a time."""
 FRESH = 1.0
-"""Seconds after which what was taken and not used is void."""
+"""Seconds after which what was reserved and not used is void."""
+PATIENCE = 5.0
+"""Seconds that a reservation may take: it is tried again then."""
+RESERVE = """
+    UPDATE aimlvideo_rate SET due = greatest(due, clock_timestamp()) + make_interval(secs => %s)
+    RETURNING extract(epoch FROM due - clock_timestamp())::float8 - %s
+"""
 
 Tell = Callable[[str, float | None], None]
 """Passes a refusal on: what was refused (`submissions`, `outstanding` or `polls`), and for how many seconds."""
@@ -63,60 +65,57 @@ class BroadcastingRate(RateLimiter):
 
 
 class BroadcastingConcurrency(ConcurrencyLimit):
-    """A cap that tells the other workers when the service holds it to be too high."""
+    """Counts what is outstanding here. How many may be is decided in the database, where a refusal is passed on to."""
 
-    def __init__(self, limit: int, tell: Tell) -> None:
-        super().__init__(limit)
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(None)
         self._tell = tell
-        self._heard_at = -inf
+        self.room = sys.maxsize
+        """How many generations all workers together may have outstanding, as it was read last."""
+
+    @property
+    def limit(self) -> int:
+        """As many may be outstanding here, if no other worker had any."""
+        return max(self.room, 1)
+
+    def accepted(self, now: float) -> None:
+        """Widen nothing: the database does so for all."""
 
     def busy(self, now: float) -> None:
-        """Note a refusal, and tell."""
-        super().busy(now)
+        """Pass a refusal on."""
         self._tell("outstanding", None)
-
-    def heard(self, now: float) -> None:
-        """Note a refusal that another worker met: narrow by a tenth, once in 5 s."""
-        if now >= self._heard_at + COOLDOWN:
-            self._heard_at = now
-            self._room = max(NARROW * self._room, 1.0)
 
 
 class Permits:
-    """Submissions that the whole account may start."""
+    """Submissions that the whole account may start: one row, one statement, the database's clock (GCRA)."""
 
-    def __init__(self, pool: ConnectionPool, per_second: float) -> None:
-        whole = max(1, round(per_second))
-        self._bucket = PostgresBucket(pool, "aimlvideo", [Allowed(whole, round(1000 * whole / per_second))])
-        self._chunk = max(1, int(AT_A_TIME * per_second))
-        self._gap = min(max(self._chunk / per_second / 4, 0.005), 0.25)
-        self._left, self._until = 0, 0.0
-        self._one = anyio.Lock()
+    def __init__(self, pool: AsyncConnectionPool, per_second: float) -> None:
+        self.per_second = per_second
+        self._pool = pool
+        self._remaining, self._until = 0, 0.0
+        self._lock = anyio.Lock()
 
     async def take(self) -> None:
         """Return when one more submission may start; while PostgreSQL is away, none may."""
-        async with self._one:
-            while self._left < 1 or anyio.current_time() > self._until:
-                self._left = self._chunk if await self._granted() else 0
-                self._until = anyio.current_time() + FRESH
-            self._left -= 1
+        async with self._lock:
+            while self._remaining < 1 or anyio.current_time() > self._until:
+                await self._reserve()
+            self._remaining -= 1
 
-    async def _granted(self) -> bool:
+    async def _reserve(self) -> None:
+        permits = max(1, int(AT_A_TIME * self.per_second))
+        seconds = permits / self.per_second
         try:
-            if await anyio.to_thread.run_sync(self._ask):
-                return True
-        except (*AWAY, psycopg.Error) as error:
-            log.warning("the account's rate cannot be asked for: %s", error)
+            with anyio.fail_after(PATIENCE):
+                async with borrowed(self._pool) as connection:
+                    row = await (await connection.execute(RESERVE, (seconds, seconds))).fetchone()
+        except AWAY as error:
+            log.warning("the account's rate cannot be read: %s", error)
             await anyio.sleep(AGAIN)
-        await anyio.sleep(self._gap * random.uniform(0.5, 1.5))
-        return False
-
-    def _ask(self) -> bool:
-        now = self._bucket.now()  # type: ignore[no-untyped-call]
-        assert isinstance(now, int)
-        if random.random() < 0.02:
-            self._bucket.leak(now)
-        return bool(self._bucket.put(RateItem("submission", now, self._chunk)))
+            return
+        assert row is not None
+        await anyio.sleep(max(row[0], 0.0))
+        self._remaining, self._until = permits, anyio.current_time() + FRESH
 
 
 class SharedRateGate(RateGate):
@@ -132,43 +131,36 @@ class SharedRateGate(RateGate):
         await super().turn()
 
 
-@asynccontextmanager
-async def open_permits(dsn: str, per_second: float) -> AsyncIterator[Permits]:
-    """Give the account's bucket, made where it is not there yet."""
-    pool = ConnectionPool(dsn, min_size=1, max_size=2, timeout=5, open=False)
-    await anyio.to_thread.run_sync(lambda: pool.open(wait=True))
-    try:
-        yield await anyio.to_thread.run_sync(Permits, pool, per_second)
-    finally:
-        await anyio.to_thread.run_sync(pool.close)
-
-
 class WorkerShares:
-    """A worker's stations under the limits of all."""
+    """A worker's pipeline under the limits of all."""
 
-    def __init__(self, row: Pipeline, permits: Permits, tell: Tell, *, rate: float, poll_rate: float, cap: int) -> None:
-        self.slots: SlotLimiter = row.slots
-        self.submissions = BroadcastingRate(rate, "submissions", tell)
-        self.polls = BroadcastingRate(poll_rate, "polls", tell)
-        self.outstanding = BroadcastingConcurrency(cap, tell)
-        self.budget: PollBudget = row.poll.budget
-        self._doubt = row.doubt
-        self._poll_rate, self._workers = poll_rate, 1
+    def __init__(self, pipeline: Pipeline, permits: Permits, tell: Tell, limits: AccountLimits) -> None:
+        assert limits.rate is not None
+        assert limits.poll_rate is not None
+        self.slots: SlotLimiter = pipeline.slots
+        self.submissions = BroadcastingRate(limits.rate, "submissions", tell)
+        self.polls = BroadcastingRate(limits.poll_rate, "polls", tell)
+        self.outstanding = BroadcastingConcurrency(tell)
+        self.budget: PollBudget = pipeline.poll.budget
+        self._lost_submissions = pipeline.doubt
+        self._permits, self._workers = permits, 1
         self.budget.rate = self.polls
-        row.slots.outstanding = self.outstanding
-        row.submit.turns = SharedRateGate(self.submissions, permits)
+        pipeline.slots.outstanding = self.outstanding
+        pipeline.submit.turns = SharedRateGate(self.submissions, permits)
 
-    def shared_by(self, workers: int) -> None:
+    def shared_by(self, workers: int, limits: AccountLimits) -> None:
         """Take this worker's part of the polls, of the log, and of a submission rate that was found to be too high."""
-        self.polls.share(self._poll_rate / workers)
+        assert limits.rate is not None
+        assert limits.poll_rate is not None
+        self._permits.per_second = limits.rate
+        if limits.rate != self.submissions.ceiling:
+            self.submissions.share(limits.rate)
+        self.polls.share(limits.poll_rate / workers)
         self.submissions.stretch(self._workers / workers)
-        self._doubt.shared_by(workers)
+        self._lost_submissions.shared_by(workers)
         self._workers = workers
 
     def heard(self, kind: str, seconds: float | None) -> None:
-        """Narrow, because another worker was refused."""
-        now = anyio.current_time()
-        if kind == "outstanding":
-            self.outstanding.heard(now)
-        else:
-            (self.polls if kind == "polls" else self.submissions).heard(now, seconds)
+        """Narrow, because another worker was refused. What is outstanding is narrowed in the database already."""
+        if kind != "outstanding":
+            (self.polls if kind == "polls" else self.submissions).heard(anyio.current_time(), seconds)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
@@ -19,15 +19,16 @@ from psycopg import Notify
 
 from aimlvideo.core.jobs.job import Record, Result, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.distributed.account import Account, read_account
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
 from aimlvideo.distributed.shared_limits import WorkerShares
-from aimlvideo.errors import InDoubt, OutOfPatience, VideoError
+from aimlvideo.errors import InDoubt, OutOfPatience, OverBudget, VideoError
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.postgres import PostgresJournal
-from aimlvideo.shell.journal.postgres_schema import AGAIN, AWAY
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.metrics import Reading, run_metrics
 
@@ -36,27 +37,42 @@ def worker_metrics(worker: Worker) -> Iterator[Reading]:
     """Give what is true of a worker now."""
     yield from run_metrics(worker.results)
     yield Reading("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
-    depth = {status: float(worker.depth.get(status, 0)) for status in ("queued", "picked")}
-    yield Reading("aimlvideo_queue_depth", "Jobs in the queue of all workers", depth, label="status")
     yield Reading("aimlvideo_workers", "Workers heard of lately", worker.workers)
     yield Reading("aimlvideo_journal_unwritten", "Steps not yet written", worker.journal.unwritten)
+    yield from account_metrics(worker.account)
+
+
+def account_metrics(account: Account) -> Iterator[Reading]:
+    """Give what is true of the whole list, from any worker. Money is in USD."""
+    jobs = {stage.value: float(account.jobs.get(stage.value, 0)) for stage in Stage}
+    yield Reading("aimlvideo_list_jobs", "Jobs of the whole list, by stage", jobs, label="stage")
+    yield Reading("aimlvideo_account_outstanding", "Generations outstanding, of all workers", account.outstanding)
+    yield Reading("aimlvideo_account_outstanding_limit", "Generations that may be outstanding", account.room)
+    yield Reading("aimlvideo_account_spent_usd", "What all jobs have cost", account.spent)
+    yield Reading("aimlvideo_account_committed_usd", "What the outstanding ones will cost", account.committed)
+    if (limit := account.limits.max_spend) is not None and limit < inf:
+        yield Reading("aimlvideo_account_spending_limit_usd", "What may be spent", limit)
 
 
 AT_A_TIME = 100
-"""Jobs that are taken with one statement: PgQueuer's takes 0.1 ms a job up to there, and far more beyond."""
+"""Jobs that are taken with one statement."""
 
 
 IDLE = 0.5
-"""Seconds between two looks into an empty queue, at most."""
+"""Seconds between two reads of an empty queue, at most."""
 
 
 GATHER = 0.02
 """Seconds in which ended jobs gather, to be handed back together."""
 
 
-OUTCOMES = {Stage.SAVED: "well", Stage.FAILED: "badly", Stage.PLANNED: "unbought"}
-LATER = {"impatient": 60.0, "unsaved": 30.0, "unbought": 0.0}
-"""Seconds after which a job that was handed back unfinished is taken again."""
+OUTCOMES = {Stage.SAVED: "saved", Stage.FAILED: "failed", Stage.PLANNED: "not begun"}
+TAKEN_OVER_AFTER = {"left": 0.0, "timed out": 60.0, "not downloaded": 30.0}
+"""Seconds after which a job that was begun, and handed back unfinished, is taken over again."""
+FULL = 0.5
+"""Seconds for which nothing is taken after the account had no place for a job."""
+STALLED = 20.0
+"""Seconds that one round of statements may take; then the connection counts as cut."""
 
 
 SHARE_EVERY = 30.0
@@ -78,13 +94,15 @@ class Stopped(VideoError):
     """This worker was told to stop."""
 
 
+class NoPlace(VideoError):
+    """The account had no place for this job: as many generations are outstanding as may be."""
+
+
 @dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """What a worker was told. Seconds; `cap` is for all workers together, `poll_rate` too."""
+class WorkerOptions:
+    """What a worker was told: its database, and whether it ends when the queue is empty."""
 
     dsn: str
-    cap: int
-    heartbeat: float = 30.0
     until_empty: bool = False
 
 
@@ -92,30 +110,37 @@ class WorkerLimits:
 class Worker:
     """What a worker has in hand: `places` are the jobs that it sees through, by id."""
 
-    terms: WorkerLimits
-    roll: WorkerRegistry
+    options: WorkerOptions
+    registry: WorkerRegistry
+    account: Account
     client: FleetClient
     journal: PostgresJournal
     fleet: WorkerShares
     results: Run
     feed: MemoryObjectSendStream[Record]
     told: list[tuple[str, float | None]]
+    on_result: Callable[[Result], None] = lambda result: None
     places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
-    depth: dict[str, int] = field(default_factory=dict)
     winding_down: bool = False
     _back: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
-    _beaten: float = 0.0
-    _turned: float = field(default_factory=time.monotonic)
+    _last_beat: float = 0.0
+    _last_tick: float = field(default_factory=time.monotonic)
     _rest_until: float = 0.0
-    _shared: float = field(default_factory=time.monotonic)
+    _last_share: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
         # A lost job may have a request under way: what still comes of it goes to a run that writes nowhere.
         self._detached_run = self.results.detached(InMemoryJournal())
-        self.journal.lost, self.journal.lease = self.lose, self.terms.heartbeat / 3
+        self.journal.lost, self.journal.refused = self.lose, self.refuse
+        self.journal.lease = self.heartbeat / 3
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds of silence after which others take over."""
+        return self.account.limits.heartbeat or 30.0
 
     async def run(self) -> None:
         """Work until there is nothing more to do for this worker, then hand everything back."""
@@ -124,15 +149,15 @@ class Worker:
             async for result in self.results:
                 self._ended(result)
         with anyio.move_on_after(PARTING):
-            async with open_queue(self.terms.dsn, self.roll.worker, self.terms.cap) as engine:
-                await self._hand_back(engine)
-                await self._share(engine)
-                await self.roll.leave(engine.connection)
+            async with open_queue(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
+                await self._hand_back(queue)
+                await queue.release()
+                await self._share(queue)
+                await self.registry.leave(queue.connection)
 
     async def stop(self) -> None:
         """Take nothing more, see downloads and answers under way through, leave the rest to others."""
-        self.winding_down = True
-        self.results.halt(Stopped("this worker was told to stop"))
+        self._wind_down("this worker was told to stop")
         self.feed.close()
         with anyio.move_on_after(PARTING):
             while self._leave(keep=(Stage.SUBMITTING, Stage.READY)):  # noqa: ASYNC110 - jobs move on by themselves
@@ -156,6 +181,33 @@ class Worker:
             entry.run.end(entry, Elsewhere(f"another worker has job {name} now"))
             entry.run = self._detached_run
 
+    def refuse(self, name: str, verdict: str) -> None:
+        """Hand back a job that may not be bought now: its intent was not written, and nothing is sent."""
+        if verdict == "full":
+            error: VideoError = NoPlace(f"no place for job {name}: {self.account.room} generations are outstanding")
+            self._rest_until = max(self._rest_until, time.monotonic() + FULL)
+        else:
+            limit = f"the spending limit of {self.account.limits.max_spend or 0:.2f} USD for all workers"
+            known = "would be passed by" if verdict == "over budget" else "is set, and no price is known for"
+            error = OverBudget(f"{limit} {known} job {name}")
+            self.results.halt(error)
+        for entry in [entry for entry in self.results.entries if entry.job.id == name]:
+            self.results.end(entry, error)
+
+    def _wind_down(self, reason: str) -> None:
+        """Buy nothing more, and give back at once what was not begun."""
+        self.winding_down = True
+        self.results.halt(Stopped(reason))
+        self._give_back_unread()
+
+    def _give_back_unread(self) -> None:
+        """Hand back the jobs that were taken and that the pipeline has not read."""
+        for name, (job, progress) in self._fed.items():
+            self._back[name] = self.places[name], _outcome(result_of(job, progress))
+        if self._fed:
+            self._fed.clear()
+            self._news.set()
+
     def _leave(self, keep: tuple[Stage, ...]) -> int:
         """End what is in no stage to be kept; return how many are left."""
         left: list[Entry] = [entry for entry in self.results.entries if entry.progress.stage not in keep]
@@ -169,113 +221,147 @@ class Worker:
             return
         self._back[result.job.id] = self.places[result.job.id], _outcome(result)
         self._news.set()
+        if result.stage in ENDED:
+            self.on_result(result)
 
     async def _keep_queue(self) -> None:
         """Keep up with the queue, over one connection after the other."""
         while True:
             try:
-                async with open_queue(self.terms.dsn, self.roll.worker, self.terms.cap, self.terms.heartbeat) as engine:
-                    engine.connection.add_notify_handler(self._heard)
-                    await engine.connection.execute(f"LISTEN {NEWS}")
+                async with open_queue(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
+                    queue.connection.add_notify_handler(self._heard)
+                    await queue.connection.execute(f"LISTEN {NEWS}")
                     while True:
-                        await self._turn(engine)
+                        await self._tick(queue)
             except AWAY as error:
                 log.warning("PostgreSQL is away: %s", error)
                 await anyio.sleep(AGAIN)
 
-    async def _turn(self, engine: JobQueue) -> None:
+    async def _tick(self, queue: JobQueue) -> None:
         """Say that we live, hand back, pass on, take."""
-        now, idle = time.monotonic(), min(IDLE, self.terms.heartbeat / 4)
-        if now - self._turned > idle + self.terms.heartbeat / 3:
-            await self._came_back(now)
-        self._turned = now
-        if now - self._beaten >= self.terms.heartbeat / 4:
-            await self._beat(engine)
-            self._beaten = now
-        if now - self._shared >= SHARE_EVERY:
-            await self._share(engine)
-            self._shared = now
-        await self._hand_back(engine)
-        while self.told:
-            await self.roll.tell(engine.connection, *self.told[0])
-            self.told.pop(0)
-        full = await self._take(engine)
+        idle = min(IDLE, self.heartbeat / 4)
+        with anyio.fail_after(STALLED):
+            full = await self._keep_up(queue, idle)
         with anyio.move_on_after(GATHER if full else idle):
             await self._news.wait()
         await anyio.sleep(GATHER)
         self._news = anyio.Event()
 
+    async def _keep_up(self, queue: JobQueue, idle: float) -> bool:
+        """Do all that is due. True: there may be more to take."""
+        now = time.monotonic()
+        if now - self._last_tick > idle + self.heartbeat / 3:
+            await self._came_back(now)
+        self._last_tick = now
+        if now - self._last_beat >= self.heartbeat / 4:
+            await self._beat(queue)
+            self._last_beat = now
+        if now - self._last_share >= SHARE_EVERY:
+            await self._share(queue)
+            self._last_share = now
+        if self.results.halted is not None:
+            self._give_back_unread()
+        await self._hand_back(queue)
+        while self.told:
+            await self.registry.tell(queue.connection, *self.told[0])
+            self.told.pop(0)
+        return await self._take(queue)
+
     async def _came_back(self, now: float) -> None:
         """After a freeze, or PostgreSQL's return: find out what is still ours, and let everybody say that they live."""
         await self.journal.verify()
-        self._beaten = 0.0
-        self._rest_until = now + self.terms.heartbeat / 3
+        self._last_beat = 0.0
+        self._rest_until = now + self.heartbeat / 3
 
-    async def _beat(self, engine: JobQueue) -> None:
+    async def _beat(self, queue: JobQueue) -> None:
         held = {place.id: name for name, place in self.places.items()}
-        for gone in await engine.beat(list(self.places.values())):
+        for gone in await queue.beat(list(self.places.values())):
             self.lose(held[gone])
-        self.depth = await engine.depth()
-        said = {"in_hand": len(self.places), "outstanding": self.fleet.outstanding.taken}
-        present = await self.roll.appear(engine.connection, said, self.terms.heartbeat)
+        status = {"in_hand": len(self.places), "outstanding": self.fleet.outstanding.taken}
+        present = await self.registry.appear(queue.connection, status, self.heartbeat)
         self.workers = present.workers
-        self.fleet.shared_by(present.workers)
-        if present.drain is not None and present.drain > self.roll.began and not self.winding_down:
-            log.warning("told to drain: nothing more is taken")
-            self.winding_down = True
+        await self._read_account(queue)
+        queue.heartbeat = self.heartbeat
+        self.journal.lease = self.heartbeat / 3
+        self.fleet.shared_by(present.workers, self.account.limits)
+        await self.journal.read_sample()
+        if present.drained and not self.winding_down:
+            log.warning("told to drain: nothing more is bought")
+            self._wind_down("the workers were told to drain")
 
-    async def _share(self, engine: JobQueue) -> None:
+    async def _share(self, queue: JobQueue) -> None:
         if self.client.knowledge is not None:
-            await self.client.knowledge.share(engine.connection)
-        await engine.tidy()
+            await self.client.knowledge.share(queue.connection)
+        await queue.compact_log()
 
-    async def _hand_back(self, engine: JobQueue) -> None:
+    async def _hand_back(self, queue: JobQueue) -> None:
         """Give up the places of what has ended here, once the journal surely has it."""
         if not self._back:
             return
-        await self.journal.synced()
-        by_fate: dict[str, list[QueueEntry]] = defaultdict(list)
         going = dict(self._back)
-        for place, fate in going.values():
-            by_fate[fate].append(place)
-        for fate, places in by_fate.items():
-            if fate in ("well", "badly"):
-                await engine.done(places, well=fate == "well")
-            elif fate == "outstanding":
-                await engine.let_go(places)
+        await self.journal.synced()
+        going = {name: back for name, back in going.items() if self._back.get(name) == back}  # else lost meanwhile
+        by_outcome: dict[str, list[str]] = defaultdict(list)
+        for name, (_, outcome) in going.items():
+            by_outcome[outcome].append(name)
+        for outcome, names in by_outcome.items():
+            places = [going[name][0] for name in names]
+            if outcome in ("saved", "failed"):
+                await queue.done(places, well=outcome == "saved")
+            elif outcome == "in doubt":
+                await self.journal.leave_in_doubt(names)
+                await queue.done(places, well=False)
+            elif outcome == "not begun":
+                await queue.give_back(places)
             else:
-                await engine.later(places, LATER[fate])
-        for name in going:
-            self._back.pop(name, None)
-            self.places.pop(name, None)
+                await queue.leave(places, TAKEN_OVER_AFTER[outcome])
+        for name, back in going.items():
+            if self._back.get(name) == back:
+                self._back.pop(name, None)
+                self.places.pop(name, None)
         self.journal.let_go(going)
 
-    async def _take(self, engine: JobQueue) -> bool:
-        """Take what there is room for, and set it on its way. True: there may be more."""
+    async def _take(self, queue: JobQueue) -> bool:
+        """Take over what silent workers left, and take what there is room for. True: there may be more."""
+        now = time.monotonic()
         if self.results.halted is not None or self.winding_down:
             if not self.places:
                 self.feed.close()
             return False
-        share = ceil(self.terms.cap / self.workers)
-        most = min(share - len(self.places), AT_A_TIME)
-        if most <= 0 or time.monotonic() < self._rest_until:
+        if now < self._rest_until:
             return False
-        taken = await engine.take(most, share)
-        fresh = {name: place for name, place in taken.items() if name not in self.places}
-        if fresh:
-            self._set_on_their_way(fresh, await self.journal.take(fresh))
-        elif self.terms.until_empty and not self.places and not sum((await engine.depth()).values()):
+        left = await queue.take_over(AT_A_TIME)
+        await self._begin(left)
+        most = await self._room(queue)
+        taken = await queue.take(most) if most > 0 else {}
+        await self._begin(taken)
+        if self.options.until_empty and not taken and not self.places and await queue.is_empty():
             self.feed.close()
-        return len(taken) == most
+        return len(left) == AT_A_TIME or (len(taken) == most > 0)
 
-    def _set_on_their_way(self, fresh: dict[str, QueueEntry], records: list[Record]) -> None:
+    async def _read_account(self, queue: JobQueue) -> None:
+        self.account = await read_account(queue.connection)
+        self.fleet.outstanding.room = self.account.room
+
+    async def _room(self, queue: JobQueue) -> int:
+        """Return how many jobs to take: our part of the room, less what we have not begun."""
+        await self._read_account(queue)
+        begun = sum(entry.progress.stage not in NOT_HELD for entry in self.results.entries)
+        waiting = len(self._fed) + sum(entry.progress.stage is Stage.PLANNED for entry in self.results.entries)
+        share = ceil(self.account.room / self.workers)
+        return min(share - begun - waiting, self.account.room - self.account.outstanding - waiting, AT_A_TIME)
+
+    async def _begin(self, taken: dict[str, QueueEntry]) -> None:
+        """Set jobs that were taken on their way, those that were begun first."""
+        fresh = {name: place for name, place in taken.items() if name not in self.places}
+        if not fresh:
+            return
         self.places.update(fresh)
-        known = {record.job.id for record in records if record.progress.stage not in ENDED}
-        for name in fresh.keys() - known:
-            self._back[name] = fresh[name], "well"
-        for job, progress in sorted(records, key=lambda record: record.progress.stage is Stage.PLANNED):
-            if job.id not in known:
-                continue
+        records = await self.journal.take(fresh)
+        open_records = [record for record in records if record.progress.stage not in ENDED]
+        for name in fresh.keys() - {record.job.id for record in open_records}:
+            self._back[name] = fresh[name], "saved"
+        for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if self.winding_down or self.results.halted is not None:
                 self._back[job.id] = fresh[job.id], _outcome(result_of(job, progress))
             else:
@@ -283,16 +369,22 @@ class Worker:
                 self.feed.send_nowait(record)
 
     def _heard(self, news: Notify) -> None:
-        if news.channel == NEWS and (told := self.roll.heard(news.payload)) is not None:
-            self.fleet.heard(*told)
+        if news.channel == NEWS and (refusal := self.registry.heard(news.payload)) is not None:
+            self.fleet.heard(*refusal)
+
+
+NOT_HELD = frozenset({Stage.PLANNED, Stage.READY, *ENDED})
+"""Stages in which a job holds no place under the cap."""
 
 
 def _outcome(result: Result) -> str:
     """Tell what becomes of a job's place in the queue."""
+    if isinstance(result.error, NoPlace | OverBudget):
+        return "not begun"
     if result.stage in OUTCOMES:
         return OUTCOMES[result.stage]
     if isinstance(result.error, OutOfPatience):
-        return "impatient"
+        return "timed out"
     if isinstance(result.error, InDoubt):
-        return "badly"  # it cannot be asked for: a person has to settle it
-    return "unsaved" if result.stage is Stage.READY and not isinstance(result.error, Stopped) else "outstanding"
+        return "in doubt"  # it cannot be asked for: a person has to settle it
+    return "not downloaded" if result.stage is Stage.READY and not isinstance(result.error, Stopped) else "left"

@@ -16,7 +16,7 @@ from aimlvideo.pipeline.poll import Send
 from aimlvideo.settings import Settings
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
-NOWHERE = Path(os.devnull)
+NOWHERE = Path(os.devnull) / "nowhere"  # nothing can be written there, not even by a mistake
 log = logging.getLogger("aimlvideo")
 
 

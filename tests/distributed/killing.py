@@ -1,8 +1,10 @@
-"""The killing, spread out: workers die, freeze and come back, PostgreSQL restarts, answers are dropped.
+"""The killing, spread out: workers die, freeze and come back, PostgreSQL crashes, answers are dropped.
 
-    python -m tests.distributed.killing --jobs 600 --cap 100 --workers 3 --seed 1
+    python -m tests.distributed.killing --jobs 600 --cap 100 --workers 4 --seed 1
 
-prints what the service, the journal and the folder say at the end; `test_spread_out_killing.py` runs a smaller one.
+Meanwhile connections are terminated, workers with a wrong key start again and again, one worker is stopped as planned,
+and the cap is lowered. It prints what the service, the journal and the folder say at the end;
+`test_spread_out_killing.py` runs a smaller one.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -27,9 +30,16 @@ import psycopg
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.worker_actions import init_database, queue_file
+from aimlvideo.distributed.account import AccountLimits
 from tests.killing import HOSTILE
 from tests.postgres_server import Server, postgres
 
+DEAREST = 0.3
+"""USD: a little more than a clip costs."""
+ACCOUNT = """
+    SELECT outstanding, max_outstanding, spent + assumed + committed, max_spend FROM aimlvideo_account
+"""
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'aimlvideo'"
 MODEL = "kling-video/v1.6/pro/image-to-video"
 HISTORY = """
     CREATE TABLE history (at timestamptz DEFAULT clock_timestamp(), id text, owner text, stage text, request_id text);
@@ -69,6 +79,10 @@ class Outcome:
     stats: dict[str, Any]
     bought: dict[str, list[str]]
     clips: int
+    wrong_keys: tuple[int, ...] = ()
+    """How the workers with a wrong key ended."""
+    passed: tuple[str, ...] = ()
+    """When cap or budget were passed."""
     said: str = field(repr=False, default="")
 
 
@@ -112,28 +126,81 @@ def spread_out(folder: Path, plan: Plan, server: Server) -> Outcome:
     job_file = folder / "jobs.jsonl"
     job_file.write_text("".join(json.dumps(_job(number)) + "\n" for number in range(plan.jobs)))
     with _service(plan) as url:
-        init_database(server.dsn, Terminal(quiet=True))
+        limits = AccountLimits(plan.cap, plan.rate, 100.0, plan.heartbeat, plan.jobs * DEAREST)
+        init_database(server.dsn, Terminal(quiet=True), limits)
         queue_file(str(job_file), server.dsn, {"service": "aimlapi"}, Terminal(quiet=True), retry_failed=False)
         with psycopg.connect(server.dsn, autocommit=True) as db:
             db.execute(HISTORY)
         workers = Workers(_worker(plan, folder, server.dsn, url), folder / "log")
+        wrong_keys = WrongKeys(_worker(plan, folder, server.dsn, url, key="bad"))
+        watch = AccountWatch(server.dsn)
         for _ in range(plan.workers):
             workers.start()
         try:
-            kills = _torment(workers, plan, server, chance)
-            _until_saved(server.dsn, plan.jobs)
+            with watch:
+                kills = _torment(workers, wrong_keys, plan, server, chance)
+                _until_saved(server.dsn, plan.jobs)
         finally:
             workers.end()
         stats = json.load(urllib.request.urlopen(f"{url}/__sandbox/stats"))
         bought = _bought(url)
     clips = len(list((folder / "out").glob("*.mp4")))
     said = (folder / "log").read_text(errors="replace")
-    return Outcome(time.monotonic() - began, kills, _stages(server.dsn), stats, bought, clips, said)
+    ended = time.monotonic() - began
+    passed = tuple(watch.passed)
+    return Outcome(ended, kills, _stages(server.dsn), stats, bought, clips, tuple(wrong_keys.ended), passed, said)
 
 
-def _torment(workers: Workers, plan: Plan, server: Server, chance: random.Random) -> int:
-    """Kill one worker after the other and start new ones; freeze one meanwhile, and restart PostgreSQL."""
-    frozen_at, restart_at = plan.kills // 3, 2 * plan.kills // 3
+class AccountWatch(threading.Thread):
+    """Reads the account all the time, and notes where more is outstanding, or more spent, than may be."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(daemon=True)
+        self.passed: list[str] = []
+        self._dsn = dsn
+        self._over = threading.Event()
+
+    def __enter__(self) -> AccountWatch:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self.join()
+
+    def run(self) -> None:
+        """Read until the block is left. After the cap was lowered, what is outstanding may only become less."""
+        before = 0
+        while not self._over.wait(0.05):
+            try:
+                with psycopg.connect(self._dsn, autocommit=True) as db:
+                    while not self._over.wait(0.02):
+                        row = db.execute(ACCOUNT).fetchone()
+                        assert row is not None
+                        outstanding, cap, money, limit = row
+                        if outstanding > max(cap, before) or money > limit + 1e-6:
+                            self.passed.append(f"{outstanding} of {cap} (before: {before}), {money} of {limit} USD")
+                        before = outstanding
+            except psycopg.Error:
+                continue
+
+
+class WrongKeys:
+    """A worker with a wrong key that is started again and again; `ended` has its exit codes."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self.ended: list[int] = []
+
+    def start_once(self) -> None:
+        """Start it, and wait for its end."""
+        self.ended.append(subprocess.run(self._command, check=False, capture_output=True, timeout=60).returncode)
+
+
+def _torment(workers: Workers, wrong_keys: WrongKeys, plan: Plan, server: Server, chance: random.Random) -> int:
+    """Kill one worker after the other and start new ones, and do one more thing each time, in turn."""
+    frozen_at, restart_at, crash_at = plan.kills // 3, 2 * plan.kills // 3, plan.kills // 2
+    lowered_at, stopped_at, cut_at = plan.kills // 4, 3 * plan.kills // 4, 1
     kills = 0
     while kills < plan.kills and not _all_saved(server.dsn, plan.jobs):
         time.sleep(chance.uniform(*plan.kill_every))
@@ -141,8 +208,20 @@ def _torment(workers: Workers, plan: Plan, server: Server, chance: random.Random
             workers.signal(0, signal.SIGSTOP)
             time.sleep(plan.heartbeat * 1.7)
             workers.signal(0, signal.SIGCONT)
-        if kills == restart_at:
-            server.stop()
+        if kills == lowered_at:
+            with psycopg.connect(server.dsn, autocommit=True) as db:
+                db.execute("UPDATE aimlvideo_account SET max_outstanding = %s", (plan.cap // 2,))
+        if kills == stopped_at:
+            workers.signal(0, signal.SIGTERM)
+            workers.running.pop(0).wait(60)
+            workers.start()
+        if kills == cut_at:
+            with psycopg.connect(server.dsn, autocommit=True) as db:
+                db.execute(CUT)
+        if kills % 2 == 0:
+            wrong_keys.start_once()
+        if kills in (restart_at, crash_at):
+            server.stop(signal.SIGQUIT if kills == crash_at else signal.SIGINT)
             time.sleep(plan.heartbeat / 3)
             server.start()
             time.sleep(plan.heartbeat / 3)
@@ -211,9 +290,8 @@ def _job(number: int) -> dict[str, Any]:
     return {"id": f"job{number}", "model": MODEL, "prompt": f"clip {number}", "image_url": "https://example.com/a.png"}
 
 
-def _worker(plan: Plan, folder: Path, dsn: str, url: str) -> list[str]:
-    limits = ["--max-outstanding", str(plan.cap), "--rate", str(plan.rate), "--heartbeat", str(plan.heartbeat)]
-    told = ["--base-url", url, "--api-key", "k", "--poll", "every:0.3", "--settle", str(plan.settle), *limits]
+def _worker(plan: Plan, folder: Path, dsn: str, url: str, key: str = "k") -> list[str]:
+    told = ["--base-url", url, "--api-key", key, "--poll", "every:0.3", "--settle", str(plan.settle)]
     return [*_aimlvideo(), "--log", "info", "worker", "-o", str(folder / "out"), "--dsn", dsn, *told]
 
 
@@ -224,7 +302,7 @@ def _aimlvideo() -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=600)
-    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--cap", type=int, default=100)
     parser.add_argument("--kills", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
@@ -239,8 +317,11 @@ def main() -> None:
     if told.log:
         Path(told.log).write_text(outcome.said)
     lost = sum(outcome.stats["answers_lost"].values())
-    print(f"{outcome.kills} kills, 1 freeze, 1 restart of PostgreSQL, {outcome.seconds:.0f} s")
+    print(
+        f"{outcome.kills} kills, 1 freeze, 1 crash and 1 restart of PostgreSQL, the cap halved, {outcome.seconds:.0f} s"
+    )
     print(f"stages {outcome.stages}, {outcome.clips} clips; {lost} answers were lost")
+    print(f"workers with a wrong key ended with {sorted(set(outcome.wrong_keys))}; limits passed: {outcome.passed}")
     print(f"accepted {outcome.stats['accepted']} for {told.jobs} jobs, bought twice: {len(twice)}")
     print(f"outstanding at the service: at most {outcome.stats['outstanding_peak']} of {told.cap}")
     print(f"fenced: {outcome.said.count('was given to another worker')}, settled: {outcome.said.count('settled:')}")

@@ -24,3 +24,5 @@ def test_whoever_dies_each_clip_is_bought_once(tmp_path: Path) -> None:
     assert {job: names for job, names in outcome.bought.items() if len(names) > 1} == {}
     assert outcome.stats["accepted"] == SMALL.jobs
     assert outcome.stats["outstanding_peak"] <= SMALL.cap
+    assert set(outcome.wrong_keys) == {2}
+    assert outcome.passed == ()

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import psycopg
@@ -18,9 +18,10 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.worker_actions import init_database, queue_file, settle_job, show_status, start_draining, write_page
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.registry import SharedDurations, read_durations
-from aimlvideo.distributed.worker import Worker, WorkerLimits, worker_metrics
+from aimlvideo.distributed.worker import Worker, WorkerOptions, worker_metrics
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
@@ -66,15 +67,17 @@ async def opened(
     folder: Path,
     url: str,
     *,
-    cap: int = 10,
+    cap: int | Literal["auto"] = 10,
+    rate: float = 200,
     until_empty: bool = True,
     heartbeat: float = 2.0,
+    max_spend: float | None = None,
     **settings: Any,
 ) -> AsyncIterator[Worker]:
     """Give a worker that beats every half second."""
     told = {"service": "aimlapi", "base_url": url, "api_key": "k", "poll": "every:0.1", "settle": 3.0} | settings
-    terms = WorkerLimits(dsn, cap, heartbeat=heartbeat, until_empty=until_empty)
-    async with open_worker(terms, str(folder / "out"), told, rate=200, poll_rate=100) as worker:
+    limits = AccountLimits(cap, rate, 100, heartbeat, max_spend)
+    async with open_worker(WorkerOptions(dsn, until_empty), str(folder / "out"), told, limits) as worker:
         yield worker
 
 
@@ -92,7 +95,8 @@ async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: 
         assert counts(queued) == {"saved": 20}
         assert sandbox.stats()["accepted"] == 20
         assert sandbox.stats()["refusals"] == {}
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"job{n}.mp4" for n in range(20))
+    clips = {path.name for path in (tmp_path / "out").iterdir()} - {".aimlvideo-list"}
+    assert clips == {f"job{n}.mp4" for n in range(20)}
 
 
 async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle(dsn: str, tmp_path: Path) -> None:
@@ -129,8 +133,10 @@ async def test_a_stopped_worker_sees_downloads_through_and_leaves_renderings_wit
             await worker.stop()
         assert counts(queued) == {"planned": 10, "rendering": 10}
         with psycopg.connect(queued) as db:
-            places = db.execute("SELECT count(*), count(slot) FROM pgqueuer WHERE status = 'picked'").fetchone()
-        assert places == (10, 10)
+            places = dict(db.execute("SELECT status, count(*) FROM pgqueuer GROUP BY 1").fetchall())
+            outstanding = db.execute("SELECT outstanding FROM aimlvideo_account").fetchone()
+        assert places == {"picked": 10, "queued": 10}
+        assert outstanding == (10,)
         async with opened(queued, tmp_path, sandbox.url) as successor:
             await successor.run()
         assert counts(queued) == {"saved": 20}
@@ -151,14 +157,14 @@ async def test_drained_workers_take_nothing_more_and_end(queued: str, tmp_path: 
 
 
 async def test_a_worker_that_tells_other_limits_is_refused_while_one_works(queued: str, tmp_path: Path) -> None:
-    nowhere = "http://127.0.0.1:9"
-    async with opened(queued, tmp_path, nowhere) as worker, anyio.create_task_group() as tasks:
-        tasks.start_soon(worker.run)
-        await until(lambda: worker.places)
-        with pytest.raises(SettingsError, match="--max-outstanding 10 --rate 200"):
-            async with opened(queued, tmp_path, nowhere, cap=11):
-                pass
-        tasks.cancel_scope.cancel()
+    async with Sandbox(Behaviour(seconds=30)) as sandbox:
+        async with opened(queued, tmp_path, sandbox.url), opened(queued, tmp_path, sandbox.url):
+            for other in ({"cap": 11}, {"heartbeat": 9.0}, {"max_spend": 3.0}):
+                with pytest.raises(SettingsError, match="--max-outstanding 10 --rate 200"):
+                    async with opened(queued, tmp_path, sandbox.url, **other):
+                        pass
+        async with opened(queued, tmp_path, sandbox.url, cap=11) as alone:
+            assert alone.account.limits.max_outstanding == 11
 
 
 async def test_a_refusal_narrows_the_other_workers_too(queued: str, tmp_path: Path) -> None:

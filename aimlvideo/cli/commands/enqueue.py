@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from math import inf
+from typing import Annotated
+
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, JobFile, Quiet, RetryFailed, Service, Strict, exit_codes
+from aimlvideo.cli.options import (
+    ApiKey,
+    BaseUrl,
+    Dsn,
+    DsnFile,
+    JobFile,
+    Matrix,
+    Quiet,
+    RetryFailed,
+    Service,
+    Strict,
+    client_options,
+    dsn_of,
+    exit_codes,
+    has_service_settings,
+)
+from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 
@@ -16,15 +35,36 @@ app = command_app()
 def enqueue(
     jobs: JobFile,
     dsn: Dsn = None,
+    dsn_file: DsnFile = None,
     service: Service = "aimlapi",
     strict: Strict = False,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    matrix: Matrix = False,
+    confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is queued.")] = None,
     retry_failed: RetryFailed = False,
     quiet: Quiet = False,
 ) -> None:
-    """Queue every job of a file for the workers. The same command again adds what is new."""
+    """Queue every job of a file for the workers, and say what the new ones will cost.
+
+    The same command again adds what is new. The price list is read where there is a key or a base URL, or where
+    --confirm-above is given.
+    """
     terminal = Terminal(quiet=quiet)
     with exit_codes(terminal):
         with distributed_extra():
             from aimlvideo.cli.worker_actions import queue_file
-        reader_options = {"service": service, "strict": strict}
-        raise typer.Exit(queue_file(jobs, dsn, reader_options, terminal, retry_failed=retry_failed))
+        reader_options = {"service": service, "strict": strict, "matrix": matrix}
+        settings = client_options(service, base_url, api_key)
+        priced = confirm_above is not None or has_service_settings(settings)
+        facts = ask_without_a_run(settings) if priced else ServiceFacts()
+        code = queue_file(
+            jobs,
+            dsn_of(dsn, dsn_file, terminal),
+            reader_options,
+            terminal,
+            retry_failed=retry_failed,
+            prices=facts.prices,
+            confirm_above=inf if confirm_above is None else confirm_above,
+        )
+        raise typer.Exit(code)

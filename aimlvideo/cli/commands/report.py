@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Folder, exit_codes
+from aimlvideo.cli.options import Dsn, DsnFile, Folder, database_of_page, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -21,18 +21,23 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo report clips")
 def report(
     folder: Folder,
-    dsn: Annotated[str | None, typer.Option(help="The database of many workers; the page goes to the folder.")] = None,
+    dsn: Dsn = None,
+    dsn_file: DsnFile = None,
     sheet: Annotated[
         bool, typer.Option("--sheet", help="Also write sheet.jpg: one picture with a frame of every clip.")
     ] = False,
 ) -> None:
-    """Write report.html: a page with every clip, its price and its times, and the failures with what to do."""
+    """Write report.html: a page with every clip, its price and its times, and the failures with what to do.
+
+    With --dsn (or AIMLVIDEO_DSN) it shows the jobs of many workers; the folder is where their clips are.
+    """
     terminal = Terminal()
     with exit_codes(terminal):
-        if dsn is not None:
+        from_database, database = database_of_page(folder, dsn, dsn_file, terminal)
+        if from_database:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import write_page
-            raise typer.Exit(write_page(folder, dsn, terminal))
+            raise typer.Exit(write_page(folder, database, terminal))
         terminal.say(f"the page is {write_report(folder)}: open it in a browser")
         if sheet:
             with read_journal(folder / JOURNAL) as journal:

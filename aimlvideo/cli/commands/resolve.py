@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import DsnOrNone, exit_codes
+from aimlvideo.cli.options import Dsn, DsnFile, exit_codes, folder_or_dsn
 from aimlvideo.cli.run_summary import settled_sentence
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -26,7 +26,8 @@ def resolve(
     words: Annotated[list[str], typer.Argument(metavar="[FOLDER] JOB", help="The folder, and the job in doubt.")],
     generation: Annotated[str | None, typer.Option(help="The generation that the job has become.")] = None,
     not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never accepted it.")] = False,
-    dsn: DsnOrNone = None,
+    dsn: Dsn = None,
+    dsn_file: DsnFile = None,
 ) -> None:
     """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""
     terminal = Terminal()
@@ -34,13 +35,14 @@ def resolve(
         if bool(generation) == not_accepted:
             raise UsageError("pass either --generation ID or --not-accepted")
         *folders, job = words
-        if len(folders) != (dsn is None):
+        if len(folders) > 1:
             raise UsageError("pass FOLDER JOB, or JOB --dsn ...")
-        if dsn is not None:
+        run_folder, database = folder_or_dsn(Path(folders[0]) if folders else None, dsn, dsn_file, terminal)
+        if run_folder is None:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import settle_job
-            raise typer.Exit(settle_job(job, generation, dsn, terminal))
-        asyncio.run(_settle(Path(folders[0]), job, generation))
+            raise typer.Exit(settle_job(job, generation, database, terminal))
+        asyncio.run(_settle(run_folder, job, generation))
         terminal.say(settled_sentence(job, generation))
 
 

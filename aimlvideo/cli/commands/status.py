@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import DsnOrNone, FolderOrNone, exit_codes, folder_or_dsn
+from aimlvideo.cli.options import Dsn, DsnFile, FolderOrNone, exit_codes, folder_or_dsn
 from aimlvideo.cli.run_summary import summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -16,14 +16,15 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo status clips")
-def status(folder: FolderOrNone = None, dsn: DsnOrNone = None) -> None:
+def status(folder: FolderOrNone = None, dsn: Dsn = None, dsn_file: DsnFile = None) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
     terminal = Terminal()
     with exit_codes(terminal):
-        if (run_folder := folder_or_dsn(folder, dsn)) is None:
+        run_folder, database = folder_or_dsn(folder, dsn, dsn_file, terminal)
+        if run_folder is None:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import show_status
-            raise typer.Exit(show_status(dsn, terminal))
+            raise typer.Exit(show_status(database, terminal))
         with read_journal(run_folder / JOURNAL) as journal:
             for line in summarize(journal, run_folder).lines():
                 terminal.say(line)

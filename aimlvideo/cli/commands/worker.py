@@ -7,11 +7,20 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.distributed_options import (
+    AccountMaxOutstanding,
+    AccountMaxSpend,
+    AccountPollRate,
+    AccountRate,
+    Heartbeat,
+    account_limits,
+)
 from aimlvideo.cli.options import (
-    PACE,
     ApiKey,
     BaseUrl,
     Dsn,
+    DsnFile,
+    Json,
     Legacy,
     Metrics,
     Polls,
@@ -21,6 +30,7 @@ from aimlvideo.cli.options import (
     Strict,
     Timeout,
     client_options,
+    dsn_of,
     exit_codes,
 )
 from aimlvideo.cli.terminal import Terminal
@@ -32,16 +42,6 @@ app = command_app()
 Place = Annotated[
     str, typer.Option("-o", "--output", help="A folder that all workers share, or s3://..., gs://..., az://....")
 ]
-SharedOutstanding = Annotated[
-    int, typer.Option(help="Generations at a time, across all workers.", min=1, rich_help_panel=PACE)
-]
-SharedRate = Annotated[float, typer.Option(help="Submissions per second, across all workers.", rich_help_panel=PACE)]
-SharedPollRate = Annotated[
-    float, typer.Option(help="Status checks per second, across all workers.", rich_help_panel=PACE)
-]
-Heartbeat = Annotated[
-    float, typer.Option(help="Seconds of silence after which other workers take over.", min=1, rich_help_panel=PACE)
-]
 UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="Exit when the queue is empty.")]
 
 
@@ -49,30 +49,39 @@ UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="Exit when the q
 def worker(
     output: Place,
     dsn: Dsn = None,
+    dsn_file: DsnFile = None,
     service: Service = "aimlapi",
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
-    max_outstanding: SharedOutstanding = 100,
-    rate: SharedRate = 5.0,
+    max_outstanding: AccountMaxOutstanding = None,
+    rate: AccountRate = None,
+    max_spend: AccountMaxSpend = None,
     timeout: Timeout = 1800.0,
     poll: Polls = "learned",
-    poll_rate: SharedPollRate = 50.0,
+    poll_rate: AccountPollRate = None,
     settle: Settle = None,
     strict: Strict = False,
     legacy: Legacy = False,
-    heartbeat: Heartbeat = 30.0,
+    heartbeat: Heartbeat = None,
     until_empty: UntilEmpty = False,
     metrics: Metrics = None,
+    json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Work on the queue, beside any number of other workers. SIGTERM stops it in order; SIGKILL loses nothing."""
-    terminal = Terminal(quiet=quiet)
+    """Work on the queue, beside any number of other workers. SIGTERM stops it in order; SIGKILL loses nothing.
+
+    The limits are those of the account, for all workers together (`aimlvideo db limits`). Those that are given here set
+    them where no other worker is running, and have to agree with them where one is.
+    """
+    terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
         settings = client_options(
             service, base_url, api_key, "1", timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy
         )
         del settings["max_outstanding"]
         with distributed_extra():
-            from aimlvideo.cli.worker_actions import WorkerOptions, work
-        options = WorkerOptions(output, max_outstanding, rate, poll_rate, heartbeat, until_empty, metrics)
-        raise typer.Exit(work(dsn, options, settings, terminal))
+            from aimlvideo.cli.worker_actions import work
+        limits = account_limits(max_outstanding, rate, poll_rate, heartbeat, max_spend)
+        database = dsn_of(dsn, dsn_file, terminal)
+        code = work(database, output, settings, limits, terminal, until_empty=until_empty, metrics=metrics)
+        raise typer.Exit(code)

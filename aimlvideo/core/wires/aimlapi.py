@@ -108,7 +108,7 @@ def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
         case 301 | 302 | 307 | 308:
             raise Refused(_redirected(answer), **about)
         case 401:
-            raise Refused(f"the service does not accept the API key (401): {said}", **about)
+            raise Refused(f"the service does not accept the API key (401): {said}", wrong_key=True, **about)
         case 402:
             raise Refused(f"the account cannot pay (402): {said}. Top up, then run again", **about)
         case 403 if "credit" in said.lower() or "balance" in said.lower():

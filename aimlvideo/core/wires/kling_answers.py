@@ -66,6 +66,8 @@ REJECTED_CODES = frozenset({1200, 1201, 1202, 1203, 1300, 1301})
 """This request is wrong, under whatever HTTP status."""
 UNCLEAR_CODES = frozenset({5000, 5002})
 UNAVAILABLE_CODE = 5001
+KEY_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 401})
+"""The key is missing, wrong, not valid yet or not any more."""
 REFUSED_STATUSES = (301, 302, 307, 308, 401, 402, 403)
 """Elsewhere, the key, the account: every request fares the same."""
 UNKNOWN_TASK_CODES = frozenset({1202, 1203})
@@ -168,6 +170,8 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
 
 def _by_number(text: str, status: int, code: int | None, wait: float | None, request_id: str | None) -> ServiceError:
     about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
+    if code in KEY_CODES or (code is None and status == 401):
+        return Refused(text, wrong_key=True, **about)
     if code in LASTING_CODES or status in REFUSED_STATUSES:
         return Refused(text, **about)
     if code in PASSING_CODES or status == 429:

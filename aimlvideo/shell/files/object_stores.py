@@ -43,6 +43,15 @@ class ClipStore(Protocol):
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""
 
+    async def read_text(self, name: str) -> str | None:
+        """Return a small file in the place of the clips, None where it is not there."""
+
+    async def write_text(self, name: str, text: str) -> None:
+        """Write a small file there. Raises SettingsError."""
+
+    async def remove(self, name: str) -> None:
+        """Remove a small file there."""
+
 
 class SharedFolder:
     """A folder that several workers share: each fetches into a part of its own, and renames."""
@@ -63,6 +72,30 @@ class SharedFolder:
             return (self.folder / name).stat().st_size
         except OSError:
             return None
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    async def read_text(self, name: str) -> str | None:
+        """Return a small file of the folder, None where it is not there."""
+        try:
+            return (self.folder / name).read_text().strip()
+        except OSError:
+            return None
+
+    async def write_text(self, name: str, text: str) -> None:
+        """Write a small file where none is. Raises SettingsError."""
+        try:
+            with (self.folder / name).open("x") as file:
+                file.write(text)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise SettingsError(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
+
+    async def remove(self, name: str) -> None:
+        """Remove a small file of the folder."""
+        (self.folder / name).unlink(missing_ok=True)
 
 
 class ObjectStore:
@@ -89,6 +122,29 @@ class ObjectStore:
             return None
         except Exception as error:
             raise DownloadFailed(f"{self.url}/{name} could not be looked at: {error}") from error
+
+    def __str__(self) -> str:
+        return self.url
+
+    async def read_text(self, name: str) -> str | None:
+        """Return a small object, None where it is not there."""
+        try:
+            return str((await anyio.to_thread.run_sync(self._files.cat_file, f"{self._root}/{name}")).decode()).strip()
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise SettingsError(f"{self.url}/{name} cannot be read: {error}") from error
+
+    async def write_text(self, name: str, text: str) -> None:
+        """Write a small object. Raises SettingsError."""
+        try:
+            await anyio.to_thread.run_sync(self._files.pipe_file, f"{self._root}/{name}", text.encode())
+        except Exception as error:
+            raise SettingsError(f"{self.url}/{name} cannot be written: {error}") from error
+
+    async def remove(self, name: str) -> None:
+        """Remove a small object."""
+        await anyio.to_thread.run_sync(self._files.rm_file, f"{self._root}/{name}")
 
     def check(self) -> None:
         """Raise SettingsError where nothing can be written: before anything is paid."""

@@ -1,0 +1,134 @@
+"""The account that all workers share: its limits, and what is outstanding and spent, in one row of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from math import inf
+from typing import Any, Literal, Self
+
+from psycopg.rows import dict_row
+
+from aimlvideo.errors import SettingsError
+from aimlvideo.shell.journal.postgres_connection import Connection
+
+READ = "SELECT * FROM aimlvideo_account"
+NARROW = """
+    UPDATE aimlvideo_account SET narrowed_at = clock_timestamp(),
+        room = greatest(0.9 * least(greatest(outstanding - 1, 1, room / 2), room), 1)
+    WHERE narrowed_at IS NULL OR narrowed_at < clock_timestamp() - interval '5 s'
+"""
+"""A refusal narrows the room of all workers once: those that were in flight together are refused together."""
+PAUSE = "UPDATE aimlvideo_rate SET due = greatest(due, clock_timestamp() + make_interval(secs => %s))"
+LIVE = "SELECT count(*) FROM aimlvideo_workers WHERE seen_at > now() - make_interval(secs => %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """The limits of one account. `None` leaves one as it is; `max_outstanding` may be `auto`, `max_spend` infinite."""
+
+    max_outstanding: int | Literal["auto"] | None = None
+    rate: float | None = None
+    poll_rate: float | None = None
+    heartbeat: float | None = None
+    max_spend: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.chosen().items():
+            least = {"max_outstanding": 1, "heartbeat": 1}.get(name, 0)
+            fits = value == "auto" if isinstance(value, str) else value >= least and (value > 0 or name == "max_spend")
+            if not fits or (value == inf and name != "max_spend"):
+                expected = f"at least {least}" if least else "a number above 0"
+                raise SettingsError(f"{flag(name)} is {value}: expected {expected}")
+
+    def chosen(self) -> dict[str, Any]:
+        """Return the limits that are not left as they are."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+
+    def __str__(self) -> str:
+        return " ".join(
+            f"{flag(name)} {value if isinstance(value, str) else f'{value:g}'}"
+            for name, value in self.chosen().items()
+            if value != inf
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The row as it was read. Money is in USD, `heartbeat` in seconds."""
+
+    limits: AccountLimits
+    room: int
+    """How many generations may be outstanding at present."""
+    outstanding: int
+    jobs: dict[str, int]
+    spent: float
+    committed: float
+    unknown_costs: int
+    output_token: str | None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Self:
+        """Return what a row says."""
+        limits = AccountLimits(
+            row["max_outstanding"] or "auto", row["rate"], row["poll_rate"], row["heartbeat"],
+            inf if row["max_spend"] is None else row["max_spend"],
+        )  # fmt: skip
+        room = int(min(row["room"], row["max_outstanding"] or inf))
+        stages = ("planned", "submitting", "in_doubt", "rendering", "ready", "saved", "failed")
+        jobs = {stage: row[stage] for stage in stages if row[stage]}
+        return cls(
+            limits, room, row["outstanding"], jobs, row["spent"] + row["assumed"], row["committed"],
+            row["unknown_costs"], row["output_token"],
+        )  # fmt: skip
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs are not ended."""
+        return sum(count for stage, count in self.jobs.items() if stage not in ("saved", "failed"))
+
+
+def flag(name: str) -> str:
+    """Return a limit as the flag that sets it."""
+    return f"--{name.replace('_', '-')}"
+
+
+async def read_account(connection: Connection, *, locked: bool = False) -> Account:
+    """Return the account; with `locked`, nobody else changes it until the end of the transaction."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        row = await (await cursor.execute(READ + (" FOR UPDATE" if locked else ""))).fetchone()
+    assert row is not None
+    return Account.of(row)
+
+
+async def set_limits(connection: Connection, limits: AccountLimits) -> Account:
+    """Set the limits that are given, for all workers at once; return the account."""
+    chosen = limits.chosen()
+    values: dict[str, Any] = {**chosen}
+    if chosen.get("max_spend") == inf:
+        values["max_spend"] = None
+    if "max_outstanding" in chosen:
+        cap = values["max_outstanding"] = None if chosen["max_outstanding"] == "auto" else chosen["max_outstanding"]
+        values |= {"room": 8 if cap is None else cap, "narrowed_at": None}
+    if values:
+        assignments = ", ".join(f"{name} = %s" for name in values)
+        await connection.execute(f"UPDATE aimlvideo_account SET {assignments}", tuple(values.values()))
+    return await read_account(connection)
+
+
+async def agree_on_limits(connection: Connection, limits: AccountLimits) -> Account:
+    """Return the account whose limits a new worker works under (inside a transaction: its row stays locked).
+
+    What the worker was given sets the limits where no other worker lives. Raises SettingsError where one does, and it
+    works under others.
+    """
+    account = await read_account(connection, locked=True)
+    current = account.limits.chosen()
+    if all(current[name] == value for name, value in limits.chosen().items()):
+        return account
+    row = await (await connection.execute(LIVE, (account.limits.heartbeat,))).fetchone()
+    if row and row[0]:
+        raise SettingsError(
+            f"the other workers run with {account.limits}, this one was given {limits}: give the same or none, or "
+            "change them for all workers with `aimlvideo db limits`"
+        )
+    return await set_limits(connection, limits)

@@ -1,0 +1,177 @@
+"""JobList: an application adds jobs to the list that workers share, and follows them; it buys nothing itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self, overload
+
+import anyio
+from psycopg_pool import AsyncConnectionPool
+
+from aimlvideo.client import job_of, known_catalog
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.job import Result, VideoJob, result_of
+from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.distributed.account import Account, read_account
+from aimlvideo.distributed.queue import put
+from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
+from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
+
+LOOK_EVERY = 0.5
+"""Seconds between two reads of the jobs that are waited for."""
+PAGE = 1000
+log = logging.getLogger("aimlvideo.jobs")
+
+Job = VideoJob | Mapping[str, Any]
+
+
+class JobList:
+    """The job list in a database, for an application whose workers are other processes.
+
+        async with JobList("postgresql://host/clips") as jobs:
+            job_id = await jobs.add({"model": MODEL, "prompt": "..."})
+            async for result in jobs.results():
+                print(result.job.id, result.stage)
+
+    `output` is the workers' folder, where this machine has it: results then have a `path`. Any number of tasks may use
+    one list at a time. Raises SettingsError, JournalError or DatabaseAway.
+    """
+
+    def __init__(
+        self, dsn: str, *, service: str = DEFAULT_SERVICE, output: str | Path | None = None, strict: bool = False
+    ) -> None:
+        self._dsn, self._service, self._strict = dsn, service, strict
+        self._folder = None if output is None else Path(output)
+        self._added: dict[str, None] = {}
+        self._stack: AsyncExitStack | None = None
+        self._pool: AsyncConnectionPool | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._stack is not None:
+            raise SettingsError("this job list is open already")
+        await anyio.to_thread.run_sync(self._check)
+        self._catalog: Catalog = known_catalog()
+        async with AsyncExitStack() as stack:
+            self._pool = await stack.enter_async_context(open_pool(self._dsn, size=4))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            await stack.aclose()
+
+    @overload
+    async def add(self, jobs: str, **params: Any) -> str: ...
+    @overload
+    async def add(self, jobs: Job) -> str: ...
+    @overload
+    async def add(self, jobs: Iterable[Job]) -> list[str]: ...
+    async def add(self, jobs: str | Job | Iterable[Job], **params: Any) -> str | list[str]:
+        """Queue one job (or, by a model and its parameters, `add(MODEL, prompt=...)`), or many; return the id, or ids.
+
+        All of them or none: raises InvalidJobs with every problem. A job that is there already stays as it is, so the
+        same call again buys nothing twice.
+        """
+        if isinstance(jobs, str):
+            return (await self._add([VideoJob(jobs, **params)]))[0]
+        if isinstance(jobs, VideoJob | Mapping):
+            return (await self._add([jobs]))[0]
+        return await self._add(jobs)
+
+    async def results(self, ids: Iterable[str] | None = None) -> AsyncIterator[Result]:
+        """Give the results of jobs as they end: of those that this object has added, or of these ids.
+
+        It ends when all of them have ended. A failed job is a value, and so is one that only a person can settle.
+        """
+        waiting = dict.fromkeys(self._added if ids is None else ids)
+        while waiting:
+            ended = await self._ended(list(waiting))
+            for result in ended:
+                del waiting[result.job.id]
+                if ids is None:
+                    self._added.pop(result.job.id, None)
+                yield result
+            if waiting and not ended:
+                await anyio.sleep(LOOK_EVERY)
+
+    async def wait(self, job_id: str) -> Result:
+        """Return what came of one job, when it has ended."""
+        async for result in self.results([job_id]):
+            return result
+        raise VideoError(f"job {job_id!r} has no result")
+
+    async def status(self, job_id: str) -> Result | None:
+        """Return where a job stands, None where there is none of this id."""
+        async with borrowed(self._open_pool()) as connection:
+            records = await read_records(connection, [job_id])
+        return next((result_of(job, progress, self._folder) for (job, progress), _ in records), None)
+
+    async def account(self) -> Account:
+        """Return what is true of the whole list: its limits, how many jobs stand where, what was spent."""
+        async with borrowed(self._open_pool()) as connection:
+            return await read_account(connection)
+
+    async def _add(self, jobs: Iterable[Job]) -> list[str]:
+        checked = [job if isinstance(job, VideoJob) else job_of(job) for job in jobs]
+        problems: list[Problem] = []
+        for job in checked:
+            problems += check(job, self._catalog, service=self._service, strict=self._strict).problems
+        if problems:
+            raise InvalidJobs(problems)
+        ids = await anyio.to_thread.run_sync(self._plan, checked)
+        self._added.update(dict.fromkeys(ids))
+        return ids
+
+    def _plan(self, jobs: list[VideoJob]) -> list[str]:
+        """Write jobs down and queue them in one transaction, over a connection that blocks: in a thread."""
+        with open_sync_journal(self._dsn) as journal:
+            if (begun := journal.fact("service") or self._service) != self._service:
+                raise SettingsError(f"these jobs were begun with service={begun!r}: use that, or another database")
+
+            def queue(new: NewJobs) -> None:
+                journal.note("service", self._service)
+                put(journal.db, new.ids)
+
+            with journal.planning(queue):
+                return [journal.plan(job, distinct=job.derived).job.id for job in jobs]
+
+    def _check(self) -> None:
+        with open_sync_journal(self._dsn):
+            pass
+
+    async def _ended(self, ids: list[str]) -> list[Result]:
+        """Return the results of those that have ended; tries until there is an answer."""
+        while True:
+            try:
+                async with borrowed(self._open_pool()) as connection:
+                    pages = [
+                        await read_records(connection, ids[start : start + PAGE]) for start in range(0, len(ids), PAGE)
+                    ]
+            except AWAY as error:
+                log.warning("%s", connection_error(error, self._dsn))
+                await anyio.sleep(AGAIN)
+                continue
+            return [
+                self._result(job, progress)
+                for page in pages
+                for (job, progress), is_left in page
+                if progress.stage in ENDED or is_left
+            ]
+
+    def _result(self, job: VideoJob, progress: Any) -> Result:
+        if progress.stage is Stage.IN_DOUBT:
+            found = f"job {job.id!r} may have been accepted, and the service cannot be asked: settle it with `resolve`"
+            progress = progress._replace(error=InDoubt(found, request_id=progress.request_id))
+        return result_of(job, progress, self._folder)
+
+    def _open_pool(self) -> AsyncConnectionPool:
+        if self._stack is None or self._pool is None:
+            raise SettingsError("this job list is not open: use `async with JobList(dsn) as jobs:`")
+        return self._pool

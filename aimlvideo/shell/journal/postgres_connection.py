@@ -1,0 +1,138 @@
+"""Connections to the database that workers share: how they are opened, and what is said when that fails."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool
+
+from aimlvideo.errors import DatabaseAway, JournalError, SettingsError
+
+Connection = psycopg.AsyncConnection[Any]
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
+"""What is raised while PostgreSQL is away, restarting, full, or has become a read-only standby."""
+AGAIN = 0.5
+"""Seconds between two tries while it is."""
+CONNECT_TIMEOUT = 10
+DEFAULTS: dict[str, str | int] = {
+    "application_name": "aimlvideo",
+    "connect_timeout": CONNECT_TIMEOUT,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15000,
+    "target_session_attrs": "read-write",  # after a failover the former primary counts as away
+}
+# Compiling a statement costs 200 ms where it runs for 1: the engine's estimates make PostgreSQL do so for each taking.
+SESSION = "SELECT set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false)"
+# A worker's statements read a few jobs, by an index and in its order. Statistics from when the list was short, or none,
+# make PostgreSQL read and sort all of it instead: 540 ms for a taking from a million jobs.
+BY_INDEX = "SELECT " + ", ".join(
+    f"set_config('enable_{way}', 'off', false)" for way in ("sort", "seqscan", "hashjoin", "mergejoin")
+)
+WRONG = re.compile(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied")
+
+
+def conninfo(dsn: str, *, writable: bool = True) -> str:
+    """Return a DSN with our defaults for what it does not say. Raises SettingsError where it cannot be read."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        raise SettingsError("the DSN cannot be read: expected postgresql://USER@HOST:PORT/DATABASE") from None
+    missing = {name: value for name, value in DEFAULTS.items() if name not in parts}
+    if not writable:
+        missing.pop("target_session_attrs", None)
+    return make_conninfo(dsn, **missing)
+
+
+def redacted(error: object, dsn: str) -> str:
+    """Return what an error says, without the DSN's password."""
+    text = str(error).strip()
+    try:
+        password = conninfo_to_dict(dsn).get("password")
+    except psycopg.Error:
+        password = None
+    if password:
+        text = text.replace(str(password), "...")
+    return re.sub(r"(//[^/@:\s]*):[^@\s]*@", r"\1:...@", re.sub(r"(password\s*=\s*)\S+", r"\1...", text))
+
+
+def connection_error(error: BaseException, dsn: str) -> SettingsError | DatabaseAway:
+    """Return what a failed connection amounts to: settings that never work, or a database that is away for now."""
+    text = redacted(error, dsn)
+    if WRONG.search(text):
+        return SettingsError(f"the database refuses the connection: {text}. Check the DSN")
+    return DatabaseAway(f"the database cannot be reached: {text}")
+
+
+@contextmanager
+def connected(dsn: str, *, writable: bool = True) -> Iterator[psycopg.Connection[Any]]:
+    """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none."""
+    try:
+        connection = psycopg.connect(conninfo(dsn, writable=writable), autocommit=True)
+        connection.execute(SESSION)
+    except psycopg.Error as error:
+        raise connection_error(error, dsn) from None
+    with connection:
+        yield connection
+
+
+@asynccontextmanager
+async def open_connection(dsn: str) -> AsyncIterator[Connection]:
+    """Give a connection, closed on leaving. Raises what is in `AWAY` where there is none."""
+    with anyio.fail_after(2 * CONNECT_TIMEOUT):
+        connection = await psycopg.AsyncConnection.connect(conninfo(dsn), autocommit=True)
+    try:
+        await connection.execute(SESSION)
+        yield connection
+    finally:
+        with anyio.CancelScope(shield=True):
+            await connection.close()
+
+
+@asynccontextmanager
+async def open_pool(dsn: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
+    """Give a pool of connections, closed on leaving."""
+
+    async def configure(connection: Connection) -> None:
+        await connection.execute(SESSION)
+        await connection.execute(BY_INDEX)
+
+    pool = AsyncConnectionPool(
+        conninfo(dsn), min_size=1, max_size=size, timeout=5, open=False, kwargs={"autocommit": True},
+        configure=configure, reconnect_timeout=60,
+    )  # fmt: skip
+    await pool.open()
+    try:
+        yield pool
+    finally:
+        with anyio.CancelScope(shield=True):
+            await pool.close()
+
+
+@asynccontextmanager
+async def borrowed(pool: AsyncConnectionPool) -> AsyncIterator[Connection]:
+    """Give a connection of a pool; one to a server that has become read-only is not used again."""
+    async with pool.connection() as connection:
+        try:
+            yield connection
+        except psycopg.errors.ReadOnlySqlTransaction:
+            await connection.close()
+            raise
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise what goes wrong in the database as DatabaseAway (run again) or JournalError."""
+    try:
+        yield
+    except AWAY as error:
+        raise DatabaseAway(f"the database is away: {error}") from error
+    except (psycopg.Error, UnicodeError) as error:
+        raise JournalError(f"the journal in the database cannot be used: {error}") from error

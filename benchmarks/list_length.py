@@ -1,0 +1,128 @@
+"""What one job costs PostgreSQL, and what the commands cost, however long the list is.
+
+    python -m benchmarks.list_length [--jobs 1000 100000 1000000]
+
+For each length a list is filled, then a worker's own statements are timed: taking 100 jobs, writing their intents,
+their acceptance and their end, handing them back. `enqueue` adds one job, `status` reads where all stand, a beat says
+that a worker lives. The cost of a job should not depend on the length of the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import psycopg
+
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.worker_actions import init_database, queue_file, show_status
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.account import AccountLimits, read_account
+from aimlvideo.distributed.queue import open_queue
+from aimlvideo.distributed.registry import WorkerRegistry
+from aimlvideo.shell.journal.postgres import open_postgres_journal
+from tests.postgres_server import postgres
+
+T = TypeVar("T")
+MODEL = "kling-video/v1.6/pro/image-to-video"
+PARAMS = {"prompt": "a clip", "image_url": "https://example.com/a.png"}
+AT_A_TIME = 100
+ROUNDS = 30
+QUIET = Terminal(quiet=True)
+FILL_JOBS = """
+    INSERT INTO aimlvideo_jobs (id, asked, price) SELECT 'job' || n, %s, 0.26 FROM generate_series(%s::int, %s::int) n
+"""
+FILL_QUEUE = """
+    INSERT INTO pgqueuer (priority, entrypoint, payload, status, dedupe_key, execute_after)
+    SELECT 0, 'aimlvideo', convert_to('job' || n, 'UTF8'), 'queued', 'aimlvideo:job' || n, now()
+    FROM generate_series(%s::int, %s::int) n
+"""
+
+
+def fill(dsn: str, first: int, last: int) -> None:
+    """Make the list longer."""
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(FILL_JOBS, (json.dumps([MODEL, PARAMS]), first, last))
+        db.execute(FILL_QUEUE, (first, last))
+
+
+async def work(dsn: str) -> dict[str, float]:
+    """Return the milliseconds that a worker's statements take, of `AT_A_TIME` jobs each: the median of some rounds."""
+    worker = uuid4()
+    taken: dict[str, list[float]] = {}
+
+    async def timed(name: str, step: Callable[[], Awaitable[T]]) -> T:
+        began = time.perf_counter()
+        result = await step()
+        taken.setdefault(name, []).append(1000 * (time.perf_counter() - began))
+        return result
+
+    registry = WorkerRegistry(worker, "benchmark")
+    async with open_queue(dsn, worker) as queue, open_postgres_journal(dsn, str(worker)) as journal:
+        for _ in range(ROUNDS):
+            places = await timed("take", lambda: queue.take(AT_A_TIME))
+            await timed("take over", lambda: queue.take_over(AT_A_TIME))
+            records = await timed("own", partial(journal.take, places))
+            progress = Progress().to(Stage.SUBMITTING, request_id="r", submitted_at=1.0)
+            steps: list[tuple[Stage | None, dict[str, Any]]] = [
+                (None, {}),
+                (Stage.RENDERING, {"generation_id": "g"}),
+                (Stage.READY, {"cost_usd": 0.26}),
+                (Stage.SAVED, {"file": "a.mp4"}),
+            ]
+            for stage, fields in steps:
+                progress = progress.to(stage, **fields) if stage else progress
+                for job, _ in records:
+                    journal.step(job, progress)
+                await timed(f"step: {stage or 'submitting'}", journal.synced)
+            await timed("hand back", partial(queue.done, list(places.values()), well=True))
+            await timed("beat", lambda: registry.appear(queue.connection, {}, 30.0))
+            await timed("account", lambda: read_account(queue.connection))
+    return {name: median(times) for name, times in taken.items()}
+
+
+def measure(dsn: str, folder: Path) -> dict[str, float]:
+    """Return the milliseconds of each statement, and of the commands."""
+    figures = asyncio.run(work(dsn))
+    figures["per job"] = sum(figures[name] for name in figures if name not in ("beat", "account")) / AT_A_TIME
+    file = folder / "one.jsonl"
+    file.write_text(json.dumps({"id": f"new{time.time()}", "model": MODEL, **PARAMS}) + "\n")
+    for name, command in (
+        ("enqueue", lambda: queue_file(str(file), dsn, {"service": "aimlapi"}, QUIET, retry_failed=False)),
+        ("status", lambda: show_status(dsn, QUIET)),
+    ):
+        began = time.perf_counter()
+        command()
+        figures[name] = 1000 * (time.perf_counter() - began)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, nargs="*", default=[1000, 100_000, 1_000_000])
+    lengths = sorted(parser.parse_args().jobs)
+    columns: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as name, postgres() as server:
+        init_database(server.dsn, QUIET, AccountLimits(max_outstanding=1000))
+        length = 0
+        for more in lengths:
+            fill(server.dsn, length + 1, more + ROUNDS * AT_A_TIME)
+            length = more + ROUNDS * AT_A_TIME
+            columns.append(measure(server.dsn, Path(name)))
+    print(f"{'ms, jobs on the list:':<24}" + "".join(f"{length:>12,}" for length in lengths))
+    for figure in columns[0]:
+        print(f"{figure:<24}" + "".join(f"{column[figure]:12.3f}" for column in columns))
+
+
+if __name__ == "__main__":
+    main()

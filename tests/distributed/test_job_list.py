@@ -1,0 +1,134 @@
+"""An application queues jobs and follows them, while the workers are other processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+from aiohttp import ClientSession, web
+
+from aimlvideo import JobList, Stage, VideoJob
+from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsError
+from aimlvideo.sandbox import Behaviour, Sandbox
+from tests.distributed.test_worker import MODEL, QUIET, counts, job
+
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
+
+LIST = web.AppKey("jobs", JobList)
+
+
+def application(dsn: str, output: Path) -> web.Application:
+    """Return a web application that queues a clip, says where it stands, and waits for it."""
+
+    async def opened(app: web.Application) -> AsyncIterator[None]:
+        async with JobList(dsn, output=output) as jobs:
+            app[LIST] = jobs
+            yield
+
+    async def add(request: web.Request) -> web.Response:
+        job_id = await request.app[LIST].add(await request.json())
+        return web.json_response({"id": job_id})
+
+    async def show(request: web.Request) -> web.Response:
+        found = await request.app[LIST].status(request.match_info["id"])
+        return web.json_response({"stage": found and found.stage.value})
+
+    async def wait(request: web.Request) -> web.Response:
+        result = await request.app[LIST].wait(request.match_info["id"])
+        return web.json_response({"stage": result.stage.value, "path": str(result.path)})
+
+    app = web.Application()
+    app.cleanup_ctx.append(opened)
+    app.add_routes([web.post("/clips", add), web.get("/clips/{id}", show), web.get("/clips/{id}/wait", wait)])
+    return app
+
+
+async def test_a_web_application_queues_clips_that_another_process_makes(dsn: str, tmp_path: Path) -> None:
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    runner = web.AppRunner(application(dsn, tmp_path / "out"))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with Sandbox(Behaviour(seconds=0.2, video="tiny")) as sandbox, ClientSession(runner_url(runner)) as browser:
+        for number in range(4):
+            async with browser.post("/clips", json=job(number)) as answer:
+                assert await answer.json() == {"id": f"job{number}"}
+        async with browser.get("/clips/job1") as answer:
+            assert await answer.json() == {"stage": "planned"}
+        async with browser.get("/clips/nosuch") as answer:
+            assert await answer.json() == {"stage": None}
+        told = ["--dsn", dsn, "--base-url", sandbox.url, "--api-key", "k", "--poll", "every:0.1", "--until-empty"]
+        command = [sys.executable, "-m", "aimlvideo", "worker", "-o", str(tmp_path / "out"), *told]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as worker:  # noqa: ASYNC220 - it returns at once
+            async with browser.get("/clips/job3/wait") as answer:
+                assert await answer.json() == {"stage": "saved", "path": str(tmp_path / "out" / "job3.mp4")}
+            assert await anyio.to_thread.run_sync(worker.wait) == 0
+    await runner.cleanup()
+    assert counts(dsn) == {"saved": 4}
+
+
+def runner_url(runner: web.AppRunner) -> str:
+    """Return where an application is served."""
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"
+
+
+async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    async with JobList(dsn) as jobs:
+        with pytest.raises(InvalidJobs, match="duration"):
+            await jobs.add([job(0), job(1, duration=7)])
+        assert counts(dsn) == {}
+        assert await jobs.add([job(0), VideoJob(**job(1))]) == ["job0", "job1"]
+        assert await jobs.add([job(1), job(2)]) == ["job1", "job2"]
+        derived = await jobs.add(MODEL, prompt="p", image_url="https://example.com/a.png")
+        assert counts(dsn) == {"planned": 4}
+        found = await jobs.status(derived)
+        assert found is not None
+        assert found.stage is Stage.PLANNED
+        assert (await jobs.account()).jobs == {"planned": 4}
+
+
+async def test_results_come_as_they_end_and_end_with_the_last(dsn: str) -> None:
+    from tests.distributed.test_account import ask
+
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    async with JobList(dsn) as jobs:
+        await jobs.add([job(n) for n in range(3)])
+        seen: list[str] = []
+        steps = [
+            "UPDATE aimlvideo_jobs SET stage = 'saved', file = 'a.mp4' WHERE id = 'job1' RETURNING id",
+            "UPDATE aimlvideo_jobs SET stage = 'failed', error = 'Rejected: no' WHERE id = 'job0' RETURNING id",
+            "UPDATE aimlvideo_jobs SET stage = 'in_doubt', owner = NULL WHERE id = 'job2' RETURNING id",
+        ]
+        await anyio.to_thread.run_sync(ask, dsn, steps[0])
+        with anyio.fail_after(10):
+            async for result in jobs.results():
+                seen.append(f"{result.job.id} {result.stage} {type(result.error).__name__}")
+                if len(seen) < 3:
+                    await anyio.to_thread.run_sync(ask, dsn, steps[len(seen)])
+        assert seen == ["job1 saved NoneType", "job0 failed Rejected", "job2 in_doubt InDoubt"]
+
+
+async def test_a_list_that_cannot_be_used_says_why_without_the_password(dsn: str) -> None:
+    with pytest.raises(DatabaseAway) as away:
+        async with JobList("postgresql://u:sesame@127.0.0.1:9/db"):
+            pass
+    assert "sesame" not in str(away.value)
+    with pytest.raises(SettingsError) as wrong:
+        async with JobList("postgresql//u:sesame@127.0.0.1:9/db"):
+            pass
+    assert "sesame" not in str(wrong.value)
+    with pytest.raises(SettingsError, match="not open"):
+        await JobList(dsn).status("x")
+    from tests.distributed.test_account import ask
+
+    await anyio.to_thread.run_sync(lambda: ask(dsn, "UPDATE aimlvideo_facts SET value = '99' RETURNING 1"))
+    with pytest.raises(JournalError, match="newer version"):
+        async with JobList(dsn):
+            pass
