@@ -129,6 +129,7 @@ async def test_the_official_service_is_asked_with_signatures_by_its_own_clock(ah
             (pack,) = packs.read(await client.send(packs.request(1.8e9)))
         assert sandbox.stats()["accepted"] == 1
     assert video.ok
+    assert (video.cost_usd, video.cost_units, video.row()["cost_units"]) == (None, 1.0, 1.0)
     assert pack.remaining == 999
 
 

@@ -214,16 +214,17 @@ class Poll:
 
     def _ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
-        cost, now = generation.cost_usd, clock.wall()
+        now = clock.wall()
+        cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
         if generation.state is State.COMPLETED:
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
             name = entry.progress.file or entry.run.name_of(entry.job)
-            entry.step(Stage.READY, video_url=generation.video_url, file=name, cost_usd=cost, completed_at=now)
+            entry.step(Stage.READY, video_url=generation.video_url, file=name, completed_at=now, **cost)
             entry.free()
             self.ready(entry)
         elif not (generation.never_ran and self.submit_again(entry)):
             error = GenerationFailed(str(generation.error), generation_id=generation.id)
-            entry.step(Stage.FAILED, error=error, cost_usd=cost, completed_at=now)
+            entry.step(Stage.FAILED, error=error, completed_at=now, **cost)
             entry.run.end(entry)
 
     def _missed(self, waiting: Waiting, error: ServiceError) -> None:

@@ -30,7 +30,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
@@ -74,6 +74,13 @@ def generate(
         raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox))
 
 
+def cost_of(result: Result) -> str:
+    """Return what a clip cost: in USD, else in the service's own units, else that nobody says."""
+    if result.cost_usd is not None:
+        return f"{result.cost_usd:.2f} USD"
+    return "cost unknown" if result.cost_units is None else f"{result.cost_units:g} of the service's units"
+
+
 def generate_one(
     model: str, asked: Mapping[str, Any], output: Path, settings: ClientOptions, terminal: Terminal, *, sandbox: bool
 ) -> int:
@@ -91,7 +98,7 @@ def generate_one(
             result = await client.generate(model, id=name, **params)
             await result.save(output)
             terminal.result(result)
-            cost = "cost unknown" if result.cost_usd is None else f"{result.cost_usd:.2f} USD"
+            cost = cost_of(result)
             terminal.say(f"saved {output} ({cost}, generation {result.generation_id})")
 
     try:

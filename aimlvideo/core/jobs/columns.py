@@ -14,6 +14,7 @@ from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, OutOfPatien
 PROGRESS_COLUMNS = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
     "saved_at", "file", "bytes", "sha256", "poll_ages", "video_urls", "files", "account", "service_time",
+    "cost_units",
 )  # fmt: skip
 """The columns, in order."""
 
@@ -27,6 +28,7 @@ def columns_of(progress: Progress) -> tuple[Any, ...]:
         bytes.fromhex(progress.sha256) if progress.sha256 else None, progress.poll_ages or None,
         json.dumps(progress.video_urls) if progress.video_urls else None,
         json.dumps(progress.files) if progress.files else None, progress.account, progress.service_time,
+        progress.cost_units,
     )  # fmt: skip
 
 

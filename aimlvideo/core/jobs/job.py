@@ -105,11 +105,12 @@ class ClipFile(NamedTuple):
 class Progress(NamedTuple):
     """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
 
-    `file` is the clip's name in its folder: chosen when the clip is ready, and never worked out again, so that a new
-    rule for names changes nothing that is on disk; `bytes` and `sha256` are known once it has been saved. `video_urls`
-    and `files` have all clips where a generation gave several. `account` is a fingerprint of the key and base URL that
-    the submission was sent with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each
-    poll, as `pack_poll_ages` packs it.
+    `cost_units` is what it cost in the service's own units, where it says those. `file` is the clip's name in its
+    folder: chosen when the clip is ready, and never worked out again, so that a new rule for names changes nothing
+    that is on disk; `bytes` and `sha256` are known once it has been saved. `video_urls` and `files` have all clips
+    where a generation gave several. `account` is a fingerprint of the key and base URL that the submission was sent
+    with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each poll, as
+    `pack_poll_ages` packs it.
     """
 
     stage: Stage = Stage.PLANNED
@@ -130,6 +131,7 @@ class Progress(NamedTuple):
     files: tuple[ClipFile, ...] = ()
     account: str | None = None
     service_time: float | None = None
+    cost_units: float | None = None
 
     @property
     def has_attempt(self) -> bool:
@@ -189,6 +191,8 @@ class Record(NamedTuple):
 class Result:
     """What came of a job. Moments are UTC; `cost_usd` is None where unknown, never 0.
 
+    `cost_units` is the cost in the service's own units, where it says no dollars.
+
     `stage` is `saved` (the file is at `path`; in an object store, where `path` is None, it has the name `file`),
     `ready` (no folder was given: `video_url` is a link that expires), `failed`, or, with an `error` that says why,
     the stage in which an unfinished job was left.
@@ -209,6 +213,7 @@ class Result:
     file: str | None = None
     bytes: int | None = None
     sha256: str | None = None
+    cost_units: float | None = None
     _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
     html: ClassVar[Callable[[Result], str] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
@@ -239,7 +244,8 @@ class Result:
         return None if Result.html is None else Result.html(self)
 
     def row(self) -> dict[str, Any]:
-        """Return this result as a line of `results.jsonl`."""
+        """Return this result as a line of `results.jsonl`; `cost_units` only where the service says it."""
+        units = {} if self.cost_units is None else {"cost_units": self.cost_units}
         return {
             "id": self.job.id,
             "model": self.job.model,
@@ -250,6 +256,7 @@ class Result:
             "sha256": self.sha256,
             "video_url": self.video_url,
             "cost_usd": self.cost_usd,
+            **units,
             "error": str(self.error) if self.error else None,
             "submitted_at": _iso(self.submitted_at),
             "completed_at": _iso(self.completed_at),
@@ -282,6 +289,7 @@ def result_of(
         file=file,
         bytes=progress.bytes,
         sha256=progress.sha256,
+        cost_units=progress.cost_units,
         _save=save,
     )
 

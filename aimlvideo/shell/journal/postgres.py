@@ -335,7 +335,7 @@ async def read_records(connection: Connection, ids: list[str]) -> list[tuple[Rec
 
 TYPES = (
     *("text",) * 5, "float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea",
-    "text", "text", "text", "float8",
+    "text", "text", "text", "float8", "float8",
 )  # fmt: skip
 """The types of a job's id and of its columns, in the order of `PROGRESS_COLUMNS`."""
 ASSIGNED = ", ".join(f"{name} = new.{name}" for name in PROGRESS_COLUMNS)

@@ -41,6 +41,7 @@ SCHEMAS = (
     ALTER TABLE jobs ADD COLUMN files TEXT;
     ALTER TABLE jobs ADD COLUMN account TEXT;
     ALTER TABLE jobs ADD COLUMN service_time REAL;
+    ALTER TABLE jobs ADD COLUMN cost_units REAL;
     UPDATE jobs SET file = first_release_file_name(id) WHERE file = '';
     CREATE TABLE attempts (
         job INTEGER NOT NULL, request_id TEXT, generation_id TEXT, account TEXT, submitted_at REAL, service_time REAL,
