@@ -163,7 +163,7 @@ class LostSubmissions:
             if found is not None:
                 self._settle(entry, Outcome.ACCEPTED, found.id)
             elif _age(entry) > self.settle(entry.job):
-                answers = await self._finds_our_ids(lookup, entry.run.spec.journal)
+                answers = lookup.takes_ids(entry.job) and await self._finds_our_ids(lookup, entry.run.spec.journal)
                 self._settle(entry, Outcome.NEVER_ACCEPTED if answers else Outcome.OPEN, None)
                 if not answers:
                     entry.run.end(entry, in_doubt_error(entry))

@@ -106,6 +106,17 @@ async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> Non
     assert len(service.posted_at) == 1
 
 
+async def test_a_task_that_is_sent_without_our_id_is_never_sent_again_after_a_lost_answer() -> None:
+    service = FakeGateway(seconds=20)
+    service.posts.extend([None, Unclear("reset")])
+    many = [{**GATEWAY_JOB, "id": "first"}, {"id": "longer", "model": "kling-video-extend", "video_id": "clip-1"}]
+    async with gateway_client(service, settle=30.0) as client:
+        results = await run_all(client, many)
+    assert results["first"].ok
+    assert results["longer"].stage is Stage.IN_DOUBT
+    assert len(service.posted_at) == 2
+
+
 # Ids that a job names itself ------------------------------------------------------------------------------------------
 
 

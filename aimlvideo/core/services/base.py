@@ -88,11 +88,15 @@ class ModelList:
 
 @dataclass(frozen=True, slots=True)
 class LookupById:
-    """One submission, looked up by the id that the client chose: None where the service knows of none."""
+    """One submission, looked up by the id that the client chose: None where the service knows of none.
+
+    `takes_ids`: whether the service is told our id at all for such a job; where it is not, an absence proves nothing.
+    """
 
     request: Callable[[str, VideoJob], Request]
     read: Callable[[Answer, str], Generation | None]
     per_second: float
+    takes_ids: Callable[[VideoJob], bool] = lambda job: True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

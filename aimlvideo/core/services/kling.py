@@ -11,6 +11,7 @@ from aimlvideo.core.wires.kling import (
     path_below,
     read_callback,
     read_external_task,
+    takes_external_id,
 )
 
 SERVICE = Service(
@@ -28,7 +29,7 @@ SERVICE = Service(
         min_side=300,
         max_ratio=2.5,
     ),
-    lookup=LookupById(external_task_request, read_external_task, per_second=200 / 60),
+    lookup=LookupById(external_task_request, read_external_task, 200 / 60, takes_external_id),
     settle=60.0,
     read_callback=read_callback,
     id_field=ID_FIELD,

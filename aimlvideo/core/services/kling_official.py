@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from aimlvideo.core.services import kling
 from aimlvideo.core.services.base import LookupById, TimedQuestion
-from aimlvideo.core.wires.kling import read_external_task
+from aimlvideo.core.wires.kling import read_external_task, takes_external_id
 from aimlvideo.core.wires.kling_official import (
     KlingOfficial,
     external_task_request_here,
@@ -25,6 +25,6 @@ SERVICE = replace(
     key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"),),
     key_url="https://app.klingai.com/global/dev",
     authorize=signed,
-    lookup=LookupById(external_task_request_here, read_external_task, per_second=200 / 60),
+    lookup=LookupById(external_task_request_here, read_external_task, 200 / 60, takes_external_id),
     packs=TimedQuestion(packs_request, read_packs),
 )

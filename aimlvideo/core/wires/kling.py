@@ -116,6 +116,12 @@ def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> R
     return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
 
 
+def takes_external_id(job: VideoJob) -> bool:
+    """Tell whether the endpoint of a job takes an id that we choose."""
+    endpoint = _asked_endpoint(job)
+    return endpoint is not None and endpoint.sending.external_id
+
+
 def read_external_task(answer: Answer, request_id: str) -> Generation | None:
     """Return the task found by our id: None where there is none, or where the answer is about something else."""
     task = read_task(answer)
