@@ -35,7 +35,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
 from aimlvideo.errors import InvalidJobs, UsageError
-from aimlvideo.shell.files.job_files import base_folder, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
@@ -72,6 +72,7 @@ def queue_file(
     terminal: Terminal,
     *,
     retry_failed: bool,
+    defaults: JobDefaults = NO_DEFAULTS,
     prices: Mapping[str, Pricing] | None = None,
     confirm_above: float = inf,
 ) -> int:
@@ -89,7 +90,7 @@ def queue_file(
             journal.note("service", reader.service)
             queued += put(journal.db, new.ids)
 
-        with job_lines(name, catalog) as lines, journal.planning(queue):
+        with job_lines(name, catalog, defaults) as lines, journal.planning(queue):
             for place, job, params in reader.jobs(lines):
                 try:
                     journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))

@@ -143,3 +143,27 @@ async def test_a_database_that_becomes_read_only_is_away(server: Server, dsn: st
                 await anyio.to_thread.run_sync(fail_over, "off")
         assert counts(dsn) == {"saved": 10}
         assert sandbox.stats()["accepted"] == 10
+
+
+def test_enqueue_says_what_the_new_jobs_cost_and_takes_defaults_and_templates(dsn: str, tmp_path: Path) -> None:
+    init_database(dsn, QUIET)
+    (tmp_path / "prompts.txt").write_text("a ballerina\na whale\n")
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**job(0), "matrix": {"duration": [5, 10]}}) + "\n")
+
+    async def enqueue(*words: str) -> tuple[int, str]:
+        async with Sandbox(Behaviour()) as sandbox:
+            address = ["--base-url", sandbox.url]
+            return await anyio.to_thread.run_sync(lambda: command("enqueue", *words, *address, dsn=dsn))
+
+    code, said = anyio.run(enqueue, str(tmp_path / "jobs.jsonl"), "--matrix")
+    assert code == 0, said
+    assert "2 new jobs, " in said
+    assert "unknown" not in said
+    assert "2 jobs queued" in said
+    text = str(tmp_path / "prompts.txt")
+    picture = "image_url=https://example.com/a.png"
+    code, said = anyio.run(enqueue, text, "--model", job(0)["model"], "--set", picture)
+    assert (code, "2 jobs queued" in said) == (0, True), said
+    code, said = anyio.run(enqueue, text, "--model", job(0)["model"], "--set", picture)
+    assert (code, "0 jobs queued" in said, "new" in said) == (0, True, False), said
+    assert counts(dsn) == {"planned": 4}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -62,14 +63,19 @@ async def test_a_web_application_queues_clips_that_another_process_makes(dsn: st
             assert await answer.json() == {"stage": "planned"}
         async with browser.get("/clips/nosuch") as answer:
             assert await answer.json() == {"stage": None}
-        told = ["--dsn", dsn, "--base-url", sandbox.url, "--api-key", "k", "--poll", "every:0.1", "--until-empty"]
-        command = [sys.executable, "-m", "aimlvideo", "worker", "-o", str(tmp_path / "out"), *told]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as worker:  # noqa: ASYNC220 - it returns at once
+        told = ["--dsn", dsn, "--base-url", sandbox.url, "--api-key", "k", "--poll", "every:0.1"]
+        worked = ["worker", "-o", str(tmp_path / "out"), "--json", "--until-empty", *told]
+        command = [sys.executable, "-m", "aimlvideo", *worked]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:  # noqa: ASYNC220 - it returns at once
             async with browser.get("/clips/job3/wait") as answer:
                 assert await answer.json() == {"stage": "saved", "path": str(tmp_path / "out" / "job3.mp4")}
-            assert await anyio.to_thread.run_sync(worker.wait) == 0
+            results, sentences = await anyio.to_thread.run_sync(worker.communicate)
+            assert worker.returncode == 0
     await runner.cleanup()
     assert counts(dsn) == {"saved": 4}
+    assert {json.loads(line)["id"] for line in results.splitlines()} == {f"job{n}" for n in range(4)}
+    assert "all workers: --max-outstanding 100 --rate 5" in sentences
+    assert "has ended: 4 saved, 0 failed, 0 in hand" in sentences
 
 
 def runner_url(runner: web.AppRunner) -> str:

@@ -11,6 +11,7 @@ from aimlvideo.cli.distributed_extra import distributed_extra
 from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
+    DefaultModel,
     Dsn,
     DsnFile,
     JobFile,
@@ -18,11 +19,13 @@ from aimlvideo.cli.options import (
     Quiet,
     RetryFailed,
     Service,
+    SetParams,
     Strict,
     client_options,
     dsn_of,
     exit_codes,
     has_service_settings,
+    job_defaults,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
@@ -34,6 +37,8 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo enqueue jobs.jsonl --dsn postgresql://...")
 def enqueue(
     jobs: JobFile,
+    model: DefaultModel = "",
+    set_: SetParams = None,
     dsn: Dsn = None,
     dsn_file: DsnFile = None,
     service: Service = "aimlapi",
@@ -64,6 +69,7 @@ def enqueue(
             reader_options,
             terminal,
             retry_failed=retry_failed,
+            defaults=job_defaults(model, set_),
             prices=facts.prices,
             confirm_above=inf if confirm_above is None else confirm_above,
         )
