@@ -39,6 +39,7 @@ class JobReader:
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
+    _own_ids: dict[str, str] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
     """The jobs that take something from another one, by id, with where they stand."""
@@ -98,9 +99,16 @@ class JobReader:
         complete = with_stand_ins(job)
         checked = check(complete, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
-        problems = [*checked.problems, *self._about_media(job, checked.params)]
+        problems = [*checked.problems, *self._about_media(job, checked.params), *self._shared_own_id(job)]
         self.problems += (replace(problem, where=where) for problem in problems)
         return None if problems else (job, checked.params)
+
+    def _shared_own_id(self, job: VideoJob) -> Iterator[Problem]:
+        """Yield a problem where a job names a request id of its own that a job before it has named."""
+        id_field = service_of(self.service).id_field
+        own_id = job.params.get(id_field) if id_field else None
+        if own_id and (other := self._own_ids.setdefault(str(own_id), job.id)) != job.id:
+            yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=job.id)
 
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
