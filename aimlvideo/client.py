@@ -8,11 +8,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
+from inspect import signature
 from math import inf
 from pathlib import Path
-from typing import Any, Self, TypeVar
-
-import aiohttp
+from typing import Any, Never, Self, TypeVar
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.jobs.file_names import RESULTS, rendered_name
@@ -24,34 +23,39 @@ from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.generation import Generation
-from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.feed import Feed
+from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.run import Run, RunSpec
-from aimlvideo.settings import Settings, found_base_url, found_key
+from aimlvideo.settings import Settings, found_base_url, found_key, refuse_unknown
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.tables import is_missing
+from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.retrying import retrying
-from aimlvideo.shell.http.transport import Transport, open_session
+from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, refresh
+from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
 from aimlvideo.views.tracing import trace
 
 T = TypeVar("T")
+STAND_IN_URL = "http://127.0.0.1"
+"""Where a transport without a base URL answers: on this machine, so that nothing is learned from it."""
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
@@ -78,44 +82,98 @@ class VideoClient:
       goes on without us;
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
     - `strict`: unknown parameters are errors, not warnings;
-    - `metadata`: whether a saved clip carries its recipe (model, prompt, parameters, cost) in its own file.
+    - `metadata`: whether a saved clip carries its recipe (model, prompt, parameters, cost) in its own file;
+    - `callback`: a host and a port on which the service may call back, `callback_url` the public link that leads there,
+      `callback_secret` (`whsec_...`) what its calls are signed with;
+    - `knowledge`: a file for what is learned of durations, in place of the one in the user's state folder;
+    - `transport`: an object that carries the requests in place of HTTP, for tests without sockets: `FunctionTransport`,
+      or any other `Transport`. It needs no key and is asked for the clips' links too; without a `base_url`, nothing
+      that it teaches of durations is kept;
+    - `limiters`: the slots and rates of an account that other clients of this process use too.
+
+    `journal` and `knowledge` may also be open ones that others share.
 
     Raises SettingsError where a setting cannot be right, or there is no key.
     """
 
     def __init__(
-        self, api_key: str | None = None, base_url: str | None = None, service: str = DEFAULT_SERVICE, **settings: Any
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        service: str = DEFAULT_SERVICE,
+        *,
+        legacy: bool = False,
+        journal: str | Path | Journal | None = None,
+        max_outstanding: int | None = 20,
+        rate: float = 5.0,
+        poll: str = "learned",
+        poll_rate: float = 50.0,
+        timeout: float = 1800.0,
+        settle: float | None = None,
+        strict: bool = False,
+        metadata: bool = True,
+        callback: tuple[str, int] | None = None,
+        callback_url: str | None = None,
+        callback_secret: str | None = None,
+        knowledge: str | Path | LearnedDurations | None = None,
+        transport: Transport | None = None,
+        limiters: Limiters | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
+        self._shared_limiters = limiters
+        self._given_transport = None if transport is None else checked_transport(transport)
+        self._shared_journal = None if isinstance(journal, str | Path | None) else _checked_journal(journal)
+        self._shared_durations = knowledge if isinstance(knowledge, LearnedDurations) else None
         self._settings = Settings(
-            api_key=found_key(api_key, service),
-            base_url=found_base_url(base_url, service),
+            api_key=found_key(api_key or ("unused" if transport is not None else None), service),
+            base_url=found_base_url(base_url or (STAND_IN_URL if transport is not None else None), service),
             service=service,
-            **settings,
+            legacy=legacy,
+            journal=journal if isinstance(journal, str | Path | None) else None,
+            max_outstanding=max_outstanding,
+            rate=rate,
+            poll=poll,
+            poll_rate=poll_rate,
+            timeout=timeout,
+            settle=settle,
+            strict=strict,
+            metadata=metadata,
+            callback=callback,
+            callback_url=callback_url,
+            callback_secret=callback_secret,
+            knowledge=None if isinstance(knowledge, LearnedDurations) else knowledge,
         )
         self._catalog = known_catalog()
         self._prices: dict[str, Pricing] = {}
         self._memory = InMemoryJournal()
         self._folders = OpenFolders()
         self._runs: set[Run] = set()
-        self._live: set[str] | None = set()
+        # Who may have a job of a journal that others share is for those to say who share it.
+        self._live: set[str] | None = set() if self._shared_journal is None else None
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
-        self._timing = PollPolicies(self._settings, lambda: self._catalog)
+        self._timing = PollPolicies(self._settings, lambda: self._catalog, self._shared_durations)
         async with AsyncExitStack() as stack:
-            https = self._settings.base_url.startswith("https:")
-            self._session = await stack.enter_async_context(open_session(proxied=https))
-            self._transport = self._transport_over(self._session)
+            self._transport, clips = await stack.enter_async_context(self._connected())
             path = self._settings.journal
-            given = await stack.enter_async_context(open_journal(Path(path))) if path else None
-            self._journal: Journal | None = given
+            self._journal: Journal | None = self._shared_journal
+            if path:
+                self._journal = await stack.enter_async_context(open_journal(Path(path)))
             policy_for, also = self._timing.policy_for, []
             if self._timing.learns and self._settings.chosen_service.durations:
                 also.append(partial(self._timing.read_published, self._transport.send))
             opened = open_pipeline(
-                self._settings, self._transport, self._session, lambda: self._catalog, policy_for, *also
+                self._settings,
+                self._transport,
+                clips,
+                lambda: self._catalog,
+                policy_for,
+                *also,
+                limiters=self._shared_limiters,
             )
             self._row: Pipeline = await stack.enter_async_context(opened)
             # Only now is all of it open: until here an error closes what was opened; from here on `__aexit__` does.
@@ -130,9 +188,15 @@ class VideoClient:
             self._timing.save()
         return await stack.__aexit__(*error) if stack else None
 
-    def _transport_over(self, session: aiohttp.ClientSession) -> Transport:
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[Transport, ClipSource]]:
+        """Give what carries requests, and what fetches clips: over HTTP, or by the transport that was brought along."""
+        if self._given_transport is not None:
+            yield self._given_transport, ClipsOverTransport(self._given_transport)
+            return
         settings = self._settings
-        return Transport(session, settings.base_url, settings.api_key, settings.chosen_service)
+        async with open_session(proxied=settings.base_url.startswith("https:")) as session:
+            yield HttpTransport(session, settings.base_url, settings.api_key, settings.chosen_service), session
 
     async def generate(
         self,
@@ -384,9 +448,8 @@ class VideoClient:
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""
-        async with open_session(proxied=self._settings.base_url.startswith("https:")) as session:
-            transport = self._transport_over(session)
-            downloads = Downloads(session, transport.send, wire_of(self._settings, lambda: self._catalog))
+        async with self._connected() as (transport, clips):
+            downloads = Downloads(clips, transport.send, wire_of(self._settings, lambda: self._catalog))
 
             async def fresh_link() -> str | None:
                 return (
@@ -407,6 +470,12 @@ def job_of(line: Mapping[str, Any]) -> VideoJob:
     if not isinstance(line, Mapping):
         raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
     return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
+
+
+def _checked_journal(journal: Journal) -> Journal:
+    if not callable(getattr(journal, "plan", None)):
+        raise SettingsError(f"journal is {journal!r}: expected the path of a file, an open journal, or None")
+    return journal
 
 
 def _taken_up(records: Iterator[Record]) -> Iterator[Record]:

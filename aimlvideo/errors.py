@@ -9,8 +9,9 @@ VideoError
 ├── ServiceError            what a service answered, or did not
 │   ├── Rejected            this request is wrong, and stays wrong
 │   ├── Refused             key, credits or account: no request will pass until that is mended
-│   ├── Busy                too many requests, or too many at once: the same request passes later
-│   ├── Unavailable         surely not accepted: safe to send again
+│   ├── NotAccepted         surely not accepted, and safe to send again
+│   │   ├── Busy             too many requests, or too many at once: the same request passes later
+│   │   └── Unavailable      no connection, or a service that is away
 │   └── Unclear             nobody knows whether it was accepted
 ├── GenerationFailed        accepted, then failed at the service
 ├── ParentFailed            the job whose clip this one takes has failed
@@ -158,8 +159,27 @@ class Refused(ServiceError):
         self.wrong_key = wrong_key
 
 
-class Busy(ServiceError):
-    """429 and its kin. `retry_after` is in seconds, None where the service did not say.
+class NotAccepted(ServiceError):
+    """The service surely did not accept this request: it is safe to send it again, later.
+
+    `retry_after` is in seconds, None where the service did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class Busy(NotAccepted):
+    """429 and its kin.
 
     `limit` is what was passed: `rate` (requests a second), `outstanding` (generations at once), None where unsaid.
     """
@@ -174,12 +194,12 @@ class Busy(ServiceError):
         retry_after: float | None = None,
         limit: str | None = None,
     ) -> None:
-        super().__init__(message, status=status, code=code, request_id=request_id)
-        self.retry_after, self.limit = retry_after, limit
+        super().__init__(message, status=status, code=code, request_id=request_id, retry_after=retry_after)
+        self.limit = limit
 
 
-class Unavailable(Busy):
-    """Surely not accepted (connection refused, DNS, TLS, connect timeout, 503): safe to send again."""
+class Unavailable(NotAccepted):
+    """The service could not be reached, or is away (connection refused, DNS, TLS, connect timeout, 503)."""
 
 
 class Unclear(ServiceError):

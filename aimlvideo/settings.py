@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import NoneType
 from urllib.parse import urlsplit
 
 from aimlvideo.core.loopback import LOOPBACK
@@ -26,7 +28,7 @@ class Settings:
     base_url: str = ""
     service: str = DEFAULT_SERVICE
     legacy: bool = False
-    journal: Path | None = None
+    journal: str | Path | None = None
     max_outstanding: int | None = 20
     rate: float = 5.0
     poll: str = "learned"
@@ -38,19 +40,26 @@ class Settings:
     callback: tuple[str, int] | None = None
     callback_url: str | None = None
     callback_secret: str | None = field(default=None, repr=False)
-    knowledge: Path | None = None
+    knowledge: str | Path | None = None
 
     def __post_init__(self) -> None:
-        service_of(self.service)
+        service = service_of(self.service)
+        for name, (types, expected) in _TYPES.items():
+            if not isinstance(value := getattr(self, name), types):
+                raise SettingsError(f"{name} is {_preview(name, value)}: expected {expected}")
         for name, value in self._positive().items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
                 raise SettingsError(f"{name} is {value!r}: expected a number above 0")
-        if self.max_outstanding is not None and self.max_outstanding != int(self.max_outstanding):
+        if self.max_outstanding is not None and not float(self.max_outstanding).is_integer():
             raise SettingsError(f"max_outstanding is {self.max_outstanding!r}: expected a whole number, or None")
         if self.callback_secret is not None and not usable_secret(self.callback_secret):
             raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_")
+        if self.callback is not None and not _is_address(self.callback):
+            raise SettingsError(f"callback is {self.callback!r}: expected a pair of a host and a port")
+        if (self.callback or self.callback_url) and service.read_callback is None:
+            raise SettingsError(f"{service.title} calls nobody back: leave out callback and callback_url")
         if self.callback_url is not None and not _is_link(self.callback_url):
-            raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the gateway can call")
+            raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the service can call")
         self.fixed_polls()
 
     @property
@@ -80,6 +89,37 @@ class Settings:
             "timeout": self.timeout,
             "settle": settle,
         }
+
+
+_PATH = (str, PurePath, NoneType)
+_TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "api_key": (str, "text"),
+    "base_url": (str, "text"),
+    "legacy": (bool, "True or False"),
+    "journal": (_PATH, "the path of a file, or None"),
+    "poll": (str, "'learned' or 'every:SECONDS'"),
+    "strict": (bool, "True or False"),
+    "metadata": (bool, "True or False"),
+    "callback": ((tuple, NoneType), "a pair of a host and a port, or None"),
+    "callback_url": ((str, NoneType), "a link that the service can call, or None"),
+    "callback_secret": ((str, NoneType), "text, or None"),
+    "knowledge": (_PATH, "the path of a file, or None"),
+}
+"""What each setting has to be; numbers are checked by their size too."""
+
+_SECRET = ("api_key", "callback_secret")
+
+
+def _preview(name: str, value: object) -> str:
+    return f"of type {type(value).__name__}" if name in _SECRET else repr(value)[:80]
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise SettingsError for the first of `names`, with the setting that was probably meant."""
+    for name in names:
+        nearest = difflib.get_close_matches(name, known, 1, 0.5)
+        hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(known)}"
+        raise SettingsError(f"there is no setting {name!r}{hint}")
 
 
 def found_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -131,6 +171,14 @@ def checked_base_url(text: str) -> str:
             f"base URL {text!r} is plain http to another machine: the API key would travel in the open. Use https"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _is_address(address: object) -> bool:
+    """Tell whether this is a host and a port to listen on."""
+    match address:
+        case (str(host), int(port)):
+            return bool(host) and not isinstance(port, bool) and 0 <= port < 2**16
+    return False
 
 
 def _is_link(text: object) -> bool:

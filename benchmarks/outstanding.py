@@ -49,11 +49,7 @@ class Client(VideoClient):
     """A client whose requests go to the fake service."""
 
     def __init__(self, service: Service, **settings: Any) -> None:
-        super().__init__("key", "http://127.0.0.1:1", **settings)
-        self._service = service
-
-    def _transport_over(self, session: Any) -> Any:
-        return self._service
+        super().__init__("key", "http://127.0.0.1:1", transport=service, **settings)
 
 
 async def measure(count: int) -> dict[str, float]:

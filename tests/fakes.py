@@ -16,6 +16,7 @@ from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError
 from aimlvideo.shell import clock
+from aimlvideo.shell.http.given_transport import FunctionTransport
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -127,11 +128,8 @@ class FakeClient(VideoClient):
     """A client whose requests go to a fake service."""
 
     def __init__(self, fake: FakeService, **settings: Any) -> None:
-        super().__init__("key-1", "http://127.0.0.1:1", **{"poll": "every:15", "rate": 1000.0, **settings})
-        self._fake = fake
-
-    def _transport_over(self, session: Any) -> Any:
-        return self._fake
+        usual = {"poll": "every:15", "rate": 1000.0, "transport": FunctionTransport(fake.send)}
+        super().__init__("key-1", "http://127.0.0.1:1", **usual | settings)
 
 
 class FakeGateway(FakeService):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import pickle
+import re
+from collections.abc import Iterator
 
 import pytest
 
+import aimlvideo
+from aimlvideo import errors
 from aimlvideo.errors import (
     Busy,
     GenerationFailed,
     InDoubt,
     InvalidJobs,
     LinkDead,
+    NotAccepted,
     Problem,
     Rejected,
+    Unavailable,
     VideoError,
     one_per_cause,
 )
@@ -73,3 +79,32 @@ def test_an_error_travels_between_processes_with_all_that_it_carries(error: Vide
     assert type(arrived) is type(error)
     assert str(arrived) == str(error)
     assert vars(arrived) == vars(error)
+
+
+def drawn(error: type, prefix: str = "") -> Iterator[str]:
+    """Give the drawing of the classes below one, in the order in which they are written down."""
+    below = [one for one in error.__subclasses__() if one.__module__ == errors.__name__]
+    for one in below:
+        last = one is below[-1]
+        yield f"{prefix}{'└── ' if last else '├── '}{one.__name__}"
+        yield from drawn(one, prefix + ("    " if last else "│   "))
+
+
+def test_the_tree_of_errors_that_is_drawn_is_the_one_that_is() -> None:
+    drawing = [line for line in (errors.__doc__ or "").splitlines() if "──" in line]
+    assert [re.match(r"[│├└─ ]*\w+", line)[0] for line in drawing] == list(drawn(VideoError))  # type: ignore[index]
+    assert all(re.search(r"\w  +\w", line) for line in drawing)
+
+
+@pytest.mark.parametrize("error", [Busy, Unavailable])
+def test_what_was_surely_not_accepted_is_caught_by_one_class(error: type[NotAccepted]) -> None:
+    assert error.__bases__ == (NotAccepted,)
+    assert error("later", retry_after=3.0).retry_after == 3.0
+
+
+def test_every_error_can_be_imported_from_the_package() -> None:
+    classes = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert {name for name in classes if getattr(aimlvideo, name) is getattr(errors, name)} == classes
+    assert classes <= set(aimlvideo.__all__)

@@ -16,6 +16,7 @@ from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.core.catalog.rules import sentences
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.core.services import DEFAULT_SERVICE
 
 _NO_PRICES: Mapping[str, Pricing] = MappingProxyType({})
 _NO_TIMES: Mapping[str, Durations] = MappingProxyType({})
@@ -126,7 +127,7 @@ def _nearest(part: str, vocabulary: Iterable[str]) -> str:
 
 def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> ModelRow:
     return ModelRow(
-        developer=model.developer if model.service == "aimlapi" else f"{model.developer} (gateway)",
+        developer=model.developer + ("" if model.service == DEFAULT_SERVICE else f" ({model.service})"),
         id=model.id,
         takes=", ".join(_inputs(model)),
         audio=_has_sound(model),

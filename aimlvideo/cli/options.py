@@ -16,7 +16,7 @@ from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.services import service_of
+from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, LEGACY_HELP, SERVICE_HELP, service_of
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError, one_per_cause
 from aimlvideo.shell.files.job_files import JobDefaults
 
@@ -66,20 +66,16 @@ Dsn = Annotated[
 DsnFile = Annotated[
     Path | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
 ]
-Service = Annotated[
-    str, typer.Option(help="The service: aimlapi, or kling for a Kling-style gateway.", rich_help_panel=SERVICE)
-]
+Service = Annotated[str, typer.Option(help=SERVICE_HELP, rich_help_panel=SERVICE)]
 BaseUrl = Annotated[
     str | None,
-    typer.Option(help="The service's address. Without it: AIMLAPI_BASE_URL.", rich_help_panel=SERVICE),
+    typer.Option(help=BASE_URL_HELP, rich_help_panel=SERVICE),
 ]
 ApiKey = Annotated[
     str | None,
-    typer.Option(
-        help="The API key. Without it: AIMLAPI_API_KEY or AIML_API_KEY.", show_default=False, rich_help_panel=SERVICE
-    ),
+    typer.Option(help=API_KEY_HELP, show_default=False, rich_help_panel=SERVICE),
 ]
-Legacy = Annotated[bool, typer.Option("--legacy", help="Use AI/ML API's legacy URLs.", rich_help_panel=SERVICE)]
+Legacy = Annotated[bool, typer.Option("--legacy", help=LEGACY_HELP, rich_help_panel=SERVICE)]
 UseSandbox = Annotated[
     bool,
     typer.Option("--sandbox", help="Use the embedded sandbox: no key, no network, no bill.", rich_help_panel=SERVICE),

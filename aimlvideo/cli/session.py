@@ -21,13 +21,13 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.money.pricing import prices_from_json
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import DiskFailed, Refused, ServiceError, UsageError, VideoError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
 from aimlvideo.views.report.report_file import write_report
 
 T = TypeVar("T")
-DEFAULT_SERVICE = "aimlapi"
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
 
 

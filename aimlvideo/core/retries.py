@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from email.utils import parsedate_to_datetime
 from math import isnan
 
-from aimlvideo.errors import Busy, DownloadFailed
+from aimlvideo.errors import DownloadFailed, NotAccepted
 
 LONGEST_WAIT = 300.0
 """Seconds: no service's `Retry-After` holds a request longer than this."""
@@ -40,6 +40,6 @@ def retry_delays(first: float = 0.5, most: float = 20.0) -> Generator[float, Exc
     wait = first
     error = yield 0.0
     while True:
-        asked = error.retry_after if isinstance(error, Busy | DownloadFailed) else None
+        asked = error.retry_after if isinstance(error, NotAccepted | DownloadFailed) else None
         error = yield max(wait, asked or 0.0)
         wait = min(2 * wait, most)

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any
 
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.services.base import Question
 from aimlvideo.distributed.registry import SharedDurations
+from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.object_stores import ClipStore
 from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.state.learned_durations import NOWHERE
 
 
 class FleetClient(VideoClient):
     """`VideoClient` for a worker. `learned` is what all workers know of durations so far."""
 
-    def __init__(self, journal: PostgresJournal, learned: Mapping[str, Any], **settings: Any) -> None:
-        super().__init__(**settings)
-        self._shared_journal, self._learned = journal, learned
-        self._live = None  # who may have a job is the engine's business, and the journal's
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self._journal = self._shared_journal
-        self._timing.knowledge = SharedDurations(NOWHERE, self._learned)
-        return self
+    def __init__(
+        self,
+        journal: PostgresJournal,
+        learned: Mapping[str, Any],
+        limiters: Limiters | None = None,
+        **settings: Any,
+    ) -> None:
+        self._durations = SharedDurations(NOWHERE, learned)
+        super().__init__(**settings, journal=journal, knowledge=self._durations, limiters=limiters)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -50,8 +50,7 @@ class FleetClient(VideoClient):
     @property
     def knowledge(self) -> SharedDurations | None:
         """What is learned of durations, None where polling is fixed."""
-        known = self._timing.knowledge
-        return known if self._timing.learns and isinstance(known, SharedDurations) else None
+        return self._durations if self._timing.learns else None
 
     @asynccontextmanager
     async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Run]:

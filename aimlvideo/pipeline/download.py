@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import aiohttp
-
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
@@ -20,6 +18,7 @@ from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.clip_metadata import write_metadata
 from aimlvideo.shell.files.downloads import Clip, Download
+from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.http.retrying import retrying
 
 PARALLEL_DOWNLOADS = 8
@@ -34,7 +33,7 @@ log = logging.getLogger("aimlvideo.download")
 class Downloads:
     """Saves clips."""
 
-    session: aiohttp.ClientSession
+    clips: ClipSource
     send: Send
     wire: Wire
     metadata: bool = True
@@ -108,7 +107,7 @@ class Downloads:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
             raise LinkDead("the service gave no link to the clip")
-        download = Download(self.session, link, path, over=over, edit=edit)
+        download = Download(self.clips, link, path, over=over, edit=edit)
         try:
             return await retrying(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
-from aimlvideo.errors import Busy
+from aimlvideo.errors import NotAccepted
 from aimlvideo.shell import clock
 
 
@@ -76,7 +76,7 @@ class RateGate:
 
     def __init__(self, rate: RateLimiter) -> None:
         self.rate = rate
-        self.trouble: Busy | None = None
+        self.trouble: NotAccepted | None = None
         """The last answer that asked for patience, or said that nobody was there."""
 
     async def turn(self) -> None:

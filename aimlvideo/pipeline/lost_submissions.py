@@ -19,7 +19,7 @@ from aimlvideo.core.money.ledger import LogRow
 from aimlvideo.core.services.base import LookupById, RequestLog
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Busy, InDoubt, Rejected, ServiceError
+from aimlvideo.errors import InDoubt, NotAccepted, Rejected, ServiceError
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.pipeline.run import Entry
@@ -147,7 +147,7 @@ class LostSubmissions:
             await self._turns.turn()
             try:
                 told = read(await self.send(question))
-            except Busy as error:
+            except NotAccepted as error:
                 self._turns.rate.busy(clock.loop(), error.retry_after)
                 left -= 1
                 if not left:

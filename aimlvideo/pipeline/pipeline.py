@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import aiohttp
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
@@ -21,6 +20,7 @@ from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.http import Transport
 from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
@@ -32,7 +32,7 @@ from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.http.callback_server import callback_page
-from aimlvideo.shell.http.transport import Transport
+from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.task_groups import background_tasks
 
 MAX_LATE_REFUSALS = 20
@@ -97,16 +97,20 @@ def on_ready(entry: Entry) -> None:
 async def open_pipeline(
     settings: Settings,
     transport: Transport,
-    session: aiohttp.ClientSession,
+    clips: ClipSource,
     catalog: Callable[[], Catalog],
     policy_for: Callable[[VideoJob], PollPolicy],
     *also: Callable[[], Coroutine[Any, Any, None]],
+    limiters: Limiters | None = None,
 ) -> AsyncIterator[Pipeline]:
-    """Wire the stations together and run those that all runs share, until the block is left."""
+    """Wire the stations together and run those that all runs share, until the block is left.
+
+    `limiters` are those of an account that others use too, in place of ones by the settings.
+    """
     service = settings.chosen_service
     wire = wire_of(settings, catalog)
-    slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
-    budget = PollBudget(settings.poll_rate)
+    gates = limiters or _own_limiters(settings)
+    slots, turns, budget = gates.slots, gates.turns, gates.polls
 
     def accepted(entry: Entry) -> None:
         if entry.progress.request_id is not None:
@@ -140,7 +144,6 @@ async def open_pipeline(
     called_back = bool(settings.callback_url)
     poll = Poll(transport.send, wire, slots, budget, policy_for, on_ready, submit_again, called_back)
     doubt = LostSubmissions(transport.send, service.lookup, slots, settle, accepted, again)
-    turns = RateGate(RateLimiter(settings.rate))
     submit = Submit(
         transport.send,
         wire,
@@ -152,7 +155,7 @@ async def open_pipeline(
         settings.callback_url,
         id_field=service.id_field,
     )
-    downloads = Downloads(session, transport.send, wire, settings.metadata)
+    downloads = Downloads(clips, transport.send, wire, settings.metadata)
     callbacks = Callbacks(transport.send, wire, poll, doubt)
     row = Pipeline(service, wire, slots, submit, poll, doubt, downloads, callbacks)
     async with background_tasks(poll.run, doubt.run, callbacks.run, *also), _called_back(settings, callbacks):
@@ -182,6 +185,11 @@ async def _called_back(settings: Settings, callbacks: Callbacks) -> AsyncIterato
     host, port = settings.callback
     async with callback_page(host, port, lambda body: callbacks.heard(read(body)), settings.callback_secret):
         yield
+
+
+def _own_limiters(settings: Settings) -> Limiters:
+    slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
+    return Limiters(slots, RateGate(RateLimiter(settings.rate)), PollBudget(settings.poll_rate))
 
 
 def wire_of(settings: Settings, catalog: Callable[[], Catalog]) -> Wire:

@@ -24,6 +24,7 @@ from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rej
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
+from aimlvideo.shell.task_groups import background_tasks
 
 Send = Callable[[Request], Awaitable[Answer]]
 
@@ -147,7 +148,7 @@ class Poll:
 
     async def run(self) -> None:
         """Ask at the right moments, for as long as the client is open."""
-        async with asyncio.TaskGroup() as checks:
+        async with background_tasks() as checks:
             while True:
                 now = clock.loop()
                 self._tick(now)
@@ -229,7 +230,7 @@ class Poll:
 
     def _missed(self, waiting: Waiting, error: ServiceError) -> None:
         now = clock.loop()
-        if isinstance(error, Busy) and not isinstance(error, Unavailable):
+        if isinstance(error, Busy):
             self.budget.busy(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
             waiting.not_before = now

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.eta import Durations, documented
@@ -14,23 +12,26 @@ from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_ke
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.settings import Settings
-from aimlvideo.shell.state.learned_durations import LearnedDurations
+from aimlvideo.shell.state.learned_durations import NOWHERE, LearnedDurations
 
-NOWHERE = Path(os.devnull) / "nowhere"  # nothing can be written there, not even by a mistake
 log = logging.getLogger("aimlvideo")
 
 
 class PollPolicies:
     """One client's poll policies: a fixed one for all, or one that is learned for each model and its settings."""
 
-    def __init__(self, settings: Settings, catalog: Callable[[], Catalog]) -> None:
+    def __init__(
+        self, settings: Settings, catalog: Callable[[], Catalog], knowledge: LearnedDurations | None = None
+    ) -> None:
         self._catalog = catalog
         self._service = settings.chosen_service
         self._fixed = settings.fixed_polls()
         self._keeps = settings.remembers
         self._published: dict[str, Durations] = {}
-        keeps = self.learns and self._keeps
-        self.knowledge = LearnedDurations.load(settings.knowledge) if keeps else LearnedDurations(NOWHERE, {})
+        if knowledge is None:
+            keeps = self.learns and self._keeps
+            knowledge = LearnedDurations.load(settings.knowledge) if keeps else LearnedDurations(NOWHERE, {})
+        self.knowledge = knowledge
 
     @property
     def learns(self) -> bool:

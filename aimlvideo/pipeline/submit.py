@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
-from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear, UsageError
+from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, Unclear, UsageError
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.poll import Send
 from aimlvideo.pipeline.run import Entry
@@ -80,7 +80,7 @@ class Submit:
                     return False
                 answer = await self.send(self.wire.submission(job, request_id, self.callback_url))
                 self._heard(entry, self.wire.accepted(answer, request_id))
-        except Busy as error:
+        except NotAccepted as error:
             entry.step(Stage.PLANNED)
             self._slow_down(entry, error)
             entry.free()
@@ -115,18 +115,18 @@ class Submit:
         entry.step(Stage.FAILED, error=error)
         entry.run.end(entry)
 
-    def _slow_down(self, entry: Entry, error: Busy) -> None:
+    def _slow_down(self, entry: Entry, error: NotAccepted) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
         now = clock.loop()
         self.turns.trouble = error
-        entry.run.stats.refused["submissions"] += not isinstance(error, Unavailable)
-        if isinstance(error, Unavailable):
+        if not isinstance(error, Busy):
             self._unavailable_since = min(self._unavailable_since, now)
             silent = now - self._unavailable_since
             if silent > (entry.run.spec.patience if self._answered else FIRST_PATIENCE):
                 entry.run.halt(error)
             self.turns.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
             return
+        entry.run.stats.refused["submissions"] += 1
         if error.limit != "rate":
             self.slots.busy(now)
         if error.limit == "outstanding":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,38 +11,63 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+log = logging.getLogger("aimlvideo")
+
+
+log = logging.getLogger("aimlvideo")
+
 
 @asynccontextmanager
-async def task_group() -> AsyncIterator[TaskGroup]:
-    """Give a task group; on leaving, its tasks are cancelled, and the first error of the block is raised as it was."""
+async def task_group(*, wait: bool = False) -> AsyncIterator[TaskGroup]:
+    """Give a task group; on leaving, its tasks are cancelled, or waited for with `wait`.
+
+    The first error of the block is raised as it was, without a group around it.
+    """
+    error: BaseException | None = None
     try:
         async with anyio.create_task_group() as tasks:
             yield tasks
-            tasks.cancel_scope.cancel()
+            if not wait:
+                tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        error = _first(group)
+    _raise_ungrouped(error)
 
 
 @asynccontextmanager
-async def background_tasks(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Let `works` go on beside a block, until it is left; an error of theirs ends the block.
+async def background_tasks(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[asyncio.TaskGroup]:
+    """Let `works` go on beside a block, until it is left; an error of theirs ends the block. More tasks may join.
 
-    Unlike `block` it may be left by another task than the one that entered it: test fixtures and servers do that.
+    Unlike `task_group` it may be left by another task than the one that entered it: test fixtures and servers do that.
     """
+    error: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(work()) for work in works]
             try:
-                yield
+                yield tasks
             finally:
                 for task in running:
                     task.cancel()
     except BaseExceptionGroup as group:
-        raise _first(group) from None
+        error = _first(group)
+    _raise_ungrouped(error)
+
+
+def _raise_ungrouped(error: BaseException | None) -> None:
+    """Raise an error that was taken out of a group, after the `except` block that caught the group.
+
+    Inside that block, Python would make the group the error's `__context__`, also with `from None`; and a notebook,
+    which follows `__context__` to show an error, hangs on a group or shows the traceback of an older cell.
+    """
+    if error is not None:
+        raise error
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+    """Return the first error of a group; the others are logged, because only one can be raised."""
+    first, *others = group.exceptions
+    for other in others:
+        if not isinstance(other, asyncio.CancelledError):
+            log.error("another error at the same time: %s", other or type(other).__name__, exc_info=other)
+    return first

@@ -13,15 +13,23 @@ import pytest
 import aimlvideo
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.services import DEFAULT_SERVICE, SERVICES, service_of
+from aimlvideo.core.services import (
+    API_KEY_HELP,
+    BASE_URL_HELP,
+    DEFAULT_SERVICE,
+    SERVICE_HELP,
+    SERVICE_NAMES,
+    _loaded,
+    service_of,
+)
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import found_key
-from aimlvideo.shell.http.transport import Transport
+from aimlvideo.shell.http.transport import HttpTransport
 
 PACKAGE = Path(aimlvideo.__file__).parent
-MAY_NAME_A_SERVICE = {"wires", "services", "sandbox", "codegen", "models", "cli"}
-MODEL_IDS = {"cli/scenes.py", "core/catalog/corrections.py"}
+MAY_NAME_A_SERVICE = {"wires", "services", "sandbox", "codegen", "models", "testing"}
+MODEL_IDS = {"cli/scenes.py", "cli/demo_jobs.py", "core/catalog/corrections.py"}
 """Modules that hold ids of models, and with them the names of developers."""
 
 
@@ -64,11 +72,20 @@ def test_no_other_module_knows_a_path_of_a_service() -> None:
     assert offenders(PATHS) == []
 
 
-@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-def test_a_service_is_found_by_its_name_and_has_models(service: object) -> None:
-    found = service_of(getattr(service, "name"))  # noqa: B009 - of any service
-    assert found is service
-    assert any(found.name in model.services for model in load_catalog())
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_a_service_is_found_by_its_name_and_has_models(name: str) -> None:
+    service = service_of(name)
+    assert service.name == name
+    assert service_of(name) is service
+    assert any(name in model.services for model in load_catalog())
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+def test_the_help_names_each_service_and_where_its_key_is_read_from(name: str) -> None:
+    service = service_of(name)
+    assert name in SERVICE_HELP
+    assert service.base_url_variable in BASE_URL_HELP
+    assert all(variable in API_KEY_HELP for names in service.key_variables for variable in names)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +99,7 @@ def test_a_service_that_there_is_not_is_refused_with_the_nearest_name(name: obje
 
 
 def test_every_model_belongs_to_a_service_of_the_registry() -> None:
-    assert {model.service for model in load_catalog()} <= SERVICES.keys()
+    assert {model.service for model in load_catalog()} <= set(SERVICE_NAMES)
     entry = {"developer": "x", "path": "/", "params": {}}
     (model,) = Catalog({"new": entry})
     assert model.service == DEFAULT_SERVICE
@@ -98,7 +115,7 @@ PAIR = replace(
 
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SERVICES, "pair", PAIR)
+    monkeypatch.setitem(_loaded, "pair", PAIR)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +143,7 @@ def test_a_service_signs_each_request_in_its_own_way() -> None:
 
 
 def test_no_part_of_a_key_is_shown_where_a_service_quotes_it() -> None:
-    transport = Transport(None, "http://127.0.0.1:1", "access-key-0123456789:secret-key-0123456789", PAIR)  # type: ignore[arg-type]
+    transport = HttpTransport(None, "http://127.0.0.1:1", "access-key-0123456789:secret-key-0123456789", PAIR)  # type: ignore[arg-type]
     shown = transport._without_key(401, b"bad secret-key-0123456789 of access-key-0123456789")
     assert shown == b"bad [key] of [key]"
 

@@ -8,11 +8,12 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aimlvideo.core.polling.policy import LearnedPolls
-from aimlvideo.shell.state.learned_durations import LearnedDurations
+from aimlvideo.shell.state.learned_durations import NOWHERE, LearnedDurations
 
 
 def teach(policy: LearnedPolls, generations: int, seconds: float = 100.0) -> None:
@@ -152,6 +153,16 @@ def test_by_default_it_lies_in_the_users_state_folder(tmp_path, monkeypatch):
     knowledge = LearnedDurations.load()
     assert knowledge.path.name == "knowledge.json"
     assert "aimlvideo" in str(knowledge.path)
+
+
+def test_what_is_learned_for_nobody_else_is_written_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise AssertionError("a file was written")
+
+    monkeypatch.setattr(os, "replace", refused)
+    knowledge = LearnedDurations(NOWHERE, {})
+    knowledge.policy("m")
+    knowledge.save()
 
 
 def test_a_device_is_never_replaced_by_what_was_learned(tmp_path: Path) -> None:

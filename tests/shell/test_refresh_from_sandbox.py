@@ -11,7 +11,7 @@ from aimlvideo.core.catalog.refresh import compare
 from aimlvideo.core.money.pricing import quote
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_models import read_prices
-from aimlvideo.shell.http.transport import Transport, open_session
+from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.state.catalog_cache import CatalogCache, refresh
 
 MODELS = service_of("aimlapi").models
@@ -24,7 +24,7 @@ server = pytest.importorskip("aimlvideo.sandbox.server", reason="the sandbox is 
 async def test_143_documents_are_read_once_and_say_what_is_shipped(tmp_path: Path) -> None:
     cache = CatalogCache(tmp_path)
     async with server.Sandbox() as sandbox, open_session() as session:
-        transport = Transport(session, sandbox.url, "key")
+        transport = HttpTransport(session, sandbox.url, "key")
         refreshed = await refresh(transport.send, cache, MODELS, now="2026-08-22T10:00:00+00:00")
         again = await refresh(transport.send, cache, MODELS, now="2026-08-23T10:00:00+00:00")
     assert not refreshed.refused

@@ -19,7 +19,7 @@ from yarl import URL
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.http import proxies
-from aimlvideo.shell.http.transport import Transport, open_session
+from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.shell.server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time
@@ -39,7 +39,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def failure(session: aiohttp.ClientSession, url: str, request: Request = POST) -> ServiceError:
     """Return what a request fails with; the key is nowhere in it, nor in what caused it."""
     with pytest.raises(ServiceError) as caught:
-        await Transport(session, url, KEY).send(request)
+        await HttpTransport(session, url, KEY).send(request)
     error: BaseException | None = caught.value
     while error is not None:
         assert KEY not in f"{error} {error!r} {error.args!r}"
@@ -62,7 +62,7 @@ async def echo(request: web.Request) -> web.Response:
 
 async def test_an_answer_has_status_headers_of_any_case_and_body(session: aiohttp.ClientSession) -> None:
     async with served(echo) as url:
-        answer = await Transport(session, url + "/", SHORT).send(POST)
+        answer = await HttpTransport(session, url + "/", SHORT).send(POST)
     told = answer.json()
     assert answer.status == 200
     assert answer.headers.get("x-aimlapi-usd-spent") == answer.headers.get("X-AIMLAPI-USD-SPENT") == "0.5"
@@ -83,7 +83,7 @@ async def test_an_answer_has_status_headers_of_any_case_and_body(session: aiohtt
 )
 async def test_an_id_in_a_query_is_encoded_once(session: aiohttp.ClientSession, name: str, sent: str) -> None:
     async with served(echo) as url:
-        answer = await Transport(session, url, KEY).send(Request("GET", "/x", {"generation_id": name}))
+        answer = await HttpTransport(session, url, KEY).send(Request("GET", "/x", {"generation_id": name}))
     assert answer.json()["line"] == f"/x?generation_id={sent}"
 
 
@@ -92,7 +92,7 @@ async def test_a_whole_link_is_sent_byte_for_byte_and_a_query_is_added_to_its_ow
 ) -> None:
     signed = "/f/a%2Fb.json?sig=a%2Bb+c%2f&e=1;2"
     async with served(echo) as url:
-        transport = Transport(session, url, KEY)
+        transport = HttpTransport(session, url, KEY)
         assert (await transport.send(Request("GET", url + signed))).json()["line"] == signed
         both = await transport.send(Request("GET", url + signed, (("page", "2"),)))
     assert both.json()["line"] == f"{signed}&page=2"
@@ -100,13 +100,13 @@ async def test_a_whole_link_is_sent_byte_for_byte_and_a_query_is_added_to_its_ow
 
 async def test_a_base_url_may_have_a_path(session: aiohttp.ClientSession) -> None:
     async with served(echo) as url:
-        answer = await Transport(session, url + "/gateway/", KEY).send(Request("GET", "/v1/models"))
+        answer = await HttpTransport(session, url + "/gateway/", KEY).send(Request("GET", "/v1/models"))
     assert answer.json()["line"] == "/gateway/v1/models"
 
 
 async def test_the_key_goes_to_the_service_s_own_origin_and_nowhere_else(session: aiohttp.ClientSession) -> None:
     async with served(echo) as url, served(echo) as other:
-        transport = Transport(session, url, SHORT)
+        transport = HttpTransport(session, url, SHORT)
         own = await transport.send(Request("GET", url + "/docs.json"))
         away = await transport.send(Request("GET", other + "/docs.json"))
         named = await transport.send(Request("GET", url.replace("127.0.0.1", "localhost") + "/docs.json"))
@@ -130,7 +130,7 @@ async def test_a_redirect_is_an_answer_and_is_not_followed(session: aiohttp.Clie
             return web.Response(status=307, headers={"Location": elsewhere})
 
         async with served(moved) as url:
-            answer = await Transport(session, url, KEY).send(POST)
+            answer = await HttpTransport(session, url, KEY).send(POST)
     assert answer.status == 307
     assert answer.headers["location"] == elsewhere
     assert seen == []
@@ -142,7 +142,7 @@ async def test_an_answer_that_quotes_the_key_does_not_show_it(session: aiohttp.C
         return web.Response(status=status, text=f'{{"code": 1000, "message": "{request.headers["Authorization"]}"}}')
 
     async with served(quoting) as url:
-        transport = Transport(session, url, KEY)
+        transport = HttpTransport(session, url, KEY)
         answer = await transport.send(POST)
     assert answer.json() == {"code": 1000, "message": "Bearer [key]"}
     assert KEY not in f"{transport!r} {transport} {answer!r}"
@@ -150,21 +150,21 @@ async def test_an_answer_that_quotes_the_key_does_not_show_it(session: aiohttp.C
 
 async def test_a_short_key_spoils_no_good_answer(session: aiohttp.ClientSession) -> None:
     async with served(echo) as url:
-        answer = await Transport(session, url, "key").send(Request("GET", "/key"))
+        answer = await HttpTransport(session, url, "key").send(Request("GET", "/key"))
     assert answer.json()["line"] == "/key"
 
 
 async def test_a_body_of_many_pictures_arrives_whole(session: aiohttp.ClientSession) -> None:
     picture = "A" * 3_000_000
     async with served(echo) as url:
-        answer = await Transport(session, url, KEY).send(Request("POST", "/x", body={"image": picture}))
+        answer = await HttpTransport(session, url, KEY).send(Request("POST", "/x", body={"image": picture}))
     assert answer.json()["body"] == {"image": picture}
 
 
 @pytest.mark.parametrize("value", [Path("a.png"), b"raw", float("nan"), {1, 2}], ids=repr)
 async def test_a_body_that_is_no_json_is_refused_before_it_is_sent(session: aiohttp.ClientSession, value: Any) -> None:
     with pytest.raises(Rejected, match="cannot be put into JSON"):
-        await Transport(session, "http://127.0.0.1:1", KEY).send(Request("POST", "/x", body={"image": value}))
+        await HttpTransport(session, "http://127.0.0.1:1", KEY).send(Request("POST", "/x", body={"image": value}))
 
 
 # What surely never arrived ---------------------------------------------------------------------------------------
@@ -344,7 +344,7 @@ async def test_a_post_on_a_kept_connection_that_dies_is_not_sent_again_by_itself
         heads.append(await read_request(reader))
 
     async with talking(talk) as url:
-        transport = Transport(session, url, KEY)
+        transport = HttpTransport(session, url, KEY)
         await transport.send(Request("GET", "/v1/models"))
         assert type(await failure(session, url)) is Unclear
     assert [head.split()[0] for head in heads] == [b"GET", b"POST"]
@@ -365,7 +365,7 @@ async def test_the_environment_s_proxy_is_used_where_that_is_said(environment: p
     async with served(echo) as proxy:
         environment.setenv("http_proxy", proxy.replace("//", "//me:secret@"))
         async with open_session(proxied=True) as session:
-            answer = await Transport(session, "http://api.example.invalid", KEY).send(Request("GET", "/x"))
+            answer = await HttpTransport(session, "http://api.example.invalid", KEY).send(Request("GET", "/x"))
     assert answer.json()["line"] == "http://api.example.invalid/x"
     assert answer.json()["headers"]["Proxy-Authorization"] == "Basic bWU6c2VjcmV0"
 
@@ -374,12 +374,12 @@ async def test_without_that_or_where_it_is_not_wanted_there_is_no_proxy(environm
     environment.setenv("http_proxy", "http://127.0.0.1:1")
     async with served(echo) as url:
         async with open_session() as session:
-            assert (await Transport(session, url, KEY).send(Request("GET", "/x"))).status == 200
+            assert (await HttpTransport(session, url, KEY).send(Request("GET", "/x"))).status == 200
         async with open_session(proxied=True) as session:
             assert type(await failure(session, url)) is Unavailable
         environment.setenv("no_proxy", "127.0.0.1")
         async with open_session(proxied=True) as session:
-            assert (await Transport(session, url, KEY).send(Request("GET", "/x"))).status == 200
+            assert (await HttpTransport(session, url, KEY).send(Request("GET", "/x"))).status == 200
 
 
 async def test_a_proxy_that_will_not_connect_us_sent_nothing(environment: pytest.MonkeyPatch) -> None:
@@ -398,7 +398,7 @@ async def test_a_kind_of_proxy_that_cannot_be_used_is_passed_over_with_a_word(
 ) -> None:
     environment.setenv("http_proxy", "socks5://127.0.0.1:1")
     async with served(echo) as url, open_session(proxied=True) as session:
-        assert (await Transport(session, url, KEY).send(Request("GET", "/x"))).status == 200
+        assert (await HttpTransport(session, url, KEY).send(Request("GET", "/x"))).status == 200
     assert "only http proxies" in caplog.text
 
 
@@ -410,7 +410,7 @@ async def test_a_netrc_file_changes_nothing(environment: pytest.MonkeyPatch, tmp
     environment.setenv("http_proxy", "http://127.0.0.1:1")
     environment.setenv("no_proxy", "127.0.0.1")
     async with served(echo) as url, open_session(proxied=True) as session:
-        assert (await Transport(session, url, SHORT).send(Request("GET", "/x"))).json()["key"] == f"Bearer {SHORT}"
+        assert (await HttpTransport(session, url, SHORT).send(Request("GET", "/x"))).json()["key"] == f"Bearer {SHORT}"
         async with session.get(URL(url)) as response:
             assert (await response.json())["key"] is None
 

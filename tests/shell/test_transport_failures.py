@@ -17,7 +17,7 @@ from yarl import URL
 
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import ServiceError, Unavailable, Unclear
-from aimlvideo.shell.http.transport import Transport
+from aimlvideo.shell.http.transport import HttpTransport
 
 HOST = "https://api.example.com"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -72,14 +72,14 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
+async def transport() -> AsyncIterator[HttpTransport]:
     async with aiohttp.ClientSession() as session:
-        yield Transport(session, HOST, KEY)
+        yield HttpTransport(session, HOST, KEY)
 
 
 @pytest.mark.parametrize("error", [*NEVER_SENT, *NOBODY_KNOWS], ids=lambda error: type(error).__name__)
 async def test_a_failure_says_whether_the_request_may_have_arrived(
-    service: aioresponses, transport: Transport, error: Exception
+    service: aioresponses, transport: HttpTransport, error: Exception
 ) -> None:
     service.post(f"{HOST}{POST.path}", exception=error)
     with pytest.raises(ServiceError) as caught:
@@ -101,7 +101,7 @@ def test_no_failure_of_a_connection_is_left_out() -> None:
 
 
 async def test_what_is_no_failure_of_the_way_is_a_bug_and_stays_one(
-    service: aioresponses, transport: Transport
+    service: aioresponses, transport: HttpTransport
 ) -> None:
     service.post(f"{HOST}{POST.path}", exception=ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
@@ -109,7 +109,9 @@ async def test_what_is_no_failure_of_the_way_is_a_bug_and_stays_one(
 
 
 @pytest.mark.parametrize("status", [200, 201, 400, 401, 403, 404, 429, 500, 502, 503, 504])
-async def test_an_answer_of_any_status_is_an_answer(service: aioresponses, transport: Transport, status: int) -> None:
+async def test_an_answer_of_any_status_is_an_answer(
+    service: aioresponses, transport: HttpTransport, status: int
+) -> None:
     service.post(f"{HOST}{POST.path}", status=status, payload={"id": "g"}, headers={"Retry-After": "7"})
     answer = await transport.send(POST)
     assert (answer.status, answer.json(), answer.headers.get("retry-after")) == (status, {"id": "g"}, "7")

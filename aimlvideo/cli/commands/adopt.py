@@ -16,6 +16,7 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, file_name, is_its_own, unlike
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -30,7 +31,7 @@ def adopt(
         list[str], typer.Argument(metavar="GENERATION...", help="Ids of generations from elsewhere.")
     ],
     model: Annotated[str, typer.Option(help="Their model, if you know it.")] = "",
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
 ) -> None:
     """Take generations from elsewhere into a folder; `aimlvideo wait -o FOLDER` fetches them."""
     terminal = Terminal()

@@ -10,7 +10,7 @@ from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
-from aimlvideo.core.services import service_of
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import UsageError
 
@@ -18,7 +18,7 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo balance")
-def balance(service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+def balance(service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
     """Say what the account has left."""
     terminal = Terminal()
     with exit_codes(terminal):

@@ -28,6 +28,7 @@ from aimlvideo.cli.service_facts import ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import JobDefaults, base_folder, job_lines
 
@@ -39,7 +40,7 @@ def check_jobs(
     jobs: JobFile,
     model: DefaultModel = "",
     set_: SetParams = None,
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     max_outstanding: MaxOutstanding = "20",

@@ -30,6 +30,7 @@ from aimlvideo.cli.options import (
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.services import DEFAULT_SERVICE
 
 app = command_app()
 
@@ -41,7 +42,7 @@ def enqueue(
     set_: SetParams = None,
     dsn: Dsn = None,
     dsn_file: DsnFile = None,
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     strict: Strict = False,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,

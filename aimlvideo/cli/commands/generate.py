@@ -32,6 +32,7 @@ from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.jobs.job import Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 
@@ -53,7 +54,7 @@ def generate(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model; may be repeated.")
     ] = None,
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     timeout: Timeout = 1800.0,

@@ -25,7 +25,7 @@ FIRST_MODEL = "alibaba/wan-2-6-t2v"
 app = command_app()
 
 
-@app.command(epilog="Example: aimlvideo init jobs.csv --model kling-video/v1.6/pro/image-to-video")
+@app.command(epilog="Example: aimlvideo init jobs.csv --model alibaba/wan-2-6-t2v")
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write: .jsonl or .csv.")] = Path(
         "jobs.jsonl"

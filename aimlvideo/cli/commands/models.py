@@ -18,6 +18,7 @@ from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.polling.policy import PollPolicy
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.state.catalog_cache import CatalogCache
 from aimlvideo.shell.state.learned_durations import LearnedDurations
@@ -29,7 +30,7 @@ PREVIEW = 6
 app = command_app()
 
 
-@app.command(epilog="Example: aimlvideo models kling --image --prices")
+@app.command(epilog="Example: aimlvideo models veo --image --prices")
 def models(
     word: Annotated[str, typer.Argument(metavar="[WORD or MODEL]", help="Words to look for, or a model.")] = "",
     image: Annotated[bool, typer.Option("--image", help="Only models that take a picture.")] = False,
@@ -47,7 +48,7 @@ def models(
     """Show what there is, and what one model accepts."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = client_options("aimlapi", base_url, api_key)
+        settings = client_options(DEFAULT_SERVICE, base_url, api_key)
         if refresh:
             refresh_models(settings, terminal)
         if refresh or diff:

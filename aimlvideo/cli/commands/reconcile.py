@@ -10,6 +10,7 @@ from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.shell.journal.sqlite import read_journal
 
 app = command_app()
@@ -26,7 +27,7 @@ def reconcile(
     """Say what a run really cost by the service's ledger, and what does not match."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = client_options("aimlapi", base_url, api_key)
+        settings = client_options(DEFAULT_SERVICE, base_url, api_key)
         run_folder, database = folder_or_dsn(folder, dsn, dsn_file, terminal)
         if run_folder is None:
             with distributed_extra():

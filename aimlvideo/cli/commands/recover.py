@@ -14,7 +14,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.services import service_of
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -23,7 +23,9 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo recover clips")
-def recover(folder: Folder, service: Service = "aimlapi", base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+def recover(
+    folder: Folder, service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_key: ApiKey = None
+) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
     terminal = Terminal()
     with exit_codes(terminal):

@@ -57,6 +57,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.money.pricing import prices_from_json, prices_to_json
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
@@ -74,7 +75,7 @@ def run(
     output: OutputOrStore,
     model: DefaultModel = "",
     set_: SetParams = None,
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     max_outstanding: MaxOutstanding = "20",

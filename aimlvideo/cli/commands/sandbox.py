@@ -15,6 +15,7 @@ from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.session import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import SettingsError, UsageError
 
 app = command_app()
@@ -50,7 +51,8 @@ def serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: 
     async def work() -> None:
         try:
             async with Sandbox(knobs_given, port=port) as sandbox:
-                terminal.say(f"the sandbox is at {sandbox.url} (AIMLAPI_BASE_URL); any key will do. Ctrl-C ends it")
+                variable = service_of(DEFAULT_SERVICE).base_url_variable
+                terminal.say(f"the sandbox is at {sandbox.url} ({variable}); any key will do. Ctrl-C ends it")
                 await asyncio.get_running_loop().create_future()
         except* (OSError, OverflowError) as group:
             raise SettingsError(f"the sandbox cannot be served on port {port}: {group.exceptions[0]}") from None

@@ -22,6 +22,7 @@ from aimlvideo.cli.options import (
 from aimlvideo.cli.session import RunOptions, carry_on
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.services import DEFAULT_SERVICE
 
 app = command_app()
 
@@ -32,7 +33,7 @@ def wait(
     generations: Annotated[
         list[str] | None, typer.Argument(metavar="[GENERATION...]", help="Ids of generations, from anywhere.")
     ] = None,
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     timeout: Timeout = 1800.0,

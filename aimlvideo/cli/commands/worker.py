@@ -35,6 +35,7 @@ from aimlvideo.cli.options import (
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.services import DEFAULT_SERVICE
 
 app = command_app()
 
@@ -50,7 +51,7 @@ def worker(
     output: Place,
     dsn: Dsn = None,
     dsn_file: DsnFile = None,
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     max_outstanding: AccountMaxOutstanding = None,

@@ -1,24 +1,43 @@
-"""Every service that there is, by its name. A new one is a module beside this file, and a line in `SERVICES`."""
+"""Every service that there is, by its name. A new one is a module of that name beside this file, and a name here."""
 
 from __future__ import annotations
 
 import difflib
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from aimlvideo.core.services import aimlapi, kling, kling_official
-from aimlvideo.core.services.base import Service
 from aimlvideo.errors import SettingsError
 
-SERVICES: dict[str, Service] = {
-    service.name: service for service in (aimlapi.SERVICE, kling.SERVICE, kling_official.SERVICE)
-}
-DEFAULT_SERVICE = next(iter(SERVICES))
+if TYPE_CHECKING:
+    from aimlvideo.core.services.base import Service
+
+SERVICE_NAMES = ("aimlapi", "kling", "kling-official")
+DEFAULT_SERVICE = SERVICE_NAMES[0]
+SERVICE_HELP = "The service: aimlapi, kling for a Kling-style gateway, or kling-official."
+BASE_URL_HELP = "The service's address. Without it: AIMLAPI_BASE_URL, or KLING_BASE_URL for kling-official."
+API_KEY_HELP = (
+    "The API key. Without it: AIMLAPI_API_KEY or AIML_API_KEY; for kling-official "
+    "KLING_ACCESS_KEY and KLING_SECRET_KEY."
+)
+LEGACY_HELP = "Use AI/ML API's legacy URLs."
+"""What the command's help says of the services: texts, because a help page loads no service."""
+
+_loaded: dict[str, Service] = {}
 
 
 def service_of(name: object) -> Service:
     """Return the service of this name. Raises SettingsError, with the nearest name, where there is none."""
-    if isinstance(name, str) and (service := SERVICES.get(name)):
-        return service
-    *others, last = map(repr, SERVICES)
-    nearest = difflib.get_close_matches(str(name).lower(), SERVICES, 1)
+    if isinstance(name, str) and name in _loaded:
+        return _loaded[name]
+    if name not in SERVICE_NAMES:
+        raise SettingsError(_unknown(name))
+    module = import_module(f"{__name__}.{str(name).replace('-', '_')}")
+    service: Service = module.SERVICE
+    return _loaded.setdefault(service.name, service)
+
+
+def _unknown(name: object) -> str:
+    *others, last = map(repr, SERVICE_NAMES)
+    nearest = difflib.get_close_matches(str(name).lower(), SERVICE_NAMES, 1)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    raise SettingsError(f"service is {name!r}: expected {', '.join(others)} or {last}{hint}")
+    return f"service is {name!r}: expected {', '.join(others)} or {last}{hint}"

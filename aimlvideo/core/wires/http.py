@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,12 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    @classmethod
+    def of(cls, body: Any = b"", status: int = 200, headers: Mapping[str, str] | None = None) -> Self:
+        """Return an answer with this body: bytes as they are, anything else as JSON."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return cls(status, {name.lower(): value for name, value in (headers or {}).items()}, raw)
+
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none. Its texts are texts that can be written and sent on."""
         try:
@@ -36,3 +42,16 @@ class Answer:
         except (ValueError, RecursionError):
             return None
         return told
+
+
+class Transport(Protocol):
+    """Whatever carries requests to a service: one coroutine, a request in, an answer out, whatever its status.
+
+    A request's `path` is relative to the service's base URL; a clip's link is asked for by GET with the whole link as
+    `path`. Redirects are answers and are not followed. Where none comes, `send` raises `Unavailable` if the request
+    surely never left, and `Unclear` if nobody knows; an `OSError` or `TimeoutError` counts as `Unclear`.
+    """
+
+    async def send(self, request: Request, /) -> Answer:
+        """Return the service's answer to one request."""
+        ...

@@ -20,7 +20,8 @@ from yarl import URL
 
 from aimlvideo.core.media_types import is_video
 from aimlvideo.core.retries import retry_after
-from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.shell.http.given_transport import ClipSource
 
 CHUNK = 2**18
 HEAD = 200
@@ -54,14 +55,14 @@ class Download:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        clips: ClipSource,
         link: str,
         path: Path,
         *,
         over: bool = True,
         edit: Callable[[Path], bool] | None = None,
     ) -> None:
-        self._session = session
+        self._clips = clips
         self._link = link
         self._path = path
         self._over = over
@@ -78,7 +79,7 @@ class Download:
                 path = await anyio.to_thread.run_sync(self._finish, file)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise LinkDead(f"the clip's link is not a valid URL: {_said(error)}") from error
-        except (aiohttp.ClientError, TimeoutError, ConnectionError, ssl.SSLError) as error:
+        except (aiohttp.ClientError, ServiceError, TimeoutError, ConnectionError, ssl.SSLError) as error:
             raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_said(error)}") from error
         except OSError as error:
             self.drop()
@@ -129,7 +130,7 @@ class Download:
             headers["Range"] = f"bytes={self._have}-"
             if self._tag.startswith('"'):
                 headers["If-Range"] = self._tag
-        async with self._session.get(target, headers=headers) as response:
+        async with self._clips.get(target, headers=headers) as response:
             self._check(response.status, response.headers, response.content_length, file)
             async for chunk in response.content.iter_chunked(CHUNK):
                 self._look_at(chunk)

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from aimlvideo.core.service_clock import ServiceClock
-from aimlvideo.core.services import DEFAULT_SERVICE, SERVICES
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
@@ -47,13 +47,13 @@ NEVER_SENT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Transport:
+class HttpTransport:
     """Carries requests to one service. What shows the key goes to the service's own origin and nowhere else."""
 
     session: aiohttp.ClientSession
     base_url: str
     api_key: str = field(repr=False)
-    service: Service = SERVICES[DEFAULT_SERVICE]
+    service: Service = field(default_factory=lambda: service_of(DEFAULT_SERVICE))
     clock: ServiceClock = field(default_factory=ServiceClock)
 
     async def send(self, request: Request) -> Answer:

@@ -18,6 +18,7 @@ from aimlvideo.core.services.base import ModelList
 from aimlvideo.core.wires.aimlapi_models import ListedModel
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
+from aimlvideo.shell.task_groups import task_group
 
 PARALLEL_DOCUMENTS = 8  # documents asked for at the same time
 
@@ -104,7 +105,7 @@ async def _documents(fetch: Fetch, listed: list[ListedModel], usual_path: str) -
             except (ValueError, ServiceError) as error:
                 refused[model.id] = str(error)
 
-    async with anyio.create_task_group() as group:
+    async with task_group(wait=True) as group:
         for _ in range(min(PARALLEL_DOCUMENTS, len(listed))):
             group.start_soon(ask)
     order = [model.id for model in listed]

@@ -22,6 +22,9 @@ FORGOTTEN = 0.01  # generations: a model known by less is dropped from the file
 LOCK_WAIT = 1.0  # seconds to wait for another writer
 LOCK_STALE = 10.0  # seconds after which a lock was left behind by one that died
 
+NOWHERE = Path(os.devnull) / "nowhere"
+"""The path of what is learned for this process alone: nothing is read from it or written to it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +66,7 @@ class LearnedDurations:
 
     def save(self) -> None:
         """Write down what was learned since, joined with what others have written meanwhile. Never raises OSError."""
-        if self.path.exists() and not self.path.is_file():
+        if self.path == NOWHERE or (self.path.exists() and not self.path.is_file()):
             return  # /dev/null stands for "keep nothing": it must never be replaced by a file
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

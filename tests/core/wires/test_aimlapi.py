@@ -16,7 +16,7 @@ from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page,
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, read_callback, read_external_task
-from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import ODD_BODIES, answer
 
 WIRE = AimlApi()
@@ -239,10 +239,10 @@ def test_an_account_that_is_empty_is_told_from_what_is_not_allowed(message: str,
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_how_long_to_wait_is_what_the_service_says(status: int) -> None:
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(NotAccepted) as caught:
         raise_for_error(answer({}, status, retry_after="7"))
     assert caught.value.retry_after == 7
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(NotAccepted) as caught:
         raise_for_error(answer({}, status))
     assert caught.value.retry_after is None
 

@@ -1,0 +1,126 @@
+"""Transports that an application brings along: its requests, and its downloads, without a socket of ours."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from yarl import URL
+
+from aimlvideo.core.wires.http import Answer, Request, Transport
+from aimlvideo.errors import SettingsError, Unclear
+
+
+class FunctionTransport:
+    """A transport that answers from a function, for an application's tests: no socket, no key, no bill.
+
+    `function` takes a `Request` and returns an `Answer`, at once or awaitable; what it raises is raised.
+    """
+
+    def __init__(self, function: Callable[[Request], Answer | Awaitable[Answer]]) -> None:
+        self._function = function
+
+    async def send(self, request: Request, /) -> Answer:
+        """Return what the function answers."""
+        answer = self._function(request)
+        return await answer if inspect.isawaitable(answer) else answer
+
+
+class Content(Protocol):
+    """The body of a clip's answer."""
+
+    def iter_chunked(self, n: int, /) -> AsyncIterator[bytes]:
+        """Give the body in parts of at most `n` bytes."""
+        ...
+
+
+class ClipAnswer(Protocol):
+    """The answer to a clip's link, before its body was read."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content_length(self) -> int | None: ...
+    @property
+    def content(self) -> Content: ...
+
+
+class ClipSource(Protocol):
+    """Where clips are fetched from: a pool of connections, or a transport that was brought along."""
+
+    def get(self, url: URL, /, *, headers: Mapping[str, str]) -> AbstractAsyncContextManager[ClipAnswer]:
+        """Ask for a clip's link."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedTransport:
+    """A transport that somebody else wrote, with its errors and headers as this package needs them."""
+
+    transport: Transport
+
+    async def send(self, request: Request, /) -> Answer:
+        """Return the answer. Raises Unclear where the connection failed in a way that the transport does not tell."""
+        try:
+            answer = await self.transport.send(request)
+        except (OSError, TimeoutError) as error:
+            raise Unclear(f"the transport failed: {error or type(error).__name__}") from error
+        if not isinstance(answer, Answer):
+            raise TypeError(f"the transport returned {type(answer).__name__}: expected an aimlvideo.Answer")
+        if any(name != name.lower() for name in answer.headers):
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Answer(answer.status, headers, answer.body)
+        return answer
+
+
+def checked_transport(transport: Transport) -> CheckedTransport:
+    """Return a transport that can be used. Raises SettingsError where it has no coroutine `send`."""
+    if not callable(getattr(transport, "send", None)):
+        raise SettingsError(
+            f"transport is of type {type(transport).__name__}: expected an object with `async def send(request)`, "
+            "or FunctionTransport(function)"
+        )
+    return CheckedTransport(transport)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipsOverTransport:
+    """Clips from a transport: its answer to a link is the whole clip."""
+
+    transport: Transport
+
+    @asynccontextmanager
+    async def get(self, url: URL, /, *, headers: Mapping[str, str]) -> AsyncIterator[ClipAnswer]:
+        """Ask for a clip's link; parts of a clip are not asked for."""
+        answer = await self.transport.send(Request("GET", str(url), headers=headers))
+        yield _WholeClip(answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _WholeClip:
+    answer: Answer
+
+    @property
+    def status(self) -> int:
+        return self.answer.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {name.title(): value for name, value in self.answer.headers.items()}
+
+    @property
+    def content_length(self) -> int | None:
+        return len(self.answer.body)
+
+    @property
+    def content(self) -> Content:
+        return self
+
+    async def iter_chunked(self, n: int, /) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.answer.body), n):
+            yield self.answer.body[start : start + n]
