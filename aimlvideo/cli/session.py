@@ -38,6 +38,7 @@ class RunOptions:
     output: Path
     service: str = DEFAULT_SERVICE
     strict: bool = False
+    legacy: bool = False
     retry_failed: bool = False
     verify: bool = False
     max_spend: float | None = None

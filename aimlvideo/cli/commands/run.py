@@ -121,8 +121,9 @@ def run(
             )
         options = RunOptions(
             output=journal_folder(output), store=output if is_remote(output) else None, service=service, strict=strict,
-            matrix=matrix, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway, name=name,
-            confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board), metrics=metrics,
+            legacy=legacy, matrix=matrix, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway,
+            name=name, confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board),
+            metrics=metrics,
         )  # fmt: skip
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, job_defaults(model, set_), sandbox=sandbox))
 
@@ -151,7 +152,7 @@ def run_jobs(
 async def plan(name: str, options: RunOptions, terminal: Terminal, facts: ServiceFacts, defaults: JobDefaults) -> Tally:
     """Write all jobs of a file into the journal, nothing where anything is wrong; return what is to be bought."""
     catalog = known_catalog()
-    reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix)
+    reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
     tally = Tally(catalog, facts.prices)
     is_new = not (options.output / JOURNAL).exists()
     checked_folder(options.output)
