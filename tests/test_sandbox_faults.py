@@ -64,7 +64,6 @@ ENDING: dict[str, tuple[dict[str, Any], Seen]] = {
         {"moderation": 1.0},
         lambda stats: stats["ended"].get("moderated") or stats["refusals"].get("moderated"),
     ),
-    "late_1303": ({"late_1303": 1.0}, lambda stats: stats["ended"].get("overloaded")),
 }
 """Faults that fail the job."""
 
@@ -104,7 +103,7 @@ async def test_a_fault_that_comes_and_goes_fails_no_job_and_buys_nothing_twice(
 
 @pytest.mark.parametrize(
     ("fault", "service"),
-    [(fault, service) for fault in ENDING for service in JOBS if (fault, service) != ("late_1303", "aimlapi")],
+    [(fault, service) for fault in ENDING for service in JOBS],
 )
 async def test_what_fails_at_the_service_is_bought_once_and_says_why(tmp_path: Path, fault: str, service: str) -> None:
     knobs, seen = ENDING[fault]
@@ -115,6 +114,16 @@ async def test_what_fails_at_the_service_is_bought_once_and_says_why(tmp_path: P
         assert all(str(result.error) and "no reason given" not in str(result.error) for result in results.values())
         assert sandbox.stats()["posts"] == COUNT
     assert not list(tmp_path.glob("*.mp4"))
+
+
+async def test_a_task_that_found_no_slot_after_its_acceptance_is_planned_again(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(replace(CALM, late_1303=1.0), port=0) as sandbox:
+        results = await run("kling", sandbox, tmp_path, lambda stats: stats["ended"].get("overloaded"))
+        assert {result.stage for result in results.values()} == {Stage.SAVED}
+        assert sandbox.stats()["ended"]["completed"] == COUNT
+        assert sandbox.stats()["posts"] > COUNT
 
 
 @pytest.mark.parametrize("service", JOBS)
@@ -137,6 +146,7 @@ async def test_a_submission_that_failed_before_it_was_accepted_is_sent_again_onc
 
 def test_no_fault_of_the_sandbox_is_left_out() -> None:
     not_faults = {"seed", "seconds", "time_scale", "video", "trickle_seconds", "price", "kling_shape"}
-    tested_elsewhere = {"error_before", "balance", "api_keys", "kling_external_query", "webhook_secret"}
-    assert {*PASSING, *ENDING, "error_before"} >= set(SHARES)
-    assert {field.name for field in fields(Behaviour)} == {*PASSING, *ENDING, *not_faults, *tested_elsewhere}
+    tested_elsewhere = {"error_before", "late_1303", "balance", "api_keys", "kling_external_query", "webhook_secret"}
+    shapes = {name for name in (field.name for field in fields(Behaviour)) if name.startswith("kling_")}
+    assert {*PASSING, *ENDING, "error_before", "late_1303"} >= set(SHARES)
+    assert {field.name for field in fields(Behaviour)} == {*PASSING, *ENDING, *not_faults, *tested_elsewhere, *shapes}

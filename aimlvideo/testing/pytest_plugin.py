@@ -36,7 +36,11 @@ def _aimlvideo_sandbox() -> Iterator[Sandbox]:
 def aimlvideo_sandbox(_aimlvideo_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Give the sandbox of this test session, behaving well; `set(NAME=VALUE)` changes how, until the test ends."""
     behaviour = _aimlvideo_sandbox.behaviour
-    monkeypatch.setenv("AIMLAPI_BASE_URL", _aimlvideo_sandbox.url)
-    monkeypatch.setenv("AIMLAPI_API_KEY", "sandbox")
+    from aimlvideo.core.services import SERVICES  # noqa: PLC0415 - not at pytest's start
+
+    for service in SERVICES.values():
+        monkeypatch.setenv(service.base_url_variable, _aimlvideo_sandbox.url)
+        for variables in service.key_variables:
+            monkeypatch.setenv(variables[0], "sandbox")
     yield _aimlvideo_sandbox
     _aimlvideo_sandbox.behaviour = behaviour

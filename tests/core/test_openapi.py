@@ -239,7 +239,7 @@ def test_only_safe_addresses_are_asked_for_documents(address: Any, asked: bool) 
 
 @pytest.mark.parametrize("answer", [None, 5, {}, {"data": {}}, "x"])
 def test_a_list_that_is_none_is_refused(answer: Any) -> None:
-    with pytest.raises(ValueError, match="no list"):
+    with pytest.raises(ValueError, match="not a list"):
         read_models(answer)
 
 
