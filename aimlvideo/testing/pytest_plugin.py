@@ -36,9 +36,9 @@ def _aimlvideo_sandbox() -> Iterator[Sandbox]:
 def aimlvideo_sandbox(_aimlvideo_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """Give the sandbox of this test session, behaving well; `set(NAME=VALUE)` changes how, until the test ends."""
     behaviour = _aimlvideo_sandbox.behaviour
-    from aimlvideo.core.services import SERVICES  # noqa: PLC0415 - not at pytest's start
+    from aimlvideo.core.services import SERVICE_NAMES, service_of  # noqa: PLC0415 - not at pytest's start
 
-    for service in SERVICES.values():
+    for service in map(service_of, SERVICE_NAMES):
         monkeypatch.setenv(service.base_url_variable, _aimlvideo_sandbox.url)
         for variables in service.key_variables:
             monkeypatch.setenv(variables[0], "sandbox")
