@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from datetime import UTC, datetime
 from functools import partial
 from inspect import signature
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any, Never, Self, TypeVar
@@ -17,8 +18,8 @@ from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.jobs.file_names import RESULTS, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import Budget
-from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.core.money.budget import Budget, Spending
+from aimlvideo.core.money.pricing import PRICES, Pricing, prices_from_json, quote
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
@@ -33,6 +34,7 @@ from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
+from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.run import Run, RunSpec
 from aimlvideo.settings import Settings, found_base_url, found_key, refuse_unknown
 from aimlvideo.shell import clock
@@ -76,7 +78,9 @@ class VideoClient:
     - `service`: `"aimlapi"`, or `"kling"` for a Kling-style gateway; `legacy=True` uses AI/ML API's legacy URLs;
     - `journal`: a file in which every step is kept, so that nothing is lost or paid twice when this process dies.
       Without one, ids are known to this object alone, and gone with it;
-    - `max_outstanding`: generations at a time (None: as many as the service takes); `rate`: submissions a second;
+    - `max_outstanding`: generations at a time (None: as many as the service takes), counting those that are finished
+      and not yet taken by the reader of their run; `buy_ahead`: how many more of those there may be, 0 if not given;
+    - `rate`: submissions a second;
     - `poll`: `"learned"` or `"every:SECONDS"`; `poll_rate`: status checks a second over all generations;
     - `timeout`: seconds to wait for a generation from its acceptance, or from when this client took it up again; it
       goes on without us;
@@ -105,6 +109,7 @@ class VideoClient:
         legacy: bool = False,
         journal: str | Path | Journal | None = None,
         max_outstanding: int | None = 20,
+        buy_ahead: int = 0,
         rate: float = 5.0,
         poll: str = "learned",
         poll_rate: float = 50.0,
@@ -132,6 +137,7 @@ class VideoClient:
             legacy=legacy,
             journal=journal if isinstance(journal, str | Path | None) else None,
             max_outstanding=max_outstanding,
+            buy_ahead=buy_ahead,
             rate=rate,
             poll=poll,
             poll_rate=poll_rate,
@@ -148,6 +154,7 @@ class VideoClient:
         self._prices: dict[str, Pricing] = {}
         self._memory = InMemoryJournal()
         self._folders = OpenFolders()
+        self._spending = Spending()
         self._runs: set[Run] = set()
         # Who may have a job of a journal that others share is for those to say who share it.
         self._live: set[str] | None = set() if self._shared_journal is None else None
@@ -222,7 +229,7 @@ class VideoClient:
 
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
-        return await fetch_status(self._transport.send, self._row.wire, generation_id)
+        return await fetch_status(self._row.send, self._row.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
@@ -269,7 +276,7 @@ class VideoClient:
         same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
         Leaving the block early cancels what is local; every id that was heard is kept. With `progress` it is shown how
         the run comes along: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
-        journal, and buy no job twice; each has a `max_spend` of its own.
+        journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
@@ -285,15 +292,17 @@ class VideoClient:
         verify: bool = False,
         max_spend: float | None = None,
         name: str = "",
+        run: int | None = None,
     ) -> AsyncIterator[Run]:
         """Give the results of all jobs in the journal that are not ended, as `run` does; failed ones where asked.
 
-        Saved clips are known by their length; with `verify` by their SHA-256.
+        Saved clips are known by their length; with `verify` by their SHA-256. With `run`, only the jobs of the file
+        that was planned in the run of this number.
         """
-        async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as run:
-            records = _taken_up(run.spec.journal.open_jobs(retry_failed=retry_failed))
-            self._feed(run, _each(records))
-            yield run
+        async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as resumed:
+            records = _taken_up(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
+            self._feed(resumed, _each(records))
+            yield resumed
 
     @property
     def service(self) -> Service:
@@ -337,7 +346,7 @@ class VideoClient:
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
-        feed = Feed(run, self._row, self._catalog, settings.strict, self.price, settings.legacy, run.spec.live)
+        feed = Feed(run, self._row, self._catalog, settings.strict, settings.legacy, run.spec.live)
         run.tasks.start_soon(feed.work, Chains(run).in_order(records))
 
     @asynccontextmanager
@@ -360,22 +369,24 @@ class VideoClient:
         folder = None if output is None else checked_folder(own_store.spool if own_store else Path(output))
         async with AsyncExitStack() as stack:
             journal: Journal = self._journal or self._memory
-            live, results = self._live, None
+            live, results, spending = self._live, None, self._spending if self._journal else None
             if folder and not self._journal:
                 own = self._folders.use(folder, verify=verify, elsewhere=own_store is not None)
                 opened = await stack.enter_async_context(own)
-                journal, live, results = opened.journal, opened.live, opened.results
+                journal, live, results, spending = opened.journal, opened.live, opened.results, opened.spending
             elif folder and not store:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
             number = journal.begin()
             tasks = await stack.enter_async_context(task_group())
-            budget = await self._budget(max_spend, journal)
+            budget = await self._budget(max_spend, journal, spending)
             upload = next((one.keep for one in (store, own_store) if one), None)
             spec = RunSpec(
                 journal=journal,
                 save=self._save,
                 number=number,
                 window=self._window(),
+                most_bought=self._most_bought,
+                price=self.price,
                 folder=folder,
                 patience=self._settings.timeout,
                 goal=goal,
@@ -410,15 +421,41 @@ class VideoClient:
         """Return how many jobs of a run may be on their way, or waiting to be taken, at a time."""
         return 64 + 2 * (self._settings.max_outstanding or AUTO_WINDOW)
 
-    async def _budget(self, limit: float | None, journal: Journal) -> Budget:
+    def _most_bought(self) -> float:
+        """Return how many generations may be outstanding, or bought and not yet taken by a run's reader."""
+        most = self._settings.max_outstanding or self._row.slots.outstanding.limit
+        return most + max(self._settings.buy_ahead, 0)
+
+    async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
+        """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
         if limit is not None and not 0 <= limit < inf:
             raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
-        budget = Budget(limit)
-        budget.spent = journal.spent()
         prices = self._settings.chosen_service.prices
         if limit is not None and prices is not None and not self._prices:
             self._prices = prices.read(await self.send(prices.request))
-        return budget
+        if spending is None:
+            return Budget(limit)
+        if limit is None:
+            spending.spent = spending.spent if self._is_shared(journal) else journal.spent()
+        elif not spending.counted:
+            spending.count(chain(journal.ended_jobs(), journal.open_jobs()), self._listed_price(journal))
+        else:
+            spending.reprice(self._listed_price(journal))
+        return Budget(limit, spending)
+
+    def _is_shared(self, journal: Journal) -> bool:
+        return any(run.spec.journal is journal for run in self._runs)
+
+    def _listed_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
+        """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
+        before = prices_from_json(journal.fact(PRICES))
+
+        def price(job: VideoJob) -> float | None:
+            model = self._catalog.find(job.model)
+            quotes = (quote(model, job.params, listed.get(job.model)) for listed in (self._prices, before) if model)
+            return max((dollars for dollars in quotes if dollars is not None), default=None)
+
+        return price
 
     def use_prices(self, prices: Mapping[str, Pricing]) -> None:
         """Price jobs by this list, which was read before, instead of reading it again where it is needed."""
@@ -442,9 +479,22 @@ class VideoClient:
         self._catalog = load_catalog(refreshed.models)
         return refreshed
 
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds by which the service's clock is ahead of this machine's; None while no answer has said its time."""
+        return self._row.send.clock.offset
+
+    async def read_log(self, since: float | None = None) -> LogReading:
+        """Return the service's log since a moment (seconds since 1970, the service's clock), to its end.
+
+        It lists the requests of this client's key only, of the last 92 days at most, newest first.
+        Raises ServiceError where it cannot be had.
+        """
+        return await self._row.log.read(since)
+
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
-        return await retrying(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)()
+        return await retrying(lambda: self._row.send(question), on=(ServiceError,), tries=tries)()
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""

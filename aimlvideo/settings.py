@@ -30,6 +30,7 @@ class Settings:
     legacy: bool = False
     journal: str | Path | None = None
     max_outstanding: int | None = 20
+    buy_ahead: int = 0
     rate: float = 5.0
     poll: str = "learned"
     poll_rate: float = 50.0
@@ -97,6 +98,7 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "base_url": (str, "text"),
     "legacy": (bool, "True or False"),
     "journal": (_PATH, "the path of a file, or None"),
+    "buy_ahead": (int, "a whole number, 0 or more"),
     "poll": (str, "'learned' or 'every:SECONDS'"),
     "strict": (bool, "True or False"),
     "metadata": (bool, "True or False"),

@@ -1,23 +1,33 @@
-"""A service that is not there: it answers in virtual time, and does what a test tells it."""
+"""A service that is not there: it answers in virtual time, by a clock of its own, and does what a test says."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import formatdate
+from math import inf
+from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError
-from aimlvideo.shell import clock
-from aimlvideo.shell.http.given_transport import FunctionTransport
+from aimlvideo.pipeline import download
+from aimlvideo.shell.files.downloads import Clip
 
+SERVICE_EPOCH = 1.8e9
+"""What the service's clock says when the event loop's is at 0: far from this machine's, as it may be."""
+PRICE = 0.25
+ASKING_KEY = ContextVar("ASKING_KEY", default="key-1")
+"""The key that came with the request that is being answered."""
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}
 GATEWAY_JOB = {"model": "kling-v1-6", "prompt": "waves"}
@@ -32,16 +42,41 @@ def answer(status: int, body: Any = None, **headers: str) -> Answer:
 
 
 @dataclass
+class LoggedRequest:
+    """A request as the service keeps it. Moments are on the event loop's clock."""
+
+    key: str
+    request_id: str
+    generation_id: str
+    model: str
+    accepted_at: float
+    listed_at: float
+    price: float = PRICE
+    failed: bool = False
+
+
+@dataclass
 class FakeService:
     """Accepts generations that take `seconds`; `posts` and `checks` are twists for the next requests, in order.
 
-    A twist is an answer or an error for that request alone; `accept_first` puts it behind an acceptance.
+    A twist is an answer or an error for that request alone; `lost` holds twists for answers to accepted submissions.
+    The log lists a request to the key that sent it, `listing_delay` seconds after its generation has ended, in pages of
+    at most `page_rows`; `strangers` are rows of other programs under the same key. `says_date=False` leaves the `Date`
+    out.
     """
 
     seconds: float = 20.0
     latency: float = 0.0
+    price: float = PRICE
+    clock: Callable[[], float] = field(default=anyio.current_time)
+    epoch: float = SERVICE_EPOCH
+    says_date: bool = True
+    page_rows: int = 100
+    listing_delay: float = 0.0
+    strangers: int = 0
+    balance: float = inf
     posts: deque[Answer | ServiceError | None] = field(default_factory=deque)
-    lost: deque[ServiceError | None] = field(default_factory=deque)
+    lost: deque[ServiceError | Answer | None] = field(default_factory=deque)
     checks: deque[Answer | ServiceError | None] = field(default_factory=deque)
     broken: dict[str, Any] = field(default_factory=dict)
     accepted: dict[str, float] = field(default_factory=dict)
@@ -49,20 +84,36 @@ class FakeService:
     posted_at: list[float] = field(default_factory=list)
     polled_at: list[tuple[float, str]] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log: list[LoggedRequest] = field(default_factory=list)
     log_reads: list[float] = field(default_factory=list)
     peak: int = 0
 
     async def send(self, request: Request) -> Answer:
-        """Answer one request."""
+        """Answer one request; the key that came with it is `ASKING_KEY`."""
         if self.latency:
             await anyio.sleep(self.latency)
         else:
             await anyio.lowlevel.checkpoint()
+        given = self.answer(request)
+        date = {"date": formatdate(self.now(), usegmt=True)} if self.says_date else {}
+        return Answer(given.status, {**date, **given.headers}, given.body)
+
+    def now(self) -> float:
+        """Return the service's time, in seconds since 1970."""
+        return self.epoch + self.clock()
+
+    def answer(self, request: Request) -> Answer:
+        """Return what the service says."""
         if request.method == "POST":
             return self._post(request)
         if request.path == "/v2/logs":
             return self._log_page(request)
+        if request.path == "/v1/models":
+            units = [{"name": "video", "measure": "video", "price": self.price, "per": 1}]
+            pricing = {"kind": "fixed", "units": units, "price": self.price, "per": "generation"}
+            return answer(200, {"data": [{"id": MODEL, "aliases": [], "pricing": pricing}]})
+        if request.path == "/v2/billing" and self.balance < inf:
+            return answer(200, {"current_balance": self.balance - self.charged(), "currency": "USD"})
         query = dict(request.query)
         if "generation_id" in query:
             return self._check(query["generation_id"])
@@ -70,52 +121,83 @@ class FakeService:
 
     def outstanding(self) -> int:
         """Return how many generations are under way now."""
-        now = anyio.current_time()
-        return sum(now - since < self.seconds for since in self.accepted.values())
+        return sum(self.clock() - since < self.seconds for since in self.accepted.values())
+
+    def charged(self) -> float:
+        """Return what all generations cost that did not fail, in USD."""
+        return sum(row.price for row in self.log if not row.failed)
 
     def _post(self, request: Request) -> Answer:
-        self.posted_at.append(anyio.current_time())
+        self.posted_at.append(self.clock())
         self.bodies.append(request.body)
         if self.posts and (twist := self.posts.popleft()) is not None:
             return _given(twist)
         name = f"gen-{len(self.accepted)}"
-        self.accepted[name] = anyio.current_time()
+        self.accepted[name] = self.clock()
         self.by_request[request.headers["X-Client-Request-Id"]] += 1
-        self.note(name, request.headers["X-Client-Request-Id"])
+        self.note(name, request.headers["X-Client-Request-Id"], (request.body or {}).get("model", ""))
         self.peak = max(self.peak, self.outstanding())
         if self.lost and (twist := self.lost.popleft()) is not None:
-            raise twist
+            return _given(twist)
         return answer(201, {"id": name, "status": "queued"})
 
-    def note(self, name: str, request_id: str) -> None:
+    def note(self, name: str, request_id: str, model: str = MODEL) -> None:
         """Write an accepted generation into the log, where it is listed once it has ended."""
-        created = datetime.fromtimestamp(clock.wall(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.log.append({"client_request_id": request_id, "inference_id": name, "created": created})
+        at = self.accepted[name]
+        listed_at = at + self.seconds + self.listing_delay
+        self.log.append(LoggedRequest(ASKING_KEY.get(), request_id, name, model, at, listed_at, self.price))
 
     def _check(self, name: str) -> Answer:
-        self.polled_at.append((anyio.current_time(), name))
+        self.polled_at.append((self.clock(), name))
         if self.checks and (twist := self.checks.popleft()) is not None:
             return _given(twist)
-        if name not in self.accepted:
+        mine = next((row for row in self.log if row.generation_id == name and row.key == ASKING_KEY.get()), None)
+        if name not in self.accepted or mine is None:
             return answer(404, {"message": "no such generation"})
-        if anyio.current_time() - self.accepted[name] < self.seconds:
+        if self.clock() - self.accepted[name] < self.seconds:
             return answer(200, {"id": name, "status": "generating"})
         if name in self.broken:
+            mine.failed = True
             return answer(200, {"id": name, "status": "error", "error": self.broken[name]})
         video = {"url": f"https://files.example.com/{name}.mp4?sig=a%2Bb"}
-        usage = {"usage": {"credits_used": 500_000}}
+        usage = {"usage": {"credits_used": int(mine.price * 2_000_000)}}
         return answer(200, {"id": name, "status": "completed", "video": video, "meta": usage})
 
     def _log_page(self, request: Request) -> Answer:
-        """List generations that have ended, newest first, of the span that is asked for."""
+        """List a page of the asking key's requests whose generations have ended, newest first, within the window."""
         self.log_reads.append(anyio.current_time())
-        query, now = dict(request.query), anyio.current_time()
-        ended = [row for row in self.log if now - self.accepted[row["inference_id"]] >= self.seconds]
+        query = dict(request.query)
+        since, until = (datetime.fromisoformat(query[name]).timestamp() for name in ("start", "end"))
         rows = [
-            {**row, "status": "succeeded"} for row in reversed(ended) if query["start"] <= row["created"] < query["end"]
+            self._row(row, row.accepted_at)
+            for row in reversed(self.log)
+            if row.key == ASKING_KEY.get()
+            if row.listed_at <= self.clock()
+            if since <= self.epoch + row.accepted_at <= until
         ]
-        offset = int(query["offset"])
-        return answer(200, {"data": rows[offset : offset + 100]})
+        stranger = {"client_request_id": None, "model": "chat", "status": "succeeded", "cost": {"usd": 0.01}}
+        others = [{**stranger, "inference_id": f"chat-{number}"} for number in range(self.strangers)]
+        listed = [{**row, "created": row.get("created", self._iso(self.now()))} for row in [*others, *rows]]
+        offset, limit = int(query.get("offset", 0)), min(int(query.get("limit", 50)), self.page_rows)
+        pagination = {
+            "limit": limit, "offset": offset, "total": len(listed), "has_more": offset + limit < len(listed),
+        }  # fmt: skip
+        return answer(200, {"data": listed[offset : offset + limit], "pagination": pagination})
+
+    def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
+        failed = row.failed or row.generation_id in self.broken
+        return {
+            "client_request_id": row.request_id,
+            "inference_id": row.generation_id,
+            "model": row.model,
+            "status": "failed" if failed else "succeeded",
+            "cost": {"usd": 0.0 if failed else row.price},
+            "created": self._iso(self.epoch + at),
+        }
+
+    @staticmethod
+    def _iso(moment: float) -> str:
+        return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
 def _given(twist: Answer | ServiceError) -> Answer:
@@ -124,12 +206,63 @@ def _given(twist: Answer | ServiceError) -> Answer:
     return twist
 
 
+class FakeDownload:
+    """A clip that is brought at once; its rename is its only effect."""
+
+    rename: Callable[[Path, Path], object] = staticmethod(Path.replace)
+
+    def __init__(self, session: Any, link: str, path: Path, **options: Any) -> None:
+        self.link, self.path = link, path
+
+    async def more(self) -> Clip:
+        part = self.path.with_name(self.path.name + ".part")
+        part.write_text(self.link)
+        type(self).rename(part, self.path)
+        return Clip(self.path, len(self.link), "00" * 32)
+
+    def drop(self) -> None:
+        """Leave everything as it is."""
+
+
+async def at_once(work: Callable[..., Any], *args: Any) -> Any:
+    """Stand in for a thread: virtual time would pass while one is waited for."""
+    return work(*args)
+
+
+def quick_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every clip be there at once, and every sync too."""
+    monkeypatch.setattr(anyio.to_thread, "run_sync", at_once)
+    monkeypatch.setattr(download, "Download", FakeDownload)
+
+
+@dataclass(frozen=True)
+class FakeTransport:
+    """Carries requests to a fake service, with a key."""
+
+    service: FakeService
+    key: str
+
+    async def send(self, request: Request) -> Answer:
+        """Return the service's answer."""
+        token = ASKING_KEY.set(self.key)
+        try:
+            return await self.service.send(request)
+        finally:
+            ASKING_KEY.reset(token)
+
+
 class FakeClient(VideoClient):
     """A client whose requests go to a fake service."""
 
-    def __init__(self, fake: FakeService, **settings: Any) -> None:
-        usual = {"poll": "every:15", "rate": 1000.0, "transport": FunctionTransport(fake.send)}
-        super().__init__("key-1", "http://127.0.0.1:1", **usual | settings)
+    def __init__(
+        self,
+        fake: FakeService,
+        api_key: str | None = "key-1",
+        base_url: str | None = "http://127.0.0.1:1",
+        **settings: Any,
+    ) -> None:
+        usual = {"poll": "every:15", "rate": 1000.0, "transport": FakeTransport(fake, api_key or "key-1")}
+        super().__init__(api_key, base_url, **usual | settings)
 
 
 class FakeGateway(FakeService):
@@ -147,7 +280,7 @@ class FakeGateway(FakeService):
             return self._task(json.loads(twisted.body)["id"])
         name = request.path.rsplit("/", 1)[-1]
         if self.finds_ids:
-            name = next((row["inference_id"] for row in self.log if row["client_request_id"] == name), name)
+            name = next((row.generation_id for row in self.log if row.request_id == name), name)
         checked = self._check(name)
         if checked.status == 404:
             return business_error(1203, "The requested resource does not exist", 404)
@@ -155,7 +288,7 @@ class FakeGateway(FakeService):
 
     def _task(self, name: str) -> Answer:
         age = anyio.current_time() - self.accepted[name]
-        request_id = next(row["client_request_id"] for row in self.log if row["inference_id"] == name)
+        request_id = next(row.request_id for row in self.log if row.generation_id == name)
         task: dict[str, Any] = {"task_id": name, "task_status": "processing" if age < self.seconds else "succeed"}
         task["task_info"] = {"external_task_id": request_id}
         if age >= self.seconds:

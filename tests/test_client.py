@@ -458,12 +458,8 @@ async def test_a_run_and_a_resume_of_one_journal_at_once_buy_each_job_once(tmp_p
 
 
 async def test_a_spending_limit_stops_before_it_would_be_passed() -> None:
-    class Priced(FakeClient):
-        def price(self, job: VideoJob) -> float | None:
-            return 0.4
-
-    service = FakeService()
-    async with Priced(service) as client, client.run(jobs(10), max_spend=1.0) as results:
+    service = FakeService(price=0.4)
+    async with FakeClient(service) as client, client.run(jobs(10), max_spend=1.0) as results:
         seen = {result.job.id: result async for result in results}
     assert len(service.posted_at) == 2
     assert seen["job2"].stage is Stage.PLANNED

@@ -120,6 +120,10 @@ async def test_a_run_killed_at_any_boundary_is_carried_on_and_pays_once(fate: Fa
         kills += not await ends(run_once(service, tmp_path / str(number)))
         fate.deadly, fate.dead = None, False
         results = await run_once(service, tmp_path / str(number))
+        if doubts := [result for result in results.values() if result.stage is Stage.IN_DOUBT]:
+            # two answers were lost at once and held both slots, so the log had shown no id of ours when they were due
+            assert len(doubts) == 2, name
+            results = await run_once(service, tmp_path / str(number))
         assert {result.stage for result in results.values()} == {Stage.SAVED}, name
         assert len(results) == 3, name
         assert len(service.accepted) == 3, f"killed {name} ({number}): bought {len(service.accepted)}"

@@ -13,7 +13,7 @@ from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import NAME, expand
 from aimlvideo.core.services import service_of
@@ -121,20 +121,28 @@ class JobReader:
                 yield Problem(path, "a picture that can be sent", str(error), job=job.id)
 
 
-def plan_file(journal: Journal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> None:
-    """Write every job of a file down as planned, in one step, and count those to be bought in `tally`.
+def plan_file(
+    journal: Journal, reader: JobReader, lines: Iterator[Line], tally: Tally, *, retry_failed: bool = False
+) -> None:
+    """Write every job of a file down as planned, inside `planning`, and count those that may be bought in `tally`.
 
-    Raises InvalidJobs with all problems; then nothing is written.
+    Raises InvalidJobs with all problems.
     """
-    with journal.planning():
-        for where, job, params in reader.jobs(lines):
-            try:
-                planned = journal.plan(job, distinct=job.derived)
-            except InvalidJobs as error:
-                reader.problems += (replace(problem, where=where) for problem in error.problems)
-            else:
-                if planned.progress.stage is Stage.PLANNED:
-                    tally.add(job.model, params)
-        reader.check_chains(lambda name: journal.find(name) is not None)
-        if reader.problems:
-            raise InvalidJobs(reader.problems)
+    for where, job, params in reader.jobs(lines):
+        try:
+            planned = journal.plan(job, distinct=job.derived)
+        except InvalidJobs as error:
+            reader.problems += (replace(problem, where=where) for problem in error.problems)
+        else:
+            if may_be_bought(planned.progress, retry_failed=retry_failed):
+                tally.add(job.model, params)
+    reader.check_chains(lambda name: journal.find(name) is not None)
+    if reader.problems:
+        raise InvalidJobs(reader.problems)
+
+
+def may_be_bought(progress: Progress, *, retry_failed: bool) -> bool:
+    """Tell whether a run may buy a clip for a job that stands so: a lost answer may have to be sent again."""
+    if progress.stage is Stage.FAILED:
+        return retry_failed and progress.for_retry().stage is Stage.PLANNED
+    return progress.stage in (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)

@@ -9,30 +9,32 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.limits import RateLimiter
-from aimlvideo.core.lost_submissions import SKEW
-from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN, earliest_moment
+from aimlvideo.core.money.ledger import Charge
 from aimlvideo.core.money.reconcile import Reconciliation, reconcile
 from aimlvideo.core.services import service_of
-from aimlvideo.core.services.base import Ledger, RequestLog
+from aimlvideo.core.services.base import Ledger
 from aimlvideo.errors import ServiceError, UsageError
-from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
 
 
 def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Terminal) -> int:
     """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
     service = service_of(settings["service"])
-    ledger, request_log = service.ledger, service.log
+    ledger = service.ledger
     if ledger is None:
         raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
-    since = min((known.submitted_at for _, known in records if known.submitted_at), default=clock.wall()) - SKEW
+    sent = [earliest_moment(known.request_id, known.submitted_at) for _, known in records if known.submitted_at]
+    since = min(sent, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
 
     async def asked() -> Reconciliation:
         async with VideoClient(**settings) as client:
             charges = await ledger_since(client, ledger, since)
             try:
-                return reconcile(records, charges, await read_log(client, request_log, since) if request_log else ())
+                reading = await client.read_log(since)
+                if not reading.complete:
+                    terminal.problem("the service's log could not be read to its end: not all of it is compared")
+                return reconcile(records, charges, reading.rows)
             except ServiceError as error:
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
                 return reconcile(records, charges)
@@ -61,19 +63,6 @@ async def ledger_since(client: VideoClient, ledger: Ledger, since: float) -> lis
         charges += (charge for charge in page if charge.created_at >= since)
         if cursor is None or (page and page[-1].created_at < since):
             return charges
-
-
-async def read_log(client: VideoClient, request_log: RequestLog, since: float = 0.0) -> list[LogRow]:
-    """Return the service's log since a moment (seconds since 1970), as far back as it can be asked, newest first."""
-    turns, until = RateGate(RateLimiter(request_log.per_second, burst=5)), clock.wall()
-    since = max(since, until - request_log.longest_window)
-    rows: list[LogRow] = []
-    while True:
-        await turns.turn()
-        page = request_log.read(await client.send(request_log.request(since, until, len(rows))))
-        rows += page
-        if not page:
-            return rows
 
 
 def _or_unknown(usd: float | None) -> str:

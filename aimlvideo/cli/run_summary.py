@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
@@ -13,13 +13,14 @@ from aimlvideo.core.formatting import command_line, format_seconds, format_usd
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.pricing import prices_from_json, quote
+from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
+from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.errors import Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
 
-PRICES = "prices"
-"""The name under which a journal has the price list that its run was given."""
+CLOCK_OFFSET = "clock_offset"
+"""The name under which a journal has the seconds by which the service's clock was ahead of this machine's."""
 FAILED_SHOWN = 10
 """Failed jobs that are named; the others are counted."""
 NAMED = 20
@@ -41,6 +42,9 @@ class RunSummary:
     unpriced: int
     failed: tuple[tuple[str, str], ...]
     outstanding: tuple[Record, ...]
+    others: Mapping[str, int] = field(default_factory=dict)
+    """Jobs of the folder that this is not about, by stage: an earlier file planned them."""
+    clock_offset: float | None = None
 
     @property
     def exit_code(self) -> int:
@@ -67,6 +71,17 @@ class RunSummary:
             yield f"  oldest outstanding: {progress.generation_id} (job {job.id}), {since}"
         yield from self._failures()
         yield from self._doubts()
+        yield from self._others()
+        if (remark := offset_remark(self.clock_offset)) is not None:
+            yield f"  {remark}"
+
+    def _others(self) -> Iterator[str]:
+        planned = self.others.get(Stage.PLANNED, 0)
+        unfinished = sum(count for stage, count in self.others.items() if Stage(stage) not in ENDED) - planned
+        parts = [f"{planned} more are planned"] if planned else []
+        parts += [f"{unfinished} {'' if parts else 'more '}are unfinished"] if unfinished else []
+        if parts:
+            yield f"  {' and '.join(parts)} here by an earlier file: `aimlvideo resume {self.folder}`"
 
     def _money(self) -> str:
         unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
@@ -97,28 +112,44 @@ class RunSummary:
             yield f"  and {len(doubts) - NAMED} more in doubt"
 
 
-def summarize(journal: JournalReader, folder: Path | None = None) -> RunSummary:
-    """Read where all jobs stand: those of a run in its `folder`, or those of many workers."""
+def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> RunSummary:
+    """Read where all jobs stand: those of a `folder`, or of many workers; with `run`, those planned in that run.
+
+    Money is always that of all of them.
+    """
     failed: list[tuple[str, str]] = []
     charged: defaultdict[str, list[float]] = defaultdict(list)
-    for job, progress in journal.ended_jobs():
+    for job, progress in journal.ended_jobs(run=run):
         if progress.stage is Stage.FAILED:
             failed.append((job.id, str(progress.error)[:160]))
         elif progress.cost_usd is not None:
             charged[job.model].append(progress.cost_usd)
-    waiting = tuple(record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING)
+    waiting = tuple(record for record in journal.open_jobs(run=run) if record.progress.stage in OUTSTANDING)
+    counts = journal.counts(run=run)
     means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
     prices = list(_prices(waiting, journal.fact(PRICES), means))
     return RunSummary(
         folder=folder,
-        counts=journal.counts(),
+        counts=counts,
         spent=journal.spent(),
         unknown=journal.unknown_costs(),
         committed=sum(price for price in prices if price is not None),
         unpriced=prices.count(None),
         failed=tuple(failed),
         outstanding=waiting,
+        others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
+        clock_offset=float(journal.fact(CLOCK_OFFSET) or 0.0),
     )
+
+
+def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:
+    """Return the spending limit that lets all planned jobs be bought, in USD; None where a price is not known."""
+    listed = journal.fact(PRICES)
+    outstanding = [record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING]
+    planned = [record for record in journal.open_jobs(run=run) if record.progress.stage is Stage.PLANNED]
+    prices = list(_prices([*outstanding, *planned], listed, {}))
+    known = [price for price in prices if price is not None]
+    return journal.spent() + sum(known) if len(known) == len(prices) else None
 
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:

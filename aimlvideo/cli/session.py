@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
 from aimlvideo.cli.options import Address, ClientOptions
-from aimlvideo.cli.run_summary import PRICES, advice, summarize
+from aimlvideo.cli.run_summary import CLOCK_OFFSET, advice, dollars_to_go_on, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
-from aimlvideo.core.money.pricing import prices_from_json
+from aimlvideo.core.money.pricing import PRICES, prices_from_json
+from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.errors import DiskFailed, Refused, ServiceError, UsageError, VideoError
+from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, ServiceError, UsageError, VideoError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
 from aimlvideo.views.report.report_file import write_report
 
 T = TypeVar("T")
+READ_AHEAD = 64
+"""Clips that may be on their way to the disk beside those outstanding: a command takes every result at once."""
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
 
 
@@ -52,6 +56,14 @@ class RunOptions:
     """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
 
 
+@dataclass(slots=True)
+class RunScope:
+    """Which jobs of a folder a command is about: those planned in one run, or, where that is None, all of them."""
+
+    run: int | None = None
+    whole_folder: bool = True
+
+
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
     """Carry on with all that a folder has; return the exit code."""
     if not (options.output / JOURNAL).exists():
@@ -65,9 +77,10 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
                 except ServiceError as error:
                     if error.status == 401:
                         raise UsageError(str(error)) from error
-            return await process(client, options, terminal)
+            return await process(client, options, terminal, scope)
 
-    return to_the_end(work, options, terminal)
+    scope = RunScope()
+    return to_the_end(work, options, terminal, scope)
 
 
 def service_of_folder(folder: Path, service: str | None) -> str:
@@ -87,7 +100,7 @@ def same_service(folder: Path, begun: str | None, service: str) -> str:
 
 
 def to_the_end(
-    work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal
+    work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal, scope: RunScope
 ) -> int:
     """See the work of a run through, and say how it ended; return the exit code."""
     halted: VideoError | None = None
@@ -97,17 +110,23 @@ def to_the_end(
     except KeyboardInterrupt:
         hurried = True
         terminal.say("interrupted")
-        if not (options.output / JOURNAL).exists():
+        if not (options.output / JOURNAL).exists() or (scope.run is None and not scope.whole_folder):
             return 3
     except VideoError as error:
         if isinstance(error, UsageError) or not (options.output / JOURNAL).exists():
             raise
         halted = error
-    return finish(options, halted, terminal, hurried=hurried)
+    try:
+        return finish(options, halted, terminal, scope, hurried=hurried)
+    except JournalError as error:
+        if halted is None:
+            raise
+        terminal.problem(f"{halted}. And then: {error}")  # what was sent is sent: this is no mistake in the command
+        return 3
 
 
-async def process(client: VideoClient, options: RunOptions, terminal: Terminal) -> VideoError | None:
-    """Carry on with every job of the folder; return why submission was halted, if it was.
+async def process(client: VideoClient, options: RunOptions, terminal: Terminal, scope: RunScope) -> VideoError | None:
+    """Carry on with the jobs in scope; return why submission was halted, if it was.
 
     Raises UsageError where the service refuses the key before it has accepted anything of this run.
     """
@@ -119,6 +138,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal) 
         verify=options.verify,
         max_spend=options.max_spend,
         name=options.name,
+        run=scope.run,
     ) as results:
         retried = options.retry_failed
         with serve_metrics(lambda: run_metrics(results), options.metrics, terminal):
@@ -126,22 +146,28 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal) 
                 with terminal.progress(results, retried=retried):
                     async for result in results:
                         terminal.result(result)
+        if (remark := offset_remark(client.clock_offset)) is not None:
+            terminal.remark(remark)
+        results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
     halted = results.halted
     if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
         raise UsageError(f"{halted}. Then: {command_again()}")
     return halted
 
 
-def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *, hurried: bool = False) -> int:
-    """Say how the run ended and what to do next; return the exit code."""
+def finish(
+    options: RunOptions, halted: VideoError | None, terminal: Terminal, scope: RunScope, *, hurried: bool = False
+) -> int:
+    """Say how the run ended and what to do next; return the exit code, which speaks of the jobs in scope."""
     with read_journal(options.output / JOURNAL) as journal:
-        summary = summarize(journal, options.output)
+        summary = summarize(journal, options.output, run=scope.run)
+        going_on = command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
     place = options.store or str(options.output)
     for line in summary.lines():
         terminal.say(line)
     if options.store is None:
         leave_page(options.output, terminal, hurried=hurried)
-    terminal.say(advice(summary, halted, command_again(), place))
+    terminal.say(advice(summary, halted, going_on, place))
     return summary.exit_code
 
 
@@ -149,7 +175,7 @@ def finish(options: RunOptions, halted: VideoError | None, terminal: Terminal, *
 async def client_of(settings: ClientOptions, *, sandbox: bool = False) -> AsyncIterator[VideoClient]:
     """Give an open client; with `sandbox`, one that talks to an embedded sandbox of its own."""
     if not sandbox:
-        async with VideoClient(**settings) as client:
+        async with VideoClient(**settings, buy_ahead=READ_AHEAD) as client:
             yield client
         return
     async with sandbox_here() as url:
@@ -186,6 +212,15 @@ def command_again() -> str:
         elif word != "--retry-failed":
             words.append(word)
     return command_line(*words)
+
+
+def command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
+    """Return a command that goes on: after a spending stop, with a limit of these `dollars` (None: without one)."""
+    command = command_again()
+    if not isinstance(halted, OverBudget):
+        return command
+    limit = "" if dollars is None else f" --max-spend {ceil(dollars * 100 - 1e-6) / 100:.2f}"
+    return re.sub(r" --max-spend[ =]\S+", "", command) + limit
 
 
 def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:

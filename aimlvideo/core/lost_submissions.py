@@ -1,11 +1,13 @@
-"""What became of a submission whose answer was lost?"""
+"""What became of a submission whose answer was lost? An absence proves something only where we surely looked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 
 from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.request_ids import Intent, intent_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.ledger import LogRow
 from aimlvideo.errors import UsageError
@@ -13,8 +15,17 @@ from aimlvideo.errors import UsageError
 LEAST_SETTLE = 600.0
 """Seconds: the log is written when a generation ends, so a doubt is never settled earlier than this."""
 TIMES_P99 = 3.0
-SKEW = 120.0
-"""Seconds by which the service's clock may differ from ours."""
+WINDOW_MARGIN = 300.0
+"""Seconds that a reading of the log must reach beyond the submission on either side: servers differ a little."""
+UNKNOWN_CLOCK_MARGIN = 26 * 3600.0
+"""Seconds by which a window reaches further while the service's clock is not known: a day, and every time zone."""
+MAX_DENIALS = 1
+"""How often a job may be counted as never accepted, and sent again."""
+
+NO_FINGERPRINT = "an earlier release sent it, and did not note with which key: look into the service's dashboard"
+LOG_CUT = "the service's log could not be read to its end: run again later"
+NO_CLOCK = "the service's clock is not known (its answers had no Date), so neither is the right part of its log"
+NO_IDS = "the service's log has not shown one request of ours by its id so far: run again when another one has ended"
 
 
 class Outcome(Enum):
@@ -24,7 +35,22 @@ class Outcome(Enum):
     NOT_BILLED = "failed, nothing was billed"
     NEVER_ACCEPTED = "never accepted"
     OPEN = "not known yet"
-    LEFT = "nobody can say"
+    UNRESOLVED = "left in doubt"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where a submission was looked for. Moments are on the service's clock, seconds since 1970."""
+
+    account: str
+    """The fingerprint of the key that read the log, and of the base URL."""
+    since: float = 0.0
+    until: float = 0.0
+    complete: bool = True
+    """Whether the log was read to its end."""
+    clock_known: bool = True
+    lists_our_ids: bool = True
+    """Whether the log was seen to list a request of ours, by the id that we chose."""
 
 
 def settle_seconds(p99: float | None) -> float:
@@ -32,12 +58,23 @@ def settle_seconds(p99: float | None) -> float:
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
 
 
-def outcome_of(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Outcome, str | None]:
+def seconds_since(intent: Intent, watched: float, service_now: float | None) -> float:
+    """Return how long ago a submission surely was, in seconds.
+
+    That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the service's
+    own clock. A difference of this machine's wall clock is no duration.
+    """
+    if service_now is None or intent.sent_at is None:
+        return watched
+    return max(watched, service_now - intent.sent_at)
+
+
+def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None) -> tuple[Outcome, str | None]:
     """Return what the rows that the log has for one client request id amount to, and the generation's id.
 
     `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves nothing
-    before `settle` seconds are over. A row that names no generation and does not say that it failed, or that failed and
-    was billed, settles nothing: such a job is left in doubt.
+    before `settle` seconds are over, and nothing at all where there is a `gap`. A row that names no generation and does
+    not say that it failed, or that failed and was billed, settles nothing: such a job is left in doubt.
     """
     listed = list(rows)
     for row in listed:
@@ -47,7 +84,50 @@ def outcome_of(rows: Iterable[LogRow], age: float, settle: float) -> tuple[Outco
         return Outcome.NOT_BILLED, None
     if age <= settle:
         return Outcome.OPEN, None
-    return (Outcome.LEFT if listed else Outcome.NEVER_ACCEPTED), None
+    return (Outcome.UNRESOLVED if listed or gap else Outcome.NEVER_ACCEPTED), None
+
+
+def other_account(intent: Intent, account: str) -> str | None:
+    """Return why this key can never find a submission; None where it was sent with this key to this base URL."""
+    if intent.account is None or intent.account == account:
+        return None
+    return (
+        "it was sent with another API key or to another base URL, and the service lists a request only to the key that "
+        "sent it: run again with that key and base URL"
+    )
+
+
+def absence_gap(intent: Intent, search: Search) -> str | None:
+    """Return why it proves nothing that a submission is not in the log; None where it was surely looked for."""
+    sent_at = intent.sent_at
+    covered = sent_at is None or search.since + WINDOW_MARGIN <= sent_at <= search.until - WINDOW_MARGIN
+    gaps = (
+        other_account(intent, search.account),
+        NO_FINGERPRINT if intent.account is None else None,
+        None if search.complete else LOG_CUT,
+        None if search.clock_known and sent_at else NO_CLOCK,
+        None if covered else "the service's log does not reach that far back: look into its dashboard",
+        None if search.lists_our_ids else NO_IDS,
+        denied_before(intent),
+    )
+    return next((gap for gap in gaps if gap), None)
+
+
+def denied_before(intent: Intent) -> str | None:
+    """Return why a job may not be sent a third time; None where it was not counted as never accepted before."""
+    if intent.denials < MAX_DENIALS:
+        return None
+    return "its answer was lost twice, and twice the service did not list it: look into its dashboard"
+
+
+def earliest_moment(request_id: str | None, submitted_at: float) -> float:
+    """Return the earliest moment at which a request may have been sent, by the service's clock.
+
+    `submitted_at` is by this machine's clock, which may be off by a day and every time zone: it counts where the id
+    says nothing.
+    """
+    sent_at = intent_of(request_id).sent_at
+    return submitted_at - UNKNOWN_CLOCK_MARGIN if sent_at is None else sent_at
 
 
 def next_lookup_after(age: float, settle: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 from aimlvideo.client import VideoClient
@@ -51,6 +52,10 @@ class FleetClient(VideoClient):
     def knowledge(self) -> SharedDurations | None:
         """What is learned of durations, None where polling is fixed."""
         return self._durations if self._timing.learns else None
+
+    def _most_bought(self) -> float:
+        """Return no limit: how many jobs this worker is given is decided where they are taken from the queue."""
+        return inf
 
     @asynccontextmanager
     async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Run]:

@@ -142,7 +142,7 @@ class WorkerShares:
         self.polls = BroadcastingRate(limits.poll_rate, "polls", tell)
         self.outstanding = BroadcastingConcurrency(tell)
         self.budget: PollBudget = pipeline.poll.budget
-        self._lost_submissions = pipeline.doubt
+        self._log = pipeline.log
         self._permits, self._workers = permits, 1
         self.budget.rate = self.polls
         pipeline.slots.outstanding = self.outstanding
@@ -157,7 +157,7 @@ class WorkerShares:
             self.submissions.share(limits.rate)
         self.polls.share(limits.poll_rate / workers)
         self.submissions.stretch(self._workers / workers)
-        self._lost_submissions.shared_by(workers)
+        self._log.shared_by(workers)
         self._workers = workers
 
     def heard(self, kind: str, seconds: float | None) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.money.budget import Budget
-from aimlvideo.errors import InvalidJobs, OverBudget, Problem
+from aimlvideo.errors import InvalidJobs, Problem
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.run import Entry, Run
 
@@ -33,7 +32,6 @@ class Feed:
     row: Pipeline
     catalog: Catalog
     strict: bool
-    price: Callable[[VideoJob], float | None]
     legacy: bool = False
     live: set[str] | None = None
     """The ids of the jobs that are under way, where no other may have them."""
@@ -54,8 +52,7 @@ class Feed:
                     self.run.all_fed()
                     return
                 entry = await self.run.enter(record)
-                fit = self._claim_id(entry) and self._validate(entry) and self._affordable(entry)
-                to_be_sent = fit and await self.row.admitted(entry)
+                to_be_sent = self._claim_id(entry) and self._validate(entry) and await self._may_go_on(entry)
             if to_be_sent:
                 self._spawn_next_worker(records)
                 await self.row.submit(entry)
@@ -102,22 +99,7 @@ class Feed:
         if own_id and (other := self._own_ids.setdefault(str(own_id), entry.job.id)) != entry.job.id:
             yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=entry.job.id)
 
-    def _affordable(self, entry: Entry) -> bool:
-        """Commit what a job will cost; the first that would pass the limit ends submission."""
-        job, run = entry.job, entry.run
-        if run.budget.limit is None or entry.progress.stage in (*ENDED, Stage.READY):
-            return True
-        price = self.price(job)
-        if run.budget.commit(job.id, price, model=job.model) or entry.progress.stage is not Stage.PLANNED:
-            return True
-        run.halt(OverBudget(_over_budget(run.budget, price)))
-        run.end(entry, run.halted)
-        return False
-
-
-def _over_budget(budget: Budget, price: float | None) -> str:
-    limit = f"the limit of {budget.limit:.2f} USD"
-    if price is None:
-        return f"the price of the next job is not known, so it might exceed {limit}"
-    so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
-    return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"
+    async def _may_go_on(self, entry: Entry) -> bool:
+        """Wait until one more may be bought, promise its price, and set it on its way. True: it is to be sent now."""
+        await self.run.may_buy(entry)
+        return await self.run.afford(entry) and await self.row.admitted(entry)

@@ -6,57 +6,69 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import anyio
 
 from aimlvideo.core.jobs.job import Record, VideoJob
-from aimlvideo.core.jobs.request_ids import NAMESPACE
+from aimlvideo.core.jobs.request_ids import NAMESPACE, Intent, intent_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.limits import RateLimiter
-from aimlvideo.core.lost_submissions import SKEW, Outcome, next_lookup_after, outcome_of
+from aimlvideo.core.lost_submissions import (
+    MAX_DENIALS,
+    Outcome,
+    Search,
+    absence_gap,
+    denied_before,
+    earliest_moment,
+    next_lookup_after,
+    other_account,
+    outcome_of,
+    seconds_since,
+)
 from aimlvideo.core.money.ledger import LogRow
-from aimlvideo.core.services.base import LookupById, RequestLog
+from aimlvideo.core.services.base import LookupById
 from aimlvideo.core.wires.generation import Generation
-from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import InDoubt, NotAccepted, Rejected, ServiceError
-from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
-from aimlvideo.pipeline.poll import Send
+from aimlvideo.errors import GenerationFailed, InDoubt, Rejected, ServiceError
+from aimlvideo.pipeline.limiters import SlotLimiter
+from aimlvideo.pipeline.request_log import LogReader, LogReading
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
 
-T = TypeVar("T")
-TRIES = 4
-"""Times that one thing is asked for, before what is in doubt for too long is left so."""
-
 log = logging.getLogger("aimlvideo.doubt")
+
+CANNOT_ASK = "the service could not be asked for it"
+NO_LOOKUP = "the gateway does not find tasks by the id that we chose"
+AMBIGUOUS = "the service's log lists it, and says neither a generation nor that it failed unbilled"
+
+
+@dataclass(eq=False, slots=True)
+class Doubt:
+    """One lost answer, and since when this process has watched it, on the event loop's clock."""
+
+    entry: Entry
+    intent: Intent
+    since: float
 
 
 @dataclass(eq=False)
 class LostSubmissions:
-    """Settles doubtful entries: found ones go to `accepted`, those that never were accepted to `again`."""
+    """Settles doubtful entries: found ones go to `accepted`, those that never were accepted to `resubmit`."""
 
-    send: Send
-    lookup: RequestLog | LookupById
+    log: LogReader
+    account: str
     slots: SlotLimiter
     settle: Callable[[VideoJob], float]
     accepted: Callable[[Entry], None]
-    again: Callable[[Entry], None]
-    known: Record | None = None
+    resubmit: Callable[[Entry], None]
+    accepted_sample: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
-    _entries: list[Entry] = field(default_factory=list)
-    _log_lists_our_ids: bool = False
-    _models_without_ids: set[str] = field(default_factory=set)
-    """Whether the log says ids that we chose, and the models of rows that say none."""
+    _doubts: list[Doubt] = field(default_factory=list)
+    _lists_our_ids: bool = False
+    _denied: set[str | None] = field(default_factory=set)
+    """Request ids that were counted as never accepted: a job with an id of its own is sent again under the same."""
 
     def __post_init__(self) -> None:
         self._news = anyio.Event()
-        self._turns = RateGate(RateLimiter(self.lookup.per_second, burst=5))
-
-    def shared_by(self, workers: int) -> None:
-        """Take our part of the log's rate, where others read the log of the same account."""
-        self._turns.rate.share(self.lookup.per_second / workers)
 
     def take(self, entry: Entry) -> None:
         """Look for this entry's submission until its doubt is settled."""
@@ -67,147 +79,149 @@ class LostSubmissions:
             entry.hold(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
-        self._entries.append(entry)
+        self._doubts.append(Doubt(entry, self._intent(entry), clock.loop()))
         self._news.set()
+
+    def _intent(self, entry: Entry) -> Intent:
+        """Return what is known of a submission: by the id that we made, or, where the job has its own, beside it."""
+        progress = entry.progress
+        intent = intent_of(progress.request_id)
+        if intent.account is not None:
+            return intent
+        return Intent(progress.account, progress.service_time, int(progress.request_id in self._denied))
 
     async def run(self) -> None:
         """Look, at sensible intervals, while there is anything in doubt."""
         while True:
-            self._entries = [entry for entry in self._entries if not entry.ended]
-            if not self._entries:
+            self._doubts = [doubt for doubt in self._doubts if not doubt.entry.ended]
+            if not self._doubts:
                 self._news = anyio.Event()
                 await self._news.wait()
             try:
-                if isinstance(self.lookup, RequestLog):
-                    await self._sweep(self.lookup)
-                else:
-                    await self._ask_each(self.lookup)
+                lookup = self.log.lookup
+                await (self._ask_each(lookup) if isinstance(lookup, LookupById) else self._sweep())
             except ServiceError as error:
                 log.info("the service could not be asked: %s", error)
-                self._leave_overdue()
-            waits = [next_lookup_after(_age(entry), self.settle(entry.job)) for entry in self._entries]
+                self._leave_overdue(error)
+            waits = [next_lookup_after(self._watched(doubt), self.settle(doubt.entry.job)) for doubt in self._doubts]
             await anyio.sleep(min(waits, default=0))
 
     def find(self, request_id: str) -> Entry | None:
         """Return the job whose submission had this id and lost its answer."""
-        doubtful = (entry for entry in self._entries if not entry.ended)
+        doubtful = (doubt.entry for doubt in self._doubts if not doubt.entry.ended)
         return next((entry for entry in doubtful if entry.progress.request_id == request_id), None)
 
     def found(self, entry: Entry, generation_id: str) -> None:
         """Settle a doubt: the service itself shows this generation for it."""
-        if entry in self._entries:
-            self._settle(entry, Outcome.ACCEPTED, generation_id)
+        if (doubt := next((one for one in self._doubts if one.entry is entry), None)) is not None:
+            self._settle(doubt, Outcome.ACCEPTED, generation_id)
 
-    async def _sweep(self, request_log: RequestLog) -> None:
+    async def _sweep(self) -> None:
         """Read the log once, for all that is in doubt."""
-        asked_at, asked = clock.wall(), list(self._entries)  # who comes in meanwhile is not looked for
-        found = await self._rows(request_log, {entry.progress.request_id for entry in asked})
-        for entry in asked:
-            age = asked_at - (entry.progress.submitted_at or asked_at)
-            said, name = outcome_of(found[entry.progress.request_id], age, self.settle(entry.job))
-            if (
-                said is Outcome.NEVER_ACCEPTED
-                and not self._log_lists_our_ids
-                and entry.job.model in self._models_without_ids
-            ):
-                said = Outcome.LEFT  # this log does not say our ids: an absence from it proves nothing
-            self._settle(entry, said, name)
+        doubts = list(self._doubts)  # who comes in meanwhile is not looked for
+        ages = {doubt: self._age(doubt) for doubt in doubts}
+        rows, reading = await self._rows({doubt.entry.progress.request_id for doubt in doubts})
+        search = Search(
+            self.account,
+            reading.since,
+            reading.until,
+            complete=reading.complete,
+            clock_known=reading.clock_known,
+            lists_our_ids=self._lists_our_ids,
+        )
+        for doubt in doubts:
+            gap, listed = absence_gap(doubt.intent, search), rows[doubt.entry.progress.request_id]
+            if not listed and (elsewhere := other_account(doubt.intent, self.account)):
+                self._settle(doubt, Outcome.UNRESOLVED, why=elsewhere)  # waiting would not make it visible to this key
+                continue
+            outcome, generation_id = outcome_of(listed, ages[doubt], self.settle(doubt.entry.job), gap)
+            self._settle(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
-    def _leave_overdue(self) -> None:
+    def _leave_overdue(self, error: ServiceError) -> None:
         """Leave in doubt what could not be looked up for twice its settle time."""
-        for entry in list(self._entries):
-            if _age(entry) > 2 * self.settle(entry.job):
-                self._settle(entry, Outcome.LEFT, None)
+        for doubt in list(self._doubts):
+            if self._watched(doubt) > 2 * self.settle(doubt.entry.job):
+                self._settle(doubt, Outcome.UNRESOLVED, why=f"{CANNOT_ASK}: {error}")
 
-    async def _rows(
-        self, request_log: RequestLog, request_ids: set[str | None]
-    ) -> defaultdict[str | None, list[LogRow]]:
+    async def _rows(self, request_ids: set[str | None]) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
         """Return the rows of these client request ids, over the whole window since the oldest intent."""
-        now = clock.wall()
-        since = min(entry.progress.submitted_at or now for entry in self._entries) - SKEW
-        since = max(since, now - request_log.longest_window)
-        found: defaultdict[str | None, list[LogRow]] = defaultdict(list)
-        offset = 0
-        while True:
-            page = await self._read(request_log.request(since, clock.wall() + SKEW, offset), request_log.read)
-            for row in page:
-                self._log_lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
-                if not row.request_id and not row.failed:
-                    self._models_without_ids.add(row.model)
-                if row.request_id in request_ids:
-                    found[row.request_id].append(row)
-            offset += request_log.page_rows
-            if len(page) < request_log.page_rows:
-                return found
 
-    async def _read(self, question: Request, read: Callable[[Answer], T]) -> T:
-        """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""
-        left = TRIES
-        while True:
-            await self._turns.turn()
-            try:
-                told = read(await self.send(question))
-            except NotAccepted as error:
-                self._turns.rate.busy(clock.loop(), error.retry_after)
-                left -= 1
-                if not left:
-                    raise
-            else:
-                self._turns.rate.accepted(clock.loop())
-                return told
+        def keep(row: LogRow) -> bool:
+            self._lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
+            return row.request_id in request_ids
+
+        reading = await self.log.read(min(map(_earliest, self._doubts)), keep)
+        rows: defaultdict[str | None, list[LogRow]] = defaultdict(list)
+        for row in reading.rows:
+            rows[row.request_id].append(row)
+        return rows, reading
 
     async def _ask_each(self, lookup: LookupById) -> None:
-        """Look each up by the id that we chose; an answer counts only where the service can be asked so."""
-        for entry in list(self._entries):
+        """Look each up by the id that we chose; an absence counts only where the service can be asked so."""
+        for doubt in list(self._doubts):
+            entry, age = doubt.entry, self._age(doubt)
             found = await self._by_our_id(lookup, entry.progress.request_id or "", entry.job)
             if found is not None:
-                self._settle(entry, Outcome.ACCEPTED, found.id)
-            elif _age(entry) > self.settle(entry.job):
-                answers = lookup.takes_ids(entry.job) and await self._finds_our_ids(lookup, entry.run.spec.journal)
-                self._settle(entry, Outcome.NEVER_ACCEPTED if answers else Outcome.OPEN, None)
-                if not answers:
-                    entry.run.end(entry, in_doubt_error(entry))
+                self._settle(doubt, Outcome.ACCEPTED, found.id)
+            elif elsewhere := other_account(doubt.intent, self.account):
+                self._settle(doubt, Outcome.UNRESOLVED, why=elsewhere)
+            elif age > self.settle(entry.job):
+                can_be_asked = lookup.takes_ids(entry.job) and await self._finds_our_ids(lookup, entry.run.spec.journal)
+                gap = denied_before(doubt.intent) if can_be_asked else NO_LOOKUP
+                self._settle(doubt, Outcome.UNRESOLVED if gap else Outcome.NEVER_ACCEPTED, why=gap)
 
     async def _by_our_id(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
         try:
-            return await self._read(lookup.request(request_id, job), lambda answer: lookup.read(answer, request_id))
+            question = lookup.request(request_id, job)
+            return await self.log.ask(question, lambda answer: lookup.read(answer, request_id))
         except Rejected:
             return None
 
     async def _finds_our_ids(self, lookup: LookupById, journal: Journal) -> bool:
         """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
-        known = self.known or journal.accepted_sample()
-        if known is None:
+        sample = self.accepted_sample or journal.accepted_sample()
+        if sample is None:
             return False
-        found = await self._by_our_id(lookup, known.progress.request_id or "", known.job)
-        return found is not None and found.id == known.progress.generation_id
+        found = await self._by_our_id(lookup, sample.progress.request_id or "", sample.job)
+        return found is not None and found.id == sample.progress.generation_id
 
-    def _settle(self, entry: Entry, said: Outcome, generation_id: str | None) -> None:
-        if entry.ended or said is Outcome.OPEN:
+    def _settle(self, doubt: Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
+        entry = doubt.entry
+        if entry.ended or outcome is Outcome.OPEN:
             return
-        self._entries.remove(entry)
-        log.info("settled: %s", said.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
-        if said is Outcome.LEFT:
-            entry.run.end(entry, in_doubt_error(entry))
-        elif said is Outcome.ACCEPTED:
+        self._doubts.remove(doubt)
+        log.info("settled: %s", outcome.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
+        if outcome is Outcome.UNRESOLVED:
+            entry.run.end(entry, in_doubt_error(entry, why or CANNOT_ASK))
+        elif outcome is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.accepted(entry)
+        elif outcome is Outcome.NOT_BILLED and doubt.intent.denials >= MAX_DENIALS:
+            entry.step(Stage.FAILED, error=GenerationFailed("the service's log lists it as failed, twice, unbilled"))
+            entry.run.end(entry)
         else:
+            self._denied.add(entry.progress.request_id)
             entry.step(Stage.PLANNED)
             entry.free()
-            self.again(entry)
+            self.resubmit(entry)
+
+    def _watched(self, doubt: Doubt) -> float:
+        return clock.loop() - doubt.since
+
+    def _age(self, doubt: Doubt) -> float:
+        return seconds_since(doubt.intent, self._watched(doubt), self.log.service_now())
 
 
-def in_doubt_error(entry: Entry) -> InDoubt:
-    """Return the error that tells a person what to look for."""
+def in_doubt_error(entry: Entry, why: str) -> InDoubt:
+    """Return the error that tells a person why a job is left in doubt, and what to look for."""
     request_id = entry.progress.request_id
     return InDoubt(
-        f"job {entry.job.id!r} may have been accepted: its answer was lost. Look for the client request id "
-        f"{request_id} in the service's log; it will not be resubmitted automatically",
+        f"the response to job {entry.job.id!r} was lost; the service may have accepted it, and it is not sent again on "
+        f"a guess: {why}. Its client request id is {request_id}",
         request_id=request_id,
     )
 
 
-def _age(entry: Entry) -> float:
-    now = clock.wall()
-    return now - (entry.progress.submitted_at or now)
+def _earliest(doubt: Doubt) -> float:
+    progress = doubt.entry.progress
+    return earliest_moment(progress.request_id, progress.submitted_at or clock.wall())

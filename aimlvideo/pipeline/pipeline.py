@@ -13,6 +13,7 @@ import anyio
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.validation import media_fields, model_of, replace_media
 from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.request_ids import account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.lost_submissions import settle_seconds
@@ -26,6 +27,7 @@ from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
+from aimlvideo.pipeline.request_log import LogReader, TimedSender
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
@@ -45,6 +47,8 @@ class Pipeline:
 
     service: Service
     wire: Wire
+    send: TimedSender
+    log: LogReader
     slots: SlotLimiter
     submit: Submit
     poll: Poll
@@ -73,8 +77,8 @@ class Pipeline:
         return False
 
     async def again(self, entry: Entry) -> None:
-        """Submit a job that surely was not accepted the first time."""
-        if await self.submit.admit(entry):
+        """Submit a job that surely was not accepted the first time: through the same door, for its price of today."""
+        if await entry.run.afford(entry) and await self.submit.admit(entry):
             await self.submit(entry)
 
     def start_downloads(self, run: Run) -> None:
@@ -114,7 +118,7 @@ async def open_pipeline(
 
     def accepted(entry: Entry) -> None:
         if entry.progress.request_id is not None:
-            doubt.known = Record(entry.job, entry.progress)
+            doubt.accepted_sample = Record(entry.job, entry.progress)
         if entry.run.spec.goal is Stage.RENDERING:
             entry.run.end(entry)
         else:
@@ -128,7 +132,7 @@ async def open_pipeline(
         if not _may_be_sent_again(entry, service):
             return False
         entry.late_refusals += 1
-        entry.step(Stage.PLANNED, generation_id=None, submitted_at=None)
+        entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None)
         slots.busy(clock.loop())
         turns.pause(1)
         entry.free()
@@ -142,10 +146,13 @@ async def open_pipeline(
         return await encode(job, catalog(), service.media)
 
     called_back = bool(settings.callback_url)
-    poll = Poll(transport.send, wire, slots, budget, policy_for, on_ready, submit_again, called_back)
-    doubt = LostSubmissions(transport.send, service.lookup, slots, settle, accepted, again)
+    send = TimedSender(transport.send, service.balance.request if service.balance else None)
+    log, account = LogReader(send, service.lookup), account_fingerprint(settings.api_key, settings.base_url)
+    poll = Poll(send, wire, slots, budget, policy_for, on_ready, submit_again, called_back)
+    doubt = LostSubmissions(log, account, slots, settle, accepted, again)
     submit = Submit(
-        transport.send,
+        send,
+        account,
         wire,
         slots,
         turns,
@@ -155,9 +162,9 @@ async def open_pipeline(
         settings.callback_url,
         id_field=service.id_field,
     )
-    downloads = Downloads(clips, transport.send, wire, settings.metadata)
-    callbacks = Callbacks(transport.send, wire, poll, doubt)
-    row = Pipeline(service, wire, slots, submit, poll, doubt, downloads, callbacks)
+    downloads = Downloads(clips, send, wire, settings.metadata)
+    callbacks = Callbacks(send, wire, poll, doubt)
+    row = Pipeline(service, wire, send, log, slots, submit, poll, doubt, downloads, callbacks)
     async with background_tasks(poll.run, doubt.run, callbacks.run, *also), _called_back(settings, callbacks):
         yield row
 

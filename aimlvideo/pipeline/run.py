@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_o
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.errors import VideoError
+from aimlvideo.errors import OverBudget, VideoError
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
@@ -80,6 +80,8 @@ class Entry:
     ended: bool = False
     late_refusals: int = 0
     """How often the service took this job and later said that it had no slot for it."""
+    bought: bool = False
+    """Whether it counts among those that are bought and not yet taken by the reader."""
 
     def step(self, stage: Stage, **fields: Any) -> None:
         """Note a step of this job: in the journal, before anything else is awaited."""
@@ -124,7 +126,11 @@ class RunSpec:
     number: int | None = None
     """The run's number in its journal."""
     window: int = 10**6
-    """Jobs on their way, or waiting to be taken, at a time."""
+    """Jobs on their way, or results waiting to be taken, at a time: what keeps memory flat."""
+    most_bought: Callable[[], float] = lambda: inf
+    """How many generations may be outstanding, or bought and not yet taken by the reader."""
+    price: Callable[[VideoJob], float | None] = lambda job: None
+    """What a job costs in USD; None where unknown."""
     folder: Path | None = None
     patience: float = inf
     """Seconds for which one generation is waited for."""
@@ -141,7 +147,7 @@ class RunSpec:
 class Run:
     """The results of one run, as they end: `async for result in run`. Failures are values.
 
-    A consumer that is slow slows submission: at most `window` jobs are on their way or waiting to be taken.
+    A reader that is slow, or leaves, slows submission: nothing more is bought than is outstanding or waits to be taken.
     `halted` says why no new job is submitted any more, or is None.
     """
 
@@ -165,11 +171,14 @@ class Run:
         self.input_exhausted = self.closed = False
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._room = anyio.Semaphore(spec.window, fast_acquire=True)
-        self._out, self._results = anyio.create_memory_object_stream[Result](inf)
+        self._bought = 0
+        self._space = anyio.Event()  # something was taken, settled or given up: whoever waits for that looks again
+        self._out, self._results = anyio.create_memory_object_stream[tuple[Result, bool]](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
         self.feed_lock = asyncio.Lock()
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
+        budget.spending.on_change.append(self.look_again)
 
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
@@ -206,15 +215,16 @@ class Run:
 
     async def __anext__(self) -> Result:
         try:
-            result = self._results.receive_nowait()
+            result, bought = self._results.receive_nowait()
         except anyio.WouldBlock:
-            result = await self._next_result()
+            result, bought = await self._next_result()
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
         self._room.release()
+        self._count_bought(-1 if bought else 0)
         return result
 
-    async def _next_result(self) -> Result:
+    async def _next_result(self) -> tuple[Result, bool]:
         try:
             return await self._results.receive()
         except anyio.EndOfStream:
@@ -229,6 +239,55 @@ class Run:
         self.stats.job_entered(record.job, record.progress)
         return entry
 
+    async def may_buy(self, entry: Entry) -> None:
+        """Return when one more generation may be bought, and count it; one that was bought before counts at once."""
+        if entry.bought or entry.progress.stage in ENDED:
+            return
+        if entry.progress.stage is Stage.PLANNED:
+            while self._bought >= self.spec.most_bought() and self.halted is None and not entry.ended:
+                await self._space.wait()
+        entry.bought = True
+        self._count_bought(1)
+
+    async def afford(self, entry: Entry) -> bool:
+        """Promise a job what it costs; False, and no job is submitted any more, where that would pass the limit.
+
+        What is outstanding is promised its price whatever the limit. While that may still settle below its price, so
+        that the job fits after all, this waits.
+        """
+        job, budget, stage = entry.job, self.budget, entry.progress.stage
+        if stage in (*ENDED, Stage.READY) or (budget.limit is None and self.spec.folder is None):
+            return True
+        price = self.spec.price(job)
+        if stage is not Stage.PLANNED:
+            if not budget.holds(job.id):
+                budget.spending.add(job.id, job.model, price)
+            return True
+        while not budget.commit(job.id, price, model=job.model):
+            if entry.ended:
+                return False
+            if self.halted is None and not budget.may_fit_later(price, self._under_way(job.id), model=job.model):
+                self.halt(OverBudget(over_budget(budget, price)))
+            if self.halted is not None:
+                self.end(entry, self.halted)
+                return False
+            await self._space.wait()
+        return True
+
+    def _under_way(self, job_id: str) -> set[str]:
+        ids = {entry.job.id for entry in self.entries} if self.spec.live is None else set(self.spec.live)
+        return ids - {job_id}
+
+    def _count_bought(self, change: int) -> None:
+        self._bought += change
+        if change < 0:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Let those look again who wait to buy: something was taken, settled or given up."""
+        self._space.set()
+        self._space = anyio.Event()
+
     def stepped(self, entry: Entry, before: Progress) -> None:
         """Write a step down, count it, and show it to whoever watches."""
         self.spec.journal.step(entry.job, entry.progress)
@@ -240,7 +299,7 @@ class Run:
     def end(self, entry: Entry, error: VideoError | None = None) -> None:
         """Hand out what came of a job. An `error` here is why an unfinished one was left where it is."""
         entry.let_go()
-        if entry.ended:
+        if entry.ended and not (self.closed and entry in self.entries and entry.progress.stage in ENDED):
             return
         entry.ended = True
         self.entries.discard(entry)
@@ -250,7 +309,12 @@ class Run:
         result = result_of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             self.spec.on_result(result)
-        self._out.send_nowait(result)
+        if self.closed:  # a clip that was saved while its run was left has its line, and no reader any more
+            return
+        holds = entry.bought and (progress.generation_id is not None or progress.stage not in (*ENDED, Stage.PLANNED))
+        if entry.bought and not holds:
+            self._count_bought(-1)
+        self._out.send_nowait((result, holds))
         for watch in self.ended_watchers:
             watch(entry)
         self._close_if_done()
@@ -264,6 +328,7 @@ class Run:
         """Submit nothing new from here on; see through what is outstanding."""
         if self.halted is None:
             self.halted = error
+            self.look_again()
             log.warning("no further jobs are submitted: %s", error)
             for watch in self.ended_watchers:
                 watch(None)
@@ -278,6 +343,9 @@ class Run:
     def leave(self) -> None:
         """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
         self.closed = True
+        self.look_again()
+        if self.look_again in self.budget.spending.on_change:
+            self.budget.spending.on_change.remove(self.look_again)
         for entry in self.entries:
             entry.ended = True
             entry.let_go()
@@ -295,7 +363,7 @@ class Run:
 
     def _settle(self, progress: Progress, job_id: str) -> None:
         """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
-        if self.budget.limit is None or progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING):
+        if progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING) or not self.budget.holds(job_id):
             return
         if progress.stage in (Stage.SAVED, Stage.READY) or progress.cost_usd is not None:
             self.budget.settle(job_id, progress.cost_usd)
@@ -306,3 +374,14 @@ class Run:
         if self.input_exhausted and not self.entries:
             self._out.close()
             self.download.close()
+
+
+def over_budget(budget: Budget, price: float | None) -> str:
+    """Say why a job is not bought: by the figures of this moment."""
+    limit = f"the limit of {budget.limit:.2f} USD"
+    if price is None:
+        return f"the price of the next job is not known, so it might exceed {limit}"
+    if budget.spending.has_unknown:
+        return f"the price of a job that is outstanding is not known, so the next one might exceed {limit}"
+    so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
+    return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from math import inf
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.request_ids import Intent, intent_of, request_id_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
-from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, Unclear, UsageError
+from aimlvideo.errors import Busy, DiskFailed, NotAccepted, Refused, Rejected, Unclear, UsageError
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
-from aimlvideo.pipeline.poll import Send
+from aimlvideo.pipeline.request_log import TimedSender
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 
@@ -29,7 +29,8 @@ log = logging.getLogger("aimlvideo.submit")
 class Submit:
     """Buys planned jobs, each at most once. Accepted entries go to `accepted`, doubtful ones to `in_doubt`."""
 
-    send: Send
+    send: TimedSender
+    account: str
     wire: Wire
     slots: SlotLimiter
     turns: RateGate
@@ -68,25 +69,37 @@ class Submit:
 
     async def _submit_once(self, entry: Entry, job: VideoJob) -> bool:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
+        denied_id = entry.progress.request_id
+        await self.send.learn_clock()
+        if entry.ended:
+            entry.free()
+            return False
+        intent = self._intent(denied_id)
         own_id = entry.job.params.get(self.id_field)
-        request_id = own_id if isinstance(own_id, str) and own_id else request_id_of(entry.job, secrets.token_hex(5))
+        made_id = request_id_of(entry.job, secrets.token_hex(5), intent)
+        request_id = own_id if isinstance(own_id, str) and own_id else made_id
+        sent = {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
         try:
             with entry.run.round_trip() as shield:
-                entry.step(Stage.SUBMITTING, request_id=request_id, submitted_at=clock.wall())
+                entry.step(Stage.SUBMITTING, submitted_at=clock.wall(), **sent)
                 await entry.run.spec.journal.synced()
                 if entry.ended:  # let go of while its intent was written
-                    entry.step(Stage.PLANNED)
+                    entry.step(Stage.PLANNED, request_id=denied_id)
                     entry.free()
                     return False
                 answer = await self.send(self.wire.submission(job, request_id, self.callback_url))
                 self._heard(entry, self.wire.accepted(answer, request_id))
         except NotAccepted as error:
-            entry.step(Stage.PLANNED)
+            entry.step(Stage.PLANNED, request_id=denied_id)
             self._slow_down(entry, error)
             entry.free()
             return True
+        except DiskFailed as error:  # its intent cannot be kept, so it was not sent
+            entry.step(Stage.PLANNED, request_id=denied_id)
+            entry.run.halt(error)
+            entry.run.end(entry, error)
         except Refused as error:
-            entry.step(Stage.PLANNED)
+            entry.step(Stage.PLANNED, request_id=denied_id)
             entry.run.halt(error)
             entry.run.end(entry, error)
         except Rejected as error:
@@ -96,6 +109,11 @@ class Submit:
         if shield.cancelled_caught:
             self._doubted(entry, "stopped before the answer came")
         return False
+
+    def _intent(self, denied_id: str | None) -> Intent:
+        """Return what the id of the next POST says of it. A planned job has a request id where that one was denied."""
+        denials = 0 if denied_id is None else intent_of(denied_id).denials + 1
+        return Intent(self.account, self.send.clock.at(clock.loop()), denials)
 
     def _heard(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""

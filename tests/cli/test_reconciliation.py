@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.cli.reconciliation import ledger_since, read_log
+from aimlvideo.cli.reconciliation import ledger_since
 from aimlvideo.core.services import service_of
 from tests.fakes import FakeClient, FakeService, answer
 
@@ -64,6 +64,6 @@ async def test_the_log_is_read_to_its_last_page(count: int) -> None:
             service.accepted[f"g{number}"] = 0.0
             service.note(f"g{number}", f"r{number}")
         await anyio.sleep(1)
-        assert SERVICE.log is not None
-        rows = await read_log(client, SERVICE.log)
-    assert [row.generation_id for row in reversed(rows)] == [f"g{number}" for number in range(count)]
+        reading = await client.read_log()
+    assert reading.complete
+    assert [row.generation_id for row in reversed(reading.rows)] == [f"g{number}" for number in range(count)]

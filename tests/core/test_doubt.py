@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from aimlvideo.core.lost_submissions import LEAST_SETTLE, Outcome, next_lookup_after, outcome_of, settle_seconds
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint, intent_of, request_id_of
+from aimlvideo.core.lost_submissions import (
+    LEAST_SETTLE,
+    WINDOW_MARGIN,
+    Outcome,
+    Search,
+    absence_gap,
+    earliest_moment,
+    next_lookup_after,
+    outcome_of,
+    seconds_since,
+    settle_seconds,
+)
 from aimlvideo.core.money.ledger import LogRow
 
 WON = LogRow("av-1", "gen-1", True, 0.0)
@@ -25,11 +40,11 @@ NAMELESS = LogRow("av-1", None, True, 0.0)
         ([], 600, Outcome.OPEN, None),
         ([], 601, Outcome.NEVER_ACCEPTED, None),
         ([NAMELESS], 1, Outcome.OPEN, None),
-        ([NAMELESS], 601, Outcome.LEFT, None),
-        ([RUNNING], 601, Outcome.LEFT, None),
+        ([NAMELESS], 601, Outcome.UNRESOLVED, None),
+        ([RUNNING], 601, Outcome.UNRESOLVED, None),
         ([LOST, RUNNING], 1, Outcome.OPEN, None),
         ([BILLED], 1, Outcome.OPEN, None),
-        ([BILLED], 601, Outcome.LEFT, None),
+        ([BILLED], 601, Outcome.UNRESOLVED, None),
     ],
 )
 def test_only_what_surely_was_not_bought_may_be_sent_again(
@@ -49,3 +64,62 @@ def test_a_doubt_is_looked_at_often_at_first_and_every_15_seconds_at_most() -> N
     gaps = [next_lookup_after(age, 600) for age in (0, 1, 4, 30, 60, 600, 6000)]
     assert gaps == [0.5, 0.5, 1.0, 7.5, 15.0, 15.0, 15.0]
     assert next_lookup_after(100, 10) == 0.5
+
+
+SENT = 1_800_000_000.0
+INTENT = Intent("0123abcd", SENT)
+SEARCH = Search("0123abcd", SENT - WINDOW_MARGIN, SENT + WINDOW_MARGIN)
+
+
+def test_an_absence_counts_where_the_submission_was_surely_looked_for() -> None:
+    assert absence_gap(INTENT, SEARCH) is None
+
+
+@pytest.mark.parametrize(
+    ("intent", "search", "reason"),
+    [
+        (Intent("ffffffff", SENT), SEARCH, "another API key or to another base URL"),
+        (Intent(None, SENT), SEARCH, "an earlier release"),
+        (Intent("0123abcd", None), SEARCH, "clock is not known"),
+        (INTENT, replace(SEARCH, clock_known=False), "clock is not known"),
+        (INTENT, replace(SEARCH, complete=False), "not be read to its end"),
+        (INTENT, replace(SEARCH, since=SENT - 1), "does not reach that far"),
+        (INTENT, replace(SEARCH, until=SENT + 1), "does not reach that far"),
+        (INTENT, replace(SEARCH, lists_our_ids=False), "not shown one request of ours"),
+        (replace(INTENT, denials=1), SEARCH, "lost twice"),
+    ],
+)
+def test_an_absence_proves_nothing_where_anything_is_missing(intent: Intent, search: Search, reason: str) -> None:
+    gap = absence_gap(intent, search)
+    assert gap is not None
+    assert reason in gap
+    assert outcome_of([], 601, 600, gap) == (Outcome.UNRESOLVED, None)
+    assert outcome_of([WON], 1, 600, gap) == (Outcome.ACCEPTED, "gen-1"), "what is listed is listed"
+
+
+def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
+    assert seconds_since(INTENT, watched=5, service_now=None) == 5
+    assert seconds_since(INTENT, watched=5, service_now=SENT + 900) == 900
+    assert seconds_since(INTENT, watched=5, service_now=SENT - 900) == 5
+    assert seconds_since(Intent(), watched=5, service_now=SENT + 900) == 5
+
+
+@pytest.mark.parametrize("intent", [INTENT, Intent("0123abcd", None, 1), replace(INTENT, denials=1)])
+def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -> None:
+    assert intent_of(request_id_of(VideoJob("m", id="a"), "0a1b2c3d4e", intent)) == intent
+
+
+@pytest.mark.parametrize("request_id", [None, "", "av-0123456789ab-0a1b2c3d4e", "somebody-s"])
+def test_ids_of_the_first_release_and_of_others_say_nothing(request_id: str | None) -> None:
+    assert intent_of(request_id) == Intent()
+    assert earliest_moment(request_id, 1e9) < 1e9 - 86400
+
+
+def test_the_fingerprint_changes_with_key_and_base_url_and_shows_neither() -> None:
+    ours = account_fingerprint("sk-secret", "https://api.example.com")
+    others = {
+        account_fingerprint("sk-other", "https://api.example.com"),
+        account_fingerprint("sk-secret", "https://e.com"),
+    }
+    assert ours not in others
+    assert "secret" not in ours

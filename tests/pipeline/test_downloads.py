@@ -135,6 +135,6 @@ async def test_one_download_more_than_the_service_has_slots_does_not_wait_for_th
     files: Files, tmp_path: Path
 ) -> None:
     service = FakeService(seconds=10)
-    async with FakeClient(service, max_outstanding=1, poll="every:11") as client:
+    async with FakeClient(service, max_outstanding=1, buy_ahead=2, poll="every:11") as client:
         await run_all(client, jobs(3), output=tmp_path)
     assert service.posted_at[1] - service.posted_at[0] < 12

@@ -35,7 +35,7 @@ async def test_a_run_that_is_carried_on_remembers_what_was_spent(tmp_path: Path)
     assert len(service.posted_at) == 4
     assert stages(results) == ["ready"] * 4 + ["planned"]
     assert isinstance(results["job4"].error, OverBudget)
-    assert "0.50 spent, 0.50 committed" in str(results["job4"].error)
+    assert "1.00 spent, 0.00 committed" in str(results["job4"].error)
 
 
 async def test_clips_that_are_there_already_are_counted_once(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from aimlvideo.cli.demo_jobs import pictures_for, scenes
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.options import Output, Quiet, client_options, exit_codes
-from aimlvideo.cli.session import RunOptions, finish, in_loop, process
+from aimlvideo.cli.session import RunOptions, RunScope, finish, in_loop, process
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
@@ -45,14 +45,15 @@ def make_demo(output: Path, terminal: Terminal) -> int:
             for service, legacy, jobs in scenes(pictures):
                 await _plan(output, jobs)
                 settings = client_options(service, url, "sandbox", "20", legacy=legacy, poll="every:0.2", rate=10.0)
+                options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client:
-                    halted = await process(client, RunOptions(output=output, service=service), terminal) or halted
+                    halted = await process(client, options, terminal, RunScope()) or halted
 
     try:
         in_loop(work())
     except KeyboardInterrupt:
         terminal.say("interrupted")
-    code = finish(RunOptions(output=output), halted, terminal)
+    code = finish(RunOptions(output=output), halted, terminal, RunScope())
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
     terminal.say("next: write a job file, try `aimlvideo run jobs.jsonl -o clips --sandbox`, then without --sandbox")
     return code

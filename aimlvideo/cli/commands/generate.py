@@ -25,7 +25,7 @@ from aimlvideo.cli.options import (
     client_options,
     exit_codes,
 )
-from aimlvideo.cli.session import client_of, in_loop
+from aimlvideo.cli.session import client_of, command_again, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
@@ -61,6 +61,10 @@ def generate(
     poll: Polls = "learned",
     strict: Strict = False,
     legacy: Legacy = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", "--overwrite", help="Buy the clip although the file is there, and replace the file."),
+    ] = False,
     sandbox: UseSandbox = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -72,7 +76,7 @@ def generate(
             service, base_url, api_key, "1", timeout=timeout, poll=poll, strict=strict, legacy=legacy
         )
         asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
-        raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox))
+        raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox, again=again))
 
 
 def cost_of(result: Result) -> str:
@@ -83,7 +87,14 @@ def cost_of(result: Result) -> str:
 
 
 def generate_one(
-    model: str, asked: Mapping[str, Any], output: Path, settings: ClientOptions, terminal: Terminal, *, sandbox: bool
+    model: str,
+    asked: Mapping[str, Any],
+    output: Path,
+    settings: ClientOptions,
+    terminal: Terminal,
+    *,
+    sandbox: bool,
+    again: bool = False,
 ) -> int:
     """Make one clip and save it as `output`; return the exit code.
 
@@ -93,6 +104,11 @@ def generate_one(
     _check_output(output)
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
     name = VideoJob(model, **params).id
+    if output.exists() and not again and not _is_unfinished(journal, name):
+        raise UsageError(
+            f"{output} is there already, so nothing was bought. To buy the clip once more and replace the file: "
+            f"{command_again()} --again"
+        )
 
     async def work() -> None:
         async with client_of(settings | {"journal": journal}, sandbox=sandbox) as client:
@@ -124,6 +140,14 @@ def _check_output(output: Path) -> None:
         raise UsageError(f"{output} is a folder: expected the clip's file")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise UsageError(f"the folder of {output} is not there, or cannot be written")
+
+
+def _is_unfinished(journal: Path | None, name: str) -> bool:
+    """Tell whether the journal beside the clip has this job: then the command carries on, and buys nothing twice."""
+    if journal is None or not journal.exists():
+        return False
+    with read_journal(journal) as kept:
+        return kept.find(name) is not None
 
 
 def _outstanding(journal: Path | None) -> str:

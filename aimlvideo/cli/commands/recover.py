@@ -8,7 +8,6 @@ from pathlib import Path
 import typer
 
 from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, Folder, Service, client_options, exit_codes
-from aimlvideo.cli.reconciliation import read_log
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
@@ -38,12 +37,13 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
     rows = list(read_results(folder / RESULTS)) if (folder / RESULTS).exists() else []
 
-    request_log = service_of(settings["service"]).log
-
     async def work() -> int:
         async with VideoClient(**settings) as client:
-            logged = await read_log(client, request_log) if request_log else []
-        recorded = {row.get("generation_id") for row in rows}
+            reading = await client.read_log() if service_of(settings["service"]).log else None
+        logged = reading.rows if reading else ()
+        recorded = {row["generation_id"] for row in rows if row.get("generation_id")}
+        if reading is not None:
+            _check_log(recorded, {row.generation_id for row in logged}, complete=reading.complete)
         fresh = [row for row in logged if row.succeeded and row.generation_id not in recorded]
         found = {row.request_id: row.generation_id for row in fresh}
         async with open_journal(folder / JOURNAL, anew=True) as journal:
@@ -61,3 +61,14 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         "3 times what the model takes), run `recover` again, then re-run the original command"
     )
     return 0
+
+
+def _check_log(recorded: set[str], listed: set[str | None], *, complete: bool) -> None:
+    """Raise UsageError where a log cannot be the one that lists this folder's generations, to its end."""
+    if not complete:
+        raise UsageError("the service's log could not be read to its end, so clips may be missing: recover again later")
+    if recorded and not recorded & listed:
+        raise UsageError(
+            f"the service's log lists none of the {pluralize(len(recorded), 'generation')} of {RESULTS}: it lists the "
+            "requests of the key that asks only. Recover with the key and the base URL of that run"
+        )

@@ -49,19 +49,19 @@ from aimlvideo.cli.options import (
     job_defaults,
 )
 from aimlvideo.cli.plan import JobReader, plan_file
-from aimlvideo.cli.run_summary import PRICES
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
-from aimlvideo.cli.session import RunOptions, client_of, process, same_service, to_the_end
+from aimlvideo.cli.session import RunOptions, RunScope, client_of, process, same_service, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.money.pricing import prices_from_json, prices_to_json
+from aimlvideo.core.money.pricing import PRICES, prices_from_json, prices_to_json
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is sent.")]
@@ -139,18 +139,29 @@ def run_jobs(
 ) -> int:
     """Make every clip of a job file; return the exit code."""
 
+    scope = RunScope(whole_folder=False)
+
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ask_service(client)
-            tally = await plan(name, options, terminal, facts, defaults)
-            _confirm(summary_of(tally, settings, facts), options, terminal)
-            return await process(client, options, terminal)
+            scope.run = await plan(name, settings, options, terminal, facts, defaults)
+            return await process(client, options, terminal, scope)
 
-    return to_the_end(work, options, terminal)
+    return to_the_end(work, options, terminal, scope)
 
 
-async def plan(name: str, options: RunOptions, terminal: Terminal, facts: ServiceFacts, defaults: JobDefaults) -> Tally:
-    """Write all jobs of a file into the journal, nothing where anything is wrong; return what is to be bought."""
+async def plan(
+    name: str,
+    settings: ClientOptions,
+    options: RunOptions,
+    terminal: Terminal,
+    facts: ServiceFacts,
+    defaults: JobDefaults,
+) -> int:
+    """Write all jobs of a file into the journal and return the number of their run.
+
+    Nothing is written where anything is wrong, the balance is too low, or a person does not agree to the price.
+    """
     catalog = known_catalog()
     reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
     tally = Tally(catalog, facts.prices)
@@ -159,20 +170,25 @@ async def plan(name: str, options: RunOptions, terminal: Terminal, facts: Servic
     try:
         with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
-                journal.note("service", same_service(options.output, journal.fact("service"), options.service))
-                plan_file(journal, reader, lines, tally)
-                if facts.prices:
-                    priced = facts.prices.keys() & journal.planned_models().keys()
-                    prices = prices_from_json(journal.fact(PRICES)) | {
-                        model: facts.prices[model] for model in sorted(priced)
-                    }
-                    journal.note(PRICES, prices_to_json(prices))
-    except UsageError:
+                with journal.planning():
+                    journal.note("service", same_service(options.output, journal.fact("service"), options.service))
+                    plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
+                    _keep_prices(journal, facts)
+                    reader.say_remarks(terminal.remark)
+                    _confirm(summary_of(tally, settings, facts), options, terminal)
+                return journal.run
+    except (UsageError, KeyboardInterrupt):
         if is_new:
             _remove_files(options.output)
         raise
-    reader.say_remarks(terminal.remark)
-    return tally
+
+
+def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
+    """Keep the prices of what is planned, for `status` and for the next run."""
+    if facts.prices:
+        priced = facts.prices.keys() & journal.planned_models().keys()
+        kept = prices_from_json(journal.fact(PRICES)) | {model: facts.prices[model] for model in sorted(priced)}
+        journal.note(PRICES, prices_to_json(kept))
 
 
 def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:
@@ -181,11 +197,13 @@ def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> 
         return
     terminal.say(price_line(summary))
     if summary.enough is False and not options.anyway:
-        short = f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD)"
-        raise UsageError(f"{short}: top up, or pass --anyway. The jobs are planned, nothing was sent")
-    above = summary.dollars is None or summary.dollars > options.confirm_above
+        raise UsageError(
+            f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD): top up, "
+            "or pass --anyway. Nothing was planned, nothing was sent"
+        )
+    above = summary.dollars is None or summary.unquoted or summary.dollars > options.confirm_above
     if above and options.confirm_above < inf and not terminal.confirm("Start this run?"):
-        raise UsageError("not confirmed: the jobs are planned, nothing was sent")
+        raise UsageError("not confirmed: nothing was planned, nothing was sent")
 
 
 def _remove_files(folder: Path) -> None:

@@ -1,8 +1,14 @@
-"""The ids that we choose for our requests: `X-Client-Request-Id`, and a gateway's `external_task_id`."""
+"""The ids that we choose for our requests: `X-Client-Request-Id`, and a gateway's `external_task_id`.
+
+An id says all that a later look into the service's log must know of its submission: whose job it was, with which key
+it was sent to which base URL, when by the service's clock, and how often the job had been counted as never accepted.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import dataclass
 
 from aimlvideo.core.jobs.job import VideoJob
 
@@ -12,13 +18,45 @@ NAMESPACE = "av-"
 PREFIX_LENGTH = 15
 """Characters of a request id that say whose it is: `av-` and 12 hex digits."""
 
+UNKNOWN_MOMENT = "00000000"
+_INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-.+")
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a request id says of its submission. The ids of the first release say nothing of this kind."""
+
+    account: str | None = None
+    """The fingerprint of the key and the base URL; None where the id says none."""
+    sent_at: float | None = None
+    """Seconds since 1970 by the service's clock; None where that clock was not known."""
+    denials: int = 0
+    """How often the job had been counted as never accepted before."""
+
 
 def id_prefix(job: VideoJob) -> str:
     """Return what all request ids of this job begin with, so that a service's log leads back to it."""
-    named = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
-    return f"{NAMESPACE}{hashlib.sha256(named).hexdigest()[: PREFIX_LENGTH - 3]}"
+    hashed = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
+    return f"{NAMESPACE}{hashlib.sha256(hashed).hexdigest()[: PREFIX_LENGTH - 3]}"
 
 
-def request_id_of(job: VideoJob, token: str) -> str:
+def request_id_of(job: VideoJob, token: str, intent: Intent | None = None) -> str:
     """Return the id of one POST for this job; `token` is different for each. At most 128 of `A-Za-z0-9._:-`."""
-    return f"{id_prefix(job)}-{token}"
+    if intent is None or intent.account is None:
+        return f"{id_prefix(job)}-{token}"
+    moment = UNKNOWN_MOMENT if intent.sent_at is None else f"{int(intent.sent_at):08x}"[-8:]
+    return f"{id_prefix(job)}-{intent.account}-{moment}-{min(intent.denials, 9)}-{token}"
+
+
+def intent_of(request_id: str | None) -> Intent:
+    """Return what a request id says of its submission."""
+    match = _INTENT.fullmatch(request_id or "")
+    if match is None:
+        return Intent()
+    account, moment, denials = match.groups()
+    return Intent(account, None if moment == UNKNOWN_MOMENT else float(int(moment, 16)), int(denials))
+
+
+def account_fingerprint(api_key: str, base_url: str) -> str:
+    """Return 8 hex digits that change with the key and with the base URL, and lead back to neither."""
+    return hashlib.sha256(f"aimlvideo account\0{base_url}\0{api_key}".encode()).hexdigest()[:8]

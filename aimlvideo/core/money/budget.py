@@ -1,8 +1,12 @@
-"""The spending of one run against its limit. Money is in US dollars."""
+"""The spending of the runs into one journal, against the limit of each. Money is in US dollars."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 
 ROUNDING = 1e-9  # dollars: ten jobs of 0.1 fit a limit of 1.0
 
@@ -13,20 +17,139 @@ class _Commitment:
     dollars: float | None
 
 
+@dataclass(eq=False)
+class Spending:
+    """What is spent on the jobs of one journal, and what is promised to those under way, by whichever run."""
+
+    spent: float = 0.0
+    unknown: int = 0
+    """Jobs that ended, and nobody said what they cost."""
+    commitments: dict[str, _Commitment] = field(default_factory=dict)
+    on_change: list[Callable[[], None]] = field(default_factory=list)
+    """Called when something that was promised is settled or taken back."""
+    counted: bool = False
+    """Whether what a journal has of earlier runs was counted."""
+    _known: float = 0.0
+    _unpriced: set[str] = field(default_factory=set)
+    _highest: dict[str, float] = field(default_factory=dict)
+    _jobs: dict[str, VideoJob] = field(default_factory=dict)
+
+    @property
+    def committed(self) -> float:
+        """What the jobs under way will cost, as far as that is known."""
+        return self._known + sum(self._dollars(self.commitments[name]) or 0.0 for name in self._unpriced)
+
+    @property
+    def has_unknown(self) -> bool:
+        """Whether something under way may cost anything: no price of its model was ever seen."""
+        return any(self._dollars(self.commitments[name]) is None for name in self._unpriced)
+
+    def committed_beyond(self, job_ids: Collection[str]) -> float:
+        """Return what is promised to jobs that are not among these."""
+        others = (one for name, one in self.commitments.items() if name not in job_ids)
+        return sum(self._dollars(one) or 0.0 for one in others)
+
+    def expected(self, model: str, price: float | None) -> float | None:
+        """Return what a job counts as: its price, or the highest that was seen for its model; None where none was."""
+        self.see(model, price)
+        return self._highest.get(model) if price is None else price
+
+    def add(self, job_id: str, model: str, price: float | None) -> None:
+        """Promise a job its price, whatever the limit of anybody."""
+        self.see(model, price)
+        self.remove(job_id)
+        self.commitments[job_id] = _Commitment(model, price)
+        if price is None:
+            self._unpriced.add(job_id)
+        else:
+            self._known += price
+
+    def remove(self, job_id: str) -> float | None:
+        """Take back what was promised to a job; return it, None where nothing was, or nobody knows how much."""
+        commitment = self.commitments.pop(job_id, None)
+        if commitment is None:
+            return None
+        dollars = self._dollars(commitment)
+        self._unpriced.discard(job_id)
+        self._jobs.pop(job_id, None)
+        # Counted anew where nothing is promised any more, so that rounding does not pile up.
+        self._known = self._known - (commitment.dollars or 0.0) if self.commitments else 0.0
+        return dollars
+
+    def promise(self, job: VideoJob, price: float | None) -> None:
+        """Promise a job that is outstanding its price; one without a price may get it later."""
+        self.add(job.id, job.model, price)
+        if price is None:
+            self._jobs[job.id] = job
+
+    def book(self, cost: float | None) -> None:
+        """Add what a job was charged; None where nobody said."""
+        self.unknown += cost is None
+        self.spent += cost or 0.0
+
+    def count(self, records: Iterable[Record], price: Callable[[VideoJob], float | None]) -> None:
+        """Count what the jobs of a journal have cost, and promise all that is outstanding its price.
+
+        A clip whose cost nobody said counts as its price: what is not known is not nothing.
+        """
+        self.counted, self.spent, self.unknown = True, 0.0, 0
+        unsaid: list[VideoJob] = []
+        for job, progress in records:
+            if progress.cost_usd is not None:
+                self.see(job.model, progress.cost_usd)
+                self.book(progress.cost_usd)
+            elif progress.stage in (Stage.READY, Stage.SAVED):
+                unsaid.append(job)
+            elif progress.stage in OUTSTANDING and job.id not in self.commitments:
+                self.promise(job, price(job))
+        for job in unsaid:
+            self.book(self.expected(job.model, price(job)))
+
+    def reprice(self, price: Callable[[VideoJob], float | None]) -> None:
+        """Ask again for the prices of what was promised without one."""
+        for name in list(self._unpriced):
+            if (job := self._jobs.get(name)) is not None and (dollars := price(job)) is not None:
+                self.add(name, job.model, dollars)
+
+    def see(self, model: str, dollars: float | None) -> None:
+        """Remember a price, for jobs of this model whose own is not known."""
+        if dollars is not None:
+            self._highest[model] = max(dollars, self._highest.get(model, 0.0))
+
+    def changed(self) -> None:
+        """Tell those who wait for room."""
+        for tell in list(self.on_change):
+            tell()
+
+    def _dollars(self, commitment: _Commitment) -> float | None:
+        return self._highest.get(commitment.model) if commitment.dollars is None else commitment.dollars
+
+
 class Budget:
-    """What is spent, and what is promised to jobs that are under way.
+    """One run's limit over a spending that other runs into the same journal share.
 
     A job whose price is unknown counts as the highest price seen for its model so far, quoted or charged. While none
     was seen, a limit refuses it: nobody could say whether it keeps within. Without a limit it passes.
     """
 
-    def __init__(self, limit: float | None = None) -> None:
+    def __init__(self, limit: float | None = None, spending: Spending | None = None) -> None:
         self.limit = limit
-        self.spent = 0.0
-        self.unknown = 0  # jobs that ended, and nobody said what they cost
-        self.committed = 0.0  # what the jobs under way will cost, as far as that is known
-        self._jobs: dict[str, _Commitment] = {}
-        self._highest: dict[str, float] = {}
+        self.spending = Spending() if spending is None else spending
+
+    @property
+    def spent(self) -> float:
+        """What all jobs were charged so far."""
+        return self.spending.spent
+
+    @property
+    def unknown(self) -> int:
+        """Jobs that ended, and nobody said what they cost."""
+        return self.spending.unknown
+
+    @property
+    def committed(self) -> float:
+        """What the jobs under way will cost, as far as that is known."""
+        return self.spending.committed
 
     @property
     def left(self) -> float | None:
@@ -35,31 +158,38 @@ class Budget:
 
     def commit(self, job_id: str, price: float | None, *, model: str = "") -> bool:
         """Promise this job its price; False when that would pass the limit, and then nothing is promised."""
-        self._see(model, price)
-        dollars = self._highest.get(model) if price is None else price
         self.release(job_id)
+        dollars = self.spending.expected(model, price)
         if self.limit is not None and (
-            dollars is None or self.spent + self.committed + dollars > self.limit + ROUNDING
+            dollars is None
+            or self.spending.has_unknown
+            or self.spent + self.committed + dollars > self.limit + ROUNDING
         ):
             return False
-        self._jobs[job_id] = _Commitment(model, dollars)
-        self.committed += dollars or 0.0
+        self.spending.add(job_id, model, price)
         return True
+
+    def may_fit_later(self, price: float | None, under_way: Collection[str], *, model: str = "") -> bool:
+        """Tell whether a job may still fit: when those `under_way` settle below what is promised to them."""
+        dollars = self.spending.expected(model, price)
+        if self.limit is None or dollars is None or not self.spending.commitments.keys() & set(under_way):
+            return False
+        return self.spent + self.spending.committed_beyond(under_way) + dollars <= self.limit + ROUNDING
+
+    def holds(self, job_id: str) -> bool:
+        """Tell whether something is promised to a job."""
+        return job_id in self.spending.commitments
 
     def settle(self, job_id: str, cost: float | None) -> None:
         """Book what an ended job was charged; where nobody said, what was promised to it."""
-        commitment = self._jobs.get(job_id)
-        self.release(job_id)
-        self._see(commitment.model if commitment else "", cost)
-        booked = commitment.dollars if cost is None and commitment else cost
-        self.unknown += booked is None
-        self.spent += booked or 0.0
+        commitment = self.spending.commitments.get(job_id)
+        promised = self.spending.remove(job_id)
+        self.spending.see(commitment.model if commitment else "", cost)
+        self.spending.book(promised if cost is None else cost)
+        self.spending.changed()
 
     def release(self, job_id: str) -> None:
         """Take back the promise to a job that was not accepted, or failed and is billed nothing."""
-        if commitment := self._jobs.pop(job_id, None):
-            self.committed = self.committed - (commitment.dollars or 0.0) if self._jobs else 0.0
-
-    def _see(self, model: str, dollars: float | None) -> None:
-        if dollars is not None:
-            self._highest[model] = max(dollars, self._highest.get(model, 0.0))
+        if self.holds(job_id):
+            self.spending.remove(job_id)
+            self.spending.changed()

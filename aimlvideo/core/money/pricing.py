@@ -36,6 +36,10 @@ class Pricing:
         return min(dollars), max(dollars), self.prices[0].per
 
 
+PRICES = "prices"
+"""The name under which a journal has the price list that its run was given."""
+
+
 def prices_to_json(prices: Mapping[str, Pricing]) -> str:
     """Return prices by model as text, to be kept; `read_written` reads it."""
     return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})

@@ -7,10 +7,10 @@ from aimlvideo.core.services.base import Ledger, ModelList, Question, RequestLog
 from aimlvideo.core.wires.aimlapi import UNIVERSAL, AimlApi
 from aimlvideo.core.wires.aimlapi_account import (
     BALANCE_REQUEST,
-    LOG_PAGE_ROWS,
     LOG_RATE,
     LONGEST_WINDOW,
     ledger_request,
+    log_has_more,
     log_request,
     read_balance,
     read_ledger_page,
@@ -34,7 +34,7 @@ SERVICE = Service(
     key_variables=(("AIMLAPI_API_KEY",), ("AIML_API_KEY",)),
     key_url="https://aimlapi.com/app/keys",
     media=MediaLimits(data_uri=True),
-    lookup=RequestLog(log_request, read_log_page, LOG_PAGE_ROWS, LOG_RATE, LONGEST_WINDOW),
+    lookup=RequestLog(log_request, read_log_page, log_has_more, LOG_RATE, LONGEST_WINDOW),
     balance=Question(BALANCE_REQUEST, read_balance),
     ledger=Ledger(ledger_request, read_ledger_page),
     prices=Question(PRICES_REQUEST, lambda answer: read_prices(answer.json())),

@@ -56,12 +56,13 @@ class RequestLog:
     """The service's list of past requests by the id that the client chose, newest first.
 
     `request` takes the first and the last moment in seconds since 1970, and how many rows to skip; at most
-    `longest_window` seconds lie between them, a page has at most `page_rows` rows, and `per_second` pages may be read.
+    `longest_window` seconds lie between them, and `per_second` pages may be read. `has_more` tells whether another page
+    follows, None where a page does not say.
     """
 
     request: Callable[[float, float, int], Request]
     read: Callable[[Answer], list[LogRow]]
-    page_rows: int
+    has_more: Callable[[Answer], bool | None]
     per_second: float
     longest_window: float
 

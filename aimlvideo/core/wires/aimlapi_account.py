@@ -34,6 +34,14 @@ def read_log_page(answer: Answer) -> list[LogRow]:
     return [_log_row(row) for row in _rows(answer)]
 
 
+def log_has_more(answer: Answer) -> bool | None:
+    """Tell whether more pages follow, whatever the length of this one; None where the page does not say."""
+    body = answer.json()
+    pagination = body.get("pagination") if isinstance(body, dict) else None
+    has_more = pagination.get("has_more") if isinstance(pagination, dict) else None
+    return has_more if isinstance(has_more, bool) else None
+
+
 def ledger_request(cursor: str | None = None) -> Request:
     """Ask for a page of the ledger, newest first."""
     return Request("GET", "/v2/billing/transactions", (("cursor", cursor),) if cursor else ())

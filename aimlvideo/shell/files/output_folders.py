@@ -11,6 +11,7 @@ from pathlib import Path
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import Result, result_of
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile, write_results
@@ -38,6 +39,7 @@ class OpenFolder:
     until: AsyncExitStack
     users: int = 0
     live: set[str] = field(default_factory=set)
+    spending: Spending = field(default_factory=Spending)
 
 
 class OpenFolders:

@@ -24,13 +24,16 @@ class JournalReader(Protocol):
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
 
-    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
-        """Give each job that is not ended once, those that are outstanding first."""
+    def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
+        """Give each job that is not ended once, those that are outstanding first.
 
-    def ended_jobs(self) -> Iterator[Record]:
+        With `run`, here and below, only those of the file that was planned in this run, where a journal knows of files.
+        """
+
+    def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
         """Give the jobs that are saved or failed."""
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs by stage."""
 
     def planned_models(self) -> dict[str, int]:

@@ -100,16 +100,16 @@ class InMemoryJournal:
         records = self._records.values()
         return next((one for one in records if one.progress.generation_id and one.progress.request_id), None)
 
-    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
+    def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
         """Give each job that is under way once, those that are outstanding first."""
         records = list(self._records.values())
         yield from sorted(records, key=lambda record: record.progress.stage is Stage.PLANNED)
 
-    def ended_jobs(self) -> Iterator[Record]:
+    def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
         """Give nothing: what has ended is not kept here."""
         return iter(())
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs under way by stage."""
         return dict(Counter(record.progress.stage.value for record in self._records.values()))
 

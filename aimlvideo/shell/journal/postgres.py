@@ -157,7 +157,7 @@ class SyncPostgresJournal:
         self._planned[job.id] = run
         return Record(job, progress_of(before[3:]))
 
-    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
+    def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
         """Give each job that is not ended once, those that are outstanding first."""
         yield from self._all(BEGUN)
         if retry_failed:
@@ -217,7 +217,7 @@ class SyncPostgresJournal:
         )
         return [(name, age, in_hand) for name, age, in_hand in self.db.execute(on_roll)]
 
-    def ended_jobs(self) -> Iterator[Record]:
+    def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
         """Give the jobs that are saved or failed."""
         yield from self._all("stage IN ('saved', 'failed')")
 
@@ -247,7 +247,7 @@ class SyncPostgresJournal:
         row = self.db.execute(SAMPLE).fetchone()
         return record_of(row) if row else None
 
-    def counts(self) -> dict[str, int]:
+    def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs by stage."""
         account = self.account()
         return {stage: account[stage] for stage in STAGE_COLUMNS if account[stage]}

@@ -104,19 +104,26 @@ class SqliteJournal:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
         await self._store.synced()
 
-    def open_jobs(self, *, retry_failed: bool = False) -> Iterator[Record]:
-        """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile."""
-        stages = "('rendering', 'submitting', 'in_doubt', 'ready'" + (", 'failed')" if retry_failed else ")")
-        first = [seq for (seq,) in self._store.read(f"SELECT seq FROM jobs WHERE stage IN {stages} ORDER BY seq")]
-        for seq in first:
-            yield self._record(self._store.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
-        already_given = set(first)
-        yield from (record for seq, record in self._of_stage("planned") if seq not in already_given)
+    def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
+        """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile.
 
-    def ended_jobs(self) -> Iterator[Record]:
-        """Give the jobs that are saved or failed."""
+        With `run`, only those of the file that was planned in this run.
+        """
+        groups = ["('rendering', 'submitting', 'in_doubt', 'ready')", *(["('failed')"] if retry_failed else [])]
+        already_given: set[int] = set()
+        for stages in groups:
+            which = f"stage IN {stages} AND {_of_run(run)}"
+            first = [seq for (seq,) in self._store.read(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
+            for seq in first:
+                if seq not in already_given:
+                    already_given.add(seq)
+                    yield self._record(self._store.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
+        yield from (record for seq, record in self._of_stage("planned", run) if seq not in already_given)
+
+    def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
+        """Give the jobs that are saved or failed; with `run`, those of the file that was planned in this run."""
         for stage in ("saved", "failed"):
-            yield from (record for _, record in self._of_stage(stage))
+            yield from (record for _, record in self._of_stage(stage, run))
 
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""
@@ -133,6 +140,11 @@ class SqliteJournal:
         earlier = [Attempt._make((*values, Stage(stage))) for *values, stage in rows]
         record = self.find(job_id)
         return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
+
+    @property
+    def run(self) -> int:
+        """The number of the last run: what is planned now is of it."""
+        return self._run
 
     def begin(self) -> int:
         """Begin another run, and number it: what it plans may have been planned before, by any other run."""
@@ -151,9 +163,9 @@ class SqliteJournal:
         row = self._store.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
         return self._record(row) if row else None
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of jobs by stage."""
-        return dict(self._store.read("SELECT stage, count(*) FROM jobs GROUP BY stage"))
+    def counts(self, *, run: int | None = None) -> dict[str, int]:
+        """Return the number of jobs by stage; with `run`, of the file that was planned in this run."""
+        return dict(self._store.read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
 
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
@@ -220,7 +232,7 @@ class SqliteJournal:
         content_before, run_before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if content_before != content:
-            if not content_before.endswith(UNKNOWN):
+            if not (content_before.endswith(UNKNOWN) or self._may_change(job, run_before == run)):
                 raise InvalidJobs([changed_content_problem(job.id, content_before, content)])
             self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if run_before == run:
@@ -233,13 +245,24 @@ class SqliteJournal:
         assert record is not None
         return Record(job, record.progress)
 
+    def _may_change(self, job: VideoJob, twice_in_this_run: bool) -> bool:
+        """Let a job that was never sent, or failed unbilled, stand for another content: then it is planned anew."""
+        record = self.find(job.id)
+        if twice_in_this_run or record is None:
+            return False
+        progress = record.progress
+        if progress.stage is Stage.FAILED and not progress.cost_usd and progress.for_retry().stage is Stage.PLANNED:
+            self.step(job, Progress())
+            return True
+        return progress.stage is Stage.PLANNED
+
     def _is_of_run(self, job_id: str, run: int) -> bool:
         row = self._store.read("SELECT run FROM jobs WHERE id=?", (job_id,)).fetchone()
         return row is not None and row[0] == run
 
-    def _of_stage(self, stage: str) -> Iterator[tuple[int, Record]]:
+    def _of_stage(self, stage: str, run: int | None) -> Iterator[tuple[int, Record]]:
         last = 0
-        page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? ORDER BY seq LIMIT 500"
+        page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? AND {_of_run(run)} ORDER BY seq LIMIT 500"
         while rows := self._store.read(page, (stage, last)).fetchall():
             last = rows[-1][0]
             yield from ((row[0], self._record(row[1:])) for row in rows)
@@ -267,6 +290,11 @@ class SqliteJournal:
     def _read_folders(self) -> None:
         self._folders: dict[str, int] = dict(self._store.read("SELECT path, rowid FROM folders"))
         self._paths = {number: path for path, number in self._folders.items()}
+
+
+def _of_run(run: int | None) -> str:
+    """Return the condition that a job is of the file that was planned in this run; None: of any."""
+    return "1" if run is None else f"run={int(run)}"
 
 
 def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:

@@ -99,12 +99,50 @@ def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connect
         connection = _connect(path)
         wal = os.open(_wal(path), os.O_RDWR)
         sync(wal)
+        opened_as = file_identity(path)
     try:
         yield connection, wal
     finally:
         os.close(wal)
+        if file_identity(path) != opened_as:
+            _bring_back(path, connection)
         _close(path, connection)
         free_reserve(path)
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file of this name from any other that may take its place; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def gone(path: Path) -> DiskFailed:
+    """Return the error of a run whose journal was deleted or replaced while it went on."""
+    return DiskFailed(
+        f"the journal {path} was deleted or replaced while its run goes on, so nothing more is submitted. What it held "
+        f"is written back when the run has ended (as {path.name}.rescued where another file has its name): keep that "
+        "file, it has the ids of paid generations"
+    )
+
+
+def _bring_back(path: Path, connection: sqlite3.Connection) -> None:
+    """Write a journal whose file was deleted to its place again: its connection still holds all of it."""
+    place = path.with_name(path.name + ".rescued") if path.exists() else path
+    with suppress(sqlite3.Error, OSError):  # the folder may be gone too: then there is no place to write to
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        connection.execute(_CLOSED)
+        part = path.with_name(path.name + ".new")
+        _make_new(part)
+        copy = sqlite3.connect(part, isolation_level=None)
+        try:
+            connection.backup(copy)
+        finally:
+            copy.close()
+        part.replace(place)
 
 
 def free_reserve(path: Path) -> bool:

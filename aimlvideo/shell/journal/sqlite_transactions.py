@@ -17,7 +17,15 @@ from typing import Any
 import anyio
 
 from aimlvideo.errors import DiskFailed, VideoError
-from aimlvideo.shell.journal.sqlite_file import PASS_THROUGH, free_reserve, sync, translated, translation
+from aimlvideo.shell.journal.sqlite_file import (
+    PASS_THROUGH,
+    file_identity,
+    free_reserve,
+    gone,
+    sync,
+    translated,
+    translation,
+)
 
 LAZY_COMMIT = 0.05
 """Seconds within which a step is in the log that the service, or the job file, would tell again."""
@@ -32,6 +40,7 @@ class GroupCommit:
         self._path = path
         self._db = connection
         self._wal = wal
+        self._opened_as = file_identity(path)
         self._written = self._synced = 0
         self._syncing: anyio.Event | None = None
         self._whole = False
@@ -132,6 +141,8 @@ class GroupCommit:
             self.commit()
             if self._full is not None:
                 raise self._full
+            if file_identity(self._path) != self._opened_as:
+                raise gone(self._path)
             covered = self._written
             await self._to_disk(wal)
             self._synced = covered

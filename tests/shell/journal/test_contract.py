@@ -110,6 +110,7 @@ async def test_the_last_of_several_steps_counts(opened: Opened) -> None:
 async def test_an_id_that_stands_for_something_else_now_is_refused(opened: Opened) -> None:
     async with opened() as journal:
         journal.plan(JOB)
+        journal.step(JOB, RENDERING)
     async with opened() as journal:
         with pytest.raises(InvalidJobs, match="prompt changed"):
             journal.plan(JOB.with_params(dict(JOB.params) | {"prompt": "a dancer"}))
@@ -242,12 +243,14 @@ async def test_the_same_content_twice_is_two_jobs_today_and_tomorrow(opened: Ope
 
 async def test_a_file_is_planned_whole_or_not_at_all(journal: Journal) -> None:
     journal.plan(JOB)
+    journal.step(JOB, RENDERING)
+    await journal.synced()
     journal.begin()
     with pytest.raises(InvalidJobs):
         _plan_all(journal, VideoJob(MODEL, id="two", prompt="p"), JOB.with_params({"prompt": "a dancer"}))
-    assert journal.counts() == {"planned": 1}
+    assert journal.counts() == {"rendering": 1}
     _plan_all(journal, *(VideoJob(MODEL, id=name, prompt="p") for name in ("three", "four")))
-    assert journal.counts() == {"planned": 3}
+    assert journal.counts() == {"rendering": 1, "planned": 2}
 
 
 def _plan_all(journal: Any, *jobs: VideoJob) -> None:

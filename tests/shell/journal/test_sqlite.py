@@ -104,6 +104,7 @@ async def test_a_class_of_error_that_nobody_knows_any_more_is_still_an_error(pat
 async def test_a_content_that_changed_under_its_id_is_refused_by_its_name(path: Path) -> None:
     async with open_journal(path) as journal:
         journal.plan(named("a", prompt="waves", duration=5))
+        journal.step(named("a", prompt="waves", duration=5), Progress(Stage.RENDERING, generation_id="gen-1"))
     async with open_journal(path) as journal:
         with pytest.raises(InvalidJobs, match=r"job 'a': duration: .*\(duration, prompt changed\)"):
             journal.plan(named("a", prompt="hills", duration=10))
@@ -209,7 +210,7 @@ async def test_outstanding_jobs_come_before_planned_ones_and_failed_ones_where_a
     for name, stage in (("p", Stage.PLANNED), ("f", Stage.FAILED), ("s", Stage.SAVED), ("r", Stage.RENDERING)):
         journal.step(journal.plan(named(name)).job, Progress(stage))
     assert [job.id for job, _ in journal.open_jobs()] == ["r", "p"]
-    assert [job.id for job, _ in journal.open_jobs(retry_failed=True)] == ["f", "r", "p"]
+    assert [job.id for job, _ in journal.open_jobs(retry_failed=True)] == ["r", "f", "p"]
     assert [job.id for job, _ in journal.ended_jobs()] == ["s", "f"]
 
 

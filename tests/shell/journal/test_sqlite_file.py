@@ -497,3 +497,29 @@ async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_
 def plan_many(journal: SqliteJournal) -> None:
     for number in range(1000):
         journal.plan(VideoJob("m", prompt=f"take {number}"))
+
+
+# A journal that goes ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_journal_that_is_deleted_under_its_run_syncs_nothing_more_and_is_written_back(
+    tmp_path: Path, replaced: bool
+) -> None:
+    path = tmp_path / "journal.sqlite3"
+    job = VideoJob("m", id="a", prompt="p")
+    async with open_journal(path) as journal:
+        journal.plan(job)
+        await journal.synced()
+        for file in tmp_path.glob("journal.sqlite3*"):
+            file.unlink()
+        if replaced:
+            path.write_text("another file")
+        journal.step(job, Progress(Stage.RENDERING, generation_id="gen-1"))
+        with pytest.raises(DiskFailed, match="deleted or replaced"):
+            await journal.synced()
+    kept = path.with_name("journal.sqlite3.rescued") if replaced else path
+    with read_journal(kept) as written_back:
+        record = written_back.find("a")
+    assert record is not None
+    assert record.progress.generation_id == "gen-1"

@@ -1,0 +1,131 @@
+"""The service's log of requests, read to its end, in a window by the service's own clock: the one reader of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aimlvideo.core.limits import RateLimiter
+from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
+from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.service_clock import ServiceClock
+from aimlvideo.core.services.base import LookupById, RequestLog
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import NotAccepted, ServiceError, UsageError
+from aimlvideo.pipeline.limiters import RateGate
+from aimlvideo.shell import clock
+
+Send = Callable[[Request], Awaitable[Answer]]
+T = TypeVar("T")
+TRIES = 4
+"""Times that one question is asked while the service says that it is asked too often."""
+MOST_PAGES = 5000
+"""Pages of one reading: a log that never ends was not read to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogReading:
+    """The rows of a window, and how far they can be relied on. Moments are seconds since 1970, the service's clock."""
+
+    rows: tuple[LogRow, ...]
+    since: float
+    until: float
+    complete: bool
+    clock_known: bool
+
+
+@dataclass(eq=False)
+class TimedSender:
+    """Carries requests on, and learns the service's clock from every answer of its own."""
+
+    carry: Send
+    free_question: Request | None = None
+    """A request that costs nothing, whose answer says the time; None where the service has none."""
+    clock: ServiceClock = field(default_factory=ServiceClock)
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tries_left: int = TRIES
+
+    async def __call__(self, request: Request) -> Answer:
+        answer = await self.carry(request)
+        if request.path.startswith("/"):  # an absolute link leads to another host, with a clock of its own
+            self.clock.heard(answer.headers, monotonic=clock.loop(), wall=clock.wall())
+        return answer
+
+    async def learn_clock(self) -> None:
+        """Ask one free question where no answer has said the service's time so far. What it answers does not matter."""
+        if self.clock.offset is not None or self.free_question is None:
+            return
+        async with self._asking:
+            if self._tries_left and self.clock.offset is None:
+                self._tries_left -= 1
+                with suppress(ServiceError):
+                    await self(self.free_question)
+
+
+class LogReader:
+    """Looks up past requests at the rate that the service allows; several readers of one client share that rate."""
+
+    def __init__(self, send: TimedSender, lookup: RequestLog | LookupById) -> None:
+        self.send, self.lookup = send, lookup
+        self._turns = RateGate(RateLimiter(lookup.per_second, burst=5))
+
+    def shared_by(self, workers: int) -> None:
+        """Take our part of the log's rate, where others read the log of the same account."""
+        self._turns.rate.share(self.lookup.per_second / workers)
+
+    def service_now(self) -> float | None:
+        """Return the service's time, in seconds since 1970; None while it is not known."""
+        return self.send.clock.at(clock.loop())
+
+    async def read(self, since: float | None = None, keep: Callable[[LogRow], bool] = lambda row: True) -> LogReading:
+        """Return the rows to `keep` since a moment on the service's clock (None: as far back as can be asked for).
+
+        Raises ServiceError where a page cannot be had.
+        """
+        request_log = self.lookup
+        if isinstance(request_log, LookupById):
+            raise UsageError("this service has no log of requests")
+
+        def read_page(answer: Answer) -> tuple[list[LogRow], bool | None]:
+            return request_log.read(answer), request_log.has_more(answer)
+
+        await self.send.learn_clock()
+        now = self.service_now()
+        margin = UNKNOWN_CLOCK_MARGIN if now is None else WINDOW_MARGIN
+        until = (clock.wall() if now is None else now) + 2 * margin
+        since = (
+            until - request_log.longest_window
+            if since is None
+            else max(since - 2 * margin, until - request_log.longest_window)
+        )
+        rows: list[LogRow] = []
+        offset, last_page = 0, list[LogRow]()
+        for _ in range(MOST_PAGES):
+            page, has_more = await self.ask(request_log.request(since, until, offset), read_page)
+            rows += filter(keep, page)
+            offset += len(page)
+            if has_more is False or (has_more is None and not page):
+                return LogReading(tuple(rows), since, until, complete=True, clock_known=now is not None)
+            if not page or (has_more is None and page == last_page):
+                break
+            last_page = page
+        return LogReading(tuple(rows), since, until, complete=False, clock_known=now is not None)
+
+    async def ask(self, question: Request, read: Callable[[Answer], T]) -> T:
+        """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""
+        tries_left = TRIES
+        while True:
+            await self._turns.turn()
+            try:
+                content = read(await self.send(question))
+            except NotAccepted as error:
+                self._turns.rate.busy(clock.loop(), error.retry_after)
+                tries_left -= 1
+                if not tries_left:
+                    raise
+            else:
+                self._turns.rate.accepted(clock.loop())
+                return content

@@ -1,0 +1,251 @@
+"""What a command buys is what was asked for, priced and agreed to; on a fake service, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from aimlvideo.cli import session
+from aimlvideo.cli.app import app
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.errors import Unclear
+from tests.conftest import JumpLoop
+from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService(seconds=30)
+
+
+@pytest.fixture
+def command(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Return a way to give a command against the fake service, in a folder of its own."""
+    quick_downloads(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    monkeypatch.setenv("AIMLAPI_API_KEY", "key-1")
+    monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")
+
+    def virtual(work: Any) -> Any:
+        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+            return runner.run(work)
+
+    monkeypatch.setattr(asyncio, "run", virtual)
+
+    def run(*words: Any) -> Result:
+        arguments = [str(word) for word in words]
+        monkeypatch.setattr(sys, "argv", ["aimlvideo", *arguments])
+        return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return what a person at the terminal will say, in order; yes when the list is empty."""
+    said: list[bool] = []
+    monkeypatch.setattr(Terminal, "confirm", lambda *_: said.pop(0) if said else True)
+    return said
+
+
+def write(path: Path, *names: str, **changes: Any) -> None:
+    path.write_text("".join(json.dumps({**JOB, "id": name, **changes}) + "\n" for name in names))
+
+
+def run(*more: Any, output: str = "out", file: str = "jobs.jsonl") -> list[Any]:
+    return ["run", file, "-o", output, "--poll", "every:15", "--rate", 1000, *more]
+
+
+MANY = [f"job{number}" for number in range(60)]
+
+
+# Asked, priced, agreed ---------------------------------------------------------------------------------------------
+
+
+def test_after_a_no_a_shorter_file_buys_its_own_jobs_only(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", *MANY)
+    answers.append(False)
+    refused = command(*run("--confirm-above", 5))
+    assert refused.exit_code == 2
+    assert "60 jobs, 15.00 USD" in refused.output
+    assert not (tmp_path / "out").exists(), "a refusal takes back what it planned"
+    write(tmp_path / "jobs.jsonl", *MANY[:3])
+    done = command(*run("--confirm-above", 5))
+    assert done.exit_code == 0, done.output
+    assert "3 jobs, 0.75 USD" in done.output
+    assert len(service.accepted) == 3
+
+
+def test_a_no_leaves_a_folder_that_was_there_as_it_was(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run()).exit_code == 0
+    write(tmp_path / "jobs.jsonl", "a", *MANY)
+    answers.append(False)
+    assert command(*run("--confirm-above", 5)).exit_code == 2
+    assert "1 saved" in command("status", "out").output
+    assert "planned" not in command("status", "out").output
+    assert len(service.accepted) == 1
+
+
+def test_a_balance_that_is_too_low_plans_nothing(command: Command, service: FakeService, tmp_path: Path) -> None:
+    service.balance = 2.0
+    write(tmp_path / "jobs.jsonl", *MANY)
+    refused = command(*run())
+    assert refused.exit_code == 2
+    assert "the balance (2.00 USD) is below the estimated cost (15.00 USD)" in refused.output
+    write(tmp_path / "jobs.jsonl", *MANY[:3])
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 3
+
+
+def test_after_a_spending_stop_another_file_leaves_the_rest_alone_and_names_it(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", *MANY)
+    stopped = command(*run("--max-spend", 0.75))
+    assert stopped.exit_code == 3
+    assert len(service.accepted) == 3
+    write(tmp_path / "jobs.jsonl", "job0", "job1", "new")
+    done = command(*run())
+    assert done.exit_code == 0, done.output
+    assert "57 more are planned here by an earlier file: `aimlvideo resume out`" in done.output
+    assert len(service.accepted) == 4
+
+
+def test_the_advice_after_a_spending_stop_is_a_command_that_goes_on(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", *MANY[:6])
+    stopped = command(*run("--max-spend", 0.75))
+    assert "0.75 spent, 0.00 committed" in " ".join(stopped.output.split())
+    assert "--max-spend 1.50" in stopped.output
+    assert command(*run("--max-spend", 1.5)).exit_code == 0
+    assert len(service.accepted) == 6
+
+
+def test_only_failed_jobs_of_the_file_are_tried_again_and_they_are_priced(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.broken.update({f"gen-{number}": "out of memory" for number in range(4)})
+    write(tmp_path / "jobs.jsonl", "a", "b", "c", "d")
+    assert command(*run()).exit_code == 1
+    write(tmp_path / "jobs.jsonl", "a")
+    done = command(*run("--retry-failed"))
+    assert done.exit_code == 0, done.output
+    assert "1 job, 0.25 USD" in done.output
+    assert len(service.accepted) == 5
+
+
+def test_a_question_is_asked_about_failed_jobs_that_are_tried_again(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path
+) -> None:
+    service.broken["gen-0"] = "out of memory"
+    write(tmp_path / "jobs.jsonl", "a")
+    command(*run())
+    answers.append(False)
+    assert command(*run("--retry-failed", "--confirm-above", 0.1)).exit_code == 2
+    assert len(service.accepted) == 1
+
+
+def test_a_failed_job_may_be_changed_under_its_id_and_a_bought_one_may_not(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.broken["gen-0"] = "refused by content"
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run()).exit_code == 1
+    write(tmp_path / "jobs.jsonl", "a", prompt="calmer waves")
+    assert command(*run()).exit_code == 0
+    assert service.bodies[-1]["prompt"] == "calmer waves"
+    write(tmp_path / "jobs.jsonl", "a", prompt="storm")
+    refused = command(*run())
+    assert refused.exit_code == 2
+    assert "prompt" in refused.output
+    assert len(service.accepted) == 2
+
+
+def test_resume_carries_on_with_all_that_a_folder_has(command: Command, service: FakeService, tmp_path: Path) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b", "c")
+    command(*run("--max-spend", 0.25))
+    write(tmp_path / "jobs.jsonl", "z")
+    assert command(*run()).exit_code == 0
+    done = command("wait", "-o", "out", "--poll", "every:15")
+    assert done.exit_code == 0, done.output
+    assert len(service.accepted) == 4
+
+
+# Lost answers, other keys, other clocks ----------------------------------------------------------------------------
+
+
+def test_another_key_leaves_a_lost_answer_in_doubt_with_what_to_do(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.listing_delay = 2000.0
+    service.lost.append(Unclear("reset"))
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run("--settle", 600, "--timeout", 100)).exit_code == 3
+    unfinished = command(*run("--api-key", "key-2", "--json"))
+    assert unfinished.exit_code == 3
+    assert "another API key or to another base URL" in unfinished.output
+    assert len(service.posted_at) == 1
+
+
+# One clip ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    words = ["generate", JOB["model"], "-p", "waves", "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15"]
+    assert command(*words).exit_code == 0
+    clip = (tmp_path / "clip.mp4").read_bytes()
+    refused = command(*words)
+    assert refused.exit_code == 2
+    assert "clip.mp4 is there already" in refused.output
+    assert "--again" in refused.output
+    assert (tmp_path / "clip.mp4").read_bytes() == clip
+    assert len(service.accepted) == 1
+    assert command(*words, "--again").exit_code == 0
+    assert len(service.accepted) == 2
+
+
+# The journal goes --------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_that_is_deleted_while_its_run_goes_on_halts_it_and_loses_nothing(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", *MANY)
+    post = service._post
+
+    def deleting(request: Any) -> Any:
+        if len(service.accepted) == 5:
+            for file in (tmp_path / "out").glob("journal.sqlite3*"):
+                file.unlink()
+        return post(request)
+
+    service._post = deleting  # type: ignore[method-assign]
+    halted = command(*run("--max-outstanding", 2))
+    assert halted.exit_code == 3
+    assert "journal" in halted.output
+    assert "nothing was sent" not in halted.output
+    assert len(service.accepted) < 10
+    service._post = post  # type: ignore[method-assign]
+    bought = len(service.accepted)
+    again = command(*run())
+    assert again.exit_code == 0, again.output
+    assert len(service.accepted) == 60
+    assert bought < 10

@@ -1,0 +1,32 @@
+"""The service's clock is the one that its answers say, carried on by one that nobody can set."""
+
+from __future__ import annotations
+
+import pytest
+
+from aimlvideo.core.service_clock import ServiceClock, offset_remark
+
+NOON = {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}
+NOON_SECONDS = 1_795_694_400.0
+
+
+def test_the_time_goes_on_between_answers_whatever_the_wall_clock_does() -> None:
+    clock = ServiceClock()
+    assert clock.at(100.0) is None
+    clock.heard(NOON, monotonic=100.0, wall=5.0)
+    assert clock.at(160.0) == NOON_SECONDS + 60
+    assert clock.offset == NOON_SECONDS - 5
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "noon"}, {"date": ""}, {**NOON, "age": "3600"}])
+def test_an_answer_without_a_date_or_from_a_cache_says_nothing(headers: dict[str, str]) -> None:
+    clock = ServiceClock()
+    clock.heard(headers, monotonic=0.0, wall=0.0)
+    assert clock.at(1.0) is None
+
+
+def test_a_person_is_told_of_a_large_offset_and_its_direction() -> None:
+    assert offset_remark(None) is None
+    assert offset_remark(30.0) is None
+    assert "300 s behind the service's" in (offset_remark(300.0) or "")
+    assert "3600 s ahead of the service's" in (offset_remark(-3600.0) or "")

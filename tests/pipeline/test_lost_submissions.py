@@ -1,0 +1,219 @@
+"""A lost answer is looked up where it must be listed; where it was not surely looked for, nothing is sent again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo import Stage
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import InDoubt, Unclear
+from aimlvideo.shell import clock
+from tests.fakes import JOB, FakeClient, FakeService, answer
+
+LOST = Unclear("reset")
+SETTLE = 600.0
+
+
+def job(name: str) -> dict[str, Any]:
+    return {**JOB, "id": name}
+
+
+async def run(service: FakeService, folder: Path | None, *names: str, **settings: Any) -> dict[str, Any]:
+    async with (
+        FakeClient(service, **{"settle": SETTLE, **settings}) as client,
+        client.run([job(name) for name in names], output=None) if folder is None
+        else client.run([job(name) for name in names], output=folder) as results,
+    ):  # fmt: skip
+        return {result.job.id: result async for result in results}
+
+
+@pytest.fixture
+def quick_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every clip be there at once."""
+    from tests.fakes import quick_downloads
+
+    quick_downloads(monkeypatch)
+
+
+# The service's clock -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("minutes", [-60, -10, -3, 3, 10, 60])
+async def test_an_answer_lost_while_this_clock_is_off_is_found_and_not_bought_twice(
+    minutes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = FakeService(seconds=30)
+    monkeypatch.setattr(clock, "wall", lambda: service.now() + minutes * 60)
+    service.lost.extend([None, LOST])
+    results = await run(service, None, "a", "b")
+    assert {result.stage for result in results.values()} == {Stage.READY}
+    assert len(service.accepted) == 2
+
+
+async def test_a_wall_clock_set_forward_while_a_job_is_in_doubt_is_no_passing_of_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = FakeService(seconds=300)
+    stepped = 0.0
+    monkeypatch.setattr(clock, "wall", lambda: service.now() + stepped)
+    service.lost.append(LOST)
+
+    async def step() -> None:
+        nonlocal stepped
+        await anyio.sleep(3)
+        stepped = 7200.0
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(step)
+        results = await run(service, None, "a")
+    assert results["a"].ok
+    assert len(service.posted_at) == 1
+
+
+async def test_a_service_that_never_says_its_time_leaves_an_absence_in_doubt() -> None:
+    service = FakeService(seconds=5, says_date=False)
+    service.posts.extend([None, LOST])
+    results = await run(service, None, "a", "b")
+    assert isinstance(results["b"].error, InDoubt)
+    assert "clock is not known" in str(results["b"].error)
+    assert len(service.posted_at) == 2
+
+
+async def test_the_offset_of_the_clocks_is_known_to_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = FakeService(seconds=5)
+    monkeypatch.setattr(clock, "wall", lambda: service.now() - 300)
+    async with FakeClient(service) as client:
+        assert client.clock_offset is None
+        await client.generate(**JOB)
+        assert client.clock_offset == pytest.approx(300, abs=1)
+
+
+# The whole log -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page_rows", [1, 7, 100])
+async def test_a_row_behind_other_programs_rows_is_found_whatever_a_page_holds(page_rows: int) -> None:
+    service = FakeService(seconds=30, page_rows=page_rows, strangers=40)
+    service.lost.append(LOST)
+    results = await run(service, None, "a")
+    assert results["a"].ok
+    assert len(service.posted_at) == 1
+
+
+async def test_a_log_that_never_ends_proves_nothing() -> None:
+    class Endless(FakeService):
+        def _log_page(self, request: Request) -> Answer:
+            row = {"client_request_id": "av-000000000000-1", "inference_id": "x", "status": "succeeded"}
+            return answer(
+                200, {"data": [row] if dict(request.query)["offset"] == "0" else [], "pagination": {"has_more": True}}
+            )
+
+    service = Endless(seconds=5)
+    service.posts.append(LOST)
+    results = await run(service, None, "a")
+    assert "could not be read to its end" in str(results["a"].error)
+    assert len(service.posted_at) == 1
+
+
+async def test_a_log_that_has_not_shown_an_id_of_ours_proves_nothing() -> None:
+    service = FakeService(seconds=5, strangers=3)
+    service.posts.append(LOST)
+    results = await run(service, None, "a")
+    assert isinstance(results["a"].error, InDoubt)
+    assert "not shown one request of ours" in str(results["a"].error)
+    assert len(service.posted_at) == 1
+
+
+# The same key, the same place --------------------------------------------------------------------------------------
+
+
+async def interrupted_in_doubt(service: FakeService, folder: Path, **settings: Any) -> None:
+    """Leave a run while the answer to its one submission is lost."""
+    service.lost.extend([None, LOST])
+    await first_result(service, folder, **settings)
+
+
+async def first_result(service: FakeService, folder: Path, **settings: Any) -> None:
+    """Run two jobs, and leave when the first has ended."""
+    jobs = [job("first"), job("lost")]
+    async with (
+        FakeClient(service, **{"settle": SETTLE, **settings}) as client,
+        client.run(jobs, output=folder) as results,
+    ):
+        assert (await anext(results)).job.id == "first"
+
+
+@pytest.mark.usefixtures("quick_downloads")
+@pytest.mark.parametrize("other", [{"api_key": "key-2"}, {"base_url": "http://127.0.0.1:2"}])
+async def test_a_doubt_is_left_to_the_key_and_the_base_url_that_it_was_sent_with(
+    tmp_path: Path, other: dict[str, str]
+) -> None:
+    service = FakeService(seconds=100, listing_delay=100)
+    await interrupted_in_doubt(service, tmp_path)
+    results = await run(service, tmp_path, "lost", "more", **other)
+    assert results["more"].ok
+    assert isinstance(results["lost"].error, InDoubt)
+    assert "another API key or to another base URL" in str(results["lost"].error)
+    assert len(service.posted_at) == 3
+    again = await run(service, tmp_path, "lost")
+    assert again["lost"].ok, "the key that sent it finds it"
+    assert len(service.posted_at) == 3
+
+
+@pytest.mark.usefixtures("quick_downloads")
+async def test_after_a_restart_the_settle_time_may_have_passed_by_the_service_s_clock(tmp_path: Path) -> None:
+    service = FakeService(seconds=20)
+    service.posts.extend([None, LOST])
+    await first_result(service, tmp_path)
+    await anyio.sleep(2 * SETTLE)
+    began = anyio.current_time()
+    results = await run(service, tmp_path, "lost")
+    assert results["lost"].ok
+    assert service.posted_at[-1] - began < 60
+
+
+# Twice -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_job_that_was_twice_never_accepted_is_left_in_doubt_and_not_sent_a_third_time() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, *[LOST] * 20])
+    results = await run(service, None, "first", "lost", max_outstanding=1)
+    assert results["first"].ok
+    assert isinstance(results["lost"].error, InDoubt)
+    assert "twice" in str(results["lost"].error)
+    assert len(service.posted_at) == 3
+
+
+async def test_refusals_between_are_no_denials() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, answer(429), answer(503), LOST, answer(429)])
+    results = await run(service, None, "first", "lost", max_outstanding=1)
+    assert results["lost"].ok
+    assert len(service.posted_at) == 6
+
+
+@pytest.mark.usefixtures("quick_downloads")
+async def test_a_first_denial_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, LOST, LOST])
+    await first_result(service, tmp_path)
+    with anyio.move_on_after(SETTLE + 60):
+        await run(service, tmp_path, "lost")
+    assert len(service.posted_at) == 3
+    results = await run(service, tmp_path, "lost")
+    assert isinstance(results["lost"].error, InDoubt)
+    assert len(service.posted_at) == 3
+
+
+async def test_a_submission_that_the_log_lists_as_failed_again_and_again_is_failed_and_not_sent_for_ever() -> None:
+    service = FakeService(seconds=5)
+    service.lost.extend([LOST] * 20)
+    service.broken.update({f"gen-{number}": "out of memory" for number in range(20)})
+    results = await run(service, None, "a")
+    assert results["a"].stage is Stage.FAILED
+    assert len(service.posted_at) == 2

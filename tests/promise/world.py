@@ -1,0 +1,358 @@
+"""A world in virtual time: a service that charges, a machine whose clock is wrong, and processes that are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import selectors
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import anyio
+
+from aimlvideo.cli import session
+from aimlvideo.cli.commands.run import run_jobs
+from aimlvideo.cli.session import RunOptions, carry_on
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import id_prefix
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import Unclear, UsageError, VideoError
+from aimlvideo.pipeline import download
+from aimlvideo.shell import clock
+from aimlvideo.shell.files.job_files import NO_DEFAULTS
+from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
+from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
+from tests.fakes import JOB, MODEL, FakeClient, FakeDownload, FakeService, LoggedRequest, answer, at_once
+
+IDS = ("a", "b", "c", "d")
+CENT = 0.005
+STUCK = 40_000.0
+"""Seconds of virtual time after which a run that does not end is ended."""
+
+
+class Killed(BaseException):
+    """The process is gone: nothing after this is written, sent or renamed."""
+
+
+class BrokenPromise(AssertionError):
+    """Something was bought twice, unasked, past the limit, or lost."""
+
+
+class WorldSelector(selectors.DefaultSelector):
+    """When nothing is ready, jump to the next timer."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if ready := super().select(0):
+            return ready
+        if timeout is None:
+            raise RuntimeError("everything waits, and nothing will ever happen")
+        self._world.now += max(timeout, 0.0)
+        return []
+
+
+class WorldLoop(asyncio.SelectorEventLoop):
+    """An event loop on the world's time, which goes on from one process to the next."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        super().__init__(WorldSelector(world))
+
+    def time(self) -> float:
+        return self._world.now
+
+
+@dataclass
+class PromisedService(FakeService):
+    """A service that watches what it accepts: for whom, how often, and within which limit."""
+
+    world: World | None = None
+    doomed: bool = False
+    """Whether the next generation that is accepted will fail, unbilled."""
+
+    async def send(self, request: Request) -> Answer:
+        assert self.world is not None
+        self.world.boundary()
+        given = await super().send(request)
+        self.world.boundary()
+        return given
+
+    def note(self, name: str, request_id: str, model: str = MODEL) -> None:
+        super().note(name, request_id, model)
+        if self.doomed:
+            self.broken[name] = "out of memory"
+            self.doomed = False
+        assert self.world is not None
+        self.world.accepted(self.log[-1], self.bodies[-1])
+
+    def has_failed(self, row: LoggedRequest) -> bool:
+        """Tell whether a generation has ended unbilled."""
+        return row.generation_id in self.broken and self.clock() >= row.accepted_at + self.seconds
+
+    def exposure(self) -> float:
+        """Return what is charged, and what is outstanding at its price."""
+        return sum(row.price for row in self.log if not self.has_failed(row))
+
+
+@dataclass
+class World:
+    """One folder, one service, one machine; what was agreed to, and what must hold after every step."""
+
+    folder: Path
+    now: float = 1000.0
+    wall_offset: float = 0.0
+    deadly: int | None = None
+    boundaries: int = 0
+    dead: bool = False
+    allowed: dict[str, str] = field(default_factory=dict)
+    """What may be bought now: the prompt by job id."""
+    limit: float | None = None
+    contents: dict[str, str] = field(default_factory=dict)
+    """The prompt with which each job of the folder was last planned by an agreed run."""
+    steps: int = 0
+    runs: int = 0
+    endings: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.service = PromisedService(seconds=30, clock=lambda: self.now, world=self)
+        self.prefixes = {id_prefix(VideoJob(MODEL, id=name)): name for name in IDS}
+
+    # What happens --------------------------------------------------------------------------------------------------
+
+    def boundary(self) -> None:
+        """Pass a moment at which the process may die; once it is dead, nothing is done any more."""
+        self.boundaries += 1
+        if self.deadly is not None and self.boundaries > self.deadly:
+            self.dead = True
+        if self.dead:
+            raise Killed
+
+    def accepted(self, row: LoggedRequest, body: Any) -> None:
+        """Judge a purchase at the moment at which it is made."""
+        name = self.prefixes[row.request_id[:15]]
+        if name not in self.allowed:
+            raise BrokenPromise(f"job {name} was bought and nobody asked for it: {sorted(self.allowed)} were asked for")
+        if body["prompt"] != self.allowed[name]:
+            raise BrokenPromise(f"job {name} was bought as {body['prompt']!r}, not as {self.allowed[name]!r}")
+        before = [other for other in self.service.log[:-1] if self.prefixes[other.request_id[:15]] == name]
+        if any(not self.service.has_failed(other) for other in before):
+            raise BrokenPromise(
+                f"job {name} was bought twice: {[other.request_id for other in before]}, {row.request_id}"
+            )
+        if self.limit is not None and self.service.exposure() > self.limit + CENT:
+            raise BrokenPromise(f"{self.service.exposure():.2f} USD are bought under a limit of {self.limit:.2f}")
+
+    def set_faults(self, faults: Sequence[str]) -> None:
+        """Say what becomes of the next submissions, in order."""
+        service = self.service
+        service.posts.clear()
+        service.lost.clear()
+        for fault in faults:
+            refused = {
+                "unsent": Unclear("reset"),
+                "busy": answer(429, {"message": "Too Many Requests"}, retry_after="2"),
+                "away": answer(503, {"message": "unavailable"}),
+                "wrong": answer(400, {"message": "Body validation error"}),
+                "broke": answer(200, {"message": "insufficient balance"}),
+                "blocked": answer(200, {"error": {"message": "blocked by moderation"}}),
+                "refused": answer(403, {"message": "You've run out of credits"}),
+            }.get(fault)
+            service.posts.append(refused)
+            if refused is None:
+                service.lost.append({"lost": Unclear("reset"), "cut": answer(502)}.get(fault))
+
+    def wall(self) -> float:
+        """Return what this machine's clock says."""
+        return self.service.now() + self.wall_offset
+
+    # Processes -----------------------------------------------------------------------------------------------------
+
+    def run_file(self, jobs: dict[str, str], *, agreed: bool, limit: float | None, **how: Any) -> None:
+        """Run a job file into the folder: `aimlvideo run`."""
+        file = self.folder.parent / "jobs.jsonl"
+        file.write_text("".join(json.dumps({**JOB, "id": name, "prompt": text}) + "\n" for name, text in jobs.items()))
+        options = RunOptions(
+            output=self.folder,
+            service="aimlapi",
+            max_spend=limit,
+            retry_failed=how.pop("retry_failed"),
+            confirm_above=0.0,
+        )
+
+        def command(settings: dict[str, Any], terminal: Terminal) -> int:
+            return run_jobs(str(file), settings, options, terminal, NO_DEFAULTS, sandbox=False)
+
+        self._process(command, dict(jobs) if agreed else {}, limit, agreed=agreed, **how)
+
+    def resume(self, *, limit: float | None, **how: Any) -> None:
+        """Carry on with all that the folder has: `aimlvideo resume`."""
+        if not (self.folder / "journal.sqlite3").exists():
+            return
+        options = RunOptions(
+            output=self.folder, service="aimlapi", max_spend=limit, retry_failed=how.pop("retry_failed")
+        )
+        planned = self.planned()
+        self._process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limit, **how)
+
+    def read_some(self, jobs: dict[str, str], take: int, *, limit: float | None, most: int, **how: Any) -> None:
+        """Run jobs from Python; the reader takes some results, waits, and leaves."""
+        taken = 0
+
+        async def work(settings: dict[str, Any]) -> int:
+            nonlocal taken
+            many = [{**JOB, "id": name, "prompt": text} for name, text in jobs.items()]
+            async with (
+                FakeClient(self.service, **settings | {"max_outstanding": most}) as client,
+                client.run(many, output=self.folder, max_spend=limit) as results,
+            ):
+                async for _ in results:
+                    taken += 1
+                    if taken > take:
+                        break
+                await anyio.sleep(200)
+            return 3
+
+        before = list(self.service.log)
+        self._process(lambda settings, _: asyncio.run(work(settings)), dict(jobs), limit, **how)
+        bought = [row for row in self.service.log[len(before) :] if not self.service.has_failed(row)]
+        if len(bought) > taken + most:
+            raise BrokenPromise(f"{len(bought)} were bought, {taken} taken, at most {most} wanted")
+
+    def _process(
+        self,
+        command: Callable[[dict[str, Any], Terminal], int],
+        allowed: dict[str, str],
+        limit: float | None,
+        *,
+        key: str,
+        faults: Sequence[str],
+        kill_at: int | None,
+        interrupt_at: float | None,
+        agreed: bool = True,
+    ) -> None:
+        """Run a process to its end, or until it is killed, and see what is true then."""
+        self.allowed, self.limit = allowed, limit
+        self.deadly, self.boundaries, self.dead = kill_at, 0, False
+        self.set_faults(faults)
+        self.runs += 1
+        settings = {
+            "service": "aimlapi", "api_key": key, "base_url": "http://127.0.0.1:1", "max_outstanding": 2,
+            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 1800.0,
+        }  # fmt: skip
+        code: int | None = None
+        with self._inside(agreed, interrupt_at):
+            try:
+                code = command(settings, Terminal(quiet=True))
+            except UsageError:
+                code = 2
+            except (VideoError, KeyboardInterrupt, asyncio.CancelledError):
+                code = 3
+            except Killed:
+                pass
+            except BaseExceptionGroup as group:
+                if group.split(Killed)[1] is not None:
+                    raise
+        self.endings["killed" if code is None else f"exit {code}"] += 1
+        self.check(code, allowed)
+
+    @contextmanager
+    def _inside(self, agreed: bool, interrupt_at: float | None) -> Iterator[None]:
+        def run(work: Any) -> Any:
+            async def main() -> Any:
+                task = asyncio.current_task()
+                assert task is not None
+                asyncio.get_running_loop().call_later(interrupt_at or STUCK, task.cancel)
+                return await work
+
+            with asyncio.Runner(loop_factory=lambda: WorldLoop(self)) as runner:
+                return runner.run(main())
+
+        def around(effect: Callable[..., Any]) -> Callable[..., Any]:
+            def met(*args: Any, **how: Any) -> Any:
+                self.boundary()
+                result = effect(*args, **how)
+                self.boundary()
+                return result
+
+            return met
+
+        class Download(FakeDownload):
+            rename = staticmethod(around(Path.replace))
+
+        with (
+            patch.object(asyncio, "run", run),
+            patch.object(clock, "wall", self.wall),
+            patch.object(anyio.to_thread, "run_sync", at_once),
+            patch.object(sqlite_file, "sync", lambda _: None),
+            patch.object(sqlite_transactions, "sync", lambda _: None),
+            patch.object(sqlite_file, "RESERVE", 0),
+            patch.object(GroupCommit, "write", around(GroupCommit.write)),
+            patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
+            patch.object(download, "Download", Download),
+            patch.object(session, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
+            patch.object(session, "leave_page", lambda *_, **__: None),
+            patch.object(Terminal, "confirm", lambda *_: agreed),
+        ):
+            yield
+
+    # What must hold ------------------------------------------------------------------------------------------------
+
+    def planned(self) -> dict[str, str]:
+        """Return the jobs of the folder that nobody has bought, by what they ask for."""
+        with read_journal(self.folder / "journal.sqlite3") as journal:
+            records = [*journal.open_jobs(retry_failed=True)]
+        return {job.id: str(job.params["prompt"]) for job, _ in records}
+
+    def check(self, code: int | None, asked: dict[str, str]) -> None:
+        """Raise BrokenPromise where the journal, the files and the service do not agree."""
+        self.steps += 1
+        if not (self.folder / "journal.sqlite3").exists():
+            if self.service.log:
+                raise BrokenPromise("clips were bought, and there is no journal")
+            return
+        with read_journal(self.folder / "journal.sqlite3") as journal:
+            records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
+            attempts = {name: journal.attempts(name) for name in records}
+        for row in self.service.log:
+            name = self.prefixes[row.request_id[:15]]
+            self._check_purchase(row, name, records[name].progress.stage, attempts.get(name, ()))
+        if code is not None:
+            self._check_saved(records)
+        if code == 0:
+            unsaved = [name for name in asked if records[name].progress.stage is not Stage.SAVED]
+            if unsaved:
+                raise BrokenPromise(f"the run said that all is saved, and {unsaved} are not")
+
+    def _check_purchase(self, row: LoggedRequest, name: str, stage: Stage, attempts: Sequence[Attempt]) -> None:
+        """Raise BrokenPromise where a generation is neither in the journal nor named in doubt."""
+        if row.request_id not in {attempt.request_id for attempt in attempts}:
+            raise BrokenPromise(f"the journal does not know that {row.request_id} was sent for job {name}")
+        known = row.generation_id in {attempt.generation_id for attempt in attempts}
+        doubted = stage in (Stage.SUBMITTING, Stage.IN_DOUBT)
+        if not known and not doubted and not self.service.has_failed(row):
+            raise BrokenPromise(f"{row.generation_id} was bought for job {name}, which is {stage}: nobody knows it")
+
+    def _check_saved(self, records: Mapping[str, Record]) -> None:
+        """Raise BrokenPromise where a saved job has no file, or no line among the results."""
+        lines = self._result_lines()
+        for name, (_, progress) in records.items():
+            if progress.stage is Stage.SAVED and not (self.folder / (progress.file or "")).is_file():
+                raise BrokenPromise(f"job {name} is saved, and its file is not there")
+            if progress.stage is Stage.SAVED and lines.get(name) != "saved":
+                raise BrokenPromise(f"job {name} is saved, and results.jsonl says {lines.get(name)}")
+
+    def _result_lines(self) -> dict[str, str]:
+        path = self.folder / "results.jsonl"
+        rows = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+        return {row["id"]: row["stage"] for row in rows}
