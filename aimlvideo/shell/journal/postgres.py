@@ -366,6 +366,8 @@ REPLACED = """
 COLUMNS = ", ".join(PROGRESS_COLUMNS)
 TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {COLUMNS}"
 SAMPLE = f"{ROWS} WHERE generation_id IS NOT NULL AND request_id IS NOT NULL AND stage <> 'failed' LIMIT 1"
+GATHER = 0.005
+"""Seconds in which steps gather, to be written with one statement."""
 PARTING = 10.0
 """Seconds for which one writing may take, and for which the last steps are tried on closing."""
 
@@ -485,6 +487,7 @@ class PostgresJournal(SyncPostgresJournal):
         while True:
             if not self._waiting:
                 await self._step_noted.wait()
+            await anyio.sleep(GATHER)
             self._step_noted = anyio.Event()
             steps, self._waiting, covered = self._waiting, {}, self._written
             replaced, self._replaced = self._replaced, []
