@@ -19,7 +19,7 @@ from aimlvideo.core.jobs.file_names import RESULTS, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.money.pricing import PRICES, Pricing, prices_from_json, quote
+from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Pricing, earlier_prices, prices_from_json, quote
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
@@ -448,11 +448,11 @@ class VideoClient:
 
     def _listed_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
         """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
-        before = prices_from_json(journal.fact(PRICES))
+        before = [prices_from_json(journal.fact(PRICES)), *earlier_prices(journal.fact(EARLIER_PRICES))]
 
         def price(job: VideoJob) -> float | None:
             model = self._catalog.find(job.model)
-            quotes = (quote(model, job.params, listed.get(job.model)) for listed in (self._prices, before) if model)
+            quotes = (quote(model, job.params, listed.get(job.model)) for listed in (self._prices, *before) if model)
             return max((dollars for dollars in quotes if dollars is not None), default=None)
 
         return price

@@ -187,6 +187,19 @@ def test_resume_carries_on_with_all_that_a_folder_has(command: Command, service:
     assert len(service.accepted) == 4
 
 
+def test_a_price_that_has_fallen_since_does_not_make_what_is_outstanding_cheaper(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.price, service.seconds = 0.5, 5000.0
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run("--timeout", 100)).exit_code == 3
+    service.price = 0.25
+    for _ in range(2):  # the second run knows the new list only, if the first one replaced the old
+        write(tmp_path / "jobs.jsonl", "b")
+        assert command(*run("--max-spend", 0.6, "--timeout", 100)).exit_code == 3
+    assert len(service.accepted) == 1
+
+
 # Lost answers, other keys, other clocks ----------------------------------------------------------------------------
 
 

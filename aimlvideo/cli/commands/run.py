@@ -55,7 +55,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.money.pricing import PRICES, prices_from_json, prices_to_json
+from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
@@ -188,7 +188,9 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
     if facts.prices:
         priced = facts.prices.keys() & journal.planned_models().keys()
         kept = prices_from_json(journal.fact(PRICES)) | {model: facts.prices[model] for model in sorted(priced)}
-        journal.note(PRICES, prices_to_json(kept))
+        text = prices_to_json(kept)
+        journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), journal.fact(PRICES), text))
+        journal.note(PRICES, text)
 
 
 def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:

@@ -40,6 +40,21 @@ PRICES = "prices"
 """The name under which a journal has the price list that its run was given."""
 
 
+EARLIER_PRICES = "earlier_prices"
+"""The name under which a journal has the lists before that one: what was bought by them may be outstanding still."""
+
+
+def with_earlier(earlier: str | None, listed: str | None, now: str) -> str:
+    """Return the earlier price lists as text, with the one that is replaced now."""
+    lists: list[str] = json.loads(earlier) if earlier else []
+    return json.dumps([*lists, listed] if listed and listed not in (now, *lists) else lists)
+
+
+def earlier_prices(earlier: str | None) -> list[dict[str, Pricing]]:
+    """Return the earlier price lists that were kept as text."""
+    return [prices_from_json(text) for text in (json.loads(earlier) if earlier else ())]
+
+
 def prices_to_json(prices: Mapping[str, Pricing]) -> str:
     """Return prices by model as text, to be kept; `read_written` reads it."""
     return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})
