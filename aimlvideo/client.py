@@ -23,12 +23,13 @@ from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Pricing, earlie
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
+from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
-from aimlvideo.pipeline.download import Downloads
+from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
@@ -305,6 +306,16 @@ class VideoClient:
             yield resumed
 
     @property
+    def base_url(self) -> str:
+        """Where the service is."""
+        return self._settings.base_url
+
+    @property
+    def wire(self) -> Wire:
+        """How the service is spoken to, for questions of one's own."""
+        return wire_of(self._settings, lambda: self._catalog)
+
+    @property
     def service(self) -> Service:
         """The service that this client talks to, and what is known of it."""
         return self._settings.chosen_service
@@ -499,7 +510,8 @@ class VideoClient:
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""
         async with self._connected() as (transport, clips):
-            downloads = Downloads(clips, transport.send, wire_of(self._settings, lambda: self._catalog))
+            wire = wire_of(self._settings, lambda: self._catalog)
+            downloads = Downloads(clips, transport.send, wire, origin_of(self._settings))
 
             async def fresh_link() -> str | None:
                 return (

@@ -467,3 +467,25 @@ async def test_a_spending_limit_stops_before_it_would_be_passed() -> None:
 
 def test_in_doubt_is_an_error_that_names_the_request_id() -> None:
     assert InDoubt("lost", request_id="av-1").request_id == "av-1"
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ({"status": "generating"}, "keeps running at the service, which said 'generating'"),
+        ({"status": "upscaling"}, "was 'upscaling', which is not a known status"),
+        (None, "never answered a check"),
+    ],
+)
+async def test_when_patience_ends_the_last_word_is_said_and_nothing_that_the_service_did_not_say(
+    check: dict[str, Any] | None, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = FakeService(seconds=1000)
+    odd = Unclear("cut short") if check is None else answer(200, {"id": "x", **check})
+    service.checks.extend([odd] * 200)
+    async with FakeClient(service, timeout=30) as client, client.run([{**JOB, "id": "a"}]) as results:
+        (result,) = [result async for result in results]
+    assert isinstance(result.error, OutOfPatience)
+    assert words in str(result.error)
+    assert ("keeps running" in str(result.error)) == (words.startswith("keeps"))
+    assert ("upscaling" in caplog.text) == ("upscaling" in words)

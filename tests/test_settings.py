@@ -172,3 +172,25 @@ def test_a_key_that_is_no_text_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsError, match="api_key is of type int") as refused:
         found_key(123456, "aimlapi")  # type: ignore[arg-type]
     assert "123456" not in str(refused.value)
+
+
+@pytest.mark.parametrize("service", ["aimlapi"])
+@pytest.mark.parametrize("tail", ["", "/", "/v1", "/v2/", "/v1/"])
+def test_a_base_url_may_have_the_version_that_people_copy_along(service: str, tail: str) -> None:
+    for root in ("https://gateway.example.com", "https://gateway.example.com/proxy/aiml"):
+        assert found_base_url(root + tail, service) == root
+
+
+@pytest.mark.parametrize(
+    ("service", "tail"),
+    [
+        ("aimlapi", "/v2/video/generations"),
+        ("aimlapi", "/v2/generate/video/kling/generation"),
+    ],
+)
+def test_a_base_url_may_be_the_address_of_an_endpoint(service: str, tail: str) -> None:
+    assert found_base_url(f"https://gateway.example.com{tail}", service) == "https://gateway.example.com"
+
+
+def test_a_prefix_of_a_gateway_s_own_is_kept() -> None:
+    assert found_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"

@@ -32,6 +32,7 @@ class Commands(LazyGroup):
         "models": Listed(SERVICE, "Show what there is, and what one model accepts."),
         "init": Listed(SERVICE, "Write a commented sample job file for a model."),
         "schema": Listed(SERVICE, "Print a JSON Schema of the lines of a job file, for editors."),
+        "doctor": Listed(SERVICE, "Ask every free endpoint of the service, and say what is understood."),
         "balance": Listed(SERVICE, "Say what the account has left."),
         "demo": Listed(SANDBOX, "Make a dozen real clips on the embedded sandbox: no key, no network, no bill."),
         "sandbox": Listed(SANDBOX, "Serve the embedded sandbox, for other programs' tests."),

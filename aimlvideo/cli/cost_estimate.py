@@ -10,9 +10,11 @@ from typing import Any
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.deprecations import notices
 from aimlvideo.core.eta import Durations, Estimate, documented, estimate
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.shell import clock
 
 AUTO = 20
 """Generations at a time that an estimate assumes where the client finds the limit by itself."""
@@ -105,6 +107,39 @@ def summary_of(tally: Tally, settings: ClientOptions, facts: ServiceFacts) -> Ch
     """Return what the counted jobs will cost and take."""
     most = settings["max_outstanding"] or AUTO
     return tally.summary(max_outstanding=most, rate=settings["rate"], balance=facts.balance, times=facts.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """What stands in the way of a run, and what to know before it; whole sentences."""
+
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | None = None) -> Obstacles:
+    """Return what the service says against a run: models that are gone, the key's limits, prices nobody can read."""
+    now = clock.wall()
+    models = [cost.model for cost in summary.models]
+    gone, going = notices(models, facts.deprecations, now, now + summary.estimate.late)
+    problems, remarks = [*gone], [*going]
+    if facts.key is not None:
+        left = facts.key.most_left
+        if problem := facts.key.problem():
+            problems.append(problem)
+        elif left is not None and summary.dollars is not None and summary.dollars > left:
+            limits = f"the API key's own limit leaves {left:.2f} USD at most, below the {summary.dollars:.2f} USD"
+            problems.append(f"{limits} of this run: raise the key's limit, or use another key")
+    prices = facts.prices or {}
+    unread = {prices[model].problem for model in models if model in prices} - {""}
+    remarks += [f"price unknown: {problem}" for problem in sorted(unread)]
+    if max_spend is not None and summary.jobs and summary.unquoted == summary.jobs:
+        reason = f" ({sorted(unread)[0]})" if unread else ""
+        problems.append(
+            f"--max-spend {max_spend:g} needs prices, and no price of these jobs can be read{reason}: run without it, "
+            "with fewer jobs at a time, or see what the service says: aimlvideo doctor"
+        )
+    return Obstacles(tuple(problems), tuple(remarks))
 
 
 def price_line(summary: CheckSummary) -> str:

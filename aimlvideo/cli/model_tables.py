@@ -143,11 +143,14 @@ def seconds_of(model: Model, times: Durations | None = None) -> str:
 
 
 def price_of(pricing: Pricing | None) -> str:
-    """Return `$0.35`, `$0.10 to $0.20 a second`; `varies` where it cannot be quoted; empty where it is unknown."""
+    """Return `$0.35`, `$0.10 to $0.20 a second`; `varies` without one price, `unknown` where it is unreadable.
+
+    Without a published price it is empty.
+    """
     if pricing is None:
         return ""
     if pricing.span is None:
-        return "varies"
+        return "unknown" if pricing.problem else "varies"
     low, high, per = pricing.span
     amount = _dollars(low) if low == high else f"{_dollars(low)} to {_dollars(high)}"
     return amount + (" a second" if per == "second" else "")

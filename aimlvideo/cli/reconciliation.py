@@ -11,10 +11,10 @@ from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN, earliest_moment
 from aimlvideo.core.money.ledger import Charge
-from aimlvideo.core.money.reconcile import Reconciliation, reconcile
+from aimlvideo.core.money.reconcile import Reconciliation, reconcile, total_of
 from aimlvideo.core.services import service_of
 from aimlvideo.core.services.base import Ledger
-from aimlvideo.errors import ServiceError, UsageError
+from aimlvideo.errors import ServiceError, Unclear, UsageError
 from aimlvideo.shell import clock
 
 
@@ -40,13 +40,16 @@ def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Ter
                 return reconcile(records, charges)
 
     reconciled = asyncio.run(asked())
-    rows = [(bill.job, bill.generation_id, f"{bill.charged:.4f}", _or_unknown(bill.noted)) for bill in reconciled.bills]
+    rows = [
+        (bill.job, bill.generation_id, _or_unknown(bill.charged), _or_unknown(bill.noted)) for bill in reconciled.bills
+    ]
     terminal.table(("job", "generation", "charged USD", "noted USD"), rows)
-    terminal.say(f"{reconciled.total:.4f} USD for {pluralize(len(reconciled.bills), 'generation')}")
+    unreadable = f" ({reconciled.unreadable} of an amount that cannot be read)" if reconciled.unreadable else ""
+    terminal.say(f"{reconciled.total:.4f} USD for {pluralize(len(reconciled.bills), 'generation')}{unreadable}")
     if reconciled.elsewhere:
-        others = pluralize(len(reconciled.elsewhere), "generation")
-        dollars = sum(charge.usd for charge in reconciled.elsewhere)
-        terminal.say(f"{dollars:.2f} USD was charged by other programs on this account ({others})")
+        others, dollars = pluralize(len(reconciled.elsewhere), "generation"), total_of(reconciled.elsewhere)
+        amount = "unknown" if dollars is None else f"{dollars:.2f}"
+        terminal.say(f"{amount} USD was charged by other programs on this account ({others})")
     for finding in reconciled.findings:
         terminal.problem(finding)
     if not reconciled.findings:
@@ -58,11 +61,14 @@ async def ledger_since(client: VideoClient, ledger: Ledger, since: float) -> lis
     """Return the ledger's charges since a moment (seconds since 1970), page by page from the newest."""
     charges: list[Charge] = []
     cursor: str | None = None
-    while True:
+    earlier_cursors: set[str | None] = set()
+    while cursor not in earlier_cursors:
+        earlier_cursors.add(cursor)
         page, cursor = ledger.read(await client.send(ledger.request(cursor)))
         charges += (charge for charge in page if charge.created_at >= since)
         if cursor is None or (page and page[-1].created_at < since):
             return charges
+    raise Unclear(f"the ledger names the same next page again: {str(cursor)[:40]!r}")
 
 
 def _or_unknown(usd: float | None) -> str:

@@ -10,7 +10,9 @@ from typing import TypeVar
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.session import client_of
 from aimlvideo.client import VideoClient
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
+from aimlvideo.core.money.key_limits import KeyLimits
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services.base import Question
 from aimlvideo.errors import ServiceError, SettingsError
@@ -25,6 +27,8 @@ class ServiceFacts:
     prices: Mapping[str, Pricing] | None = None
     times: Mapping[str, Durations] = field(default_factory=dict)
     balance: float | None = None
+    deprecations: Mapping[str, Deprecation] = field(default_factory=dict)
+    key: KeyLimits | None = None
 
 
 async def ask_service(client: VideoClient, *, with_balance: bool = True) -> ServiceFacts:
@@ -46,7 +50,15 @@ async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Serv
     prices: Question[Mapping[str, Pricing] | None] | None = service.prices
     times = await answered(service.durations, no_times)
     balance: Question[float | None] | None = service.balance
-    return ServiceFacts(await answered(prices, None), times, await answered(balance, None) if with_balance else None)
+    key: Question[KeyLimits | None] | None = service.key
+    no_deprecations: dict[str, Deprecation] = {}
+    return ServiceFacts(
+        await answered(prices, None),
+        times,
+        await answered(balance, None) if with_balance else None,
+        await answered(service.deprecations, no_deprecations),
+        await answered(key, None) if with_balance else None,
+    )
 
 
 def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> ServiceFacts:

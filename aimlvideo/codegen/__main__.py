@@ -1,4 +1,15 @@
-"""`python -m aimlvideo.codegen catalog FACTS.json` and `python -m aimlvideo.codegen models`."""
+"""How the shipped catalogue is brought up to date; every step is one command.
+
+1. `python -m aimlvideo.codegen catalog FACTS.json [MORE.json...]`: write `core/catalog/catalog.json` from gathered
+   facts; a later file adds models (`models` or `new_models`) to an earlier one.
+2. `python -m aimlvideo.sandbox.build_models FACTS.json [MORE.json...]`: the same for the sandbox, which reads the facts
+   in its own way.
+3. `python -m aimlvideo.codegen models`: write the typed builders in `aimlvideo/models` from the catalogue.
+4. `python -m tests.schemas FOLDER`: make the published shapes of answers again from a folder of OpenAPI documents.
+
+What the documents say in prose only stands in `core/catalog/corrections.py`, each rule with its source. Between
+releases `aimlvideo models --refresh` reads the service's own documents.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +27,8 @@ PACKAGE = Path(__file__).parent.parent
 def main(arguments: list[str]) -> int:
     """Write what was asked for into the package; return the exit code."""
     match arguments:
-        case ["catalog", facts]:
-            text = dump(convert(json.loads(Path(facts).read_text("utf-8"))))
+        case ["catalog", first, *more]:
+            text = dump(convert(*(json.loads(Path(facts).read_text("utf-8")) for facts in (first, *more))))
             (PACKAGE / "core" / "catalog" / "catalog.json").write_text(text, "utf-8")
         case ["models"]:
             for name, text in modules(load_catalog(), catalog_source()).items():

@@ -9,13 +9,34 @@ from typing import Any
 from aimlvideo.core.catalog.corrections import correct
 
 
-def convert(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the whole content of catalog.json; `facts` has a model's path, params and documented_seconds by id."""
+def convert(facts: Mapping[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole content of catalog.json; `facts` has a model's path, params and documented_seconds by id.
+
+    Models of `more` are added, under `models` or `new_models`.
+    """
+    gathered = {**facts["models"]}
+    for newer in more:
+        gathered |= newer.get("new_models") or newer["models"]
     models = {
-        name: correct(name, model["path"], model["params"], model.get("documented_seconds"))
-        for name, model in sorted(facts["models"].items())
+        name: correct(name, model["path"], _known_fields(model["params"]), model.get("documented_seconds"))
+        for name, model in sorted(gathered.items())
     }
     return {"source": facts["source"], "service": "aimlapi", "models": models}
+
+
+def _known_fields(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters without remarks for people, and without kinds of file that are not looked into here."""
+    return {name: _known_field(param) for name, param in params.items()}
+
+
+def _known_field(param: Mapping[str, Any]) -> dict[str, Any]:
+    remarks = ("note", "formats", "accepts")
+    plain = {key: value for key, value in param.items() if key not in remarks}
+    if plain.get("media", "any") not in ("image", "video", "audio", "any"):
+        del plain["media"]
+    if "item" in plain:
+        plain["item"] = _known_field(plain["item"])
+    return plain
 
 
 def dump(catalog: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ SPECIAL = {
     "wan/v2.1/1.3b/text-to-video": "Wan21TextToVideo13B",
     "runway-gen3/turbo/image-to-video": "Gen3TurboImageToVideo",
     "bytedance/dreamina-seedance-2-0-mini": "DreaminaSeedance20Mini",
+    "alibaba/wan3.0-video": "Wan30VideoDotted",
 }
 _REDUNDANT = re.compile(r"^(kling-video|klingai|google|openai|alibaba|minimax|bytedance|runway|luma|pixverse)/")
 _UPPER = frozenset({"i2v", "t2v", "r2v", "v2v"})

@@ -72,6 +72,7 @@ class RunStats:
         self.dollars = 0.0
         self.accepted = self.polls = 0  # submissions that the service took, status checks that it answered
         self.refused: Counter[str] = Counter()  # `submissions` and `polls` that met a 429 or its kin
+        self.unknown_statuses: dict[str, tuple[str, float]] = {}  # by job: the service's word, and when it was heard
         self.failures: deque[tuple[str, str]] = deque(maxlen=3)
 
     def job_entered(self, job: VideoJob, progress: Progress) -> None:

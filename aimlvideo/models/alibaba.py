@@ -358,6 +358,59 @@ class Wan27T2V(TypedJob):
         self._ask(locals())
 
 
+class Wan30Video(TypedJob):
+    """`alibaba/wan-3-0-video`.
+
+    Args:
+        prompt: What happens in the clip. A text of at most 20000 characters.
+        image_url: The picture to start from. A picture (link, path or bytes).
+        last_image_url: The picture to end with. A picture (link, path or bytes).
+        reference_image_urls: Pictures to follow. A list of at most 10, each a picture (link, path or bytes).
+        video_urls: Videos to follow. A list of at most 5, each a video (link, path or bytes).
+        audio_urls: Sounds to follow. A list of at most 5, each a sound (link, path or bytes).
+        file_url: A text.
+        link_url: A text.
+        aspect_ratio: Width to height of the clip. One of adaptive, 16:9, 4:3, 1:1, 3:4, 9:16, default "adapti…
+        resolution: Lines of the clip. One of 480p, 720p, 1080p, default "1080p".
+        duration: Length of the clip in seconds. A whole number from 2 to 30, default 5.
+        generate_audio: Make a sound track as well. True or false, default true.
+        seed: The same seed and parameters give a similar clip. A whole number.
+        watermark: Put the service's mark in the corner. True or false, default false.
+
+    Only one of image_url and reference_image_urls.
+    Only one of image_url and video_urls.
+    Only one of image_url and audio_urls.
+    Only one of image_url and file_url.
+    Only one of image_url and link_url.
+    Only one of file_url and link_url.
+    Source: AI/ML API published OpenAPI documents, 2026-08-21.
+    """
+
+    __slots__ = ()
+    MODEL = "alibaba/wan-3-0-video"
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        image_url: Picture | None = None,
+        last_image_url: Picture | None = None,
+        reference_image_urls: Sequence[Picture] | None = None,
+        video_urls: Sequence[File] | None = None,
+        audio_urls: Sequence[File] | None = None,
+        file_url: str | None = None,
+        link_url: str | None = None,
+        aspect_ratio: Literal["adaptive", "16:9", "4:3", "1:1", "3:4", "9:16"] | None = None,
+        resolution: Literal["480p", "720p", "1080p"] | None = None,
+        duration: int | None = None,
+        generate_audio: bool | None = None,
+        seed: int | None = None,
+        watermark: bool | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> None:
+        self._ask(locals())
+
+
 class Wan21T2VPlus(TypedJob):
     """`alibaba/wan2.1-t2v-plus`.
 
@@ -976,6 +1029,59 @@ class Wan25T2VPreview(TypedJob):
         negative_prompt: str | None = None,
         seed: int | None = None,
         enhance_prompt: bool | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> None:
+        self._ask(locals())
+
+
+class Wan30VideoDotted(TypedJob):
+    """`alibaba/wan3.0-video`.
+
+    Args:
+        prompt: What happens in the clip. A text of at most 20000 characters.
+        image_url: The picture to start from. A picture (link, path or bytes).
+        last_image_url: The picture to end with. A picture (link, path or bytes).
+        reference_image_urls: Pictures to follow. A list of at most 10, each a picture (link, path or bytes).
+        video_urls: Videos to follow. A list of at most 5, each a video (link, path or bytes).
+        audio_urls: Sounds to follow. A list of at most 5, each a sound (link, path or bytes).
+        file_url: A text.
+        link_url: A text.
+        aspect_ratio: Width to height of the clip. One of adaptive, 16:9, 4:3, 1:1, 3:4, 9:16, default "adapti…
+        resolution: Lines of the clip. One of 480p, 720p, 1080p, default "1080p".
+        duration: Length of the clip in seconds. A whole number from 2 to 30, default 5.
+        generate_audio: Make a sound track as well. True or false, default true.
+        seed: The same seed and parameters give a similar clip. A whole number.
+        watermark: Put the service's mark in the corner. True or false, default false.
+
+    Only one of image_url and reference_image_urls.
+    Only one of image_url and video_urls.
+    Only one of image_url and audio_urls.
+    Only one of image_url and file_url.
+    Only one of image_url and link_url.
+    Only one of file_url and link_url.
+    Source: AI/ML API published OpenAPI documents, 2026-08-21.
+    """
+
+    __slots__ = ()
+    MODEL = "alibaba/wan3.0-video"
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        image_url: Picture | None = None,
+        last_image_url: Picture | None = None,
+        reference_image_urls: Sequence[Picture] | None = None,
+        video_urls: Sequence[File] | None = None,
+        audio_urls: Sequence[File] | None = None,
+        file_url: str | None = None,
+        link_url: str | None = None,
+        aspect_ratio: Literal["adaptive", "16:9", "4:3", "1:1", "3:4", "9:16"] | None = None,
+        resolution: Literal["480p", "720p", "1080p"] | None = None,
+        duration: int | None = None,
+        generate_audio: bool | None = None,
+        seed: int | None = None,
+        watermark: bool | None = None,
         id: str | None = None,  # noqa: A002 - the field's name
     ) -> None:
         self._ask(locals())

@@ -10,6 +10,55 @@ from typing import Literal
 
 from aimlvideo.models.base import File, Picture, TypedJob
 
+Task = Literal[
+    "text_to_video",
+    "image_to_video",
+    "reference_to_video",
+    "edit",
+    "extend",
+]
+
+
+class GeminiOmni11Flash(TypedJob):
+    """`google/gemini-omni-1.1-flash`.
+
+    Args:
+        prompt: What happens in the clip. A text of at least 1 characters.
+        image_url: The picture to start from. A picture (link, path or bytes).
+        image_urls: Pictures to follow. A list of at most 6, each a picture (link, path or bytes).
+        video_url: The video to work on. A video (link, path or bytes).
+        audio_url: The sound track. A sound (link, path or bytes).
+        previous_interaction_id: A text.
+        task: One of text_to_video, image_to_video, reference_to_video, edit, extend.
+        aspect_ratio: Width to height of the clip. One of 16:9, 9:16.
+        resolution: Lines of the clip. One of 360p, 720p, 1080p, 4k.
+        duration: Length of the clip in seconds. A whole number from 3 to 10, default 8.
+        delivery: Only uri, default "uri".
+
+    Source: AI/ML API published OpenAPI documents, 2026-08-21.
+    """
+
+    __slots__ = ()
+    MODEL = "google/gemini-omni-1.1-flash"
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        image_url: Picture | None = None,
+        image_urls: Sequence[Picture] | None = None,
+        video_url: File | None = None,
+        audio_url: File | None = None,
+        previous_interaction_id: str | None = None,
+        task: Task | None = None,
+        aspect_ratio: Literal["16:9", "9:16"] | None = None,
+        resolution: Literal["360p", "720p", "1080p", "4k"] | None = None,
+        duration: Literal[3, 4, 5, 6, 7, 8, 9, 10] | None = None,
+        delivery: Literal["uri"] | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> None:
+        self._ask(locals())
+
 
 class GeminiOmniFlashPreview(TypedJob):
     """`google/gemini-omni-flash-preview`.

@@ -48,6 +48,50 @@ class H3(TypedJob):
         self._ask(locals())
 
 
+class H3Max(TypedJob):
+    """`minimax/h3-max`.
+
+    Args:
+        prompt: What happens in the clip. A text of at most 50000 characters.
+        image_url: The picture to start from. A picture (link, path or bytes).
+        last_image_url: The picture to end with. A picture (link, path or bytes).
+        reference_image_urls: Pictures to follow. A list of at most 9, each a picture (link, path or bytes).
+        video_urls: Videos to follow. A list of at most 3, each a video (link, path or bytes).
+        audio_urls: Sounds to follow. A list of at most 3, each a sound (link, path or bytes).
+        ratio: Width to height of the clip. One of adaptive, 21:9, 16:9, 4:3, 1:1, 3:4, 9:16, default "adaptiv…
+        resolution: Lines of the clip. One of 480p, 768p, default "768p".
+        duration: Length of the clip in seconds. A whole number from 5 to 15, default 5.
+        prompt_expansion_mode: One of balanced, quality, default "balanced".
+        enable_safety_checker: Let the service look for unsafe content. True or false, default true.
+        seed: The same seed and parameters give a similar clip. A whole number.
+
+    reference_image_urls and video_urls and audio_urls: at most 12 entries together.
+    Source: AI/ML API published OpenAPI documents, 2026-08-21.
+    """
+
+    __slots__ = ()
+    MODEL = "minimax/h3-max"
+
+    def __init__(
+        self,
+        *,
+        prompt: str,
+        image_url: Picture | None = None,
+        last_image_url: Picture | None = None,
+        reference_image_urls: Sequence[Picture] | None = None,
+        video_urls: Sequence[File] | None = None,
+        audio_urls: Sequence[File] | None = None,
+        ratio: Literal["adaptive", "21:9", "16:9", "4:3", "1:1", "3:4", "9:16"] | None = None,
+        resolution: Literal["480p", "768p"] | None = None,
+        duration: int | None = None,
+        prompt_expansion_mode: Literal["balanced", "quality"] | None = None,
+        enable_safety_checker: bool | None = None,
+        seed: int | None = None,
+        id: str | None = None,  # noqa: A002 - the field's name
+    ) -> None:
+        self._ask(locals())
+
+
 class Hailuo02(TypedJob):
     """`minimax/hailuo-02`.
 

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from aimlvideo.core.jobs.job import Progress, VideoJob
+import anyio
+
+from aimlvideo.core.jobs.file_names import numbered_name
+from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.clip_metadata import write_metadata
-from aimlvideo.shell.files.downloads import Clip, Download
+from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.http.retrying import retrying
 
 PARALLEL_DOWNLOADS = 8
 """Downloads of one run at a time."""
 FRESH_LINKS = 2
-"""How often a generation is asked for a fresh link."""
+"""How many new links are asked for."""
+LINK_WAITS = (0.0, 2.0, 6.0, 18.0)
+"""Seconds before each of them; where the service gives the same link again, it works a little after completion."""
 
 log = logging.getLogger("aimlvideo.download")
 
@@ -36,6 +43,7 @@ class Downloads:
     clips: ClipSource
     send: Send
     wire: Wire
+    service: ServiceOrigin | None = None
     metadata: bool = True
     """Whether a clip's recipe is written into its file."""
 
@@ -54,9 +62,12 @@ class Downloads:
         try:
             saved_before = entry.progress.bytes is not None  # then its file is replaced; any other is left alone
             name = entry.progress.file or entry.run.name_of(entry.job)
-            clip = await self._bring_entry(entry, entry.run.spec.folder / name, over=saved_before)
-            if entry.run.spec.upload is not None:
-                await entry.run.spec.upload(clip.path.name)
+            clips = []
+            for index in range(max(1, len(entry.progress.video_urls))):
+                path = entry.run.spec.folder / numbered_name(name, index)
+                clips.append(await self._bring_entry(entry, path, index, over=saved_before))
+                if entry.run.spec.upload is not None:
+                    await entry.run.spec.upload(clips[-1].path.name)
         except LinkDead as error:
             entry.step(Stage.FAILED, error=error)
             entry.run.end(entry)
@@ -66,19 +77,30 @@ class Downloads:
         except (DownloadFailed, ServiceError) as error:
             entry.run.end(entry, error)
         else:
-            saved = {"file": clip.path.name, "bytes": clip.bytes, "sha256": clip.sha256}
+            files = tuple(ClipFile(clip.path.name, clip.bytes, clip.sha256) for clip in clips)
+            saved = {**files[0]._asdict(), "files": files if len(files) > 1 else ()}
             entry.step(Stage.SAVED, saved_at=clock.wall(), **saved)
             entry.run.end(entry)
 
-    async def _bring_entry(self, entry: Entry, path: Path, *, over: bool) -> Clip:
+    async def _bring_entry(self, entry: Entry, path: Path, index: int, *, over: bool) -> Clip:
+        """Bring one clip of a generation to `path`."""
+
         async def fresh_link() -> str | None:
             seen = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
-            if seen.video_url:
-                entry.step(Stage.READY, video_url=seen.video_url)
-            return seen.video_url
+            entry.file_sizes = seen.file_sizes
+            links = seen.video_urls or ((seen.video_url,) if seen.video_url else ())
+            if index < len(links):
+                entry.step(Stage.READY, video_url=links[0], video_urls=links if len(links) > 1 else ())
+                return links[index]
+            return None
 
         edit = partial(_write_recipe, entry.job, entry.progress) if self.metadata else None
-        return await self.bring(entry.progress.video_url, path, fresh_link, over=over, edit=edit)
+
+        def size() -> int | None:
+            return entry.file_sizes[index] if index < len(entry.file_sizes) else None
+
+        link = entry.progress.video_urls[index] if entry.progress.video_urls else entry.progress.video_url
+        return await self.bring(link, path, fresh_link, over=over, edit=edit, size=size)
 
     async def bring(
         self,
@@ -88,31 +110,48 @@ class Downloads:
         *,
         over: bool = True,
         edit: Callable[[Path], bool] | None = None,
+        size: Callable[[], int | None] = lambda: None,
     ) -> Clip:
         """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
 
         With `over`, a file that is there already is replaced; else the clip gets the next free name beside it.
         """
-        for _ in range(FRESH_LINKS):
+        new_links = 0
+        for wait in LINK_WAITS:
             try:
-                return await self._fetch(link, path, over=over, edit=edit)
+                return await self._fetch(link, path, over=over, edit=edit, size=size())
             except DiskFailed:
                 raise
             except DownloadFailed as error:
-                log.info("a fresh link is asked for: %s", error)
-                link = await retrying(fresh_link, on=(ServiceError,))() or link
-        return await self._fetch(link, path, over=over, edit=edit)
+                if new_links == FRESH_LINKS:
+                    raise
+                log.info("a fresh link is asked for in %.0f s: %s", wait, error)
+                await anyio.sleep(wait)
+                fresh = await retrying(fresh_link, on=(ServiceError,))() or link
+                new_links, link = new_links + (fresh != link), fresh
+        return await self._fetch(link, path, over=over, edit=edit, size=size())
 
-    async def _fetch(self, link: str | None, path: Path, *, over: bool, edit: Callable[[Path], bool] | None) -> Clip:
+    async def _fetch(
+        self, link: str | None, path: Path, *, over: bool, edit: Callable[[Path], bool] | None, size: int | None
+    ) -> Clip:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
             raise LinkDead("the service gave no link to the clip")
-        download = Download(self.clips, link, path, over=over, edit=edit)
+        download = Download(self.clips, link, path, over=over, edit=edit, size=size, service=self.service)
         try:
             return await retrying(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:
             download.drop()
             raise
+
+
+def origin_of(settings: Settings) -> ServiceOrigin:
+    """Return where the service of these settings is, for clips that it keeps behind the key."""
+
+    def authorization(address: str) -> Mapping[str, str]:
+        return settings.chosen_service.authorize(Request("GET", address), settings.api_key, clock.wall())
+
+    return ServiceOrigin(settings.base_url, authorization)
 
 
 def _write_recipe(job: VideoJob, progress: Progress, path: Path) -> bool:

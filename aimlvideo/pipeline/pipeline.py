@@ -23,7 +23,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Transport
 from aimlvideo.pipeline.callbacks import Callbacks
-from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads
+from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads, origin_of
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
@@ -162,7 +162,7 @@ async def open_pipeline(
         settings.callback_url,
         id_field=service.id_field,
     )
-    downloads = Downloads(clips, send, wire, settings.metadata)
+    downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata)
     callbacks = Callbacks(send, wire, poll, doubt)
     row = Pipeline(service, wire, send, log, slots, submit, poll, doubt, downloads, callbacks)
     async with background_tasks(poll.run, doubt.run, callbacks.run, *also), _called_back(settings, callbacks):

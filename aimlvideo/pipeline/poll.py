@@ -17,6 +17,7 @@ from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.observation import PollState, pack_poll_ages
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
+from aimlvideo.core.wires.answers import is_known_word
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
@@ -82,6 +83,11 @@ class Waiting:
     due: float = 0.0
     not_before: float = 0.0
     misses: int = 0
+    last_status: str | None = None
+    """The service's last word; None where it has not been heard."""
+    heard_at: float = 0.0
+    last_error: str = ""
+    """What was wrong with the check after it; empty where that one was answered."""
     is_being_polled: bool = False
 
 
@@ -200,15 +206,17 @@ class Poll:
         self.budget.accepted(now)
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before = 0, 0.0
+        waiting.last_status, waiting.heard_at, waiting.last_error = generation.status, now, ""
         polls, poll_ages = entry.progress.polls + 1, entry.progress.poll_ages
         if not generation.ended:
             queued = generation.state is State.QUEUED
             waiting.state = waiting.state.again(now, queued, policy)
             age = clock.wall() - (entry.progress.submitted_at or 0.0)
             entry.note(polls=polls, poll_ages=pack_poll_ages(poll_ages, age, queued))
-            self._note_unknown_status(generation.status)
+            self._note_unknown_status(entry, generation.status)
             self._keep_waiting(waiting, now)
             return
+        entry.run.stats.unknown_statuses.pop(entry.job.id, None)
         entry.note(polls=polls)
         waiting.state.ended(now, policy)
         self._ended(entry, generation)
@@ -218,9 +226,12 @@ class Poll:
         now = clock.wall()
         cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
         if generation.state is State.COMPLETED:
+            entry.file_sizes = generation.file_sizes
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
             name = entry.progress.file or entry.run.name_of(entry.job)
-            entry.step(Stage.READY, video_url=generation.video_url, file=name, completed_at=now, **cost)
+            links = generation.video_urls if len(generation.video_urls) > 1 else ()
+            ready = {"video_url": generation.video_url, "video_urls": links, "file": name}
+            entry.step(Stage.READY, completed_at=now, **ready, **cost)
             entry.free()
             self.ready(entry)
         elif not (generation.never_ran and self.submit_again(entry)):
@@ -236,6 +247,7 @@ class Poll:
             waiting.not_before = now
         else:
             waiting.misses += 1
+            waiting.last_error = str(error)
             pause = SLOW_LANE if waiting.misses >= MAX_MISSES else min(2.0**waiting.misses / 2, 60.0)
             if isinstance(error, Unavailable):
                 pause = max(pause, error.retry_after or 0.0)
@@ -255,7 +267,7 @@ class Poll:
         else:
             self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
-            waiting.entry.run.end(waiting.entry, _out_of_patience(waiting.entry))
+            waiting.entry.run.end(waiting.entry, _out_of_patience(waiting, now))
 
     def _sleep(self, waiting: Waiting, now: float) -> None:
         waiting.is_being_polled = False
@@ -296,10 +308,16 @@ class Poll:
             for policy in self._policies:
                 policy.price = self.budget.price
 
-    def _note_unknown_status(self, word: str) -> None:
+    def _note_unknown_status(self, entry: Entry, word: str) -> None:
+        """Keep the word of a generation in a state that nobody knows, for whoever watches; say a new word once."""
+        statuses = entry.run.stats.unknown_statuses
+        if is_known_word(word):
+            statuses.pop(entry.job.id, None)
+            return
+        statuses[entry.job.id] = (word, clock.wall())
         if word not in self._unknown_words:
             self._unknown_words.add(word)
-            log.debug("status %r: not finished yet", word)
+            log.warning("the service says status %r, which is not known: taken for unfinished", word)
 
 
 def _hopeless(error: ServiceError) -> bool:
@@ -307,10 +325,17 @@ def _hopeless(error: ServiceError) -> bool:
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
 
 
-def _out_of_patience(entry: Entry) -> OutOfPatience:
-    generation_id, patience = entry.progress.generation_id, entry.run.spec.patience
+def _out_of_patience(waiting: Waiting, now: float) -> OutOfPatience:
+    generation_id, patience = waiting.entry.progress.generation_id, waiting.entry.run.spec.patience
+    word, age = waiting.last_status, now - waiting.heard_at
+    if word is None:
+        heard = "The service never answered a check"
+    elif is_known_word(word):
+        heard = f"It keeps running at the service, which said {word!r} {age:.0f} s ago"
+    else:
+        heard = f"The service's last word, {age:.0f} s ago, was {word!r}, which is not a known status"
+    trouble = f"; the last check failed: {waiting.last_error}" if waiting.last_error else ""
     return OutOfPatience(
-        f"generation {generation_id} did not finish within {patience:g} s. It keeps running at the service; run again "
-        "to fetch it",
+        f"generation {generation_id} did not finish within {patience:g} s. {heard}{trouble}. Run again to fetch it",
         generation_id=generation_id,
     )

@@ -74,6 +74,7 @@ class Entry:
     run: Run
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
+    file_sizes: tuple[int | None, ...] = ()
     moved: bool = False
     paid_before: bool = False
     """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""

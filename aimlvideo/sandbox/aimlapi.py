@@ -13,7 +13,8 @@ from aimlvideo.sandbox.aimlapi_json import as_generation
 from aimlvideo.sandbox.catalogue import Model, find_model
 from aimlvideo.sandbox.film.storyboard import plan
 from aimlvideo.sandbox.generation import Generation, decide_fate
-from aimlvideo.sandbox.middleware import STUDIO, WORLD, client_request_id
+from aimlvideo.sandbox.middleware import STUDIO, WORLD, client_request_id, key_of, only
+from aimlvideo.sandbox.model_pages import withdrawn_models
 from aimlvideo.sandbox.prices import clip_price
 from aimlvideo.sandbox.refusals import Refusal
 from aimlvideo.sandbox.responses import about, as_json, cut_connection, read_json
@@ -43,10 +44,12 @@ async def submit(request: web.Request) -> web.Response:
 
     def judge(dice: Dice) -> Accepted:
         model = _model_at(request.path, body)
+        if model.id in withdrawn_models(world.behaviour):
+            raise Refusal("unknown model", message=f"Model {model.id!r} has been withdrawn")
         if faults := find_faults(model, body, legacy=legacy):
             raise Refusal("invalid", details=[fault.as_json() for fault in faults])
         wire = "legacy" if legacy else "universal"
-        return replace(_accepted(world, model, body, dice), wire=wire, client_request_id=chosen)
+        return replace(_accepted(world, model, body, dice), wire=wire, client_request_id=chosen, key=key_of(request))
 
     generation = receive(world, request.app[STUDIO], dice, judge)
     if lose_answer(world, generation, dice):
@@ -56,6 +59,7 @@ async def submit(request: web.Request) -> web.Response:
 
 async def check(request: web.Request) -> web.Response:
     """Answer a status check."""
+    only(request, "generation_id")
     world = request.app[WORLD]
     generation, dice = check_in(world, _asked_for(world, request.query.get("generation_id", "")))
     if dice.happens("poll_dropped", world.behaviour.poll_dropped):

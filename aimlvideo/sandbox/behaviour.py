@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from aimlvideo.sandbox.timing import parse_law
 SHARES = (
     *("queued_share", "rate_limited", "unavailable", "error_before", "error_after", "dropped"),
     *("poll_rate_limited", "poll_error", "poll_dropped", "unknown_status_words"),
-    *("status_error", "moderation", "late_1303"),
+    *("status_error", "moderation", "late_1303", "odd_errors", "several_clips"),
     *("dead_link", "cut_download", "error_page", "slow_trickle", "kling_http_200"),
 )
 """The fields of `Behaviour` that are probabilities."""
@@ -76,7 +77,11 @@ class Behaviour:
 
     # Ends
     status_error: float = 0.0
-    """Share of generations that end in an error, in the service's three shapes; nothing is billed."""
+    """Share of generations that end in an error; nothing is billed."""
+    odd_errors: float = 0.0
+    """Share of these errors that have one of the two shapes which examples show and no document names."""
+    several_clips: float = 0.25
+    """Share of generations with two clips, of the models whose `video` may be a list."""
     moderation: float = 0.0
     """Share of submissions stopped by the content policy: half with 400 at once, half with an error at the end."""
     late_1303: float = 0.0
@@ -103,6 +108,12 @@ class Behaviour:
     """USD on the account; clips are charged as they complete, and at zero a submission is answered 403."""
     api_keys: tuple[str, ...] | None = None
     """Keys that are let in; None lets in every key but an empty one and those that begin with `bad`."""
+    key_limit: float | None = None
+    """USD that a key may spend; a submission past it is answered 403."""
+    key_scopes: tuple[str, ...] | None = None
+    """What a key may do, `model:video` for all that is here; None: everything."""
+    deprecations: tuple[Mapping[str, Any], ...] = ()
+    """Entries of `/v1/models/deprecations`, of which `id` and `status` must be given; withdrawn models answer 404."""
 
     # The Kling gateway
     kling_answer: Literal["native", "openai", "flat", "bare"] = "native"

@@ -1,4 +1,4 @@
-"""Makes `models.json` from a file of published facts: `python -m aimlvideo.sandbox.build_models FACTS.json`.
+"""Makes `models.json` from published facts: `python -m aimlvideo.sandbox.build_models FACTS.json [MORE.json...]`.
 
 The sandbox reads the facts in its own way, so that it is a second opinion to the client's catalogue.
 """
@@ -39,9 +39,12 @@ _MEDIA = {
 }
 
 
-def convert(facts: dict[str, Any]) -> dict[str, Any]:
+def convert(facts: dict[str, Any], *more: dict[str, Any]) -> dict[str, Any]:
     """Return what the sandbox keeps: per model its path, documented seconds, aliases, rules and JSON Schema."""
-    models = {name: _model(name, entry) for name, entry in sorted(facts["models"].items())}
+    entries = dict(facts["models"])
+    for newer in more:
+        entries |= newer.get("new_models") or newer["models"]
+    models = {name: _model(name, entry) for name, entry in sorted(entries.items())}
     return {"source": facts["source"], "models": models}
 
 
@@ -62,7 +65,15 @@ def _rules(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         rules.append({"exactly_one": ["prompt", "multi_prompt"]})
     if "omni" in name and {"tail_image_url", "generate_audio"} <= params.keys():
         rules.append({"not_with_audio": "tail_image_url"})
+    if "3-0-video" in name or "wan3.0" in name:
+        rules += [{"at_most_one": ["image_url", other]} for other in _REFERENCES]
+        rules.append({"at_most_one": ["file_url", "link_url"]})
+    if name == "minimax/h3-max":
+        rules.append({"at_most_together": ["reference_image_urls", "video_urls", "audio_urls"], "limit": 12})
     return rules
+
+
+_REFERENCES = ("reference_image_urls", "video_urls", "audio_urls", "file_url", "link_url")
 
 
 def _object(params: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +91,7 @@ def _field(field: dict[str, Any]) -> dict[str, Any]:
     schema |= {_LIMITS[name]: value for name, value in field.items() if name in _LIMITS}
     if "item" in field:
         schema["items"] = _field(field["item"])
-    if "media" in field:
+    if field.get("media") in _MEDIA:
         schema |= {"format": "uri", "description": _MEDIA[field["media"]]}
     if "default" in field:
         schema["default"] = _of_its_type(kind, field["default"])
@@ -100,5 +111,5 @@ def _of_its_type(kind: str, default: Any) -> Any:
 
 
 if __name__ == "__main__":
-    facts_file = Path(sys.argv[1])
-    PLACE.write_text(json.dumps(convert(json.loads(facts_file.read_text())), separators=(",", ":"), ensure_ascii=False))
+    facts = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
+    PLACE.write_text(json.dumps(convert(*facts), separators=(",", ":"), ensure_ascii=False))

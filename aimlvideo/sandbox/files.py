@@ -21,7 +21,10 @@ _TRICKLES = 40
 
 def routes() -> list[web.RouteDef]:
     """Return the handlers of the files."""
-    return [web.get("/files/{name}/video.mp4", send_file), web.get("/pictures/{name}.png", send_picture)]
+    return [
+        web.get("/files/{name}/{file:video(-[0-9]+)?}.mp4", send_file),
+        web.get("/pictures/{name}.png", send_picture),
+    ]
 
 
 async def send_file(request: web.Request) -> web.StreamResponse:

@@ -45,6 +45,7 @@ class Generation:
     client_request_id: str | None = None
     external_task_id: str | None = None
     callback_url: str | None = None
+    key: str = ""
     ended_at: float | None = None
     polls: int = 0
     downloads: int = 0

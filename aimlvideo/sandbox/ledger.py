@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import UTC, datetime
 from heapq import heappop, heappush
@@ -20,6 +21,7 @@ class LogRow(NamedTuple):
     model: str
     succeeded: bool
     usd: float
+    key: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as the service shows it."""
@@ -28,7 +30,8 @@ class LogRow(NamedTuple):
             "status": "succeeded" if self.succeeded else "failed",
             "origin": "api",
             "model": self.model,
-            "cost": {"usd": self.usd, "credits": round(self.usd * CREDITS_PER_USD)},
+            "cost": _amount(self.usd),
+            "tokens": {"input": 0, "output": 0, "total": 0},
             "request_id": f"req-{self.inference_id[:21]}",
             "inference_id": self.inference_id,
             "client_request_id": self.client_request_id,
@@ -64,21 +67,22 @@ def _is_among(row: LogRow, models: Collection[str], statuses: Collection[str]) -
 
 
 class Charge(NamedTuple):
-    """One line of the ledger. `created` is seconds since 1970; usage is negative."""
+    """One line of the ledger. `created` is seconds since 1970; the amount is positive whichever way it went."""
 
     created: float
     kind: str
     usd: float
+    model: str
     reference_id: str
 
-    def as_json(self, number: int) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return the line as the service shows it."""
         return {
-            "id": f"txn_{number:08d}",
             "created_at": iso(self.created),
+            "direction": "CHARGE" if self.kind == "MODEL_USAGE" else "TOPUP",
             "type": self.kind,
-            "amount": self.usd,
-            "currency": "USD",
+            "amount": _amount(self.usd),
+            "model": self.model,
             "reference_id": self.reference_id,
         }
 
@@ -89,11 +93,17 @@ class Ledger:
     def __init__(self) -> None:
         self.charges: list[Charge] = []
         self.spent = 0.0
+        self.spent_by_key: defaultdict[str, float] = defaultdict(float)
 
-    def charge(self, created: float, usd: float, inference_id: str) -> None:
-        """Charge a clip."""
+    def charge(self, created: float, usd: float, model: str, inference_id: str, key: str) -> None:
+        """Charge a generation."""
         self.spent += usd
-        self.charges.append(Charge(created, "MODEL_USAGE", -usd, inference_id))
+        self.spent_by_key[key] += usd
+        self.charges.append(Charge(created, "MODEL_USAGE", usd, model, inference_id))
+
+
+def _amount(usd: float) -> dict[str, Any]:
+    return {"usd": usd, "credits": round(usd * CREDITS_PER_USD)}
 
 
 def iso(moment: float) -> str:

@@ -22,11 +22,11 @@ def signed_query(seed: int, generation: Generation, link: int) -> str:
     return f"Signature={signature.translate(_ENCODED)}&Expires={int(generation.created) + LIFETIME}"
 
 
-def file_link(host: str, seed: int, generation: Generation) -> str:
-    """Return the present link to a generation's file; `host` is the API's own, as the caller named it."""
+def file_link(host: str, seed: int, generation: Generation, clip: int = 1) -> str:
+    """Return the present link to one of a generation's files; `host` is the API's own, as the caller named it."""
     link = generation.link
-    name = f"{generation.number:06d}-{link}"
-    return f"http://{other_host(host)}/files/{name}/video.mp4?{signed_query(seed, generation, link)}"
+    name, file = f"{generation.number:06d}-{link}", "video" if clip == 1 else f"video-{clip}"
+    return f"http://{other_host(host)}/files/{name}/{file}.mp4?{signed_query(seed, generation, link)}"
 
 
 def other_host(host: str) -> str:

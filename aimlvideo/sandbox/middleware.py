@@ -27,7 +27,7 @@ WORLD = web.AppKey("world", World)
 POSTMAN = web.AppKey("postman", Postman)
 STUDIO = web.AppKey("studio", Studio)
 
-_PUBLIC = ("/v1/models", "/models/metrics", "/docs-json/", "/files/", "/pictures/", "/__sandbox/")
+_PUBLIC = ("/v1/models", "/models/", "/api/v1/models", "/model/", "/docs-json/", "/files/", "/pictures/", "/__sandbox/")
 _CHOSEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -62,6 +62,24 @@ def client_request_id(request: web.Request) -> str | None:
     """Return the id that the caller chose; one that is not well formed is silently dropped."""
     chosen = request.headers.get("X-Client-Request-Id", "")
     return chosen if _CHOSEN_ID.fullmatch(chosen) else None
+
+
+def key_of(request: web.Request) -> str:
+    """Return the key of a request, or an empty text."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def only(request: web.Request, *names: str) -> None:
+    """Refuse a parameter that is not documented, as the service does."""
+    if unknown := sorted(set(request.query) - set(names)):
+        raise wrong(unknown[0], f"one of {', '.join(names)}" if names else "no parameter", "an unknown parameter")
+
+
+def wrong(name: str, expected: str, received: str) -> Refusal:
+    """Return the refusal of a query's parameter."""
+    detail = {"path": [name], "expected": expected, "received": received, "message": f"{name}: expected {expected}"}
+    return Refusal("invalid", message="Query validation error", details=[detail])
 
 
 def _refuse(world: World, request: web.Request, refusal: Refusal) -> web.Response:
@@ -119,9 +137,8 @@ def _retry_after(refusal: Refusal) -> dict[str, str]:
 
 
 def _check_key(world: World, request: web.Request) -> None:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key:
+    key = key_of(request)
+    if not key:
         raise Refusal("no key")
     if request.path.startswith(kling_official.PATHS):
         behaviour = world.behaviour

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from aiohttp import web
 from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.catalogue import Model, all_models, find_model
 from aimlvideo.sandbox.ledger import iso
-from aimlvideo.sandbox.middleware import WORLD
+from aimlvideo.sandbox.middleware import WORLD, only
 from aimlvideo.sandbox.openapi import document_of
 from aimlvideo.sandbox.prices import price_entry
 from aimlvideo.sandbox.refusals import Refusal
@@ -24,6 +25,8 @@ from aimlvideo.sandbox.timing import parse_law
 VIDEO = "internal/video-generations/submit"
 """The `type` of a video model."""
 
+_ROOTS = ("", "/v1", "/api/v1")
+_DEPRECATION_WORDS = ("deprecations", "deprecated")
 _PERCENTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
 _OTHERS = {"sandbox/chat": "chat-completion", "sandbox/picture": "image-generations", "sandbox/voice": "tts"}
 
@@ -32,6 +35,8 @@ def routes() -> list[web.RouteDef]:
     """Return the handlers of the public pages."""
     return [
         web.get("/v1/models", list_models),
+        *(web.get(f"{root}/models/{word}", list_deprecations) for root in _ROOTS for word in _DEPRECATION_WORDS),
+        web.get("/model/{model:.+}", show_model),
         web.get("/docs-json/{model:.+}", show_document),
         web.get("/models/metrics", show_metrics),
     ]
@@ -39,17 +44,62 @@ def routes() -> list[web.RouteDef]:
 
 async def list_models(request: web.Request) -> web.Response:
     """Answer the list of models, or 304 to who has it already."""
+    only(
+        request,
+        *("include", "details", "id", "type", "tags", "capabilities"),
+        *("modalities", "input_modalities", "output_modalities"),
+    )
     sections = {section for value in request.query.getall("include", []) for section in value.split(",")}
     wanted = [model for model in all_models().values() if _is_wanted(request, model.id, model.aliases, VIDEO, "video")]
     origin = str(request.url.origin())
     entries = [_entry(model, origin, sections) for model in wanted]
     entries += [_other(name, kind) for name, kind in _OTHERS.items() if _is_wanted(request, name, (), kind, "text")]
-    body = json.dumps({"object": "list", "data": entries}, separators=(",", ":")).encode()
-    tag = f'W/"{sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "max-age=60"}
+    return _tagged(request, {"object": "list", "data": entries}, "max-age=60")
+
+
+async def show_model(request: web.Request) -> web.Response:
+    """Answer one model, by its id or an alias."""
+    only(request, "include", "details")
+    model = find_model(request.match_info["model"])
+    if model is None:
+        raise Refusal("unknown model")
+    sections = {section for value in request.query.getall("include", []) for section in value.split(",")}
+    return as_json(_entry(model, str(request.url.origin()), sections))
+
+
+async def list_deprecations(request: web.Request) -> web.Response:
+    """Answer which models go, or are gone, and what comes in their place; or 304 to who has it already."""
+    only(request, "status", "since")
+    statuses = {word for value in request.query.getall("status", []) for word in value.split(",")}
+    statuses &= {"deprecated", "superseded", "withdrawn"}
+    since = request.query.get("since", "")
+    entries = [_deprecation(entry) for entry in request.app[WORLD].behaviour.deprecations]
+    chosen = [
+        entry
+        for entry in entries
+        if (not statuses or entry["status"] in statuses) and (entry["deprecated_at"] or "9") >= since
+    ]
+    return _tagged(request, {"object": "list", "data": chosen}, "max-age=300")
+
+
+def withdrawn_models(behaviour: Behaviour) -> set[str]:
+    """Return the ids of the models that are gone."""
+    return {str(entry["id"]) for entry in behaviour.deprecations if entry["status"] == "withdrawn"}
+
+
+def _deprecation(entry: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("deprecated_at", "shutdown_at", "replaced_by", "reason")
+    return {"aliases": [], **dict.fromkeys(names), **entry}
+
+
+def _tagged(request: web.Request, body: Any, cache: str) -> web.Response:
+    """Return a body with a tag over its data, or 304 to who has this tag already."""
+    text = json.dumps(body, separators=(",", ":")).encode()
+    tag = f'W/"{sha256(text).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": cache}
     if tag in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=body, headers=headers, content_type="application/json")
+    return web.Response(body=text, headers=headers, content_type="application/json")
 
 
 async def show_document(request: web.Request) -> web.Response:
@@ -62,6 +112,7 @@ async def show_document(request: web.Request) -> web.Response:
 
 async def show_metrics(request: web.Request) -> web.Response:
     """Answer how long models took lately: what was seen here, else what others see of the documented ones."""
+    only(request, "aliases")
     asked = request.query.getall("aliases", [])
     if len(asked) > 100:
         detail = {"path": ["aliases"], "expected": "at most 100", "received": str(len(asked))}
@@ -110,7 +161,7 @@ def _inputs(model: Model) -> list[str]:
 
 
 def _other(name: str, kind: str) -> dict[str, Any]:
-    info = {"name": name, "developer": "Sandbox", "releasedAt": None, "docsUrl": None, "docsJson": None}
+    info = {"name": name, "developer": "Sandbox"}
     return {"id": name, "aliases": [], "type": kind, "tags": [], "info": info}
 
 

@@ -27,9 +27,11 @@ def price_entry(model_id: str) -> dict[str, Any]:
     if "duration" not in model.params:
         if "video_url" in model.params:
             return {"kind": "variable", "currency": "USD"}
-        return _fixed(round(per_second * 6, 2), "generation")
+        return _fixed(round(per_second * 6, 2), "video")
     variants = _variants(model, per_second)
-    return {"kind": "variants", "currency": "USD", "variants": variants} if variants else _fixed(per_second, "second")
+    if not variants:
+        return _fixed(per_second, "second")
+    return {"kind": "variants", "currency": "USD", "dimensions": [*variants[0]["when"]], "variants": variants}
 
 
 def clip_price(model: Model, params: Mapping[str, Any], seconds: float) -> float:
@@ -38,7 +40,7 @@ def clip_price(model: Model, params: Mapping[str, Any], seconds: float) -> float
     if entry["kind"] == "variable":
         return round(_per_second(model) * 6, 4)
     if entry["kind"] == "fixed":
-        return _billed(entry, seconds)
+        return _billed(entry["units"][0], seconds)
     return next(_billed(variant, seconds) for variant in entry["variants"] if _holds(variant["when"], model, params))
 
 
@@ -48,7 +50,8 @@ def gateway_price(mode: object, seconds: float) -> float:
 
 
 def _billed(offer: Mapping[str, Any], seconds: float) -> float:
-    return round(float(offer["price"]) * (seconds if offer["per"] == "second" else 1), 4)
+    by_second = "second" in (offer.get("unit"), offer.get("name"))
+    return round(float(offer["price"]) / float(offer["per"]) * (seconds if by_second else 1), 4)
 
 
 def _holds(when: Mapping[str, Any], model: Model, params: Mapping[str, Any]) -> bool:
@@ -81,12 +84,14 @@ def _variant(per_second: float, resolution: str | None, sound: bool | None, dura
     return {
         "when": {name: value for name, value in named.items() if value is not None},
         "price": round(rate * (duration or 1), 4),
-        "per": "generation" if duration else "second",
+        "unit": "video" if duration else "second",
+        "per": 1,
     }
 
 
-def _fixed(price: float, per: str) -> dict[str, Any]:
-    return {"kind": "fixed", "price": price, "per": per, "currency": "USD"}
+def _fixed(price: float, unit: str) -> dict[str, Any]:
+    units = [{"name": unit, "measure": unit, "price": price, "per": 1}]
+    return {"kind": "fixed", "currency": "USD", "units": units}
 
 
 def _per_second(model: Model) -> float:

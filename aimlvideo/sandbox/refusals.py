@@ -33,6 +33,8 @@ REFUSALS = {
     ),
     "rate limited": Words(429, "Too Many Requests", 1302, 429, "API request too fast, exceeds preset rate limit"),
     "too many at once": Words(429, "Concurrency limit reached", 1303, 429, "Parallel task over resource pack limit"),
+    "key limit": Words(403, "This API key has reached its spending limit", 1103, 403, "Key limit reached"),
+    "out of scope": Words(403, "This API key is not allowed to use this model", 1103, 403, "No access to this model"),
     "duplicate": Words(409, "Duplicate id", 1201, 400, "external_task_id is not unique"),
     "unavailable": Words(503, "Service unavailable", 5001, 503, "Service temporarily unavailable"),
     "error before": Words(500, "Internal server error", 5000, 500, "Internal server error"),

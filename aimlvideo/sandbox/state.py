@@ -30,6 +30,7 @@ class Accepted:
     client_request_id: str | None = None
     external_task_id: str | None = None
     callback_url: str | None = None
+    key: str = ""
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class World:
     seconds_seen: dict[str, deque[float]] = field(default_factory=dict)
     log_reads: deque[float] = field(default_factory=deque)
     submitted: deque[float] = field(default_factory=deque)
+    started: float = field(default_factory=time.time)
     _due: list[tuple[float, int]] = field(default_factory=list)
     _attempts: Counter[str] = field(default_factory=Counter)
 
@@ -74,6 +76,7 @@ class World:
             client_request_id=what.client_request_id,
             external_task_id=what.external_task_id,
             callback_url=what.callback_url,
+            key=what.key,
         )
         self._keep(generation)
         return generation
@@ -104,11 +107,17 @@ class World:
         ended = time.time() - (now - moment)
         usd = generation.price if generation.completed else 0.0
         if generation.completed:
-            self.ledger.charge(ended, usd, generation.id)
+            self.ledger.charge(ended, usd, generation.model, generation.id, generation.key)
             seen = self.seconds_seen.setdefault(generation.model, deque(maxlen=500))
             seen.append(moment - generation.accepted_at)
         row = LogRow(
-            generation.created, generation.id, generation.client_request_id, generation.model, generation.completed, usd
+            generation.created,
+            generation.id,
+            generation.client_request_id,
+            generation.model,
+            generation.completed,
+            usd,
+            generation.key,
         )
         self.logbook.write(row, ended + self.behaviour.log_delay)
         self.tally.end(generation)

@@ -23,6 +23,7 @@ def receive(world: World, studio: Studio, dice: Dice, judge: Callable[[Dice], Ac
     behaviour = world.behaviour
     _turn_away(world, behaviour, dice)
     accepted = judge(dice)
+    _check_key_limits(world, accepted.key)
     if dice.happens("moderation", behaviour.moderation) and dice.roll("when") < 0.5:
         raise Refusal("moderated")
     if dice.happens("error_before", behaviour.error_before):
@@ -52,6 +53,14 @@ def _turn_away(world: World, behaviour: Behaviour, dice: Dice) -> None:
         raise Refusal("out of credits")
 
 
+def _check_key_limits(world: World, key: str) -> None:
+    limit, scopes = world.behaviour.key_limit, world.behaviour.key_scopes
+    if scopes is not None and "model:video" not in scopes:
+        raise Refusal("out of scope")
+    if limit is not None and world.ledger.spent_by_key[key] >= limit:
+        raise Refusal("key limit")
+
+
 def _in_rate(world: World, behaviour: Behaviour) -> bool:
     """Tell whether fewer than `max_rate` submissions (and at least one) were let in within the last second."""
     if behaviour.max_rate is None:
@@ -69,6 +78,6 @@ def _fail(world: World, dice: Dice, accepted: Accepted) -> None:
     """Answer 5xx without accepting. Whether such a request is logged depends on how far it came."""
     if dice.roll("logged") < 0.5:
         now = time.time()
-        row = LogRow(now, dice.letters("id", 21), accepted.client_request_id, accepted.model, False, 0.0)
+        row = LogRow(now, dice.letters("id", 21), accepted.client_request_id, accepted.model, False, 0.0, accepted.key)
         world.logbook.write(row, now + world.behaviour.log_delay)
     raise Refusal("error before", status=dice.pick("status", SERVER_ERRORS))

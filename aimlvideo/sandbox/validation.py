@@ -86,6 +86,13 @@ def _broken(rule: Mapping[str, Any], model: Model, body: Mapping[str, Any]) -> l
         given = [name for name in names if body.get(name) is not None]
         wanted = f"exactly one of {' and '.join(names)}"
         return [] if len(given) == 1 else [Fault((names[0],), wanted, " and ".join(given) or "none")]
+    if names := rule.get("at_most_one"):
+        given = [name for name in names if body.get(name) is not None]
+        return [Fault((given[-1],), f"only one of {' and '.join(names)}", "both")] if len(given) > 1 else []
+    if names := rule.get("at_most_together"):
+        total = sum(len(body[name]) for name in names if isinstance(body.get(name), list))
+        expected = f"at most {rule['limit']} in {', '.join(names)} together"
+        return [Fault((names[0],), expected, str(total))] if total > rule["limit"] else []
     picture = rule["not_with_audio"]
     if body.get(picture) is not None and body.get("generate_audio", model.default("generate_audio")) is True:
         return [Fault((picture,), "no last picture together with sound", "both (send generate_audio: false)")]

@@ -145,10 +145,20 @@ def _waits(run: Run, stages: Mapping[Stage, int]) -> str:
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
         return "waiting for the service's log (lost answers)"
     if busy:
-        return f"waiting for {pluralize(busy, 'generation')} to finish at the service"
+        return f"waiting for {pluralize(busy, 'generation')} to finish at the service{_unknown(run)}"
     return (
         f"waiting for {pluralize(stages[Stage.READY], 'download')}" if stages[Stage.READY] and run.spec.folder else ""
     )
+
+
+def _unknown(run: Run) -> str:
+    """Say how many generations are in a state that nobody knows, with the last word heard of one."""
+    statuses = run.stats.unknown_statuses
+    if not statuses:
+        return ""
+    word, heard_at = max(statuses.values(), key=lambda status: status[1])
+    seconds = format_seconds(max(0.0, clock.wall() - heard_at))
+    return f"; {len(statuses)} of unknown status, the last word was {redact_for_display(repr(word))} {seconds} ago"
 
 
 def _waits_at(gates: Limiters) -> str:

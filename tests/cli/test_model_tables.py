@@ -22,7 +22,11 @@ V3 = "klingai/video-v3-standard-image-to-video"
 
 
 def fixed(dollars: float, per: str = "generation") -> dict[str, Any]:
-    return {"kind": "fixed", "price": dollars, "per": per}
+    return {"kind": "fixed", "units": [{"name": per, "measure": per, "price": dollars, "per": 1}]}
+
+
+def variants(*dollars: float) -> dict[str, Any]:
+    return {"kind": "variants", "variants": [{"price": price, "unit": "video", "per": 1} for price in dollars]}
 
 
 def prices(**by_name: dict[str, Any]) -> dict[str, Pricing]:
@@ -77,7 +81,8 @@ def test_filters_for_pictures_sound_and_price() -> None:
         (fixed(0.35), "$0.35"),
         (fixed(0.0425, "second"), "$0.0425 a second"),
         ({"kind": "variable"}, "varies"),
-        ({"kind": "variants", "variants": [fixed(0.2), fixed(1)]}, "$0.20 to $1.00"),
+        (variants(0.2, 1), "$0.20 to $1.00"),
+        (fixed(1, "frame"), "unknown"),
         (None, ""),
     ],
 )

@@ -20,7 +20,7 @@ V16 = "kling-video/v1.6/pro/image-to-video"
 
 def test_every_model_of_the_service_and_the_gateways_are_known() -> None:
     services = [model.service for model in CATALOG]
-    assert services.count("aimlapi") == 143
+    assert services.count("aimlapi") == 147
     assert CATALOG.find("kling-v1-6") in list(CATALOG)
     assert len(CATALOG) == len(services)
 

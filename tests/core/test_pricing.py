@@ -13,13 +13,20 @@ from aimlvideo.core.wires.aimlapi_models import read_prices
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 V3 = "klingai/video-v3-standard-image-to-video"
-FIXED = {"kind": "fixed", "price": 0.35, "per": "generation", "currency": "USD"}
+
+
+def fixed(price: Any, unit: Any = "video", per: Any = 1) -> dict[str, Any]:
+    """Return a price as `/v1/models?include=pricing` has it."""
+    return {"kind": "fixed", "currency": "USD", "units": [{"name": unit, "measure": unit, "price": price, "per": per}]}
+
+
+FIXED = fixed(0.35)
 VARIANTS = {
     "kind": "variants",
     "variants": [
-        {"when": {"duration": 5, "generate_audio": True}, "price": 0.5, "per": "generation"},
-        {"when": {"duration": 5}, "price": 0.3, "per": "generation"},
-        {"when": {"duration": 10}, "price": 0.1, "per": "second"},
+        {"when": {"duration": 5, "generate_audio": True}, "price": 0.5, "unit": "video", "per": 1},
+        {"when": {"duration": 5}, "price": 0.3, "unit": "video", "per": 1},
+        {"when": {"duration": 10}, "price": 0.1, "unit": "second", "per": 1},
     ],
 }
 
@@ -34,16 +41,39 @@ def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
     ("pricing", "params", "dollars"),
     [
         (FIXED, {}, 0.35),
-        ({**FIXED, "per": "second"}, {"duration": 8}, 2.8),
-        ({**FIXED, "per": "second"}, {}, 1.75),
+        (fixed(0.35, "second"), {"duration": 8}, 2.8),
+        (fixed(0.35, "second"), {}, 1.75),
         (VARIANTS, {"duration": 5}, 0.5),
         (VARIANTS, {}, 0.5),
         (VARIANTS, {"generate_audio": False}, 0.3),
         (VARIANTS, {"duration": 10}, 1.0),
         (VARIANTS, {"duration": 7}, None),
         ({"kind": "variable"}, {}, None),
-        ({**FIXED, "price": 0}, {}, 0.0),
-        ({"kind": "variants", "variants": [{"when": {"resolution": "4k"}, "price": 1, "per": "generation"}]}, {}, None),
+        (fixed(0), {}, 0.0),
+        (
+            {"kind": "variants", "variants": [{"when": {"resolution": "4k"}, "price": 1, "unit": "video", "per": 1}]},
+            {},
+            None,
+        ),
+        (fixed(350_000, "second", 1_000_000), {"duration": 8}, 2.8),
+        (fixed(6, "minute"), {"duration": 10}, 1.0),
+        (fixed(0.35, "generation"), {}, 0.35),
+        (fixed(0.35, "REQUEST "), {}, 0.35),
+        (fixed("0.35"), {}, 0.35),
+        ({**FIXED, "units": [{"name": "output", "measure": "second", "price": 0.35, "per": 1}]}, {"duration": 10}, 3.5),
+        ({"kind": "variants", "variants": [{"when": {"duration": "5"}, "price": 2, "unit": "video"}]}, {}, 2.0),
+        ({"kind": "variants", "variants": [{"when": {"duration": [5, 10]}, "price": 2, "unit": "video"}]}, {}, 2.0),
+        (
+            {
+                "kind": "variants",
+                "variants": [
+                    {"when": {"duration": 5}, "price": 2, "unit": "frame", "per": 1},
+                    {"when": {}, "price": 1, "unit": "video", "per": 1},
+                ],
+            },
+            {"duration": 5},
+            None,
+        ),
         (None, {}, None),
     ],
 )
@@ -54,8 +84,8 @@ def test_a_price_is_the_first_that_holds_with_defaults_for_what_is_not_given(
 
 
 def test_a_price_per_second_without_a_known_length_is_unknown() -> None:
-    assert price({**FIXED, "per": "second"}, "minimax/hailuo-02") is None
-    assert price({**FIXED, "per": "second"}, "krea/krea-wan-14b/text-to-video") is None
+    assert price(fixed(0.35, "second"), "minimax/hailuo-02") is None
+    assert price(fixed(0.35, "second"), "krea/krea-wan-14b/text-to-video") is None
 
 
 @pytest.mark.parametrize(
@@ -65,22 +95,33 @@ def test_a_price_per_second_without_a_known_length_is_unknown() -> None:
         [],
         {},
         {"kind": "weekly"},
-        {**FIXED, "price": "0.35"},
-        {**FIXED, "price": True},
-        {**FIXED, "price": -1},
-        {**FIXED, "price": float("nan")},
-        {**FIXED, "per": "minute"},
+        fixed("much"),
+        fixed(True),
+        fixed(-1),
+        fixed(float("nan")),
+        fixed(1e9),
+        fixed(0.35, "frame"),
+        fixed(0.35, None),
+        fixed(0.35, "second", "second"),
+        fixed(0.35, "second", 0),
         {**FIXED, "currency": "EUR"},
+        {**FIXED, "units": []},
+        {**FIXED, "units": [None]},
+        {**FIXED, "units": FIXED["units"] * 2},
         {"kind": "variants"},
         {"kind": "variants", "variants": []},
         {"kind": "variants", "variants": [{"price": 1}]},
-        {"kind": "variants", "variants": [{"when": 5, "price": 1, "per": "second"}]},
+        {"kind": "variants", "variants": [{"when": 5, "price": 1, "unit": "second", "per": 1}]},
     ],
     ids=str,
 )
-def test_a_broken_price_is_left_out_by_itself(pricing: Any) -> None:
-    entries = [{"id": "broken", "pricing": pricing}, {"id": "good", "pricing": FIXED}]
-    assert read_prices({"data": entries}) == {"good": Pricing((Price(0.35, "generation"),))}
+def test_a_broken_price_is_unknown_by_itself_and_says_what_is_wrong(pricing: Any) -> None:
+    prices = read_prices({"data": [{"id": "broken", "pricing": pricing}, {"id": "good", "pricing": FIXED}]})
+    assert prices["good"] == Pricing((Price(0.35, "generation"),))
+    assert prices["broken"].problem.startswith("the published price")
+    model = load_catalog().find(V3)
+    assert model is not None
+    assert quote(model, {}, prices["broken"]) is None
 
 
 @pytest.mark.parametrize("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])

@@ -138,3 +138,13 @@ async def test_one_download_more_than_the_service_has_slots_does_not_wait_for_th
     async with FakeClient(service, max_outstanding=1, buy_ahead=2, poll="every:11") as client:
         await run_all(client, jobs(3), output=tmp_path)
     assert service.posted_at[1] - service.posted_at[0] < 12
+
+
+async def test_a_link_that_works_a_little_after_completion_is_waited_for(files: Files, tmp_path: Path) -> None:
+    service = FakeService(seconds=10)
+    files.errors.extend(LinkDead("404") for _ in range(4))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].stage is Stage.SAVED
+    assert len(files.links) == 5
+    assert len(set(files.links)) == 1

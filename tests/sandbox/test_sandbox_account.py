@@ -30,11 +30,12 @@ async def test_the_ledger_is_paged_by_cursor_and_names_each_generation_once() ->
         while True:
             page = (await visitor.get("/v2/billing/transactions", limit="2", **cursor)).json
             seen += page["data"]
-            if page["next_cursor"] is None:
+            if page["pagination"]["next_cursor"] is None:
                 break
-            cursor = {"cursor": page["next_cursor"]}
+            cursor = {"cursor": page["pagination"]["next_cursor"]}
         assert sorted(row["reference_id"] for row in seen) == sorted(ids)
-        assert {(row["type"], row["amount"]) for row in seen} == {("MODEL_USAGE", -0.5)}
+        assert {(row["direction"], row["type"]) for row in seen} == {("CHARGE", "MODEL_USAGE")}
+        assert all(row["amount"] == {"usd": 0.5, "credits": 1_000_000} for row in seen)
         assert [row["created_at"] for row in seen] == sorted((row["created_at"] for row in seen), reverse=True)
 
 
@@ -77,6 +78,24 @@ async def test_the_log_is_paged_newest_first_and_filtered_by_repeated_parameters
 async def test_a_log_query_that_breaks_a_rule_is_refused(query: dict[str, str]) -> None:
     async with visiting() as visitor:
         assert (await visitor.get("/v2/logs", **query)).status == 400
+
+
+@pytest.mark.parametrize("query", [{"offset": "0"}, {"since": "x"}, {"type": "FUN"}, {"limit": "101"}, {"cursor": "x"}])
+async def test_a_ledger_query_that_breaks_a_rule_is_refused(query: dict[str, str]) -> None:
+    async with visiting() as visitor:
+        assert (await visitor.get("/v2/billing/transactions", **query)).status == 400
+
+
+async def test_the_ledger_is_filtered_by_what_a_line_is_and_when() -> None:
+    async with visiting(price=0.5) as visitor:
+        await visitor.end((await visitor.submit()).json["id"])
+        for query, lines in [
+            ({"direction": "TOPUP"}, 0),
+            ({"type": "MODEL_USAGE"}, 1),
+            ({"from": "2100-01-01T00:00:00Z"}, 0),
+            ({"to": "2100-01-01T00:00:00Z"}, 1),
+        ]:
+            assert len((await visitor.get("/v2/billing/transactions", **query)).json["data"]) == lines
 
 
 async def test_the_log_may_be_read_two_hundred_times_a_minute() -> None:

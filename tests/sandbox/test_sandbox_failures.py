@@ -112,8 +112,14 @@ async def test_odd_status_words_mean_the_same() -> None:
         assert (await visitor.end(accepted.json["id"])).json["status"] == "succeeded"
 
 
-async def test_an_error_comes_in_three_shapes_and_costs_nothing() -> None:
+async def test_an_error_has_its_documented_shape() -> None:
     async with visiting(status_error=1.0) as visitor:
+        error = (await visitor.end((await visitor.submit()).json["id"])).json["error"]
+        assert error.keys() == {"name", "message"}
+
+
+async def test_an_error_comes_in_three_shapes_and_costs_nothing() -> None:
+    async with visiting(status_error=1.0, odd_errors=0.6) as visitor:
         ids = [(await visitor.submit(chosen=f"job-{number}")).json["id"] for number in range(15)]
         errors = [(await visitor.end(name)).json["error"] for name in ids]
         shapes = {"text" if isinstance(error, str) else next(iter(error)) for error in errors}

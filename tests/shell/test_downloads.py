@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
 import hashlib
 import os
@@ -17,7 +18,7 @@ from aiohttp import web
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
 from aimlvideo.shell.files import downloads
-from aimlvideo.shell.files.downloads import Clip, Download, whole
+from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin, whole
 from aimlvideo.shell.http.transport import open_session
 from tests.shell.server import QUICK, read_request, served, talking
 
@@ -527,3 +528,99 @@ async def test_a_download_that_is_stopped_leaves_nothing_under_the_final_name(
     assert downloads._under_way == set()
     await fetched(session, Host(), path)
     assert files(path) == ["clip.mp4"]
+
+
+def film(seconds: int = 1) -> bytes:
+    """Return a file whose boxes are whole."""
+    boxes = ((b"ftyp", b"isom"), (b"moov", bytes(40)), (b"mdat", bytes(1000 * seconds)))
+    return b"".join((len(content) + 8).to_bytes(4) + kind + content for kind, content in boxes)
+
+
+def unsized(content: bytes) -> Callable[[Host, web.Request], Awaitable[web.StreamResponse]]:
+    """Send a body of which nobody says how long it is."""
+
+    async def answer(host: Host, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Connection": "close"})
+        await response.prepare(request)
+        await response.write(content)
+        return response
+
+    return answer
+
+
+async def test_without_a_length_half_a_clip_is_known_by_its_boxes(session: aiohttp.ClientSession, path: Path) -> None:
+    host = Host(unsized(film()[:-300]), unsized(film()))
+    clip, _ = await fetched(session, host, path)
+    assert (clip.bytes, path.read_bytes()) == (len(film()), film())
+    assert len(host.ranges) == 2
+
+
+async def test_a_clip_that_is_shorter_than_the_service_says_is_fetched_again(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    host = Host(says(200, film()[:-300]), says(200, film()))
+    async with served(host) as url:
+        download = Download(session, f"{url}/clip.mp4", path, size=len(film()))
+        with pytest.raises(DownloadFailed, match="of 1,"):
+            await download.more()
+        assert (await download.more()).bytes == len(film())
+
+
+async def test_a_whole_clip_of_another_size_than_the_service_says_is_kept(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    async with served(Host(says(200, film()))) as url:
+        assert (await Download(session, f"{url}/clip.mp4", path, size=7).more()).bytes == len(film())
+
+
+async def test_a_clip_may_stand_in_the_link_itself(session: aiohttp.ClientSession, path: Path) -> None:
+    link = "data:video/mp4;base64," + base64.b64encode(film()).decode()
+    assert (await Download(session, link, path).more()).bytes == len(film())
+    assert path.read_bytes() == film()
+    with pytest.raises(DownloadFailed, match="no video"):
+        await Download(session, "data:text/html,<html>no</html>", path).more()
+
+
+@pytest.mark.parametrize("label", ["gzip", "br", "nonsense"])
+async def test_a_clip_with_a_false_label_is_taken_as_it_is(
+    session: aiohttp.ClientSession, path: Path, label: str
+) -> None:
+    clip, _ = await fetched(session, Host(says(200, film(), Content_Encoding=label)), path)
+    assert path.read_bytes() == film()
+    assert clip.bytes == len(film())
+
+
+async def test_a_clip_behind_the_key_is_fetched_with_it_and_no_other_host_sees_it(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    keys: list[tuple[str, str | None]] = []
+
+    def host_of(name: str, to: str | None = None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            keys.append((name, request.headers.get("Authorization")))
+            if to is None:
+                return web.Response(body=film())
+            if "Authorization" not in request.headers:
+                return web.Response(status=401)
+            return web.Response(status=302, headers={"Location": to})
+
+        return answer
+
+    async with served(host_of("files")) as files, served(host_of("service", f"{files}/a.mp4")) as service:
+        origin = ServiceOrigin(service, lambda address: {"Authorization": "Bearer secret"})
+        await Download(session, "/v1/videos/1/content", path, service=origin).more()
+    assert keys == [("service", None), ("service", "Bearer secret"), ("files", None)]
+
+
+async def test_a_link_of_another_host_never_gets_the_key(session: aiohttp.ClientSession, path: Path) -> None:
+    asked: list[str | None] = []
+
+    async def files(request: web.Request) -> web.StreamResponse:
+        asked.append(request.headers.get("Authorization"))
+        return web.Response(status=401)
+
+    async with served(files) as url:
+        origin = ServiceOrigin("https://api.example.com", lambda address: {"Authorization": "Bearer secret"})
+        with pytest.raises(LinkDead):
+            await Download(session, f"{url}/a.mp4", path, service=origin).more()
+    assert asked == [None]

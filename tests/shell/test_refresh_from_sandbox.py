@@ -21,14 +21,14 @@ server = pytest.importorskip("aimlvideo.sandbox.server", reason="the sandbox is 
 
 
 @pytest.mark.real_time
-async def test_143_documents_are_read_once_and_say_what_is_shipped(tmp_path: Path) -> None:
+async def test_147_documents_are_read_once_and_say_what_is_shipped(tmp_path: Path) -> None:
     cache = CatalogCache(tmp_path)
     async with server.Sandbox() as sandbox, open_session() as session:
         transport = HttpTransport(session, sandbox.url, "key")
         refreshed = await refresh(transport.send, cache, MODELS, now="2026-08-22T10:00:00+00:00")
         again = await refresh(transport.send, cache, MODELS, now="2026-08-23T10:00:00+00:00")
     assert not refreshed.refused
-    assert len(refreshed.models) == 143
+    assert len(refreshed.models) == 147
     assert again.models == refreshed.models
     assert list(compare(load_catalog(), refreshed.models)) == []
     assert len(load_catalog(refreshed.models)) == len(load_catalog())

@@ -7,9 +7,11 @@ import time
 from datetime import UTC, datetime
 
 from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit_codes
+from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
+from aimlvideo.core.money.key_limits import KeyLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import UsageError
@@ -31,13 +33,25 @@ def balance(service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_ke
         async def ask() -> list[str]:
             async with VideoClient(**settings) as client:
                 if dollars is not None:
-                    return [f"{dollars.read(await client.send(dollars.request)):.2f} USD"]
+                    left = dollars.read(await client.send(dollars.request))
+                    return [f"{left:.2f} USD", *_key_lines((await ask_service(client)).key)]
                 assert packs is not None
                 answer = await client.send(packs.request(time.time()))
                 return [_pack_line(pack) for pack in packs.read(answer)] or ["no packs of units on this account"]
 
         for line in asyncio.run(ask()):
             terminal.say(line)
+
+
+def _key_lines(key: KeyLimits | None) -> list[str]:
+    """Return what the key itself may not do or spend."""
+    if key is None:
+        return []
+    if problem := key.problem():
+        return [problem]
+    if key.most_left is None:
+        return []
+    return [f"{key.most_left:.2f} USD at most of it by this key: its own limit is {key.limit:.2f} USD"]
 
 
 def _pack_line(pack: ResourcePack) -> str:

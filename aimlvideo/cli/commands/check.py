@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, price_line, summary_of
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, obstacles, price_line, summary_of
 from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
@@ -86,8 +86,14 @@ def check_file(
     reader.say_remarks(terminal.remark)
     if reader.problems:
         raise InvalidJobs(reader.problems)
-    _show(summary_of(tally, settings, facts), terminal)
-    return 0
+    summary = summary_of(tally, settings, facts)
+    _show(summary, terminal)
+    found = obstacles(summary, facts)
+    for remark in found.remarks:
+        terminal.remark(remark)
+    for problem in found.problems:
+        terminal.problem(problem)
+    return 2 if found.problems else 0
 
 
 def _show(summary: CheckSummary, terminal: Terminal) -> None:

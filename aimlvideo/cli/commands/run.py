@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.commands.check import check_file
-from aimlvideo.cli.cost_estimate import CheckSummary, Tally, price_line, summary_of
+from aimlvideo.cli.cost_estimate import CheckSummary, Obstacles, Tally, obstacles, price_line, summary_of
 from aimlvideo.cli.options import (
     Anyway,
     ApiKey,
@@ -175,7 +175,9 @@ async def plan(
                     plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)
-                    _confirm(summary_of(tally, settings, facts), options, terminal)
+                    summary = summary_of(tally, settings, facts)
+                    _refuse(obstacles(summary, facts, max_spend=options.max_spend), options, terminal)
+                    _confirm(summary, options, terminal)
                 return journal.run
     except (UsageError, KeyboardInterrupt):
         if is_new:
@@ -191,6 +193,16 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
         text = prices_to_json(kept)
         journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), journal.fact(PRICES), text))
         journal.note(PRICES, text)
+
+
+def _refuse(found: Obstacles, options: RunOptions, terminal: Terminal) -> None:
+    """Say what the service says of these jobs; raise UsageError where that stands in their way."""
+    for remark in found.remarks:
+        terminal.remark(remark)
+    if found.problems and not options.anyway:
+        raise UsageError(f"{'; '.join(found.problems)}. Nothing was sent (--anyway starts anyway)")
+    for problem in found.problems:
+        terminal.remark(problem)
 
 
 def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:

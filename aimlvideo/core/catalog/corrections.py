@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 Raw = dict[str, Any]
@@ -43,6 +44,35 @@ LEGACY_RULES: dict[str, list[Raw]] = {
             "legacy": True,
             "source": "docs.aimlapi.com, legacy URL: ratio is the older name",
         },
+    ],
+}
+
+
+def _alone(first: str, others: Sequence[str], source: str) -> list[Raw]:
+    return [{"kind": "at_most_one", "fields": [first, other], "source": source} for other in others]
+
+
+_REFERENCES = ("reference_image_urls", "video_urls", "audio_urls", "file_url", "link_url")
+
+
+def _wan_3(source: str) -> list[Raw]:
+    return [
+        *_alone("image_url", _REFERENCES, source),
+        {"kind": "at_most_one", "fields": ["file_url", "link_url"], "source": source},
+    ]
+
+
+# What the documents say of single models in prose only, by the pattern of their ids.
+PROSE_RULES: dict[str, list[Raw]] = {
+    "alibaba/wan-3-0-video": _wan_3("docs.aimlapi.com, Alibaba-Cloud/wan-3-0-video.json, descriptions"),
+    "alibaba/wan3.0-video": _wan_3("docs.aimlapi.com, Alibaba-Cloud/wan3.0-video.json, descriptions"),
+    "minimax/h3-max": [
+        {
+            "kind": "at_most_items",
+            "fields": ["reference_image_urls", "video_urls", "audio_urls"],
+            "limit": 12,
+            "source": "docs.aimlapi.com, MiniMax/h3-max.json, descriptions",
+        }
     ],
 }
 
@@ -89,6 +119,7 @@ def _rules(model: str, params: Mapping[str, Raw]) -> list[Raw]:
         rules.append({"kind": "exactly_one", "fields": ["prompt", "multi_prompt"]})
     if "omni" in model and {"tail_image_url", "generate_audio"} <= params.keys():
         rules.append({"kind": "forbidden_when", "fields": ["tail_image_url"], "when": {"generate_audio": True}})
+    rules += [rule for pattern, stated in PROSE_RULES.items() if fnmatchcase(model, pattern) for rule in stated]
     return [*rules, *LEGACY_RULES.get(model, ())]
 
 

@@ -71,3 +71,9 @@ def rendered_name(template: str, job: VideoJob) -> str:
 
 def _shown(value: object) -> str:
     return "" if value is None else str(value)[:80]
+
+
+def numbered_name(name: str, index: int) -> str:
+    """Return the name of a generation's clip: `clip.mp4`, and `clip-2.mp4` for the second (`index` 1)."""
+    stem, dot, ending = name.rpartition(".")
+    return name if index == 0 else f"{stem}-{index + 1}{dot}{ending}"

@@ -196,6 +196,8 @@ class Result:
     `stage` is `saved` (the file is at `path`; in an object store, where `path` is None, it has the name `file`),
     `ready` (no folder was given: `video_url` is a link that expires), `failed`, or, with an `error` that says why,
     the stage in which an unfinished job was left.
+
+    Where a generation gave several clips, `video_urls`, `paths` and `files` have all of them, the first included.
     """
 
     job: VideoJob
@@ -214,6 +216,9 @@ class Result:
     bytes: int | None = None
     sha256: str | None = None
     cost_units: float | None = None
+    video_urls: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
     _save: Callable[[Result, Path], Awaitable[Path]] | None = field(default=None, repr=False, compare=False)
     html: ClassVar[Callable[[Result], str] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
@@ -262,6 +267,8 @@ class Result:
             "completed_at": _iso(self.completed_at),
             "saved_at": _iso(self.saved_at),
             "polls": self.polls,
+            **({"video_urls": list(self.video_urls)} if len(self.video_urls) > 1 else {}),
+            **({"files": list(self.files)} if len(self.files) > 1 else {}),
         }
 
 
@@ -273,6 +280,7 @@ def result_of(
 ) -> Result:
     """Return what a user is shown of a job; a saved file is in `folder`, where that is on this machine."""
     file = progress.file if progress.stage is Stage.SAVED else None
+    files = (tuple(clip.file for clip in progress.files) or (file,)) if file else ()
     return Result(
         job=job,
         stage=progress.stage,
@@ -290,6 +298,9 @@ def result_of(
         bytes=progress.bytes,
         sha256=progress.sha256,
         cost_units=progress.cost_units,
+        video_urls=progress.video_urls or ((progress.video_url,) if progress.video_url else ()),
+        paths=tuple(folder / name for name in files) if folder else (),
+        files=files,
         _save=save,
     )
 

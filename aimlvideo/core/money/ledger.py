@@ -21,9 +21,12 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One line of the ledger; `reference_id` is the generation that was charged."""
+    """One line of the ledger; `reference_id` is the generation that was charged.
+
+    `usd` is what was taken from the account: negative where money came in, None where the amount cannot be read.
+    """
 
     reference_id: str | None
-    usd: float
+    usd: float | None
     kind: str
     created_at: float

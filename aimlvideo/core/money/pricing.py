@@ -14,25 +14,32 @@ Per = Literal["generation", "second"]
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """So many dollars per generation or per second of clip, when the parameters have the values in `when`."""
+    """So many dollars per generation or per second of clip, when the parameters have the values in `when`.
 
-    dollars: float
+    `dollars` is None where the list has a price for these values, in a unit that cannot be counted.
+    """
+
+    dollars: float | None
     per: Per
     when: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """The prices of one model, of which the first that holds counts; none for a model that cannot be quoted."""
+    """The prices of one model, of which the first that holds counts; none for a model that cannot be quoted.
+
+    `problem` says what of the published price could not be read.
+    """
 
     prices: tuple[Price, ...] = ()
+    problem: str = ""
 
     @property
     def span(self) -> tuple[float, float, Per] | None:
         """Return the lowest and the highest price and per what; None without prices, or where they are per both."""
-        if len({price.per for price in self.prices}) != 1:
+        dollars = [price.dollars for price in self.prices if price.dollars is not None]
+        if not dollars or len({price.per for price in self.prices}) != 1:
             return None
-        dollars = [price.dollars for price in self.prices]
         return min(dollars), max(dollars), self.prices[0].per
 
 
@@ -56,7 +63,7 @@ def earlier_prices(earlier: str | None) -> list[dict[str, Pricing]]:
 
 
 def prices_to_json(prices: Mapping[str, Pricing]) -> str:
-    """Return prices by model as text, to be kept; `read_written` reads it."""
+    """Return prices by model as text, to be kept; `prices_from_json` reads it."""
     return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})
 
 
@@ -80,8 +87,18 @@ def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> f
 
 
 def _holds(model: Model, params: Mapping[str, Any], name: str, value: Any) -> bool | None:
-    given = _value(model, params, name)
-    return None if given is None else str(given).lower() == str(value).lower()
+    actual = _value(model, params, name)
+    if actual is None:
+        return None
+    return any(_same(actual, choice) for choice in (value if isinstance(value, list) else [value]))
+
+
+def _same(actual: Any, value: Any) -> bool:
+    """Compare as the price list writes values: 5, "5" and 5.0 are one, and so are "1080P" and "1080p"."""
+    try:
+        return float(actual) == float(value)
+    except (TypeError, ValueError):
+        return str(actual).lower() == str(value).lower()
 
 
 def _value(model: Model, params: Mapping[str, Any], name: str) -> Any:
@@ -91,6 +108,8 @@ def _value(model: Model, params: Mapping[str, Any], name: str) -> Any:
 
 
 def _total(model: Model, params: Mapping[str, Any], price: Price) -> float | None:
+    if price.dollars is None:
+        return None
     if price.per == "generation":
         return price.dollars
     try:

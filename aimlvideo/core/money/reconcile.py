@@ -18,11 +18,14 @@ CENT_FRACTION = 0.00005
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """One job with what the ledger charged for it; `noted` is what was known during the run, None where unknown."""
+    """One job with what the ledger charged for it; `noted` is what was known during the run, None where unknown.
+
+    `charged` is None where the ledger has an amount that cannot be read.
+    """
 
     job: str
     generation_id: str
-    charged: float
+    charged: float | None
     noted: float | None
 
 
@@ -39,8 +42,13 @@ class Reconciliation:
 
     @property
     def total(self) -> float:
-        """What all jobs were charged."""
-        return sum(bill.charged for bill in self.bills)
+        """What all jobs were charged, as far as the amounts can be read."""
+        return sum(bill.charged or 0.0 for bill in self.bills)
+
+    @property
+    def unreadable(self) -> int:
+        """How many jobs have a charge whose amount cannot be read."""
+        return sum(bill.charged is None for bill in self.bills)
 
 
 def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Collection[LogRow] = ()) -> Reconciliation:
@@ -64,7 +72,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
             findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {known.generation_id}")
             continue
         found = by_generation.pop(known.generation_id, [])
-        bill = Bill(job.id, known.generation_id, sum(charge.usd for charge in found), known.cost_usd)
+        bill = Bill(job.id, known.generation_id, total_of(found), known.cost_usd)
         bills.append(bill)
         findings += _about(bill, len(found), known)
     asked = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
@@ -97,18 +105,30 @@ def _unknown_to_us(
         )
 
 
+def total_of(charges: Iterable[Charge]) -> float | None:
+    """Return what charges add up to in USD; None where one of the amounts cannot be read."""
+    amounts = [charge.usd for charge in charges]
+    return None if None in amounts else sum(amount for amount in amounts if amount is not None)
+
+
 def _usd(charges: Iterable[Charge]) -> str:
-    return f"{sum(charge.usd for charge in charges):.4f} USD"
+    return _dollars(total_of(charges))
+
+
+def _dollars(usd: float | None) -> str:
+    return "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
 
 
 def _about(bill: Bill, charges: int, known: Progress) -> Iterator[str]:
     """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
     name = f"job {bill.job!r} (generation {bill.generation_id})"
     if charges > 1:
-        yield f"charged twice: {name} was charged {charges} times, {bill.charged:.4f} USD in all"
+        yield f"charged twice: {name} was charged {charges} times, {_dollars(bill.charged)} in all"
     elif charges == 0 and known.stage in (Stage.READY, Stage.SAVED):
         yield f"no charge for {known.stage} {name}"
-    elif charges and bill.charged > 0 and isinstance(known.error, GenerationFailed):
-        yield f"a failed job was charged: {name}, {bill.charged:.4f} USD"
-    elif charges == 1 and bill.noted is not None and abs(bill.noted - bill.charged) > CENT_FRACTION:
-        yield f"price mismatch: {name} was charged {bill.charged:.4f} USD, expected {bill.noted:.4f}"
+    elif charges and bill.charged is None:
+        yield f"an amount that cannot be read: {name} was charged, and the ledger does not say how much in USD"
+    elif charges and (bill.charged or 0.0) > 0 and isinstance(known.error, GenerationFailed):
+        yield f"a failed job was charged: {name}, {_dollars(bill.charged)}"
+    elif charges == 1 and bill.noted is not None and abs(bill.noted - (bill.charged or 0.0)) > CENT_FRACTION:
+        yield f"price mismatch: {name} was charged {_dollars(bill.charged)}, expected {bill.noted:.4f}"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.money.key_limits import KeyLimits
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.wires.aimlapi_models import ListedModel
@@ -16,6 +19,7 @@ from aimlvideo.core.wires.base import PathOf, Wire
 from aimlvideo.core.wires.generation import Callback, Generation
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_official import ResourcePack
+from aimlvideo.core.wires.shapes import Fields
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -37,10 +41,14 @@ def bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[T_co]):
-    """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to."""
+    """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to.
+
+    `fields` are those of the answer that `read` relies on.
+    """
 
     request: Request
     read: Callable[[Answer], T_co]
+    fields: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class RequestLog:
     has_more: Callable[[Answer], bool | None]
     per_second: float
     longest_window: float
+    fields: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ class Ledger:
 
     request: Callable[[str | None], Request]
     read: Callable[[Answer], tuple[list[Charge], str | None]]
+    fields: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,7 @@ class LookupById:
 class Service:
     """One service. What it does not have is None, and nobody asks for it.
 
+    - `base_url_tails` is what the wire itself puts after a base URL; people copy it along with one;
     - `title` is its name in a sentence; `key_url` says where a person gets a key;
     - `key_variables`: the environment variables that may hold the key, the first that is set wins; an entry of several
       variables is a key of several parts, all of which must be set, joined by `KEY_SEPARATOR`;
@@ -135,9 +146,12 @@ class Service:
     prices: Question[dict[str, Pricing]] | None = None
     durations: Question[dict[str, Durations]] | None = None
     models: ModelList | None = None
+    deprecations: Question[dict[str, Deprecation]] | None = None
+    key: Question[KeyLimits] | None = None
     read_callback: Callable[[Any], Callback | None] | None = None
     id_field: str = ""
     path_below: Callable[[str, str], str] | None = None
+    base_url_tails: re.Pattern[str] | None = None
 
     @property
     def log(self) -> RequestLog | None:

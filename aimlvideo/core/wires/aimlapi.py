@@ -5,34 +5,46 @@ Source: the published OpenAPI documents and examples of docs.aimlapi.com, August
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.retries import retry_after
+from aimlvideo.core.wires.answers import STATES, error_in_body, is_known_word, links_in, plain_word, state_of
 from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import as_cost, as_text
-from aimlvideo.errors import Busy, Refused, Rejected, Unavailable, Unclear
+from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text
+from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"
+ACCEPTED = 202
+BASE_URL_TAILS = re.compile(r"/v[0-9]+(/(video|generate)(/.*)?)?$")
+"""What people copy along with a base URL: a version, or the address of an endpoint."""
+
+_NO_PATH = re.compile(
+    r"cannot (get|post|find this path)|no (such |)(path|route|endpoint)|invalid url|route not found|^not found\.?$",
+    re.IGNORECASE,
+)
 CREDITS_PER_USD = 2_000_000
 MAX_MESSAGE_LENGTH = 500
 """Characters of a service's message that are shown."""
 
-STATES = {
-    "queued": State.QUEUED,
-    "waiting": State.QUEUED,
-    "generating": State.RENDERING,
-    "active": State.RENDERING,
-    "completed": State.COMPLETED,
-    "succeeded": State.COMPLETED,
-    "error": State.FAILED,
-    "failed": State.FAILED,
+CODES: dict[int, type[ServiceError]] = {
+    1000: Unclear,
+    1001: Unclear,
+    1002: Busy,
+    1004: Refused,
+    1008: Refused,
+    1013: Unclear,
+    1024: Unclear,
+    1033: Unclear,
+    1039: Busy,
+    2049: Refused,
 }
-"""Status words, documented and seen. A word that is not here means "not finished yet"."""
+"""Codes of a partner behind the service (`base_resp.status_code`) that are not about this request alone."""
 
 VENDORS = {
     "klingai": "kling",
@@ -72,12 +84,15 @@ class AimlApi:
     def accepted(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names, as `id` or `generation_id`."""
         raise_for_error(answer, request_id)
-        told = _object(answer, request_id)
-        given = (told.get("id"), told.get("generation_id"), answer.headers.get("x-inference-id"))
-        name = next((known for known in map(as_text, given) if known), None)
-        if not name:
+        body = _object(answer, request_id) if answer.body.strip() else {}
+        ids = (body.get("id"), body.get("generation_id"))
+        generation_id = next((name for name in map(as_text, ids) if name), None)
+        if generation_id is None:
+            _raise_for_body(answer, body, request_id)
+            generation_id = as_text(answer.headers.get("x-inference-id"))
+        if not generation_id:
             raise Unclear("the answer to a submission names no id", status=answer.status, request_id=request_id)
-        return _generation(told, answer, name)
+        return _generation(body, answer, generation_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
@@ -88,7 +103,12 @@ class AimlApi:
     def seen(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""
         raise_for_error(answer)
-        return _generation(_object(answer), answer, generation_id)
+        if answer.status == ACCEPTED and not answer.body.strip():
+            return Generation(generation_id)  # it goes on, and there is nothing more to say
+        body = _object(answer)
+        if not (links_in(body)[0] or is_known_word(_word(body)) or as_text(body.get("id"))):
+            _raise_for_body(answer, body)
+        return _generation(body, answer, generation_id)
 
     def _path(self, job: VideoJob) -> str:
         path = self._path_of(job.model) or UNIVERSAL
@@ -102,30 +122,56 @@ def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
     """Raise the error that an answer of AI/ML API amounts to; return where it is none."""
     if answer.status < 300:
         return
-    said = _message(answer)
-    about: dict[str, Any] = {"status": answer.status, "request_id": request_id}
-    match answer.status:
+    raise _error_of(answer, answer.status, _message(answer), request_id)
+
+
+def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | None = None) -> None:
+    """Raise the error that a body names under an HTTP status that says nothing of it; return where it names none.
+
+    A generation that failed before it had an id is such an error: whoever sent it was not accepted.
+    """
+    error = error_in_body(body)
+    if error is None and request_id is not None and STATES.get(plain_word(_word(body))) is State.FAILED:
+        error = ("", body.get("error") or body.get("message") or _word(body))
+    if error is None:
+        return
+    code, words = error
+    number = int(code) if code.isascii() and code.isdecimal() and len(code) < 10 else None
+    text = reason(words) + (f" (code {code[:60]})" if code else "")
+    if number is not None and 300 <= number < 600:
+        raise _error_of(answer, number, text, request_id)
+    kind = CODES.get(number or 0, Rejected)
+    raise kind(f"the service says: {text}", status=answer.status, code=number, request_id=request_id)
+
+
+def _error_of(  # noqa: PLR0911 - a table: one line a status
+    answer: Answer, status: int, said: str, request_id: str | None
+) -> ServiceError:
+    """Return what an HTTP status amounts to."""
+    about: dict[str, Any] = {"status": status, "request_id": request_id, "code": _code(answer)}
+    match status:
         case 301 | 302 | 307 | 308:
-            raise Refused(_redirected(answer), **about)
+            return Refused(_redirected(answer), **about)
+        case 404 if request_id is not None and _is_about_the_path(answer, said):
+            return Refused(f"the service has no such path (404): {said}. Check the base URL: --base-url", **about)
         case 401:
-            raise Refused(f"the service does not accept the API key (401): {said}", wrong_key=True, **about)
+            return Refused(f"the service does not accept the API key (401): {said}", wrong_key=True, **about)
         case 402:
-            raise Refused(f"the account cannot pay (402): {said}. Top up, then run again", **about)
+            return Refused(f"the account cannot pay (402): {said}. Top up, then run again", **about)
         case 403 if "credit" in said.lower() or "balance" in said.lower():
-            raise Refused(f"the account is out of credits (403): {said}. Top up, then run again", **about)
+            return Refused(f"the account is out of credits (403): {said}. Top up, then run again", **about)
         case 403:
-            raise Refused(f"the service does not allow this (403): {said}", **about)
+            return Refused(f"the service does not allow this (403): {said}", **about)
         case 429:
             limit = "outstanding" if "concurren" in said.lower() else None
             wait = retry_after(answer.headers)
-            raise Busy(f"too many requests ({answer.status}): {said}", retry_after=wait, limit=limit, **about)
+            return Busy(f"too many requests ({status}): {said}", retry_after=wait, limit=limit, **about)
         case 503:
             wait = retry_after(answer.headers)
-            raise Unavailable(f"the service is unavailable (503): {said}", retry_after=wait, **about)
-        case status if status >= 500 or status < 400 or status == 408:
-            raise Unclear(f"the service failed ({status}): {said}", **about)
-        case status:
-            raise Rejected(f"the service refused the request ({status}): {said}", **about)
+            return Unavailable(f"the service is unavailable (503): {said}", retry_after=wait, **about)
+        case _ if status >= 500 or status < 400 or status == 408:
+            return Unclear(f"the service failed ({status}): {said}", **about)
+    return Rejected(f"the service refused the request ({status}): {said}", **about)
 
 
 def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
@@ -144,22 +190,25 @@ def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None
     return None if used is None else used / CREDITS_PER_USD
 
 
-def _generation(told: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
-    word = as_text(told.get("status")) or ""
-    video = told.get("video")
-    url = as_text(video.get("url")) if isinstance(video, dict) else None
-    state = STATES.get(word.lower(), State.RENDERING)
-    if state is State.COMPLETED and not url:
-        state = State.RENDERING  # the link is still on its way
+def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
+    word, error = _word(body), body.get("error") or body.get("fail_reason")
+    links, sizes = links_in(body)
+    state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
     ended = state in (State.COMPLETED, State.FAILED)
     return Generation(
         id=generation_id,
         state=state,
         status=word,
-        video_url=url,
-        error=reason(told.get("error")) if state is State.FAILED else None,
-        cost_usd=cost_of(told, answer.headers) if ended else None,
+        video_url=links[0] if links else None,
+        video_urls=links,
+        file_sizes=sizes,
+        error=reason(error) if state is State.FAILED else None,
+        cost_usd=cost_of(body, answer.headers) if ended else None,
     )
+
+
+def _word(body: Mapping[str, Any]) -> str:
+    return (as_text(body.get("status")) or "").strip()
 
 
 def reason(error: Any) -> str:
@@ -170,7 +219,7 @@ def reason(error: Any) -> str:
         case {"detail": [*details]}:
             return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or "no reason given"
         case {"message": str(message), **rest}:
-            name = rest.get("name")
+            name = rest.get("name") or rest.get("code")
             return (f"{name}: {message}" if name else message)[:MAX_MESSAGE_LENGTH]
         case {"detail": str(detail)}:
             return detail
@@ -201,8 +250,23 @@ def _redirected(answer: Answer) -> str:
     return f"the service redirects to {target!r} ({answer.status}): set --base-url (base_url=) to that address"
 
 
+def _is_about_the_path(answer: Answer, said: str) -> bool:
+    """Tell whether a 404 says that there is nothing at this address, and not that there is no such model."""
+    body = answer.json()
+    return not isinstance(body, dict) or ("model" not in said.lower() and bool(_NO_PATH.search(said)))
+
+
+def _code(answer: Answer) -> int | None:
+    """Return the number that an error's body has for it beside the HTTP status."""
+    body = answer.json()
+    places = (body.get("code"), body.get("error")) if isinstance(body, dict) else ()
+    numbers = (as_number(place.get("code") if isinstance(place, dict) else place) for place in places)
+    return next((int(number) for number in numbers if number), None)
+
+
 def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
-    told = answer.json()
-    if not isinstance(told, dict):
+    body = answer.json()
+    if not isinstance(body, dict):
         raise Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
-    return told
+    inner = next((body[name] for name in ("data", "generation", "result") if isinstance(body.get(name), dict)), None)
+    return inner if inner is not None and "status" in inner and "status" not in body else body

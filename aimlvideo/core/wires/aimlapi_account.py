@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from aimlvideo.core.money.key_limits import KeyLimits
 from aimlvideo.core.money.ledger import Charge, LogRow
-from aimlvideo.core.wires.aimlapi import raise_for_error
+from aimlvideo.core.wires.aimlapi import CREDITS_PER_USD, raise_for_error
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text, as_timestamp
 from aimlvideo.errors import Unclear
 
 LOG_PAGE_ROWS = 100
 """Rows on a page of the log at most."""
+
+
+LEDGER_PAGE_ROWS = 100
+"""Rows on a page of the ledger at most."""
 
 
 LOG_RATE = 200 / 60
@@ -43,20 +48,63 @@ def log_has_more(answer: Answer) -> bool | None:
 
 
 def ledger_request(cursor: str | None = None) -> Request:
-    """Ask for a page of the ledger, newest first."""
-    return Request("GET", "/v2/billing/transactions", (("cursor", cursor),) if cursor else ())
+    """Ask for a page of the ledger, newest first; `cursor` is the one that the page before named, as it stood there."""
+    query = (("limit", str(LEDGER_PAGE_ROWS)), *((("cursor", cursor),) if cursor else ()))
+    return Request("GET", "/v2/billing/transactions", query)
 
 
 def read_ledger_page(answer: Answer) -> tuple[list[Charge], str | None]:
     """Read a page of the ledger, and the cursor of the next one (None: this is the last)."""
-    rows = [_charge(row) for row in _rows(answer)]
-    told = answer.json()
-    names = ("next_cursor", "nextCursor", "cursor")
-    given = next((told[name] for name in names if name in told), None) if isinstance(told, dict) else None
-    return rows, as_text(given)
+    rows, pagination = [_charge(row) for row in _rows(answer)], _pagination(answer)
+    cursor = as_text(pagination.get("next_cursor"))
+    if pagination.get("has_more") is False:
+        return rows, None
+    if cursor is None and pagination.get("has_more") is True:
+        raise Unclear("the ledger has more pages and names no cursor for the next one", status=answer.status)
+    return rows, cursor
 
 
 BALANCE_REQUEST = Request("GET", "/v2/billing")
+KEY_REQUEST = Request("GET", "/v1/key")
+BALANCE_FIELDS = {"current_balance": "a number", "currency": "text"}
+KEY_FIELDS = {"data": "an object", "data.disabled": "true or false", "data.monthly_usage": "a number"}
+LOG_FIELDS = {
+    "data": "a list",
+    "data[].created": "a moment",
+    "data[].status": "text",
+    "data[].cost.usd": "a number",
+    "data[].inference_id": "text",
+    "data[].client_request_id": "text or null",
+    "pagination.has_more": "true or false",
+}
+LEDGER_FIELDS = {
+    "data": "a list",
+    "data[].created_at": "a moment",
+    "data[].direction": "text",
+    "data[].type": "text",
+    "data[].amount.usd": "a number",
+    "data[].reference_id": "text or null",
+    "pagination.next_cursor": "text or null",
+    "pagination.has_more": "true or false",
+}
+
+
+def read_key(answer: Answer) -> KeyLimits:
+    """Return what the key itself may do and spend."""
+    raise_for_error(answer)
+    body = answer.json()
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, dict):
+        raise Unclear("expected an object named 'data' in the answer about the key", status=answer.status)
+    limit, scopes = data.get("limit"), data.get("scopes")
+    limit = limit if isinstance(limit, dict) else {}
+    return KeyLimits(
+        disabled=data.get("disabled") is True,
+        scopes=tuple(map(str, scopes)) if isinstance(scopes, list) else None,
+        limit=as_cost(limit.get("threshold")),
+        period=as_text(limit.get("retention")) or "",
+        used_this_month=as_cost(data.get("monthly_usage")),
+    )
 
 
 def read_balance(answer: Answer) -> float:
@@ -72,34 +120,54 @@ def read_balance(answer: Answer) -> float:
 def _rows(answer: Answer) -> list[dict[str, Any]]:
     """Return the rows of a page, as many as it has: one that cannot be read is an empty one."""
     raise_for_error(answer)
-    told = answer.json()
-    if isinstance(told, dict):
-        told = next((told[name] for name in ("data", "logs", "items", "transactions") if name in told), None)
-    if not isinstance(told, list):
-        raise Unclear("the answer lists nothing", status=answer.status)
-    return [row if isinstance(row, dict) else {} for row in told]
+    body = answer.json()
+    if isinstance(body, dict):
+        body = body.get("data")
+    if not isinstance(body, list):
+        raise Unclear("expected a list named 'data' in the answer", status=answer.status)
+    return [row if isinstance(row, dict) else {} for row in body]
+
+
+def _pagination(answer: Answer) -> dict[str, Any]:
+    body = answer.json()
+    if not isinstance(body, dict):
+        return {}
+    pagination = body.get("pagination")
+    return pagination if isinstance(pagination, dict) else body
 
 
 def _log_row(row: dict[str, Any]) -> LogRow:
-    cost, status = row.get("cost"), (as_text(row.get("status")) or "").lower()
+    status = (as_text(row.get("status")) or "").lower()
     return LogRow(
         request_id=as_text(row.get("client_request_id")),
         generation_id=as_text(row.get("inference_id")),
         succeeded=status == "succeeded",
         created_at=as_timestamp(row.get("created")),
         model=as_text(row.get("model")) or "",
-        cost_usd=as_cost(cost.get("usd")) if isinstance(cost, dict) else None,
+        cost_usd=_usd(row.get("cost")),
         failed=status == "failed",
     )
 
 
 def _charge(row: dict[str, Any]) -> Charge:
+    usd = _usd(row.get("amount"))
+    credited = (as_text(row.get("direction")) or "").upper() == "TOPUP"
     return Charge(
         reference_id=as_text(row.get("reference_id")),
-        usd=abs(as_number(row.get("amount_usd", row.get("amount"))) or 0.0),
-        kind=as_text(row.get("type") or row.get("kind")) or "",
-        created_at=as_timestamp(row.get("created") or row.get("created_at")),
+        usd=-usd if usd is not None and credited else usd,
+        kind=as_text(row.get("type")) or "",
+        created_at=as_timestamp(row.get("created_at")),
     )
+
+
+def _usd(amount: Any) -> float | None:
+    """Return an amount in USD, from its credits where it names no USD; None where it cannot be read."""
+    if not isinstance(amount, dict):
+        return None
+    if (usd := as_cost(amount.get("usd"))) is not None:
+        return usd
+    paid_credits = as_cost(amount.get("credits"))
+    return None if paid_credits is None else paid_credits / CREDITS_PER_USD
 
 
 def _iso(moment: float) -> str:

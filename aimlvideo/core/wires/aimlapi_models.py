@@ -1,21 +1,35 @@
-"""AI/ML API's public pages: /v1/models, its prices, /models/metrics"""
+"""AI/ML API's public pages: the list of models, their prices, how long they take."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core import loopback
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.catalog.refresh import VIDEO
 from aimlvideo.core.eta import SHORTEST, Durations
-from aimlvideo.core.money.pricing import Price, Pricing
-from aimlvideo.core.wires.http import Request
+from aimlvideo.core.money.pricing import Per, Price, Pricing
+from aimlvideo.core.wires.aimlapi import raise_for_error
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text, as_timestamp
 
 PRICES_REQUEST = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
 METRICS_REQUEST = Request("GET", "/models/metrics")
+DEPRECATIONS_REQUEST = Request("GET", "/v1/models/deprecations")
+PRICES_FIELDS = {"data": "a list", "data[].id": "text", "data[].pricing.kind": "text"}
+METRICS_FIELDS = {
+    "models": "a list",
+    "models[].alias": "text",
+    "models[].metrics.duration_ms.p50": "a number",
+    "models[].metrics.duration_ms.p90": "a number",
+}
+DEPRECATIONS_FIELDS = {"data": "a list", "data[].id": "text", "data[].status": "text"}
+MAX_PRICE = 1e6
+"""USD: no clip costs this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +95,47 @@ def read_metrics(answer: Any) -> dict[str, Durations]:
     return found
 
 
+UNITS: dict[str, tuple[Per, float]] = {
+    **dict.fromkeys(("second", "seconds", "sec", "s"), ("second", 1.0)),
+    **dict.fromkeys(("minute", "minutes", "min"), ("second", 60.0)),
+    **dict.fromkeys(
+        ("video", "videos", "clip", "generation", "generations", "request", "requests"), ("generation", 1.0)
+    ),
+}
+"""What a price's unit counts, and how many of that it is. The service documents only "second" for video."""
+
+
 def read_prices(models_answer: Any) -> dict[str, Pricing]:
     """Return the prices by model id and alias from the answer of `/v1/models?include=pricing`.
 
-    Entries without a price, of a kind that is not known, or broken are left out, each by itself.
+    A price that cannot be read is none, and its `problem` says why; one entry's fault is no other's.
     """
     entries = models_answer.get("data") if isinstance(models_answer, Mapping) else models_answer
     prices: dict[str, Pricing] = {}
     for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, Mapping) and (pricing := _pricing(entry.get("pricing"))) is not None:
-            prices.update(dict.fromkeys(_names(entry), pricing))
+        if isinstance(entry, Mapping) and entry.get("pricing") is not None:
+            prices.update(dict.fromkeys(_names(entry), _pricing(entry["pricing"])))
     return prices
+
+
+def read_deprecations(answer: Answer) -> dict[str, Deprecation]:
+    """Return the models that go or are gone, by id and alias; broken entries are left out."""
+    raise_for_error(answer)
+    body = answer.json()
+    entries = body.get("data") if isinstance(body, Mapping) else body
+    found: dict[str, Deprecation] = {}
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, Mapping) and isinstance(entry.get("id"), str):
+            deprecation = Deprecation(
+                model=entry["id"],
+                status=(as_text(entry.get("status")) or "").lower(),
+                deprecated_at=as_timestamp(entry.get("deprecated_at")),
+                shutdown_at=as_timestamp(entry.get("shutdown_at")),
+                replaced_by=as_text(entry.get("replaced_by")) or "",
+                reason=as_text(entry.get("reason")) or "",
+            )
+            found |= {name: replace(deprecation, model=name) for name in _names(entry)}
+    return found
 
 
 def _names(entry: Mapping[str, Any]) -> Iterator[str]:
@@ -101,23 +145,57 @@ def _names(entry: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def _pricing(raw: Any) -> Pricing | None:
-    if not isinstance(raw, Mapping) or raw.get("currency", "USD") != "USD":
-        return None
-    if raw.get("kind") == "variable":
-        return Pricing()
-    cases = {"fixed": [raw], "variants": raw.get("variants")}.get(str(raw.get("kind")))
-    prices = [_price(case) for case in cases] if isinstance(cases, list) else []
-    good = tuple(price for price in prices if price is not None)
-    return Pricing(good) if good and len(good) == len(prices) else None
+def _pricing(raw: Any) -> Pricing:
+    try:
+        cases = _cases(raw)
+        placed = [_conditions(case) for case in cases]
+    except ValueError as error:
+        return Pricing(problem=str(error))
+    prices, problem = [], ""
+    for case, when in zip(cases, placed, strict=True):
+        try:
+            dollars, per = _amount(case)
+            prices.append(Price(dollars, per, when))
+        except ValueError as error:
+            prices.append(Price(None, "second", when))  # keeps its place, so that no later case counts in its stead
+            problem = problem or str(error)
+    return Pricing(tuple(prices), problem)
 
 
-def _price(raw: Any) -> Price | None:
+def _cases(raw: Any) -> list[Any]:
+    """Return the prices that depend on nothing or on their `when`. Raises ValueError where there is nothing to read."""
     if not isinstance(raw, Mapping):
-        return None
-    dollars, per, when = raw.get("price"), raw.get("per"), raw.get("when") or {}
-    if isinstance(dollars, bool) or not isinstance(dollars, int | float) or not 0 <= dollars < 1e6:
-        return None
-    if (per != "generation" and per != "second") or not isinstance(when, Mapping):  # noqa: PLR1714 - narrows the type
-        return None
-    return Price(float(dollars), per, dict(when))
+        raise ValueError("the published price is not an object")
+    if raw.get("currency", "USD") != "USD":
+        raise ValueError(f"the published price is in {str(raw['currency'])[:20]!r}, expected USD")
+    match raw:
+        case {"kind": "variable"}:
+            return []
+        case {"kind": "fixed", "units": [unit]}:
+            return [unit]
+        case {"kind": "fixed", "units": [_, _, *_]}:
+            raise ValueError("the published price adds up several units")
+        case {"kind": "variants", "variants": [_, *_] as variants}:
+            return list(variants)
+    raise ValueError(f"the published price of kind {str(raw.get('kind'))[:40]!r} lists no units or variants")
+
+
+def _conditions(case: Any) -> dict[str, Any]:
+    when = case.get("when") or {} if isinstance(case, Mapping) else None
+    if not isinstance(when, Mapping):
+        raise ValueError("the published price has a variant that does not say when it holds")
+    return dict(when)
+
+
+def _amount(case: Mapping[str, Any]) -> tuple[float, Per]:
+    """Return dollars and per what. Raises ValueError with what of them cannot be read."""
+    dollars, count = as_cost(case.get("price")), as_number(case.get("per", 1))
+    if dollars is None or dollars >= MAX_PRICE:
+        raise ValueError(f"the published price {str(case.get('price'))[:40]!r} is not an amount")
+    if count is None or count <= 0:
+        raise ValueError(f"the published price is per {str(case.get('per'))[:40]!r}, expected a number of units")
+    words = [str(case[name]).strip().lower() for name in ("unit", "name", "measure") if case.get(name)]
+    per, multiple = next((UNITS[word] for word in words if word in UNITS), (None, 1.0))
+    if per is None:
+        raise ValueError(f"the published price is per {', '.join(words)[:40]!r}, expected second or video")
+    return dollars / count / multiple, per

@@ -21,9 +21,9 @@ class Generation:
 
     `status` is the service's own word, `state` what it means; `cost_usd` is None where the service did not say;
     `error` is the service's reason when `state` is `failed`. `video_urls` has all clips of the generation, `video_url`
-    the first. `cost_units` is what it cost in the service's own units, which are never USD. `never_ran`: it failed for
-    want of a slot, was neither rendered nor billed, and may be submitted again. `request_id` is the id that we chose,
-    where the answer says it.
+    the first, `file_sizes` their bytes, as far as the answer says them. `cost_units` is what it cost in the service's
+    own units, which are never USD. `never_ran`: it failed for want of a slot, was neither rendered nor billed, and may
+    be submitted again. `request_id` is the id that we chose, where the answer says it.
     """
 
     id: str
@@ -36,6 +36,7 @@ class Generation:
     cost_units: float | None = None
     never_ran: bool = False
     request_id: str | None = None
+    file_sizes: tuple[int | None, ...] = ()
 
     @property
     def ended(self) -> bool:

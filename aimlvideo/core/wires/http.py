@@ -35,13 +35,7 @@ class Answer:
 
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none. Its texts are texts that can be written and sent on."""
-        try:
-            told = json.loads(self.body.decode("utf-8-sig", "replace"))
-            if b"\\u" in self.body:  # halves of surrogate pairs can be escaped, and written nowhere
-                told = json.loads(json.dumps(told, ensure_ascii=False).encode(errors="replace"))
-        except (ValueError, RecursionError):
-            return None
-        return told
+        return parsed_json(self.body)
 
 
 class Transport(Protocol):
@@ -55,3 +49,14 @@ class Transport(Protocol):
     async def send(self, request: Request, /) -> Answer:
         """Return the service's answer to one request."""
         ...
+
+
+def parsed_json(raw: bytes) -> Any:
+    """Return JSON, or None where it is none; its texts can be written and sent on."""
+    try:
+        value = json.loads(raw.decode("utf-8-sig", "replace"))
+        if b"\\u" in raw:  # halves of surrogate pairs can be escaped, and written nowhere
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from aimlvideo.core.retries import retry_after
+from aimlvideo.core.wires.answers import GOOD_CODES, STATES, plain_word, state_of
 from aimlvideo.core.wires.generation import Generation, State
-from aimlvideo.core.wires.http import Answer
+from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_text
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
 
@@ -24,19 +25,6 @@ MAX_MESSAGE_LENGTH = 500
 MAX_LAYERS = 6
 WRAPPERS = ("data", "response", "result", "output", "task")
 """Under these names an answer may hold the object that is meant; a list stands for its only entry."""
-
-STATES = {
-    **dict.fromkeys(("submitted", "queued", "not_start", "pending", "waiting", "created"), State.QUEUED),
-    **dict.fromkeys(("processing", "in_progress", "running", "generating", "active", "unknown"), State.RENDERING),
-    **dict.fromkeys(
-        ("succeed", "succeeded", "success", "successful", "completed", "complete", "done", "finished"), State.COMPLETED
-    ),
-    **dict.fromkeys(
-        ("failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "timeout", "timed_out"),
-        State.FAILED,
-    ),
-}
-"""Task states of all shapes, in lower case, with `_` for blanks and hyphens."""
 
 STATUS_FIELDS = ("task_status", "status", "state")
 ID_FIELDS = ("task_id", "id", "generation_id")
@@ -56,8 +44,6 @@ LINK_FIELDS: tuple[tuple[str, ...], ...] = (
 beside them is another file, and is never taken."""
 REASON_FIELDS = (("task_status_msg",), ("fail_reason",), ("error", "message"), ("error", "code"), ("error",))
 
-GOOD_CODES = ("", "0", "200", "201", "202", "ok", "success", "succeed", "succeeded")
-"""The words for "no error", in lower case."""
 PASSING_CODES = {1302: "rate", 1303: "outstanding"}
 """Too many a second, too many at once: these pass by waiting, at least 1 s."""
 LASTING_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1304})
@@ -212,7 +198,7 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
     """Return code and message of the service behind a gateway, where the gateway's message quotes that one's body."""
     if not message.lstrip().startswith("{"):
         return word, message
-    quoted = Answer(200, {}, message.encode()).json()
+    quoted = parsed_json(message.encode())
     inner = _error_of(quoted) if isinstance(quoted, dict) else None
     return (inner[0], inner[1] or message) if inner else (word, message)
 
@@ -248,30 +234,14 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason = _reason(outward)
-    state = _state(word, bool(links), reason)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_text(layer.get(field)))), None)
-    if state is State.COMPLETED and not links and task_id and any(layer.get("object") == "video" for layer in layers):
+    has_content_page = any(layer.get("object") == "video" for layer in layers)
+    if has_content_page and task_id and not links and STATES.get(plain_word(word)) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
-    if state is State.COMPLETED and not links:
-        state = State.RENDERING  # the link is still on its way
+    state = state_of(word, has_link=bool(links), reason=reason if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
     has_fields = bool(word or links or task_id or len(layers) > 1)
     return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields)
-
-
-def _state(word: str, has_link: bool, reason: str | None) -> State:
-    """Return what a word means; a word that nobody knows means what the rest of the answer shows."""
-    state = STATES.get(plain_word(word))
-    if state is None and has_link:
-        return State.COMPLETED
-    if reason and not has_link and (state is State.COMPLETED or (state is None and word)):
-        return State.FAILED
-    return state or State.RENDERING
-
-
-def plain_word(word: str) -> str:
-    """Return a status word as the tables have it."""
-    return word.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import os
 import re
 import ssl
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import quote, urlsplit
+from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
 import anyio
 from yarl import URL
 
+from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from aimlvideo.core.media_types import is_video
+from aimlvideo.core.mp4_boxes import is_fragmented, is_whole_mp4
 from aimlvideo.core.retries import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.shell.http.encodings import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
 
 CHUNK = 2**18
@@ -30,7 +35,6 @@ DEAD = (401, 403, 404, 410)
 """Statuses with which a link that has expired or is refused answers."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _under_way: set[tuple[int, int]] = set()
 """The files that downloads of this process write to now, by device and number."""
 
@@ -42,6 +46,14 @@ class Clip:
     path: Path
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOrigin:
+    """Where the service is, and the headers that show it the key for an address of its own."""
+
+    base_url: str
+    authorization: Callable[[str], Mapping[str, str]]
 
 
 class Download:
@@ -61,9 +73,14 @@ class Download:
         *,
         over: bool = True,
         edit: Callable[[Path], bool] | None = None,
+        size: int | None = None,
+        service: ServiceOrigin | None = None,
     ) -> None:
         self._clips = clips
         self._link = link
+        self._size = size
+        self._service = service
+        self._with_key = False
         self._path = path
         self._over = over
         self._edit = edit
@@ -72,10 +89,14 @@ class Download:
 
     async def more(self) -> Clip:
         """Fetch what is missing, return the whole clip. Raises LinkDead, DownloadFailed (try again) or DiskFailed."""
-        target = self._target()
+        data = data_of_link(self._link)
+        target = self._target() if data is None else None
         try:
             with self._opened() as file:
-                await self._fetch(target, file)
+                if target is not None:
+                    await self._fetch(target, file)
+                elif data is not None:
+                    await anyio.to_thread.run_sync(self._unpack, *data, file)
                 path = await anyio.to_thread.run_sync(self._finish, file)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise LinkDead(f"the clip's link is not a valid URL: {_said(error)}") from error
@@ -95,13 +116,31 @@ class Download:
     def _target(self) -> URL:
         """Return the link as it came; only what no request can hold is encoded."""
         try:
-            self._host = urlsplit(self._link).netloc.rpartition("@")[2]
-            target = URL(quote(self._link, safe=_PRINTABLE), encoded=True)
+            address = resolve_link(self._link, self._service.base_url if self._service else "")
+            self._host = urlsplit(address).netloc.rpartition("@")[2]
+            target = URL(address, encoded=True)
             if target.port is None or target.host is None:
                 raise ValueError("it names no host")
             return target
         except ValueError as error:
             raise LinkDead(f"the clip's link is not a valid URL: {error}") from error
+
+    def _unpack(self, is_base64: bool, data: str, file: BinaryIO) -> None:
+        """Write the clip that stands in the link itself."""
+        self._start_over()
+        file.seek(0)
+        file.truncate()
+        plain = unquote_to_bytes(data)
+        try:
+            clip = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=False) if is_base64 else plain
+        except ValueError as error:
+            raise LinkDead(f"the clip's link holds no clip: {error}") from error
+        self._host = "the service"
+        self._head = clip[:HEAD]
+        self._check_head()
+        file.write(clip)
+        self._hash.update(clip)
+        self._have = len(clip)
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
@@ -130,14 +169,32 @@ class Download:
             headers["Range"] = f"bytes={self._have}-"
             if self._tag.startswith('"'):
                 headers["If-Range"] = self._tag
-        async with self._clips.get(target, headers=headers) as response:
+        if self._with_key and self._service is not None:
+            headers |= self._service.authorization(str(target))
+        async with self._clips.get(target, headers=headers, auto_decompress=False) as response:
+            if response.status in (401, 403) and not self._with_key and self._is_at_the_service(target):
+                self._with_key = True  # the service keeps its clips behind the key: it goes to this origin alone
+                await self._fetch(target, file)
+                return
+            packed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._check(response.status, response.headers, response.content_length, file)
-            async for chunk in response.content.iter_chunked(CHUNK):
+            unpack: Any = None
+            async for received in response.content.iter_chunked(CHUNK):
+                if packed and not self._have and unpack is None:
+                    unpack = unpacker(received, response.headers["Content-Encoding"])
+                chunk = _unpacked(unpack, received) if unpack is not None else received
                 self._look_at(chunk)
                 file.write(chunk)
                 self._hash.update(chunk)
                 self._have += len(chunk)
+            if packed and unpack is None:
+                self._total = response.content_length  # a false label: the clip came as it is
+            elif unpack is not None and unpack.eof:
+                self._total = self._have
         self._check_end()
+
+    def _is_at_the_service(self, target: URL) -> bool:
+        return self._service is not None and same_origin(str(target), self._service.base_url)
 
     def _check(self, status: int, headers: Mapping[str, str], length: int | None, file: BinaryIO) -> None:
         """Read an answer's head: where its body starts, and how long the whole is."""
@@ -189,6 +246,7 @@ class Download:
     def _finish(self, file: BinaryIO) -> Path:
         """Put a whole file under its final name, so that it is there after a power cut; return that name."""
         file.flush()
+        self._check_boxes()
         if self._edit is not None and self._edit(self._part):
             with self._part.open("rb") as edited:
                 self._hash = hashlib.file_digest(edited, hashlib.sha256)
@@ -198,6 +256,22 @@ class Download:
         if not self._over and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
             path = next(_numbered(path))
         return self._part.replace(path)
+
+    def _check_boxes(self) -> None:
+        """Refuse a clip of another length than the service says, or of unknown length and cut by its own boxes."""
+        if self._total is not None and self._size in (None, self._have):
+            return
+        with self._part.open("rb") as part:
+            is_whole = is_whole_mp4(part, self._have)
+            sure = is_whole is True and not is_fragmented(part, self._have)
+        if self._size not in (None, self._have) and not sure:
+            have = self._have
+            self._start_over()
+            raise DownloadFailed(f"{self._host} sent {have:,} of {self._size:,} bytes")
+        if is_whole is False:
+            have = self._have
+            self._start_over()
+            raise DownloadFailed(f"{self._host} sent {have:,} bytes of a clip that is longer by its own boxes")
 
     def _start_over(self) -> None:
         self._have, self._total, self._hash = 0, None, hashlib.sha256()
@@ -228,6 +302,14 @@ def _numbered(path: Path) -> Iterator[Path]:
         other = path.with_name(f"{path.stem}-{number}{path.suffix}")
         if not other.exists():
             yield other
+
+
+def _unpacked(unpack: Any, received: bytes) -> bytes:
+    try:
+        chunk: bytes = unpack.decompress(received)
+    except zlib.error as error:
+        raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
+    return chunk
 
 
 def _said(error: BaseException) -> str:

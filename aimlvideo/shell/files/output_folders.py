@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.job import Result, result_of
+from aimlvideo.core.jobs.job import ClipFile, Result, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import SettingsError
@@ -87,7 +87,8 @@ def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, elsewher
     """
     for job, known in journal.ended_jobs():
         saved = known.stage is Stage.SAVED and not elsewhere
-        if saved and not whole(folder / (known.file or ""), known.bytes, known.sha256 if verify else None):
+        files = known.files or (ClipFile(known.file or "", known.bytes, known.sha256),)
+        if saved and not all(whole(folder / clip.file, clip.bytes, clip.sha256 if verify else None) for clip in files):
             journal.step(job, known.to(Stage.READY))
         else:
             yield result_of(job, known, folder)

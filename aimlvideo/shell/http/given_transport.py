@@ -53,8 +53,10 @@ class ClipAnswer(Protocol):
 class ClipSource(Protocol):
     """Where clips are fetched from: a pool of connections, or a transport that was brought along."""
 
-    def get(self, url: URL, /, *, headers: Mapping[str, str]) -> AbstractAsyncContextManager[ClipAnswer]:
-        """Ask for a clip's link."""
+    def get(
+        self, url: URL, /, *, headers: Mapping[str, str], auto_decompress: bool
+    ) -> AbstractAsyncContextManager[ClipAnswer]:
+        """Ask for a clip's link; without `auto_decompress` the body comes as it was sent."""
         ...
 
 
@@ -95,7 +97,9 @@ class ClipsOverTransport:
     transport: Transport
 
     @asynccontextmanager
-    async def get(self, url: URL, /, *, headers: Mapping[str, str]) -> AsyncIterator[ClipAnswer]:
+    async def get(
+        self, url: URL, /, *, headers: Mapping[str, str], auto_decompress: bool = False
+    ) -> AsyncIterator[ClipAnswer]:
         """Ask for a clip's link; parts of a clip are not asked for."""
         answer = await self.transport.send(Request("GET", str(url), headers=headers))
         yield _WholeClip(answer)

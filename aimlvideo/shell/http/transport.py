@@ -15,11 +15,13 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
+from aimlvideo import __version__
 from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.shell.http.encodings import ACCEPTED, decoded
 from aimlvideo.shell.http.proxies import proxied_request
 
 CONNECTIONS = 256
@@ -27,6 +29,10 @@ CONNECTIONS = 256
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 """Seconds. Never `total`: it cannot tell a request that never left from one whose answer was lost."""
+
+USER_AGENT = f"aimlvideo/{__version__}"
+MAX_HEADER = 2**17
+"""Bytes of one header of an answer: some services send tens of thousands."""
 
 LARGE = 2**20
 """Bytes of a body that is written piece by piece, so that the event loop goes on."""
@@ -74,7 +80,8 @@ class HttpTransport:
         return self.clock.at(time.monotonic()) or time.time()
 
     async def _send_once(self, request: Request, now: float) -> Answer:
-        url, headers, body = self._url(request), dict(request.headers), _encoded(request)
+        url, body = self._url(request), _encoded(request)
+        headers = {"Accept-Encoding": ACCEPTED, **request.headers}
         if not _absolute(request.path) or _origin(url) == _origin(self.base_url):
             headers |= self.service.authorize(request, self.api_key, now)
         if body is not None:
@@ -82,9 +89,9 @@ class HttpTransport:
         try:
             target = URL(url, encoded=True)
             async with self.session.request(
-                request.method, target, data=body, headers=headers, allow_redirects=False
+                request.method, target, data=body, headers=headers, allow_redirects=False, auto_decompress=False
             ) as response:
-                raw = await response.read()
+                raw = decoded(await response.read(), response.headers.get("Content-Encoding", ""))
                 self.clock.heard(response.headers, monotonic=time.monotonic(), wall=time.time())
                 return Answer(response.status, response.headers, self._without_key(response.status, raw))
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, ConnectionError) as error:
@@ -116,6 +123,9 @@ async def open_session(*, proxied: bool = False) -> AsyncIterator[aiohttp.Client
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10),
         cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT},
+        max_line_size=MAX_HEADER,
+        max_field_size=MAX_HEADER,
         timeout=TIMEOUT,
         requote_redirect_url=False,
         request_class=proxied_request() if proxied else aiohttp.ClientRequest,

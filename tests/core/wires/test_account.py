@@ -9,6 +9,7 @@ import pytest
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.wires.aimlapi_account import (
     ledger_request,
+    log_has_more,
     log_request,
     read_balance,
     read_ledger_page,
@@ -40,7 +41,7 @@ def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
     }
 
 
-@pytest.mark.parametrize("wrap", [lambda rows: rows, *(lambda rows, n=n: {n: rows} for n in ("data", "logs", "items"))])
+@pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"data": rows}])
 def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
     (row,) = read_log_page(answer(wrap([ROW])))
     assert row == LogRow("av-1", "gen:1/a", True, TEN, "m", 0.21, False)
@@ -63,10 +64,22 @@ def test_a_row_that_says_neither_is_neither(status: Any, succeeded: bool, failed
 
 
 def test_a_page_has_as_many_rows_as_the_service_sent_so_that_no_page_after_it_is_missed() -> None:
-    rows = read_log_page(answer({"data": [ROW, None, "x", {}, {"client_request_id": {"a": 1}, "cost": {"usd": "x"}}]}))
+    odd = {"client_request_id": {"a": 1}, "cost": {"usd": "x"}}
+    rows = read_log_page(answer({"data": [ROW, None, "x", {}, odd]}))
     assert len(rows) == 5
     assert [row.request_id for row in rows] == ["av-1", None, None, None, None]
     assert rows[4].cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("pagination", "has_more"),
+    [({"has_more": True}, True), ({"has_more": False}, False), ({}, None), ({"has_more": "yes"}, None), (None, None)],
+)
+def test_the_log_says_whether_another_page_follows_whatever_a_page_holds(
+    pagination: Any, has_more: bool | None
+) -> None:
+    for rows in ([ROW], [ROW] * 100, []):
+        assert log_has_more(answer({"data": rows, "pagination": pagination})) is has_more
 
 
 @pytest.mark.parametrize("read", [read_log_page, read_ledger_page, read_balance])
@@ -82,35 +95,63 @@ def test_a_refused_question_is_an_error() -> None:
             read(answer({"message": "Unauthorized"}, 401))  # type: ignore[operator]
 
 
-def test_a_charge_is_told_in_dollars_without_its_sign() -> None:
-    row = {"created": "2026-08-01T10:00:00.5Z", "type": "MODEL_USAGE", "amount_usd": -0.21, "reference_id": "gen-1"}
-    charges, cursor = read_ledger_page(
-        answer({"data": [row, {"amount": "0.5"}, {"amount": "x"}, {"amount": None}, None]})
-    )
-    assert charges[0] == Charge("gen-1", 0.21, "MODEL_USAGE", TEN)
-    assert [charge.usd for charge in charges] == [0.21, 0.5, 0.0, 0.0, 0.0]
-    assert cursor is None
+CHARGE = {
+    "created_at": "2026-08-01T10:00:00.5Z",
+    "direction": "CHARGE",
+    "type": "MODEL_USAGE",
+    "amount": {"usd": 0.21, "credits": 420_000},
+    "model": "m",
+    "reference_id": "gen-1",
+}
 
 
 @pytest.mark.parametrize(
-    ("named", "cursor"),
+    ("changed", "usd"),
     [
+        ({}, 0.21),
+        ({"direction": "TOPUP"}, -0.21),
+        ({"amount": {"usd": "0.5"}}, 0.5),
+        ({"amount": {"credits": 1_000_000}}, 0.5),
+        ({"amount": {"usd": 0, "credits": 0}}, 0.0),
+        ({"amount": {}}, None),
+        ({"amount": {"usd": "much"}}, None),
+        ({"amount": {"usd": -1}}, None),
+        ({"amount": -0.21}, None),
+        ({"amount": None}, None),
+    ],
+    ids=str,
+)
+def test_an_amount_is_what_was_taken_and_one_that_cannot_be_read_is_unknown(
+    changed: dict[str, Any], usd: float | None
+) -> None:
+    (charge,), _ = read_ledger_page(answer({"data": [{**CHARGE, **changed}]}))
+    assert charge == Charge("gen-1", usd, "MODEL_USAGE", TEN)
+
+
+@pytest.mark.parametrize(
+    ("pagination", "cursor"),
+    [
+        ({"next_cursor": "a=b&c", "has_more": True}, "a=b&c"),
         ({"next_cursor": "abc"}, "abc"),
-        ({"nextCursor": "abc"}, "abc"),
-        ({"cursor": "abc"}, "abc"),
-        ({"next_cursor": None, "cursor": "this page's own"}, None),
+        ({"next_cursor": "abc", "has_more": False}, None),
+        ({"next_cursor": None, "has_more": False}, None),
         ({"next_cursor": ""}, None),
         ({"next_cursor": {}}, None),
         ({}, None),
     ],
 )
-def test_the_last_page_has_no_next_one(named: dict[str, Any], cursor: str | None) -> None:
-    assert read_ledger_page(answer({"data": [], **named})) == ([], cursor)
+def test_the_last_page_has_no_next_one(pagination: dict[str, Any], cursor: str | None) -> None:
+    assert read_ledger_page(answer({"data": [], "pagination": pagination})) == ([], cursor)
+
+
+def test_a_ledger_with_more_pages_and_no_way_to_them_is_not_taken_for_a_whole_one() -> None:
+    with pytest.raises(Unclear, match="names no cursor"):
+        read_ledger_page(answer({"data": [CHARGE], "pagination": {"next_cursor": None, "has_more": True}}))
 
 
 def test_the_ledger_is_asked_from_its_newest_page_on() -> None:
-    assert ledger_request().query == ()
-    assert dict(ledger_request("a=b&c").query) == {"cursor": "a=b&c"}
+    assert dict(ledger_request().query) == {"limit": "100"}
+    assert dict(ledger_request("a=b&c").query) == {"limit": "100", "cursor": "a=b&c"}
 
 
 @pytest.mark.parametrize(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])

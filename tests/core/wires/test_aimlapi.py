@@ -137,21 +137,58 @@ VIDEO = {"url": "https://cdn.example.com/a.mp4?sig=a%2Bb", "content_type": "vide
         ("Completed", State.COMPLETED),
         ("error", State.FAILED),
         ("failed", State.FAILED),
-        ("upscaling", State.RENDERING),
-        ("", State.RENDERING),
-        (None, State.RENDERING),
-        (["completed"], State.RENDERING),
+        *((word, State.COMPLETED) for word in ("succeed", "success", "done", "finished", " Done ", "SUCCESS")),
+        *((word, State.FAILED) for word in ("cancelled", "canceled", "expired", "rejected", "fail", "timeout")),
+        (" Timed out\n", State.FAILED),
+        ("upscaling", State.COMPLETED),
+        ("", State.COMPLETED),
+        (None, State.COMPLETED),
+        (["completed"], State.COMPLETED),
     ],
 )
-def test_a_status_word_says_where_a_generation_stands_and_a_new_one_that_it_goes_on(word: Any, state: State) -> None:
+def test_a_status_word_says_where_a_generation_stands_and_a_link_what_a_new_one_means(word: Any, state: State) -> None:
     seen = WIRE.seen(answer({"id": "x", "status": word, "video": VIDEO, "error": "why"}), "gen-1")
     assert seen.id == "gen-1"
     assert seen.state is state
-    assert seen.status == (word if isinstance(word, str) else "")
+    assert seen.status == (word.strip() if isinstance(word, str) else "")
     assert seen.error == ("why" if state is State.FAILED else None)
 
 
-@pytest.mark.parametrize("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, "x", [VIDEO]])
+@pytest.mark.parametrize("word", ["upscaling", "completed", "done", ""])
+def test_without_a_link_a_reason_is_the_end_and_no_reason_is_not_finished_yet(word: str) -> None:
+    body = {"id": "gen-1", "status": word, "video": None}
+    failed = WIRE.seen(answer({**body, "error": {"name": "Gone", "message": "no frames"}}), "gen-1")
+    assert (failed.state, failed.error) == (State.FAILED, "Gone: no frames")
+    assert WIRE.seen(answer({**body, "error": None}), "gen-1").state is State.RENDERING
+
+
+def test_a_word_that_goes_on_goes_on_whatever_stands_beside_it() -> None:
+    assert WIRE.seen(answer({"status": "generating", "error": "slow", "video": VIDEO}), "g").state is State.RENDERING
+
+
+@pytest.mark.parametrize(
+    ("fields", "links"),
+    [
+        ({"video": [{"url": "https://a/1"}, {"url": "https://a/2"}]}, ("https://a/1", "https://a/2")),
+        ({"video": [{"url": "https://a/1"}, {"url": None}, None, {"url": "https://a/1"}]}, ("https://a/1",)),
+        ({"video": [], "videos": [{"url": "https://a/1"}]}, ("https://a/1",)),
+        ({"video": ["https://a/1", " https://a/2 "]}, ("https://a/1", "https://a/2")),
+        ({"video": "https://a/1"}, ("https://a/1",)),
+        ({"video": {"video_url": "https://a/1"}}, ("https://a/1",)),
+        ({"video": None, "video_url": "https://a/1"}, ("https://a/1",)),
+    ],
+)
+def test_a_generation_may_have_several_clips_and_all_were_paid_for(fields: Any, links: tuple[str, ...]) -> None:
+    seen = WIRE.seen(answer({"status": "completed", **fields}), "gen-1")
+    assert (seen.state, seen.video_url, seen.video_urls) == (State.COMPLETED, links[0], links)
+
+
+def test_the_size_of_each_clip_is_kept_where_the_answer_says_it() -> None:
+    clips = [{"url": "https://a/1", "file_size": 12}, {"url": "https://a/2", "file_size": "many"}]
+    assert WIRE.seen(answer({"status": "completed", "video": clips}), "gen-1").file_sizes == (12, None)
+
+
+@pytest.mark.parametrize("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, [], [None]])
 def test_completed_without_a_link_is_not_ready_yet(video: Any) -> None:
     seen = WIRE.seen(answer({"status": "completed", "video": video}), "gen-1")
     assert (seen.state, seen.video_url) == (State.RENDERING, None)
@@ -186,6 +223,53 @@ def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words:
     assert (seen.state, seen.error) == (State.FAILED, words)
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "words", "code"),
+    [
+        ({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}, Rejected, "new_sensitive", 1026),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, Refused, "insufficient", 1008),
+        ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, Busy, "rate limit", 1002),
+        ({"statusCode": 400, "message": "Body validation error"}, Rejected, "Body validation error", None),
+        ({"statusCode": "401", "message": "Unauthorized"}, Refused, "Unauthorized", None),
+        ({"statusCode": 429, "message": "slow down"}, Busy, "slow down", None),
+        ({"error": "no such voice"}, Rejected, "no such voice", None),
+        ({"error": {"message": "no such voice", "code": 17}}, Rejected, "no such voice", 17),
+        ({"code": 1301, "message": "content policy"}, Rejected, "content policy", 1301),
+        ({"code": "invalid_voice", "message": "no such voice"}, Rejected, "no such voice", None),
+        ({"success": False, "message": "no such voice"}, Rejected, "no such voice", None),
+    ],
+    ids=str,
+)
+def test_an_error_under_http_200_reaches_the_user_and_is_no_doubt(
+    body: Any, kind: type[ServiceError], words: str, code: int | None
+) -> None:
+    for read in (lambda told: WIRE.accepted(told, "av-1"), lambda told: WIRE.seen(told, "gen-1")):
+        with pytest.raises(kind, match=words) as caught:
+            read(answer(body, x_inference_id="every-answer-has-one"))
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize("word", ["error", "failed", "Rejected"])
+def test_a_submission_that_failed_and_names_no_id_is_rejected_and_not_doubted(word: str) -> None:
+    body = {"status": word, "error": {"name": "Moderation", "message": "not allowed"}}
+    with pytest.raises(Rejected, match="Moderation: not allowed"):
+        WIRE.accepted(answer(body), "av-1")
+    assert WIRE.accepted(answer({**body, "id": "gen-1"}), "av-1").id == "gen-1"
+
+
+@pytest.mark.parametrize("fields", [{"code": 200}, {"statusCode": 200}, {"base_resp": {"status_code": 0}}, {"code": 0}])
+def test_a_code_that_means_well_is_no_error(fields: Any) -> None:
+    assert WIRE.accepted(answer({"id": "gen-1", "status": "queued", **fields}), "av-1").id == "gen-1"
+    assert WIRE.seen(answer({"status": "done", "video": VIDEO, **fields}), "gen-1").state is State.COMPLETED
+
+
+def test_the_code_of_an_error_is_kept_beside_the_http_status() -> None:
+    for body in ({"message": "m", "code": 1234}, {"error": {"message": "m", "code": "1234"}}):
+        with pytest.raises(Rejected) as caught:
+            WIRE.accepted(answer(body, 422), "av-1")
+        assert (caught.value.status, caught.value.code) == (422, 1234)
+
+
 # Errors ------------------------------------------------------------------------------------------------------------
 
 NO_CREDITS = "You've run out of credits. Please top up your balance or update your payment method"
@@ -199,7 +283,7 @@ NO_CREDITS = "You've run out of credits. Please top up your balance or update yo
         (402, "Payment required", Refused),
         (403, NO_CREDITS, Refused),
         (403, "Not allowed", Refused),
-        (404, "Not found", Rejected),
+        (404, "No such model", Rejected),
         (408, "Request timeout", Unclear),
         (409, "Conflict", Rejected),
         (413, "Too large", Rejected),
@@ -218,7 +302,7 @@ def test_a_status_says_whether_the_same_request_may_be_sent_again(
     status: int, message: str, kind: type[ServiceError]
 ) -> None:
     body = {"message": message, "path": "/", "requestId": "r", "statusCode": str(status), "timestamp": "now"}
-    for raw in (answer(body, status), answer(message.encode(), status)):
+    for raw in (answer(body, status), answer({"message": message}, status)):
         with pytest.raises(ServiceError) as caught:
             WIRE.accepted(raw, "av-1")
         assert type(caught.value) is kind
@@ -252,6 +336,35 @@ def test_a_concurrency_limit_is_told_from_a_rate() -> None:
         with pytest.raises(Busy) as caught:
             raise_for_error(answer({"message": message}, 429))
         assert caught.value.limit == limit
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>404</html>",
+        b"",
+        {"message": "Cannot POST /v2/video"},
+        {"message": "Not Found"},
+        {"message": "Cannot find this path"},
+    ],
+)
+def test_a_404_on_the_path_itself_is_about_the_setting_and_not_about_the_job(body: Any) -> None:
+    with pytest.raises(Refused, match="--base-url"):
+        WIRE.accepted(answer(body, 404), "av-1")
+    with pytest.raises(Rejected):
+        WIRE.seen(answer(body, 404), "gen-1")
+
+
+def test_a_404_about_the_model_is_about_the_job() -> None:
+    with pytest.raises(Rejected, match="not available"):
+        WIRE.accepted(answer({"message": "Model 'x' is not available"}, 404), "av-1")
+
+
+def test_an_empty_answer_is_no_end_and_names_a_generation_in_its_header() -> None:
+    assert WIRE.accepted(answer(b"", 202, x_inference_id="gen-1"), "av-1").id == "gen-1"
+    assert WIRE.seen(answer(b"", 202), "gen-1").state is State.RENDERING
+    with pytest.raises(Unclear):
+        WIRE.accepted(answer(b"", 202), "av-1")
 
 
 def test_a_redirect_says_where_the_base_url_should_lead() -> None:

@@ -1,0 +1,74 @@
+"""`aimlvideo doctor`: what is understood of a service, before the first purchase."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_module
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.doctor import MAX_OFFSET, Diagnosis, diagnose
+from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit_codes
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.client import VideoClient
+from aimlvideo.core.services import DEFAULT_SERVICE
+
+app = command_app()
+LOOKUP = {
+    True: "requests are listed under the ids that we chose: a lost answer is looked up",
+    False: "requests are listed without the ids that we chose: a lost answer stays in doubt",
+    None: "whether requests can be looked up by the ids that we choose shows after the first one",
+}
+
+
+@app.command(epilog="Example: aimlvideo doctor")
+def doctor(
+    service: Service = DEFAULT_SERVICE,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
+) -> None:
+    """Ask every free endpoint of the service, and say what of its answers is understood; nothing is bought."""
+    terminal = Terminal(json=json)
+    with exit_codes(terminal):
+        settings = client_options(service, base_url, api_key)
+
+        async def ask() -> Diagnosis:
+            async with VideoClient(**settings) as client:
+                return await diagnose(client, client.base_url)
+
+        diagnosis = asyncio.run(ask())
+        if json:
+            sys.stdout.write(json_module.dumps({**asdict(diagnosis), "ok": diagnosis.is_well}) + "\n")
+        else:
+            _show(diagnosis, terminal)
+        raise typer.Exit(0 if diagnosis.is_well else 1)
+
+
+def _show(diagnosis: Diagnosis, terminal: Terminal) -> None:
+    terminal.say(f"{diagnosis.service} at {diagnosis.base_url}")
+    through = f", through the proxy {diagnosis.proxy}" if diagnosis.proxy else ""
+    terminal.say(f"  {'over TLS' if diagnosis.tls else 'without TLS'}{through}")
+    if (offset := diagnosis.clock_offset) is None:
+        terminal.remark("the service does not say its time, so this clock cannot be checked")
+    elif abs(offset) > MAX_OFFSET:
+        side = "ahead of" if offset > 0 else "behind"
+        terminal.remark(f"this clock is {abs(offset):.0f} s {side} the service's: set it")
+    else:
+        terminal.say(f"  this clock and the service's differ by {abs(offset):.0f} s")
+    rows = [
+        (finding.asked, "understood" if finding.understood else "NOT UNDERSTOOD", finding.detail)
+        for finding in diagnosis.findings
+    ]
+    terminal.table(("question", "", "answer"), rows)
+    if diagnosis.has_request_log:
+        terminal.say(LOOKUP[diagnosis.ids_can_be_looked_up])
+    for finding in diagnosis.findings:
+        if not finding.understood:
+            terminal.problem(f"{finding.asked}: {finding.detail}. Without it: {finding.without}")
+    if diagnosis.is_well:
+        terminal.say("every answer is understood")

@@ -1,0 +1,248 @@
+"""Every free question that a service has an answer for, asked once: what is understood of the answers, and what not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.core.catalog.openapi import read_document as read_model_document
+from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import NAMESPACE
+from aimlvideo.core.lost_submissions import WINDOW_MARGIN
+from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.services.base import LookupById, RequestLog
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.shapes import Fields, shape_problems
+from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
+from aimlvideo.shell import clock
+
+UNKNOWN_ID = "aimlvideo-doctor-asks-for-nothing"
+"""No generation has this id: the answer shows how the service says so."""
+MAX_OFFSET = 60.0
+"""Seconds that this clock may be off before it is worth a word."""
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one question. `without` is what does not work while it is not understood."""
+
+    asked: str
+    understood: bool
+    detail: str
+    without: str = ""
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """Everything that was found of one service."""
+
+    service: str
+    base_url: str
+    tls: bool
+    proxy: str = ""
+    clock_offset: float | None = None
+    """Seconds by which this machine's clock is ahead of the service's; None where the service does not say its time."""
+    ids_can_be_looked_up: bool | None = None
+    """Whether the service lists a request under the id that we chose; None where nothing was there to tell by."""
+    has_request_log: bool = False
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every answer was understood."""
+        return all(finding.understood for finding in self.findings)
+
+
+async def diagnose(client: VideoClient, base_url: str) -> Diagnosis:
+    """Ask every free question of a service, one after the other. Raises nothing for what it answers."""
+    parts = urlsplit(base_url)
+    proxy = _proxy_of(parts.scheme, parts.hostname or "")
+    diagnosis = Diagnosis(client.service.name, base_url, parts.scheme == "https", proxy)
+    doctor = _Doctor(client, diagnosis)
+    service = client.service
+    if service.prices is not None:
+        question = service.prices
+        await doctor.ask(
+            "prices", question.request, lambda answer: _prices(question.read(answer)), question.fields,
+            "--max-spend, and the price in check and run",
+        )  # fmt: skip
+    if service.models is not None:
+        await doctor.ask_for_a_document()
+    if service.durations is not None:
+        durations = service.durations
+        await doctor.ask(
+            "durations", durations.request, lambda answer: pluralize(len(durations.read(answer)), "model"),
+            durations.fields, "a first guess of how long generations take; polls learn it by themselves",
+        )  # fmt: skip
+    if service.deprecations is not None:
+        going = service.deprecations
+        await doctor.ask(
+            "deprecations", going.request, lambda answer: pluralize(len(going.read(answer)), "model"), going.fields,
+            "warnings of models that go",
+        )  # fmt: skip
+    if service.balance is not None:
+        balance = service.balance
+        await doctor.ask(
+            "balance", balance.request, lambda answer: f"{balance.read(answer):.2f}", balance.fields,
+            "balance, and the refusal to start with too little",
+        )  # fmt: skip
+    if service.key is not None:
+        key = service.key
+        await doctor.ask(
+            "key", key.request, lambda answer: key.read(answer).problem() or "it may make videos", key.fields,
+            "the key's own limit and scopes",
+        )  # fmt: skip
+    await doctor.ask_for_lookup(service.lookup)
+    if service.ledger is not None:
+        ledger = service.ledger
+        await doctor.ask(
+            "ledger", ledger.request(None), lambda answer: pluralize(len(ledger.read(answer)[0]), "row"),
+            ledger.fields, "reconcile",
+        )  # fmt: skip
+    await doctor.ask_for_nothing()
+    return diagnosis
+
+
+@dataclass(slots=True)
+class _Doctor:
+    client: VideoClient
+    diagnosis: Diagnosis
+
+    async def ask(
+        self, what: str, request: Request, read: Callable[[Answer], str], fields: Fields, without: str
+    ) -> Answer | None:
+        """Ask one question and note what was understood of its answer; return the answer where there is one."""
+        try:
+            answer = await self.client.send(request, tries=1)
+        except ServiceError as error:
+            self._note(what, False, str(error), without)
+            return None
+        self._see_clock(answer)
+        try:
+            detail = read(answer)
+        except ServiceError as error:
+            self._note(what, False, str(error), without)
+            return None
+        problems = list(shape_problems(answer.json(), fields))
+        self._note(what, not problems, "; ".join(problems[:3]) or detail, without)
+        return answer
+
+    async def ask_for_a_document(self) -> None:
+        """Ask for the list of models, and for one model's document."""
+        models = self.client.service.models
+        assert models is not None
+        without = "models --refresh; the shipped catalogue is used"
+        listed: list[Any] = []
+
+        def read_list(answer: Answer) -> str:
+            try:
+                listed.extend(models.read(answer.json()))
+            except ValueError as error:
+                raise Unclear(str(error), status=answer.status) from error
+            if not listed:
+                raise Unclear("expected a list of video models, got none", status=answer.status)
+            return pluralize(len(listed), "video model")
+
+        await self.ask("models", models.request(""), read_list, {}, without)
+        described = next((model for model in listed if model.document), None)
+        if described is None:
+            return
+
+        def read_document(answer: Answer) -> str:
+            try:
+                read_model_document(described.id, answer.json(), usual_path=models.usual_path)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Unclear(f"{described.id}: {error}", status=answer.status) from error
+            return f"{described.id}"
+
+        await self.ask("one model's document", Request("GET", described.document), read_document, {}, without)
+
+    async def ask_for_lookup(self, lookup: RequestLog | LookupById) -> None:
+        """Ask for what the service keeps of our requests."""
+        without = "a lost answer to a submission stays in doubt, and is settled by hand"
+        if isinstance(lookup, RequestLog):
+            self.diagnosis.has_request_log = True
+            now = clock.wall() - (self.diagnosis.clock_offset or 0.0)
+
+            def read_log(answer: Answer) -> str:
+                rows = lookup.read(answer)
+                self.diagnosis.ids_can_be_looked_up = _lists_our_ids(rows)
+                return pluralize(len(rows), "row") + " of the last day"
+
+            await self.ask(
+                "request log", lookup.request(now - DAY, now + WINDOW_MARGIN, 0), read_log, lookup.fields, without
+            )
+            return
+
+        def read_lookup(answer: Answer) -> str:
+            try:
+                found = lookup.read(answer, UNKNOWN_ID)
+            except Rejected:
+                found = None
+            if found is not None:
+                raise Unclear(f"a task is found under an id that nobody chose: {found.id}", status=answer.status)
+            return "a task that is not there is not found"
+
+        name = self.client.service.name
+        model = next(model.id for model in known_catalog() if name in model.services)
+        job = VideoJob(model, prompt="doctor")
+        await self.ask("lookup by our id", lookup.request(UNKNOWN_ID, job), read_lookup, {}, without)
+
+    async def ask_for_nothing(self) -> None:
+        """Ask for a generation that is not there: that this is said decides whether a lost one is noticed."""
+        wire = self.client.wire
+
+        def read_absence(answer: Answer) -> str:
+            try:
+                seen = wire.seen(answer, UNKNOWN_ID)
+            except Rejected as error:
+                return f"it is said not to be there ({error.status})"
+            except (Refused, Busy):
+                raise
+            raise Unclear(f"expected that it is not there (404), got status {seen.status!r}", status=answer.status)
+
+        *_, request = wire.status(UNKNOWN_ID)
+        await self.ask("an unknown generation", request, read_absence, {}, "the end of generations that got lost")
+
+    def _note(self, what: str, understood: bool, detail: str, without: str) -> None:
+        self.diagnosis.findings.append(Finding(what, understood, detail, "" if understood else without))
+
+    def _see_clock(self, answer: Answer) -> None:
+        try:
+            moment = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        except (ValueError, TypeError):
+            return
+        self.diagnosis.clock_offset = clock.wall() - moment
+
+
+def _prices(prices: dict[str, Pricing]) -> str:
+    """Say how many models have a readable price. Raises Unclear where none has."""
+    problems = Counter(pricing.problem for pricing in prices.values() if pricing.problem)
+    readable = sum(bool(pricing.span or pricing.prices) and not pricing.problem for pricing in prices.values())
+    reasons = "; ".join(f"{problem} ({pluralize(count, 'model')})" for problem, count in problems.most_common(3))
+    if not readable:
+        raise Unclear(reasons or "expected a price in USD a second or a video, got none")
+    return pluralize(readable, "model") + (f"; not read: {reasons}" if reasons else "")
+
+
+def _lists_our_ids(rows: list[LogRow]) -> bool | None:
+    if not rows:
+        return None
+    return any((row.request_id or "").startswith(NAMESPACE) for row in rows)
+
+
+def _proxy_of(scheme: str, host: str) -> str:
+    """Return the host of the proxy that leads there, or an empty text; never what may be a password."""
+    proxy = getproxies().get(scheme, "")
+    if not proxy or scheme != "https" or proxy_bypass(host):
+        return ""
+    return urlsplit(proxy).netloc.rpartition("@")[2]

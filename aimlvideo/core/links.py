@@ -1,0 +1,70 @@
+"""Links to clips in the forms that services give, resolved as a browser would."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_SCHEME = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
+_HOST = re.compile(r"^(https?://[^/\\?#]*)\\")
+"""A host that is closed by a backslash, as some programs for Windows write it."""
+_DATA = re.compile(r"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
+
+
+def resolve_link(link: str, base_url: str) -> str:
+    """Return the address of a link that stands in an answer of the service at `base_url`.
+
+    Blanks around it are no part of a link; it may be relative, or lack a scheme; a host in any script is written as
+    DNS has it. Everything else stays byte for byte: a signature holds for one spelling alone.
+    Raises ValueError where it is no address.
+    """
+    text = link.strip("".join(map(chr, range(0x21))))
+    text = re.sub(r"[\x00-\x1f]", lambda match: f"%{ord(match[0]):02X}", text)
+    if not text:
+        raise ValueError("it is empty")
+    if scheme := _SCHEME.match(text):
+        text = f"{scheme[1].lower()}://{text[scheme.end() :]}"
+    elif text.startswith("\\"):
+        text = text.replace("\\", "/", 2)
+    text = _HOST.sub(lambda match: match[1] + "/", text)
+    parts = urlsplit(text if _SCHEME.match(text) else _joined(base_url, text))
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"its scheme is {parts.scheme[:20]!r}, expected https")
+    if not parts.hostname or parts.port == 0:
+        raise ValueError("it names no host")
+    netloc = parts.netloc if parts.netloc.isascii() else _ascii_netloc(parts.netloc, parts.hostname)
+    return quote(urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")), safe=_PRINTABLE)
+
+
+def data_of_link(link: str) -> tuple[bool, str] | None:
+    """Return of a `data:` link whether its data are Base64, and the data; None where the link is another one."""
+    match = _DATA.match(link[:200])
+    return None if match is None else (";base64" in match[2].lower(), link[match.end() :])
+
+
+def same_origin(link: str, other: str) -> bool:
+    """Tell whether two addresses have the same scheme, host and port."""
+    return _origin(link) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _joined(base_url: str, link: str) -> str:
+    """Join a relative link, without touching its query."""
+    head, mark, tail = _before_query(link)
+    return urljoin(base_url.rstrip("/") + "/", head) + mark + tail
+
+
+def _before_query(text: str) -> tuple[str, str, str]:
+    match = re.search(r"[?#]", text)
+    return (text, "", "") if match is None else (text[: match.start()], match[0], text[match.end() :])
+
+
+def _ascii_netloc(netloc: str, host: str) -> str:
+    user, at, place = netloc.rpartition("@")
+    port = place.rpartition(":")[2] if re.search(r":\d+$", place) else ""
+    return f"{user}{at}{host.encode('idna').decode()}" + (f":{port}" if port else "")

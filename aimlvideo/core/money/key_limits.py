@@ -1,0 +1,40 @@
+"""What a key itself may do and spend, whatever its account has. Money is in US dollars."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VIDEO_SCOPE = "model:video"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """A key's own limits: `scopes` None is everything, `limit` None is no limit.
+
+    The service says what the key used this month; where its limit counts otherwise (`period`), less may be left.
+    """
+
+    disabled: bool = False
+    scopes: tuple[str, ...] | None = None
+    limit: float | None = None
+    period: str = ""
+    used_this_month: float | None = None
+
+    @property
+    def most_left(self) -> float | None:
+        """What the key may still spend at most; None where it has no limit."""
+        if self.limit is None:
+            return None
+        counted = self.used_this_month if self.period in ("month", "no_reset") else None
+        return max(0.0, self.limit - (counted or 0.0))
+
+    def problem(self) -> str:
+        """Return why this key can make no video at all; empty where it can."""
+        if self.disabled:
+            return "the API key is disabled: enable it, or use another one"
+        if self.scopes is not None and VIDEO_SCOPE not in self.scopes:
+            scopes = ", ".join(self.scopes) or "none"
+            return f"the API key may not make videos: its scopes are {scopes}, expected {VIDEO_SCOPE}"
+        if self.most_left == 0.0:
+            return f"the API key has used up its own limit of {self.limit:.2f} USD: raise it, or use another key"
+        return ""

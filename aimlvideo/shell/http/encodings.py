@@ -1,0 +1,34 @@
+"""Bodies as they were meant: decoded by what they are, whatever their label says."""
+
+from __future__ import annotations
+
+import zlib
+
+_GZIP = b"\x1f\x8b"
+ACCEPTED = "gzip, deflate"
+"""The encodings that are read here."""
+
+
+def decoded(body: bytes, encoding: str) -> bytes:
+    """Return a body decoded; one that is not encoded in the way its label says is returned as it came.
+
+    Proxies label plain bodies as `gzip`, and send packed ones without a label. A body that breaks off is a plain one.
+    """
+    if body.startswith(_GZIP):
+        return _inflated(body, 31) or body
+    if "deflate" in encoding.lower():
+        return _inflated(body, 15) or _inflated(body, -15) or body
+    return body
+
+
+def unpacker(head: bytes, encoding: str) -> zlib._Decompress | None:
+    """Return what decodes a stream that begins so; None where it is to be taken as it comes."""
+    is_packed = head.startswith(_GZIP) and "gzip" in encoding.lower()
+    return zlib.decompressobj(31) if is_packed else None
+
+
+def _inflated(body: bytes, window: int) -> bytes | None:
+    try:
+        return zlib.decompress(body, window)
+    except zlib.error:
+        return None

@@ -1,0 +1,97 @@
+"""What the service says against a run is said before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from aimlvideo.cli.app import app
+from aimlvideo.sandbox import Sandbox
+from tests.servers import sandbox_thread
+
+MODEL = "kling-video/v1.6/pro/image-to-video"
+JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with sandbox_thread() as served:
+        yield served
+
+
+@pytest.fixture
+def command(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Return a way to give a command against the sandbox, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIMLAPI_BASE_URL", sandbox.url)
+    monkeypatch.setenv("AIMLAPI_API_KEY", "key-that-nobody-may-see")
+
+    def run(*words: Any) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+    return run
+
+
+def write_jobs(path: Path, *jobs: dict[str, Any]) -> Path:
+    path.write_text("".join(json.dumps(job) + "\n" for job in jobs))
+    return path
+
+
+def test_a_withdrawn_model_is_said_before_anything_is_sent(command: Command, tmp_path: Path, sandbox: Sandbox) -> None:
+    model = "minimax/hailuo-02"
+    gone = {"id": model, "status": "withdrawn", "shutdown_at": "2026-08-10", "replaced_by": "minimax/hailuo-2.3"}
+    sandbox.behaviour = replace(sandbox.behaviour, deprecations=(gone,))
+    jobs = write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": model, "prompt": "waves"})
+    for words in (("check", jobs), ("run", jobs, "-o", tmp_path / "out")):
+        result = command(*words)
+        assert result.exit_code == 2
+        assert "is withdrawn since 10 August 2026: use minimax/hailuo-2.3" in " ".join(result.stderr.split())
+    assert sandbox.stats()["posts"] == 0
+
+
+def test_a_key_s_own_limit_and_scopes_count_before_anything_is_sent(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    jobs = write_jobs(tmp_path / "jobs.jsonl", {"id": "a", **JOB})
+    for knobs, words in (
+        ({"key_limit": 0.01}, "own limit leaves 0.01 USD at most"),
+        ({"key_scopes": ("model:chat",)}, "its scopes are model:chat, expected model:video"),
+    ):
+        sandbox.behaviour = replace(sandbox.behaviour, key_limit=None, key_scopes=None)
+        sandbox.behaviour = replace(sandbox.behaviour, **knobs)
+        result = command("run", jobs, "-o", tmp_path / "out")
+        assert result.exit_code == 2
+        assert words in " ".join(result.stderr.split())
+        assert words.split(",")[0][-10:] in " ".join((command("balance").output + result.stderr).split())
+    assert sandbox.stats()["posts"] == 0
+
+
+def test_a_spending_limit_without_readable_prices_is_refused_with_the_way_out(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    model = "magic/video-to-video"  # the sandbox has no fixed price for it
+    jobs = write_jobs(
+        tmp_path / "jobs.jsonl",
+        {"id": "a", "model": model, "template": "Times Square Billboard", "video_url": "https://example.com/a.mp4"},
+    )
+    result = command("run", jobs, "-o", tmp_path / "out", "--max-spend", "5")
+    assert result.exit_code == 2
+    assert "--max-spend 5 needs prices" in " ".join(result.stderr.split())
+    assert "aimlvideo doctor" in result.stderr
+    assert sandbox.stats()["posts"] == 0
+
+
+def test_doctor_says_that_everything_is_understood(command: Command) -> None:
+    result = command("doctor")
+    assert result.exit_code == 0
+    assert "every answer is understood" in result.output
+    found = json.loads(command("doctor", "--json").stdout)
+    assert found["ok"] is True
+    assert {finding["asked"] for finding in found["findings"]} >= {"prices", "balance", "ledger", "request log", "key"}

@@ -1,0 +1,89 @@
+"""`aimlvideo doctor`: every free answer of a service is understood, or it is said what of it is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from aimlvideo.cli.doctor import Diagnosis, diagnose
+from aimlvideo.client import VideoClient
+from aimlvideo.sandbox import Behaviour, Sandbox
+from tests.shell.server import served
+
+pytestmark = pytest.mark.real_time
+KEY = "a-key-that-nobody-must-see"
+
+
+async def diagnosis_of(url: str, service: str = "aimlapi") -> Diagnosis:
+    async with VideoClient(KEY, url, service) as client:
+        return await diagnose(client, url)
+
+
+@pytest.mark.parametrize("service", ["aimlapi", "kling"])
+async def test_the_sandbox_is_understood_in_every_answer(service: str) -> None:
+    async with Sandbox(Behaviour(video="tiny")) as sandbox:
+        diagnosis = await diagnosis_of(sandbox.url, service)
+        assert [finding for finding in diagnosis.findings if not finding.understood] == []
+        assert diagnosis.is_well
+        assert len(diagnosis.findings) == (10 if service == "aimlapi" else 2)
+        assert diagnosis.clock_offset is not None
+        assert abs(diagnosis.clock_offset) < 60
+        assert sandbox.stats()["posts"] == 0
+
+
+async def test_our_ids_are_found_in_the_log_once_there_is_a_request() -> None:
+    async with Sandbox(Behaviour(video="tiny", seconds=0.01)) as sandbox:
+        assert (await diagnosis_of(sandbox.url)).ids_can_be_looked_up is None
+        async with VideoClient(KEY, sandbox.url, poll="every:0.02") as client:
+            await client.generate("minimax/hailuo-02", prompt="waves")
+        assert (await diagnosis_of(sandbox.url)).ids_can_be_looked_up is True
+
+
+LONG_AGO = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+Answers = dict[str, Any]
+ODD: Answers = {
+    "/v2/billing": {"balance": 5},
+    "/v2/billing/transactions": {
+        "data": [
+            {"created_at": "2026-01-01T00:00:00Z", "amount": "much", "type": "MODEL_USAGE", "direction": "CHARGE"}
+        ],
+        "pagination": {"next_cursor": None, "has_more": False},
+    },
+    "/v1/models": {"data": [{"id": "m", "pricing": {"kind": "fixed", "units": [{"name": "frame", "price": 1}]}}]},
+    "/v2/logs": {"data": [], "pagination": {}},
+}
+
+
+def answering(answers: Answers) -> Callable[[web.Request], Any]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = answers.get(request.path)
+        if body is None:
+            return web.json_response({"message": f"no such page for {KEY}"}, status=404, headers=LONG_AGO)
+        return web.json_response(body, headers=LONG_AGO)
+
+    return answer
+
+
+async def test_what_is_not_understood_is_named_with_what_was_expected_and_what_came() -> None:
+    async with served(answering(ODD)) as url:
+        diagnosis = await diagnosis_of(url)
+    findings = {finding.asked: finding for finding in diagnosis.findings}
+    assert not diagnosis.is_well
+    assert "names no balance" in findings["balance"].detail
+    assert findings["ledger"].detail.startswith("data[].amount.usd: expected a number, got nothing")
+    assert "'frame'" in findings["prices"].detail
+    assert "--max-spend" in findings["prices"].without
+    assert findings["request log"].detail == "pagination.has_more: expected true or false, got nothing"
+    assert findings["an unknown generation"].understood
+    assert KEY not in json.dumps([finding.detail for finding in diagnosis.findings])
+    assert diagnosis.clock_offset is not None
+    assert diagnosis.clock_offset > 86_400
+
+
+async def test_a_service_that_is_not_there_is_said_and_no_traceback() -> None:
+    diagnosis = await diagnosis_of("http://127.0.0.1:1")
+    assert not any(finding.understood for finding in diagnosis.findings)
