@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
-import runpy
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientConnectionError, ClientSession
 
-from aimlvideo.core.polling import policy as polling
 from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.long
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-SHORT = ("one_clip.py", "many_clips.py", "web_application.py")
+SHORT = ("one_clip.py", "many_clips.py")
 
 
 @pytest.fixture(scope="module")
@@ -63,18 +64,58 @@ def test_many_clips(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.real_time
-@pytest.mark.usefixtures("environment")
-async def test_a_web_application(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "SMALLEST_GAP", 0.2)
-    monkeypatch.setattr(polling, "LARGEST_GAP_UNKNOWING", 0.2)
-    application = runpy.run_path(str(EXAMPLES / "web_application.py"))["application"]()
-    async with TestClient(TestServer(application)) as web:
-        asked = {"prompt": "waves", "image_url": "https://example.com/a.png"}
-        async with web.post("/clips", json=asked) as answer:
-            assert answer.status == 200, await answer.text()
-            assert (await answer.json())["video_url"].startswith("http")
-        async with web.post("/clips", json={"prompt": "no picture"}) as answer:
-            assert answer.status == 422
+async def test_a_web_application_goes_on_with_what_was_rendering_when_it_was_killed(
+    environment: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    accepted = sandbox.stats()["accepted"]
+    port = free_port()
+    environment["PORT"] = str(port)
+    command = [sys.executable, str(ROOT / "tests" / "impatient.py"), str(EXAMPLES / "web_application.py")]
+    url = f"http://127.0.0.1:{port}"
+    wanted = {"prompt": "waves", "image_url": "https://example.com/a.png", "image_list": ["/etc/passwd"]}
+    async with ClientSession() as web:
+        with started(command, environment) as application:
+            await until_it_answers(web, url)
+            async with web.post(f"{url}/clips", json={**wanted, "image_url": "/etc/passwd"}) as refused:
+                assert refused.status == 422
+            async with web.post(f"{url}/clips", json=wanted) as answer:
+                assert answer.status == 202, await answer.text()
+                generation = (await answer.json())["id"]
+            application.kill()
+        with started(command, environment):
+            await until_it_answers(web, url)
+            async with web.post(f"{url}/callback", json={"task_id": generation}) as answer:
+                assert answer.status == 204
+            while not list(tmp_path.glob("clips/*.mp4")):  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(0.05)
+            async with web.get(f"{url}/clips/{generation}") as answer:
+                assert (await answer.json())["status"] == "completed"
+    assert sandbox.stats()["accepted"] == accepted + 1
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+async def until_it_answers(web: ClientSession, url: str) -> None:
+    while True:
+        try:
+            async with web.get(f"{url}/clips/none"):
+                return
+        except ClientConnectionError:
+            await asyncio.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 def snippets(language: str) -> list[str]:
