@@ -81,7 +81,7 @@ async def clips(app: web.Application) -> AsyncIterator[None]:
 def application() -> web.Application:
     app = web.Application()
     app.cleanup_ctx.append(clips)
-    routes = [web.post("/clips", make_clip), web.get("/clips/{id}", show_clip), web.post("/callback", callback)]
+    routes = [web.post("/clips", make_clip), web.get("/clips/{id:.+}", show_clip), web.post("/callback", callback)]
     app.add_routes(routes)
     return app
 
