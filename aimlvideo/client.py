@@ -42,6 +42,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
+from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.tables import is_missing
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
@@ -218,7 +219,7 @@ class VideoClient:
 
         With an `id` and a journal the same call is never paid twice; without one each call is a clip of its own.
         Any number of calls may save into one folder at once; another process may not meanwhile.
-        Raises InvalidJobs, Rejected, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
+        Raises InvalidJobs, Rejected, ContentRefused, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
         return await self._one(lambda run: self._planned([_single(model, id, params)], run), output)
 
@@ -541,8 +542,12 @@ def _checked_journal(journal: Journal) -> Journal:
 
 
 def _taken_up(records: Iterator[Record]) -> Iterator[Record]:
-    for job, known in records:
-        yield Record(job, known.for_retry() if known.stage is Stage.FAILED else known)
+    """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
+    for job, progress in records:
+        if progress.stage is not Stage.FAILED:
+            yield Record(job, progress)
+        elif not is_still_refused(job, progress):
+            yield Record(job, progress.for_retry())
 
 
 def _single(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:

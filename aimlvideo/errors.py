@@ -8,6 +8,7 @@ VideoError
 ├── DatabaseAway            the database that workers share cannot be reached now: run again
 ├── ServiceError            what a service answered, or did not
 │   ├── Rejected            this request is wrong, and stays wrong
+│   │   └── ContentRefused  the prompt, a picture or the clip was refused by moderation (also a GenerationFailed)
 │   ├── Refused             key, credits or account: no request will pass until that is mended
 │   ├── NotAccepted         surely not accepted, and safe to send again
 │   │   ├── Busy             too many requests, or too many at once: the same request passes later
@@ -212,6 +213,28 @@ class GenerationFailed(VideoError):
     def __init__(self, message: str, *, generation_id: str | None = None) -> None:
         super().__init__(message)
         self.generation_id = generation_id
+
+
+class ContentRefused(Rejected, GenerationFailed):
+    """Moderation refused the content, at submission or after rendering: the same content will be refused again.
+
+    `field` is the input that was refused (`prompt`, `image_list`, or a kind: `image`), None where the service did not
+    say. `generation_id` is None where the job was refused at submission. It is a Rejected and a GenerationFailed, so
+    that whoever catches either of them catches it too.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        status: int | None = None,
+        code: int | None = None,
+        request_id: str | None = None,
+        generation_id: str | None = None,
+    ) -> None:
+        ServiceError.__init__(self, message, status=status, code=code, request_id=request_id)
+        self.field, self.generation_id = field, generation_id
 
 
 class ParentFailed(VideoError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def serve_board(run: Run, at: Address | None, terminal: Terminal, *, retried: bool) -> AsyncIterator[None]:
+async def serve_board(run: Run, at: Address | None, terminal: Terminal, *, retried: int) -> AsyncIterator[None]:
     """Serve the board of a run, where one was asked for; beyond this machine behind a token of its own."""
     if at is None:
         yield

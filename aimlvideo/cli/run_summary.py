@@ -9,13 +9,13 @@ from math import inf
 from pathlib import Path
 
 from aimlvideo.client import known_catalog
-from aimlvideo.core.formatting import command_line, format_seconds, format_usd
+from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
 from aimlvideo.core.service_clock import offset_remark
-from aimlvideo.errors import Refused, VideoError
+from aimlvideo.errors import ContentRefused, Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
 
@@ -25,12 +25,14 @@ FAILED_SHOWN = 10
 """Failed jobs that are named; the others are counted."""
 NAMED = 20
 """Doubts that are named; the others are counted."""
+CHANGE_CONTENT = "reword the prompt or replace the pictures, under a new id"
 
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """Where all jobs stand. Money is in USD; `unknown` counts clips whose cost nobody said.
 
+    `failed` has ids and reasons; `refused` those whose content moderation refused, which are not tried again.
     `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not.
     """
 
@@ -41,6 +43,7 @@ class RunSummary:
     committed: float
     unpriced: int
     failed: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, str], ...]
     outstanding: tuple[Record, ...]
     others: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the folder that this is not about, by stage: an earlier file planned them."""
@@ -91,14 +94,15 @@ class RunSummary:
         return f"{format_usd(self.spent)} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
 
     def _failures(self) -> Iterator[str]:
-        """Name the first failed jobs, those of one reason in one line."""
-        by_reason: defaultdict[str, list[str]] = defaultdict(list)
-        for job_id, reason in self.failed[:FAILED_SHOWN]:
-            by_reason[reason].append(job_id)
-        for reason, job_ids in by_reason.items():
-            yield f"  failed: {', '.join(job_ids)}: {reason}"
-        if (more := len(self.failed) - FAILED_SHOWN) > 0:
-            yield f"  and {more} more failed: all reasons are in {RESULTS}"
+        """Name the first failed jobs, those of one reason in one line; refused content apart."""
+        for heading, jobs in (("failed", self.failed), ("content refused", self.refused)):
+            by_reason: defaultdict[str, list[str]] = defaultdict(list)
+            for job_id, reason in jobs[:FAILED_SHOWN]:
+                by_reason[reason].append(job_id)
+            for reason, job_ids in by_reason.items():
+                yield f"  {heading}: {', '.join(job_ids)}: {reason}"
+            if (more := len(jobs) - FAILED_SHOWN) > 0:
+                yield f"  and {more} more {heading}: all reasons are in {RESULTS}"
 
     def _doubts(self) -> Iterator[str]:
         doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
@@ -112,22 +116,37 @@ class RunSummary:
             yield f"  and {len(doubts) - NAMED} more in doubt"
 
 
+Failures = tuple[tuple[str, str], ...]
+"""Ids of jobs, each with why it failed."""
+
+
+def failures_of(failed_jobs: Iterable[Record]) -> tuple[Failures, Failures]:
+    """Return the jobs that failed, and apart from them those whose content moderation refused."""
+    failed: list[tuple[str, str]] = []
+    refused: list[tuple[str, str]] = []
+    for job, progress in failed_jobs:
+        kind = refused if isinstance(progress.error, ContentRefused) else failed
+        kind.append((job.id, str(progress.error)[:160]))
+    return tuple(failed), tuple(refused)
+
+
 def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> RunSummary:
     """Read where all jobs stand: those of a `folder`, or of many workers; with `run`, those planned in that run.
 
     Money is always that of all of them.
     """
-    failed: list[tuple[str, str]] = []
+    failed_jobs: list[Record] = []
     charged: defaultdict[str, list[float]] = defaultdict(list)
     for job, progress in journal.ended_jobs(run=run):
         if progress.stage is Stage.FAILED:
-            failed.append((job.id, str(progress.error)[:160]))
+            failed_jobs.append(Record(job, progress))
         elif progress.cost_usd is not None:
             charged[job.model].append(progress.cost_usd)
     waiting = tuple(record for record in journal.open_jobs(run=run) if record.progress.stage in OUTSTANDING)
     counts = journal.counts(run=run)
     means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
     prices = list(_prices(waiting, journal.fact(PRICES), means))
+    failed, refused = failures_of(failed_jobs)
     return RunSummary(
         folder=folder,
         counts=counts,
@@ -135,7 +154,8 @@ def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | 
         unknown=journal.unknown_costs(),
         committed=sum(price for price in prices if price is not None),
         unpriced=prices.count(None),
-        failed=tuple(failed),
+        failed=failed,
+        refused=refused,
         outstanding=waiting,
         others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
         clock_offset=float(journal.fact(CLOCK_OFFSET) or 0.0),
@@ -170,8 +190,16 @@ def advice(summary: RunSummary, halted: VideoError | None, command: str, place: 
         why = f"{halted}. " if halted else ""
         return f"{why}{waiting}To go on: {command}"
     if summary.exit_code == 1:
-        return f"to try the failed ones again: {command} --retry-failed"
+        refused = len(summary.refused)
+        change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
+        again = f"to try the failed ones again: {command} --retry-failed" if summary.failed else ""
+        return ". ".join(part for part in (change, again) if part)
     return f"the clips are in {place}"
+
+
+def not_retried(count: int) -> str:
+    """Say that jobs stay failed although failed jobs were to be tried again."""
+    return f"{pluralize(count, 'job')} not tried again, refused for the content: {CHANGE_CONTENT}"
 
 
 def settled_sentence(job_id: str, generation: str | None) -> str:

@@ -16,15 +16,17 @@ from typing import Any, TypeVar
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
 from aimlvideo.cli.options import Address, ClientOptions
-from aimlvideo.cli.run_summary import CLOCK_OFFSET, advice, dollars_to_go_on, summarize
+from aimlvideo.cli.run_summary import CLOCK_OFFSET, advice, dollars_to_go_on, not_retried, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, ServiceError, UsageError, VideoError
+from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
 from aimlvideo.views.report.report_file import write_report
@@ -130,6 +132,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
 
     Raises UsageError where the service refuses the key before it has accepted anything of this run.
     """
+    retried = _retried(options.output, scope.run, terminal) if options.retry_failed else 0
     with read_journal(options.output / JOURNAL) as journal:
         client.use_prices(prices_from_json(journal.fact(PRICES)))
     async with client.resume(
@@ -140,7 +143,6 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
         name=options.name,
         run=scope.run,
     ) as results:
-        retried = options.retry_failed
         with serve_metrics(lambda: run_metrics(results), options.metrics, terminal):
             async with serve_board(results, options.board, terminal, retried=retried):
                 with terminal.progress(results, retried=retried):
@@ -153,6 +155,16 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
     if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
         raise UsageError(f"{halted}. Then: {command_again()}")
     return halted
+
+
+def _retried(folder: Path, run: int | None, terminal: Terminal) -> int:
+    """Return how many failed jobs are tried again; say how many are not: moderation refused what they still ask for."""
+    with read_journal(folder / JOURNAL) as journal:
+        failed = [record for record in journal.ended_jobs(run=run) if record.progress.stage is Stage.FAILED]
+    refused = sum(is_still_refused(*record) for record in failed)
+    if refused:
+        terminal.say(not_retried(refused))
+    return len(failed) - refused
 
 
 def finish(

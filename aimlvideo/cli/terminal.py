@@ -36,8 +36,8 @@ class Terminal:
             sys.stdout.flush()
 
     @contextmanager
-    def progress(self, run: Run, *, retried: bool = False) -> Iterator[None]:
-        """Show how a run comes along; `retried`: the jobs that had failed are tried again."""
+    def progress(self, run: Run, *, retried: int = 0) -> Iterator[None]:
+        """Show how a run comes along; `retried` jobs that had failed are tried again."""
         if self.quiet:
             yield
             return

@@ -20,7 +20,7 @@ from aimlvideo.cli.live_pages import serve_metrics
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
-from aimlvideo.cli.run_summary import RunSummary, settled_sentence
+from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import format_usd, pluralize
@@ -37,6 +37,7 @@ from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
@@ -100,8 +101,11 @@ def queue_file(
                 raise InvalidJobs(reader.problems)
         queued += put(journal.db, journal.retry_failed()) if retry_failed else 0
         queued += put(journal.db, journal.begun_ids(), begun=True)
+        refused = sum(is_still_refused(*record) for record in journal.failed_jobs()) if retry_failed else 0
     reader.say_remarks(terminal.remark)
     terminal.say(f"{pluralize(queued, 'job')} queued")
+    if refused:
+        terminal.say(not_retried(refused))
     return 0
 
 
@@ -167,6 +171,7 @@ def show_status(dsn: str | None, terminal: Terminal) -> int:
     """
     with found_dsn(dsn) as where, open_sync_journal(where) as journal:
         account = Account.of(journal.account())
+        failed, refused = failures_of(journal.failed_jobs())
         summary = RunSummary(
             folder=None,
             counts=account.jobs,
@@ -174,7 +179,8 @@ def show_status(dsn: str | None, terminal: Terminal) -> int:
             unknown=account.unknown_costs,
             committed=account.committed,
             unpriced=journal.unpriced(),
-            failed=tuple((job.id, str(progress.error)) for job, progress in journal.failed_jobs()),
+            failed=failed,
+            refused=refused,
             outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
         )
         for line in summary.lines():

@@ -21,7 +21,16 @@ from aimlvideo.core.wires.answers import is_known_word
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Busy, GenerationFailed, OutOfPatience, Refused, Rejected, ServiceError, Unavailable
+from aimlvideo.errors import (
+    Busy,
+    ContentRefused,
+    GenerationFailed,
+    OutOfPatience,
+    Refused,
+    Rejected,
+    ServiceError,
+    Unavailable,
+)
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
@@ -235,8 +244,7 @@ class Poll:
             entry.free()
             self.ready(entry)
         elif not (generation.never_ran and self.submit_again(entry)):
-            error = GenerationFailed(str(generation.error), generation_id=generation.id)
-            entry.step(Stage.FAILED, error=error, completed_at=now, **cost)
+            entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
             entry.run.end(entry)
 
     def _missed(self, waiting: Waiting, error: ServiceError) -> None:
@@ -323,6 +331,12 @@ class Poll:
 def _hopeless(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
+
+
+def _failure(generation: Generation) -> GenerationFailed:
+    if generation.content_refused:
+        return ContentRefused(str(generation.error), field=generation.refused_input, generation_id=generation.id)
+    return GenerationFailed(str(generation.error), generation_id=generation.id)
 
 
 def _out_of_patience(waiting: Waiting, now: float) -> OutOfPatience:

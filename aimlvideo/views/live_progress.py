@@ -43,11 +43,15 @@ def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) 
         scope.cancel()
 
 
-def watcher_of(run: Run, *, retried: bool = False) -> RunWatcher:
-    """Return a lookout over a run that carries on with the jobs of its journal: all of them are known."""
+def watcher_of(run: Run, *, retried: int = 0) -> RunWatcher:
+    """Return a lookout over a run that carries on with the jobs of its journal: all of them are known.
+
+    `retried` of its failed jobs are tried again.
+    """
     before, planned, tally = run.spec.journal.counts(), run.spec.journal.planned_models(), run.stats
     if retried:
-        before["planned"] = before.get("planned", 0) + before.pop("failed", 0)
+        before["planned"] = before.get("planned", 0) + retried
+        before["failed"] = before.get("failed", 0) - retried
     began = {stage: before.get(stage, 0) - tally.stages[stage] + tally.arrived[stage] for stage in Stage}
     for model, known in tally.models.items():
         planned[model] = planned.get(model, 0) + known.came - known.planned

@@ -9,7 +9,16 @@ from typing import Any
 from aimlvideo import errors
 from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, OutOfPatience, Problem, ServiceError, VideoError
+from aimlvideo.errors import (
+    ContentRefused,
+    GenerationFailed,
+    InDoubt,
+    InvalidJobs,
+    OutOfPatience,
+    Problem,
+    ServiceError,
+    VideoError,
+)
 
 PROGRESS_COLUMNS = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
@@ -55,22 +64,29 @@ def job_from_json(job_id: str, folder: str | None, asked: str) -> VideoJob:
 
 
 def error_from_text(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
-    """Return the error that was written down as `Name: message`, with its ids; other attributes are gone."""
+    """Return the error that was written down as `Name: message` or `Name[field]: message`, with its ids.
+
+    Other attributes are gone.
+    """
     if text is None:
         return None
-    name, _, message = text.partition(": ")
+    heading, _, message = text.partition(": ")
+    name, _, field = heading.removesuffix("]").partition("[")
     kind = getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, VideoError)):
         return VideoError(message)
     if issubclass(kind, InvalidJobs):
         return InvalidJobs([Problem("", message)])
+    if issubclass(kind, ContentRefused):
+        return kind(message, field=field or None, request_id=request_id, generation_id=generation_id)
     if issubclass(kind, GenerationFailed | OutOfPatience):
         return kind(message, generation_id=generation_id)
     return kind(message, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(message)
 
 
 def _error_text(error: VideoError) -> str:
-    return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
+    field = f"[{error.field}]" if isinstance(error, ContentRefused) and error.field else ""
+    return f"{type(error).__name__}{field}: {error}".encode(errors="replace").decode()
 
 
 def changed_content_problem(job_id: str, before: str, now: str) -> Problem:

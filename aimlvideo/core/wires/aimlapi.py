@@ -5,6 +5,7 @@ Source: the published OpenAPI documents and examples of docs.aimlapi.com, August
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,8 @@ from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text
-from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.core.wires.moderation import refused_input, refuses_content
+from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"
 ACCEPTED = 202
@@ -140,8 +142,10 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
     text = reason(words) + (f" (code {code[:60]})" if code else "")
     if number is not None and 300 <= number < 600:
         raise _error_of(answer, number, text, request_id)
+    about: dict[str, Any] = {"status": answer.status, "code": number, "request_id": request_id}
     kind = CODES.get(number or 0, Rejected)
-    raise kind(f"the service says: {text}", status=answer.status, code=number, request_id=request_id)
+    refusal = _content_refusal(text, about) if kind is Rejected else None
+    raise refusal or kind(f"the service says: {text}", **about)
 
 
 def _error_of(  # noqa: PLR0911 - a table: one line a status
@@ -161,7 +165,7 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
         case 403 if "credit" in said.lower() or "balance" in said.lower():
             return Refused(f"the account is out of credits (403): {said}. Top up, then run again", **about)
         case 403:
-            return Refused(f"the service does not allow this (403): {said}", **about)
+            return _content_refusal(said, about) or Refused(f"the service does not allow this (403): {said}", **about)
         case 429:
             limit = "outstanding" if "concurren" in said.lower() else None
             wait = retry_after(answer.headers)
@@ -171,7 +175,15 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
             return Unavailable(f"the service is unavailable (503): {said}", retry_after=wait, **about)
         case _ if status >= 500 or status < 400 or status == 408:
             return Unclear(f"the service failed ({status}): {said}", **about)
-    return Rejected(f"the service refused the request ({status}): {said}", **about)
+    return _content_refusal(said, about) or Rejected(f"the service refused the request ({status}): {said}", **about)
+
+
+def _content_refusal(said: str, about: Mapping[str, Any]) -> ContentRefused | None:
+    """Return the error of a request that moderation refused; None where the message says something else."""
+    if not refuses_content(said):
+        return None
+    text = f"the service refused the content ({about['status']}): {said}"
+    return ContentRefused(text, field=refused_input(said), **about)
 
 
 def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
@@ -195,6 +207,8 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
     links, sizes = links_in(body)
     state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
     ended = state in (State.COMPLETED, State.FAILED)
+    why = reason(error) if state is State.FAILED else None
+    content_refused = why is not None and refuses_content(_all_words(error))
     return Generation(
         id=generation_id,
         state=state,
@@ -202,8 +216,10 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
         video_url=links[0] if links else None,
         video_urls=links,
         file_sizes=sizes,
-        error=reason(error) if state is State.FAILED else None,
+        error=why,
         cost_usd=cost_of(body, answer.headers) if ended else None,
+        content_refused=content_refused,
+        refused_input=refused_input(why) if why and content_refused else None,
     )
 
 
@@ -224,6 +240,11 @@ def reason(error: Any) -> str:
         case {"detail": str(detail)}:
             return detail
     return "no reason given" if not error else str(error)[:MAX_MESSAGE_LENGTH]
+
+
+def _all_words(error: Any) -> str:
+    """Return all that an error says, also the names of its kind that a person is not shown."""
+    return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
 
 
 def _detail(one: Any) -> str:

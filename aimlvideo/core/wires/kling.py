@@ -20,10 +20,11 @@ from aimlvideo.core.wires.generation import Callback, Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
     MAX_MESSAGE_LENGTH,
+    is_content_refusal,
     read_task,
     task_of_object,
 )
-from aimlvideo.errors import Rejected, Unclear
+from aimlvideo.errors import ContentRefused, Rejected, Unclear
 
 ROOT = "/kling/v1/videos"
 ID_FIELD = "external_task_id"
@@ -64,7 +65,8 @@ class Kling:
         if task.id:
             return task.as_generation(task.id)
         if task.state is State.FAILED:
-            raise Rejected(
+            kind = ContentRefused if is_content_refusal(task.reason or "") else Rejected
+            raise kind(
                 f"the gateway says: {(task.reason or task.status)[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status})",
                 status=answer.status,
                 request_id=request_id,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +17,8 @@ from aimlvideo.core.wires.answers import GOOD_CODES, STATES, plain_word, state_o
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_text
-from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.core.wires.moderation import refused_input, refuses_content
+from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_MESSAGE_LENGTH = 500
 """Characters of a gateway's message that are shown."""
@@ -50,6 +51,8 @@ LASTING_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103,
 """Key, account, arrears, address: waiting never cures these."""
 REJECTED_CODES = frozenset({1200, 1201, 1202, 1203, 1300, 1301})
 """This request is wrong, under whatever HTTP status."""
+CONTENT_CODES = frozenset({1300, 1301})
+"""The platform's policy, or its content safety, was triggered; these stand in reasons of failed tasks, too."""
 UNCLEAR_CODES = frozenset({5000, 5002})
 UNAVAILABLE_CODE = 5001
 KEY_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 401})
@@ -68,6 +71,9 @@ CODE_WORDS: dict[str, int | type[ServiceError]] = {
     "invalid_request": Rejected,
     "insufficient_user_quota": Refused,
     "pre_consume_token_quota_failed": Refused,
+    "sensitive_words_detected": ContentRefused,
+    "content_policy_violation": ContentRefused,
+    "prompt_blocked": ContentRefused,
     "access_denied": Refused,
     "do_request_failed": Unclear,
 }
@@ -91,6 +97,7 @@ class Task:
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""
         completed, failed = self.state is State.COMPLETED, self.state is State.FAILED
+        content_refused = failed and is_content_refusal(self.reason or "")
         return Generation(
             id=generation_id,
             state=self.state,
@@ -100,8 +107,19 @@ class Task:
             error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
             cost_units=self.units if completed or failed else None,
             request_id=self.external_id,
+            content_refused=content_refused,
+            refused_input=refused_input(self.reason or "") if content_refused else None,
             never_ran=failed and bool(_NO_SLOT.search(self.reason or "")),
         )
+
+
+def is_content_refusal(reason: str) -> bool:
+    """Tell whether a failed task's reason is moderation: by the code in it, or by its words."""
+    code = _CODE_IN_REASON.search(reason)
+    return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(reason)
+
+
+_CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\d{4})\b")
 
 
 def read_task(answer: Answer, request_id: str | None = None) -> Task:
@@ -113,6 +131,8 @@ def read_task(answer: Answer, request_id: str | None = None) -> Task:
         if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
             if not task.has_fields:
                 raise Unclear("the answer is cut short or names no task", status=answer.status, request_id=request_id)
+            if task.state is State.FAILED and not task.reason and (error := _error_of(body)):
+                return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
             return task
     raise error_of(answer, request_id)
 
@@ -150,8 +170,24 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
     if isinstance(meaning, int):
         return Rejected(text, status=meaning, code=code, request_id=request_id)
     if meaning is not None:
-        return meaning(text, status=status, code=code, request_id=request_id)
-    return _by_number(text, status, code, retry_after(answer.headers), request_id)
+        return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
+    error = _by_number(text, status, code, retry_after(answer.headers), request_id)
+    if code in CONTENT_CODES or (_may_be_moderation(error) and refuses_content(message)):
+        error = ContentRefused(text, status=status, code=code, request_id=request_id)
+    return _with_input(error, message)
+
+
+def _may_be_moderation(error: ServiceError) -> bool:
+    """Tell an error that may be about the content from one about a task, the key or the account, whatever it says."""
+    if isinstance(error, Refused):
+        return error.status == 403 and error.code in (None, 403)
+    return isinstance(error, Rejected) and error.status != 404
+
+
+def _with_input(error: ServiceError, message: str) -> ServiceError:
+    if isinstance(error, ContentRefused):
+        error.field = refused_input(message)
+    return error
 
 
 def _by_number(text: str, status: int, code: int | None, wait: float | None, request_id: str | None) -> ServiceError:

@@ -12,6 +12,7 @@ from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
+from aimlvideo.errors import ContentRefused
 from aimlvideo.views.report.failure_advice import failure_advice
 
 PROMPT, VALUE = 4000, 160
@@ -83,4 +84,6 @@ def _moment(seconds: float | None) -> float | None:
 def _failure(known: Progress) -> dict[str, str]:
     if known.error is None:
         return {}
-    return {"error": redact_for_display(str(known.error), 600), "advice": failure_advice(known.error)}
+    refused = {"refused": known.error.field or "content"} if isinstance(known.error, ContentRefused) else {}
+    error = redact_for_display(str(known.error), 600)
+    return {"error": error, "advice": failure_advice(known.error), **refused}

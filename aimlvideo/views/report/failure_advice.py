@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from aimlvideo import errors
+from aimlvideo.core.wires.moderation import refuses_content
 from aimlvideo.errors import VideoError
 
-MODERATED = re.compile(r"(?i)moderat|policy|safety|sensitive|nsfw|prohibited|risk control|inappropriate")
-REWORD = "The service refused what is asked: reword the prompt or change the pictures, under a new id."
+REFUSED_INPUTS = {
+    "prompt": "reword the prompt",
+    "image": "replace the picture",
+    "video": "replace the input video",
+    "audio": "replace the input audio",
+}
 
 ADVICE: tuple[tuple[type[VideoError], str], ...] = (
     (errors.InvalidJobs, "Fix the job in the job file as the message says, then run again with --retry-failed."),
@@ -26,6 +29,18 @@ ADVICE: tuple[tuple[type[VideoError], str], ...] = (
 
 def failure_advice(error: VideoError) -> str:
     """Return what to do about an error."""
-    if isinstance(error, errors.GenerationFailed | errors.Rejected) and MODERATED.search(str(error)):
-        return REWORD
+    if isinstance(error, errors.ContentRefused):
+        return f"The content was refused: {_change(error.field)}, under a new id. Unchanged it is never sent again."
+    if isinstance(error, errors.GenerationFailed | errors.Rejected) and refuses_content(str(error)):
+        return f"The content was refused: {_change(None)}, under a new id."  # written down by an earlier release
     return next((said for kind, said in ADVICE if isinstance(error, kind)), "Run again with --retry-failed.")
+
+
+def _change(field: str | None) -> str:
+    """Return what to change where this input was refused, in the words of an imperative."""
+    if field is None:
+        return "reword the prompt or replace the pictures"
+    if field in REFUSED_INPUTS:
+        return REFUSED_INPUTS[field]
+    kind = next((kind for kind in REFUSED_INPUTS if kind in field), None)
+    return f"reword {field}" if kind == "prompt" else f"replace {field}"

@@ -11,7 +11,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.http import Request
 from aimlvideo.core.wires.kling import Kling, external_task_request, read_callback, read_external_task
-from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.settings import found_base_url
 from aimlvideo.shell.http.transport import HttpTransport
 from tests.core.wires.answers import ODD_BODIES, answer
@@ -195,7 +195,8 @@ CODES = [
     *((code, 401, Refused) for code in (1000, 1001, 1002, 1003, 1004)),
     *((code, 429, Refused) for code in (1100, 1101, 1102, 1304)),
     (1103, 403, Refused),
-    *((code, 400, Rejected) for code in (1200, 1201, 1300, 1301)),
+    *((code, 400, Rejected) for code in (1200, 1201)),
+    *((code, 400, ContentRefused) for code in (1300, 1301)),
     *((code, 404, Rejected) for code in (1202, 1203)),
     (1302, 429, Busy),
     (1303, 429, Busy),

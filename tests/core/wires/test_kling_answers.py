@@ -9,7 +9,7 @@ import pytest
 
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.kling import Kling
-from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.core.wires.answers import answer
 
 WIRE = Kling()
@@ -57,7 +57,7 @@ NEW_API_ERRORS: list[tuple[str, int, str, type[ServiceError]]] = [
     ("fail_to_fetch_task", 400, "upstream said no", Rejected),
     ("fail_to_fetch_task", 429, "slow down", Busy),
     ("fail_to_fetch_task", 500, json.dumps({"code": 1303, "message": "parallel task over resource pack limit"}), Busy),
-    ("fail_to_fetch_task", 500, json.dumps({"code": 1301, "message": "risk control"}), Rejected),
+    ("fail_to_fetch_task", 500, json.dumps({"code": 1301, "message": "risk control"}), ContentRefused),
     ("fail_to_fetch_task", 500, json.dumps({"code": 1102, "message": "pack used up"}), Refused),
     ("fail_to_fetch_task", 502, "bad gateway", Unclear),
     ("model_price_error", 500, "no price for this model", Rejected),

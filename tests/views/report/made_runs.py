@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.polling.observation import pack_poll_ages
-from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, VideoError
+from aimlvideo.errors import ContentRefused, GenerationFailed, LinkDead, Rejected, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 BEGAN = 1_790_000_000.0
@@ -39,7 +39,7 @@ STRANGE = (
     "רקדנית בנמל עם שחר، راقصة في الميناء",
 )
 FAILURES: tuple[VideoError, ...] = (
-    GenerationFailed("the prompt was refused by content moderation (code 1301)"),
+    ContentRefused("the prompt was refused by content moderation (code 1301)", field="prompt"),
     GenerationFailed("internal error while rendering, task 5e0a7e4c-90b1-4a7a-8f2e-0c1f6f8f7a11"),
     LinkDead("the link to the clip at cdn.example.com is dead (HTTP 403)"),
     Rejected("HTTP 400: duration: expected one of 5, 10, got 7", status=400),
@@ -100,6 +100,6 @@ def _ended(number: int, times: tuple[float, float], price: float | None, chance:
         "polls": len(looks) // 4 + 1,
     }  # fmt: skip
     if number % 23 == 7:
-        return Progress(Stage.FAILED, error=chance.choice(FAILURES), **known)
+        return Progress(Stage.FAILED, error=FAILURES[number // 23 % len(FAILURES)], **known)
     known |= {"saved_at": sent + took + chance.uniform(0.5, 4), "file": file_name(f"scene-{number:05}")}
     return Progress(Stage.SAVED, video_url=LINK.format(number), cost_usd=price, bytes=150_000, **known)

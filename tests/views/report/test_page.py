@@ -149,3 +149,11 @@ def test_it_prints_in_light_with_all_its_parts(opened: Opened, folder: Path) -> 
     assert page.locator(".card").count() == 60
     assert page.is_visible("#failures")
     assert page.get_attribute("html", "data-theme") == "light"
+
+
+def test_refused_content_is_one_group_with_what_to_change(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.click("#tab-failures")
+    groups = page.locator("#failures .group", has=page.locator("strong"))
+    assert groups.count() == 1
+    assert "reword the prompt, under a new id" in groups.first.text_content()

@@ -52,7 +52,7 @@ function drawFailures() {
   const groups = new Map();
   for (const job of jobs.values()) {
     if (!job.error) continue;
-    const key = kind(job.error) + (job.advice || '');
+    const key = job.refused ? 'content refused ' + job.refused : kind(job.error) + (job.advice || '');
     if (!groups.has(key)) groups.set(key, []);
     groups.get(key).push(job);
   }
@@ -70,7 +70,7 @@ function failureGroup(group) {
   fill(12);
   return make('article', { class: 'group' },
     make('h3', { dir: 'auto' }, `${group.length > 1 ? comma(group.length) + ' × ' : ''}${group[0].error}`),
-    make('p', { class: 'muted' }, group[0].advice || ''), list);
+    make('p', { class: 'muted' }, group[0].refused ? make('strong', { class: 'bad' }, 'Content refused. ') : '', group[0].advice || ''), list);
 }
 
 function drawPrices() {

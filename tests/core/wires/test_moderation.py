@@ -1,0 +1,145 @@
+"""A refusal of content is told from every other answer, in each service's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.jobs.columns import columns_of, progress_of
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.wires.aimlapi import AimlApi
+from aimlvideo.core.wires.kling import Kling
+from aimlvideo.core.wires.moderation import refused_input, refuses_content
+from aimlvideo.errors import ContentRefused, GenerationFailed, Refused, Rejected, ServiceError
+from tests.core.wires.answers import answer
+
+AIMLAPI, KLING = AimlApi(), Kling()
+
+REFUSALS = [
+    ("Failure to pass the risk control system", None),
+    ("Content policy: the input may be unsafe", None),
+    ("The prompt was rejected by the content policy", "prompt"),
+    ("Input data may contain inappropriate content.", None),
+    ("DataInspectionFailed", None),
+    ("The request failed because the input image may contain sensitive information.", "image"),
+    ("InputTextSensitiveContentDetected", "prompt"),
+    ("OutputVideoSensitiveContentDetected", None),
+    ("Your request was blocked by our moderation system.", None),
+    ("Your request was rejected as a result of our safety system.", None),
+    ("frame moderation failed for image_list[1]", "image_list[1]"),
+    ("SAFETY.INPUT.TEXT", "prompt"),
+    ("input new_sensitive", None),
+    ("This prompt contains sensitive words that violate Google's Responsible AI practices", "prompt"),
+    ("last_image_url: flagged as nsfw", "last_image_url"),
+    ("the prompt and the image violate our usage policies", None),
+    ("提示词包含敏感内容", "prompt"),
+]
+
+
+@pytest.mark.parametrize(("message", "field"), REFUSALS)
+def test_the_words_of_a_refusal_are_recognised_and_name_the_input_where_they_do(
+    message: str, field: str | None
+) -> None:
+    assert refuses_content(message)
+    assert refused_input(message) == field
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Body validation error",
+        "safety_checker: expected a boolean",
+        "model names are case-sensitive",
+        "duration: expected 5 or 10, got 7",
+        "the moderation service is temporarily unavailable",
+        "Moderation timed out",
+        "your plan's retry policy allows 5 requests",
+        "image_url: the picture is too small",
+        "use moderate camera motion",
+    ],
+)
+def test_what_only_sounds_like_one_is_none(message: str) -> None:
+    assert not refuses_content(message)
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+@pytest.mark.parametrize("name", ["message", "error", "detail"])
+def test_ai_ml_api_refuses_the_content_of_a_submission(name: str, status: int) -> None:
+    with pytest.raises(ContentRefused, match="content policy") as caught:
+        AIMLAPI.accepted(answer({name: "The prompt was rejected by the content policy"}, status), "av-1")
+    assert (caught.value.field, caught.value.status, caught.value.request_id) == ("prompt", status, "av-1")
+
+
+def test_a_forbidden_key_is_still_the_account_s_fault() -> None:
+    with pytest.raises(Refused):
+        AIMLAPI.accepted(answer({"message": "Your key has no access to this model"}, 403), "av-1")
+
+
+@pytest.mark.parametrize(
+    ("error", "field"),
+    [
+        ({"name": "ContentPolicyViolation", "message": "The prompt may be unsafe"}, "prompt"),
+        ({"detail": [{"loc": ["body", "image_url"], "msg": "flagged by moderation"}]}, "image_url"),
+        ({"detail": [{"loc": ["body", "prompt"], "msg": "blocked", "type": "content_policy_violation"}]}, "prompt"),
+        ("ContentPolicyViolation: withheld", None),
+    ],
+)
+def test_a_generation_of_ai_ml_api_ends_refused(error: Any, field: str | None) -> None:
+    generation = AIMLAPI.seen(answer({"id": "g", "status": "error", "error": error}), "g")
+    assert generation.content_refused
+    assert generation.refused_input == field
+
+
+def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:
+    failed = {"id": "g", "status": "error", "error": {"name": "InferenceError", "message": "no GPU"}}
+    assert not AIMLAPI.seen(answer(failed), "g").content_refused
+    task = {"code": 0, "data": {"task_id": "t", "task_status": "failed", "task_status_msg": "Internal error"}}
+    assert not KLING.seen(answer(task), "t").content_refused
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"code": 1301, "message": "Content policy: the input may be unsafe"}, 400, None),
+        ({"code": 1300, "message": "The image triggers the platform's strategy"}, 400, "image"),
+        ({"code": "sensitive_words_detected", "message": "user sensitive words detected"}, 400, None),
+        ({"code": 1201, "message": "prompt contains sensitive words"}, 400, "prompt"),
+        ({"error": {"message": "Your prompt was flagged as harmful", "type": "invalid_request_error"}}, 400, "prompt"),
+        ({"task_status": "failed", "task_status_msg": "Failure to pass the risk control system"}, 200, None),
+    ],
+)
+def test_kling_and_its_gateways_refuse_the_content_of_a_submission(body: Any, status: int, field: str | None) -> None:
+    with pytest.raises(ContentRefused) as caught:
+        KLING.accepted(answer(body, status), "av-1")
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 0, "data": {"task_status": "failed", "task_status_msg": "Failure to pass the risk control system"}},
+        {"code": 0, "data": {"task_status": "failed", "task_status_msg": "1301: unsafe"}},
+        {"code": 1301, "message": "no", "data": {"task_id": "t", "task_status": "failed"}},
+        {"code": "success", "data": {"status": "FAILURE", "fail_reason": "the prompt violates the content rules"}},
+        {"task_id": "t", "status": "failed", "error": {"code": 400, "message": "moderation_blocked"}},
+    ],
+)
+def test_a_task_of_kling_ends_refused_in_every_shape(body: Any) -> None:
+    assert KLING.seen(answer(body), "t").content_refused
+
+
+def test_a_task_that_nobody_has_is_no_refusal_whatever_its_message_says() -> None:
+    with pytest.raises(ServiceError) as caught:
+        KLING.seen(answer({"code": 1203, "message": "no such task: see our content policy"}, 404), "t")
+    assert type(caught.value) is Rejected
+
+
+def test_a_journal_keeps_that_a_job_was_refused_and_which_input_it_was() -> None:
+    error = ContentRefused("the prompt: was refused", field="prompt", generation_id="g")
+    kept = progress_of(columns_of(Progress(Stage.FAILED, generation_id="g", request_id="av-1", error=error))).error
+    assert isinstance(kept, ContentRefused)
+    assert isinstance(kept, GenerationFailed)
+    assert isinstance(kept, Rejected)
+    assert (str(kept), kept.field, kept.generation_id, kept.request_id) == (str(error), "prompt", "g", "av-1")
