@@ -99,12 +99,13 @@ def queue_file(
                     reader.problems += (replace(problem, where=place) for problem in error.problems)
             if reader.problems:
                 raise InvalidJobs(reader.problems)
-        queued += put(journal.db, journal.retry_failed()) if retry_failed else 0
+        failed = list(journal.failed_jobs()) if retry_failed else []
+        retried = [record for record in failed if not is_still_refused(*record)]
+        queued += put(journal.db, journal.retry_failed(retried))
         queued += put(journal.db, journal.begun_ids(), begun=True)
-        refused = sum(is_still_refused(*record) for record in journal.failed_jobs()) if retry_failed else 0
     reader.say_remarks(terminal.remark)
     terminal.say(f"{pluralize(queued, 'job')} queued")
-    if refused:
+    if refused := len(failed) - len(retried):
         terminal.say(not_retried(refused))
     return 0
 

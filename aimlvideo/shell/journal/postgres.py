@@ -32,7 +32,6 @@ from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt
 from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
@@ -181,12 +180,8 @@ class SyncPostgresJournal:
         """Give the jobs that have failed."""
         yield from self._all("stage = 'failed'")
 
-    def retry_failed(self) -> list[str]:
-        """Plan failed jobs again, of those that were paid, the clip is fetched; return their ids.
-
-        What moderation refused, and still asks for the same, stays failed.
-        """
-        failed = [record for record in self.failed_jobs() if not is_still_refused(*record)]
+    def retry_failed(self, failed: Iterable[Record]) -> list[str]:
+        """Plan these failed jobs again, of those that were paid, the clip is fetched; return their ids."""
         return [record.job.id for record in failed if self.settle(record, record.progress.for_retry())]
 
     def settle(self, record: Record, progress: Progress) -> bool:
