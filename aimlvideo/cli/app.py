@@ -29,6 +29,7 @@ class Commands(LazyGroup):
         "join": Listed(FOLDERS, "Join a run's clips to one film."),
         "show": Listed(FOLDERS, "Print how a clip was made, as a line for a job file."),
         "reconcile": Listed(FOLDERS, "Say what a run really cost by the service's ledger, and what does not match."),
+        "mcp": Listed(CLIPS, "Serve tools for agents on standard input and output, within a spending limit."),
         "models": Listed(SERVICE, "Show what there is, and what one model accepts."),
         "init": Listed(SERVICE, "Write a commented sample job file for a model."),
         "schema": Listed(SERVICE, "Print a JSON Schema of the lines of a job file, for editors."),

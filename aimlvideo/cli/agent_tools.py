@@ -1,0 +1,233 @@
+"""What an agent may do with one folder of clips: see models and prices, buy within a limit, wait, look at the result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unknown_model
+from aimlvideo.cli.session import same_service
+from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.jobs.chains import parents
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Record, VideoJob, result_of
+from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
+from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
+from aimlvideo.pipeline.run import Run
+from aimlvideo.shell.files.video import frame_jpeg, needs_video
+from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.task_groups import task_group
+from aimlvideo.views.report.failure_advice import failure_advice
+
+MAX_WAIT = 50.0
+"""Seconds for which one call may wait: callers give up on a tool after a minute."""
+SUBMISSION_WAIT = 10.0
+"""Seconds for which a submission's answer is waited for, before the job's id is returned without it."""
+CHECK_SECONDS = 0.1
+MAX_MODELS = 60
+PICTURE_SIDE = 512
+"""Pixels of the longer side of a result's picture."""
+
+
+class AgentTools:
+    """One folder of clips, with a spending limit over all that was ever bought into it.
+
+    Every job is in the folder's journal before it is sent, so nothing depends on this process, or on a call, living on.
+    """
+
+    def __init__(self, client: VideoClient, folder: Path, limit: float, run: Run, tasks: TaskGroup) -> None:
+        self._client, self._folder, self._limit, self._run, self._tasks = client, folder, limit, run, tasks
+        self._journal = run.spec.journal
+        self._catalog = known_catalog()
+        self._buying = anyio.Lock()
+        self._errors: dict[str, VideoError] = {}
+        self._active: set[str] = set()
+
+    def models(self, words: str) -> dict[str, Any]:
+        """Return the models that fit these words."""
+        rows = list(model_rows(self._catalog, words))
+        listed = [{"model": row.id, "developer": row.developer, "takes": row.takes} for row in rows[:MAX_MODELS]]
+        return {"models": listed, "not_shown": max(0, len(rows) - MAX_MODELS)}
+
+    def model(self, name: str) -> dict[str, Any]:
+        """Return what one model accepts. Raises UsageError where there is none of this name."""
+        page = model_page(self._model(name))
+        params = [
+            {"name": row.name, "expected": row.takes, "required": row.required, "default": row.default,
+             "meaning": row.meaning}
+            for row in page.params
+        ]  # fmt: skip
+        return {"model": name, "parameters": params, "example": json.loads(example_line(self._model(name)))}
+
+    def price(self, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a job would cost, in USD. Raises InvalidJobs with every problem of it."""
+        job = self._checked(VideoJob(model, **params))
+        return {"model": model, "usd": self._client.price(job), **self.spent()}
+
+    def spent(self) -> dict[str, Any]:
+        """Return what was spent in this folder, what its unfinished clips will cost, and what is left of the limit."""
+        spent, committed = self._journal.spent() + self._unknown(), self._committed()
+        remaining = max(0.0, self._limit - spent - committed)
+        return {
+            "spent_usd": round(spent, 4),
+            "committed_usd": round(committed, 4),
+            "limit_usd": self._limit,
+            "remaining_usd": round(remaining, 4),
+        }
+
+    async def submit(self, model: str, params: Mapping[str, Any], job_id: str | None) -> dict[str, Any]:
+        """Buy one clip and return its job's id, without waiting for the clip. The same job again buys nothing.
+
+        Raises InvalidJobs, and OverBudget where the limit would be passed or the price is not known.
+        """
+        job = VideoJob(model, id=job_id, **params).with_base_folder(self._folder)
+        if parents(job):
+            raise UsageError("a job that takes another job's frame needs a job file: aimlvideo run")
+        self._checked(job)
+        async with self._buying:
+            record = self._journal.find(job.id)
+            if record is None or record.progress.stage is Stage.PLANNED:
+                self._afford(job)
+            if job.id not in self._active and (record is None or record.progress.stage not in ENDED):
+                self._active.add(job.id)
+                self._errors.pop(job.id, None)
+                self._tasks.start_soon(self._see_through, job)
+                await self._until(job.id, SUBMISSION_WAIT, _is_sent)
+            elif record is not None and record.job.content() != job.content():
+                raise InvalidJobs([Problem("id", "a new id for another content", job.id, job=job.id)])
+        return self.status(job.id)
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        """Return where one job stands. Raises UsageError where there is none of this id, or it could not be sent."""
+        record = self._journal.find(job_id)
+        if record is None:
+            raise self._errors.get(job_id) or UsageError(f"there is no job {job_id!r} in {self._folder}")
+        job, progress = record
+        row = result_of(job, progress, self._folder).row()
+        error = progress.error or (None if progress.stage in ENDED else self._errors.get(job_id))
+        facts = {
+            **{name: row[name] for name in ("id", "model", "stage", "generation_id", "cost_usd", "submitted_at")},
+            "file": str(self._folder / progress.file) if progress.stage is Stage.SAVED and progress.file else None,
+            "error": str(error) if error else None,
+            "advice": failure_advice(error) if error else None,
+        }
+        if progress.stage is Stage.PLANNED and job_id not in self._active:
+            facts["advice"] = facts["advice"] or "nothing was sent: submit it again to buy it"
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def overview(self) -> dict[str, Any]:
+        """Return how many jobs stand where, the ids of those that are not ended, and the money."""
+        unfinished = [record.job.id for record in self._journal.open_jobs()]
+        return {"jobs": self._journal.counts(), "unfinished": unfinished[:200], **self.spent()}
+
+    async def wait(self, job_id: str, seconds: float) -> dict[str, Any]:
+        """Return where a job stands when it has ended, or after so many seconds, whichever comes first."""
+        self.status(job_id)
+        await self._until(job_id, min(max(seconds, 0.0), MAX_WAIT), _has_ended)
+        return self.status(job_id)
+
+    async def picture(self, job_id: str) -> bytes:
+        """Return a small JPEG of a saved clip. Raises UsageError where there is no clip yet."""
+        record = self._journal.find(job_id)
+        if record is None or record.progress.stage is not Stage.SAVED or record.progress.file is None:
+            raise UsageError(f"job {job_id!r} has no saved clip: {self.status(job_id)['stage']}")
+        needs_video("a picture of a clip")
+        return await anyio.to_thread.run_sync(frame_jpeg, self._folder / record.progress.file, PICTURE_SIDE)
+
+    def carry_on(self) -> None:
+        """Go on with the jobs that an earlier process has begun; what was only planned is not bought."""
+        for job, progress in list(self._journal.open_jobs()):
+            if progress.stage in OUTSTANDING:
+                self._active.add(job.id)
+                self._tasks.start_soon(self._see_through, job)
+
+    async def _see_through(self, job: VideoJob) -> None:
+        try:
+            async with self._client.run([job], output=self._folder, max_spend=self._limit) as results:
+                async for result in results:
+                    if result.error is not None:
+                        self._errors[job.id] = result.error
+        except VideoError as error:
+            self._errors[job.id] = error
+        finally:
+            self._active.discard(job.id)
+
+    async def _until(self, job_id: str, seconds: float, reached: Callable[[Record], bool]) -> None:
+        with anyio.move_on_after(seconds):
+            while job_id in self._active:
+                record = self._journal.find(job_id)
+                if record is not None and reached(record):
+                    return
+                await anyio.sleep(CHECK_SECONDS)
+
+    def _model(self, name: str) -> Model:
+        model = self._catalog.find(name)
+        if model is None:
+            raise UsageError(unknown_model(self._catalog, name))
+        return model
+
+    def _checked(self, job: VideoJob) -> VideoJob:
+        checked = check(job, self._catalog, service=self._client.service.name, strict=True)
+        if checked.problems:
+            raise InvalidJobs(checked.problems)
+        return job.with_params(checked.params)
+
+    def _afford(self, job: VideoJob) -> None:
+        price = self._client.price(job)
+        if price is None:
+            raise OverBudget(f"the price of {job.model} is not known, so it might exceed the limit: nothing was sent")
+        remaining = self.spent()["remaining_usd"]
+        if price > remaining + 1e-9:
+            raise OverBudget(
+                f"this clip costs {price:.2f} USD and {remaining:.2f} USD are left of the limit of {self._limit:.2f} "
+                "USD: nothing was sent. Only a person can start this server with a higher --max-spend"
+            )
+
+    def _committed(self) -> float:
+        """Return what the unfinished jobs will cost; one that was only planned commits nothing until it is begun."""
+        open_jobs = self._journal.open_jobs()
+        counted = (job for job, progress in open_jobs if progress.stage in OUTSTANDING or job.id in self._active)
+        return sum(self._client.price(job) or 0.0 for job in counted)
+
+    def _unknown(self) -> float:
+        """Return the list prices of saved clips whose cost nobody said: the limit counts them too."""
+        if not self._journal.unknown_costs():
+            return 0.0
+        saved = (record for record in self._journal.ended_jobs() if record.progress.stage is Stage.SAVED)
+        return sum(self._client.price(job) or 0.0 for job, progress in saved if progress.cost_usd is None)
+
+
+@asynccontextmanager
+async def open_tools(client: VideoClient, folder: Path, limit: float) -> AsyncIterator[AgentTools]:
+    """Give the tools of a folder, which is this process's alone until the block is left.
+
+    Raises UsageError where another service has begun the folder, JournalError where another process has it.
+    """
+    service = client.service.name
+    if (folder / JOURNAL).exists():
+        with read_journal(folder / JOURNAL) as journal:
+            same_service(folder, journal.fact("service"), service)
+    async with client.run([], output=folder, max_spend=limit) as run, task_group() as tasks:
+        run.spec.journal.note("service", service)
+        tools = AgentTools(client, folder, limit, run, tasks)
+        tools.carry_on()
+        try:
+            yield tools
+        finally:
+            tasks.cancel_scope.cancel()
+
+
+def _is_sent(record: Record) -> bool:
+    return record.progress.stage not in (Stage.PLANNED, Stage.SUBMITTING)
+
+
+def _has_ended(record: Record) -> bool:
+    return record.progress.stage in ENDED

@@ -1,0 +1,46 @@
+"""`aimlvideo mcp`: tools for agents, over the Model Context Protocol, within a spending limit."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.options import ApiKey, BaseUrl, Polls, Service, Timeout, client_options, exit_codes
+from aimlvideo.cli.session import client_of, in_loop
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.errors import SettingsError, UsageError
+
+app = command_app()
+
+
+@app.command(epilog="Example: aimlvideo mcp -o clips --max-spend 5")
+def mcp(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips and of their journal.")],
+    max_spend: Annotated[
+        float, typer.Option(help="USD: the most that may ever be spent in this folder. No caller can raise it.")
+    ],
+    service: Service = "aimlapi",
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+    timeout: Timeout = 1800.0,
+    poll: Polls = "learned",
+) -> None:
+    """Serve tools for agents on standard input and output, within a spending limit."""
+    with exit_codes(Terminal(json=True)):
+        if not 0 <= max_spend < float("inf"):
+            raise UsageError(f"--max-spend is {max_spend}: expected US dollars, 0 or more")
+        if find_spec("mcp") is None:
+            raise SettingsError("`aimlvideo mcp` needs the extra `mcp`: pip install 'aimlvideo[mcp]'")
+        from aimlvideo.cli.agent_tools import open_tools
+        from aimlvideo.cli.mcp_server import serve
+
+        async def work() -> None:
+            settings = client_options(service, base_url, api_key, "20", timeout=timeout, poll=poll)
+            async with client_of(settings) as client, open_tools(client, output, max_spend) as tools:
+                await serve(tools)
+
+        in_loop(work())

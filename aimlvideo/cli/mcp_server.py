@@ -1,0 +1,102 @@
+"""The tools of a folder of clips over the Model Context Protocol (the one place that knows the library `mcp`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.types import ToolAnnotations
+
+from aimlvideo import __version__
+from aimlvideo.cli.agent_tools import MAX_WAIT, AgentTools
+from aimlvideo.errors import VideoError
+
+INSTRUCTIONS = f"""\
+Makes video clips with hosted models. Every clip costs real money; a clip takes 10 seconds to 9 minutes.
+1. `models`, then `model` for the parameters, then `price` before you buy.
+2. `submit` buys one clip and returns its job id at once. Submit again with the same id and parameters after a lost
+   answer: it is bought once only. Another id buys another clip.
+3. `wait` at most {MAX_WAIT:.0f} seconds a call, as often as needed, also in a later session: jobs outlive this process.
+4. `result` shows a picture of the clip and names its file.
+The spending limit was set by a person, for the whole folder. Do not try to get around it. A clip whose content was
+refused is refused again: change the prompt or the pictures, under a new id."""
+
+READS = ToolAnnotations(read_only_hint=True)
+BUYS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+
+
+async def serve(tools: AgentTools) -> None:
+    """Speak the protocol on standard input and output until the caller hangs up."""
+    await server_of(tools).run_stdio_async()
+
+
+def server_of(tools: AgentTools) -> MCPServer[Any]:
+    """Return the server of these tools."""
+    server: MCPServer[Any] = MCPServer(
+        "aimlvideo", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR", subscriptions=False
+    )
+
+    @server.tool(annotations=READS)
+    async def models(words: str = "") -> dict[str, Any]:
+        """List the models: all, or those that fit some words ("image kling")."""
+        with _told():
+            return tools.models(words)
+
+    @server.tool(annotations=READS)
+    async def model(name: str) -> dict[str, Any]:
+        """Show which parameters one model accepts, and an example of a job."""
+        with _told():
+            return tools.model(name)
+
+    @server.tool(annotations=READS)
+    async def price(model: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Check a job and say what it costs in USD, without buying it. `usd` is null where the price is not known."""
+        with _told():
+            return tools.price(model, params)
+
+    @server.tool(annotations=BUYS)
+    async def submit(model: str, params: dict[str, Any], id: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """Buy one clip and return its job id at once. COSTS MONEY. The same id and parameters are bought once only."""
+        with _told():
+            return await tools.submit(model, params, id)
+
+    @server.tool(annotations=READS)
+    async def status(id: str | None = None) -> dict[str, Any]:  # noqa: A002
+        """Say where one job stands; without an id, all jobs of the folder and the money."""
+        with _told():
+            return tools.overview() if id is None else tools.status(id)
+
+    @server.tool(annotations=READS)
+    async def wait(id: str, seconds: float = 30.0) -> dict[str, Any]:  # noqa: A002
+        """Wait a little for a job to end, and say where it stands. Call it again while the stage is `rendering`."""
+        with _told():
+            return await tools.wait(id, seconds)
+
+    @server.tool(annotations=READS, structured_output=False)
+    async def result(id: str) -> list[Any]:  # noqa: A002
+        """Show a small picture of a saved clip, with its file, cost and generation id."""
+        with _told():
+            picture = await tools.picture(id)
+            facts = json.dumps(tools.status(id), ensure_ascii=False)
+            return [facts, *([Image(data=picture, format="jpeg")] if picture else [])]
+
+    @server.tool(annotations=READS)
+    async def spent() -> dict[str, Any]:
+        """Say what was spent and committed in this folder, the limit, and what is left of it, in USD."""
+        with _told():
+            return tools.spent()
+
+    return server
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let a caller read our own errors; the library hides every other one."""
+    try:
+        yield
+    except VideoError as error:
+        raise ToolError(str(error)) from error

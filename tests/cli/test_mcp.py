@@ -1,0 +1,130 @@
+"""Agents at a folder of clips: the protocol library's own client, over standard input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell.journal.sqlite import read_journal
+
+mcp = pytest.importorskip("mcp")
+
+pytestmark = [pytest.mark.real_time, pytest.mark.long]
+MODEL = "kling-video/v1.6/pro/image-to-video"
+PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}
+TOOLS = {"models", "model", "price", "submit", "status", "wait", "result", "spent"}
+
+Agent = Callable[..., AbstractAsyncContextManager[Any]]
+
+
+@pytest.fixture
+def agent(sandbox: Sandbox, tmp_path: Path) -> Agent:
+    """Return a way to begin a session with a server of its own process over the same folder."""
+
+    @asynccontextmanager
+    async def session(max_spend: float = 5.0) -> AsyncIterator[Any]:
+        words = ["-m", "aimlvideo", "mcp", "-o", str(tmp_path / "clips"), "--max-spend", str(max_spend)]
+        env = {
+            "AIMLAPI_BASE_URL": sandbox.url, "AIMLAPI_API_KEY": "key-that-nobody-may-see",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            **{name: value for name, value in os.environ.items() if name.startswith("XDG_")},
+        }  # fmt: skip
+        server = mcp.StdioServerParameters(
+            command=sys.executable, args=[*words, "--poll", "every:0.1"], env=env, cwd=tmp_path
+        )
+        async with mcp.Client(server) as client:
+            yield client
+
+    return session
+
+
+async def call(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
+    answer = await client.call_tool(tool, arguments)
+    assert not answer.is_error, answer.content
+    return dict(answer.structured_content)
+
+
+async def refusal(client: Any, tool: str, **arguments: Any) -> str:
+    answer = await client.call_tool(tool, arguments)
+    assert answer.is_error
+    return str(answer.content[0].text)
+
+
+async def test_an_agent_makes_a_clip_and_sees_it(agent: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with agent() as client:
+        assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
+        assert any(row["model"] == MODEL for row in (await call(client, "models", words="kling"))["models"])
+        assert any(row["name"] == "image_url" for row in (await call(client, "model", name=MODEL))["parameters"])
+        price = (await call(client, "price", model=MODEL, params=PARAMS))["usd"]
+        before = sandbox.stats()["posts"]
+        job = await call(client, "submit", model=MODEL, params=PARAMS, id="one")
+        again = await call(client, "submit", model=MODEL, params=PARAMS, id="one")
+        assert job["generation_id"] == again["generation_id"]
+        while (state := await call(client, "wait", id="one", seconds=5))["stage"] != "saved":
+            assert state["stage"] in ("rendering", "ready")
+        assert Path(state["file"]).read_bytes()[4:8] == b"ftyp"
+        facts, picture = (await client.call_tool("result", {"id": "one"})).content
+        assert json.loads(facts.text)["cost_usd"] == pytest.approx(price)
+        assert picture.mime_type == "image/jpeg"
+        assert (await call(client, "spent"))["spent_usd"] == pytest.approx(price)
+        assert sandbox.stats()["posts"] - before == 1
+        assert "one of 5, 10, got 7" in await refusal(client, "price", model=MODEL, params={**PARAMS, "duration": 7})
+        assert "no job 'two'" in await refusal(client, "wait", id="two")
+    assert b"key-that-nobody" not in (tmp_path / "clips" / "journal.sqlite3").read_bytes()
+
+
+async def test_a_render_outlives_the_call_and_the_process(agent: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
+    before, behaviour = sandbox.stats()["posts"], sandbox.behaviour
+    sandbox.set(seconds=3.0)
+    async with agent() as client:
+        job = await call(client, "submit", model=MODEL, params=PARAMS, id="long")
+        with read_journal(tmp_path / "clips" / "journal.sqlite3") as journal:
+            assert journal.find("long") is not None
+        _kill_server(tmp_path)
+    async with agent() as client:
+        while (state := await call(client, "wait", id="long", seconds=5))["stage"] != "saved":
+            assert state["generation_id"] == job["generation_id"]
+    assert sandbox.stats()["posts"] - before == 1
+    sandbox.behaviour = behaviour
+
+
+async def test_no_caller_passes_the_limit_in_one_process_or_the_next(agent: Agent, sandbox: Sandbox) -> None:
+    before = sandbox.stats()["posts"]
+    async with agent() as client:
+        price = (await call(client, "price", model=MODEL, params=PARAMS))["usd"]
+    answers: list[Any] = []
+
+    async def buy(client: Any, job_id: str) -> None:
+        answers.append(await client.call_tool("submit", {"model": MODEL, "params": PARAMS, "id": job_id}))
+
+    async with agent(max_spend=1.5 * price) as client, anyio.create_task_group() as tasks:
+        for job_id in ("a", "b", "c"):
+            tasks.start_soon(buy, client, job_id)
+    assert sorted(answer.is_error for answer in answers) == [False, True, True]
+    async with agent(max_spend=1.5 * price) as client:
+        assert "left of the limit" in await refusal(client, "submit", model=MODEL, params=PARAMS, id="d")
+        higher = {"model": MODEL, "params": PARAMS, "id": "e", "max_spend": 100.0}
+        assert (await client.call_tool("submit", higher)).is_error
+    assert sandbox.stats()["posts"] - before == 1
+
+
+def _kill_server(folder: Path) -> None:
+    """Kill the server of a folder at once, as a crash does."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"mcp" in words and str(folder / "clips").encode() in words:
+                os.kill(int(process.name), signal.SIGKILL)
