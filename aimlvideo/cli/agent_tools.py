@@ -1,4 +1,4 @@
-"""What an agent may do with one folder of clips: see models and prices, buy within a limit, wait, look at the result."""
+"""What an agent may do with a folder of clips: see models and prices, buy within a limit, wait, see the result."""
 
 from __future__ import annotations
 

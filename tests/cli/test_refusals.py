@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -65,11 +66,12 @@ def test_a_replaced_picture_is_another_content(command: Command, moderating: Any
 def test_other_failures_are_tried_again_beside_refused_ones(command: Command, moderating: Any, tmp_path: Path) -> None:
     refused_run(command, tmp_path)
     moderating.set(moderation=0.0, status_error=1.0)
-    write_jobs(tmp_path / "more.jsonl", {**JOB, "id": "other"})
-    failed = command(*quick("more.jsonl"))
+    with (tmp_path / "jobs.jsonl").open("a") as file:
+        file.write(json.dumps({**JOB, "id": "other"}) + "\n")
+    failed = command(*quick("jobs.jsonl"))
     assert "4 jobs refused for the content" in failed.output
     assert "--retry-failed" in failed.output
     moderating.set(status_error=0.0)
-    again = command(*quick("more.jsonl"), "--retry-failed")
+    again = command(*quick("jobs.jsonl"), "--retry-failed")
     assert again.exit_code == 1
     assert rows(tmp_path / "out")["other"]["stage"] == "saved"
