@@ -42,7 +42,7 @@ def server_of(tools: AgentTools) -> MCPServer[Any]:
 
     @server.tool(annotations=READS)
     async def models(words: str = "") -> dict[str, Any]:
-        """List the models: all, or those that fit some words ("image kling")."""
+        """List the models: all, or those that fit some words ("image sound")."""
         with _told():
             return tools.models(words)
 

@@ -12,6 +12,7 @@ from aimlvideo.cli.options import ApiKey, BaseUrl, Polls, Service, Timeout, clie
 from aimlvideo.cli.session import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import SettingsError, UsageError
 
 app = command_app()
@@ -23,7 +24,7 @@ def mcp(
     max_spend: Annotated[
         float, typer.Option(help="USD: the most that may ever be spent in this folder. No caller can raise it.")
     ],
-    service: Service = "aimlapi",
+    service: Service = DEFAULT_SERVICE,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
     timeout: Timeout = 1800.0,
