@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.jobs.templates import NAME, expand
+from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.files.job_files import Line
@@ -88,7 +88,7 @@ class JobReader:
         try:
             yield from expand(line)
         except UsageError as error:
-            self.problems.append(Problem(NAME, str(error), job=str(line.get("id") or ""), where=where))
+            self.problems.append(Problem(MATRIX, str(error), job=str(line.get("id") or ""), where=where))
 
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)

@@ -55,6 +55,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError, VideoError
@@ -172,6 +173,8 @@ async def plan(
             async with open_journal(options.output / JOURNAL) as journal:
                 with journal.planning():
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
+                    if options.matrix:
+                        journal.note(MATRIX, "yes")
                     plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)

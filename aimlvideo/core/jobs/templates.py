@@ -15,7 +15,8 @@ from typing import Any
 
 from aimlvideo.errors import UsageError
 
-NAME = "matrix"
+MATRIX = "matrix"
+"""The field of a template; also the name under which a journal has that its jobs were combined."""
 
 
 def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -24,8 +25,8 @@ def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     With an `id`, each gets that and a number; without one, ids follow from the content as always.
     """
     axes = _axes(template)
-    fixed = {name: value for name, value in template.items() if name != NAME}
-    if NAME not in template:
+    fixed = {name: value for name, value in template.items() if name != MATRIX}
+    if MATRIX not in template:
         yield fixed
         return
     width = len(str(count(template)))
@@ -42,7 +43,7 @@ def count(template: Mapping[str, Any]) -> int:
 
 
 def _axes(template: Mapping[str, Any]) -> dict[str, list[Any]]:
-    axes = template.get(NAME, {})
+    axes = template.get(MATRIX, {})
     if not isinstance(axes, Mapping):
         raise UsageError('matrix: an object of lists, as {"model": [...], "prompt": [...]}')
     for name, values in axes.items():

@@ -23,8 +23,8 @@ class Generation:
     `error` is the service's reason when `state` is `failed`. `video_urls` has all clips of the generation, `video_url`
     the first, `file_sizes` their bytes, as far as the answer says them. `cost_units` is what it cost in the service's
     own units, which are never USD. `never_ran`: it failed for want of a slot, was neither rendered nor billed, and may
-    be submitted again. `request_id` is the id that we chose, where the answer says it. `content_refused` marks a failure by
-    moderation, `refused_input` the input that it names.
+    be submitted again. `request_id` is the id that we chose, where the answer says it. `content_refused`
+    marks a failure by moderation, `refused_input` the input that it names.
     """
 
     id: str

@@ -89,7 +89,8 @@ def _beyond(limits: MediaLimits, kind: str, file: BinaryIO, size: int) -> str:
     if limits.types and kind not in limits.types:
         return f"is {kind}; this service takes {' and '.join(map(_type_name, limits.types))}"
     if size > limits.max_bytes:
-        return f"has {size / 2**20:.1f} MB; this service takes at most {limits.max_bytes / 2**20:g} MB"
+        most = f"{limits.max_bytes / 2**20:g} MB"
+        return f"has {size / 2**20:.1f} MB; this service takes at most {most}: make it smaller, or give a link to it"
     return _wrong_picture(limits, file) if kind.startswith("image/") else ""
 
 

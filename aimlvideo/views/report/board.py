@@ -21,7 +21,7 @@ from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.change_log import ChangeLog
 from aimlvideo.views.report.html import page
-from aimlvideo.views.report.report_file import cards_of
+from aimlvideo.views.report.report_file import cards_of, is_matrix
 
 PUSH_SECONDS = 0.3
 """Seconds between two events at least."""
@@ -199,7 +199,14 @@ async def _until(scope: anyio.CancelScope, board: Board) -> None:
 
 def _snapshot(folder: Path, number: int) -> str:
     """Return the page as of now, and the number of the change up to which it is complete."""
-    run = {"jobs": cards_of(folder), "made": 0, "clips": "clips/", "live": True, "seq": number}
+    run = {
+        "jobs": cards_of(folder),
+        "matrix": is_matrix(folder),
+        "made": 0,
+        "clips": "clips/",
+        "live": True,
+        "seq": number,
+    }
     return page(folder.resolve().name, run, {})
 
 

@@ -13,9 +13,10 @@ from markupsafe import Markup
 from aimlvideo import __version__
 
 HERE = Path(__file__).parent
-SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "start", "live")
+SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "comparison", "start", "live")
 TABS = (
-    ("clips", "Clips"), ("failures", "Failures"), ("timeline", "Timeline"), ("times", "Times"), ("prices", "Prices"),
+    ("clips", "Clips"), ("comparison", "Comparison"), ("failures", "Failures"), ("timeline", "Timeline"),
+    ("times", "Times"), ("prices", "Prices"),
 )  # fmt: skip
 
 

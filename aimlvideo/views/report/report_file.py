@@ -10,6 +10,7 @@ from typing import Any
 
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
@@ -28,7 +29,8 @@ def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[
     cards = cards_of(folder) if records is None else [job_json(*record) for record in records]
     path = folder / REPORT
     clips = {f"{one['file']}:{one.get('bytes', 0)}": one["file"] for one in cards if "file" in one}
-    run = {"jobs": cards, "made": round(time.time(), 2), "clips": "", "live": False}
+    matrix = records is None and is_matrix(folder)
+    run = {"jobs": cards, "matrix": matrix, "made": round(time.time(), 2), "clips": "", "live": False}
     text = page(folder.resolve().name, run, posters(folder, clips, kept_posters(path), patience))
     _write(path, text)
     return path
@@ -38,6 +40,12 @@ def cards_of(folder: Path) -> list[dict[str, Any]]:
     """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
     with read_journal(folder / JOURNAL) as journal:
         return [job_json(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
+
+
+def is_matrix(folder: Path) -> bool:
+    """Tell whether a folder's jobs were made by combining lists: they are to be compared."""
+    with read_journal(folder / JOURNAL) as journal:
+        return journal.fact(MATRIX) is not None
 
 
 def _write(path: Path, text: Any) -> None:

@@ -1,5 +1,5 @@
 /* Tabs, theme, print, and the first drawing. */
-const PANELS = { clips: () => layout(), failures: drawFailures, timeline: drawTimeline, times: drawTimes, prices: drawPrices };
+const PANELS = { clips: () => layout(), comparison: drawComparison, failures: drawFailures, timeline: drawTimeline, times: drawTimes, prices: drawPrices };
 let opened = 'clips';
 
 function openTab(name) {
@@ -13,7 +13,7 @@ function openTab(name) {
 }
 
 function tabKeys(event) {
-  const names = Object.keys(PANELS), by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const names = Object.keys(PANELS).filter((name) => !$('tab-' + name).hidden), by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!by) return;
   const next = names[(names.indexOf(opened) + by + names.length) % names.length];
   openTab(next);
@@ -40,13 +40,14 @@ function models() {
 }
 
 /* Draw again what has changed; the list of filters too. */
-const redraw = calmly(() => { models(); drawTotals(); refilter(); if (opened !== 'clips') PANELS[opened](); });
+const redraw = calmly(() => { models(); drawTotals(); refilter(); offerComparison(); if (opened !== 'clips') PANELS[opened](); });
 
 for (const name of Object.keys(PANELS)) $('tab-' + name).addEventListener('click', () => openTab(name));
 document.querySelector('.tabs').addEventListener('keydown', tabKeys);
 $('stage').append(...STAGES.map((stage) => make('option', { value: stage }, WORDS[stage])));
 $('filters').addEventListener('submit', (event) => event.preventDefault());
 $('filters').addEventListener('input', calmly(refilter));
+for (const name of ['row-order', 'column-order']) $(name).addEventListener('input', drawComparison);
 $('clear').addEventListener('click', () => choose({ word: '', model: '', stage: '' }));
 $('cards').addEventListener('keydown', walk);
 $('viewer').addEventListener('keydown', viewerKeys);
@@ -63,9 +64,9 @@ addEventListener('resize', calmly(() => PANELS[opened]()));
 addEventListener('beforeprint', () => {
   document.documentElement.dataset.theme = 'light';
   document.body.classList.add('printing');
-  for (const panel of Object.keys(PANELS)) $('panel-' + panel).hidden = false;
+  for (const panel of Object.keys(PANELS)) $('panel-' + panel).hidden = $('tab-' + panel).hidden;
   fill(0, 200);
-  for (const draw of [drawFailures, drawTimeline, drawTimes, drawPrices]) draw();
+  for (const draw of [drawComparison, drawFailures, drawTimeline, drawTimes, drawPrices]) draw();
 });
 addEventListener('afterprint', () => { document.body.classList.remove('printing'); rows.first = -1; paint(); openTab(opened); });
 
@@ -73,3 +74,4 @@ paint();
 models();
 drawTotals();
 refilter();
+offerComparison();
