@@ -154,6 +154,7 @@ class VideoClient:
         )
         self._catalog = known_catalog()
         self._prices: dict[str, Pricing] = {}
+        self._prices_are_current = False
         self._memory = InMemoryJournal()
         self._folders = OpenFolders()
         self._spending = Spending()
@@ -443,8 +444,10 @@ class VideoClient:
         if limit is not None and not 0 <= limit < inf:
             raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
         prices = self._settings.chosen_service.prices
-        if limit is not None and prices is not None and not self._prices:
+        if limit is not None and prices is not None and not self._prices_are_current:
+            # A list that a journal has kept may be of last week: a limit is kept by what is listed now.
             self._prices = prices.read(await self.send(prices.request))
+            self._prices_are_current = True
         if spending is None:
             return Budget(limit)
         if limit is None:

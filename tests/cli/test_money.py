@@ -200,6 +200,17 @@ def test_a_price_that_has_fallen_since_does_not_make_what_is_outstanding_cheaper
     assert len(service.accepted) == 1
 
 
+def test_a_price_that_has_risen_since_the_journal_was_written_counts_when_a_folder_is_resumed(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.price = 0.1
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    assert command(*run("--max-spend", 0.05)).exit_code == 3
+    service.price = 0.25
+    assert command("resume", "out", "--max-spend", 0.25, "--poll", "every:15").exit_code == 3
+    assert len(service.accepted) == 1
+
+
 # Lost answers, other keys, other clocks ----------------------------------------------------------------------------
 
 
