@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         SettingsError,
         Unavailable,
         Unclear,
+        UnexpectedError,
         UsageError,
         VideoError,
     )
@@ -75,6 +76,7 @@ __all__ = [
     "Transport",
     "Unavailable",
     "Unclear",
+    "UnexpectedError",
     "UsageError",
     "VideoClient",
     "VideoError",
@@ -112,6 +114,7 @@ _HOMES = {
     "Transport": "aimlvideo.core.wires.http",
     "Unavailable": "aimlvideo.errors",
     "Unclear": "aimlvideo.errors",
+    "UnexpectedError": "aimlvideo.errors",
     "UsageError": "aimlvideo.errors",
     "VideoClient": "aimlvideo.client",
     "VideoError": "aimlvideo.errors",

@@ -45,7 +45,9 @@ from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.tables import is_missing
+from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
+from aimlvideo.shell.http.proxies import proxy_hosts
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
@@ -89,6 +91,7 @@ class VideoClient:
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
     - `strict`: unknown parameters are errors, not warnings;
     - `metadata`: whether a saved clip carries its recipe (model, prompt, parameters, cost) in its own file;
+    - `local_links`: whether clips' links may lead into this machine's network, as they may where the base URL does;
     - `callback`: a host and a port on which the service may call back, `callback_url` the public link that leads there,
       `callback_secret` (`whsec_...`) what its calls are signed with;
     - `knowledge`: a file for what is learned of durations, in place of the one in the user's state folder;
@@ -119,6 +122,7 @@ class VideoClient:
         settle: float | None = None,
         strict: bool = False,
         metadata: bool = True,
+        local_links: bool = False,
         callback: tuple[str, int] | None = None,
         callback_url: str | None = None,
         callback_secret: str | None = None,
@@ -147,6 +151,7 @@ class VideoClient:
             settle=settle,
             strict=strict,
             metadata=metadata,
+            local_links=local_links,
             callback=callback,
             callback_url=callback_url,
             callback_secret=callback_secret,
@@ -205,7 +210,10 @@ class VideoClient:
             yield self._given_transport, ClipsOverTransport(self._given_transport)
             return
         settings = self._settings
-        async with open_session(proxied=settings.base_url.startswith("https:")) as session:
+        proxied = settings.base_url.startswith("https:")
+        exempt = proxy_hosts() if proxied else frozenset()
+        destinations = Destinations(settings.base_url, allowed=settings.local_links, exempt=exempt)
+        async with open_session(proxied=proxied, destinations=destinations) as session:
             yield HttpTransport(session, settings.base_url, settings.api_key, settings.chosen_service), session
 
     async def generate(
@@ -343,7 +351,13 @@ class VideoClient:
     async def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
         async for given in _each(self._read(jobs)):
-            job = given if isinstance(given, VideoJob) else job_of(given)
+            try:
+                job = given if isinstance(given, VideoJob) else job_of(given)
+            except InvalidJobs as error:
+                named = given if isinstance(given, Mapping) else {}
+                unreadable = _single(str(named.get("model")), named.get("id"), {})
+                yield Record(unreadable, Progress(Stage.FAILED, error=error))
+                continue
             try:
                 yield run.spec.journal.plan(job, distinct=job.derived, run=run.spec.number)
             except InvalidJobs as error:

@@ -19,6 +19,7 @@ VideoError
 ├── InDoubt                 the answer to a submission was lost
 ├── OutOfPatience           waited long enough; the generation goes on without us
 ├── OverBudget              one more would pass the spending limit
+├── UnexpectedError         a fault that nobody foresaw; it ended one job, and its traceback is in the log
 └── DownloadFailed          the clip is ready, and could not be fetched
     ├── LinkDead            the link has expired or is refused
     └── DiskFailed          the clip could not be written
@@ -262,6 +263,10 @@ class OutOfPatience(VideoError):
 
 class OverBudget(VideoError):
     """Sending one more job would pass the spending limit."""
+
+
+class UnexpectedError(VideoError):
+    """A fault that nobody foresaw ended this one job where it stood. Its traceback is in the log."""
 
 
 class DownloadFailed(VideoError):

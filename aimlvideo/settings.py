@@ -38,6 +38,7 @@ class Settings:
     settle: float | None = None
     strict: bool = False
     metadata: bool = True
+    local_links: bool = False
     callback: tuple[str, int] | None = None
     callback_url: str | None = None
     callback_secret: str | None = field(default=None, repr=False)
@@ -102,6 +103,7 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "poll": (str, "'learned' or 'every:SECONDS'"),
     "strict": (bool, "True or False"),
     "metadata": (bool, "True or False"),
+    "local_links": (bool, "True or False"),
     "callback": ((tuple, NoneType), "a pair of a host and a port, or None"),
     "callback_url": ((str, NoneType), "a link that the service can call, or None"),
     "callback_secret": ((str, NoneType), "text, or None"),

@@ -10,6 +10,7 @@ import typer
 
 from aimlvideo import __version__
 from aimlvideo.cli.typer_app import LazyGroup, Listed
+from aimlvideo.core.formatting import printable
 
 CLIPS, FOLDERS, REPAIR = "Make clips", "Look at a run", "Settle by hand"
 SERVICE, SANDBOX, WORKERS = "Models and account", "Try it without a key", "Many machines"
@@ -73,5 +74,15 @@ def common(
     """Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost."""
     if log and log.upper() not in logging.getLevelNamesMapping():
         raise typer.BadParameter(f"expected debug, info, warning or error, got {log!r}", param_hint="--log")
-    logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("aimlvideo").setLevel(log.upper() if log else logging.ERROR)
+
+
+class PrintableFormatter(logging.Formatter):
+    """Log lines without control characters: what a service says never steers a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return printable(super().format(record))

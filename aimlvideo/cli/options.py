@@ -202,10 +202,22 @@ def client_options(
     **others: Unpack[FurtherOptions],
 ) -> ClientOptions:
     """Return a client's settings from a command's options. Raises UsageError for what is not a number."""
+    api_key = key_of(api_key)
     if max_outstanding != "auto" and not max_outstanding.isdecimal():
         raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a number or auto")
     limit = None if max_outstanding == "auto" else int(max_outstanding)
     return {"service": service, "base_url": base_url, "api_key": api_key, "max_outstanding": limit, **others}
+
+
+def key_of(text: str | None) -> str | None:
+    """Return a key as it was given, or the content of a file: `@FILE`, which no list of processes shows."""
+    if text is None or not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"--api-key {text} cannot be read: {reason}") from error
 
 
 def job_defaults(model: str, assignments: Sequence[str] | None) -> JobDefaults:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
 from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.run_summary import CLOCK_OFFSET, advice, dollars_to_go_on, not_retried, summarize
+from aimlvideo.cli.signals import INTERRUPTED, ended_by_signals, silence_stdout
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
@@ -109,6 +109,11 @@ def to_the_end(
     hurried = False
     try:
         halted = in_loop(work())
+    except BrokenPipeError:  # nobody reads on: `| head -1`
+        silence_stdout()
+        if (options.output / JOURNAL).exists() and (scope.run is not None or scope.whole_folder):
+            finish(options, halted, terminal, scope, hurried=True)
+        return INTERRUPTED
     except KeyboardInterrupt:
         hurried = True
         terminal.say("interrupted")
@@ -199,13 +204,13 @@ async def client_of(settings: ClientOptions, *, sandbox: bool = False) -> AsyncI
 
 
 def in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run one coroutine to its end. SIGTERM ends it as Ctrl-C does."""
+    """Run one coroutine to its end. SIGTERM and SIGHUP end it as Ctrl-C does."""
 
     async def run() -> T:
         task = asyncio.current_task()
-        if sys.platform != "win32" and task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await work
+        assert task is not None
+        with ended_by_signals(task):
+            return await work
 
     try:
         return asyncio.run(run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -19,6 +20,7 @@ class Terminal:
     """Says things to a person. With `json`, stdout has nothing but results, and all else goes to stderr."""
 
     def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        _make_writable(utf8=json)
         self.json = json
         self.quiet = quiet
         self._out = Screen(stderr=json)
@@ -63,3 +65,14 @@ class Terminal:
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
         self._out.table(headings, rows, title)
+
+
+def _make_writable(*, utf8: bool) -> None:
+    """Let every text be written: JSON in UTF-8 whatever the code page, and `?` for what a terminal cannot show."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if utf8:
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(errors="replace")
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="replace")

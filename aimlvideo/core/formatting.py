@@ -10,6 +10,11 @@ SECRET = re.compile(r"(?i)(bearer\s+|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
+def printable(text: str) -> str:
+    """Return a text without control characters other than tabs and line ends, and without halves of surrogate pairs."""
+    return CONTROL.sub(" ", text).encode(errors="replace").decode()
+
+
 def redact_for_display(text: str, longest: int = 300) -> str:
     """Return a text fit to be shown: no signed link's query, no key, no control characters, not endless."""
     shown = CONTROL.sub(" ", strip_signatures(text)).replace("\n", " ")

@@ -17,6 +17,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.settings import Settings
@@ -53,7 +54,8 @@ class Downloads:
             return
         async with run.downloads.clone() as waiting:
             async for entry in waiting:
-                await self._save(entry)
+                with contained(entry):
+                    await self._save(entry)
 
     async def _save(self, entry: Entry) -> None:
         assert entry.run.spec.folder is not None

@@ -11,6 +11,7 @@ from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.errors import InvalidJobs, Problem
+from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.run import Entry, Run
 
@@ -52,10 +53,13 @@ class Feed:
                     self.run.all_fed()
                     return
                 entry = await self.run.enter(record)
-                to_be_sent = self._claim_id(entry) and self._validate(entry) and await self._may_go_on(entry)
+                to_be_sent = False
+                with contained(entry):
+                    to_be_sent = self._claim_id(entry) and self._validate(entry) and await self._may_go_on(entry)
             if to_be_sent:
                 self._spawn_next_worker(records)
-                await self.row.submit(entry)
+                with contained(entry):
+                    await self.row.submit(entry)
 
     def _spawn_next_worker(self, records: AsyncIterator[Record]) -> None:
         if not self._waiting and self._working < PARALLEL_SUBMISSIONS:

@@ -27,7 +27,8 @@ from aimlvideo.core.lost_submissions import (
 from aimlvideo.core.money.ledger import LogRow
 from aimlvideo.core.services.base import LookupById
 from aimlvideo.core.wires.generation import Generation
-from aimlvideo.errors import GenerationFailed, InDoubt, Rejected, ServiceError
+from aimlvideo.errors import DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
+from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.request_log import LogReader, LogReading
 from aimlvideo.pipeline.run import Entry
@@ -103,7 +104,13 @@ class LostSubmissions:
             except ServiceError as error:
                 log.info("the service could not be asked: %s", error)
                 self._leave_overdue(error)
-            waits = [next_lookup_after(self._watched(doubt), self.settle(doubt.entry.job)) for doubt in self._doubts]
+            except (DiskFailed, JournalError):
+                raise
+            except Exception as error:
+                log.exception("unexpected error while the service was asked for lost submissions")
+                self._leave_overdue(error)
+            self._leave_impatient()
+            waits = [self._next_look(doubt) for doubt in self._doubts]
             await anyio.sleep(min(waits, default=0))
 
     def find(self, request_id: str) -> Entry | None:
@@ -137,7 +144,18 @@ class LostSubmissions:
             outcome, generation_id = outcome_of(listed, ages[doubt], self.settle(doubt.entry.job), gap)
             self._settle(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
-    def _leave_overdue(self, error: ServiceError) -> None:
+    def _leave_impatient(self) -> None:
+        """Leave in doubt what was watched for as long as a generation is waited for."""
+        for doubt in list(self._doubts):
+            if self._watched(doubt) >= (patience := doubt.entry.run.spec.patience):
+                self._settle(doubt, Outcome.UNRESOLVED, why=f"nothing was heard of it within {patience:g} s")
+
+    def _next_look(self, doubt: Doubt) -> float:
+        watched = self._watched(doubt)
+        left = max(doubt.entry.run.spec.patience - watched, 0.0)
+        return min(next_lookup_after(watched, self.settle(doubt.entry.job)), left)
+
+    def _leave_overdue(self, error: Exception) -> None:
         """Leave in doubt what could not be looked up for twice its settle time."""
         for doubt in list(self._doubts):
             if self._watched(doubt) > 2 * self.settle(doubt.entry.job):
@@ -191,6 +209,11 @@ class LostSubmissions:
             return
         self._doubts.remove(doubt)
         log.info("settled: %s", outcome.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
+        with contained(entry):
+            self._settled(doubt, outcome, generation_id, why)
+
+    def _settled(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
+        entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
             entry.run.end(entry, in_doubt_error(entry, why or CANNOT_ASK))
         elif outcome is Outcome.ACCEPTED:

@@ -23,6 +23,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Transport
 from aimlvideo.pipeline.callbacks import Callbacks
+from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads, origin_of
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
@@ -78,8 +79,9 @@ class Pipeline:
 
     async def again(self, entry: Entry) -> None:
         """Submit a job that surely was not accepted the first time: through the same door, for its price of today."""
-        if await entry.run.afford(entry) and await self.submit.admit(entry):
-            await self.submit(entry)
+        with contained(entry):
+            if await entry.run.afford(entry) and await self.submit.admit(entry):
+                await self.submit(entry)
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""

@@ -31,6 +31,7 @@ from aimlvideo.errors import (
     ServiceError,
     Unavailable,
 )
+from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
@@ -60,6 +61,10 @@ REVIEW_INTERVAL = 15.0
 
 MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
+
+
+SURE_REFUSAL = 3
+"""Refused checks of one generation in a row, after which it is said and nothing new is bought: a key was revoked."""
 
 
 FIRST_MINUTE = 60.0
@@ -182,11 +187,12 @@ class Poll:
                 self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
                 continue
-            if waiting.not_before == -inf or self._moment(waiting) <= now:
-                waiting.is_being_polled = True
+            with contained(waiting.entry):
+                waiting.is_being_polled = waiting.not_before == -inf or self._moment(waiting) <= now
+                if not waiting.is_being_polled:
+                    self._keep_waiting(waiting, now)
+            if waiting.is_being_polled:
                 yield waiting
-            else:
-                self._keep_waiting(waiting, now)
 
     async def _start(self, checks: asyncio.TaskGroup, waiting: Waiting) -> None:
         await anyio.sleep_until(self.budget.reserve(clock.loop()))
@@ -202,11 +208,13 @@ class Poll:
         """Ask once. One failed check fails nothing."""
         name = waiting.entry.progress.generation_id or ""
         try:
-            generation = await fetch_status(self.send, self.wire, name, waiting.entry.job)
-        except ServiceError as error:
-            self._missed(waiting, error)
-        else:
-            self._seen(waiting, generation)
+            with contained(waiting.entry):
+                try:
+                    generation = await fetch_status(self.send, self.wire, name, waiting.entry.job)
+                except ServiceError as error:
+                    self._missed(waiting, error)
+                else:
+                    self._seen(waiting, generation)
         finally:
             self._room.release()
 
@@ -264,6 +272,9 @@ class Poll:
             self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             waiting.entry.run.end(waiting.entry, error)
             return
+        if isinstance(error, Refused) and waiting.misses == SURE_REFUSAL and waiting.entry.run.halted is None:
+            log.error("status checks are refused: %s. What renders goes on at the service; its ids are kept", error)
+            waiting.entry.run.halt(error)
         if waiting.misses == MAX_MISSES:
             log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": waiting.entry.job.id})
         self._keep_waiting(waiting, now)

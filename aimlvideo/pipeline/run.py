@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_o
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.errors import OverBudget, VideoError
+from aimlvideo.errors import DiskFailed, OverBudget, VideoError
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
@@ -294,8 +294,12 @@ class Run:
         self.spec.journal.step(entry.job, entry.progress)
         self.stats.moved(entry.job, before, entry.progress)
         log_step(entry.job, before, entry.progress)
-        for watch in self.watchers:
-            watch(entry)
+        for watch in list(self.watchers):
+            try:
+                watch(entry)
+            except Exception:  # a view that fails costs no clip
+                log.exception("unexpected error: %r watches this run no more", watch)
+                self.watchers.remove(watch)
 
     def end(self, entry: Entry, error: VideoError | None = None) -> None:
         """Hand out what came of a job. An `error` here is why an unfinished one was left where it is."""
@@ -309,7 +313,10 @@ class Run:
             self._settle(progress, entry.job.id)
         result = result_of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
-            self.spec.on_result(result)
+            try:
+                self.spec.on_result(result)
+            except DiskFailed as failure:  # the journal has it: the next run writes the line
+                self.halt(failure)
         if self.closed:  # a clip that was saved while its run was left has its line, and no reader any more
             return
         holds = entry.bought and (progress.generation_id is not None or progress.stage not in (*ENDED, Stage.PLANNED))

@@ -13,7 +13,8 @@ from aimlvideo.core.jobs.request_ids import Intent, intent_of, request_id_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
-from aimlvideo.errors import Busy, DiskFailed, NotAccepted, Refused, Rejected, Unclear, UsageError
+from aimlvideo.core.wires.http import Request
+from aimlvideo.errors import Busy, DiskFailed, NotAccepted, Refused, Rejected, ServiceError, Unclear, UsageError
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.request_log import TimedSender
 from aimlvideo.pipeline.run import Entry
@@ -79,6 +80,7 @@ class Submit:
         made_id = request_id_of(entry.job, secrets.token_hex(5), intent)
         request_id = own_id if isinstance(own_id, str) and own_id else made_id
         sent = {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
+        request = self.wire.submission(job, request_id, self.callback_url)
         try:
             with entry.run.round_trip() as shield:
                 entry.step(Stage.SUBMITTING, submitted_at=clock.wall(), **sent)
@@ -87,8 +89,7 @@ class Submit:
                     entry.step(Stage.PLANNED, request_id=denied_id)
                     entry.free()
                     return False
-                answer = await self.send(self.wire.submission(job, request_id, self.callback_url))
-                self._heard(entry, self.wire.accepted(answer, request_id))
+                self._heard(entry, await self._sent(request, request_id))
         except NotAccepted as error:
             entry.step(Stage.PLANNED, request_id=denied_id)
             self._slow_down(entry, error)
@@ -114,6 +115,16 @@ class Submit:
         """Return what the id of the next POST says of it. A planned job has a request id where that one was denied."""
         denials = 0 if denied_id is None else intent_of(denied_id).denials + 1
         return Intent(self.account, self.send.clock.at(clock.loop()), denials)
+
+    async def _sent(self, request: Request, request_id: str) -> Generation:
+        """Return the generation that was bought. Whatever goes wrong unforeseen leaves open whether it was."""
+        try:
+            return self.wire.accepted(await self.send(request), request_id)
+        except ServiceError:
+            raise
+        except Exception as error:
+            log.exception("unexpected error after a submission", extra={"request_id": request_id})
+            raise Unclear(f"unexpected error: {type(error).__name__}: {error}", request_id=request_id) from error
 
     def _heard(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""

@@ -13,6 +13,7 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
+from aimlvideo.core.formatting import printable
 from aimlvideo.views.sentences import COLOURS, ORDER, counts, end_in_sight, money, shares
 from aimlvideo.views.snapshot import RunSnapshot
 
@@ -43,7 +44,7 @@ class Screen:
     def line(self, text: str, label: str = "", colour: str = "") -> None:
         """Print a line of text, after a coloured label."""
         shown = f"[{colour}]{escape(label)}[/{colour}] " if label else ""
-        self._console.print(shown + escape(text))
+        self._console.print(shown + escape(printable(text)))
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no; no is the default."""
@@ -58,7 +59,7 @@ class Screen:
             longest = max((len(row[number]) for row in cells), default=0)
             column.no_wrap = column.header in WHOLE and longest <= self._console.width - ROOM
         for row in cells:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         self._console.print(table, soft_wrap=False)
 
     @contextmanager
@@ -74,7 +75,10 @@ def run_block(now: RunSnapshot, width: int) -> Group:
     lines = [_bar(now, width), _legend(now)]
     said = " · ".join(part for part in (money(now), end_in_sight(now)) if part)
     lines += [Text(text) for text in (said, now.waits)]
-    lines += [Text.assemble(("✗ ", "red"), (name, "bold"), f": {reason[:REASON]}") for name, reason in now.failures]
+    lines += [
+        Text.assemble(("✗ ", "red"), (printable(name), "bold"), f": {printable(reason[:REASON])}")
+        for name, reason in now.failures
+    ]
     return Group(*(line for line in lines if line.plain))
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from multidict import CIMultiDict
 
 import aimlvideo
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
@@ -144,7 +145,7 @@ def test_a_service_signs_each_request_in_its_own_way() -> None:
 
 def test_no_part_of_a_key_is_shown_where_a_service_quotes_it() -> None:
     transport = HttpTransport(None, "http://127.0.0.1:1", "access-key-0123456789:secret-key-0123456789", PAIR)  # type: ignore[arg-type]
-    shown = transport._without_key(401, b"bad secret-key-0123456789 of access-key-0123456789")
+    shown = transport._answer(401, CIMultiDict(), b"bad secret-key-0123456789 of access-key-0123456789").body
     assert shown == b"bad [key] of [key]"
 
 

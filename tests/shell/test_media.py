@@ -14,6 +14,7 @@ from PIL import Image
 from aimlvideo.core.media_types import is_video, media_type
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files import media
 from aimlvideo.shell.files.media import Media
 
 
@@ -186,7 +187,8 @@ def test_checking_a_large_file_does_not_read_it_whole(folder: Path) -> None:
     with (folder / "large.mp4").open("wb") as file:
         file.write(b"\0\0\0\x18ftypmp42")
         file.truncate(2**34)
-    Media(folder, AI_ML_API).check("large.mp4")
+    with pytest.raises(UsageError, match=r"large\.mp4 has 16384 MB; at most 128 MB"):
+        Media(folder, AI_ML_API).encoded("large.mp4")
 
 
 @pytest.mark.parametrize(
@@ -211,3 +213,21 @@ def test_checking_a_large_file_does_not_read_it_whole(folder: Path) -> None:
 def test_a_file_s_type_is_told_by_its_content(head: bytes, kind: str | None) -> None:
     assert media_type(head) == kind
     assert is_video(head) is (kind is not None and (kind.startswith("video") or kind in ("image/gif", "image/webp")))
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded() -> None:
+    class Bomb:
+        size = (60_000, 60_000)
+        tobytes = None
+
+        def save(self, *_: Any, **__: Any) -> None:
+            raise AssertionError("decoded")
+
+    with pytest.raises(UsageError, match=r"60000x60000 pixels; at most 100,000,000"):
+        Media(None, AI_ML_API).check(Bomb())
+
+
+def test_a_text_that_is_too_large_is_not_decoded_to_learn_how_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "MAX_BYTES", 100)
+    with pytest.raises(UsageError, match="this picture is too large"):
+        Media(None, service_of("kling").media).encoded("data:image/png;base64," + "A" * 300)

@@ -41,7 +41,7 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         async with VideoClient(**settings) as client:
             reading = await client.read_log() if service_of(settings["service"]).log else None
         logged = reading.rows if reading else ()
-        recorded = {row["generation_id"] for row in rows if row.get("generation_id")}
+        recorded = {str(row["generation_id"]) for row in rows if row.get("generation_id")}
         if reading is not None:
             _check_log(recorded, {row.generation_id for row in logged}, complete=reading.complete)
         fresh = [row for row in logged if row.succeeded and row.generation_id not in recorded]

@@ -64,7 +64,7 @@ def expected(param: Param) -> str:
 
 def _choices(choices: tuple[Any, ...]) -> str:
     numbers = len(choices) > 3 and all(isinstance(choice, int) for choice in choices)
-    if numbers and choices == tuple(range(choices[0], choices[-1] + 1)):
+    if numbers and all(choice == choices[0] + step for step, choice in enumerate(choices)):
         return f"a whole number from {choices[0]} to {choices[-1]}"
     more = f", … ({len(choices)} in all)" if len(choices) > MOST else ""
     words = ", ".join(str(choice) for choice in choices[:MOST]) + more

@@ -13,7 +13,9 @@ from aimlvideo.core.catalog.describe import expected, preview
 from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem
+from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
+from aimlvideo.core.nesting import is_too_deep
 from aimlvideo.errors import Problem
 
 __all__ = ["Checked", "check", "media_fields", "model_of", "replace_media"]
@@ -38,6 +40,10 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     With `strict`, unknown names are problems. `legacy`: it is sent to the service's older URLs, which have rules and
     parameters of their own.
     """
+    if is_too_deep(job.params):
+        return _checked(job, dict(job.params), [too_deep_problem()])
+    if any(unwritable_place(value, name) for name, value in job.params.items()):
+        return _checked(job, dict(job.params), [unwritable_problem(job)])
     service = service or default_service()
     listed = catalog.find(job.model)
     found = [] if listed is not None and service in listed.services else list(_about_model(job.model, catalog, service))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aimlvideo import errors
+from aimlvideo.core.jobs.file_names import is_plain_name
 from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import (
@@ -50,10 +51,26 @@ def progress_of(columns: Sequence[Any]) -> Progress:
         "error": error_from_text(error, values["generation_id"], values["request_id"]),
         "sha256": sha256.hex() if sha256 else None,
         "poll_ages": values["poll_ages"] or b"",
-        "video_urls": tuple(json.loads(video_urls)) if video_urls else (),
-        "files": tuple(ClipFile(*row) for row in json.loads(files)) if files else (),
+        "video_urls": tuple(map(_text, json.loads(video_urls))) if video_urls else (),
+        "files": tuple(map(_clip_file, json.loads(files))) if files else (),
     }
+    if values["file"] is not None:
+        _clip_file([values["file"]])
     return Progress(**values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"a text was expected, not {value!r:.40}")
+    return value
+
+
+def _clip_file(row: Any) -> ClipFile:
+    """Return a saved file; one that lies outside of the folder was written by nobody who means well."""
+    clip = ClipFile(*row)
+    if not is_plain_name(_text(clip.file)):
+        raise ValueError(f"{clip.file!r:.60} is no name of a file in this folder")
+    return clip
 
 
 def job_from_json(job_id: str, folder: str | None, asked: str) -> VideoJob:
@@ -99,6 +116,31 @@ def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
         job=job_id,
         hint="give the changed job a new id",
     )
+
+
+def unwritable_problem(job: VideoJob) -> Problem:
+    """Return where a job that cannot be written down has text that is none: in its id, its model or a parameter."""
+    for field, value in (("id", job.id), ("model", job.model), *job.params.items()):
+        if (place := unwritable_place(value, field)) is not None:
+            return Problem(place, WRITABLE, "half a pair", job=job.id.encode(errors="replace").decode())
+    return Problem("params", WRITABLE, job=job.id)
+
+
+WRITABLE = "text that can be written, without halves of surrogate pairs"
+
+
+def unwritable_place(value: Any, place: str) -> str | None:
+    """Return the path of the first text in a value that no file and no request can hold, or None."""
+    if isinstance(value, str):
+        return None if value.isascii() or value.encode(errors="replace").decode() == value else place
+    if isinstance(value, Mapping):
+        parts = [(f"{place}.{ascii(name)[1:-1]}", part) for name, part in value.items()]
+        parts += [(f"{place}.{ascii(name)[1:-1]}", name) for name in value if isinstance(name, str)]
+    elif isinstance(value, list | tuple):
+        parts = [(f"{place}[{number}]", part) for number, part in enumerate(value)]
+    else:
+        return None
+    return next((inner for name, part in parts if (inner := unwritable_place(part, name)) is not None), None)
 
 
 def duplicate_id_problem(job_id: str) -> Problem:

@@ -23,6 +23,15 @@ _REFUSED = re.compile(
 """What some file system refuses, or what makes a name read otherwise than it is written."""
 
 
+_OWN_FILES = {RESULTS, REPORT, JOURNAL, *(JOURNAL + ending for ending in ("-wal", "-shm", ".lock", ".reserve", ".new"))}
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether a name that was written down is one of a clip in the folder itself, on every system."""
+    plain = not re.search(r"[/\\:\x00-\x1f\x7f]", name) and name.strip(". ") != ""
+    return plain and len(name) <= 255 and name not in _OWN_FILES
+
+
 def file_name(text: str, ending: str = ".mp4") -> str:
     """Return a file name for a job's id: letters of every script and blanks stay, what file systems refuse does not.
 

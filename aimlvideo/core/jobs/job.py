@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 from typing import Any, ClassVar, NamedTuple
 
 from aimlvideo.core.jobs.stages import STAGES, Stage
-from aimlvideo.errors import DownloadFailed, VideoError
+from aimlvideo.core.nesting import DEEPEST, is_too_deep
+from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, VideoError
 
 _set = object.__setattr__
 
@@ -71,8 +72,18 @@ class VideoJob:
 
     def content(self) -> str:
         """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
+        if is_too_deep(self.params):
+            raise InvalidJobs([too_deep_problem()])
         asked = [self.model, self.params]
-        return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
+        try:
+            return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
+        except (TypeError, ValueError) as error:
+            raise InvalidJobs([Problem("params", "values that JSON can hold", str(error)[:200])]) from error
+
+
+def too_deep_problem() -> Problem:
+    """Return what is wrong with lists or objects that stand inside each other without end."""
+    return Problem("params", f"at most {DEEPEST} levels of lists and objects", "more")
 
 
 def _json_default(value: object) -> object:

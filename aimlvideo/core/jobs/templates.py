@@ -17,6 +17,8 @@ from aimlvideo.errors import UsageError
 
 MATRIX = "matrix"
 """The field of a template; also the name under which a journal has that its jobs were combined."""
+MAX_COMBINATIONS = 1_000_000
+"""Jobs of one template at most."""
 
 
 def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -29,7 +31,10 @@ def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if MATRIX not in template:
         yield fixed
         return
-    width = len(str(count(template)))
+    if (total := count(template)) > MAX_COMBINATIONS:
+        many = f"{total:,}" if total < 10**30 else "more than 10^30"
+        raise UsageError(f"matrix: {many} combinations; at most {MAX_COMBINATIONS:,} in one template")
+    width = len(str(total))
     for number, values in enumerate(product(*axes.values()), 1):
         job = {**fixed, **dict(zip(axes, values, strict=True))}
         if "id" in fixed:

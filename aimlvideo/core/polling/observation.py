@@ -51,4 +51,4 @@ def pack_poll_ages(looks: bytes, age: float, queued: bool) -> bytes:
 
 def unpack_poll_ages(looks: bytes) -> tuple[float, ...]:
     """Return the ages of the looks, in seconds; negative where the generation was found queued."""
-    return unpack(f"<{len(looks) // 4}f", looks)
+    return unpack(f"<{len(looks) // 4}f", looks[: len(looks) // 4 * 4])

@@ -16,7 +16,7 @@ DEFAULT_SERVICE = SERVICE_NAMES[0]
 SERVICE_HELP = "The service: aimlapi, kling for a Kling-style gateway, or kling-official."
 BASE_URL_HELP = "The service's address. Without it: AIMLAPI_BASE_URL, or KLING_BASE_URL for kling-official."
 API_KEY_HELP = (
-    "The API key. Without it: AIMLAPI_API_KEY or AIML_API_KEY; for kling-official "
+    "The API key, or @FILE with the key in it. Without it: AIMLAPI_API_KEY or AIML_API_KEY; for kling-official "
     "KLING_ACCESS_KEY and KLING_SECRET_KEY."
 )
 LEGACY_HELP = "Use AI/ML API's legacy URLs."

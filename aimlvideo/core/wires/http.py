@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
+from aimlvideo.core.nesting import is_too_deep
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -59,4 +61,4 @@ def parsed_json(raw: bytes) -> Any:
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return None
-    return value
+    return None if is_too_deep(value) else value

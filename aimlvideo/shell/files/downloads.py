@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import itertools
 import os
 import re
 import ssl
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,10 +27,17 @@ from aimlvideo.core.media_types import is_video
 from aimlvideo.core.mp4_boxes import is_fragmented, is_whole_mp4
 from aimlvideo.core.retries import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.shell.files.private_files import drop_link
 from aimlvideo.shell.http.encodings import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
 
 CHUNK = 2**18
+MAX_CLIP = 8 * 2**30
+"""Bytes of a clip at most."""
+LEAST_RATE, RATE_WINDOW = 1024, 30.0
+"""Bytes a second that a download brings at least, over so many seconds; one that only trickles is begun anew."""
+BREATH = 5.0
+"""Seconds in which files may be closed, where too many are open."""
 HEAD = 200
 """Bytes that tell a video from something else."""
 DEAD = (401, 403, 404, 410)
@@ -100,9 +109,15 @@ class Download:
                 path = await anyio.to_thread.run_sync(self._finish, file)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise LinkDead(f"the clip's link is not a valid URL: {_said(error)}") from error
+        except aiohttp.TooManyRedirects as error:
+            raise LinkDead(f"{self._host} redirects more than {len(error.history)} times") from error
+        except ValueError as error:
+            raise LinkDead(f"the clip's link leads to no possible address: {_said(error)}") from error
         except (aiohttp.ClientError, ServiceError, TimeoutError, ConnectionError, ssl.SSLError) as error:
             raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_said(error)}") from error
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # other files are closed meanwhile: it passes by itself
+                raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
             self.drop()
             raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
         return Clip(path, self._have, self._hash.hexdigest())
@@ -147,7 +162,8 @@ class Download:
         """Open what was fetched so far, or begin anew where it is gone; another download's file is left alone."""
         if not self._resumable or not whole(self._part, self._have):
             self._start_over()
-        with self._part.open("r+b" if self._have else "ab") as file:
+        drop_link(self._part)
+        with open(self._part, "r+b" if self._have else "ab", opener=_no_follow) as file:
             known = os.fstat(file.fileno())
             mark = (known.st_dev, known.st_ino)
             if mark in _under_way:
@@ -179,10 +195,14 @@ class Download:
             packed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._check(response.status, response.headers, response.content_length, file)
             unpack: Any = None
+            pace = Pace()
             async for received in response.content.iter_chunked(CHUNK):
+                pace.check(len(received))
                 if packed and not self._have and unpack is None:
                     unpack = unpacker(received, response.headers["Content-Encoding"])
                 chunk = _unpacked(unpack, received) if unpack is not None else received
+                if self._have + len(chunk) > MAX_CLIP:
+                    raise LinkDead(f"{self._host} sends more than {MAX_CLIP:,} bytes: no clip is that large")
                 self._look_at(chunk)
                 file.write(chunk)
                 self._hash.update(chunk)
@@ -281,6 +301,27 @@ class Download:
     _total: int | None
     _tag: str
     _host: str = ""
+
+
+class Pace:
+    """How fast a download comes: below the least rate over a whole window it is given up."""
+
+    def __init__(self) -> None:
+        self._began, self._received = time.monotonic(), 0
+
+    def check(self, received: int) -> None:
+        """Count what was received. Raises DownloadFailed where it only trickles."""
+        self._received += received
+        seconds = time.monotonic() - self._began
+        if seconds < RATE_WINDOW:
+            return
+        if self._received < LEAST_RATE * seconds:
+            raise DownloadFailed(f"the clip only trickles: {self._received:,} bytes in {seconds:.0f} s")
+        self._began, self._received = time.monotonic(), 0
+
+
+def _no_follow(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def whole(path: Path, length: int | None, sha256: str | None = None) -> bool:

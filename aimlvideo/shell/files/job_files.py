@@ -23,8 +23,9 @@ import ijson
 from ijson.common import ObjectBuilder
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
 from aimlvideo.core.media_types import PICTURE_ENDINGS
+from aimlvideo.core.nesting import DEEPEST, is_too_deep
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
 from aimlvideo.shell.files.tables import read_csv, read_frame, read_xlsx
 
@@ -32,8 +33,6 @@ Line = tuple[str, Mapping[str, Any] | Problem]
 
 log = logging.getLogger("aimlvideo")
 
-DEEPEST = 32
-"""Levels of lists and objects in one job: no parameter of any model needs more than 6."""
 IN_MEMORY = 16_000_000
 """Bytes of a stream that are held in memory before they go to a temporary file."""
 SNIFFED = 65536
@@ -229,7 +228,7 @@ def as_job(value: Any) -> Mapping[str, Any] | Problem:
     if not isinstance(value, Mapping):
         got = json.dumps(value, default=str)[:40]
         return Problem("", 'a JSON object such as {"model": "...", "prompt": "..."}', got)
-    if _depth(value) > DEEPEST:
+    if is_too_deep(value):
         return _too_deep()
     wrong = next(
         (name for name in ("model", "id") if value.get(name) is not None and not isinstance(value[name], str)), None
@@ -239,22 +238,8 @@ def as_job(value: Any) -> Mapping[str, Any] | Problem:
     return value
 
 
-def _depth(value: Any) -> int:
-    """Return how many levels of lists and objects a value has; it stops counting where that is too many."""
-    level, depth = [value], 0
-    while level and depth <= DEEPEST:
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, Mapping) else outer)
-            if isinstance(inner, Mapping | list)
-        ]
-        depth += 1
-    return depth
-
-
 def _too_deep() -> Problem:
-    return Problem("", f"at most {DEEPEST} levels of lists and objects", "more")
+    return replace(too_deep_problem(), field="")
 
 
 class _TooDeep(Exception):

@@ -22,6 +22,13 @@ HEAD = 64
 LINKS = ("http://", "https://", "asset://")
 LONGEST_PATH = 4096
 LONGEST_NAME = 80
+MAX_BYTES = 128 * 2**20
+"""Bytes of one picture, video or sound that is sent along: in a request it takes several times as much memory."""
+MAX_PIXELS = 100_000_000
+"""Pixels of a picture that is still to be encoded."""
+
+
+TOO_LARGE = f"at most {MAX_BYTES // 2**20} MB are sent along: put it on the web and give its link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,8 @@ class Media:
     def _opened(self, value: Any) -> Iterator[tuple[BinaryIO, int]]:
         """Give the content and its size."""
         if not _is_path(value):
+            if isinstance(value, str) and len(value) > 2 * MAX_BYTES:  # not decoded, to learn how large it is
+                raise UsageError(f"{_name(value)} is too large; {TOO_LARGE}")
             raw = _inline(value) if isinstance(value, str) else _raw(value)
             yield io.BytesIO(raw), len(raw)
             return
@@ -79,6 +88,8 @@ class Media:
         kind = media_type(file.read(HEAD))
         if kind is None:
             raise UsageError(f"{_name(value)} is not a supported image, video or audio file")
+        if size > MAX_BYTES:
+            raise UsageError(f"{_name(value)} has {size / 2**20:.0f} MB; {TOO_LARGE}")
         if self.limits.limited and (wrong := _beyond(self.limits, kind, file, size)):
             raise UsageError(f"{_name(value)} {wrong}")
         return kind
@@ -153,6 +164,9 @@ def _raw(value: Any) -> bytes:
     if isinstance(value, bytes | bytearray):
         return bytes(value)
     held = io.BytesIO()
+    width, height = value.size
+    if width * height > MAX_PIXELS:  # told by its head: it is not decoded before
+        raise UsageError(f"this picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are sent: make it smaller")
     try:
         value.save(held, format="PNG")
     except (OSError, ValueError, KeyError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.errors import DiskFailed
+from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
@@ -22,7 +23,8 @@ class ResultsFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         with _disk_error(path):
-            self._file = path.open("a", encoding="utf-8", errors=ODD_LETTERS)
+            drop_link(path)
+            self._file = open(path, "a", encoding="utf-8", errors=ODD_LETTERS, opener=no_follow)  # noqa: SIM115
             if _is_cut(path):
                 self._file.write("\n")
 
@@ -42,7 +44,7 @@ def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write the file anew, whole or not at all. Raises DiskFailed."""
     part = path.with_name(path.name + ".part")
     with _disk_error(path):
-        with part.open("w", encoding="utf-8", errors=ODD_LETTERS) as file:
+        with new_file(part, errors=ODD_LETTERS) as file:
             file.writelines(_line(result) for result in results)
             file.flush()
             os.fsync(file.fileno())

@@ -16,7 +16,7 @@ log = logging.getLogger("aimlvideo")
 
 def proxied_request() -> type[ClientRequest]:
     """Return a kind of request that goes through the proxy that the environment names now for its URL, if any."""
-    proxies = {scheme: url for scheme, url in getproxies().items() if _usable(scheme, url)}
+    proxies = _proxies()
     direct: dict[str, bool] = {}
 
     class ProxiedRequest(ClientRequest):
@@ -40,10 +40,27 @@ def _through(proxy: URL) -> dict[str, Any]:
     return {"proxy": proxy.with_user(None), "proxy_headers": CIMultiDict(Authorization=f"Basic {secret}")}
 
 
-def _usable(scheme: str, url: str) -> bool:
-    if scheme not in {"http", "https"}:
-        return False
-    usable = url.startswith(("http://", "https://"))
-    if not usable:
-        log.warning("ignoring the %s proxy from the environment: only http proxies can be used", scheme)
-    return usable
+def proxy_hosts() -> frozenset[str]:
+    """Return the hosts of the environment's proxies."""
+    return frozenset((URL(url).host or "").lower() for url in _proxies().values())
+
+
+def _proxies() -> dict[str, str]:
+    """Return the environment's proxies by scheme, as curl takes them: `host:port` too, and `all_proxy` for the rest."""
+    named = getproxies()
+    everywhere = named.get("all", "")
+    chosen = {scheme: named.get(scheme) or everywhere for scheme in ("http", "https")}
+    return {scheme: usable for scheme, url in chosen.items() if url and (usable := _usable(scheme, url))}
+
+
+def _usable(scheme: str, text: str) -> str:
+    """Return a proxy's URL, or an empty text where it is of a kind that cannot be used."""
+    url = text.strip() if "://" in text else f"http://{text.strip()}"
+    try:
+        parsed = URL(url)
+        if parsed.scheme.lower() in ("http", "https") and parsed.host and parsed.port:
+            return url
+    except ValueError:
+        pass
+    log.warning("the %s proxy of the environment is passed over: only http proxies can be used", scheme)
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import ssl
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from aimlvideo import __version__
@@ -21,6 +23,8 @@ from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.shell.http.bodies import MAX_BODY, clean_headers, read_body, spellings
+from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.encodings import ACCEPTED, decoded
 from aimlvideo.shell.http.proxies import proxied_request
 
@@ -33,6 +37,10 @@ TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 USER_AGENT = f"aimlvideo/{__version__}"
 MAX_HEADER = 2**17
 """Bytes of one header of an answer: some services send tens of thousands."""
+DEADLINE = 120.0
+"""Seconds for one request and its whole answer; one whose answer trickles on is given up, as any that is lost."""
+SLOWEST, LARGE_DEADLINE = 2**14, 900.0
+"""Bytes a second that a body is sent with at least, and seconds for a large one."""
 
 LARGE = 2**20
 """Bytes of a body that is written piece by piece, so that the event loop goes on."""
@@ -82,19 +90,23 @@ class HttpTransport:
     async def _send_once(self, request: Request, now: float) -> Answer:
         url, body = self._url(request), _encoded(request)
         headers = {"Accept-Encoding": ACCEPTED, **request.headers}
-        if not _absolute(request.path) or _origin(url) == _origin(self.base_url):
+        if _origin(url) == _origin(self.base_url):  # by where it really goes, whatever its path looks like
             headers |= self.service.authorize(request, self.api_key, now)
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
             target = URL(url, encoded=True)
-            async with self.session.request(
-                request.method, target, data=body, headers=headers, allow_redirects=False, auto_decompress=False
-            ) as response:
-                raw = decoded(await response.read(), response.headers.get("Content-Encoding", ""))
-                self.clock.heard(response.headers, monotonic=time.monotonic(), wall=time.time())
-                return Answer(response.status, response.headers, self._without_key(response.status, raw))
-        except (aiohttp.ClientError, TimeoutError, ssl.SSLError, ConnectionError) as error:
+            async with (
+                asyncio.timeout(_deadline(body)),
+                self.session.request(
+                    request.method, target, data=body, headers=headers, allow_redirects=False, auto_decompress=False
+                ) as response,
+            ):
+                raw = decoded(await read_body(response), response.headers.get("Content-Encoding", ""), MAX_BODY)
+                told = clean_headers(response.headers)
+                self.clock.heard(told, monotonic=time.monotonic(), wall=time.time())
+                return self._answer(response.status, told, raw)
+        except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError, ValueError) as error:
             raised = _translated(error, url, request)
         raise raised
 
@@ -106,22 +118,32 @@ class HttpTransport:
         query = urlencode(request.query, quote_via=quote, safe="")
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
-    def _without_key(self, status: int, body: bytes) -> bytes:
-        """Take the key out of a body: some services quote it in their errors."""
-        for secret in map(str.encode, self.service.secrets(self.api_key)):
-            if secret and (status >= 400 or len(secret) >= REAL_KEY):
-                body = body.replace(secret, b"[key]")
-        return body
+    def _answer(self, status: int, headers: CIMultiDict[str], body: bytes) -> Answer:
+        """Return an answer without the key: some services quote it in their errors, escaped in all ways."""
+        for secret in self.service.secrets(self.api_key):
+            if not secret or (status < 300 and len(secret) < REAL_KEY):
+                continue
+            for form in spellings(secret):
+                body = body.replace(form.encode(), b"[key]")
+                for name, value in list(headers.items()):
+                    if form in value:
+                        headers[name] = value.replace(form, "[key]")
+        return Answer(status, headers, body)
 
 
 @asynccontextmanager
-async def open_session(*, proxied: bool = False) -> AsyncIterator[aiohttp.ClientSession]:
+async def open_session(
+    *, proxied: bool = False, destinations: Destinations | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
     """Give one connection pool, closed on leaving. With `proxied`, the environment's proxies are used.
+
+    `destinations` says where requests may go; None: anywhere.
 
     Idle connections are dropped early: a server that closes one while a POST is on its way leaves that POST in doubt.
     """
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10),
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10, resolver=destinations),
+        trace_configs=[destinations.trace()] if destinations else [],
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
         max_line_size=MAX_HEADER,
@@ -131,6 +153,10 @@ async def open_session(*, proxied: bool = False) -> AsyncIterator[aiohttp.Client
         request_class=proxied_request() if proxied else aiohttp.ClientRequest,
     ) as session:
         yield session
+
+
+def _deadline(body: Any) -> float:
+    return LARGE_DEADLINE if isinstance(body, io.BytesIO) else DEADLINE + len(body or b"") / SLOWEST
 
 
 def _encoded(request: Request) -> Any:
@@ -163,6 +189,9 @@ def _absolute(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+def _origin(url: str) -> URL | None:
+    """Return where a request to this URL really goes; None where nobody can tell."""
+    try:
+        return URL(url, encoded=True).origin()
+    except ValueError:
+        return None

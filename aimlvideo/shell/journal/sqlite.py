@@ -16,18 +16,22 @@ from typing import Any
 
 from aimlvideo.core.jobs.columns import (
     PROGRESS_COLUMNS,
+    WRITABLE,
     changed_content_problem,
     columns_of,
     duplicate_id_problem,
     progress_of,
+    unwritable_place,
+    unwritable_problem,
 )
+from aimlvideo.core.jobs.file_names import is_plain_name
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of
 from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
+from aimlvideo.errors import InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.sqlite_file import locked, opened_to_read, opened_to_write
+from aimlvideo.shell.journal.sqlite_file import damaged, locked, opened_to_read, opened_to_write, translated
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
 STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in PROGRESS_COLUMNS)} WHERE id=?"
@@ -80,8 +84,7 @@ class SqliteJournal:
         except sqlite3.IntegrityError:
             return self._planned_before(job, distinct, run)
         except UnicodeEncodeError:
-            expected = "text that can be written, without halves of surrogate pairs"
-            raise InvalidJobs([Problem("id", expected, repr(job.id), job=job.id)]) from None
+            raise InvalidJobs([unwritable_problem(job)]) from None
         return self._from_log(job) if self._any_in_log else Record(job, Progress())
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
@@ -170,7 +173,8 @@ class SqliteJournal:
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
         planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
-        return dict(self._store.read(planned))
+        with translated(self.path):
+            return dict(self._store.read(planned))
 
     def spent(self) -> float:
         """Return what all jobs are known to have cost, in USD."""
@@ -198,8 +202,8 @@ class SqliteJournal:
         """
         try:
             job, progress = _recovered(row)
-        except (KeyError, TypeError, ValueError) as error:
-            raise JournalError(f"not a line of a run's results ({error!r}): {str(row)[:200]}") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise JournalError(f"not a line of a run's results ({error!r:.200}): {ascii(row)[:200]}") from error
         if progress.stage in NOT_SUBMITTED:
             return
         asked = json.dumps([job.model, None])
@@ -269,9 +273,12 @@ class SqliteJournal:
 
     def _record(self, row: tuple[Any, ...]) -> Record:
         job_id, folder, asked, *columns = row
-        model, params = json.loads(asked)
-        job = VideoJob(model, id=job_id, **(params or {}))
-        return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(columns))
+        try:
+            model, params = json.loads(asked)
+            job = VideoJob(model, id=job_id, **(params or {}))
+            return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(columns))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise JournalError(damaged(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
 
     def _path_of(self, folder: int) -> str:
         if folder not in self._paths:  # a run that goes on beside us has written it since
@@ -301,14 +308,20 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     """Return the job and the progress that a line of a results file tells of."""
     stage = Stage(row["stage"])
     texts = {name: _text(row.get(name)) for name in ("generation_id", "video_url", "file", "sha256")}
+    if texts["file"] is not None and not is_plain_name(texts["file"]):
+        texts["file"] = None  # whoever wrote this line, no clip is saved outside of its folder: it is fetched again
     bytes.fromhex(texts["sha256"] or "")
-    cost, length = row.get("cost_usd"), row.get("bytes")
+    cost, length, polls = row.get("cost_usd"), row.get("bytes"), int(row.get("polls") or 0)
     numbers = {"cost_usd": None if cost is None else float(cost), "bytes": None if length is None else int(length)}
+    if not (abs(numbers["cost_usd"] or 0) < 1e9 and 0 <= (numbers["bytes"] or 0) < 2**63 and 0 <= polls < 2**31):
+        raise ValueError("a number that no run has")
     error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
     if stage is Stage.RENDERING and not texts["generation_id"]:
         raise ValueError("no generation id")
     job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
-    return job, Progress(stage, polls=int(row.get("polls") or 0), error=error, **numbers, **texts)  # type: ignore[arg-type]
+    if unwritable_place([job.id, job.model, *texts.values()], "row"):
+        raise ValueError(WRITABLE)
+    return job, Progress(stage, polls=polls, error=error, **numbers, **texts)  # type: ignore[arg-type]
 
 
 def _text(value: Any) -> str | None:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import RESULTS
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 
 APPLICATION = 0x41494D56
@@ -61,6 +62,38 @@ SCHEMAS = (
     """,
 )
 """The statements that bring a journal from each version to the next."""
+
+_STAGES = ", ".join(f"'{stage.value}'" for stage in Stage)
+_MOMENT = "{0} IS NOT NULL AND (typeof({0}) NOT IN ('real', 'integer') OR {0} NOT BETWEEN 0 AND 1e11)"
+_VALUES = {
+    "id": "typeof(id) != 'text'",
+    "stage": f"typeof(stage) != 'text' OR stage NOT IN ({_STAGES})",
+    "content": "typeof(asked) != 'text'",
+    "run": "typeof(run) != 'integer'",
+    "folder": "folder IS NOT NULL AND folder NOT IN (SELECT rowid FROM folders)",
+    "cost_usd": "cost_usd IS NOT NULL AND (typeof(cost_usd) NOT IN ('real', 'integer') OR abs(cost_usd) > 1e9)",
+    "polls": "typeof(polls) != 'integer' OR polls < 0",
+    "bytes": "bytes IS NOT NULL AND (typeof(bytes) != 'integer' OR bytes < 0)",
+    "sha256": "sha256 IS NOT NULL AND (typeof(sha256) != 'blob' OR length(sha256) NOT IN (0, 32))",
+    "poll_ages": "poll_ages IS NOT NULL AND (typeof(poll_ages) != 'blob')",
+    **{name: _MOMENT.format(name) for name in ("submitted_at", "completed_at", "saved_at", "service_time")},
+    **{
+        f"{name} ": f"{name} IS NOT NULL AND typeof({name}) != 'text'"
+        for name in ("request_id", "generation_id", "video_url", "error", "file", "video_urls", "files", "account")
+    },
+}
+"""What no run writes, by the column in which it stands."""
+_CASES = " ".join(f"WHEN {wrong} THEN '{name.strip()}'" for name, wrong in _VALUES.items())
+_WRONG_JOB = f"SELECT id, CASE {_CASES} END AS wrong FROM jobs WHERE wrong IS NOT NULL LIMIT 1"
+_WRONG_FACT = (
+    "SELECT name, 'value' FROM facts WHERE value IS NOT NULL AND typeof(value) != 'text' "
+    "OR (name = 'run' AND (value IS NULL OR value GLOB '*[^0-9]*' OR length(value) NOT BETWEEN 1 AND 15)) LIMIT 1"
+)
+_WRONG_FOLDER = "SELECT path, 'path' FROM folders WHERE typeof(path) != 'text' LIMIT 1"
+_WRONG_ATTEMPT = (
+    f"SELECT generation_id, 'attempt' FROM attempts WHERE stage NOT IN ({_STAGES}) "
+    f"OR ({_MOMENT.format('submitted_at')}) LIMIT 1"
+)
 
 RESERVE = 4 * 2**20
 """Bytes kept on the disk for the last steps of a run on a disk that fills up."""
@@ -166,6 +199,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         with translated(path):
             _check(path, connection, had_wal=had_wal)
             connection = _up_to_date(connection)
+            check_values(path, connection)
         yield connection
     finally:
         connection.close()
@@ -187,9 +221,11 @@ def translation(path: Path, error: Exception) -> VideoError:
     message = str(error)
     if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
         return DiskFailed(f"the journal {path} cannot be written: {message}. Make space, then run again")
+    if "malformed" in message or "no such" in message or "could not decode" in message.lower():
+        return JournalError(damaged(path, message))
     if isinstance(error, sqlite3.OperationalError | OSError):
         return JournalError(f"the journal {path} cannot be used: {message}")
-    return JournalError(_damaged(path, message))
+    return JournalError(damaged(path, message))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -201,6 +237,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             raise JournalError(f"{path.parent} cannot hold a journal: its file system gives SQLite {mode!r}, not 'wal'")
         connection.execute("PRAGMA synchronous=NORMAL")
         _migrate(connection)
+        check_values(path, connection)
         connection.execute(_OPEN)
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # a copy without its -wal shall say that it is one
     except BaseException:
@@ -287,13 +324,20 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION:
-        raise JournalError(_damaged(path, "not a journal of this program"))
+        raise JournalError(damaged(path, "not a journal of this program"))
     if version > len(SCHEMAS):
         raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
     if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise JournalError(_damaged(path, check))
+        raise JournalError(damaged(path, check))
     if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
         raise JournalError(_without_wal(path))
+
+
+def check_values(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a journal with a value that no run writes: SQLite keeps whatever another tool puts into a column."""
+    for query in (_WRONG_JOB, _WRONG_FACT, _WRONG_FOLDER, _WRONG_ATTEMPT):
+        if (wrong := connection.execute(query).fetchone()) is not None:
+            raise JournalError(damaged(path, f"{wrong[0]!r:.60} has a wrong {wrong[1]}"))
 
 
 def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
@@ -334,7 +378,7 @@ def _taken(path: Path) -> str:
     return f"{path.parent} is in use by another run (process {number}): wait for it, or stop it first"
 
 
-def _damaged(path: Path, why: str) -> str:
+def damaged(path: Path, why: str) -> str:
     return (
         f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
         f"away, then bring back the ids with `{command_line('recover', str(path.parent))}`"

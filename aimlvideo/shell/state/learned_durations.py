@@ -93,7 +93,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in kept["models"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("what was learned about durations is damaged, and begun anew: %s: %r", path, error)
         return {}
 

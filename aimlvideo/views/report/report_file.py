@@ -12,6 +12,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
+from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.html import page
@@ -51,7 +52,8 @@ def is_matrix(folder: Path) -> bool:
 def _write(path: Path, text: Any) -> None:
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8", errors="replace")
+        with new_file(part, errors="replace") as file:
+            file.write(text)
         part.replace(path)
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}. Make space, then run again") from error

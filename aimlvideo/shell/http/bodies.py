@@ -1,0 +1,69 @@
+"""Answers as they may be: of a size that can be held, with headers that can be written, and without the key."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import aiohttp
+from multidict import CIMultiDict
+
+MAX_BODY = 16 * 2**20
+"""Bytes of an answer, decoded: the largest known, a list of all models, has a tenth."""
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+CHUNK = 2**16
+
+
+class TooLarge(aiohttp.ClientPayloadError):
+    """An answer goes on beyond what any answer has."""
+
+
+async def read_body(response: aiohttp.ClientResponse, limit: int = MAX_BODY) -> bytes:
+    """Return an answer's body. Raises TooLarge as soon as it is: nothing more of it is read or unpacked."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK):
+        body += chunk
+        if len(body) > limit:
+            response.close()
+            raise TooLarge(f"the answer has more than {limit // 2**20} MB")
+    return bytes(body)
+
+
+def clean_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Return headers whose values are text that can be written anywhere; raw bytes are taken for UTF-8."""
+    return CIMultiDict((name, _clean(value)) for name, value in headers.items())
+
+
+def _clean(value: str) -> str:
+    if value.isascii() and value.isprintable():
+        return value
+    raw = value.encode("utf-8", "surrogateescape" if _is_raw(value) else "replace")
+    return _CONTROL.sub("", raw.decode("utf-8", "replace"))
+
+
+def _is_raw(value: str) -> bool:
+    return all("\udc80" <= letter <= "\udcff" for letter in value if "\ud800" <= letter <= "\udfff")
+
+
+def spellings(secret: str) -> list[str]:
+    """Return a key as it may stand in an answer: plain, percent-encoded, escaped for JSON, in Base64; longest first."""
+    in_json = json.dumps(secret)[1:-1]
+    raw = secret.encode()
+    forms = {
+        secret,
+        quote(secret, safe=""),
+        quote(secret, safe="").lower(),
+        quote(secret),
+        in_json,
+        in_json.replace("/", "\\/"),
+        "".join(f"\\u{ord(letter):04x}" for letter in secret),
+        "".join(f"%{byte:02X}" for byte in raw),
+        base64.b64encode(raw).decode(),
+        base64.b64encode(raw).decode().rstrip("="),
+        base64.urlsafe_b64encode(raw).decode().rstrip("="),
+        base64.b64encode(f"Bearer {secret}".encode()).decode(),
+    }
+    return sorted((form for form in forms if form), key=lambda form: (-len(form), form))

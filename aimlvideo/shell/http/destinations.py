@@ -1,0 +1,108 @@
+"""Where a service's links may lead: to the web, never into the network of this machine, never from https to http."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from aimlvideo.core.loopback import LOOPBACK
+
+MAX_REDIRECTS = 10
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+class ForbiddenAddress(aiohttp.InvalidURL):
+    """A link leads where no link of a service has any business."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address is one of the web: not of this machine, its network, its neighbours or nobody."""
+    ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast
+
+
+class Destinations(AbstractResolver):
+    """Resolves names, and refuses those of links that lead to no public address.
+
+    The service's own host and the `exempt` ones (proxies) may be anywhere. Where the service itself is on this machine
+    or in its network, so may its links be; or where that is `allowed`.
+    """
+
+    def __init__(self, base_url: str, *, allowed: bool = False, exempt: frozenset[str] = frozenset()) -> None:
+        self._host = (urlsplit(base_url).hostname or "").lower()
+        self._exempt = exempt | {self._host}
+        self._open = allowed or self._host in LOOPBACK or _is_private_literal(self._host)
+        self._resolver: AbstractResolver | None = None
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name. Raises ForbiddenAddress where a link may lead to none of them."""
+        if self._resolver is None:
+            self._resolver = aiohttp.ThreadedResolver()
+        addresses = await self._resolver.resolve(host, port, family)
+        public = [address for address in addresses if is_public(address["host"])]
+        if host.lower() == self._host and not public:
+            self._open = True  # a gateway in the network of this machine: its clips are there too
+        if self._open or host.lower() in self._exempt:
+            return addresses
+        if not public:
+            raise ForbiddenAddress(_refusal(host))
+        return public
+
+    async def close(self) -> None:
+        """Close what resolves."""
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """Return what looks at every request and at every redirect before it is followed."""
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(self._started)
+        config.on_request_redirect.append(self._redirected)
+        return config
+
+    async def _started(self, session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
+        self._check(params.url)
+
+    async def _redirected(self, session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
+        named = params.response.headers.get("Location") or params.response.headers.get("URI") or ""
+        target = params.url.join(URL(named, encoded=True))
+        if params.url.scheme == "https" and target.scheme == "http":
+            raise ForbiddenAddress(f"{params.url.host} redirects from https to http: that is not followed")
+        self._check(target)
+
+    def _check(self, url: URL) -> None:
+        host = (url.host or "").lower()
+        if not self._open and host not in self._exempt and _is_private_literal(host):
+            raise ForbiddenAddress(_refusal(host))
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        return not is_public(host.strip("[]"))
+    except ValueError:
+        return False
+
+
+def _refusal(host: str) -> str:
+    return (
+        f"the link leads to {host[:100]}, which is in the network of this machine: that is not followed. Where it is "
+        "meant to, allow it with local_links=True"
+    )

@@ -1,0 +1,106 @@
+"""Signals, pipes, code pages and what a service says: the command ends in good order, and its screen is its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aimlvideo.cli.app import PrintableFormatter
+from aimlvideo.cli.options import key_of
+from aimlvideo.errors import UsageError
+from aimlvideo.views.console import Screen
+from tests.cli.test_command import JOB, write_jobs
+from tests.servers import sandbox_thread
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """Let what is started here listen, also where whoever started the tests ignores its signals."""
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def started(folder: Path, url: str, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", "-o", "out", "--poll", "every:0.2", *more]
+    variables = {**os.environ, "AIMLAPI_BASE_URL": url, "AIMLAPI_API_KEY": "k", **environment}
+    return subprocess.Popen(words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGHUP,), (signal.SIGTERM, signal.SIGINT)])
+def test_signals_that_come_together_are_one_and_end_the_run_in_good_order(
+    tmp_path: Path, signals: tuple[signal.Signals, ...]
+) -> None:
+    with sandbox_thread(seconds=30) as sandbox:
+        write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "one"})
+        run = started(tmp_path, sandbox.url)
+        while not sandbox.stats()["accepted"]:
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.05)
+        for number in signals:
+            run.send_signal(number)
+        out, errors = run.communicate(timeout=25)
+    assert run.returncode == 3, errors
+    assert b"1 rendering" in out
+    assert b"aimlvideo run jobs.jsonl -o out" in out
+    assert b"Traceback" not in out + errors
+
+
+def test_a_reader_that_goes_away_ends_the_run_with_3_and_no_traceback(tmp_path: Path) -> None:
+    with sandbox_thread(seconds="uniform:0.1,2") as sandbox:
+        write_jobs(
+            tmp_path / "jobs.jsonl", *({**JOB, "id": f"job{number}", "prompt": f"{number}"} for number in range(6))
+        )
+        run = started(tmp_path, sandbox.url, "--json")
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+        errors = run.stderr.read()
+        run.stderr.close()
+        assert run.wait(25) == 3, errors
+    assert b"Traceback" not in errors
+    assert b"BrokenPipe" not in errors
+
+
+def test_json_is_utf_8_whatever_the_code_page(tmp_path: Path) -> None:
+    with sandbox_thread() as sandbox:
+        write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "кадр-💃"})
+        run = started(tmp_path, sandbox.url, "--json", PYTHONIOENCODING="cp1252")
+        out, errors = run.communicate(timeout=25)
+    assert run.returncode == 0, errors
+    assert json.loads(out.decode("utf-8"))["id"] == "кадр-💃"
+
+
+def test_what_a_service_says_never_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    bad = "\x1b]0;title\x07\x1b[2Jgone\x9b31m \ud800"
+    screen = Screen()
+    screen.line(bad, "error:", "red")
+    screen.table(["what"], [[bad]])
+    shown = capsys.readouterr().out
+    record = logging.LogRecord("a", logging.ERROR, "", 1, "%s", (bad,), None)
+    for text in (shown, PrintableFormatter().format(record)):
+        assert "gone" in text
+        assert not any(letter in text for letter in "\x1b\x07\x9b\ud800")
+
+
+def test_a_key_is_read_from_a_file_that_no_list_of_processes_shows(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("secret-1\n")
+    assert key_of(f"@{tmp_path / 'key'}") == "secret-1"
+    assert key_of("plain") == "plain"
+    assert key_of(None) is None
+    with pytest.raises(UsageError, match="No such file"):
+        key_of(f"@{tmp_path / 'none'}")
