@@ -148,5 +148,6 @@ def test_no_fault_of_the_sandbox_is_left_out() -> None:
     not_faults = {"seed", "seconds", "time_scale", "video", "trickle_seconds", "price", "kling_shape"}
     tested_elsewhere = {"error_before", "late_1303", "balance", "api_keys", "kling_external_query", "webhook_secret"}
     shapes = {name for name in (field.name for field in fields(Behaviour)) if name.startswith("kling_")}
-    assert {*PASSING, *ENDING, "error_before", "late_1303"} >= set(SHARES)
+    shapes |= {"several_clips", "odd_errors", "key_limit", "key_scopes", "deprecations"}
+    assert {*PASSING, *ENDING, "error_before", "late_1303", "odd_errors", "several_clips"} >= set(SHARES)
     assert {field.name for field in fields(Behaviour)} == {*PASSING, *ENDING, *not_faults, *tested_elsewhere, *shapes}
