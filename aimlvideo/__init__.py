@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aimlvideo.distributed.job_list import JobList
     from aimlvideo.errors import (
         Busy,
+        ContentRefused,
         DatabaseAway,
         DiskFailed,
         DownloadFailed,
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "Busy",
+    "ContentRefused",
     "DatabaseAway",
     "DiskFailed",
     "DownloadFailed",
@@ -87,6 +89,7 @@ __all__ = [
 _HOMES = {
     "Answer": "aimlvideo.core.wires.http",
     "Busy": "aimlvideo.errors",
+    "ContentRefused": "aimlvideo.errors",
     "DatabaseAway": "aimlvideo.errors",
     "DiskFailed": "aimlvideo.errors",
     "DownloadFailed": "aimlvideo.errors",

@@ -83,7 +83,7 @@ def test_an_error_travels_between_processes_with_all_that_it_carries(error: Vide
 
 def drawn(error: type, prefix: str = "") -> Iterator[str]:
     """Give the drawing of the classes below one, in the order in which they are written down."""
-    below = [one for one in error.__subclasses__() if one.__module__ == errors.__name__]
+    below = [one for one in error.__subclasses__() if one.__module__ == errors.__name__ and one.__bases__[0] is error]
     for one in below:
         last = one is below[-1]
         yield f"{prefix}{'└── ' if last else '├── '}{one.__name__}"

@@ -85,6 +85,11 @@ def _lawful(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         elif rule.kind in {"exactly_one", "at_most_one"}:
             for name in given[1:]:
                 del params[name]
+        elif rule.kind == "at_most_items":
+            room = rule.limit or 0
+            for name in (name for name in given if isinstance(params[name], list)):
+                params[name] = params[name][:room]
+                room -= len(params[name])
         if rule.kind in {"exactly_one", "required_unless"} and not given:
             params[rule.fields[0]] = plain(model.params[rule.fields[0]])
     return params
