@@ -135,8 +135,8 @@ def test_the_code_in_the_readme_runs(environment: dict[str, str], tmp_path: Path
 
 def test_the_promise_is_in_the_readme_word_for_word() -> None:
     promise = (
-        "If this process is killed, the machine loses power, the network drops or the service answers nothing: every "
-        "generation that the service accepted is found again, none is bought a second time, and the same command "
-        "carries on where it stopped."
+        "However a run ends (killed, out of power, cut off, left without an answer): no clip is bought twice, none is "
+        "bought that you did not ask for and agree to, and every generation that the service accepted is in the "
+        "journal or named in doubt. The same command carries on."
     )
     assert promise in re.sub(r"\s*\n>?\s*", " ", (ROOT / "README.md").read_text())
