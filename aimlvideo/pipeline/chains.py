@@ -44,8 +44,11 @@ class Chains:
             else:
                 self._passed.add(record.job.id)
                 yield record
-            async for ready in self._ready(more=True):
-                yield ready
+            # A look costs a journal read for each job that waits: worth it for one that is new, or after an end.
+            if self._waiting and (record.job.id in self._waiting or self._changed.is_set()):
+                self._changed.clear()
+                async for ready in self._ready(more=True):
+                    yield ready
         while self._waiting:
             self._changed.clear()
             async for ready in self._ready(more=False):

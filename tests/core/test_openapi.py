@@ -8,7 +8,7 @@ import pytest
 
 from aimlvideo.core.catalog.catalog import Model, Param, load_catalog, read_model
 from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import LARGEST, compare, read_body
+from aimlvideo.core.catalog.refresh import LARGEST, compare, parse_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi_models import read_models
@@ -196,7 +196,7 @@ def test_a_small_document_that_unfolds_to_billions_of_parts_is_refused_at_once()
 def test_a_body_that_is_too_large_too_deep_or_no_json_is_refused() -> None:
     for text in (b" " * (LARGEST + 1), b"[" * 500_000, b"<html>", b"\xff\xfe"):
         with pytest.raises(ValueError, match=r"."):
-            read_body(text)
+            parse_document(text)
 
 
 # -- the list ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import read_body
+from aimlvideo.core.catalog.refresh import parse_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
 from aimlvideo.core.jobs.job import VideoJob, result_of
@@ -61,7 +61,7 @@ def _webhook(data: bytes) -> None:
 
 def _document(data: bytes) -> None:
     with suppress(ValueError):
-        body = read_body(data)
+        body = parse_document(data)
         for reader in (read_models, read_metrics, read_prices):
             with suppress(ValueError):
                 reader(body)

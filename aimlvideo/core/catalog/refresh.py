@@ -25,7 +25,7 @@ class Change:
     after: str = ""
 
 
-def read_body(body: bytes) -> Any:
+def parse_document(body: bytes) -> Any:
     """Return a document's JSON; ValueError where it is too large, too deep or none."""
     if len(body) > LARGEST:
         raise ValueError(f"{len(body):,} bytes, more than {LARGEST:,}")

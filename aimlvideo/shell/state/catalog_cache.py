@@ -13,7 +13,7 @@ import anyio
 from platformdirs import user_cache_path
 
 from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import read_body
+from aimlvideo.core.catalog.refresh import parse_document
 from aimlvideo.core.services.base import ModelList
 from aimlvideo.core.wires.aimlapi_models import ListedModel
 from aimlvideo.core.wires.http import Answer, Request
@@ -83,7 +83,7 @@ async def refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now: 
 
 async def _read_anew(fetch: Fetch, models: ModelList, answer: Answer, kept: Refreshed | None, now: str) -> Refreshed:
     try:
-        listed = models.read(read_body(answer.body))
+        listed = models.read(parse_document(answer.body))
     except ValueError as error:
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
     entries, refused = await _documents(fetch, listed, models.usual_path)
@@ -118,5 +118,5 @@ async def _entry(fetch: Fetch, model: ListedModel, usual_path: str) -> dict[str,
     answer = await fetch(Request("GET", model.document))
     if answer.status != 200:
         raise ValueError(f"its document answered {answer.status}")
-    entry = read_document(model.id, read_body(answer.body), also=model.aliases, usual_path=usual_path)
+    entry = read_document(model.id, parse_document(answer.body), also=model.aliases, usual_path=usual_path)
     return {**entry, "aliases": list(model.aliases)} if model.aliases else entry
