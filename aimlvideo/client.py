@@ -171,26 +171,26 @@ class VideoClient:
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
-        self._timing = PollPolicies(self._settings, lambda: self._catalog, self._shared_durations)
+        self._poll_policies = PollPolicies(self._settings, lambda: self._catalog, self._shared_durations)
         async with AsyncExitStack() as stack:
             self._transport, clips = await stack.enter_async_context(self._connected())
             path = self._settings.journal
             self._journal: Journal | None = self._shared_journal
             if path:
                 self._journal = await stack.enter_async_context(open_journal(Path(path)))
-            policy_for, also = self._timing.policy_for, []
-            if self._timing.learns and self._settings.chosen_service.durations:
-                also.append(partial(self._timing.read_published, self._transport.send))
+            policy_for, background = self._poll_policies.policy_for, []
+            if self._poll_policies.learns and self._settings.chosen_service.durations:
+                background.append(partial(self._poll_policies.read_published, self._transport.send))
             opened = open_pipeline(
                 self._settings,
                 self._transport,
                 clips,
                 lambda: self._catalog,
                 policy_for,
-                *also,
+                *background,
                 limiters=self._shared_limiters,
             )
-            self._row: Pipeline = await stack.enter_async_context(opened)
+            self._pipeline: Pipeline = await stack.enter_async_context(opened)
             # Only now is all of it open: until here an error closes what was opened; from here on `__aexit__` does.
             self._stack = stack.pop_all()
         return self
@@ -200,7 +200,7 @@ class VideoClient:
         if stack:
             for run in list(self._runs):
                 run.close(VideoError("the client was closed before this job had ended"))
-            self._timing.save()
+            self._poll_policies.save()
         return await stack.__aexit__(*error) if stack else None
 
     @asynccontextmanager
@@ -240,7 +240,7 @@ class VideoClient:
 
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
-        return await fetch_status(self._row.send, self._row.wire, generation_id)
+        return await fetch_status(self._pipeline.send, self._pipeline.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
@@ -267,7 +267,7 @@ class VideoClient:
             log.warning("a callback with a wrong signature was turned away")
             return False
         content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()
-        return read is not None and self._row.callbacks.heard(read(content))
+        return read is not None and self._pipeline.callbacks.receive(read(content))
 
     @asynccontextmanager
     async def run(
@@ -373,7 +373,7 @@ class VideoClient:
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
-        feed = Feed(run, self._row, self._catalog, settings.strict, settings.legacy, run.spec.live)
+        feed = Feed(run, self._pipeline, self._catalog, settings.strict, settings.legacy, run.spec.live)
         run.tasks.start_soon(feed.work, Chains(run).in_order(records))
 
     @asynccontextmanager
@@ -422,12 +422,12 @@ class VideoClient:
                 upload=upload,
                 live=live,
             )
-            run = Run(spec, tasks, budget, RunStats(self._timing.expected, self.price), self._row.gates)
+            run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), self._pipeline.limiters)
             if own_store:
                 stack.push_async_callback(own_store.keep_copy, RESULTS)
             stack.enter_context(self._listed(run))
             if folder:
-                self._row.start_downloads(run)
+                self._pipeline.start_downloads(run)
             yield run
 
     @contextmanager
@@ -450,7 +450,7 @@ class VideoClient:
 
     def _most_bought(self) -> float:
         """Return how many generations may be outstanding, or bought and not yet taken by a run's reader."""
-        most = self._settings.max_outstanding or self._row.slots.outstanding.limit
+        most = self._settings.max_outstanding or self._pipeline.slots.outstanding.limit
         return most + max(self._settings.buy_ahead, 0)
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
@@ -511,7 +511,7 @@ class VideoClient:
     @property
     def clock_offset(self) -> float | None:
         """Seconds by which the service's clock is ahead of this machine's; None while no answer has said its time."""
-        return self._row.send.clock.offset
+        return self._pipeline.send.clock.offset
 
     async def read_log(self, since: float | None = None) -> LogReading:
         """Return the service's log since a moment (seconds since 1970, the service's clock), to its end.
@@ -519,11 +519,11 @@ class VideoClient:
         It lists the requests of this client's key only, of the last 92 days at most, newest first.
         Raises ServiceError where it cannot be had.
         """
-        return await self._row.log.read(since)
+        return await self._pipeline.log.read(since)
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
-        return await retrying(lambda: self._row.send(question), on=(ServiceError,), tries=tries)()
+        return await retrying(lambda: self._pipeline.send(question), on=(ServiceError,), tries=tries)()
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a clip, also after this client was closed."""
@@ -536,7 +536,7 @@ class VideoClient:
                     await fetch_status(transport.send, downloads.wire, result.generation_id or "", result.job)
                 ).video_url
 
-            return (await downloads.bring(result.video_url, path, fresh_link)).path
+            return (await downloads.fetch(result.video_url, path, fresh_link)).path
 
 
 def known_catalog() -> Catalog:

@@ -214,13 +214,13 @@ class FakeDownload:
     def __init__(self, session: Any, link: str, path: Path, **options: Any) -> None:
         self.link, self.path = link, path
 
-    async def more(self) -> Clip:
+    async def fetch(self) -> Clip:
         part = self.path.with_name(self.path.name + ".part")
         part.write_text(self.link)
         type(self).rename(part, self.path)
         return Clip(self.path, len(self.link), "00" * 32)
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Leave everything as it is."""
 
 

@@ -67,7 +67,7 @@ def fate(monkeypatch: pytest.MonkeyPatch) -> Fate:
         def __init__(self, session: Any, link: str, path: Path, **_: Any) -> None:
             self.link, self.path = link, path
 
-        async def more(self) -> Clip:
+        async def fetch(self) -> Clip:
             part = self.path.with_name(self.path.name + ".part")
             part.write_text(self.link)
             around("rename", part.replace)(self.path)

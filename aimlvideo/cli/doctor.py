@@ -203,7 +203,7 @@ class _Doctor:
 
         def read_absence(answer: Answer) -> str:
             try:
-                seen = wire.seen(answer, UNKNOWN_ID)
+                seen = wire.parse_status(answer, UNKNOWN_ID)
             except Rejected as error:
                 return f"it is said not to be there ({error.status})"
             except (Refused, Busy):

@@ -50,7 +50,7 @@ class RateLimiter:
         self._used_up = start > now
         return start
 
-    def accepted(self, now: float) -> None:
+    def on_accepted(self, now: float) -> None:
         """Note a request that the service took: the rate widens slowly, never above its ceiling."""
         if now >= self.paused_until:
             self._pause = SHORTEST_PAUSE / 2
@@ -59,7 +59,7 @@ class RateLimiter:
         self._flow += 1 / MEMORY
         self._accepted_at = max(now, self._accepted_at)
 
-    def busy(self, now: float, retry_after: float | None = None) -> None:
+    def on_rejected(self, now: float, retry_after: float | None = None) -> None:
         """Note a refusal (429): nothing starts for `retry_after` seconds, and the rate narrows, once in 5 s.
 
         Where the service does not say how long, the pause is 1 s, and doubles from refusal to refusal.
@@ -75,7 +75,7 @@ class RateLimiter:
             least = max(self.per_second / 4 if self.per_second < inf else 0.0, min(self.ceiling, SLOWEST))
             self.per_second = max(NARROW * self._refused_rate, least)  # one refusal says little about the rate
 
-    def share(self, per_second: float) -> None:
+    def set_share(self, per_second: float) -> None:
         """Set our part of a shared rate: what was unused before is open now, what is too much is given up."""
         self.per_second = per_second if self.per_second >= self.ceiling else min(self.per_second, per_second)
         self.ceiling = per_second
@@ -103,9 +103,9 @@ class RateLimiter:
         """Let the count of accepted requests fade, over the time in which requests were sent at all."""
         since = max(self._accepted_at, self.paused_until if self.paused_until <= now else -inf)
         if now > since:
-            kept = exp((since - now) / MEMORY) if since > -inf else 1.0
-            self._flow *= kept
-            self._watched = 1 - (1 - self._watched) * kept
+            decay = exp((since - now) / MEMORY) if since > -inf else 1.0
+            self._flow *= decay
+            self._watched = 1 - (1 - self._watched) * decay
 
 
 class ConcurrencyLimit:
@@ -120,45 +120,49 @@ class ConcurrencyLimit:
             raise ValueError(f"at least 1 generation has to be allowed at a time, not {limit!r}")
         self.taken = 0
         self._ceiling = inf if limit is None else float(limit)
-        self._room = 8.0 if limit is None else float(limit)
-        self._wall = inf
+        self._soft_limit = 8.0 if limit is None else float(limit)
+        self._hard_limit = inf
         self._narrowed_at = -inf
 
     @property
     def limit(self) -> int:
         """How many may be outstanding at present: at least 1."""
-        return int(min(self._room, self._wall))
+        return int(min(self._soft_limit, self._hard_limit))
 
-    def free(self) -> bool:
+    def has_room(self) -> bool:
         """Tell whether one more may be taken now."""
         return self.taken < self.limit
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Count one more as outstanding: before its request is sent."""
         self.taken += 1
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Count one as no longer outstanding: it has ended, however it ended, or was refused (after `busy`)."""
         self.taken = max(self.taken - 1, 0)
 
-    def accepted(self, now: float) -> None:
+    def on_accepted(self, now: float) -> None:
         """Note one that the service took: if the limit was what held us back, it widens slowly."""
         if self.taken < self.limit:
             return
-        if self.taken >= self._wall:
-            self._wall += 1.0
-        if self.taken >= int(self._room):
+        if self.taken >= self._hard_limit:
+            self._hard_limit += 1.0
+        if self.taken >= int(self._soft_limit):
             unhurt = self._narrowed_at == -inf
             calm = max((now - self._narrowed_at) / SETTLED, 1.0)
-            self._room = min(self._ceiling, self._room + (1.0 if unhurt else min(calm / self._room, 1.0)))
+            self._soft_limit = min(
+                self._ceiling, self._soft_limit + (1.0 if unhurt else min(calm / self._soft_limit, 1.0))
+            )
 
-    def busy(self, now: float) -> None:
+    def on_rejected(self, now: float) -> None:
         """Note that the service refused one because there are too many: the limit narrows, once in 5 s."""
         others = max(self.taken - 1.0, 1.0)
-        self._wall = others
+        # The hard limit is a fact of this moment, also in the cooldown: the service held exactly these others. The soft
+        # limit is an estimate, and a burst of refusals for one cause must not cut it ten times.
+        self._hard_limit = others
         if now >= self._narrowed_at + COOLDOWN:
             self._narrowed_at = now
-            self._room = max(NARROW * min(max(others, self._room / 2), self._room), 1.0)
+            self._soft_limit = max(NARROW * min(max(others, self._soft_limit / 2), self._soft_limit), 1.0)
 
 
 class PollBudget:
@@ -172,7 +176,7 @@ class PollBudget:
         self.price = price
         self._least = price
         self.rate = RateLimiter(per_second)
-        self._asked = 0
+        self._requested = 0
         self._ticked_at: float | None = None
 
     @property
@@ -187,22 +191,24 @@ class PollBudget:
 
     def reserve(self, now: float) -> float:
         """Return the moment at which this poll may start, and count it as wanted."""
-        self._asked += 1
+        self._requested += 1
         return self.rate.reserve(now)
 
-    def accepted(self, now: float) -> None:
+    def on_accepted(self, now: float) -> None:
         """Note a poll that was answered."""
-        self.rate.accepted(now)
+        self.rate.on_accepted(now)
 
-    def busy(self, now: float, retry_after: float | None = None) -> None:
+    def on_rejected(self, now: float, retry_after: float | None = None) -> None:
         """Note a poll that was refused: all polls pause, and the budget narrows."""
-        self.rate.busy(now, retry_after)
+        self.rate.on_rejected(now, retry_after)
 
     def tick(self, now: float, backlog: int = 0) -> None:
         """Set the price anew, once a second; `backlog` is how many polls are due and have not started."""
         if self._ticked_at is not None:
-            wanted = self._asked / max(now - self._ticked_at, 1e-3) + backlog / 60
-            change = min(max(sqrt(wanted / self.per_second), 0.87), 1.15)
+            demand = self._requested / max(now - self._ticked_at, 1e-3) + backlog / 60
+            # The best gap grows with the root of the price, so the price moves with the root of the demand: a full
+            # step would overshoot, as every policy answers only at its next poll.
+            change = min(max(sqrt(demand / self.per_second), 0.87), 1.15)
             self.price = min(max(self.price * change, self._least), DEAREST * self._least)
-        self._asked = 0
+        self._requested = 0
         self._ticked_at = now

@@ -18,7 +18,7 @@ class ServiceClock:
     """Seconds by which the service's clock is ahead of this machine's; None while no answer said its `Date`."""
     _ahead_of_monotonic: float | None = None
 
-    def heard(self, headers: Mapping[str, str], *, monotonic: float, wall: float) -> None:
+    def observe(self, headers: Mapping[str, str], *, monotonic: float, wall: float) -> None:
         """Learn the time from an answer. A copy from a cache on the way (`Age`) says an old one, and is passed over."""
         if headers.get("age", "0").strip() not in ("", "0") or not (date := headers.get("date")):
             return

@@ -35,7 +35,7 @@ class FleetClient(VideoClient):
     @property
     def pipeline(self) -> Pipeline:
         """The stages of a job, wired together."""
-        return self._row
+        return self._pipeline
 
     @property
     def balance(self) -> Question[float] | None:
@@ -51,7 +51,7 @@ class FleetClient(VideoClient):
     @property
     def knowledge(self) -> SharedDurations | None:
         """What is learned of durations, None where polling is fixed."""
-        return self._durations if self._timing.learns else None
+        return self._durations if self._poll_policies.learns else None
 
     def _most_bought(self) -> float:
         """Return no limit: how many jobs this worker is given is decided where they are taken from the queue."""

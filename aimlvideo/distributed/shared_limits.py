@@ -31,7 +31,7 @@ RESERVE = """
     RETURNING extract(epoch FROM due - clock_timestamp())::float8 - %s
 """
 
-Tell = Callable[[str, float | None], None]
+Broadcast = Callable[[str, float | None], None]
 """Passes a refusal on: what was refused (`submissions`, `outstanding` or `polls`), and for how many seconds."""
 
 log = logging.getLogger("aimlvideo.limits")
@@ -40,21 +40,21 @@ log = logging.getLogger("aimlvideo.limits")
 class BroadcastingRate(RateLimiter):
     """A rate that tells the other workers of each refusal."""
 
-    def __init__(self, per_second: float, kind: str, tell: Tell) -> None:
+    def __init__(self, per_second: float, kind: str, broadcast: Broadcast) -> None:
         super().__init__(per_second)
-        self._heard_at = -inf
-        self._kind, self._tell = kind, tell
+        self._narrowed_by_others_at = -inf
+        self._kind, self._broadcast = kind, broadcast
 
-    def busy(self, now: float, retry_after: float | None = None) -> None:
+    def on_rejected(self, now: float, retry_after: float | None = None) -> None:
         """Note a refusal, and tell."""
-        super().busy(now, retry_after)
-        self._tell(self._kind, retry_after)
+        super().on_rejected(now, retry_after)
+        self._broadcast(self._kind, retry_after)
 
-    def heard(self, now: float, retry_after: float | None) -> None:
+    def on_rejected_elsewhere(self, now: float, retry_after: float | None) -> None:
         """Note a refusal that another worker met: pause as long as it does, and narrow by a tenth, once in 5 s."""
         self.paused_until = max(self.paused_until, now + (1.0 if retry_after is None else retry_after))
-        if now >= self._heard_at + COOLDOWN:
-            self._heard_at = now
+        if now >= self._narrowed_by_others_at + COOLDOWN:
+            self._narrowed_by_others_at = now
             self.per_second = max(NARROW * self.per_second, min(self.ceiling, SLOWEST))
 
     def stretch(self, factor: float) -> None:
@@ -67,9 +67,9 @@ class BroadcastingRate(RateLimiter):
 class BroadcastingConcurrency(ConcurrencyLimit):
     """Counts what is outstanding here. How many may be is decided in the database, where a refusal is passed on to."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, broadcast: Broadcast) -> None:
         super().__init__(None)
-        self._tell = tell
+        self._broadcast = broadcast
         self.room = sys.maxsize
         """How many generations all workers together may have outstanding, as it was read last."""
 
@@ -78,12 +78,12 @@ class BroadcastingConcurrency(ConcurrencyLimit):
         """As many may be outstanding here, if no other worker had any."""
         return max(self.room, 1)
 
-    def accepted(self, now: float) -> None:
+    def on_accepted(self, now: float) -> None:
         """Widen nothing: the database does so for all."""
 
-    def busy(self, now: float) -> None:
+    def on_rejected(self, now: float) -> None:
         """Pass a refusal on."""
-        self._tell("outstanding", None)
+        self._broadcast("outstanding", None)
 
 
 class Permits:
@@ -95,7 +95,7 @@ class Permits:
         self._remaining, self._until = 0, 0.0
         self._lock = anyio.Lock(fast_acquire=True)
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Return when one more submission may start; while PostgreSQL is away, none may."""
         if self._remaining and anyio.current_time() <= self._until:
             self._remaining -= 1  # at once: a turn of a busy event loop for each job would halve what is submitted
@@ -128,28 +128,28 @@ class SharedRateGate(RateGate):
         super().__init__(rate)
         self._permits = permits
 
-    async def turn(self) -> None:
+    async def wait_turn(self) -> None:
         """Return when the next request may start."""
-        await self._permits.take()
-        await super().turn()
+        await self._permits.acquire()
+        await super().wait_turn()
 
 
 class WorkerShares:
     """A worker's pipeline under the limits of all."""
 
-    def __init__(self, pipeline: Pipeline, permits: Permits, tell: Tell, limits: AccountLimits) -> None:
+    def __init__(self, pipeline: Pipeline, permits: Permits, broadcast: Broadcast, limits: AccountLimits) -> None:
         assert limits.rate is not None
         assert limits.poll_rate is not None
         self.slots: SlotLimiter = pipeline.slots
-        self.submissions = BroadcastingRate(limits.rate, "submissions", tell)
-        self.polls = BroadcastingRate(limits.poll_rate, "polls", tell)
-        self.outstanding = BroadcastingConcurrency(tell)
+        self.submissions = BroadcastingRate(limits.rate, "submissions", broadcast)
+        self.polls = BroadcastingRate(limits.poll_rate, "polls", broadcast)
+        self.outstanding = BroadcastingConcurrency(broadcast)
         self.budget: PollBudget = pipeline.poll.budget
         self._log = pipeline.log
         self._permits, self._workers = permits, 1
         self.budget.rate = self.polls
         pipeline.slots.outstanding = self.outstanding
-        pipeline.submit.turns = SharedRateGate(self.submissions, permits)
+        pipeline.submit.rate_gate = SharedRateGate(self.submissions, permits)
 
     def shared_by(self, workers: int, limits: AccountLimits) -> None:
         """Take this worker's part of the polls, of the log, and of a submission rate that was found to be too high."""
@@ -157,13 +157,13 @@ class WorkerShares:
         assert limits.poll_rate is not None
         self._permits.per_second = limits.rate
         if limits.rate != self.submissions.ceiling:
-            self.submissions.share(limits.rate)
-        self.polls.share(limits.poll_rate / workers)
+            self.submissions.set_share(limits.rate)
+        self.polls.set_share(limits.poll_rate / workers)
         self.submissions.stretch(self._workers / workers)
         self._log.shared_by(workers)
         self._workers = workers
 
-    def heard(self, kind: str, seconds: float | None) -> None:
+    def on_rejected_elsewhere(self, kind: str, seconds: float | None) -> None:
         """Narrow, because another worker was refused. What is outstanding is narrowed in the database already."""
         if kind != "outstanding":
-            (self.polls if kind == "polls" else self.submissions).heard(anyio.current_time(), seconds)
+            (self.polls if kind == "polls" else self.submissions).on_rejected_elsewhere(anyio.current_time(), seconds)

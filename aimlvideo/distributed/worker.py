@@ -370,7 +370,7 @@ class Worker:
 
     def _heard(self, news: Notify) -> None:
         if news.channel == NEWS and (refusal := self.registry.heard(news.payload)) is not None:
-            self.fleet.heard(*refusal)
+            self.fleet.on_rejected_elsewhere(*refusal)
 
 
 NOT_HELD = frozenset({Stage.PLANNED, Stage.READY, *ENDED})

@@ -32,7 +32,7 @@ class Callbacks:
     def __post_init__(self) -> None:
         self._calls: asyncio.Queue[tuple[Entry, str]] = asyncio.Queue(MAX_WAITING)
 
-    def heard(self, call: Callback | None) -> bool:
+    def receive(self, call: Callback | None) -> bool:
         """Take a call; tell whether anybody here waits for its generation.
 
         "Not finished yet" counts as a status check that found it so; anything else is a reason to ask at once.
@@ -40,11 +40,11 @@ class Callbacks:
         if call is None:
             return False
         if call.state in UNFINISHED:
-            known = self.poll.unfinished(call.generation_id, queued=call.state is State.QUEUED)
+            is_waited_for = self.poll.on_unfinished(call.generation_id, queued=call.state is State.QUEUED)
         else:
-            known = self.poll.hint(call.generation_id)
-        if known or call.request_id is None or call.generation_id is None:
-            return known
+            is_waited_for = self.poll.hint(call.generation_id)
+        if is_waited_for or call.request_id is None or call.generation_id is None:
+            return is_waited_for
         entry = self.lost.find(call.request_id)
         if entry is None:
             return False
@@ -64,4 +64,4 @@ class Callbacks:
                 log.info("a call names generation %s, which the service does not show: %s", generation_id, error)
                 continue
             if generation.request_id in (None, entry.progress.request_id):
-                self.lost.found(entry, generation_id)
+                self.lost.confirm(entry, generation_id)

@@ -80,7 +80,7 @@ class Chains:
                 elif all(source and source.progress.stage is Stage.SAVED for source in sources.values()):
                     try:
                         complete = await self._resolved(
-                            record, {name: found for name, found in sources.items() if found}
+                            record, {name: source for name, source in sources.items() if source}
                         )
                     except UsageError as error:
                         await self._fail(record, error)

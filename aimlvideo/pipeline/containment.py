@@ -15,7 +15,7 @@ log = logging.getLogger("aimlvideo")
 
 @contextmanager
 def contained(entry: Entry) -> Iterator[None]:
-    """End this job, where it stands, on an exception that no station expects; what was paid is fetched by a later run.
+    """End this job, where it stands, on an exception that no stage expects; what was paid is fetched by a later run.
 
     Only a record that cannot be kept goes on: without it every job would be at risk.
     """
@@ -31,9 +31,9 @@ def contained(entry: Entry) -> Iterator[None]:
 
 def unexpected(error: Exception, consequence: str) -> UnexpectedError:
     """Return our error for one that nobody foresaw."""
-    said = redact_for_display(f"{type(error).__name__}: {error}")
-    surprise = UnexpectedError(
-        f"unexpected error ({said}): {consequence}. The traceback is in the log: please report it"
+    description = redact_for_display(f"{type(error).__name__}: {error}")
+    translated = UnexpectedError(
+        f"unexpected error ({description}): {consequence}. The traceback is in the log: please report it"
     )
-    surprise.__cause__ = error
-    return surprise
+    translated.__cause__ = error
+    return translated

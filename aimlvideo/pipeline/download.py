@@ -62,12 +62,14 @@ class Downloads:
         if entry.ended:
             return
         try:
-            saved_before = entry.progress.bytes is not None  # then its file is replaced; any other is left alone
+            # A size in the journal means that the file of this name was ours, and is damaged or gone: it may be
+            # replaced. Without one, a file of this name is somebody else's, and the clip gets the next free name.
+            saved_before = entry.progress.bytes is not None
             name = entry.progress.file or entry.run.name_of(entry.job)
             clips = []
             for index in range(max(1, len(entry.progress.video_urls))):
                 path = entry.run.spec.folder / numbered_name(name, index)
-                clips.append(await self._bring_entry(entry, path, index, over=saved_before))
+                clips.append(await self._fetch_clip(entry, path, index, overwrite=saved_before))
                 if entry.run.spec.upload is not None:
                     await entry.run.spec.upload(clips[-1].path.name)
         except LinkDead as error:
@@ -84,13 +86,13 @@ class Downloads:
             entry.step(Stage.SAVED, saved_at=clock.wall(), **saved)
             entry.run.end(entry)
 
-    async def _bring_entry(self, entry: Entry, path: Path, index: int, *, over: bool) -> Clip:
+    async def _fetch_clip(self, entry: Entry, path: Path, index: int, *, overwrite: bool) -> Clip:
         """Bring one clip of a generation to `path`."""
 
         async def fresh_link() -> str | None:
-            seen = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
-            entry.file_sizes = seen.file_sizes
-            links = seen.video_urls or ((seen.video_url,) if seen.video_url else ())
+            generation = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
+            entry.file_sizes = generation.file_sizes
+            links = generation.video_urls or ((generation.video_url,) if generation.video_url else ())
             if index < len(links):
                 entry.step(Stage.READY, video_url=links[0], video_urls=links if len(links) > 1 else ())
                 return links[index]
@@ -102,26 +104,26 @@ class Downloads:
             return entry.file_sizes[index] if index < len(entry.file_sizes) else None
 
         link = entry.progress.video_urls[index] if entry.progress.video_urls else entry.progress.video_url
-        return await self.bring(link, path, fresh_link, over=over, edit=edit, size=size)
+        return await self.fetch(link, path, fresh_link, overwrite=overwrite, edit=edit, size=size)
 
-    async def bring(
+    async def fetch(
         self,
         link: str | None,
         path: Path,
         fresh_link: Callable[[], Awaitable[str | None]],
         *,
-        over: bool = True,
+        overwrite: bool = True,
         edit: Callable[[Path], bool] | None = None,
         size: Callable[[], int | None] = lambda: None,
     ) -> Clip:
         """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
 
-        With `over`, a file that is there already is replaced; else the clip gets the next free name beside it.
+        With `overwrite`, a file that is there already is replaced; else the clip gets the next free name beside it.
         """
         new_links = 0
         for wait in LINK_WAITS:
             try:
-                return await self._fetch(link, path, over=over, edit=edit, size=size())
+                return await self._fetch_link(link, path, overwrite=overwrite, edit=edit, size=size())
             except DiskFailed:
                 raise
             except DownloadFailed as error:
@@ -129,21 +131,22 @@ class Downloads:
                     raise
                 log.info("a fresh link is asked for in %.0f s: %s", wait, error)
                 await anyio.sleep(wait)
+                # The same link again uses up no new one: a service that has not moved the file yet gets all the waits.
                 fresh = await retrying(fresh_link, on=(ServiceError,))() or link
                 new_links, link = new_links + (fresh != link), fresh
-        return await self._fetch(link, path, over=over, edit=edit, size=size())
+        return await self._fetch_link(link, path, overwrite=overwrite, edit=edit, size=size())
 
-    async def _fetch(
-        self, link: str | None, path: Path, *, over: bool, edit: Callable[[Path], bool] | None, size: int | None
+    async def _fetch_link(
+        self, link: str | None, path: Path, *, overwrite: bool, edit: Callable[[Path], bool] | None, size: int | None
     ) -> Clip:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
             raise LinkDead("the service gave no link to the clip")
-        download = Download(self.clips, link, path, over=over, edit=edit, size=size, service=self.service)
+        download = Download(self.clips, link, path, overwrite=overwrite, edit=edit, size=size, service=self.service)
         try:
-            return await retrying(download.more, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
+            return await retrying(download.fetch, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:
-            download.drop()
+            download.discard()
             raise
 
 

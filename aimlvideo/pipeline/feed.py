@@ -30,7 +30,7 @@ class Feed:
     """
 
     run: Run
-    row: Pipeline
+    pipeline: Pipeline
     catalog: Catalog
     strict: bool
     legacy: bool = False
@@ -43,23 +43,25 @@ class Feed:
     async def work(self, records: AsyncIterator[Record]) -> None:
         """Set one job after the other on its way, until there are no more."""
         while True:
-            # Counted before the lock is waited for: whoever has the lead, and a job to send, looks here whether another
-            # is ready to take the lead, and starts one only where none is.
+            # One worker leads: it alone reads the next job, so that jobs are taken, and paid for, in order. It is
+            # counted before it waits for the lock: the leader, with a job to send, looks here whether a follower is
+            # ready to take the lead, and starts one only where none is. Counted after, each leader would start a task
+            # in vain.
             self._waiting += 1
             async with self.run.feed_lock:
                 self._waiting -= 1
                 record = None if self.run.halted else await anext(records, None)
                 if record is None:
-                    self.run.all_fed()
+                    self.run.close_input()
                     return
                 entry = await self.run.enter(record)
                 to_be_sent = False
                 with contained(entry):
-                    to_be_sent = self._claim_id(entry) and self._validate(entry) and await self._may_go_on(entry)
+                    to_be_sent = self._claim_id(entry) and self._validate(entry) and await self._buy_and_route(entry)
             if to_be_sent:
                 self._spawn_next_worker(records)
                 with contained(entry):
-                    await self.row.submit(entry)
+                    await self.pipeline.submit(entry)
 
     def _spawn_next_worker(self, records: AsyncIterator[Record]) -> None:
         if not self._waiting and self._working < PARALLEL_SUBMISSIONS:
@@ -74,7 +76,7 @@ class Feed:
             problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
             entry.run.end(entry, InvalidJobs([problem]))
             return False
-        entry.claim(self.live)
+        entry.claim_id(self.live)
         if self.run.shared and (record := self.run.spec.journal.find(entry.job.id)) is not None:
             self.run.stats.moved(entry.job, entry.progress, record.progress)
             entry.progress = record.progress  # another run may have bought it since it was read
@@ -85,7 +87,9 @@ class Feed:
         shared_id = list(self._shared_own_id(entry))
         if entry.progress.stage is not Stage.PLANNED:
             return True
-        checked = check(entry.job, self.catalog, service=self.row.service.name, strict=self.strict, legacy=self.legacy)
+        checked = check(
+            entry.job, self.catalog, service=self.pipeline.service.name, strict=self.strict, legacy=self.legacy
+        )
         for warning in checked.warnings:
             log.warning("%s", warning)
         problems = [*checked.problems, *shared_id]
@@ -98,12 +102,12 @@ class Feed:
 
     def _shared_own_id(self, entry: Entry) -> Iterator[Problem]:
         """Yield a problem where a job names a request id of its own that another job of the run has named."""
-        id_field = self.row.service.id_field
+        id_field = self.pipeline.service.id_field
         own_id = entry.job.params.get(id_field) if id_field else None
         if own_id and (other := self._own_ids.setdefault(str(own_id), entry.job.id)) != entry.job.id:
             yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=entry.job.id)
 
-    async def _may_go_on(self, entry: Entry) -> bool:
+    async def _buy_and_route(self, entry: Entry) -> bool:
         """Wait until one more may be bought, promise its price, and set it on its way. True: it is to be sent now."""
         await self.run.may_buy(entry)
-        return await self.run.afford(entry) and await self.row.admitted(entry)
+        return await self.run.afford(entry) and await self.pipeline.route(entry)

@@ -19,10 +19,10 @@ class SlotLimiter:
         self.outstanding = outstanding
         self._waiting: deque[anyio.Event] = deque()
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Return when one more generation may be outstanding. First come, first served."""
-        if self.outstanding.free() and not self._waiting:
-            return self.outstanding.take()
+        if self.outstanding.has_room() and not self._waiting:
+            return self.outstanding.acquire()
         handed = anyio.Event()
         self._waiting.append(handed)
         try:
@@ -31,39 +31,41 @@ class SlotLimiter:
             # The slot may be handed over in the very pass in which its waiter is cancelled: it is passed on, else it
             # would be lost for good.
             if handed.is_set():
-                self.give()
+                self.release()
             else:
                 self._waiting.remove(handed)
             raise
 
     def take_over_limit(self) -> None:
         """Count a generation that is outstanding already, whatever the limit."""
-        self.outstanding.take()
+        self.outstanding.acquire()
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Free one slot."""
-        self.outstanding.give()
+        self.outstanding.release()
         self._wake()
 
-    def accepted(self, now: float) -> None:
+    def on_accepted(self, now: float) -> None:
         """Note a submission that the service took: there may be room for more."""
-        self.outstanding.accepted(now)
+        self.outstanding.on_accepted(now)
         self._wake()
 
-    def busy(self, now: float) -> None:
+    def on_rejected(self, now: float) -> None:
         """Note that the service had too many at once."""
-        self.outstanding.busy(now)
+        self.outstanding.on_rejected(now)
 
     def _wake(self) -> None:
-        while self._waiting and self.outstanding.free():
-            self.outstanding.take()
+        while self._waiting and self.outstanding.has_room():
+            self.outstanding.acquire()
             self._waiting.popleft().set()
 
 
-async def due(pace: RateLimiter | PollBudget) -> None:
+async def wait_until_due(pace: RateLimiter | PollBudget) -> None:
     """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
     now = clock.loop()
     start = pace.reserve(now)
+    # After the sleep `now` is the moment that was waited for, not the clock's: a busy loop wakes late, and a second
+    # reservation by the late clock would push this request behind those that came after it.
     while start > now:
         await anyio.sleep_until(start)
         now = start
@@ -79,9 +81,9 @@ class RateGate:
         self.trouble: NotAccepted | None = None
         """The last answer that asked for patience, or said that nobody was there."""
 
-    async def turn(self) -> None:
+    async def wait_turn(self) -> None:
         """Return when the next request may start. First come, first served, also after a pause."""
-        await due(self.rate)
+        await wait_until_due(self.rate)
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""
@@ -93,5 +95,5 @@ class Limiters:
     """All gates of one client, for whoever wants to know what a run waits for."""
 
     slots: SlotLimiter
-    turns: RateGate
+    rate_gate: RateGate
     polls: PollBudget

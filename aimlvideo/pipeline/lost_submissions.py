@@ -48,18 +48,18 @@ class Doubt:
 
     entry: Entry
     intent: Intent
-    since: float
+    watched_since: float
 
 
 @dataclass(eq=False)
 class LostSubmissions:
-    """Settles doubtful entries: found ones go to `accepted`, those that never were accepted to `resubmit`."""
+    """Settles doubtful entries: found ones go to `on_accepted`, those that never were accepted to `resubmit`."""
 
     log: LogReader
     account: str
     slots: SlotLimiter
-    settle: Callable[[VideoJob], float]
-    accepted: Callable[[Entry], None]
+    settle_time: Callable[[VideoJob], float]
+    on_accepted: Callable[[Entry], None]
     resubmit: Callable[[Entry], None]
     accepted_sample: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
@@ -69,19 +69,19 @@ class LostSubmissions:
     """Request ids that were counted as never accepted: a job with an id of its own is sent again under the same."""
 
     def __post_init__(self) -> None:
-        self._news = anyio.Event()
+        self._added = anyio.Event()
 
-    def take(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
         """Look for this entry's submission until its doubt is settled."""
         if entry.ended:
             return
         if entry.slot is None:
             self.slots.take_over_limit()
-            entry.hold(self.slots)
+            entry.hold_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
         self._doubts.append(Doubt(entry, self._intent(entry), clock.loop()))
-        self._news.set()
+        self._added.set()
 
     def _intent(self, entry: Entry) -> Intent:
         """Return what is known of a submission: by the id that we made, or, where the job has its own, beside it."""
@@ -96,21 +96,21 @@ class LostSubmissions:
         while True:
             self._doubts = [doubt for doubt in self._doubts if not doubt.entry.ended]
             if not self._doubts:
-                self._news = anyio.Event()
-                await self._news.wait()
+                self._added = anyio.Event()
+                await self._added.wait()
             try:
                 lookup = self.log.lookup
-                await (self._ask_each(lookup) if isinstance(lookup, LookupById) else self._sweep())
+                await (self._look_up_each(lookup) if isinstance(lookup, LookupById) else self._read_log())
             except ServiceError as error:
                 log.info("the service could not be asked: %s", error)
-                self._leave_overdue(error)
+                self._give_up_where_unreachable(error)
             except (DiskFailed, JournalError):
                 raise
             except Exception as error:
                 log.exception("unexpected error while the service was asked for lost submissions")
-                self._leave_overdue(error)
-            self._leave_impatient()
-            waits = [self._next_look(doubt) for doubt in self._doubts]
+                self._give_up_where_unreachable(error)
+            self._give_up_after_patience()
+            waits = [self._next_lookup_in(doubt) for doubt in self._doubts]
             await anyio.sleep(min(waits, default=0))
 
     def find(self, request_id: str) -> Entry | None:
@@ -118,14 +118,16 @@ class LostSubmissions:
         doubtful = (doubt.entry for doubt in self._doubts if not doubt.entry.ended)
         return next((entry for entry in doubtful if entry.progress.request_id == request_id), None)
 
-    def found(self, entry: Entry, generation_id: str) -> None:
+    def confirm(self, entry: Entry, generation_id: str) -> None:
         """Settle a doubt: the service itself shows this generation for it."""
         if (doubt := next((one for one in self._doubts if one.entry is entry), None)) is not None:
-            self._settle(doubt, Outcome.ACCEPTED, generation_id)
+            self._apply(doubt, Outcome.ACCEPTED, generation_id)
 
-    async def _sweep(self) -> None:
+    async def _read_log(self) -> None:
         """Read the log once, for all that is in doubt."""
-        doubts = list(self._doubts)  # who comes in meanwhile is not looked for
+        # Ages are taken before the log is read: a row may be written while its pages come in, and an age taken after
+        # them would call a submission settled that the first page could not have listed yet.
+        doubts = list(self._doubts)  # one that comes in meanwhile is not looked for
         ages = {doubt: self._age(doubt) for doubt in doubts}
         rows, reading = await self._rows({doubt.entry.progress.request_id for doubt in doubts})
         search = Search(
@@ -139,27 +141,27 @@ class LostSubmissions:
         for doubt in doubts:
             gap, listed = absence_gap(doubt.intent, search), rows[doubt.entry.progress.request_id]
             if not listed and (elsewhere := other_account(doubt.intent, self.account)):
-                self._settle(doubt, Outcome.UNRESOLVED, why=elsewhere)  # waiting would not make it visible to this key
+                self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)  # waiting would not make it visible to this key
                 continue
-            outcome, generation_id = outcome_of(listed, ages[doubt], self.settle(doubt.entry.job), gap)
-            self._settle(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
+            outcome, generation_id = outcome_of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
+            self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
-    def _leave_impatient(self) -> None:
+    def _give_up_after_patience(self) -> None:
         """Leave in doubt what was watched for as long as a generation is waited for."""
         for doubt in list(self._doubts):
             if self._watched(doubt) >= (patience := doubt.entry.run.spec.patience):
-                self._settle(doubt, Outcome.UNRESOLVED, why=f"nothing was heard of it within {patience:g} s")
+                self._apply(doubt, Outcome.UNRESOLVED, why=f"nothing was heard of it within {patience:g} s")
 
-    def _next_look(self, doubt: Doubt) -> float:
+    def _next_lookup_in(self, doubt: Doubt) -> float:
         watched = self._watched(doubt)
-        left = max(doubt.entry.run.spec.patience - watched, 0.0)
-        return min(next_lookup_after(watched, self.settle(doubt.entry.job)), left)
+        patience_left = max(doubt.entry.run.spec.patience - watched, 0.0)
+        return min(next_lookup_after(watched, self.settle_time(doubt.entry.job)), patience_left)
 
-    def _leave_overdue(self, error: Exception) -> None:
+    def _give_up_where_unreachable(self, error: Exception) -> None:
         """Leave in doubt what could not be looked up for twice its settle time."""
         for doubt in list(self._doubts):
-            if self._watched(doubt) > 2 * self.settle(doubt.entry.job):
-                self._settle(doubt, Outcome.UNRESOLVED, why=f"{CANNOT_ASK}: {error}")
+            if self._watched(doubt) > 2 * self.settle_time(doubt.entry.job):
+                self._apply(doubt, Outcome.UNRESOLVED, why=f"{CANNOT_ASK}: {error}")
 
     async def _rows(self, request_ids: set[str | None]) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
         """Return the rows of these client request ids, over the whole window since the oldest intent."""
@@ -174,62 +176,65 @@ class LostSubmissions:
             rows[row.request_id].append(row)
         return rows, reading
 
-    async def _ask_each(self, lookup: LookupById) -> None:
+    async def _look_up_each(self, lookup: LookupById) -> None:
         """Look each up by the id that we chose; an absence counts only where the service can be asked so."""
         for doubt in list(self._doubts):
             entry, age = doubt.entry, self._age(doubt)
-            found = await self._by_our_id(lookup, entry.progress.request_id or "", entry.job)
-            if found is not None:
-                self._settle(doubt, Outcome.ACCEPTED, found.id)
+            generation = await self._look_up(lookup, entry.progress.request_id or "", entry.job)
+            if generation is not None:
+                self._apply(doubt, Outcome.ACCEPTED, generation.id)
             elif elsewhere := other_account(doubt.intent, self.account):
-                self._settle(doubt, Outcome.UNRESOLVED, why=elsewhere)
-            elif age > self.settle(entry.job):
-                can_be_asked = lookup.takes_ids(entry.job) and await self._finds_our_ids(lookup, entry.run.spec.journal)
+                self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
+            elif age > self.settle_time(entry.job):
+                # A gateway that ignores our ids answers "no such task" to every one of them: its absence proves nothing
+                # before it has found, by such an id, a task that it surely has.
+                journal = entry.run.spec.journal
+                can_be_asked = lookup.takes_ids(entry.job) and await self._gateway_finds_our_ids(lookup, journal)
                 gap = denied_before(doubt.intent) if can_be_asked else NO_LOOKUP
-                self._settle(doubt, Outcome.UNRESOLVED if gap else Outcome.NEVER_ACCEPTED, why=gap)
+                self._apply(doubt, Outcome.UNRESOLVED if gap else Outcome.NEVER_ACCEPTED, why=gap)
 
-    async def _by_our_id(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
+    async def _look_up(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
         try:
             question = lookup.request(request_id, job)
-            return await self.log.ask(question, lambda answer: lookup.read(answer, request_id))
+            return await self.log.request(question, lambda answer: lookup.read(answer, request_id))
         except Rejected:
             return None
 
-    async def _finds_our_ids(self, lookup: LookupById, journal: Journal) -> bool:
+    async def _gateway_finds_our_ids(self, lookup: LookupById, journal: Journal) -> bool:
         """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
         sample = self.accepted_sample or journal.accepted_sample()
         if sample is None:
             return False
-        found = await self._by_our_id(lookup, sample.progress.request_id or "", sample.job)
-        return found is not None and found.id == sample.progress.generation_id
+        generation = await self._look_up(lookup, sample.progress.request_id or "", sample.job)
+        return generation is not None and generation.id == sample.progress.generation_id
 
-    def _settle(self, doubt: Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
+    def _apply(self, doubt: Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
         entry = doubt.entry
         if entry.ended or outcome is Outcome.OPEN:
             return
         self._doubts.remove(doubt)
         log.info("settled: %s", outcome.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
         with contained(entry):
-            self._settled(doubt, outcome, generation_id, why)
+            self._apply_outcome(doubt, outcome, generation_id, why)
 
-    def _settled(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
+    def _apply_outcome(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
         entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
             entry.run.end(entry, in_doubt_error(entry, why or CANNOT_ASK))
         elif outcome is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
-            self.accepted(entry)
+            self.on_accepted(entry)
         elif outcome is Outcome.NOT_BILLED and doubt.intent.denials >= MAX_DENIALS:
             entry.step(Stage.FAILED, error=GenerationFailed("the service's log lists it as failed, twice, unbilled"))
             entry.run.end(entry)
         else:
             self._denied.add(entry.progress.request_id)
             entry.step(Stage.PLANNED)
-            entry.free()
+            entry.release_slot()
             self.resubmit(entry)
 
     def _watched(self, doubt: Doubt) -> float:
-        return clock.loop() - doubt.since
+        return clock.loop() - doubt.watched_since
 
     def _age(self, doubt: Doubt) -> float:
         return seconds_since(doubt.intent, self._watched(doubt), self.log.service_now())

@@ -1,4 +1,4 @@
-"""The stations in a row, and the way of a job along them."""
+"""The stages of one open client wired together, and the way of a job through them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MAX_LATE_REFUSALS = 20
 
 @dataclass(frozen=True, eq=False)
 class Pipeline:
-    """The stations of one open client, shared by all its runs."""
+    """The stages of one open client, shared by all its runs."""
 
     service: Service
     wire: Wire
@@ -53,32 +53,32 @@ class Pipeline:
     slots: SlotLimiter
     submit: Submit
     poll: Poll
-    doubt: LostSubmissions
+    lost_submissions: LostSubmissions
     downloads: Downloads
     callbacks: Callbacks
 
     @property
-    def gates(self) -> Limiters:
-        """What a job waits at."""
-        return Limiters(self.slots, self.submit.turns, self.poll.budget)
+    def limiters(self) -> Limiters:
+        """What a job waits for before a request."""
+        return Limiters(self.slots, self.submit.rate_gate, self.poll.budget)
 
-    async def admitted(self, entry: Entry) -> bool:
-        """Set a job on its way at the station of its stage. True: it is to be submitted now, by whoever asks."""
+    async def route(self, entry: Entry) -> bool:
+        """Set a job on its way at its stage. True: it is to be submitted now, by whoever asks."""
         match entry.progress.stage:
             case Stage.PLANNED:
                 return await self.submit.admit(entry)
             case Stage.SUBMITTING | Stage.IN_DOUBT:
-                self.doubt.take(entry)
+                self.lost_submissions.add(entry)
             case Stage.RENDERING:
-                self.poll.take(entry)
+                self.poll.watch(entry)
             case Stage.READY:
                 on_ready(entry)
             case Stage.SAVED | Stage.FAILED:
                 entry.run.end(entry)
         return False
 
-    async def again(self, entry: Entry) -> None:
-        """Submit a job that surely was not accepted the first time: through the same door, for its price of today."""
+    async def resubmit(self, entry: Entry) -> None:
+        """Submit a job that surely was not accepted the first time: again under the limits, at its price of today."""
         with contained(entry):
             if await entry.run.afford(entry) and await self.submit.admit(entry):
                 await self.submit(entry)
@@ -106,69 +106,73 @@ async def open_pipeline(
     clips: ClipSource,
     catalog: Callable[[], Catalog],
     policy_for: Callable[[VideoJob], PollPolicy],
-    *also: Callable[[], Coroutine[Any, Any, None]],
+    *background: Callable[[], Coroutine[Any, Any, None]],
     limiters: Limiters | None = None,
 ) -> AsyncIterator[Pipeline]:
-    """Wire the stations together and run those that all runs share, until the block is left.
+    """Wire the stages together and run those that all runs share, until the block is left.
 
     `limiters` are those of an account that others use too, in place of ones by the settings.
     """
     service = settings.chosen_service
     wire = wire_of(settings, catalog)
-    gates = limiters or _own_limiters(settings)
-    slots, turns, budget = gates.slots, gates.turns, gates.polls
+    own = limiters or _own_limiters(settings)
+    slots, rate_gate, budget = own.slots, own.rate_gate, own.polls
 
-    def accepted(entry: Entry) -> None:
+    def on_accepted(entry: Entry) -> None:
         if entry.progress.request_id is not None:
-            doubt.accepted_sample = Record(entry.job, entry.progress)
+            lost_submissions.accepted_sample = Record(entry.job, entry.progress)
         if entry.run.spec.goal is Stage.RENDERING:
             entry.run.end(entry)
         else:
-            poll.take(entry)
+            poll.watch(entry)
 
-    def again(entry: Entry) -> None:
+    def resubmit(entry: Entry) -> None:
         if not entry.ended:
-            entry.run.tasks.start_soon(row.again, entry)
+            entry.run.tasks.start_soon(pipeline.resubmit, entry)
 
     def submit_again(entry: Entry) -> bool:
-        if not _may_be_sent_again(entry, service):
+        if not _may_resubmit(entry, service):
             return False
         entry.late_refusals += 1
+        # A new request id: under the old one the service would answer with the generation that never ran.
         entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None)
-        slots.busy(clock.loop())
-        turns.pause(1)
-        entry.free()
-        again(entry)
+        slots.on_rejected(clock.loop())
+        rate_gate.pause(1)
+        entry.release_slot()
+        resubmit(entry)
         return True
 
-    def settle(job: VideoJob) -> float:
+    def settle_time(job: VideoJob) -> float:
         return _settle_time(settings, service, policy_for(job))
 
-    async def encoded(job: VideoJob) -> VideoJob:
+    async def encode_media(job: VideoJob) -> VideoJob:
         return await encode(job, catalog(), service.media)
 
-    called_back = bool(settings.callback_url)
+    has_callbacks = bool(settings.callback_url)
     send = TimedSender(transport.send, service.balance.request if service.balance else None)
     log, account = LogReader(send, service.lookup), account_fingerprint(settings.api_key, settings.base_url)
-    poll = Poll(send, wire, slots, budget, policy_for, on_ready, submit_again, called_back)
-    doubt = LostSubmissions(log, account, slots, settle, accepted, again)
+    poll = Poll(send, wire, slots, budget, policy_for, on_ready, submit_again, has_callbacks)
+    lost_submissions = LostSubmissions(log, account, slots, settle_time, on_accepted, resubmit)
     submit = Submit(
         send,
         account,
         wire,
         slots,
-        turns,
-        encoded,
-        accepted,
-        doubt.take,
+        rate_gate,
+        encode_media,
+        on_accepted,
+        lost_submissions.add,
         settings.callback_url,
         id_field=service.id_field,
     )
     downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata)
-    callbacks = Callbacks(send, wire, poll, doubt)
-    row = Pipeline(service, wire, send, log, slots, submit, poll, doubt, downloads, callbacks)
-    async with background_tasks(poll.run, doubt.run, callbacks.run, *also), _called_back(settings, callbacks):
-        yield row
+    callbacks = Callbacks(send, wire, poll, lost_submissions)
+    pipeline = Pipeline(service, wire, send, log, slots, submit, poll, lost_submissions, downloads, callbacks)
+    async with (
+        background_tasks(poll.run, lost_submissions.run, callbacks.run, *background),
+        _callback_page(settings, callbacks),
+    ):
+        yield pipeline
 
 
 def _settle_time(settings: Settings, service: Service, policy: PollPolicy) -> float:
@@ -178,21 +182,21 @@ def _settle_time(settings: Settings, service: Service, policy: PollPolicy) -> fl
     return settle_seconds(policy.quantile(0.99)) if service.settle is None else service.settle
 
 
-def _may_be_sent_again(entry: Entry, service: Service) -> bool:
+def _may_resubmit(entry: Entry, service: Service) -> bool:
     """Tell whether a job that had no slot may be planned again: under an id of its own it could not be told apart."""
     own_id = entry.job.params.get(service.id_field) if service.id_field else None
     return not entry.ended and not own_id and entry.late_refusals < MAX_LATE_REFUSALS
 
 
 @asynccontextmanager
-async def _called_back(settings: Settings, callbacks: Callbacks) -> AsyncIterator[None]:
+async def _callback_page(settings: Settings, callbacks: Callbacks) -> AsyncIterator[None]:
     """Serve the page that a service may call, where one was asked for."""
     read = settings.chosen_service.read_callback
     if settings.callback is None or read is None:
         yield
         return
     host, port = settings.callback
-    async with callback_page(host, port, lambda body: callbacks.heard(read(body)), settings.callback_secret):
+    async with callback_page(host, port, lambda body: callbacks.receive(read(body)), settings.callback_secret):
         yield
 
 
@@ -215,8 +219,8 @@ def _path_of(model: str, catalog: Catalog, service: str) -> str | None:
 
 async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits) -> VideoJob:
     """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
-    found = model_of(job, catalog)
-    model = found if isinstance(found, Model) else catalog.find(job.model)
+    listed = model_of(job, catalog)
+    model = listed if isinstance(listed, Model) else catalog.find(job.model)
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
     media = Media(job.folder, limits)

@@ -48,11 +48,11 @@ async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob
     *others, last = wire.status(generation_id, job)
     for question in others:
         try:
-            return wire.seen(await send(question), generation_id)
+            return wire.parse_status(await send(question), generation_id)
         except Rejected as error:
             if error.status != 404:
                 raise
-    return wire.seen(await send(last), generation_id)
+    return wire.parse_status(await send(last), generation_id)
 
 
 REVIEW_INTERVAL = 15.0
@@ -63,7 +63,7 @@ MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
 
 
-SURE_REFUSAL = 3
+REFUSALS_BEFORE_HALT = 3
 """Refused checks of one generation in a row, after which it is said and nothing new is bought: a key was revoked."""
 
 
@@ -99,7 +99,7 @@ class Waiting:
     misses: int = 0
     last_status: str | None = None
     """The service's last word; None where it has not been heard."""
-    heard_at: float = 0.0
+    status_at: float = 0.0
     last_error: str = ""
     """What was wrong with the check after it; empty where that one was answered."""
     is_being_polled: bool = False
@@ -107,36 +107,36 @@ class Waiting:
 
 @dataclass(eq=False)
 class Poll:
-    """Polls every outstanding generation; completed ones go on to `ready`."""
+    """Polls every outstanding generation; completed ones go on to `on_ready`."""
 
     send: Send
     wire: Wire
     slots: SlotLimiter
     budget: PollBudget
     policy_for: Callable[[VideoJob], PollPolicy]
-    ready: Callable[[Entry], None]
+    on_ready: Callable[[Entry], None]
     submit_again: Callable[[Entry], bool] = lambda entry: False
     """Takes back a generation that never ran, where it may be submitted again."""
-    called_back: bool = False
+    has_callbacks: bool = False
     _wheel: TimerWheel[Waiting] = field(default_factory=TimerWheel)
     _backlog: deque[Waiting] = field(default_factory=deque)
     _by_id: dict[str, Waiting] = field(default_factory=dict)
     _policies: set[PollPolicy] = field(default_factory=set)
     _unknown_words: set[str] = field(default_factory=set)
     _wake_at: float = -inf
-    _last_tick: float = 0.0
+    _price_updated_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._wake = asyncio.Event()
-        self._room = asyncio.Semaphore(PARALLEL_POLLS)
+        self._polls_in_flight = asyncio.Semaphore(PARALLEL_POLLS)
 
-    def take(self, entry: Entry) -> None:
+    def watch(self, entry: Entry) -> None:
         """Watch a generation from now on."""
         if entry.ended:
             return
         if entry.slot is None:
             self.slots.take_over_limit()
-            entry.hold(self.slots)
+            entry.hold_slot(self.slots)
         now, accepted_at = clock.loop(), entry.progress.submitted_at
         accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
         policy = self.policy_for(entry.job)
@@ -151,19 +151,20 @@ class Poll:
         if waiting is None or waiting.entry.ended:
             return False
         if not waiting.is_being_polled:
+            # Also past a pause after failed checks: who calls knows more than our guess. The budget still holds.
             waiting.not_before = -inf
-            self._hold(waiting, clock.loop())
+            self._schedule(waiting, clock.loop())
         return True
 
-    def unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
+    def on_unfinished(self, generation_id: str | None, *, queued: bool) -> bool:
         """Take the service's word that a generation has not ended yet for a poll. Tell whether it is waited for."""
         waiting = self._by_id.get(generation_id or "")
         if waiting is None or waiting.entry.ended:
             return False
         if not waiting.is_being_polled:
             now = clock.loop()
-            waiting.state = waiting.state.again(now, queued, waiting.policy)
-            self._hold(waiting, min(self._moment(waiting), now + REVIEW_INTERVAL))
+            waiting.state = waiting.state.still_running(now, queued, waiting.policy)
+            self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL))
         return True
 
     async def run(self) -> None:
@@ -171,14 +172,14 @@ class Poll:
         async with background_tasks() as checks:
             while True:
                 now = clock.loop()
-                self._tick(now)
+                self._update_price(now)
                 self._backlog.extend(self._due(now))
                 while self._backlog and self.budget.paused_until > now:
                     self._keep_waiting(self._backlog.popleft(), now)
                 if self._backlog:
                     await self._start(checks, self._backlog.popleft())
                 else:
-                    await self._until_due()
+                    await self._sleep_until_due()
 
     def _due(self, now: float) -> Iterator[Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
@@ -188,7 +189,7 @@ class Poll:
             if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
                 continue
             with contained(waiting.entry):
-                waiting.is_being_polled = waiting.not_before == -inf or self._moment(waiting) <= now
+                waiting.is_being_polled = waiting.not_before == -inf or self._next_poll_at(waiting) <= now
                 if not waiting.is_being_polled:
                     self._keep_waiting(waiting, now)
             if waiting.is_being_polled:
@@ -196,38 +197,38 @@ class Poll:
 
     async def _start(self, checks: asyncio.TaskGroup, waiting: Waiting) -> None:
         await anyio.sleep_until(self.budget.reserve(clock.loop()))
-        await self._room.acquire()
+        await self._polls_in_flight.acquire()
         now = clock.loop()
         if self.budget.paused_until > now:  # a refusal came meanwhile: waited for in the wheel, where patience can end
-            self._room.release()
+            self._polls_in_flight.release()
             self._keep_waiting(waiting, now)
         else:
             checks.create_task(self._check(waiting))
 
     async def _check(self, waiting: Waiting) -> None:
         """Ask once. One failed check fails nothing."""
-        name = waiting.entry.progress.generation_id or ""
+        generation_id = waiting.entry.progress.generation_id or ""
         try:
             with contained(waiting.entry):
                 try:
-                    generation = await fetch_status(self.send, self.wire, name, waiting.entry.job)
+                    generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
                 except ServiceError as error:
-                    self._missed(waiting, error)
+                    self._on_failed_check(waiting, error)
                 else:
-                    self._seen(waiting, generation)
+                    self._on_status(waiting, generation)
         finally:
-            self._room.release()
+            self._polls_in_flight.release()
 
-    def _seen(self, waiting: Waiting, generation: Generation) -> None:
+    def _on_status(self, waiting: Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
-        self.budget.accepted(now)
+        self.budget.on_accepted(now)
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before = 0, 0.0
-        waiting.last_status, waiting.heard_at, waiting.last_error = generation.status, now, ""
+        waiting.last_status, waiting.status_at, waiting.last_error = generation.status, now, ""
         polls, poll_ages = entry.progress.polls + 1, entry.progress.poll_ages
         if not generation.ended:
             queued = generation.state is State.QUEUED
-            waiting.state = waiting.state.again(now, queued, policy)
+            waiting.state = waiting.state.still_running(now, queued, policy)
             age = clock.wall() - (entry.progress.submitted_at or 0.0)
             entry.note(polls=polls, poll_ages=pack_poll_ages(poll_ages, age, queued))
             self._note_unknown_status(entry, generation.status)
@@ -236,9 +237,9 @@ class Poll:
         entry.run.stats.unknown_statuses.pop(entry.job.id, None)
         entry.note(polls=polls)
         waiting.state.ended(now, policy)
-        self._ended(entry, generation)
+        self._on_ended(entry, generation)
 
-    def _ended(self, entry: Entry, generation: Generation) -> None:
+    def _on_ended(self, entry: Entry, generation: Generation) -> None:
         self._by_id.pop(generation.id, None)
         now = clock.wall()
         cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
@@ -249,16 +250,17 @@ class Poll:
             links = generation.video_urls if len(generation.video_urls) > 1 else ()
             ready = {"video_url": generation.video_url, "video_urls": links, "file": name}
             entry.step(Stage.READY, completed_at=now, **ready, **cost)
-            entry.free()
-            self.ready(entry)
+            entry.release_slot()
+            self.on_ready(entry)
         elif not (generation.never_ran and self.submit_again(entry)):
             entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
             entry.run.end(entry)
 
-    def _missed(self, waiting: Waiting, error: ServiceError) -> None:
+    def _on_failed_check(self, waiting: Waiting, error: ServiceError) -> None:
         now = clock.loop()
+        # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
         if isinstance(error, Busy):
-            self.budget.busy(now, error.retry_after)
+            self.budget.on_rejected(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
             waiting.not_before = now
         else:
@@ -268,11 +270,11 @@ class Poll:
             if isinstance(error, Unavailable):
                 pause = max(pause, error.retry_after or 0.0)
             waiting.not_before = now + pause
-        if waiting.misses >= MAX_MISSES and _hopeless(error) and now - waiting.state.since > FIRST_MINUTE:
+        if waiting.misses >= MAX_MISSES and _is_final(error) and now - waiting.state.running_since > FIRST_MINUTE:
             self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             waiting.entry.run.end(waiting.entry, error)
             return
-        if isinstance(error, Refused) and waiting.misses == SURE_REFUSAL and waiting.entry.run.halted is None:
+        if isinstance(error, Refused) and waiting.misses == REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
             log.error("status checks are refused: %s. What renders goes on at the service; its ids are kept", error)
             waiting.entry.run.halt(error)
         if waiting.misses == MAX_MISSES:
@@ -290,27 +292,29 @@ class Poll:
 
     def _sleep(self, waiting: Waiting, now: float) -> None:
         waiting.is_being_polled = False
-        self._hold(waiting, min(self._moment(waiting), now + REVIEW_INTERVAL, waiting.deadline))
+        # Woken at least this often without a request: what other generations taught since may move the poll forward.
+        self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL, waiting.deadline))
 
-    def _moment(self, waiting: Waiting) -> float:
+    def _next_poll_at(self, waiting: Waiting) -> float:
         """Return when to ask next, by what is known now."""
-        due, seen = waiting.state.due(waiting.policy), waiting.state.seen
-        if self.called_back:
-            due = seen + CALLBACK_SLOWDOWN * (due - seen)
+        due, last = waiting.state.due(waiting.policy), waiting.state.last_polled_at
+        if self.has_callbacks:
+            due = last + CALLBACK_SLOWDOWN * (due - last)
         return max(min(due, waiting.deadline), waiting.not_before, self.budget.paused_until)
 
-    def _hold(self, waiting: Waiting, due: float) -> None:
+    def _schedule(self, waiting: Waiting, due: float) -> None:
         waiting.due = due
         self._wheel.add(due, waiting)
         if due < self._wake_at:
             self._wake.set()
 
-    async def _until_due(self) -> None:
+    async def _sleep_until_due(self) -> None:
         """Return when something is due, or something new comes that may be due earlier."""
         due = self._wheel.next_due()
-        # The moment is set together with the new event: `_hold` compares with it to decide whether this event is to be
-        # set, so an old event, or an old moment, would be woken in vain or not at all.
+        # The moment is set together with the new event: `_schedule` compares with it to decide whether this event is to
+        # be set, so an old event, or an old moment, would be woken in vain or not at all.
         self._wake_at, self._wake = inf if due is None else due, asyncio.Event()
+        # A timer of the loop's instead of a timeout around the wait: no cancel scope for each wake of 100,000.
         alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._wake.set)
         try:
             await self._wake.wait()
@@ -319,10 +323,11 @@ class Poll:
             if alarm is not None:
                 alarm.cancel()
 
-    def _tick(self, now: float) -> None:
+    def _update_price(self, now: float) -> None:
         """Set the one price of a poll anew, once a second."""
-        if now - self._last_tick >= 1 and self.budget.paused_until <= now:
-            self._last_tick = now
+        # Not in a pause: nothing is polled then, so the backlog says nothing about how scarce polls are.
+        if now - self._price_updated_at >= 1 and self.budget.paused_until <= now:
+            self._price_updated_at = now
             self.budget.tick(now, len(self._backlog))
             for policy in self._policies:
                 policy.price = self.budget.price
@@ -339,7 +344,7 @@ class Poll:
             log.warning("the service says status %r, which is not known: taken for unfinished", word)
 
 
-def _hopeless(error: ServiceError) -> bool:
+def _is_final(error: ServiceError) -> bool:
     """Tell an answer that asking again will not change: no such generation, or no such key."""
     return isinstance(error, Refused) or (isinstance(error, Rejected) and error.status == 404)
 
@@ -352,7 +357,7 @@ def _failure(generation: Generation) -> GenerationFailed:
 
 def _out_of_patience(waiting: Waiting, now: float) -> OutOfPatience:
     generation_id, patience = waiting.entry.progress.generation_id, waiting.entry.run.spec.patience
-    word, age = waiting.last_status, now - waiting.heard_at
+    word, age = waiting.last_status, now - waiting.status_at
     if word is None:
         heard = "The service never answered a check"
     elif is_known_word(word):

@@ -39,28 +39,28 @@ class LogReading:
 
 @dataclass(eq=False)
 class TimedSender:
-    """Carries requests on, and learns the service's clock from every answer of its own."""
+    """Sends requests, and learns the service's clock from every answer of its own."""
 
-    carry: Send
+    transport_send: Send
     free_question: Request | None = None
     """A request that costs nothing, whose answer says the time; None where the service has none."""
     clock: ServiceClock = field(default_factory=ServiceClock)
-    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _tries_left: int = TRIES
+    _clock_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _clock_tries_left: int = TRIES
 
     async def __call__(self, request: Request) -> Answer:
-        answer = await self.carry(request)
+        answer = await self.transport_send(request)
         if request.path.startswith("/"):  # an absolute link leads to another host, with a clock of its own
-            self.clock.heard(answer.headers, monotonic=clock.loop(), wall=clock.wall())
+            self.clock.observe(answer.headers, monotonic=clock.loop(), wall=clock.wall())
         return answer
 
     async def learn_clock(self) -> None:
         """Ask one free question where no answer has said the service's time so far. What it answers does not matter."""
         if self.clock.offset is not None or self.free_question is None:
             return
-        async with self._asking:
-            if self._tries_left and self.clock.offset is None:
-                self._tries_left -= 1
+        async with self._clock_lock:
+            if self._clock_tries_left and self.clock.offset is None:
+                self._clock_tries_left -= 1
                 with suppress(ServiceError):
                     await self(self.free_question)
 
@@ -70,11 +70,11 @@ class LogReader:
 
     def __init__(self, send: TimedSender, lookup: RequestLog | LookupById) -> None:
         self.send, self.lookup = send, lookup
-        self._turns = RateGate(RateLimiter(lookup.per_second, burst=5))
+        self._rate_gate = RateGate(RateLimiter(lookup.per_second, burst=5))
 
     def shared_by(self, workers: int) -> None:
         """Take our part of the log's rate, where others read the log of the same account."""
-        self._turns.rate.share(self.lookup.per_second / workers)
+        self._rate_gate.rate.set_share(self.lookup.per_second / workers)
 
     def service_now(self) -> float | None:
         """Return the service's time, in seconds since 1970; None while it is not known."""
@@ -102,9 +102,11 @@ class LogReader:
             else max(since - 2 * margin, until - request_log.longest_window)
         )
         rows: list[LogRow] = []
+        # A service that ignores `offset` sends its first page for ever: the same page twice ends the reading,
+        # incomplete, so that no absence is believed.
         offset, last_page = 0, list[LogRow]()
         for _ in range(MOST_PAGES):
-            page, has_more = await self.ask(request_log.request(since, until, offset), read_page)
+            page, has_more = await self.request(request_log.request(since, until, offset), read_page)
             rows += filter(keep, page)
             offset += len(page)
             if has_more is False or (has_more is None and not page):
@@ -114,18 +116,18 @@ class LogReader:
             last_page = page
         return LogReading(tuple(rows), since, until, complete=False, clock_known=now is not None)
 
-    async def ask(self, question: Request, read: Callable[[Answer], T]) -> T:
+    async def request(self, question: Request, read: Callable[[Answer], T]) -> T:
         """Return what an answer says. A question is asked again where too many were asked: by us, or by others."""
         tries_left = TRIES
         while True:
-            await self._turns.turn()
+            await self._rate_gate.wait_turn()
             try:
                 content = read(await self.send(question))
             except NotAccepted as error:
-                self._turns.rate.busy(clock.loop(), error.retry_after)
+                self._rate_gate.rate.on_rejected(clock.loop(), error.retry_after)
                 tries_left -= 1
                 if not tries_left:
                     raise
             else:
-                self._turns.rate.accepted(clock.loop())
+                self._rate_gate.rate.on_accepted(clock.loop())
                 return content

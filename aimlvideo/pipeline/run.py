@@ -94,24 +94,24 @@ class Entry:
         """Remember something that is worth no step of its own: it is written down with the next one."""
         self.progress = self.progress._replace(**fields)
 
-    def hold(self, slot: SlotLimiter) -> None:
+    def hold_slot(self, slot: SlotLimiter) -> None:
         """Keep a slot that was taken for this job."""
         self.slot = slot
 
-    def claim(self, live: set[str]) -> None:
+    def claim_id(self, live: set[str]) -> None:
         """Keep this job's id from others while it is under way."""
         live.add(self.job.id)
         self.claimed = live
 
-    def free(self) -> None:
+    def release_slot(self) -> None:
         """Give this job's slot back, if it has one."""
         if self.slot is not None:
-            self.slot.give()
+            self.slot.release()
             self.slot = None
 
-    def let_go(self) -> None:
+    def release_all(self) -> None:
         """Give back all that this job holds: it is under way no more."""
-        self.free()
+        self.release_slot()
         if self.claimed is not None:
             self.claimed.discard(self.job.id)
             self.claimed = None
@@ -171,15 +171,15 @@ class Run:
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = False
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
-        self._room = anyio.Semaphore(spec.window, fast_acquire=True)
+        self._window = anyio.Semaphore(spec.window, fast_acquire=True)
         self._bought = 0
-        self._space = anyio.Event()  # something was taken, settled or given up: whoever waits for that looks again
+        self._room_changed = anyio.Event()  # set and replaced when something was taken, settled or given up
         self._out, self._results = anyio.create_memory_object_stream[tuple[Result, bool]](inf)
         self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
         self.feed_lock = asyncio.Lock()
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
-        budget.spending.on_change.append(self.look_again)
+        budget.spending.on_change.append(self.notify_waiting)
 
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
@@ -221,7 +221,7 @@ class Run:
             result, bought = await self._next_result()
         except anyio.EndOfStream:
             raise StopAsyncIteration from None
-        self._room.release()
+        self._window.release()
         self._count_bought(-1 if bought else 0)
         return result
 
@@ -233,7 +233,7 @@ class Run:
 
     async def enter(self, record: Record) -> Entry:
         """Let one more job in, when there is room for it."""
-        await self._room.acquire()
+        await self._window.acquire()
         paid_before = record.progress.stage in (Stage.READY, *ENDED)
         entry = Entry(record.job, record.progress, self, paid_before=paid_before)
         self.entries.add(entry)
@@ -246,7 +246,7 @@ class Run:
             return
         if entry.progress.stage is Stage.PLANNED:
             while self._bought >= self.spec.most_bought() and self.halted is None and not entry.ended:
-                await self._space.wait()
+                await self._room_changed.wait()
         entry.bought = True
         self._count_bought(1)
 
@@ -272,7 +272,7 @@ class Run:
             if self.halted is not None:
                 self.end(entry, self.halted)
                 return False
-            await self._space.wait()
+            await self._room_changed.wait()
         return True
 
     def _under_way(self, job_id: str) -> set[str]:
@@ -282,12 +282,12 @@ class Run:
     def _count_bought(self, change: int) -> None:
         self._bought += change
         if change < 0:
-            self.look_again()
+            self.notify_waiting()
 
-    def look_again(self) -> None:
-        """Let those look again who wait to buy: something was taken, settled or given up."""
-        self._space.set()
-        self._space = anyio.Event()
+    def notify_waiting(self) -> None:
+        """Let those check again who wait to buy: something was taken, settled or given up."""
+        self._room_changed.set()
+        self._room_changed = anyio.Event()
 
     def stepped(self, entry: Entry, before: Progress) -> None:
         """Write a step down, count it, and show it to whoever watches."""
@@ -303,7 +303,9 @@ class Run:
 
     def end(self, entry: Entry, error: VideoError | None = None) -> None:
         """Hand out what came of a job. An `error` here is why an unfinished one was left where it is."""
-        entry.let_go()
+        entry.release_all()
+        # `leave` marks every entry as ended, also one whose clip is being renamed in a thread that no cancellation
+        # stops: when that one is saved after all, its line in the results is still written, below.
         if entry.ended and not (self.closed and entry in self.entries and entry.progress.stage in ENDED):
             return
         entry.ended = True
@@ -327,7 +329,7 @@ class Run:
             watch(entry)
         self._close_if_done()
 
-    def all_fed(self) -> None:
+    def close_input(self) -> None:
         """Note that no more jobs will come."""
         self.input_exhausted = True
         self._close_if_done()
@@ -336,7 +338,7 @@ class Run:
         """Submit nothing new from here on; see through what is outstanding."""
         if self.halted is None:
             self.halted = error
-            self.look_again()
+            self.notify_waiting()
             log.warning("no further jobs are submitted: %s", error)
             for watch in self.ended_watchers:
                 watch(None)
@@ -346,18 +348,19 @@ class Run:
         self.halt(error)
         for entry in list(self.entries):
             self.end(entry, error)
-        self.all_fed()
+        self.close_input()
 
     def leave(self) -> None:
         """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
         self.closed = True
-        self.look_again()
-        if self.look_again in self.budget.spending.on_change:
-            self.budget.spending.on_change.remove(self.look_again)
+        self.notify_waiting()
+        if self.notify_waiting in self.budget.spending.on_change:
+            self.budget.spending.on_change.remove(self.notify_waiting)
         for entry in self.entries:
             entry.ended = True
-            entry.let_go()
+            entry.release_all()
         # An answer that is on its way now may bear the id of a paid generation: it has until then to be written down.
+        # No longer, because a shield without an end would make a closed client, or Ctrl-C, wait for a dead service.
         for shield in self._shields:
             shield.deadline = clock.loop() + GRACE
         for stream in (self._out, self._results, self.download, self.downloads):

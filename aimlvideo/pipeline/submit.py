@@ -28,16 +28,16 @@ log = logging.getLogger("aimlvideo.submit")
 
 @dataclass(eq=False)
 class Submit:
-    """Buys planned jobs, each at most once. Accepted entries go to `accepted`, doubtful ones to `in_doubt`."""
+    """Buys planned jobs, each at most once. Accepted entries go to `on_accepted`, doubtful ones to `on_doubt`."""
 
     send: TimedSender
     account: str
     wire: Wire
     slots: SlotLimiter
-    turns: RateGate
-    encoded: Callable[[VideoJob], Awaitable[VideoJob]]
-    accepted: Callable[[Entry], None]
-    in_doubt: Callable[[Entry], None]
+    rate_gate: RateGate
+    encode_media: Callable[[VideoJob], Awaitable[VideoJob]]
+    on_accepted: Callable[[Entry], None]
+    on_doubt: Callable[[Entry], None]
     callback_url: str | None = None
     id_field: str = ""
     """The parameter in which a job may name its own request id; empty where the service has none."""
@@ -46,14 +46,14 @@ class Submit:
 
     async def admit(self, entry: Entry) -> bool:
         """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
-        await self.slots.take()
-        entry.hold(self.slots)
+        await self.slots.acquire()
+        entry.hold_slot(self.slots)
         try:
             if entry.run.halted is None and not entry.ended:
-                await self.turns.turn()
+                await self.rate_gate.wait_turn()
         finally:
             if entry.ended:  # its run was left meanwhile: a slot that nobody holds any more would be lost
-                entry.free()
+                entry.release_slot()
         if entry.run.halted is not None:
             entry.run.end(entry, entry.run.halted)
         return not entry.ended
@@ -61,104 +61,106 @@ class Submit:
     async def __call__(self, entry: Entry) -> None:
         """See an admitted job to the service; a service that is busy is asked again, later."""
         try:
-            job = await self.encoded(entry.job)
+            job = await self.encode_media(entry.job)
         except UsageError as error:
-            self._failed(entry, error)
+            self._fail(entry, error)
             return
         while await self._submit_once(entry, job) and await self.admit(entry):
             pass
 
     async def _submit_once(self, entry: Entry, job: VideoJob) -> bool:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
-        denied_id = entry.progress.request_id
+        denied_request_id = entry.progress.request_id
         await self.send.learn_clock()
         if entry.ended:
-            entry.free()
+            entry.release_slot()
             return False
-        intent = self._intent(denied_id)
+        intent = self._intent(denied_request_id)
         own_id = entry.job.params.get(self.id_field)
-        made_id = request_id_of(entry.job, secrets.token_hex(5), intent)
-        request_id = own_id if isinstance(own_id, str) and own_id else made_id
+        generated_id = request_id_of(entry.job, secrets.token_hex(5), intent)
+        request_id = own_id if isinstance(own_id, str) and own_id else generated_id
         sent = {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
         request = self.wire.submission(job, request_id, self.callback_url)
         try:
+            # The intent is on disk before the request leaves: whatever dies from here on, a later run finds the id to
+            # look for. The shield keeps a cancellation from throwing away an answer that names a paid generation.
             with entry.run.round_trip() as shield:
                 entry.step(Stage.SUBMITTING, submitted_at=clock.wall(), **sent)
                 await entry.run.spec.journal.synced()
                 if entry.ended:  # let go of while its intent was written
-                    entry.step(Stage.PLANNED, request_id=denied_id)
-                    entry.free()
+                    entry.step(Stage.PLANNED, request_id=denied_request_id)
+                    entry.release_slot()
                     return False
-                self._heard(entry, await self._sent(request, request_id))
+                self._on_accepted(entry, await self._post(request, request_id))
         except NotAccepted as error:
-            entry.step(Stage.PLANNED, request_id=denied_id)
+            entry.step(Stage.PLANNED, request_id=denied_request_id)
             self._slow_down(entry, error)
-            entry.free()
+            entry.release_slot()
             return True
         except DiskFailed as error:  # its intent cannot be kept, so it was not sent
-            entry.step(Stage.PLANNED, request_id=denied_id)
+            entry.step(Stage.PLANNED, request_id=denied_request_id)
             entry.run.halt(error)
             entry.run.end(entry, error)
         except Refused as error:
-            entry.step(Stage.PLANNED, request_id=denied_id)
+            entry.step(Stage.PLANNED, request_id=denied_request_id)
             entry.run.halt(error)
             entry.run.end(entry, error)
         except Rejected as error:
-            self._failed(entry, error)
+            self._fail(entry, error)
         except Unclear as error:
-            self._doubted(entry, str(error))
+            self._on_doubt(entry, str(error))
         if shield.cancelled_caught:
-            self._doubted(entry, "stopped before the answer came")
+            self._on_doubt(entry, "stopped before the answer came")
         return False
 
-    def _intent(self, denied_id: str | None) -> Intent:
+    def _intent(self, denied_request_id: str | None) -> Intent:
         """Return what the id of the next POST says of it. A planned job has a request id where that one was denied."""
-        denials = 0 if denied_id is None else intent_of(denied_id).denials + 1
+        denials = 0 if denied_request_id is None else intent_of(denied_request_id).denials + 1
         return Intent(self.account, self.send.clock.at(clock.loop()), denials)
 
-    async def _sent(self, request: Request, request_id: str) -> Generation:
+    async def _post(self, request: Request, request_id: str) -> Generation:
         """Return the generation that was bought. Whatever goes wrong unforeseen leaves open whether it was."""
         try:
-            return self.wire.accepted(await self.send(request), request_id)
+            return self.wire.parse_submission(await self.send(request), request_id)
         except ServiceError:
             raise
         except Exception as error:
             log.exception("unexpected error after a submission", extra={"request_id": request_id})
             raise Unclear(f"unexpected error: {type(error).__name__}: {error}", request_id=request_id) from error
 
-    def _heard(self, entry: Entry, generation: Generation) -> None:
+    def _on_accepted(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""
         entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=clock.wall())
         now = clock.loop()
         self._answered, self._unavailable_since = True, inf
-        self.turns.rate.accepted(now)
-        self.slots.accepted(now)
-        self.accepted(entry)
+        self.rate_gate.rate.on_accepted(now)
+        self.slots.on_accepted(now)
+        self.on_accepted(entry)
 
-    def _doubted(self, entry: Entry, why: str) -> None:
+    def _on_doubt(self, entry: Entry, why: str) -> None:
         entry.step(Stage.IN_DOUBT)
         log.warning("in doubt: %s", why, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
-        self.in_doubt(entry)
+        self.on_doubt(entry)
 
-    def _failed(self, entry: Entry, error: Rejected | UsageError) -> None:
+    def _fail(self, entry: Entry, error: Rejected | UsageError) -> None:
         entry.step(Stage.FAILED, error=error)
         entry.run.end(entry)
 
     def _slow_down(self, entry: Entry, error: NotAccepted) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
         now = clock.loop()
-        self.turns.trouble = error
+        self.rate_gate.trouble = error
         if not isinstance(error, Busy):
             self._unavailable_since = min(self._unavailable_since, now)
             silent = now - self._unavailable_since
             if silent > (entry.run.spec.patience if self._answered else FIRST_PATIENCE):
                 entry.run.halt(error)
-            self.turns.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
+            self.rate_gate.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
             return
         entry.run.stats.refused["submissions"] += 1
         if error.limit != "rate":
-            self.slots.busy(now)
+            self.slots.on_rejected(now)
         if error.limit == "outstanding":
-            self.turns.pause(error.retry_after or 1)
+            self.rate_gate.pause(error.retry_after or 1)
         else:
-            self.turns.rate.busy(now, error.retry_after)
+            self.rate_gate.rate.on_rejected(now, error.retry_after)

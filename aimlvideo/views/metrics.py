@@ -37,14 +37,14 @@ def run_metrics(run: Run) -> Iterator[Reading]:
     yield Reading("aimlvideo_polls", "Status checks that were answered", tally.polls, counts=True)
     refused = {what: float(tally.refused[what]) for what in ("submissions", "polls")}
     yield Reading("aimlvideo_refused", "Answers 429 and alike", refused, label="what", counts=True)
-    if (gates := run.limiters) is None:
+    if (limiters := run.limiters) is None:
         return
-    yield Reading("aimlvideo_outstanding", "Generations outstanding", gates.slots.outstanding.taken)
-    yield Reading("aimlvideo_outstanding_limit", "The limit on them, at present", gates.slots.outstanding.limit)
-    yield Reading("aimlvideo_rate", "Submissions per second, at present", gates.turns.rate.per_second)
-    yield Reading("aimlvideo_poll_rate", "Status checks per second, at present", gates.polls.per_second)
+    yield Reading("aimlvideo_outstanding", "Generations outstanding", limiters.slots.outstanding.taken)
+    yield Reading("aimlvideo_outstanding_limit", "The limit on them, at present", limiters.slots.outstanding.limit)
+    yield Reading("aimlvideo_rate", "Submissions per second, at present", limiters.rate_gate.rate.per_second)
+    yield Reading("aimlvideo_poll_rate", "Status checks per second, at present", limiters.polls.per_second)
     lag = "Lag that one status check may cost: it rises as polls run short"
-    yield Reading("aimlvideo_poll_lag_seconds", lag, gates.polls.price)
+    yield Reading("aimlvideo_poll_lag_seconds", lag, limiters.polls.price)
 
 
 class Readings(Collector):

@@ -100,8 +100,8 @@ class RunWatcher:
         return 60 * max(0, ended - had) / (now - then) if now - then > 1 else 0.0
 
     def _left(self) -> tuple[float, float] | None:
-        gates = self.run.limiters
-        slots, rate = (gates.slots.outstanding.limit, gates.turns.rate.per_second) if gates else (inf, inf)
+        limiters = self.run.limiters
+        slots, rate = (limiters.slots.outstanding.limit, limiters.rate_gate.rate.per_second) if limiters else (inf, inf)
         known = any(known.durations() for known in self.run.stats.models.values())
         return time_left(self._remaining(clock.wall()), slots, rate) if known else None
 
@@ -139,9 +139,9 @@ def _waits(run: Run, stages: Mapping[Stage, int]) -> str:
     """Say what the next job waits for."""
     if run.halted is not None:
         return f"no further jobs are submitted: {redact_for_display(str(run.halted))}"
-    gates, busy = run.limiters, sum(stages[stage] for stage in OUTSTANDING)
-    if gates is not None and stages[Stage.PLANNED]:
-        return _waits_at(gates)
+    limiters, busy = run.limiters, sum(stages[stage] for stage in OUTSTANDING)
+    if limiters is not None and stages[Stage.PLANNED]:
+        return _limiter_wait(limiters)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
         return "waiting for the service's log (lost answers)"
     if busy:
@@ -161,13 +161,13 @@ def _unknown(run: Run) -> str:
     return f"; {len(statuses)} of unknown status, the last word was {redact_for_display(repr(word))} {seconds} ago"
 
 
-def _waits_at(gates: Limiters) -> str:
-    now, turns, slots = anyio.current_time(), gates.turns, gates.slots.outstanding
-    pause = turns.rate.paused_until - now
-    if pause > 0 and turns.trouble is not None:
-        away = isinstance(turns.trouble, Unavailable)
+def _limiter_wait(limiters: Limiters) -> str:
+    now, gate, slots = anyio.current_time(), limiters.rate_gate, limiters.slots.outstanding
+    pause = gate.rate.paused_until - now
+    if pause > 0 and gate.trouble is not None:
+        away = isinstance(gate.trouble, Unavailable)
         reason = "waiting for the network or the service" if away else "waiting: the service is busy"
-        return f"{reason}, {format_seconds(pause)} more: {redact_for_display(str(turns.trouble))}"
-    if not slots.free():
+        return f"{reason}, {format_seconds(pause)} more: {redact_for_display(str(gate.trouble))}"
+    if not slots.has_room():
         return f"waiting for a free slot: {slots.taken} of {slots.limit} are taken"
-    return f"waiting: rate limit of {turns.rate.per_second:.3g} submissions/s"
+    return f"waiting: rate limit of {gate.rate.per_second:.3g} submissions/s"

@@ -49,7 +49,7 @@ def test_a_rate_of_nothing_is_refused(per_second):
 def test_a_refusal_pauses_all_for_as_long_as_it_says():
     rate = RateLimiter(10.0)
     rate.reserve(0.0)
-    rate.busy(0.1, retry_after=7.0)
+    rate.on_rejected(0.1, retry_after=7.0)
     assert rate.reserve(0.2) == pytest.approx(7.1)
     assert rate.paused_until == pytest.approx(7.1)
 
@@ -57,21 +57,21 @@ def test_a_refusal_pauses_all_for_as_long_as_it_says():
 def test_where_it_does_not_say_the_pause_doubles_until_something_is_accepted():
     rate, pauses, now = RateLimiter(10.0), [], 0.0
     for _ in range(4):
-        rate.busy(now)
+        rate.on_rejected(now)
         pauses.append(rate.paused_until - now)
         now = rate.paused_until
     assert pauses == [1.0, 2.0, 4.0, 8.0]
-    rate.accepted(now)
-    rate.busy(now)
+    rate.on_accepted(now)
+    rate.on_rejected(now)
     assert rate.paused_until - now == 1.0
 
 
 def test_thirty_refusals_of_what_was_in_flight_together_narrow_once():
     rate = RateLimiter(30.0)
     for tick in range(100):
-        rate.accepted(tick / 30)
+        rate.on_accepted(tick / 30)
     for i in range(30):
-        rate.busy(3.4 + i / 100)
+        rate.on_rejected(3.4 + i / 100)
     assert rate.per_second == pytest.approx(27.0)
     assert rate.paused_until == pytest.approx(3.4 + 0.29 + 1)
 
@@ -79,20 +79,20 @@ def test_thirty_refusals_of_what_was_in_flight_together_narrow_once():
 def test_a_rate_that_was_never_limited_becomes_what_was_accepted():
     rate = RateLimiter(inf)
     for tick in range(200):
-        rate.accepted(tick / 20)
-    rate.busy(10.0)
+        rate.on_accepted(tick / 20)
+    rate.on_rejected(10.0)
     assert rate.per_second == pytest.approx(18, rel=0.15)
 
 
 def test_a_narrowed_rate_comes_back_by_itself_but_never_above_its_ceiling():
     rate, now = RateLimiter(10.0), 0.0
     for _ in range(20):
-        rate.busy(now)
+        rate.on_rejected(now)
         now += 6
     assert 0.19 < rate.per_second < 1
     while now < 4000:
         now = rate.reserve(now)
-        rate.accepted(now)
+        rate.on_accepted(now)
     assert rate.per_second == 10.0
 
 
@@ -105,10 +105,10 @@ def serve(rate: RateLimiter | PollBudget, limit: float, seconds: float, each: Ca
         while window and window[0] <= now - 1:
             window.popleft()
         if len(window) >= limit:
-            rate.busy(now)
+            rate.on_rejected(now)
             refused += 1
         else:
-            rate.accepted(now)
+            rate.on_accepted(now)
             window.append(now)
             answered += 1
     return answered, refused
@@ -123,12 +123,12 @@ def test_a_hidden_limit_of_30_a_second_is_found_and_kept(allowed):
 
 def test_outstanding_counts_what_is_taken_and_given():
     slots = ConcurrencyLimit(2)
-    assert slots.free()
-    slots.take()
-    slots.take()
-    assert not slots.free()
-    slots.give()
-    assert slots.free()
+    assert slots.has_room()
+    slots.acquire()
+    slots.acquire()
+    assert not slots.has_room()
+    slots.release()
+    assert slots.has_room()
     assert (slots.taken, slots.limit) == (1, 2)
 
 
@@ -140,18 +140,18 @@ def test_no_room_at_all_is_refused():
 def test_thirty_in_flight_and_many_refusals_narrow_once():
     slots = ConcurrencyLimit(30)
     for _ in range(30):
-        slots.take()
+        slots.acquire()
     for i in range(30):
-        slots.busy(100.0 + i / 10)
+        slots.on_rejected(100.0 + i / 10)
     assert slots.limit == 26
 
 
 def test_errors_never_widen():
     slots = ConcurrencyLimit(None)
     for _ in range(100):
-        while slots.free():
-            slots.take()
-        slots.give()
+        while slots.has_room():
+            slots.acquire()
+        slots.release()
     assert slots.limit == 8
 
 
@@ -162,17 +162,17 @@ def bulk(slots: ConcurrencyLimit, hidden: int, seconds: int, takes: int = 60) ->
     for now in range(seconds):
         while held and held[0] <= now - takes:
             held.popleft()
-            slots.give()
+            slots.release()
         for _ in range(3):  # what the rate lets through in a second
-            if not slots.free():
+            if not slots.has_room():
                 break
-            slots.take()
+            slots.acquire()
             if len(held) < hidden:
                 held.append(now)
-                slots.accepted(now)
+                slots.on_accepted(now)
             else:
-                slots.busy(now)
-                slots.give()
+                slots.on_rejected(now)
+                slots.release()
                 refused += 1
         total += len(held)
     return total / seconds, refused
@@ -189,12 +189,12 @@ def test_a_hidden_number_of_places_is_found(asked, hidden):
 def test_after_a_refusal_no_more_are_tried_than_the_service_held():
     slots = ConcurrencyLimit(30)
     for _ in range(30):
-        slots.take()
+        slots.acquire()
     for _ in range(5):
-        slots.accepted(0.0)
+        slots.on_accepted(0.0)
     for _ in range(25):
-        slots.busy(0.5)
-        slots.give()
+        slots.on_rejected(0.5)
+        slots.release()
     assert (slots.taken, slots.limit) == (5, 5)
     assert bulk(ConcurrencyLimit(30), 5, 60)[1] <= 5
 
@@ -217,9 +217,9 @@ def test_narrowed_to_one_it_recovers_when_the_service_does():
 def test_it_never_falls_below_one_place():
     slots = ConcurrencyLimit(3)
     for now in range(0, 1000, 6):
-        slots.busy(float(now))
+        slots.on_rejected(float(now))
     assert slots.limit == 1
-    assert slots.free()
+    assert slots.has_room()
 
 
 def test_the_price_rises_while_more_is_wanted_than_there_is_and_falls_back():
@@ -254,6 +254,6 @@ def test_without_a_limit_the_price_stays():
 
 def test_a_refused_poll_pauses_all_polls():
     budget = PollBudget(50)
-    budget.busy(10.0, retry_after=3.0)
+    budget.on_rejected(10.0, retry_after=3.0)
     assert budget.reserve(10.1) == 13.0
     assert budget.per_second < 50

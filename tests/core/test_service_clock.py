@@ -13,7 +13,7 @@ NOON_SECONDS = 1_795_694_400.0
 def test_the_time_goes_on_between_answers_whatever_the_wall_clock_does() -> None:
     clock = ServiceClock()
     assert clock.at(100.0) is None
-    clock.heard(NOON, monotonic=100.0, wall=5.0)
+    clock.observe(NOON, monotonic=100.0, wall=5.0)
     assert clock.at(160.0) == NOON_SECONDS + 60
     assert clock.offset == NOON_SECONDS - 5
 
@@ -21,7 +21,7 @@ def test_the_time_goes_on_between_answers_whatever_the_wall_clock_does() -> None
 @pytest.mark.parametrize("headers", [{}, {"date": "noon"}, {"date": ""}, {**NOON, "age": "3600"}])
 def test_an_answer_without_a_date_or_from_a_cache_says_nothing(headers: dict[str, str]) -> None:
     clock = ServiceClock()
-    clock.heard(headers, monotonic=0.0, wall=0.0)
+    clock.observe(headers, monotonic=0.0, wall=0.0)
     assert clock.at(1.0) is None
 
 

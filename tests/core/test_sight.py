@@ -28,7 +28,7 @@ class Notes(FixedPolls):
 
 def test_never_seen_queued_its_age_counts_from_acceptance():
     notes = Notes()
-    sight = PollState(1000.0, 1000.0).again(1030.0, False, notes)
+    sight = PollState(1000.0, 1000.0).still_running(1030.0, False, notes)
     sight.ended(1060.0, notes)
     assert sight == (1000.0, 1030.0, False)
     assert notes.told == [(0.0, 30.0, False), (30.0, 60.0, True)]
@@ -36,17 +36,17 @@ def test_never_seen_queued_its_age_counts_from_acceptance():
 
 def test_queued_and_then_generating_it_counts_from_the_middle_between():
     notes = Notes()
-    queued = PollState(1000.0, 1000.0, True).again(1050.0, True, notes)
+    queued = PollState(1000.0, 1000.0, True).still_running(1050.0, True, notes)
     assert notes.told == []
-    generating = queued.again(1070.0, False, notes)
-    assert generating.since == 1060.0
+    generating = queued.still_running(1070.0, False, notes)
+    assert generating.running_since == 1060.0
     generating.ended(1100.0, notes)
     assert notes.told == [(0.0, 10.0, False), (10.0, 40.0, True)]
 
 
 def test_one_that_ended_unseen_since_it_was_queued_took_no_longer_than_since_then():
     notes = Notes()
-    PollState(1000.0, 1000.0, True).again(1050.0, True, notes).ended(1080.0, notes)
+    PollState(1000.0, 1000.0, True).still_running(1050.0, True, notes).ended(1080.0, notes)
     assert notes.told == [(0.0, 30.0, True)]
 
 

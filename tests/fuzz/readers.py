@@ -39,7 +39,10 @@ def answer_of(data: bytes) -> Answer:
 
 def _wire(wire: Any) -> Callable[[bytes], None]:
     def read(data: bytes) -> None:
-        for reader in (lambda: wire.accepted(answer_of(data), "av-1"), lambda: wire.seen(answer_of(data), "g")):
+        for reader in (
+            lambda: wire.parse_submission(answer_of(data), "av-1"),
+            lambda: wire.parse_status(answer_of(data), "g"),
+        ):
             with suppress(VideoError):
                 json.dumps(repr(reader())).encode()
 

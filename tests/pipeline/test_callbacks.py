@@ -149,7 +149,7 @@ async def test_a_task_that_had_no_slot_is_planned_again_and_the_limit_narrows() 
     async with gateway_client(service, max_outstanding=8) as client:
         async with client.run(jobs(1, GATEWAY_JOB)) as results:
             result = await anext(results)
-        assert client._row.slots.outstanding.limit < 8
+        assert client._pipeline.slots.outstanding.limit < 8
     assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-1", 2)
 
 

@@ -30,7 +30,7 @@ class Files:
         files = self
 
         class OneDownload:
-            async def more(self) -> Clip:
+            async def fetch(self) -> Clip:
                 files.links.append(link)
                 files.at_once += 1
                 files.peak = max(files.peak, files.at_once)
@@ -41,7 +41,7 @@ class Files:
                 path.write_text(link)
                 return Clip(path, len(link), "00" * 32)
 
-            def drop(self) -> None:
+            def discard(self) -> None:
                 """Leave nothing behind."""
 
         return OneDownload()

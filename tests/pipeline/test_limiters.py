@@ -16,7 +16,7 @@ async def test_slots_are_given_in_the_order_in_which_they_were_asked_for() -> No
     slots, order = SlotLimiter(ConcurrencyLimit(2)), []
 
     async def wait(number: int) -> None:
-        await slots.take()
+        await slots.acquire()
         order.append(number)
 
     async with anyio.create_task_group() as tasks:
@@ -25,7 +25,7 @@ async def test_slots_are_given_in_the_order_in_which_they_were_asked_for() -> No
         await anyio.sleep(1)
         assert order == [0, 1]
         for _ in range(3):
-            slots.give()
+            slots.release()
             await anyio.sleep(1)
     assert order == [0, 1, 2, 3, 4]
     assert slots.outstanding.taken == 2
@@ -34,14 +34,14 @@ async def test_slots_are_given_in_the_order_in_which_they_were_asked_for() -> No
 @pytest.mark.parametrize("handed_first", [True, False])
 async def test_a_slot_of_one_that_is_cancelled_as_it_gets_it_goes_to_the_next(handed_first: bool) -> None:
     slots = SlotLimiter(ConcurrencyLimit(1))
-    await slots.take()
-    first, second = (asyncio.ensure_future(slots.take()) for _ in range(2))
+    await slots.acquire()
+    first, second = (asyncio.ensure_future(slots.acquire()) for _ in range(2))
     await anyio.sleep(1)
     if handed_first:
-        slots.give()
+        slots.release()
     first.cancel()
     if not handed_first:
-        slots.give()
+        slots.release()
     with anyio.fail_after(5):
         await second
     assert first.cancelled() or first.done()
@@ -52,7 +52,7 @@ async def test_a_pause_holds_those_who_wait_already_and_is_never_shortened() -> 
     gate, started = RateGate(RateLimiter(1.0)), []
 
     async def wait() -> None:
-        await gate.turn()
+        await gate.wait_turn()
         started.append(clock.loop() - began)
 
     began = clock.loop()

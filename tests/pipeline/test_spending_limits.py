@@ -187,10 +187,10 @@ async def test_a_clip_that_is_saved_while_its_run_is_left_has_its_line(tmp_path:
     from tests import fakes
 
     class Slow(fakes.FakeDownload):
-        async def more(self) -> Any:
+        async def fetch(self) -> Any:
             with anyio.CancelScope(shield=True):  # as a thread that writes the file cannot be cancelled
                 await anyio.sleep(10)
-            return await super().more()
+            return await super().fetch()
 
     monkeypatch.setattr("aimlvideo.pipeline.download.Download", Slow)
     service = FakeService(seconds=5)

@@ -108,7 +108,7 @@ async def fetched(session: aiohttp.ClientSession, host: Host, path: Path, tries:
         download = Download(session, f"{url}/clip.mp4", path)
         for _ in range(tries):
             try:
-                return await download.more(), wrong
+                return await download.fetch(), wrong
             except DownloadFailed as error:
                 wrong.append(str(error).partition(" ")[2])
                 assert not path.exists()
@@ -201,9 +201,9 @@ async def test_a_part_that_somebody_took_away_is_fetched_anew(session: aiohttp.C
     async with served(host) as url:
         download = Download(session, url, path)
         with pytest.raises(DownloadFailed):
-            await download.more()
+            await download.fetch()
         path.with_name("clip.mp4.part").write_bytes(b"")
-        await download.more()
+        await download.fetch()
     assert path.read_bytes() == MP4
 
 
@@ -307,7 +307,7 @@ async def test_more_than_was_promised_is_not_kept(session: aiohttp.ClientSession
 async def test_a_dead_link_is_said_as_that(session: aiohttp.ClientSession, path: Path, status: int) -> None:
     async with served(Host(says(status, PAGE))) as url:
         with pytest.raises(LinkDead, match=rf"127.0.0.1:\d+ is dead \(HTTP {status}\)"):
-            await Download(session, url + "/a?Signature=secret", path).more()
+            await Download(session, url + "/a?Signature=secret", path).fetch()
     assert not path.exists()
 
 
@@ -316,7 +316,7 @@ async def test_a_dead_link_is_said_as_that(session: aiohttp.ClientSession, path:
 )
 async def test_a_link_that_is_none_is_dead(session: aiohttp.ClientSession, path: Path, link: str) -> None:
     with pytest.raises(LinkDead):
-        await Download(session, link, path).more()
+        await Download(session, link, path).fetch()
 
 
 @pytest.mark.parametrize(("status", "wait"), [(429, 7.0), (503, 7.0), (500, None), (204, None), (302, None)])
@@ -325,7 +325,7 @@ async def test_a_host_in_trouble_is_asked_again_when_it_says_so(
 ) -> None:
     async with served(Host(says(status, Retry_After="7"))) as url:
         with pytest.raises(DownloadFailed, match=f"answered HTTP {status}") as caught:
-            await Download(session, url, path).more()
+            await Download(session, url, path).fetch()
     assert caught.value.retry_after == wait
     assert type(caught.value) is DownloadFailed
 
@@ -352,7 +352,7 @@ async def test_a_signed_link_is_sent_byte_for_byte(session: aiohttp.ClientSessio
         writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
 
     async with talking(talk) as url:
-        await Download(session, url + sent, path).more()
+        await Download(session, url + sent, path).fetch()
     assert heads[0].split(b" ")[1].decode() == sent
 
 
@@ -369,7 +369,7 @@ async def test_what_no_request_can_hold_is_encoded(
         writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
 
     async with talking(talk) as url:
-        await Download(session, url + given, path).more()
+        await Download(session, url + given, path).fetch()
     assert heads[0].split(b"\r\n")[0] == b"GET " + sent + b" HTTP/1.1"
 
 
@@ -412,14 +412,14 @@ async def test_a_host_that_stalls_or_speaks_nonsense_is_tried_again(
 ) -> None:
     async with talking(talk) as url:
         with pytest.raises(DownloadFailed, match="was cut after") as caught:
-            await Download(session, url, path).more()
+            await Download(session, url, path).fetch()
     assert type(caught.value) is DownloadFailed
     assert not path.exists()
 
 
 async def test_a_refused_connection_is_tried_again(session: aiohttp.ClientSession, path: Path) -> None:
     with pytest.raises(DownloadFailed) as caught:
-        await Download(session, "http://127.0.0.1:1/clip.mp4", path).more()
+        await Download(session, "http://127.0.0.1:1/clip.mp4", path).fetch()
     assert type(caught.value) is DownloadFailed
 
 
@@ -430,7 +430,7 @@ async def test_a_failing_network_is_not_taken_for_a_failing_disk(path: Path, err
             raise error
 
     with pytest.raises(DownloadFailed) as caught:
-        await Download(Broken(), "http://127.0.0.1:1/a", path).more()  # type: ignore[arg-type]
+        await Download(Broken(), "http://127.0.0.1:1/a", path).fetch()  # type: ignore[arg-type]
     assert type(caught.value) is DownloadFailed
 
 
@@ -442,7 +442,7 @@ async def test_in_a_folder_that_is_gone_nothing_is_written(session: aiohttp.Clie
     async with served(Host()) as url:
         for folder in ("gone", "file"):
             with pytest.raises(DiskFailed, match="cannot be written"):
-                await Download(session, url, tmp_path / folder / "clip.mp4").more()
+                await Download(session, url, tmp_path / folder / "clip.mp4").fetch()
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
 
 
@@ -450,7 +450,7 @@ async def test_a_folder_of_the_clip_s_name_is_left_alone(session: aiohttp.Client
     path.mkdir()
     async with served(Host()) as url:
         with pytest.raises(DiskFailed):
-            await Download(session, url, path).more()
+            await Download(session, url, path).fetch()
     assert files(path) == ["clip.mp4"]
     assert path.is_dir()
 
@@ -471,7 +471,7 @@ async def test_a_full_disk_leaves_no_half_file(
             monkeypatch.setattr(Path, "replace", full)
     async with served(Host()) as url:
         with pytest.raises(DiskFailed, match="No space left"):
-            await Download(session, url, path).more()
+            await Download(session, url, path).fetch()
     assert files(path) == []
 
 
@@ -493,12 +493,13 @@ async def test_two_downloads_of_one_name_do_not_write_into_each_other(
     one, two = MP4 + b"1" * 50_000, MP4 + b"2" * 90_000
     async with served(of(one)) as first, served(of(two)) as second:
         clips = await asyncio.gather(
-            Download(session, first, path, over=False).more(), Download(session, second, path, over=False).more()
+            Download(session, first, path, overwrite=False).fetch(),
+            Download(session, second, path, overwrite=False).fetch(),
         )
     assert {clip.path.name for clip in clips} == {"clip.mp4", "clip-2.mp4"}
     assert [clip.path.read_bytes() for clip in clips] == [one, two]
     assert files(path) == ["clip-2.mp4", "clip.mp4"]
-    assert downloads._under_way == set()
+    assert downloads._inodes_in_use == set()
 
 
 async def test_a_file_that_is_there_already_is_replaced_only_where_that_is_meant(
@@ -506,11 +507,11 @@ async def test_a_file_that_is_there_already_is_replaced_only_where_that_is_meant
 ) -> None:
     path.write_bytes(b"precious")
     async with served(Host()) as url:
-        clip = await Download(session, url, path, over=False).more()
+        clip = await Download(session, url, path, overwrite=False).fetch()
         assert (clip.path.name, path.read_bytes()) == ("clip-2.mp4", b"precious")
-        again = await Download(session, url, clip.path, over=False).more()
+        again = await Download(session, url, clip.path, overwrite=False).fetch()
         assert again == clip
-        await Download(session, url, path).more()
+        await Download(session, url, path).fetch()
     assert path.read_bytes() == MP4
     assert files(path) == ["clip-2.mp4", "clip.mp4"]
 
@@ -519,13 +520,13 @@ async def test_a_download_that_is_stopped_leaves_nothing_under_the_final_name(
     session: aiohttp.ClientSession, path: Path
 ) -> None:
     async with talking(stalled) as url:
-        task = asyncio.ensure_future(Download(session, url, path).more())
+        task = asyncio.ensure_future(Download(session, url, path).fetch())
         await asyncio.sleep(0.1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     assert files(path) == ["clip.mp4.part"]
-    assert downloads._under_way == set()
+    assert downloads._inodes_in_use == set()
     await fetched(session, Host(), path)
     assert files(path) == ["clip.mp4"]
 
@@ -562,23 +563,23 @@ async def test_a_clip_that_is_shorter_than_the_service_says_is_fetched_again(
     async with served(host) as url:
         download = Download(session, f"{url}/clip.mp4", path, size=len(film()))
         with pytest.raises(DownloadFailed, match="of 1,"):
-            await download.more()
-        assert (await download.more()).bytes == len(film())
+            await download.fetch()
+        assert (await download.fetch()).bytes == len(film())
 
 
 async def test_a_whole_clip_of_another_size_than_the_service_says_is_kept(
     session: aiohttp.ClientSession, path: Path
 ) -> None:
     async with served(Host(says(200, film()))) as url:
-        assert (await Download(session, f"{url}/clip.mp4", path, size=7).more()).bytes == len(film())
+        assert (await Download(session, f"{url}/clip.mp4", path, size=7).fetch()).bytes == len(film())
 
 
 async def test_a_clip_may_stand_in_the_link_itself(session: aiohttp.ClientSession, path: Path) -> None:
     link = "data:video/mp4;base64," + base64.b64encode(film()).decode()
-    assert (await Download(session, link, path).more()).bytes == len(film())
+    assert (await Download(session, link, path).fetch()).bytes == len(film())
     assert path.read_bytes() == film()
     with pytest.raises(DownloadFailed, match="no video"):
-        await Download(session, "data:text/html,<html>no</html>", path).more()
+        await Download(session, "data:text/html,<html>no</html>", path).fetch()
 
 
 @pytest.mark.parametrize("label", ["gzip", "br", "nonsense"])
@@ -608,7 +609,7 @@ async def test_a_clip_behind_the_key_is_fetched_with_it_and_no_other_host_sees_i
 
     async with served(host_of("files")) as files, served(host_of("service", f"{files}/a.mp4")) as service:
         origin = ServiceOrigin(service, lambda address: {"Authorization": "Bearer secret"})
-        await Download(session, "/v1/videos/1/content", path, service=origin).more()
+        await Download(session, "/v1/videos/1/content", path, service=origin).fetch()
     assert keys == [("service", None), ("service", "Bearer secret"), ("files", None)]
 
 
@@ -622,5 +623,5 @@ async def test_a_link_of_another_host_never_gets_the_key(session: aiohttp.Client
     async with served(files) as url:
         origin = ServiceOrigin("https://api.example.com", lambda address: {"Authorization": "Bearer secret"})
         with pytest.raises(LinkDead):
-            await Download(session, f"{url}/a.mp4", path, service=origin).more()
+            await Download(session, f"{url}/a.mp4", path, service=origin).fetch()
     assert asked == [None]

@@ -139,7 +139,7 @@ async def test_a_redirect_to_no_possible_address_is_a_dead_link(
 
     async with talking(talk) as url:
         with pytest.raises(DownloadFailed):
-            await Download(session, url, tmp_path / "a.mp4").more()
+            await Download(session, url, tmp_path / "a.mp4").fetch()
 
 
 async def test_redirects_without_end_are_said(session: aiohttp.ClientSession, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_redirects_without_end_are_said(session: aiohttp.ClientSession, tm
 
     async with served(turning) as url:
         with pytest.raises(LinkDead, match="redirects more than 10 times"):
-            await Download(session, url, tmp_path / "a.mp4").more()
+            await Download(session, url, tmp_path / "a.mp4").fetch()
 
 
 def test_a_download_that_trickles_is_given_up_and_a_slow_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ async def test_a_clip_without_end_is_given_up(
     monkeypatch.setattr(downloads, "MAX_CLIP", 100_000)
     async with served(films) as url:
         with pytest.raises(LinkDead, match="no clip is that large"):
-            await Download(session, url, tmp_path / "a.mp4").more()
+            await Download(session, url, tmp_path / "a.mp4").fetch()
 
 
 async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
@@ -188,7 +188,7 @@ async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
 
     monkeypatch.setattr(downloads, "open", full, raising=False)
     with pytest.raises(DownloadFailed, match="too many open files") as caught:
-        await Download(session, "http://127.0.0.1:1/", tmp_path / "a.mp4").more()
+        await Download(session, "http://127.0.0.1:1/", tmp_path / "a.mp4").fetch()
     assert type(caught.value) is DownloadFailed
     assert caught.value.retry_after == downloads.BREATH
 
@@ -223,11 +223,11 @@ async def test_a_link_into_this_machine_is_not_followed_where_the_service_is_els
         link = url.replace("127.0.0.1", host)
         async with open_session(destinations=Destinations("https://api.example.com")) as session:
             with pytest.raises(LinkDead, match="in the network of this machine"):
-                await Download(session, link, tmp_path / "a.mp4").more()
+                await Download(session, link, tmp_path / "a.mp4").fetch()
         assert not asked
         for allowing in (Destinations("http://localhost:1"), Destinations("https://api.example.com", allowed=True)):
             async with open_session(destinations=allowing) as session:
-                assert (await Download(session, link, tmp_path / "a.mp4").more()).bytes == 1200
+                assert (await Download(session, link, tmp_path / "a.mp4").fetch()).bytes == 1200
 
 
 async def test_a_redirect_is_looked_at_before_it_is_followed() -> None:

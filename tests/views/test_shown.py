@@ -130,7 +130,7 @@ async def test_what_a_run_waits_for() -> None:
     async with a_batch() as batch:
         assert batch.limiters is not None
         came(batch, 1, Progress())
-        turns, slots = batch.limiters.turns, batch.limiters.slots
+        turns, slots = batch.limiters.rate_gate, batch.limiters.slots
         assert "rate limit of 5 submissions" in RunWatcher(batch).look().waits
         for _ in range(20):
             slots.take_over_limit()

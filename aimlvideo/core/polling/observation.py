@@ -15,29 +15,29 @@ class PollState(NamedTuple):
     between the last look that found it queued and the first that did not; from acceptance if it never was seen queued.
     """
 
-    since: float
+    running_since: float
     """The moment from which its age counts; while it is queued, that of the last look."""
-    seen: float
+    last_polled_at: float
     """The moment at which it was last seen (at first: accepted)."""
     queued: bool = False
 
     def due(self, policy: PollPolicy) -> float:
         """Return the moment of the next look. Ask again when the policy may have learned: it may be earlier."""
         if self.queued:
-            return self.seen + policy.queued_gap()
-        return self.since + policy.next_poll(self.seen - self.since)
+            return self.last_polled_at + policy.queued_gap()
+        return self.running_since + policy.next_poll(self.last_polled_at - self.running_since)
 
-    def again(self, now: float, queued: bool, policy: PollPolicy) -> Self:
+    def still_running(self, now: float, queued: bool, policy: PollPolicy) -> Self:
         """Return the sight after a look that found it unfinished; the policy learns from it."""
-        if queued and (self.queued or self.seen == self.since):  # it was never found at work
-            return self._replace(since=now, seen=now, queued=True)
-        since = (self.seen + now) / 2 if self.queued else self.since
-        policy.observe(max(self.seen - since, 0.0), now - since, False)
-        return self._replace(since=since, seen=now, queued=False)
+        if queued and (self.queued or self.last_polled_at == self.running_since):  # it was never found at work
+            return self._replace(running_since=now, last_polled_at=now, queued=True)
+        running_since = (self.last_polled_at + now) / 2 if self.queued else self.running_since
+        policy.observe(max(self.last_polled_at - running_since, 0.0), now - running_since, False)
+        return self._replace(running_since=running_since, last_polled_at=now, queued=False)
 
     def ended(self, now: float, policy: PollPolicy) -> None:
         """Let the policy learn from a look, or any other news, that found it ended."""
-        policy.observe(self.seen - self.since, now - self.since, True)
+        policy.observe(self.last_polled_at - self.running_since, now - self.running_since, True)
 
 
 PACKED_POLLS = 64

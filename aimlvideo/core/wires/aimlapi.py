@@ -83,7 +83,7 @@ class AimlApi:
         headers = {"X-Client-Request-Id": request_id}
         return Request("POST", self._path(job), body={"model": job.model, **job.params}, headers=headers)
 
-    def accepted(self, answer: Answer, request_id: str) -> Generation:
+    def parse_submission(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names, as `id` or `generation_id`."""
         raise_for_error(answer, request_id)
         body = _object(answer, request_id) if answer.body.strip() else {}
@@ -102,7 +102,7 @@ class AimlApi:
             Request("GET", self._path(job) if job and job.model else UNIVERSAL, (("generation_id", generation_id),)),
         )
 
-    def seen(self, answer: Answer, generation_id: str) -> Generation:
+    def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""
         raise_for_error(answer)
         if answer.status == ACCEPTED and not answer.body.strip():

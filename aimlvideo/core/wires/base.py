@@ -19,11 +19,11 @@ class Wire(Protocol):
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its local pictures are encoded already."""
 
-    def accepted(self, answer: Answer, request_id: str) -> Generation:
+    def parse_submission(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names."""
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation; several where the job is not known: ask until one finds it."""
 
-    def seen(self, answer: Answer, generation_id: str) -> Generation:
+    def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""

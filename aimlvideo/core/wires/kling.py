@@ -56,7 +56,7 @@ class Kling:
         headers = {"X-Client-Request-Id": request_id} if _PLAIN_ID.fullmatch(request_id) else {}
         return Request("POST", f"{self._root(job)}/{endpoint.endpoint}", body=body, headers=headers)
 
-    def accepted(self, answer: Answer, request_id: str) -> Generation:
+    def parse_submission(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names.
 
         A body that says the submission failed and names no task is a refusal; one that says neither is unclear.
@@ -84,7 +84,7 @@ class Kling:
             )
         )
 
-    def seen(self, answer: Answer, generation_id: str) -> Generation:
+    def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
         return read_task(answer).as_generation(generation_id)
 

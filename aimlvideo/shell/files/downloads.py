@@ -44,7 +44,7 @@ DEAD = (401, 403, 404, 410)
 """Statuses with which a link that has expired or is refused answers."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_under_way: set[tuple[int, int]] = set()
+_inodes_in_use: set[tuple[int, int]] = set()
 """The files that downloads of this process write to now, by device and number."""
 
 
@@ -66,12 +66,12 @@ class ServiceOrigin:
 
 
 class Download:
-    """One clip on its way to `path`, through `path.part`. Call `more` until it returns; it goes on where it was cut.
+    """One clip on its way to `path`, through `path.part`. Call `fetch` until it returns; it goes on where it was cut.
 
     The link is sent byte for byte: the signature of a re-encoded one does not hold. Where another file has the name
     already (also one that differs in case alone, where the file system makes no difference), it is replaced; unless
-    `over` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so. `edit` may change the
-    whole file in place before it gets its final name, and says whether it did; `Clip` is of the file as it lies there.
+    `overwrite` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so. `edit` may change
+    the whole file in place before it gets its final name, and says whether it did; `Clip` is of the file as it is then.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Download:
         link: str,
         path: Path,
         *,
-        over: bool = True,
+        overwrite: bool = True,
         edit: Callable[[Path], bool] | None = None,
         size: int | None = None,
         service: ServiceOrigin | None = None,
@@ -91,38 +91,38 @@ class Download:
         self._service = service
         self._with_key = False
         self._path = path
-        self._over = over
+        self._overwrite = overwrite
         self._edit = edit
         self._part = path.with_name(path.name + ".part")
         self._start_over()
 
-    async def more(self) -> Clip:
+    async def fetch(self) -> Clip:
         """Fetch what is missing, return the whole clip. Raises LinkDead, DownloadFailed (try again) or DiskFailed."""
         data = data_of_link(self._link)
         target = self._target() if data is None else None
         try:
             with self._opened() as file:
                 if target is not None:
-                    await self._fetch(target, file)
+                    await self._receive(target, file)
                 elif data is not None:
                     await anyio.to_thread.run_sync(self._unpack, *data, file)
                 path = await anyio.to_thread.run_sync(self._finish, file)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
-            raise LinkDead(f"the clip's link is not a valid URL: {_said(error)}") from error
+            raise LinkDead(f"the clip's link is not a valid URL: {_reason(error)}") from error
         except aiohttp.TooManyRedirects as error:
             raise LinkDead(f"{self._host} redirects more than {len(error.history)} times") from error
         except ValueError as error:
-            raise LinkDead(f"the clip's link leads to no possible address: {_said(error)}") from error
+            raise LinkDead(f"the clip's link leads to no possible address: {_reason(error)}") from error
         except (aiohttp.ClientError, ServiceError, TimeoutError, ConnectionError, ssl.SSLError) as error:
-            raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_said(error)}") from error
+            raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_reason(error)}") from error
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):  # other files are closed meanwhile: it passes by itself
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
-            self.drop()
+            self.discard()
             raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
         return Clip(path, self._have, self._hash.hexdigest())
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """Take away what was fetched so far."""
         self._start_over()
         with suppress(OSError):
@@ -164,22 +164,22 @@ class Download:
             self._start_over()
         drop_link(self._part)
         with open(self._part, "r+b" if self._have else "ab", opener=_no_follow) as file:
-            known = os.fstat(file.fileno())
-            mark = (known.st_dev, known.st_ino)
-            if mark in _under_way:
+            opened = os.fstat(file.fileno())
+            inode = (opened.st_dev, opened.st_ino)
+            if inode in _inodes_in_use:
                 self._part = next(_numbered(self._part))
                 with self._opened() as other:
                     yield other
                 return
-            _under_way.add(mark)
+            _inodes_in_use.add(inode)
             try:
                 file.truncate(self._have)
                 file.seek(self._have)
                 yield file
             finally:
-                _under_way.discard(mark)
+                _inodes_in_use.discard(inode)
 
-    async def _fetch(self, target: URL, file: BinaryIO) -> None:
+    async def _receive(self, target: URL, file: BinaryIO) -> None:
         headers = {"Accept-Encoding": "identity"}
         if self._have:
             headers["Range"] = f"bytes={self._have}-"
@@ -190,26 +190,26 @@ class Download:
         async with self._clips.get(target, headers=headers, auto_decompress=False) as response:
             if response.status in (401, 403) and not self._with_key and self._is_at_the_service(target):
                 self._with_key = True  # the service keeps its clips behind the key: it goes to this origin alone
-                await self._fetch(target, file)
+                await self._receive(target, file)
                 return
-            packed = response.headers.get("Content-Encoding", "identity") != "identity"
+            compressed = response.headers.get("Content-Encoding", "identity") != "identity"
             self._check(response.status, response.headers, response.content_length, file)
-            unpack: Any = None
+            decompressor: Any = None
             pace = Pace()
             async for received in response.content.iter_chunked(CHUNK):
                 pace.check(len(received))
-                if packed and not self._have and unpack is None:
-                    unpack = unpacker(received, response.headers["Content-Encoding"])
-                chunk = _unpacked(unpack, received) if unpack is not None else received
+                if compressed and not self._have and decompressor is None:
+                    decompressor = unpacker(received, response.headers["Content-Encoding"])
+                chunk = _decompressed(decompressor, received) if decompressor is not None else received
                 if self._have + len(chunk) > MAX_CLIP:
                     raise LinkDead(f"{self._host} sends more than {MAX_CLIP:,} bytes: no clip is that large")
-                self._look_at(chunk)
+                self._sniff(chunk)
                 file.write(chunk)
                 self._hash.update(chunk)
                 self._have += len(chunk)
-            if packed and unpack is None:
+            if compressed and decompressor is None:
                 self._total = response.content_length  # a false label: the clip came as it is
-            elif unpack is not None and unpack.eof:
+            elif decompressor is not None and decompressor.eof:
                 self._total = self._have
         self._check_end()
 
@@ -239,7 +239,7 @@ class Download:
             self._start_over()
         raise DownloadFailed(f"{self._host} answered HTTP {status} {content_range}".rstrip(), retry_after=wait)
 
-    def _look_at(self, chunk: bytes) -> None:
+    def _sniff(self, chunk: bytes) -> None:
         """Refuse what begins as no video does, as soon as that can be told."""
         if len(self._head) < HEAD:
             self._head += chunk[: HEAD - len(self._head)]
@@ -273,7 +273,7 @@ class Download:
                 self._have = edited.tell()
         os.fsync(file.fileno())
         path = self._path
-        if not self._over and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
+        if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
             path = next(_numbered(path))
         return self._part.replace(path)
 
@@ -345,13 +345,13 @@ def _numbered(path: Path) -> Iterator[Path]:
             yield other
 
 
-def _unpacked(unpack: Any, received: bytes) -> bytes:
+def _decompressed(decompressor: Any, received: bytes) -> bytes:
     try:
-        chunk: bytes = unpack.decompress(received)
+        chunk: bytes = decompressor.decompress(received)
     except zlib.error as error:
         raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
     return chunk
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__

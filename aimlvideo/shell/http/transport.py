@@ -104,7 +104,7 @@ class HttpTransport:
             ):
                 raw = decoded(await read_body(response), response.headers.get("Content-Encoding", ""), MAX_BODY)
                 told = clean_headers(response.headers)
-                self.clock.heard(told, monotonic=time.monotonic(), wall=time.time())
+                self.clock.observe(told, monotonic=time.monotonic(), wall=time.time())
                 return self._answer(response.status, told, raw)
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError, ValueError) as error:
             raised = _translated(error, url, request)

@@ -101,7 +101,7 @@ def test_a_generation_of_an_unknown_model_is_asked_about_at_the_universal_endpoi
 )
 def test_an_accepted_submission_names_its_generation(body: Any, headers: dict[str, str], name: str) -> None:
     for status in (200, 201):
-        assert WIRE.accepted(answer(body, status, **headers), "av-1").id == name
+        assert WIRE.parse_submission(answer(body, status, **headers), "av-1").id == name
 
 
 NAMELESS = [body for name, body in ODD_BODIES.items() if name != "a huge number"]
@@ -111,7 +111,7 @@ NAMELESS = [body for name, body in ODD_BODIES.items() if name != "a huge number"
 @pytest.mark.parametrize("body", [*NAMELESS, b'{"id": true}', b'{"id": {}}', b'{"id": ""}'], ids=repr)
 def test_a_submission_whose_answer_names_no_generation_is_in_doubt(body: bytes) -> None:
     with pytest.raises(Unclear) as caught:
-        WIRE.accepted(answer(body, 201), "av-1")
+        WIRE.parse_submission(answer(body, 201), "av-1")
     assert caught.value.request_id == "av-1"
     assert caught.value.status == 201
 
@@ -119,7 +119,7 @@ def test_a_submission_whose_answer_names_no_generation_is_in_doubt(body: bytes) 
 @pytest.mark.parametrize("body", [body for name, body in ODD_BODIES.items() if name != "an empty object"], ids=repr)
 def test_a_status_check_with_an_odd_answer_says_nothing(body: bytes) -> None:
     with pytest.raises(Unclear, match="cut short or no JSON object"):
-        WIRE.seen(answer(body), "gen-1")
+        WIRE.parse_status(answer(body), "gen-1")
 
 
 VIDEO = {"url": "https://cdn.example.com/a.mp4?sig=a%2Bb", "content_type": "video/mp4", "file_size": 1, "new": []}
@@ -147,7 +147,7 @@ VIDEO = {"url": "https://cdn.example.com/a.mp4?sig=a%2Bb", "content_type": "vide
     ],
 )
 def test_a_status_word_says_where_a_generation_stands_and_a_link_what_a_new_one_means(word: Any, state: State) -> None:
-    seen = WIRE.seen(answer({"id": "x", "status": word, "video": VIDEO, "error": "why"}), "gen-1")
+    seen = WIRE.parse_status(answer({"id": "x", "status": word, "video": VIDEO, "error": "why"}), "gen-1")
     assert seen.id == "gen-1"
     assert seen.state is state
     assert seen.status == (word.strip() if isinstance(word, str) else "")
@@ -157,13 +157,16 @@ def test_a_status_word_says_where_a_generation_stands_and_a_link_what_a_new_one_
 @pytest.mark.parametrize("word", ["upscaling", "completed", "done", ""])
 def test_without_a_link_a_reason_is_the_end_and_no_reason_is_not_finished_yet(word: str) -> None:
     body = {"id": "gen-1", "status": word, "video": None}
-    failed = WIRE.seen(answer({**body, "error": {"name": "Gone", "message": "no frames"}}), "gen-1")
+    failed = WIRE.parse_status(answer({**body, "error": {"name": "Gone", "message": "no frames"}}), "gen-1")
     assert (failed.state, failed.error) == (State.FAILED, "Gone: no frames")
-    assert WIRE.seen(answer({**body, "error": None}), "gen-1").state is State.RENDERING
+    assert WIRE.parse_status(answer({**body, "error": None}), "gen-1").state is State.RENDERING
 
 
 def test_a_word_that_goes_on_goes_on_whatever_stands_beside_it() -> None:
-    assert WIRE.seen(answer({"status": "generating", "error": "slow", "video": VIDEO}), "g").state is State.RENDERING
+    assert (
+        WIRE.parse_status(answer({"status": "generating", "error": "slow", "video": VIDEO}), "g").state
+        is State.RENDERING
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,23 +182,23 @@ def test_a_word_that_goes_on_goes_on_whatever_stands_beside_it() -> None:
     ],
 )
 def test_a_generation_may_have_several_clips_and_all_were_paid_for(fields: Any, links: tuple[str, ...]) -> None:
-    seen = WIRE.seen(answer({"status": "completed", **fields}), "gen-1")
+    seen = WIRE.parse_status(answer({"status": "completed", **fields}), "gen-1")
     assert (seen.state, seen.video_url, seen.video_urls) == (State.COMPLETED, links[0], links)
 
 
 def test_the_size_of_each_clip_is_kept_where_the_answer_says_it() -> None:
     clips = [{"url": "https://a/1", "file_size": 12}, {"url": "https://a/2", "file_size": "many"}]
-    assert WIRE.seen(answer({"status": "completed", "video": clips}), "gen-1").file_sizes == (12, None)
+    assert WIRE.parse_status(answer({"status": "completed", "video": clips}), "gen-1").file_sizes == (12, None)
 
 
 @pytest.mark.parametrize("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, [], [None]])
 def test_completed_without_a_link_is_not_ready_yet(video: Any) -> None:
-    seen = WIRE.seen(answer({"status": "completed", "video": video}), "gen-1")
+    seen = WIRE.parse_status(answer({"status": "completed", "video": video}), "gen-1")
     assert (seen.state, seen.video_url) == (State.RENDERING, None)
 
 
 def test_a_link_comes_out_byte_for_byte() -> None:
-    assert WIRE.seen(answer({"status": "completed", "video": VIDEO}), "g").video_url == VIDEO["url"]
+    assert WIRE.parse_status(answer({"status": "completed", "video": VIDEO}), "g").video_url == VIDEO["url"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +222,7 @@ def test_a_link_comes_out_byte_for_byte() -> None:
 )
 def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words: str) -> None:
     assert reason(error) == words
-    seen = WIRE.seen(answer({"status": "error", "error": error}), "gen-1")
+    seen = WIRE.parse_status(answer({"status": "error", "error": error}), "gen-1")
     assert (seen.state, seen.error) == (State.FAILED, words)
 
 
@@ -243,7 +246,7 @@ def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words:
 def test_an_error_under_http_200_reaches_the_user_and_is_no_doubt(
     body: Any, kind: type[ServiceError], words: str, code: int | None
 ) -> None:
-    for read in (lambda told: WIRE.accepted(told, "av-1"), lambda told: WIRE.seen(told, "gen-1")):
+    for read in (lambda told: WIRE.parse_submission(told, "av-1"), lambda told: WIRE.parse_status(told, "gen-1")):
         with pytest.raises(kind, match=words) as caught:
             read(answer(body, x_inference_id="every-answer-has-one"))
         assert caught.value.code == code
@@ -253,20 +256,20 @@ def test_an_error_under_http_200_reaches_the_user_and_is_no_doubt(
 def test_a_submission_that_failed_and_names_no_id_is_rejected_and_not_doubted(word: str) -> None:
     body = {"status": word, "error": {"name": "Moderation", "message": "not allowed"}}
     with pytest.raises(Rejected, match="Moderation: not allowed"):
-        WIRE.accepted(answer(body), "av-1")
-    assert WIRE.accepted(answer({**body, "id": "gen-1"}), "av-1").id == "gen-1"
+        WIRE.parse_submission(answer(body), "av-1")
+    assert WIRE.parse_submission(answer({**body, "id": "gen-1"}), "av-1").id == "gen-1"
 
 
 @pytest.mark.parametrize("fields", [{"code": 200}, {"statusCode": 200}, {"base_resp": {"status_code": 0}}, {"code": 0}])
 def test_a_code_that_means_well_is_no_error(fields: Any) -> None:
-    assert WIRE.accepted(answer({"id": "gen-1", "status": "queued", **fields}), "av-1").id == "gen-1"
-    assert WIRE.seen(answer({"status": "done", "video": VIDEO, **fields}), "gen-1").state is State.COMPLETED
+    assert WIRE.parse_submission(answer({"id": "gen-1", "status": "queued", **fields}), "av-1").id == "gen-1"
+    assert WIRE.parse_status(answer({"status": "done", "video": VIDEO, **fields}), "gen-1").state is State.COMPLETED
 
 
 def test_the_code_of_an_error_is_kept_beside_the_http_status() -> None:
     for body in ({"message": "m", "code": 1234}, {"error": {"message": "m", "code": "1234"}}):
         with pytest.raises(Rejected) as caught:
-            WIRE.accepted(answer(body, 422), "av-1")
+            WIRE.parse_submission(answer(body, 422), "av-1")
         assert (caught.value.status, caught.value.code) == (422, 1234)
 
 
@@ -304,12 +307,12 @@ def test_a_status_says_whether_the_same_request_may_be_sent_again(
     body = {"message": message, "path": "/", "requestId": "r", "statusCode": str(status), "timestamp": "now"}
     for raw in (answer(body, status), answer({"message": message}, status)):
         with pytest.raises(ServiceError) as caught:
-            WIRE.accepted(raw, "av-1")
+            WIRE.parse_submission(raw, "av-1")
         assert type(caught.value) is kind
         assert (caught.value.status, caught.value.request_id) == (status, "av-1")
         assert status == 307 or message in str(caught.value)
         with pytest.raises(kind):
-            WIRE.seen(raw, "gen-1")
+            WIRE.parse_status(raw, "gen-1")
 
 
 @pytest.mark.parametrize(
@@ -350,21 +353,21 @@ def test_a_concurrency_limit_is_told_from_a_rate() -> None:
 )
 def test_a_404_on_the_path_itself_is_about_the_setting_and_not_about_the_job(body: Any) -> None:
     with pytest.raises(Refused, match="--base-url"):
-        WIRE.accepted(answer(body, 404), "av-1")
+        WIRE.parse_submission(answer(body, 404), "av-1")
     with pytest.raises(Rejected):
-        WIRE.seen(answer(body, 404), "gen-1")
+        WIRE.parse_status(answer(body, 404), "gen-1")
 
 
 def test_a_404_about_the_model_is_about_the_job() -> None:
     with pytest.raises(Rejected, match="not available"):
-        WIRE.accepted(answer({"message": "Model 'x' is not available"}, 404), "av-1")
+        WIRE.parse_submission(answer({"message": "Model 'x' is not available"}, 404), "av-1")
 
 
 def test_an_empty_answer_is_no_end_and_names_a_generation_in_its_header() -> None:
-    assert WIRE.accepted(answer(b"", 202, x_inference_id="gen-1"), "av-1").id == "gen-1"
-    assert WIRE.seen(answer(b"", 202), "gen-1").state is State.RENDERING
+    assert WIRE.parse_submission(answer(b"", 202, x_inference_id="gen-1"), "av-1").id == "gen-1"
+    assert WIRE.parse_status(answer(b"", 202), "gen-1").state is State.RENDERING
     with pytest.raises(Unclear):
-        WIRE.accepted(answer(b"", 202), "av-1")
+        WIRE.parse_submission(answer(b"", 202), "av-1")
 
 
 def test_a_redirect_says_where_the_base_url_should_lead() -> None:
@@ -436,9 +439,9 @@ def test_what_a_clip_cost_is_known_or_unknown_and_never_guessed(
 
 def test_a_cost_is_that_of_a_generation_that_has_ended() -> None:
     body = {"status": "generating", **usage(credits_used=1)}
-    assert WIRE.seen(answer(body, x_aimlapi_usd_spent="0.5"), "g").cost_usd is None
-    assert WIRE.accepted(answer({"id": "g", **body}, x_aimlapi_usd_spent="0.5"), "av").cost_usd is None
-    assert WIRE.seen(answer({**body, "status": "error"}, x_aimlapi_usd_spent="0.5"), "g").cost_usd == 0.5
+    assert WIRE.parse_status(answer(body, x_aimlapi_usd_spent="0.5"), "g").cost_usd is None
+    assert WIRE.parse_submission(answer({"id": "g", **body}, x_aimlapi_usd_spent="0.5"), "av").cost_usd is None
+    assert WIRE.parse_status(answer({**body, "status": "error"}, x_aimlapi_usd_spent="0.5"), "g").cost_usd == 0.5
 
 
 # Anything at all ---------------------------------------------------------------------------------------------------
@@ -492,10 +495,10 @@ HEADERS = st.dictionaries(
 )
 ANSWERS = st.builds(Answer, st.sampled_from([200, 200, 201, 204, 302, 400, 401, 403, 429, 500, 503]), HEADERS, BODIES)
 READERS = {
-    "aimlapi accepted": lambda told: WIRE.accepted(told, "av-1"),
-    "aimlapi seen": lambda told: WIRE.seen(told, "gen-1"),
-    "kling accepted": lambda told: Kling().accepted(told, "av-1"),
-    "kling seen": lambda told: Kling().seen(told, "gen-1"),
+    "aimlapi accepted": lambda told: WIRE.parse_submission(told, "av-1"),
+    "aimlapi seen": lambda told: WIRE.parse_status(told, "gen-1"),
+    "kling accepted": lambda told: Kling().parse_submission(told, "av-1"),
+    "kling seen": lambda told: Kling().parse_status(told, "gen-1"),
     "kling found": lambda told: read_external_task(told, "av-1"),
     "kling called": lambda told: read_callback(told.json()),
     "log": read_log_page,

@@ -159,7 +159,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("body", "state", "error"), SHAPES)
 def test_a_task_is_read_from_each_of_its_shapes(body: Any, state: State, error: str | None) -> None:
-    seen = WIRE.seen(answer(body), "task-1")
+    seen = WIRE.parse_status(answer(body), "task-1")
     assert (seen.state, seen.error) == (state, error)
     assert seen.id == "task-1"
     assert seen.video_url == (URL if state is State.COMPLETED else None)
@@ -179,7 +179,7 @@ def test_a_task_is_read_from_each_of_its_shapes(body: Any, state: State, error: 
     ],
 )
 def test_an_accepted_submission_names_its_task(body: Any) -> None:
-    assert WIRE.accepted(answer(body), "av-1").id == "t"
+    assert WIRE.parse_submission(answer(body), "av-1").id == "t"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_accepted_submission_names_its_task(body: Any) -> None:
 )
 def test_a_submission_whose_answer_names_no_task_is_in_doubt(body: bytes) -> None:
     with pytest.raises(Unclear) as caught:
-        WIRE.accepted(answer(body), "av-1")
+        WIRE.parse_submission(answer(body), "av-1")
     assert caught.value.request_id == "av-1"
 
 
@@ -213,7 +213,9 @@ def test_a_code_means_the_same_under_its_own_status_and_under_200(
     for under in (status, 200):
         for written in (code, str(code)):
             with pytest.raises(ServiceError) as caught:
-                WIRE.accepted(answer({"code": written, "message": "so it is", "request_id": "r"}, under), "av-1")
+                WIRE.parse_submission(
+                    answer({"code": written, "message": "so it is", "request_id": "r"}, under), "av-1"
+                )
             assert type(caught.value) is kind
             assert caught.value.code == code
             assert caught.value.request_id == "av-1"
@@ -228,7 +230,7 @@ def test_the_codes_that_pass_say_which_limit_it_was_and_are_waited_for_a_second_
 ) -> None:
     headers = {} if said is None else {"retry_after": said}
     with pytest.raises(Busy) as caught:
-        WIRE.accepted(answer({"code": code}, 200, **headers), "av-1")
+        WIRE.parse_submission(answer({"code": code}, 200, **headers), "av-1")
     assert (caught.value.limit, caught.value.retry_after) == (limit, wait)
 
 
@@ -263,20 +265,20 @@ STATUSES = [
 @pytest.mark.parametrize(("status", "code", "kind"), STATUSES, ids=lambda value: str(value)[:20])
 def test_without_a_known_code_the_status_decides(status: int, code: Any, kind: type[ServiceError]) -> None:
     with pytest.raises(ServiceError) as caught:
-        WIRE.accepted(answer({"code": code, "message": "so it is"}, status), "av-1")
+        WIRE.parse_submission(answer({"code": code, "message": "so it is"}, status), "av-1")
     assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("code", [1202, 1203])
 def test_a_task_that_is_not_known_here_is_told_from_a_wrong_question(code: int) -> None:
     with pytest.raises(Rejected) as caught:
-        WIRE.seen(answer({"code": code, "message": "no such task"}), "t")
+        WIRE.parse_status(answer({"code": code, "message": "no such task"}), "t")
     assert caught.value.status == 404
 
 
 def test_a_long_page_for_an_error_is_told_briefly() -> None:
     with pytest.raises(Unclear) as caught:
-        WIRE.seen(answer(b"<html>" + b"x" * 10_000, 502), "t")
+        WIRE.parse_status(answer(b"<html>" + b"x" * 10_000, 502), "t")
     assert len(str(caught.value)) < 600
 
 
@@ -358,8 +360,8 @@ def test_a_call_says_our_id_and_the_state(body: Any, external: str | None, state
 
 @pytest.mark.parametrize("reason", ["1303: too many", "Parallel task over resource pack limit"])
 def test_a_task_that_failed_for_want_of_a_slot_never_ran(reason: str) -> None:
-    assert WIRE.seen(answer({"code": 0, "data": native("failed", None, task_status_msg=reason)}), "t").never_ran
-    assert not WIRE.seen(
+    assert WIRE.parse_status(answer({"code": 0, "data": native("failed", None, task_status_msg=reason)}), "t").never_ran
+    assert not WIRE.parse_status(
         answer({"code": 0, "data": native("failed", None, task_status_msg="moderated")}), "t"
     ).never_ran
 

@@ -47,7 +47,7 @@ SUBMISSIONS: dict[str, Any] = {
 
 @pytest.mark.parametrize("body", SUBMISSIONS.values(), ids=SUBMISSIONS)
 def test_a_submission_in_every_published_shape_names_its_task(body: Any) -> None:
-    accepted = WIRE.accepted(answer(body), "av-1")
+    accepted = WIRE.parse_submission(answer(body), "av-1")
     assert accepted.id == "t-1"
     assert accepted.state in (State.QUEUED, State.RENDERING)
 
@@ -72,7 +72,7 @@ def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
     word: str, status: int, message: str, kind: type[ServiceError]
 ) -> None:
     with pytest.raises(ServiceError) as caught:
-        WIRE.accepted(answer({"code": word, "message": message, "data": None}, status), "av-1")
+        WIRE.parse_submission(answer({"code": word, "message": message, "data": None}, status), "av-1")
     assert type(caught.value) is kind
     shown = json.loads(message)["message"] if message.startswith("{") else message
     assert shown in str(caught.value)
@@ -80,7 +80,7 @@ def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
 
 def test_a_task_that_new_api_does_not_know_is_not_found() -> None:
     with pytest.raises(Rejected) as caught:
-        WIRE.seen(answer({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400), "t-1")
+        WIRE.parse_status(answer({"code": "task_not_exist", "message": "task_not_exist", "data": None}, 400), "t-1")
     assert caught.value.status == 404
 
 
@@ -146,27 +146,27 @@ QUERIES: dict[str, tuple[Any, State]] = {
 
 @pytest.mark.parametrize(("body", "state"), QUERIES.values(), ids=QUERIES)
 def test_a_query_in_every_published_shape_is_read(body: Any, state: State) -> None:
-    seen = WIRE.seen(answer(body), "t-1")
+    seen = WIRE.parse_status(answer(body), "t-1")
     assert seen.state is state
     assert seen.video_url == (URL if state is State.COMPLETED else None)
     assert seen.error == ("moderated" if state is State.FAILED else None)
 
 
 def test_an_openai_video_without_a_link_is_fetched_from_its_content_page() -> None:
-    seen = WIRE.seen(answer({"id": "t/1", "object": "video", "status": "completed"}), "t/1")
+    seen = WIRE.parse_status(answer({"id": "t/1", "object": "video", "status": "completed"}), "t/1")
     assert (seen.state, seen.video_url) == (State.COMPLETED, "/v1/videos/t%2F1/content")
 
 
 def test_all_clips_of_a_task_are_named_and_no_watermarked_one() -> None:
     videos = [{"url": URL, "watermark_url": "https://x/w.mp4"}, {"url": SECOND}, {"watermark_url": "https://x/v.mp4"}]
     task = {"task_id": "t-1", "task_status": "succeed", "task_result": {"videos": videos}}
-    seen = WIRE.seen(answer({"code": 0, "data": task}), "t-1")
+    seen = WIRE.parse_status(answer({"code": 0, "data": task}), "t-1")
     assert (seen.video_url, seen.video_urls) == (URL, (URL, SECOND))
 
 
 def test_a_watermarked_clip_alone_is_not_the_clip() -> None:
     task = {"task_id": "t-1", "task_status": "succeed", "task_result": {"videos": [{"watermark_url": URL}]}}
-    assert not WIRE.seen(answer({"code": 0, "data": task}), "t-1").ended
+    assert not WIRE.parse_status(answer({"code": 0, "data": task}), "t-1").ended
 
 
 @pytest.mark.parametrize(
@@ -183,24 +183,24 @@ def test_a_watermarked_clip_alone_is_not_the_clip() -> None:
 )
 def test_a_word_is_read_in_any_case_and_an_unknown_one_beside_a_link_is_the_end(word: str, state: State) -> None:
     links = {"url": URL} if state is State.COMPLETED else {}
-    assert WIRE.seen(answer({"task_id": "t-1", "status": word, **links}), "t-1").state is state
+    assert WIRE.parse_status(answer({"task_id": "t-1", "status": word, **links}), "t-1").state is state
 
 
 @pytest.mark.parametrize("word", ["Cancelled", "canceled", "EXPIRED", "rejected ", "fail", "timeout", "timed out"])
 def test_a_word_that_ends_badly_is_a_failure_with_its_reason(word: str) -> None:
-    seen = WIRE.seen(answer({"task_id": "t-1", "status": word, "fail_reason": "so it is"}), "t-1")
+    seen = WIRE.parse_status(answer({"task_id": "t-1", "status": word, "fail_reason": "so it is"}), "t-1")
     assert (seen.state, seen.error) == (State.FAILED, "so it is")
 
 
 @pytest.mark.parametrize("word", ["surprising", "completed"])
 def test_a_word_without_a_link_beside_an_error_is_a_failure(word: str) -> None:
-    seen = WIRE.seen(answer({"task_id": "t-1", "status": word, "error": "so it is"}), "t-1")
+    seen = WIRE.parse_status(answer({"task_id": "t-1", "status": word, "error": "so it is"}), "t-1")
     assert (seen.state, seen.error) == (State.FAILED, "so it is")
 
 
 def test_the_state_beside_a_wrapped_task_is_about_the_request() -> None:
     body = {"status": "success", "code": 0, "data": {"task_id": "t-1", "task_status": "processing"}}
-    assert WIRE.seen(answer(body), "t-1").status == "processing"
+    assert WIRE.parse_status(answer(body), "t-1").status == "processing"
 
 
 @pytest.mark.parametrize(
@@ -215,18 +215,18 @@ def test_the_state_beside_a_wrapped_task_is_about_the_request() -> None:
 )
 def test_a_submission_that_failed_and_names_no_task_is_rejected_not_in_doubt(body: Any) -> None:
     with pytest.raises(Rejected, match="moderated"):
-        WIRE.accepted(answer(body), "av-1")
+        WIRE.parse_submission(answer(body), "av-1")
 
 
 def test_a_failed_task_behind_an_error_code_is_a_failed_task() -> None:
     body = {"code": 1301, "message": "failed", "data": {"task_id": "t-1", "task_status": "failed"}}
-    assert WIRE.seen(answer(body), "t-1").state is State.FAILED
+    assert WIRE.parse_status(answer(body), "t-1").state is State.FAILED
 
 
 def test_no_channel_for_a_model_is_this_model_s_fault_not_the_service_away() -> None:
     body = {"error": {"code": "model_not_found", "message": "no channel for kling-v9", "type": "new_api_error"}}
     with pytest.raises(Rejected, match="no channel") as caught:
-        WIRE.accepted(answer(body, 503), "av-1")
+        WIRE.parse_submission(answer(body, 503), "av-1")
     assert not isinstance(caught.value, Unavailable)
 
 
@@ -241,7 +241,7 @@ def test_no_channel_for_a_model_is_this_model_s_fault_not_the_service_away() -> 
     ],
 )
 def test_units_are_a_cost_of_their_own_and_never_dollars(task: dict[str, Any], units: float | None) -> None:
-    seen = WIRE.seen(
+    seen = WIRE.parse_status(
         answer({"code": 0, "data": {"task_id": "t", "task_status": "succeed", "task_result": RESULT, **task}}), "t"
     )
     assert (seen.cost_units, seen.cost_usd) == (units, None)

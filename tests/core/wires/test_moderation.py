@@ -68,13 +68,13 @@ def test_what_only_sounds_like_one_is_none(message: str) -> None:
 @pytest.mark.parametrize("name", ["message", "error", "detail"])
 def test_ai_ml_api_refuses_the_content_of_a_submission(name: str, status: int) -> None:
     with pytest.raises(ContentRefused, match="content policy") as caught:
-        AIMLAPI.accepted(answer({name: "The prompt was rejected by the content policy"}, status), "av-1")
+        AIMLAPI.parse_submission(answer({name: "The prompt was rejected by the content policy"}, status), "av-1")
     assert (caught.value.field, caught.value.status, caught.value.request_id) == ("prompt", status, "av-1")
 
 
 def test_a_forbidden_key_is_still_the_account_s_fault() -> None:
     with pytest.raises(Refused):
-        AIMLAPI.accepted(answer({"message": "Your key has no access to this model"}, 403), "av-1")
+        AIMLAPI.parse_submission(answer({"message": "Your key has no access to this model"}, 403), "av-1")
 
 
 @pytest.mark.parametrize(
@@ -87,16 +87,16 @@ def test_a_forbidden_key_is_still_the_account_s_fault() -> None:
     ],
 )
 def test_a_generation_of_ai_ml_api_ends_refused(error: Any, field: str | None) -> None:
-    generation = AIMLAPI.seen(answer({"id": "g", "status": "error", "error": error}), "g")
+    generation = AIMLAPI.parse_status(answer({"id": "g", "status": "error", "error": error}), "g")
     assert generation.content_refused
     assert generation.refused_input == field
 
 
 def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:
     failed = {"id": "g", "status": "error", "error": {"name": "InferenceError", "message": "no GPU"}}
-    assert not AIMLAPI.seen(answer(failed), "g").content_refused
+    assert not AIMLAPI.parse_status(answer(failed), "g").content_refused
     task = {"code": 0, "data": {"task_id": "t", "task_status": "failed", "task_status_msg": "Internal error"}}
-    assert not KLING.seen(answer(task), "t").content_refused
+    assert not KLING.parse_status(answer(task), "t").content_refused
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:
 )
 def test_kling_and_its_gateways_refuse_the_content_of_a_submission(body: Any, status: int, field: str | None) -> None:
     with pytest.raises(ContentRefused) as caught:
-        KLING.accepted(answer(body, status), "av-1")
+        KLING.parse_submission(answer(body, status), "av-1")
     assert caught.value.field == field
 
 
@@ -127,12 +127,12 @@ def test_kling_and_its_gateways_refuse_the_content_of_a_submission(body: Any, st
     ],
 )
 def test_a_task_of_kling_ends_refused_in_every_shape(body: Any) -> None:
-    assert KLING.seen(answer(body), "t").content_refused
+    assert KLING.parse_status(answer(body), "t").content_refused
 
 
 def test_a_task_that_nobody_has_is_no_refusal_whatever_its_message_says() -> None:
     with pytest.raises(ServiceError) as caught:
-        KLING.seen(answer({"code": 1203, "message": "no such task: see our content policy"}, 404), "t")
+        KLING.parse_status(answer({"code": 1203, "message": "no such task: see our content policy"}, 404), "t")
     assert type(caught.value) is Rejected
 
 

@@ -34,7 +34,7 @@ def generations(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=300, deadline=None)
 @given(body=generations())
 def test_any_published_generation_is_read_and_an_ended_one_is_seen_to_end(body: dict[str, Any]) -> None:
-    seen = WIRE.seen(answer(body), "gen-1")
+    seen = WIRE.parse_status(answer(body), "gen-1")
     clips = body.get("video")
     links = tuple(dict.fromkeys(clip["url"] for clip in (clips if isinstance(clips, list) else [clips]) if clip))
     assert seen.video_urls == links
@@ -48,7 +48,7 @@ def test_any_published_generation_is_read_and_an_ended_one_is_seen_to_end(body: 
             assert seen.state is State.QUEUED
         case "generating":
             assert seen.state is State.RENDERING
-    assert WIRE.accepted(answer(body, 201), "av-1").id == body["id"]
+    assert WIRE.parse_submission(answer(body, 201), "av-1").id == body["id"]
 
 
 def answers_of(name: str) -> st.SearchStrategy[Answer]:
