@@ -13,7 +13,7 @@ import pytest
 from aimlvideo import Stage, VideoClient
 from aimlvideo.errors import GenerationFailed, Rejected
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.sandbox.behaviour import SHARES
+from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -149,5 +149,7 @@ def test_no_fault_of_the_sandbox_is_left_out() -> None:
     tested_elsewhere = {"error_before", "late_1303", "balance", "api_keys", "kling_external_query", "webhook_secret"}
     shapes = {name for name in (field.name for field in fields(Behaviour)) if name.startswith("kling_")}
     shapes |= {"several_clips", "odd_errors", "key_limit", "key_scopes", "deprecations"}
-    assert {*PASSING, *ENDING, "error_before", "late_1303", "odd_errors", "several_clips"} >= set(SHARES)
-    assert {field.name for field in fields(Behaviour)} == {*PASSING, *ENDING, *not_faults, *tested_elsewhere, *shapes}
+    assert {*PASSING, *ENDING, *HOSTILE, "error_before", "late_1303", "odd_errors", "several_clips"} >= set(SHARES)
+    hostile = {*HOSTILE, "hostile_at"}
+    names = {*PASSING, *ENDING, *not_faults, *tested_elsewhere, *shapes, *hostile}
+    assert {field.name for field in fields(Behaviour)} == names

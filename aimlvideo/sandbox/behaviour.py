@@ -5,15 +5,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, get_args, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from aimlvideo.sandbox.timing import parse_law
+
+HOSTILE = (
+    *("endless_body", "trickling_body", "gzip_bomb", "cut_without_length", "odd_headers", "large_headers"),
+    *("odd_links", "odd_redirects", "odd_types", "surrogates", "control_characters", "deep_json", "huge_enums"),
+)
+"""The fields of `Behaviour` that make answers such as no sound service gives; probabilities too."""
+Station = Literal["submit", "status", "files", "account", "catalogue", "callbacks"]
+STATIONS: tuple[Station, ...] = get_args(Station)
+"""Where answers may be hostile."""
 
 SHARES = (
     *("queued_share", "rate_limited", "unavailable", "error_before", "error_after", "dropped"),
     *("poll_rate_limited", "poll_error", "poll_dropped", "unknown_status_words"),
     *("status_error", "moderation", "late_1303", "odd_errors", "several_clips"),
     *("dead_link", "cut_download", "error_page", "slow_trickle", "kling_http_200"),
+    *HOSTILE,
 )
 """The fields of `Behaviour` that are probabilities."""
 
@@ -135,6 +148,36 @@ class Behaviour:
     webhook_secret: str | None = None
     """Signs callbacks in the Standard Webhooks way (`whsec_...`); None sends them unsigned."""
 
+    # Hostile answers: what no sound service sends. All of them add up
+    hostile_at: tuple[Station, ...] = STATIONS
+    """The stations of a job's way at which the shares below hold."""
+    endless_body: float = 0.0
+    """Share of answers whose body never ends, as fast as it is read."""
+    trickling_body: float = 0.0
+    """Share of answers that go on for ever, a byte a second."""
+    gzip_bomb: float = 0.0
+    """Share of answers whose few KB unpack to 256 MB."""
+    cut_without_length: float = 0.0
+    """Share of answers that give no length and end half way."""
+    odd_headers: float = 0.0
+    """Share of answers with a header that is no text, no number, or not meant."""
+    large_headers: float = 0.0
+    """Share of answers with two headers of 64 KB each."""
+    odd_links: float = 0.0
+    """Share of answers whose links to clips lead nowhere, into this machine, or are none."""
+    odd_redirects: float = 0.0
+    """Share of downloads that are redirected to no possible address, or in a circle."""
+    odd_types: float = 0.0
+    """Share of answers in which one value is of another type, or all of the answer."""
+    surrogates: float = 0.0
+    """Share of answers whose texts end with half an emoji."""
+    control_characters: float = 0.0
+    """Share of answers whose texts steer a terminal."""
+    deep_json: float = 0.0
+    """Share of answers that are 100 KB of brackets."""
+    huge_enums: float = 0.0
+    """Share of model documents whose parameters have choices up to 200 million, or 20,000 of them."""
+
     def changed(self, **settings: Any) -> Behaviour:
         """Return this behaviour with some settings changed. Raises ValueError for a name or value that is not one."""
         names = [field.name for field in fields(self)]
@@ -145,7 +188,30 @@ class Behaviour:
         return replace(self, **settings)
 
     def __post_init__(self) -> None:
+        for name, expected in _kinds().items():
+            try:
+                expected.validate_python(getattr(self, name), strict=True)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"].removeprefix("Input ")
+                raise ValueError(f"{name}: {why}, not {getattr(self, name)!r}") from None
+            value = getattr(self, name)
+            if isinstance(value, int | float) and value < 0 and name not in _MAY_BE_NEGATIVE:
+                raise ValueError(f"{name} is a number from 0 on, not {value!r}")
+        if self.max_rate == 0:
+            raise ValueError("max_rate is a number above 0, or none at all")
+        if any(not {"id", "status"} <= entry.keys() for entry in self.deprecations):
+            raise ValueError("each of the deprecations has an id and a status")
         parse_law(self.seconds)
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)!r}")
+
+
+_MAY_BE_NEGATIVE = ("seed", "kling_clock", "balance")
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> dict[str, TypeAdapter[Any]]:
+    """Return what each field may be."""
+    config = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
+    return {name: TypeAdapter(hint, config=config) for name, hint in get_type_hints(Behaviour).items()}

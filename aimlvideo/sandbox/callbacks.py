@@ -16,6 +16,7 @@ import anyio
 from yarl import URL
 
 from aimlvideo.sandbox.generation import Generation, Phase
+from aimlvideo.sandbox.hostility import is_hostile, odd_text
 from aimlvideo.sandbox.kling_json import as_task
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
@@ -87,6 +88,8 @@ class Postman:
     async def _deliver(self, session: aiohttp.ClientSession, generation: Generation, phase: Phase, host: str) -> None:
         behaviour = self._world.behaviour
         body = json.dumps(as_task(behaviour, generation, phase, host)).encode()
+        if is_hostile(behaviour, "callbacks"):
+            body = odd_text(behaviour, Dice(behaviour.seed, f"callback {generation.id} {phase}"), "callbacks", body)
         headers = {"Content-Type": "application/json"}
         if behaviour.webhook_secret:
             message_id, now = Dice(behaviour.seed, generation.id).letters(phase, 24), int(time.time())

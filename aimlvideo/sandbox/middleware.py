@@ -17,6 +17,7 @@ from aiohttp import web
 from aimlvideo.sandbox import kling_official
 from aimlvideo.sandbox.callbacks import Postman
 from aimlvideo.sandbox.film.studio import Studio
+from aimlvideo.sandbox.hostility import is_hostile, made_odd, station_of
 from aimlvideo.sandbox.ledger import iso
 from aimlvideo.sandbox.refusals import Refusal
 from aimlvideo.sandbox.responses import as_json
@@ -55,6 +56,9 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
         _sign(request, answer)
     if world.behaviour.kling_clock and not answer.prepared:
         answer.headers["Date"] = formatdate(time.time() + world.behaviour.kling_clock, usegmt=True)
+    if is_hostile(world.behaviour, station_of(request)):
+        dice = world.dice(f"hostile {request.method} {client_request_id(request) or request.path_qs}")
+        return await made_odd(world.behaviour, dice, request, answer)
     return answer
 
 

@@ -21,7 +21,14 @@ from aimlvideo.errors import SettingsError, UsageError
 app = command_app()
 
 
-@app.command(epilog="Example: aimlvideo sandbox --port 8765 --set rate_limit=0.1")
+HOSTILE_HELP = (
+    "Hostile answers, each a share of all answers, and they add up: endless_body, trickling_body, gzip_bomb, "
+    "cut_without_length, odd_headers, large_headers, odd_links, odd_redirects, odd_types, surrogates, "
+    "control_characters, deep_json, huge_enums; hostile_at says at which stations."
+)
+
+
+@app.command(epilog=f"Example: aimlvideo sandbox --port 8765 --set rate_limited=0.1\n\n{HOSTILE_HELP}")
 def sandbox(
     port: Annotated[int, typer.Option(help="The port on 127.0.0.1; 0 picks a free one.")] = 8765,
     set_: Annotated[
