@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from aimlvideo.sandbox.timing import parse_law
 
 HOSTILE = (
-    *("endless_body", "trickling_body", "gzip_bomb", "cut_without_length", "odd_headers", "large_headers"),
+    *("endless_body", "slow_body", "gzip_bomb", "cut_without_length", "odd_headers", "large_headers"),
     *("odd_links", "odd_redirects", "odd_types", "surrogates", "control_characters", "deep_json", "huge_enums"),
 )
 """The fields of `Behaviour` that make answers such as no sound service gives; probabilities too."""
@@ -153,7 +153,7 @@ class Behaviour:
     """The stations of a job's way at which the shares below hold."""
     endless_body: float = 0.0
     """Share of answers whose body never ends, as fast as it is read."""
-    trickling_body: float = 0.0
+    slow_body: float = 0.0
     """Share of answers that go on for ever, a byte a second."""
     gzip_bomb: float = 0.0
     """Share of answers whose few KB unpack to 256 MB."""

@@ -181,7 +181,7 @@ async def _oddly_long(
         answer.headers["Content-Encoding"] = "gzip"
     elif dice.happens("endless_body", behaviour.endless_body):
         return await _written(request, answer, CHUNK, 0.0)
-    elif dice.happens("trickling_body", behaviour.trickling_body):
+    elif dice.happens("slow_body", behaviour.slow_body):
         return await _written(request, answer, b" ", TRICKLE)
     return answer
 

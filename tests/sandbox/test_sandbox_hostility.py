@@ -32,9 +32,9 @@ async def test_a_body_without_end_goes_on_for_as_long_as_it_is_read() -> None:
         assert len(await answer_of(visitor, limit=2**22)) >= 2**22
 
 
-async def test_a_trickling_body_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_body_comes_byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostility, "TRICKLE", 0.01)
-    async with visiting(trickling_body=1.0) as visitor:
+    async with visiting(slow_body=1.0) as visitor:
         body = (await answer_of(visitor, limit=400)).partition(b"\r\n\r\n")[2]
     assert body.replace(b"1\r\n \r\n", b"") in (b"", b"1", b"1\r", b"1\r\n", b"1\r\n ", b"1\r\n \r")
 

@@ -22,7 +22,7 @@ app = command_app()
 
 
 HOSTILE_HELP = (
-    "Hostile answers, each a share of all answers, and they add up: endless_body, trickling_body, gzip_bomb, "
+    "Hostile answers, each a share of all answers, and they add up: endless_body, slow_body, gzip_bomb, "
     "cut_without_length, odd_headers, large_headers, odd_links, odd_redirects, odd_types, surrogates, "
     "control_characters, deep_json, huge_enums; hostile_at says at which stations."
 )

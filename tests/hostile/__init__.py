@@ -1,0 +1,1 @@
+"""Everything that may go wrong, at once and for hours: `python -m tests.hostile --hours 3`."""
