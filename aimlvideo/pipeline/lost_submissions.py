@@ -49,6 +49,8 @@ class Doubt:
     entry: Entry
     intent: Intent
     watched_since: float
+    answer: str
+    """What came instead of a readable answer, in words; empty where an earlier process lost it."""
 
 
 @dataclass(eq=False)
@@ -71,8 +73,8 @@ class LostSubmissions:
     def __post_init__(self) -> None:
         self._added = anyio.Event()
 
-    def add(self, entry: Entry) -> None:
-        """Look for this entry's submission until its doubt is settled."""
+    def add(self, entry: Entry, answer: str = "") -> None:
+        """Look for this entry's submission until its doubt is settled; `answer` says what came in place of one."""
         if entry.ended:
             return
         if entry.slot is None:
@@ -80,7 +82,7 @@ class LostSubmissions:
             entry.hold_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
-        self._doubts.append(Doubt(entry, self._intent(entry), clock.loop()))
+        self._doubts.append(Doubt(entry, self._intent(entry), clock.loop(), answer))
         self._added.set()
 
     def _intent(self, entry: Entry) -> Intent:
@@ -220,7 +222,7 @@ class LostSubmissions:
     def _apply_outcome(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
         entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
-            entry.run.end(entry, in_doubt_error(entry, why or CANNOT_ASK))
+            entry.run.end(entry, in_doubt_error(entry, why or CANNOT_ASK, doubt.answer))
         elif outcome is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.on_accepted(entry)
@@ -240,11 +242,12 @@ class LostSubmissions:
         return seconds_since(doubt.intent, self._watched(doubt), self.log.service_now())
 
 
-def in_doubt_error(entry: Entry, why: str) -> InDoubt:
+def in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
     """Return the error that tells a person why a job is left in doubt, and what to look for."""
     request_id = entry.progress.request_id
+    lost = f"was lost ({answer})" if answer else "was lost"
     return InDoubt(
-        f"the response to job {entry.job.id!r} was lost; the service may have accepted it, and it is not sent again on "
+        f"the response to job {entry.job.id!r} {lost}; the service may have accepted it, and it is not sent again on "
         f"a guess: {why}. Its client request id is {request_id}",
         request_id=request_id,
     )

@@ -37,7 +37,8 @@ class Submit:
     rate_gate: RateGate
     encode_media: Callable[[VideoJob], Awaitable[VideoJob]]
     on_accepted: Callable[[Entry], None]
-    on_doubt: Callable[[Entry], None]
+    on_doubt: Callable[[Entry, str], None]
+    """Takes an entry whose answer was lost, and in words what came instead of it."""
     callback_url: str | None = None
     id_field: str = ""
     """The parameter in which a job may name its own request id; empty where the service has none."""
@@ -140,7 +141,7 @@ class Submit:
     def _on_doubt(self, entry: Entry, why: str) -> None:
         entry.step(Stage.IN_DOUBT)
         log.warning("in doubt: %s", why, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
-        self.on_doubt(entry)
+        self.on_doubt(entry, why)
 
     def _fail(self, entry: Entry, error: Rejected | UsageError) -> None:
         entry.step(Stage.FAILED, error=error)

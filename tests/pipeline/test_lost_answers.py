@@ -95,6 +95,14 @@ async def test_a_log_that_cannot_be_read_for_twice_the_settle_time_leaves_the_jo
     assert len(service.posted_at) == 1
 
 
+async def test_a_job_left_in_doubt_says_what_came_instead_of_its_answer() -> None:
+    service = FakeService(seconds=5)
+    service.posts.append(Unclear("the service failed (500): the prompt is bad"))
+    async with FakeClient(service, timeout=60.0) as client:
+        with pytest.raises(InDoubt, match=r"was lost \(the service failed \(500\): the prompt is bad\)"):
+            await client.generate(MODEL, **PARAMS)
+
+
 async def test_a_log_that_lists_some_of_our_ids_and_not_one_proves_that_it_was_never_accepted() -> None:
     service = FakeService(seconds=5)
     service.posts.extend([None, Unclear("read timeout")])

@@ -13,7 +13,19 @@ from urllib.parse import quote
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.retries import retry_after
-from aimlvideo.core.wires.answers import STATES, error_in_body, is_known_word, links_in, plain_word, state_of
+from aimlvideo.core.wires.answers import (
+    ID_FIELDS,
+    MAX_MESSAGE_LENGTH,
+    STATES,
+    STATUS_FIELDS,
+    error_in_body,
+    is_known_word,
+    links_in,
+    object_in,
+    plain_word,
+    reason,
+    state_of,
+)
 from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
@@ -31,9 +43,6 @@ _NO_PATH = re.compile(
     re.IGNORECASE,
 )
 CREDITS_PER_USD = 2_000_000
-MAX_MESSAGE_LENGTH = 500
-"""Characters of a service's message that are shown."""
-
 CODES: dict[int, type[ServiceError]] = {
     1000: Unclear,
     1001: Unclear,
@@ -84,11 +93,10 @@ class AimlApi:
         return Request("POST", self._path(job), body={"model": job.model, **job.params}, headers=headers)
 
     def parse_submission(self, answer: Answer, request_id: str) -> Generation:
-        """Return the generation that a submission's answer names, as `id` or `generation_id`."""
+        """Return the generation that a submission's answer names, as `id`, `generation_id` or `task_id`."""
         raise_for_error(answer, request_id)
         body = _object(answer, request_id) if answer.body.strip() else {}
-        ids = (body.get("id"), body.get("generation_id"))
-        generation_id = next((name for name in map(as_text, ids) if name), None)
+        generation_id = _id(body)
         if generation_id is None:
             _raise_for_body(answer, body, request_id)
             generation_id = as_text(answer.headers.get("x-inference-id"))
@@ -223,36 +231,17 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
     )
 
 
+def _id(body: Mapping[str, Any]) -> str | None:
+    return next((name for name in map(as_text, map(body.get, ("id", "generation_id", "task_id"))) if name), None)
+
+
 def _word(body: Mapping[str, Any]) -> str:
     return (as_text(body.get("status")) or "").strip()
-
-
-def reason(error: Any) -> str:
-    """Return a generation's error for people, from the three shapes in which it comes."""
-    match error:
-        case str() if error:
-            return error[:MAX_MESSAGE_LENGTH]
-        case {"detail": [*details]}:
-            return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or "no reason given"
-        case {"message": str(message), **rest}:
-            name = rest.get("name") or rest.get("code")
-            return (f"{name}: {message}" if name else message)[:MAX_MESSAGE_LENGTH]
-        case {"detail": str(detail)}:
-            return detail
-    return "no reason given" if not error else str(error)[:MAX_MESSAGE_LENGTH]
 
 
 def _all_words(error: Any) -> str:
     """Return all that an error says, also the names of its kind that a person is not shown."""
     return error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
-
-
-def _detail(one: Any) -> str:
-    if not isinstance(one, dict):
-        return str(one)
-    loc = one.get("loc")
-    place = ".".join(str(part) for part in (loc if isinstance(loc, list) else [loc or ""]) if part != "body")
-    return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))
 
 
 def _message(answer: Answer) -> str:
@@ -287,7 +276,10 @@ def _code(answer: Answer) -> int | None:
 
 def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
     body = answer.json()
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
     if not isinstance(body, dict):
         raise Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
-    inner = next((body[name] for name in ("data", "generation", "result") if isinstance(body.get(name), dict)), None)
-    return inner if inner is not None and "status" in inner and "status" not in body else body
+    names = (*ID_FIELDS, *STATUS_FIELDS)
+    inner = None if any(name in body for name in STATUS_FIELDS) or _id(body) else object_in(body)
+    return dict(inner) if inner and any(name in inner for name in names) else body

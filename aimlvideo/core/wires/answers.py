@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.json_fields import as_text
 
-STATES = {
-    **dict.fromkeys(("submitted", "queued", "not_start", "pending", "waiting", "created"), State.QUEUED),
-    **dict.fromkeys(("processing", "in_progress", "running", "generating", "active", "unknown"), State.RENDERING),
-    **dict.fromkeys(
-        ("succeed", "succeeded", "success", "successful", "completed", "complete", "done", "finished"), State.COMPLETED
-    ),
-    **dict.fromkeys(
-        ("failed", "failure", "fail", "error", "cancelled", "canceled", "expired", "rejected", "timeout", "timed_out"),
-        State.FAILED,
-    ),
+_WORDS = {
+    State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
+    State.RENDERING: "processing in_progress running generating starting active unknown",
+    State.COMPLETED: "succeed succeeded success successful completed complete done finished",
+    State.FAILED: "failed failure fail error cancelled canceled aborted terminated expired rejected blocked timeout timed_out",
 }
+
+STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 """Status words of all services, documented and seen, as `plain_word` writes them."""
+
+MAX_MESSAGE_LENGTH = 500
+"""Characters of a service's message that are shown."""
 
 GOOD_CODES = ("", "0", "200", "201", "202", "ok", "success", "succeed", "succeeded")
 """The words for "no error", in lower case."""
 
-GENERATION_FIELDS = ("status", "video", "videos", "task_status", "state")
+ID_FIELDS = ("task_id", "id", "generation_id")
+STATUS_FIELDS = ("task_status", "status", "state")
+GENERATION_FIELDS = (*ID_FIELDS, *STATUS_FIELDS, "video", "videos")
 """An answer with one of these is about a generation, and its `error` is that generation's."""
+
+WRAPPERS = ("data", "response", "result", "output", "task", "generation")
+"""Under these names an answer may hold the object that is meant."""
+
+CODE_FIELDS = ("statusCode", "status_code", "code", "errcode", "error_code", "err_code", "errno")
+"""Where a body says the number or word of its error; also inside `base_resp`."""
+
+WORDS_FIELDS = ("message", "msg", "status_msg", "errmsg", "error_msg", "error_message", "err_msg", "detail")
+"""Where a body says in words what went wrong."""
 
 LINK_FIELDS = ("video", "videos", "video_url", "video_urls", "output", "outputs", "url", "urls")
 LINK_KEYS = ("url", "video_url", "uri", "href")
@@ -84,18 +95,62 @@ def _size(clip: Any) -> int | None:
     return size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
 
 
+def object_in(body: Any, names: Iterable[str] = WRAPPERS) -> Mapping[str, Any] | None:
+    """Return the object that a body holds under one of these names; a list stands for its only entry."""
+    for name in names:
+        inner = body.get(name)
+        if isinstance(inner, list) and len(inner) == 1:
+            inner = inner[0]
+        if isinstance(inner, dict):
+            return inner
+    return None
+
+
 def error_in_body(body: Mapping[str, Any]) -> tuple[str, Any] | None:
     """Return code and words of a body that says itself that the request failed, whatever its HTTP status; else None."""
     base = body.get("base_resp")
-    base = base if isinstance(base, dict) else {}
-    words = body.get("message") or base.get("status_msg") or body.get("msg") or body.get("detail")
-    error = body.get("error")
-    for value in (body.get("statusCode"), base.get("status_code"), body.get("code")):
+    layers = (body, base) if isinstance(base, dict) else (body,)
+    words = next((layer[name] for layer in layers for name in WORDS_FIELDS if layer.get(name)), None)
+    error = body.get("error") or body.get("errors")
+    for value in (layer.get(name) for layer in layers for name in CODE_FIELDS):
         code = "" if value is None or value is False else (as_text(value) or str(value)).strip()
         if code.lower() not in GOOD_CODES:
             return code, words or error
-    if error and not any(name in body for name in GENERATION_FIELDS):
-        return (as_text(error.get("code")) or "" if isinstance(error, dict) else ""), error
     if body.get("success") is False:
         return "", words or error
-    return None
+    if any(name in body for name in GENERATION_FIELDS):
+        return None  # it is about a generation, and so is the error in it
+    inner = object_in(body)
+    if error and not inner:
+        code = (as_text(error.get("code")) if isinstance(error, dict) else None) or ""
+        return ("" if code.lower() in GOOD_CODES else code), error
+    if body.get("detail") and not inner:
+        return "", body["detail"]
+    return error_in_body(inner) if inner else None
+
+
+def reason(error: Any) -> str:
+    """Return a generation's error for people, from the shapes in which it comes."""
+    match error:
+        case str() if error:
+            return error[:MAX_MESSAGE_LENGTH]
+        case {"detail": [*details]}:
+            return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or "no reason given"
+        case {"message": str(message), **rest}:
+            name = rest.get("name") or rest.get("code")
+            return (f"{name}: {message}" if name else message)[:MAX_MESSAGE_LENGTH]
+        case {"detail": str(detail)}:
+            return detail[:MAX_MESSAGE_LENGTH]
+        case [_, *_]:
+            return "; ".join(map(_detail, error))[:MAX_MESSAGE_LENGTH]
+    return "no reason given" if not error else str(error)[:MAX_MESSAGE_LENGTH]
+
+
+def _detail(one: Any) -> str:
+    if not isinstance(one, dict):
+        return str(one)
+    if "msg" not in one:
+        return reason(one)
+    loc = one.get("loc")
+    place = ".".join(str(part) for part in (loc if isinstance(loc, list) else [loc or ""]) if part != "body")
+    return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))

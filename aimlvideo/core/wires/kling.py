@@ -14,12 +14,11 @@ from aimlvideo.core.catalog.catalog import Model, load_catalog
 from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import STATES, plain_word
+from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
 from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Callback, Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
-    MAX_MESSAGE_LENGTH,
     is_content_refusal,
     read_task,
     task_of_object,

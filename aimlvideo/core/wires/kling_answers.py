@@ -13,22 +13,25 @@ from typing import Any
 from urllib.parse import quote
 
 from aimlvideo.core.retries import retry_after
-from aimlvideo.core.wires.answers import GOOD_CODES, STATES, plain_word, state_of
+from aimlvideo.core.wires.answers import (
+    GOOD_CODES,
+    ID_FIELDS,
+    MAX_MESSAGE_LENGTH,
+    STATES,
+    STATUS_FIELDS,
+    error_in_body,
+    object_in,
+    plain_word,
+    reason,
+    state_of,
+)
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_text
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
-MAX_MESSAGE_LENGTH = 500
-"""Characters of a gateway's message that are shown."""
-
 MAX_LAYERS = 6
-WRAPPERS = ("data", "response", "result", "output", "task")
-"""Under these names an answer may hold the object that is meant; a list stands for its only entry."""
-
-STATUS_FIELDS = ("task_status", "status", "state")
-ID_FIELDS = ("task_id", "id", "generation_id")
 EXTERNAL_ID_FIELDS = (("task_info", "external_task_id"), ("external_task_id",), ("external_id",))
 LINK_FIELDS: tuple[tuple[str, ...], ...] = (
     ("task_result", "videos", "url"),
@@ -209,25 +212,10 @@ def _by_number(text: str, status: int, code: int | None, wait: float | None, req
     return Rejected(text, **about)
 
 
-def _error_of(body: Mapping[str, Any]) -> tuple[str, str | None] | None:
-    """Return the code and the message of a body that says it is an error; None where it does not."""
-    message = as_text(body.get("message")) or as_text(body.get("msg"))
-    base, error = body.get("base_resp"), body.get("error")
-    for value in (
-        body.get("code"),
-        body.get("statusCode"),
-        base.get("status_code") if isinstance(base, dict) else None,
-    ):
-        word = "" if value is None or value is False else (as_text(value) or str(value)).strip().lower()
-        if word not in GOOD_CODES:
-            return word, message or (as_text(base.get("status_msg")) if isinstance(base, dict) else None)
-    if error and not any(name in body for name in (*ID_FIELDS, *STATUS_FIELDS)) and not _inner(body):
-        inside = error if isinstance(error, dict) else {}
-        word = (as_text(inside.get("code")) or "").lower()
-        return word if word not in GOOD_CODES else "error", as_text(inside.get("message")) or as_text(error) or message
-    if body.get("success") is False:
-        return "error", message
-    return None
+def _error_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the code, in lower case, and the words of a body that says it is an error; None where it does not."""
+    error = error_in_body(body)
+    return None if error is None else (error[0].lower(), reason(error[1]))
 
 
 def _upstream_s(word: str, message: str) -> tuple[str, str]:
@@ -239,20 +227,10 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
     return (inner[0], inner[1] or message) if inner else (word, message)
 
 
-def _inner(layer: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for name in WRAPPERS:
-        inner = layer.get(name)
-        if isinstance(inner, list) and len(inner) == 1:
-            inner = inner[0]
-        if isinstance(inner, dict):
-            return inner
-    return None
-
-
 def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the body and the objects inside it, the outermost first."""
     layers = [body]
-    while len(layers) < MAX_LAYERS and (inner := _inner(layers[-1])) is not None:
+    while len(layers) < MAX_LAYERS and (inner := object_in(layers[-1])) is not None:
         layers.append(inner)
     return layers
 

@@ -97,6 +97,10 @@ def test_a_generation_of_an_unknown_model_is_asked_about_at_the_universal_endpoi
         ({"id": 17}, {}, "17"),
         ({"status": "queued"}, {"x_inference_id": "gen-4"}, "gen-4"),
         ({"id": {"a": 1}}, {"x_inference_id": "gen-5"}, "gen-5"),
+        ({"task_id": "gen-6"}, {"x_inference_id": "every-answer-has-one"}, "gen-6"),
+        ({"data": {"id": "gen-7"}}, {"x_inference_id": "every-answer-has-one"}, "gen-7"),
+        ({"code": 0, "data": [{"task_id": "gen-8", "status": "queued"}]}, {}, "gen-8"),
+        ([{"id": "gen-9", "status": "queued"}], {}, "gen-9"),
     ],
 )
 def test_an_accepted_submission_names_its_generation(body: Any, headers: dict[str, str], name: str) -> None:
@@ -240,6 +244,13 @@ def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words:
         ({"code": 1301, "message": "content policy"}, Rejected, "content policy", 1301),
         ({"code": "invalid_voice", "message": "no such voice"}, Rejected, "no such voice", None),
         ({"success": False, "message": "no such voice"}, Rejected, "no such voice", None),
+        ({"errcode": 17, "errmsg": "no such voice"}, Rejected, "no such voice", 17),
+        ({"error_code": "E17", "error_msg": "no such voice"}, Rejected, "no such voice", None),
+        ({"detail": "no such voice"}, Rejected, "no such voice", None),
+        ({"detail": [{"loc": ["body", "voice"], "msg": "unknown"}]}, Rejected, "voice: unknown", None),
+        ({"errors": [{"message": "no such voice"}]}, Rejected, "no such voice", None),
+        ({"data": {"error": "no such voice"}}, Rejected, "no such voice", None),
+        ({"data": {"code": 17, "message": "no such voice"}}, Rejected, "no such voice", 17),
     ],
     ids=str,
 )
@@ -252,7 +263,7 @@ def test_an_error_under_http_200_reaches_the_user_and_is_no_doubt(
         assert caught.value.code == code
 
 
-@pytest.mark.parametrize("word", ["error", "failed", "Rejected"])
+@pytest.mark.parametrize("word", ["error", "failed", "Rejected", "aborted", "blocked", "Terminated"])
 def test_a_submission_that_failed_and_names_no_id_is_rejected_and_not_doubted(word: str) -> None:
     body = {"status": word, "error": {"name": "Moderation", "message": "not allowed"}}
     with pytest.raises(Rejected, match="Moderation: not allowed"):

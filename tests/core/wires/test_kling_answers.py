@@ -211,6 +211,9 @@ def test_the_state_beside_a_wrapped_task_is_about_the_request() -> None:
         {"error": {"message": "moderated", "type": "invalid_request_error"}},
         {"base_resp": {"status_code": 2013, "status_msg": "moderated"}},
         {"success": False, "message": "moderated"},
+        {"errcode": 17, "errmsg": "moderated"},
+        {"detail": [{"loc": ["body", "prompt"], "msg": "moderated"}]},
+        {"code": 0, "data": {"error": "moderated"}},
     ],
 )
 def test_a_submission_that_failed_and_names_no_task_is_rejected_not_in_doubt(body: Any) -> None:
