@@ -12,7 +12,8 @@ _WORDS = {
     State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
     State.RENDERING: "processing in_progress running generating starting active unknown",
     State.COMPLETED: "succeed succeeded success successful completed complete done finished",
-    State.FAILED: "failed failure fail error cancelled canceled aborted terminated expired rejected blocked timeout timed_out",
+    State.FAILED: "failed failure fail error cancelled canceled aborted terminated expired rejected blocked "
+    "timeout timed_out",
 }
 
 STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
