@@ -474,7 +474,7 @@ def test_in_doubt_is_an_error_that_names_the_request_id() -> None:
     [
         ({"status": "generating"}, "keeps running at the service, which said 'generating'"),
         ({"status": "upscaling"}, "was 'upscaling', which is not a known status"),
-        (None, "never answered a check"),
+        (None, "No check of it was answered with its status; the last check failed: cut short"),
     ],
 )
 async def test_when_patience_ends_the_last_word_is_said_and_nothing_that_the_service_did_not_say(

@@ -359,7 +359,7 @@ def _out_of_patience(waiting: Waiting, now: float) -> OutOfPatience:
     generation_id, patience = waiting.entry.progress.generation_id, waiting.entry.run.spec.patience
     word, age = waiting.last_status, now - waiting.status_at
     if word is None:
-        heard = "The service never answered a check"
+        heard = "No check of it was answered with its status"
     elif is_known_word(word):
         heard = f"It keeps running at the service, which said {word!r} {age:.0f} s ago"
     else:

@@ -19,6 +19,7 @@ from aimlvideo.core.wires.answers import (
     STATES,
     STATUS_FIELDS,
     error_in_body,
+    is_about_the_path,
     is_known_word,
     links_in,
     object_in,
@@ -38,10 +39,6 @@ ACCEPTED = 202
 BASE_URL_TAILS = re.compile(r"/v[0-9]+(/(video|generate)(/.*)?)?$")
 """What people copy along with a base URL: a version, or the address of an endpoint."""
 
-_NO_PATH = re.compile(
-    r"cannot (get|post|find this path)|no (such |)(path|route|endpoint)|invalid url|route not found|^not found\.?$",
-    re.IGNORECASE,
-)
 CREDITS_PER_USD = 2_000_000
 CODES: dict[int, type[ServiceError]] = {
     1000: Unclear,
@@ -164,7 +161,7 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
     match status:
         case 301 | 302 | 307 | 308:
             return Refused(_redirected(answer), **about)
-        case 404 if request_id is not None and _is_about_the_path(answer, said):
+        case 404 if request_id is not None and is_about_the_path(answer, said):
             return Refused(f"the service has no such path (404): {said}. Check the base URL: --base-url", **about)
         case 401:
             return Refused(f"the service does not accept the API key (401): {said}", wrong_key=True, **about)
@@ -232,7 +229,9 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
 
 
 def _id(body: Mapping[str, Any]) -> str | None:
-    return next((name for name in map(as_text, map(body.get, ("id", "generation_id", "task_id"))) if name), None)
+    return next(
+        (name for name in map(as_text, map(body.get, ("id", "generation_id", "task_id", "taskId"))) if name), None
+    )
 
 
 def _word(body: Mapping[str, Any]) -> str:
@@ -258,12 +257,6 @@ def _message(answer: Answer) -> str:
 def _redirected(answer: Answer) -> str:
     target = answer.headers.get("location", "")[:200]
     return f"the service redirects to {target!r} ({answer.status}): set --base-url (base_url=) to that address"
-
-
-def _is_about_the_path(answer: Answer, said: str) -> bool:
-    """Tell whether a 404 says that there is nothing at this address, and not that there is no such model."""
-    body = answer.json()
-    return not isinstance(body, dict) or ("model" not in said.lower() and bool(_NO_PATH.search(said)))
 
 
 def _code(answer: Answer) -> int | None:

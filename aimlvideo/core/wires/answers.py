@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aimlvideo.core.wires.generation import State
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_text
 
+_NO_PATH = re.compile(
+    r"cannot (get|post|find this path)|no (such |)(path|route|endpoint)|invalid url|(page|route) not found"
+    r"|^not found\.?$",
+    re.IGNORECASE,
+)
 _WORDS = {
     State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
     State.RENDERING: "processing in_progress running generating starting active unknown",
@@ -25,7 +32,7 @@ MAX_MESSAGE_LENGTH = 500
 GOOD_CODES = ("", "0", "200", "201", "202", "ok", "success", "succeed", "succeeded")
 """The words for "no error", in lower case."""
 
-ID_FIELDS = ("task_id", "id", "generation_id")
+ID_FIELDS = ("task_id", "id", "generation_id", "taskId")
 STATUS_FIELDS = ("task_status", "status", "state")
 GENERATION_FIELDS = (*ID_FIELDS, *STATUS_FIELDS, "video", "videos")
 """An answer with one of these is about a generation, and its `error` is that generation's."""
@@ -94,6 +101,12 @@ def _link(clip: Any) -> str | None:
 def _size(clip: Any) -> int | None:
     size = clip.get("file_size") if isinstance(clip, dict) else None
     return size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
+
+
+def is_about_the_path(answer: Answer, said: str) -> bool:
+    """Tell whether a 404 says that there is nothing at this address, and not that there is no such model."""
+    body = answer.json()
+    return not isinstance(body, dict) or ("model" not in said.lower() and bool(_NO_PATH.search(said)))
 
 
 def object_in(body: Any, names: Iterable[str] = WRAPPERS) -> Mapping[str, Any] | None:

@@ -20,6 +20,7 @@ from aimlvideo.core.wires.answers import (
     STATES,
     STATUS_FIELDS,
     error_in_body,
+    is_about_the_path,
     object_in,
     plain_word,
     reason,
@@ -36,6 +37,7 @@ EXTERNAL_ID_FIELDS = (("task_info", "external_task_id"), ("external_task_id",), 
 LINK_FIELDS: tuple[tuple[str, ...], ...] = (
     ("task_result", "videos", "url"),
     ("task_result", "url"),
+    ("task_result", "video_url"),
     ("videos", "url"),
     ("outputs", "url"),
     ("video", "url"),
@@ -174,6 +176,10 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
         return Rejected(text, status=meaning, code=code, request_id=request_id)
     if meaning is not None:
         return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
+    if answer.status == 404 and code is None and request_id is not None and is_about_the_path(answer, message):
+        return Refused(
+            f"{text}. There is no such path: check the base URL (--base-url)", status=404, request_id=request_id
+        )
     error = _by_number(text, status, code, retry_after(answer.headers), request_id)
     if code in CONTENT_CODES or (_may_be_moderation(error) and refuses_content(message)):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)

@@ -226,6 +226,16 @@ def test_a_failed_task_behind_an_error_code_is_a_failed_task() -> None:
     assert WIRE.parse_status(answer(body), "t-1").state is State.FAILED
 
 
+@pytest.mark.parametrize(
+    "body", [b"404 page not found", {"error": {"message": "Invalid URL (POST /kling/v1/videos/text2video)"}}]
+)
+def test_a_404_on_the_path_itself_is_about_the_setting_and_not_about_the_job(body: Any) -> None:
+    with pytest.raises(Refused, match="--base-url"):
+        WIRE.parse_submission(answer(body, 404), "av-1")
+    with pytest.raises(Rejected):
+        WIRE.parse_status(answer(body, 404), "t-1")
+
+
 def test_no_channel_for_a_model_is_this_model_s_fault_not_the_service_away() -> None:
     body = {"error": {"code": "model_not_found", "message": "no channel for kling-v9", "type": "new_api_error"}}
     with pytest.raises(Rejected, match="no channel") as caught:
