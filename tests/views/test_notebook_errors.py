@@ -21,28 +21,28 @@ def answer(request):
         return Answer.of({"id": "gen-1", "status": "queued"}, 201)
     return Answer.of({"status": "completed", "video": {"url": "https://files.example.com/clip.mp4"}})
 
-transport = FunctionTransport(answer)
+settings = {"transport": FunctionTransport(answer), "poll": "every:0.05"}  # a first look after 10 s would be usual
 job = {"model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
 """,
     ),
     (
         "InvalidJobs",
         """
-async with VideoClient(transport=transport) as client:
+async with VideoClient(**settings) as client:
     await client.generate("no/such-model", prompt="the wrong model")
 """,
     ),
     (
         "ZeroDivisionError",
         """
-async with VideoClient(transport=transport) as client:
+async with VideoClient(**settings) as client:
     (await client.generate(**job)).cost_usd or 1 / 0
 """,
     ),
     (
         "KeyError",
         """
-async with VideoClient(transport=transport) as client:
+async with VideoClient(**settings) as client:
     async with client.run([job]) as results:
         async for result in results:
             {}["a slip inside a run"]
@@ -51,7 +51,7 @@ async with VideoClient(transport=transport) as client:
     (
         "",
         """
-async with VideoClient(transport=transport) as client:
+async with VideoClient(**settings) as client:
     print((await client.generate(**job)).video_url)
 """,
     ),
