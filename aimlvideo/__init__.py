@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unclear,
         UnexpectedError,
+        UploadFailed,
         UsageError,
         VideoError,
     )
@@ -79,6 +80,7 @@ __all__ = [
     "Unavailable",
     "Unclear",
     "UnexpectedError",
+    "UploadFailed",
     "UsageError",
     "VideoClient",
     "VideoError",
@@ -118,6 +120,7 @@ _HOMES = {
     "Unavailable": "aimlvideo.errors",
     "Unclear": "aimlvideo.errors",
     "UnexpectedError": "aimlvideo.errors",
+    "UploadFailed": "aimlvideo.errors",
     "UsageError": "aimlvideo.errors",
     "VideoClient": "aimlvideo.client",
     "VideoError": "aimlvideo.errors",

@@ -45,6 +45,7 @@ from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.tables import is_missing
+from aimlvideo.shell.files.uploads import Uploads, UploadStore, open_upload_store
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.proxies import proxy_hosts
@@ -94,6 +95,8 @@ class VideoClient:
     - `local_links`: whether clips' links may lead into this machine's network, as they may where the base URL does;
     - `callback`: a host and a port on which the service may call back, `callback_url` the public link that leads there,
       `callback_secret` (`whsec_...`) what its calls are signed with;
+    - `upload`: `"s3://bucket/prefix"` (or gs, az): where videos and large local files are put, for a signed link to
+      them; each content once, until the run or the client ends;
     - `knowledge`: a file for what is learned of durations, in place of the one in the user's state folder;
     - `transport`: an object that carries the requests in place of HTTP, for tests without sockets: `FunctionTransport`,
       or any other `Transport`. It needs no key and is asked for the clips' links too; without a `base_url`, nothing
@@ -127,6 +130,7 @@ class VideoClient:
         callback_url: str | None = None,
         callback_secret: str | None = None,
         knowledge: str | Path | LearnedDurations | None = None,
+        upload: str | None = None,
         transport: Transport | None = None,
         limiters: Limiters | None = None,
         **unknown: Never,
@@ -156,12 +160,14 @@ class VideoClient:
             callback_url=callback_url,
             callback_secret=callback_secret,
             knowledge=None if isinstance(knowledge, LearnedDurations) else knowledge,
+            upload=upload,
         )
         self._catalog = known_catalog()
         self._prices: dict[str, Pricing] = {}
         self._prices_are_current = False
         self._memory = InMemoryJournal()
-        self._folders = OpenFolders()
+        self._folders = OpenFolders(self._uploads_of)
+        self._upload_store: UploadStore | None = None
         self._spending = Spending()
         self._runs: set[Run] = set()
         # Who may have a job of a journal that others share is for those to say who share it.
@@ -178,6 +184,9 @@ class VideoClient:
             self._journal: Journal | None = self._shared_journal
             if path:
                 self._journal = await stack.enter_async_context(open_journal(Path(path)))
+            if self._settings.upload:
+                self._upload_store = await open_upload_store(self._settings.upload)
+            self._uploads = await stack.enter_async_context(self._uploads_of(self._journal or self._memory))
             policy_for, background = self._poll_policies.policy_for, []
             if self._poll_policies.learns and self._settings.chosen_service.durations:
                 background.append(partial(self._poll_policies.read_published, self._transport.send))
@@ -202,6 +211,21 @@ class VideoClient:
                 run.close(VideoError("the client was closed before this job had ended"))
             self._poll_policies.save()
         return await stack.__aexit__(*error) if stack else None
+
+    @asynccontextmanager
+    async def _uploads_of(self, journal: Journal) -> AsyncIterator[Uploads | None]:
+        """Give the uploads of a journal's jobs, None without a place for them; what nobody needs is removed at last."""
+        if self._upload_store is None:
+            yield None
+            return
+        uploads = self._new_uploads(self._upload_store, journal)
+        try:
+            yield uploads
+        finally:
+            await uploads.close()
+
+    def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
+        return Uploads(store, journal, self._settings.timeout)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Transport, ClipSource]]:
@@ -397,10 +421,12 @@ class VideoClient:
         async with AsyncExitStack() as stack:
             journal: Journal = self._journal or self._memory
             live, results, spending = self._live, None, self._spending if self._journal else None
+            uploads = self._uploads
             if folder and not self._journal:
                 own = self._folders.use(folder, verify=verify, elsewhere=own_store is not None)
                 opened = await stack.enter_async_context(own)
                 journal, live, results, spending = opened.journal, opened.live, opened.results, opened.spending
+                uploads = opened.uploads
             elif folder and not store:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
             number = journal.begin()
@@ -420,6 +446,7 @@ class VideoClient:
                 name=name,
                 on_result=results.write if results else None,
                 upload=upload,
+                uploads=uploads,
                 live=live,
             )
             run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), self._pipeline.limiters)

@@ -19,6 +19,7 @@ VideoError
 ├── InDoubt                 the answer to a submission was lost
 ├── OutOfPatience           waited long enough; the generation goes on without us
 ├── OverBudget              one more would pass the spending limit
+├── UploadFailed            a local file could not be put where its link would lead: nothing was sent for its job
 ├── UnexpectedError         a fault that nobody foresaw; it ended one job, and its traceback is in the log
 └── DownloadFailed          the clip is ready, and could not be fetched
     ├── LinkDead            the link has expired or is refused
@@ -263,6 +264,10 @@ class OutOfPatience(VideoError):
 
 class OverBudget(VideoError):
     """Sending one more job would pass the spending limit."""
+
+
+class UploadFailed(VideoError):
+    """A local file could not be put into the object store where its link would lead. Nothing was sent for its job."""
 
 
 class UnexpectedError(VideoError):

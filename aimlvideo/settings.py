@@ -43,6 +43,7 @@ class Settings:
     callback_url: str | None = None
     callback_secret: str | None = field(default=None, repr=False)
     knowledge: str | Path | None = None
+    upload: str | None = None
 
     def __post_init__(self) -> None:
         service = service_of(self.service)
@@ -62,6 +63,7 @@ class Settings:
             raise SettingsError(f"{service.title} calls nobody back: leave out callback and callback_url")
         if self.callback_url is not None and not _is_link(self.callback_url):
             raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the service can call")
+        _check_upload(self.upload)
         self.fixed_polls()
 
     @property
@@ -108,6 +110,7 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "callback_url": ((str, NoneType), "a link that the service can call, or None"),
     "callback_secret": ((str, NoneType), "text, or None"),
     "knowledge": (_PATH, "the path of a file, or None"),
+    "upload": ((str, NoneType), "a URL such as s3://bucket/prefix, or None"),
 }
 """What each setting has to be; numbers are checked by their size too."""
 
@@ -176,6 +179,11 @@ def checked_base_url(text: str) -> str:
             f"base URL {text!r} is plain http to another machine: the API key would travel in the open. Use https"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+
+
+def _check_upload(url: str | None) -> None:
+    if url is not None and not re.match(r"[a-z][a-z0-9+.-]+://.", url, re.IGNORECASE):
+        raise SettingsError(f"upload is {url!r}: expected s3://bucket/prefix, gs://... or az://...")
 
 
 def _is_address(address: object) -> bool:

@@ -224,7 +224,7 @@ class FakeDownload:
         """Leave everything as it is."""
 
 
-async def at_once(work: Callable[..., Any], *args: Any) -> Any:
+async def at_once(work: Callable[..., Any], *args: Any, **_: Any) -> Any:
     """Stand in for a thread: virtual time would pass while one is waited for."""
     return work(*args)
 

@@ -29,6 +29,7 @@ class Commands(LazyGroup):
         "report": Listed(FOLDERS, "Write report.html: every clip, its price and times, and the failures."),
         "join": Listed(FOLDERS, "Join a run's clips to one film."),
         "show": Listed(FOLDERS, "Print how a clip was made, as a line for a job file."),
+        "uploads": Listed(FOLDERS, "Show the local files that were put behind links, and remove what nobody needs."),
         "reconcile": Listed(FOLDERS, "Say what a run really cost by the service's ledger, and what does not match."),
         "mcp": Listed(CLIPS, "Serve tools for agents on standard input and output, within a spending limit."),
         "models": Listed(SERVICE, "Show what there is, and what one model accepts."),

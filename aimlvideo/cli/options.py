@@ -118,6 +118,13 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Retry the job
 Name = Annotated[
     str, typer.Option("--name", help="How clips are named: fields are id, model and parameters, as in '{id} {seed}'.")
 ]
+Upload = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where videos and large local files are put, for a link to them: s3://bucket/prefix, gs://..., az://....",
+    ),
+]
 NoMetadata = Annotated[
     bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
 ]
@@ -183,6 +190,7 @@ class FurtherOptions(TypedDict, total=False):
     callback_url: str | None
     callback_secret: str | None
     metadata: bool
+    upload: str | None
 
 
 class ClientOptions(FurtherOptions):

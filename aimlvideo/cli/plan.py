@@ -36,6 +36,8 @@ class JobReader:
     strict: bool = False
     matrix: bool = False
     legacy: bool = False
+    uploads: bool = False
+    """Whether large local files and videos have a place to be uploaded to."""
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
@@ -113,7 +115,7 @@ class JobReader:
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
         model = model_of(job, self.catalog, self.service)
-        media = Media(job.folder, service_of(self.service).media)
+        media = Media(job.folder, service_of(self.service).media, self.uploads)
         for path, value in media_fields(model, params) if isinstance(model, Model) else ():
             try:
                 media.check(value)

@@ -87,11 +87,16 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
 
 def service_of_folder(folder: Path, service: str | None) -> str:
     """Return the service that a folder was begun with. Raises UsageError where another one was named."""
+    begun = fact_of_folder(folder, "service")
+    return same_service(folder, begun, service or begun or DEFAULT_SERVICE)
+
+
+def fact_of_folder(folder: Path, name: str) -> str | None:
+    """Return a fact of a folder's journal. Raises UsageError where there is none to read."""
     if not (folder / JOURNAL).exists():
         raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
     with read_journal(folder / JOURNAL) as journal:
-        begun = journal.fact("service")
-    return same_service(folder, begun, service or begun or DEFAULT_SERVICE)
+        return journal.fact(name)
 
 
 def same_service(folder: Path, begun: str | None, service: str) -> str:

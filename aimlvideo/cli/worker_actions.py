@@ -39,6 +39,7 @@ from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folde
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
+from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
 from aimlvideo.shell.journal.postgres_schema import init_tables
@@ -76,10 +77,12 @@ def queue_file(
     defaults: JobDefaults = NO_DEFAULTS,
     prices: Mapping[str, Pricing] | None = None,
     confirm_above: float = inf,
+    upload: str | None = None,
 ) -> int:
     """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
     catalog = known_catalog()
     reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, prices)
+    reader.uploads = upload is not None
     queued = 0
     with found_dsn(dsn) as database, open_sync_journal(database) as journal:
         if (begun := journal.fact("service") or reader.service) != reader.service:
@@ -89,6 +92,8 @@ def queue_file(
             nonlocal queued
             _confirm(new, confirm_above, terminal)
             journal.note("service", reader.service)
+            if upload is not None:
+                journal.note(UPLOAD, upload)
             queued += put(journal.db, new.ids)
 
         with job_lines(name, catalog, defaults) as lines, journal.planning(queue):

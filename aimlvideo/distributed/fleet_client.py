@@ -15,6 +15,8 @@ from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.object_stores import ClipStore
+from aimlvideo.shell.files.uploads import Uploads, UploadStore
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.state.learned_durations import NOWHERE
 
@@ -31,6 +33,7 @@ class FleetClient(VideoClient):
     ) -> None:
         self._durations = SharedDurations(NOWHERE, learned)
         super().__init__(**settings, journal=journal, knowledge=self._durations, limiters=limiters)
+        self._postgres = journal
 
     @property
     def pipeline(self) -> Pipeline:
@@ -56,6 +59,11 @@ class FleetClient(VideoClient):
     def _most_bought(self) -> float:
         """Return no limit: how many jobs this worker is given is decided where they are taken from the queue."""
         return inf
+
+    def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
+        """Return this worker's uploads: other workers have folders of their own, and remove nothing of ours."""
+        owner = self._postgres.owner or ""
+        return Uploads(store, journal, self._settings.timeout, owner, self._postgres.is_alive)
 
     @asynccontextmanager
     async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Run]:

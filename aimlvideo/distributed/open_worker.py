@@ -21,6 +21,7 @@ from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import opened_store
+from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.postgres import open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
@@ -57,7 +58,9 @@ async def open_worker(
         learned = await read_durations(connection)
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
-        client = await stack.enter_async_context(FleetClient(journal, learned, **settings, **_least(limits)))
+        upload = settings.get("upload") or journal.fact(UPLOAD)
+        chosen = {**settings, "upload": upload, **_least(limits)}
+        client = await stack.enter_async_context(FleetClient(journal, learned, **chosen))
         await check_key(client)
         store = stack.enter_context(opened_store(output, str(worker)[:8]))
         await check_output(connection, store)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import anyio
@@ -34,6 +34,7 @@ from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import Media
+from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.http.callback_server import callback_page
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.task_groups import background_tasks
@@ -145,8 +146,8 @@ async def open_pipeline(
     def settle_time(job: VideoJob) -> float:
         return _settle_time(settings, service, policy_for(job))
 
-    async def encode_media(job: VideoJob) -> VideoJob:
-        return await encode(job, catalog(), service.media)
+    async def encode_media(entry: Entry) -> VideoJob:
+        return await encode(entry.job, catalog(), service.media, entry.run.spec.uploads)
 
     has_callbacks = bool(settings.callback_url)
     send = TimedSender(transport.send, service.balance.request if service.balance else None)
@@ -217,17 +218,27 @@ def _path_of(model: str, catalog: Catalog, service: str) -> str | None:
     return entry.path if entry and entry.service == service else None
 
 
-async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits) -> VideoJob:
-    """Return the job as it is sent: its local pictures read and encoded, off the event loop."""
+async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: Uploads | None = None) -> VideoJob:
+    """Return the job as it is sent: its local pictures read and encoded, or uploaded, off the event loop.
+
+    Raises UsageError for a file that cannot be sent, UploadFailed where the place for uploads does not take it.
+    """
     listed = model_of(job, catalog)
     model = listed if isinstance(listed, Model) else catalog.find(job.model)
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
-    media = Media(job.folder, limits)
+    media = Media(job.folder, limits, uploads is not None)
     if not any(media.changes(value) for _, value in media_fields(model, job.params)):
         return job
-    params = await anyio.to_thread.run_sync(replace_media, model, job.params, lambda _, value: media.encoded(value))
-    return job.with_params(params)
+    link_to = None
+    if uploads is not None:
+        uploads.prepare()
+        link_to = partial(uploads.link, job.id)
+
+    def sent(_: str, value: Any) -> Any:
+        return media.encoded(value, link_to)
+
+    return job.with_params(await anyio.to_thread.run_sync(replace_media, model, job.params, sent))
 
 
 @lru_cache(maxsize=512)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from aimlvideo.core.limits import RateLimiter
@@ -13,6 +13,7 @@ from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
 from aimlvideo.core.money.ledger import LogRow
 from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services.base import LookupById, RequestLog
+from aimlvideo.core.uploads import without_signatures
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import NotAccepted, ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
@@ -52,7 +53,8 @@ class TimedSender:
         answer = await self.transport_send(request)
         if request.path.startswith("/"):  # an absolute link leads to another host, with a clock of its own
             self.clock.observe(answer.headers, monotonic=clock.loop(), wall=clock.wall())
-        return answer
+        body = without_signatures(answer.body)
+        return answer if body is answer.body else replace(answer, body=body)
 
     async def learn_clock(self) -> None:
         """Ask one free question where no answer has said the service's time so far. What it answers does not matter."""

@@ -25,6 +25,7 @@ from aimlvideo.errors import DiskFailed, OverBudget, VideoError
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
+from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.journal.base import Journal
 
 step_log = logging.getLogger("aimlvideo.steps")
@@ -141,6 +142,8 @@ class RunSpec:
     on_result: Callable[[Result], None] | None = None
     upload: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    uploads: Uploads | None = None
+    """Where videos and large local files go, for a link to them; None where all files are sent along."""
     live: set[str] | None = None
     """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
 

@@ -14,7 +14,17 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.core.wires.http import Request
-from aimlvideo.errors import Busy, DiskFailed, NotAccepted, Refused, Rejected, ServiceError, Unclear, UsageError
+from aimlvideo.errors import (
+    Busy,
+    DiskFailed,
+    NotAccepted,
+    Refused,
+    Rejected,
+    ServiceError,
+    Unclear,
+    UploadFailed,
+    UsageError,
+)
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.request_log import TimedSender
 from aimlvideo.pipeline.run import Entry
@@ -35,7 +45,7 @@ class Submit:
     wire: Wire
     slots: SlotLimiter
     rate_gate: RateGate
-    encode_media: Callable[[VideoJob], Awaitable[VideoJob]]
+    encode_media: Callable[[Entry], Awaitable[VideoJob]]
     on_accepted: Callable[[Entry], None]
     on_doubt: Callable[[Entry, str], None]
     """Takes an entry whose answer was lost, and in words what came instead of it."""
@@ -62,9 +72,13 @@ class Submit:
     async def __call__(self, entry: Entry) -> None:
         """See an admitted job to the service; a service that is busy is asked again, later."""
         try:
-            job = await self.encode_media(entry.job)
+            job = await self.encode_media(entry)
         except UsageError as error:
             self._fail(entry, error)
+            return
+        except UploadFailed as error:  # it is planned still: the next run puts its file there
+            entry.run.halt(error)
+            entry.run.end(entry, error)
             return
         while await self._submit_once(entry, job) and await self.admit(entry):
             pass

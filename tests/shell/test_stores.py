@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from yarl import URL
 
+from aimlvideo import Answer, FunctionTransport, Request
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -22,6 +25,7 @@ from aimlvideo.shell.files.object_stores import (
     opened_store,
     working_folder,
 )
+from tests.shell.test_media import picture
 
 pytestmark = pytest.mark.real_time
 
@@ -128,6 +132,35 @@ async def test_a_run_into_a_bucket_buys_once_however_often_it_is_given(bucket: A
     assert {row["file"]: row["bytes"] for row in rows} == {
         name: size for name, size in kept.items() if name != "results.jsonl"
     }
+
+
+async def test_a_large_picture_is_fetched_from_the_bucket_by_its_link_and_by_nothing_else(
+    bucket: Any, tmp_path: Path
+) -> None:
+    content = picture() + bytes(5 * 2**20)
+    (tmp_path / "large.png").write_bytes(content)
+    seen: list[tuple[str, bytes, int, int]] = []
+
+    async def fetch(request: Request) -> Answer:
+        """Answer as the service does that fetches the picture as it accepts a job."""
+        if request.method == "POST" and request.body:
+            link = request.body["image_url"]
+            async with aiohttp.ClientSession() as session:
+                async with session.get(URL(link, encoded=True)) as signed:
+                    read, kind = await signed.read(), signed.content_type
+                async with session.get(URL(link.replace("Signature=", "Signature=0"), encoded=True)) as forged:
+                    seen.append((kind, read, signed.status, forged.status))
+            return Answer.of({"id": "gen", "status": "queued"}, 201)
+        return Answer.of({"id": "gen", "status": "error", "error": {"message": "no clip today"}})
+
+    options = {"upload": "s3://clips/files", "transport": FunctionTransport(fetch), "poll": "every:0.05"}
+    async with VideoClient(**options) as client:
+        job = JOBS[0].with_params({**JOBS[0].params, "image_url": str(tmp_path / "large.png")})
+        async with client.run([job], output=tmp_path / "out") as results:
+            assert [result.stage async for result in results] == [Stage.FAILED]
+    assert [(kind, read == content, status) for kind, read, status, _ in seen] == [("image/png", True, 200)]
+    bucket.invalidate_cache()
+    assert bucket.find("clips") == []
 
 
 async def test_workers_that_share_a_folder_fetch_into_parts_of_their_own(tmp_path: Path) -> None:

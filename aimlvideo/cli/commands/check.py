@@ -18,6 +18,7 @@ from aimlvideo.cli.options import (
     Service,
     SetParams,
     Strict,
+    Upload,
     UseSandbox,
     client_options,
     exit_codes,
@@ -48,12 +49,13 @@ def check_jobs(
     strict: Strict = False,
     matrix: Matrix = False,
     legacy: Legacy = False,
+    upload: Upload = None,
     sandbox: UseSandbox = False,
 ) -> None:
     """Validate and price a job file; nothing is sent that costs anything."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = client_options(service, base_url, api_key, max_outstanding, rate=rate, legacy=legacy)
+        settings = client_options(service, base_url, api_key, max_outstanding, rate=rate, legacy=legacy, upload=upload)
         raise typer.Exit(
             check_file(
                 jobs, settings, terminal, job_defaults(model, set_), strict=strict, matrix=matrix, sandbox=sandbox
@@ -75,6 +77,7 @@ def check_file(
     catalog, service = known_catalog(), settings["service"]
     facts = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
+    reader.uploads = bool(settings.get("upload"))
     tally, seen = Tally(catalog, facts.prices), set[int]()
     with job_lines(name, catalog, defaults) as lines:
         for where, job, params in reader.jobs(lines):

@@ -21,6 +21,7 @@ from aimlvideo.cli.options import (
     Service,
     SetParams,
     Strict,
+    Upload,
     client_options,
     dsn_of,
     exit_codes,
@@ -49,6 +50,7 @@ def enqueue(
     matrix: Matrix = False,
     confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is queued.")] = None,
     retry_failed: RetryFailed = False,
+    upload: Upload = None,
     quiet: Quiet = False,
 ) -> None:
     """Queue every job of a file for the workers, and say what the new ones will cost.
@@ -71,6 +73,7 @@ def enqueue(
             terminal,
             retry_failed=retry_failed,
             defaults=job_defaults(model, set_),
+            upload=upload,
             prices=facts.prices,
             confirm_above=inf if confirm_above is None else confirm_above,
         )

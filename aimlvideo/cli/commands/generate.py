@@ -20,6 +20,7 @@ from aimlvideo.cli.options import (
     Service,
     Strict,
     Timeout,
+    Upload,
     UseSandbox,
     assigned,
     client_options,
@@ -61,6 +62,7 @@ def generate(
     poll: Polls = "learned",
     strict: Strict = False,
     legacy: Legacy = False,
+    upload: Upload = None,
     again: Annotated[
         bool,
         typer.Option("--again", "--overwrite", help="Buy the clip although the file is there, and replace the file."),
@@ -73,7 +75,15 @@ def generate(
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
         settings = client_options(
-            service, base_url, api_key, "1", timeout=timeout, poll=poll, strict=strict, legacy=legacy
+            service,
+            base_url,
+            api_key,
+            "1",
+            timeout=timeout,
+            poll=poll,
+            strict=strict,
+            legacy=legacy,
+            upload=upload,
         )
         asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
         raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox, again=again))

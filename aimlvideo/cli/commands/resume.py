@@ -22,14 +22,16 @@ from aimlvideo.cli.options import (
     RetryFailed,
     Settle,
     Timeout,
+    Upload,
     Verify,
     board_address,
     client_options,
     exit_codes,
 )
-from aimlvideo.cli.session import RunOptions, carry_on, service_of_folder
+from aimlvideo.cli.session import RunOptions, carry_on, fact_of_folder, service_of_folder
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
+from aimlvideo.shell.files.uploads import UPLOAD
 
 ServiceOrNone = Annotated[
     str | None, typer.Option(help="The service. Without it: the one that the folder was begun with.")
@@ -53,6 +55,7 @@ def resume(
     settle: Settle = None,
     retry_failed: RetryFailed = False,
     verify: Verify = False,
+    upload: Upload = None,
     board: Board = None,
     metrics: Metrics = None,
     json: Json = False,
@@ -64,7 +67,7 @@ def resume(
         name = service_of_folder(folder, service)
         settings = client_options(
             name, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
-            settle=settle,
+            settle=settle, upload=upload or fact_of_folder(folder, UPLOAD),
         )  # fmt: skip
         options = RunOptions(
             output=folder, service=name, retry_failed=retry_failed, verify=verify, max_spend=max_spend,

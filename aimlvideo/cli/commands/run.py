@@ -41,6 +41,7 @@ from aimlvideo.cli.options import (
     Settle,
     Strict,
     Timeout,
+    Upload,
     UseSandbox,
     board_address,
     callback_address,
@@ -62,6 +63,7 @@ from aimlvideo.errors import UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 
@@ -99,6 +101,7 @@ def run(
     callback_url: CallbackUrl = None,
     callback_secret: CallbackSecret = None,
     name: Name = "",
+    upload: Upload = None,
     no_metadata: NoMetadata = False,
     board: Board = None,
     metrics: Metrics = None,
@@ -113,7 +116,7 @@ def run(
         settings = client_options(
             service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
             settle=settle, strict=strict, legacy=legacy, callback=callback_address(callback), callback_url=callback_url,
-            callback_secret=callback_secret, metadata=not no_metadata,
+            callback_secret=callback_secret, metadata=not no_metadata, upload=upload,
         )  # fmt: skip
         if dry_run:
             defaults = job_defaults(model, set_)
@@ -165,6 +168,7 @@ async def plan(
     """
     catalog = known_catalog()
     reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
+    reader.uploads = bool(settings.get("upload"))
     tally = Tally(catalog, facts.prices)
     is_new = not (options.output / JOURNAL).exists()
     checked_folder(options.output)
@@ -175,6 +179,8 @@ async def plan(
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
                         journal.note(MATRIX, "yes")
+                    if upload := settings.get("upload"):
+                        journal.note(UPLOAD, upload)
                     plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)

@@ -29,6 +29,7 @@ from aimlvideo.cli.options import (
     Settle,
     Strict,
     Timeout,
+    Upload,
     client_options,
     dsn_of,
     exit_codes,
@@ -63,6 +64,7 @@ def worker(
     settle: Settle = None,
     strict: Strict = False,
     legacy: Legacy = False,
+    upload: Upload = None,
     heartbeat: Heartbeat = None,
     until_empty: UntilEmpty = False,
     metrics: Metrics = None,
@@ -77,7 +79,16 @@ def worker(
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
         settings = client_options(
-            service, base_url, api_key, "1", timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy
+            service,
+            base_url,
+            api_key,
+            "1",
+            timeout=timeout,
+            poll=poll,
+            settle=settle,
+            strict=strict,
+            legacy=legacy,
+            upload=upload,
         )
         del settings["max_outstanding"]
         with distributed_extra():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -28,18 +28,25 @@ MAX_PIXELS = 100_000_000
 """Pixels of a picture that is still to be encoded."""
 
 
-TOO_LARGE = f"at most {MAX_BYTES // 2**20} MB are sent along: put it on the web and give its link"
+MOST_INLINE = 4 * 2**20
+"""Bytes of a picture that is sent along although there is a place for uploads."""
+UPLOAD_HINT = "give a link to it, or a place for uploads: --upload s3://bucket/prefix (upload= in Python)"
+TOO_LARGE = f"at most {MAX_BYTES // 2**20} MB are sent along: {UPLOAD_HINT}"
+LinkTo = Callable[[BinaryIO, str], str]
+"""Returns a link to a content of a media type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
     """The pictures of jobs whose relative paths start at `folder`, for a service with these `limits`.
 
-    A picture is a link, a path, `bytes`, a PIL image, a `data:` URI or Base64; sounds and videos the same.
+    A picture is a link, a path, `bytes`, a PIL image, a `data:` URI or Base64; sounds and videos the same. Where there
+    is a place for `uploads`, videos and large files go by a link.
     """
 
     folder: PurePath | None
     limits: MediaLimits
+    uploads: bool = False
 
     def check(self, value: Any) -> None:
         """Raise UsageError where a picture cannot be sent; of a file it reads no more than tells type and size."""
@@ -51,13 +58,20 @@ class Media:
         """Tell whether `encoded` has anything to do."""
         return _is_path(value) or _is_raw(value) or _is_inline(value)
 
-    def encoded(self, value: Any) -> Any:
-        """Return what is sent for `value`; a link is sent as it is. Reads the whole file: not for the event loop."""
-        if not self.changes(value) or (self.limits.data_uri and isinstance(value, str) and _is_data(value)):
+    def encoded(self, value: Any, link_to: LinkTo | None = None) -> Any:
+        """Return what is sent for `value`; a link is sent as it is. Reads the whole file: not for the event loop.
+
+        Where there is a place for uploads, `link_to` gives the links. Raises UsageError, and what `link_to` raises.
+        """
+        is_data = isinstance(value, str) and _is_data(value)
+        short = link_to is None or not isinstance(value, str) or len(value) < MOST_INLINE
+        if not self.changes(value) or (self.limits.data_uri and is_data and short):
             return value
         with self._opened(value) as (file, size):
             kind = self._checked(file, size, value)
             file.seek(0)
+            if link_to is not None and self._goes_by_link(kind, size):
+                return link_to(file, kind)
             try:
                 text = base64.b64encode(file.read()).decode()
             except OSError as error:
@@ -88,20 +102,28 @@ class Media:
         kind = media_type(file.read(HEAD))
         if kind is None:
             raise UsageError(f"{_name(value)} is not a supported image, video or audio file")
-        if size > MAX_BYTES:
-            raise UsageError(f"{_name(value)} has {size / 2**20:.0f} MB; {TOO_LARGE}")
-        if self.limits.limited and (wrong := _beyond(self.limits, kind, file, size)):
+        if self._goes_by_link(kind, size):
+            wrong = _wrong_picture(self.limits, file) if kind.startswith("image/") and self.limits.limited else ""
+        elif size > MAX_BYTES:
+            wrong = f"has {size / 2**20:.0f} MB; {TOO_LARGE}"
+        else:
+            wrong = _beyond(self.limits, kind, file, size) if self.limits.limited else ""
+        if wrong:
             raise UsageError(f"{_name(value)} {wrong}")
         return kind
+
+    def _goes_by_link(self, kind: str, size: int) -> bool:
+        return self.uploads and (kind.startswith("video/") or size > min(MOST_INLINE, self.limits.max_bytes))
 
 
 def _beyond(limits: MediaLimits, kind: str, file: BinaryIO, size: int) -> str:
     """Return what keeps the service from taking a picture, or an empty text."""
     if limits.types and kind not in limits.types:
-        return f"is {kind}; this service takes {' and '.join(map(_type_name, limits.types))}"
+        hint = f"; {UPLOAD_HINT}" if kind.startswith("video/") else ""
+        return f"is {kind}; this service takes {' and '.join(map(_type_name, limits.types))}{hint}"
     if size > limits.max_bytes:
         most = f"{limits.max_bytes / 2**20:g} MB"
-        return f"has {size / 2**20:.1f} MB; this service takes at most {most}: make it smaller, or give a link to it"
+        return f"has {size / 2**20:.1f} MB; this service takes at most {most}: make it smaller, or {UPLOAD_HINT}"
     return _wrong_picture(limits, file) if kind.startswith("image/") else ""
 
 

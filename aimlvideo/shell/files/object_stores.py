@@ -103,7 +103,7 @@ class ObjectStore:
 
     def __init__(self, url: str, spool: Path) -> None:
         self.url, self.spool = url.rstrip("/"), spool
-        self._files, self._root = _opened(self.url)
+        self._files, self._root = opened_filesystem(self.url)
 
     async def keep(self, name: str) -> None:
         """Upload a clip, whole or not at all, and take it out of the spool."""
@@ -232,7 +232,8 @@ def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]
         shutil.rmtree(spool_there, ignore_errors=True)
 
 
-def _opened(url: str) -> tuple[Any, str]:
+def opened_filesystem(url: str) -> tuple[Any, str]:
+    """Return an object store and the path of a URL in it. Raises SettingsError."""
     try:
         import fsspec  # noqa: PLC0415 - an extra
 

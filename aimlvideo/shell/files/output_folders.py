@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +15,12 @@ from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile, write_results
+from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
+
+UploadsOf = Callable[[Journal], AbstractAsyncContextManager[Uploads | None]]
+"""Gives the uploads of a journal's jobs, for as long as the journal is open."""
 
 
 def checked_folder(path: Path) -> Path:
@@ -36,6 +40,7 @@ class OpenFolder:
 
     journal: Journal
     results: ResultsFile
+    uploads: Uploads | None
     until: AsyncExitStack
     users: int = 0
     live: set[str] = field(default_factory=set)
@@ -45,8 +50,9 @@ class OpenFolder:
 class OpenFolders:
     """The folders that one client has open. Runs into the same one at the same time share its journal."""
 
-    def __init__(self) -> None:
+    def __init__(self, uploads_of: UploadsOf) -> None:
         self._open: dict[Path, OpenFolder] = {}
+        self._uploads_of = uploads_of
 
     @asynccontextmanager
     async def use(self, path: Path, *, verify: bool, elsewhere: bool) -> AsyncIterator[OpenFolder]:
@@ -55,7 +61,7 @@ class OpenFolders:
         if name in self._open and verify:
             raise SettingsError(f"{path} cannot be verified while another run of this client writes into it")
         if name not in self._open:
-            self._open[name] = await _opened(path, verify=verify, elsewhere=elsewhere)
+            self._open[name] = await self._opened(path, verify=verify, elsewhere=elsewhere)
         folder = self._open[name]
         folder.users += 1
         try:
@@ -66,18 +72,18 @@ class OpenFolders:
                 del self._open[name]
                 await folder.until.aclose()
 
+    async def _opened(self, path: Path, *, verify: bool, elsewhere: bool) -> OpenFolder:
+        async with AsyncExitStack() as stack:
+            journal = await stack.enter_async_context(open_journal(path / JOURNAL))
+            write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, elsewhere=elsewhere))
+            results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
+            uploads = await stack.enter_async_context(self._uploads_of(journal))
+            return OpenFolder(journal, results, uploads, stack.pop_all())
+
 
 def _name(path: Path) -> Path:
     """Return the name that a folder has, however it is reached."""
     return path.resolve()
-
-
-async def _opened(path: Path, *, verify: bool, elsewhere: bool) -> OpenFolder:
-    async with AsyncExitStack() as stack:
-        journal = await stack.enter_async_context(open_journal(path / JOURNAL))
-        write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, elsewhere=elsewhere))
-        results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
-        return OpenFolder(journal, results, stack.pop_all())
 
 
 def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, elsewhere: bool = False) -> Iterator[Result]:

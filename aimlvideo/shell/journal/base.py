@@ -48,6 +48,9 @@ class JournalReader(Protocol):
     def fact(self, name: str) -> str | None:
         """Return one fact about the whole, such as its service."""
 
+    def facts(self, beginning: str) -> dict[str, str]:
+        """Return the facts whose names begin so."""
+
 
 class Journal(JournalReader, Protocol):
     """Where jobs are planned and their steps are written."""
@@ -77,3 +80,6 @@ class Journal(JournalReader, Protocol):
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the whole."""
+
+    def forget(self, name: str) -> None:
+        """Take one fact about the whole away."""

@@ -130,6 +130,14 @@ class InMemoryJournal:
         """Return one fact about the whole."""
         return self._facts.get(name)
 
+    def facts(self, beginning: str) -> dict[str, str]:
+        """Return the facts whose names begin so."""
+        return {name: value for name, value in self._facts.items() if name.startswith(beginning)}
+
     def note(self, name: str, value: str) -> None:
         """Remember one fact about the whole."""
         self._facts[name] = value
+
+    def forget(self, name: str) -> None:
+        """Take one fact about the whole away."""
+        self._facts.pop(name, None)

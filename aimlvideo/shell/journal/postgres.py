@@ -208,6 +208,14 @@ class SyncPostgresJournal:
             self._one(f"SELECT count(*) FROM aimlvideo_jobs WHERE {BEGUN} AND stage <> 'ready' AND price IS NULL")
         )
 
+    def is_alive(self, worker: str) -> bool:
+        """Tell whether a worker was heard of lately."""
+        return bool(
+            self.db.execute(
+                f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'", (worker,)
+            ).fetchone()
+        )
+
     def workers(self) -> list[tuple[str, float, int]]:
         """Return the workers on the roll: name, seconds since they were heard of, jobs in hand."""
         on_roll = (
@@ -275,6 +283,17 @@ class SyncPostgresJournal:
         """Return one fact about the whole, such as its service."""
         row = self.db.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,)).fetchone()
         return row[0] if row else None
+
+    def facts(self, beginning: str) -> dict[str, str]:
+        """Return the facts whose names begin so."""
+        return dict(
+            self.db.execute("SELECT name, value FROM aimlvideo_facts WHERE starts_with(name, %s)", (beginning,))
+        )
+
+    def forget(self, name: str) -> None:
+        """Take one fact about the whole away."""
+        with translated():
+            self.db.execute("DELETE FROM aimlvideo_facts WHERE name = %s", (name,))
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the whole."""

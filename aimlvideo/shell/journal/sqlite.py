@@ -190,9 +190,17 @@ class SqliteJournal:
         row = self._store.read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
         return row[0] if row else None
 
+    def facts(self, beginning: str) -> dict[str, str]:
+        """Return the facts whose names begin so."""
+        return dict(self._store.read("SELECT name, value FROM facts WHERE instr(name, ?) = 1", (beginning,)))
+
     def note(self, name: str, value: str) -> None:
         """Write one fact about the run as a whole."""
         self._store.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def forget(self, name: str) -> None:
+        """Take one fact about the run as a whole away."""
+        self._store.write("DELETE FROM facts WHERE name=?", (name,))
 
     def recover(self, row: Mapping[str, Any]) -> None:
         """Write a line of a results file down as a job; its content is filled in when a job of its id is planned.

@@ -303,3 +303,13 @@ async def test_facts_about_the_whole_are_kept(journal: Journal) -> None:
     journal.note("service", "aimlapi")
     assert journal.fact("service") == "aimlapi"
     assert journal.fact("nothing") is None
+
+
+async def test_facts_are_listed_by_how_they_begin_and_can_be_forgotten(journal: Journal) -> None:
+    for name in ("shelf one", "shelf two", "shelf%", "book"):
+        journal.note(name, name[-1])
+    assert journal.facts("shelf ") == {"shelf one": "e", "shelf two": "o"}
+    journal.forget("shelf one")
+    journal.forget("no such thing")
+    assert journal.facts("shelf") == {"shelf two": "o", "shelf%": "%"}
+    assert journal.fact("shelf one") is None

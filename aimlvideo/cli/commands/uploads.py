@@ -1,0 +1,83 @@
+"""`aimlvideo uploads`: what runs with --upload have put into an object store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.session import in_loop
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.typer_app import command_app
+from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.uploads import valid_until
+from aimlvideo.errors import UploadFailed, UsageError
+from aimlvideo.shell import clock
+from aimlvideo.shell.files.object_stores import is_remote
+from aimlvideo.shell.files.uploads import UploadStore, known_folders, remove_of_journal
+from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+
+app = command_app()
+
+
+@app.command(epilog="Example: aimlvideo uploads s3://bucket/prefix --remove")
+def uploads(
+    place: Annotated[
+        str, typer.Argument(metavar="URL|DIR", help="The URL of --upload, or the output folder of a run.")
+    ],
+    remove: Annotated[
+        bool,
+        typer.Option(
+            help="Below a URL, remove the files whose links have expired; of a run all, once nothing is outstanding."
+        ),
+    ] = False,
+) -> None:
+    """Show the local files that were put behind links, and remove what nobody needs."""
+    terminal = Terminal()
+    with exit_codes(terminal):
+        show = _below_url if is_remote(place) else _of_run
+        raise typer.Exit(show(place, terminal, remove=remove))
+
+
+def _below_url(url: str, terminal: Terminal, *, remove: bool) -> int:
+    """Show what lies below a URL; return the exit code."""
+    store = UploadStore(url)
+    try:
+        if remove:
+            terminal.say(f"{pluralize(store.remove_expired(clock.wall()), 'expired folder')} removed")
+        for folder in store.names():
+            if (until := valid_until(folder)) is not None:
+                files = pluralize(len(store.names(folder)), "file")
+                terminal.say(f"{url}/{folder}: {files}, links valid until {_minute(until)}")
+    except Exception as error:  # each store has its own exceptions
+        raise UploadFailed(f"{url} cannot be read or changed: {error}") from error
+    return 0
+
+
+def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> int:
+    """Show what a run has put somewhere; return the exit code."""
+    path = Path(folder) / JOURNAL
+    if not path.exists():
+        raise UsageError(
+            f"there is no journal in {folder}: expected the output folder of a run, or the URL of --upload"
+        )
+    if remove:
+
+        async def removed() -> int:
+            async with open_journal(path) as journal:
+                return remove_of_journal(journal)
+
+        terminal.say(f"{pluralize(in_loop(removed()), 'folder')} removed")
+    with read_journal(path) as journal:
+        for url, name in known_folders(journal):
+            until = valid_until(name)
+            terminal.say(f"{url}/{name}: links valid until {_minute(until or 0)}")
+    return 0
+
+
+def _minute(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")

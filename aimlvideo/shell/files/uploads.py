@@ -1,0 +1,310 @@
+"""Large local files and local videos, put where a service can fetch them: `s3://bucket/prefix` behind signed links.
+
+Each content is put there once, into a folder whose name says until when its links are valid. A file is removed when the
+run ends, unless a generation that was given its link is outstanding: that one may still be fetching it. What a crash
+leaves is removed by the next run of the same journal, or, once its links have expired, by whoever comes next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import mimetypes
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import anyio
+
+from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.uploads import needed_validity, upload_folder, valid_until, validity
+from aimlvideo.errors import SettingsError, UploadFailed, UsageError, VideoError
+from aimlvideo.shell import clock
+from aimlvideo.shell.files.object_stores import opened_filesystem
+from aimlvideo.shell.journal.base import Journal, JournalReader
+
+UPLOAD = "upload"
+"""The fact of a journal that says where its local files go, for `resume` and for workers."""
+FOLDER_FACT = "upload folder "
+"""How the facts begin that name a folder of uploads, until it is removed; each says which process it belongs to."""
+CLOSING = 60.0
+"""Seconds that removing may take at the end of a run."""
+
+log = logging.getLogger("aimlvideo.uploads")
+
+
+class UploadStore:
+    """A place in an object store that gives signed links. All its methods block: call them in a thread."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.files, self._root = opened_filesystem(self.url)
+
+    def check(self) -> None:
+        """Raise SettingsError where nothing can be written, or no link can be signed: before anything is paid."""
+        probe = f".aimlvideo-{secrets.token_hex(4)}"
+        with self._as_settings_error("cannot be written: is it there, and may this account write to it?"):
+            self.files.pipe_file(self.path(probe), b"")
+        try:
+            with self._as_settings_error("can be written, but gives no signed links: expected s3://, gs:// or az://"):
+                link = self.sign(probe, 60)
+                if urlsplit(link).scheme not in ("http", "https"):
+                    raise ValueError(f"{urlsplit(link).scheme or 'a bare path'!r} is not a scheme that a service reads")
+        finally:
+            with suppress(Exception):
+                self.files.rm_file(self.path(probe))
+
+    def path(self, name: str) -> str:
+        """Return where a name of this place is, as the store calls it."""
+        return f"{self._root}/{name}"
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of an object, None where it is not there."""
+        try:
+            return int(self.files.info(self.path(name))["size"])
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, file: BinaryIO) -> None:
+        """Write an object, whole or not at all."""
+        own_name = getattr(file, "name", None)
+        if isinstance(own_name, str | Path) and Path(own_name).suffix == Path(name).suffix:
+            self.files.put_file(str(own_name), self.path(name))
+            return
+        # By its ending the store tells services what it is: a file named otherwise is handed over under a right name.
+        with tempfile.TemporaryDirectory(prefix="aimlvideo-") as folder:
+            renamed = Path(folder) / Path(name).name
+            with renamed.open("wb") as copy:
+                file.seek(0)
+                shutil.copyfileobj(file, copy)
+            self.files.put_file(str(renamed), self.path(name))
+
+    def sign(self, name: str, seconds: float) -> str:
+        """Return a link to an object that is valid for so many seconds."""
+        return str(self.files.sign(self.path(name), expiration=int(seconds)))
+
+    def names(self, folder: str = "") -> list[str]:
+        """Return the names in a folder of this place, without the folder's own."""
+        path = self.path(folder).rstrip("/")
+        self.files.invalidate_cache()
+        try:
+            return [str(name).rstrip("/").rpartition("/")[2] for name in self.files.ls(path, detail=False)]
+        except FileNotFoundError:
+            return []
+
+    def remove(self, folder: str, names: list[str]) -> None:
+        """Remove objects of a folder, and the folder itself where nothing else is in it."""
+        for name in names:
+            with suppress(FileNotFoundError):
+                self.files.rm_file(self.path(f"{folder}/{name}"))
+        if not self.names(folder):
+            with suppress(Exception):  # object stores have no empty folders
+                self.files.rmdir(self.path(folder))
+
+    def remove_expired(self, now: float) -> int:
+        """Remove the folders whose links nobody can use any more; return how many."""
+        expired = [name for name in self.names() if (until := valid_until(name)) is not None and until < now]
+        for folder in expired:
+            self.remove(folder, self.names(folder))
+        return len(expired)
+
+    @contextmanager
+    def _as_settings_error(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # each store has its own exceptions
+            reason = (str(error).splitlines() or [""])[0]
+            raise SettingsError(f"upload: {self.url} {what} ({type(error).__name__}: {reason})") from error
+
+
+async def open_upload_store(url: str) -> UploadStore:
+    """Return a place for uploads that can be written and gives links. Raises SettingsError."""
+
+    def opened() -> UploadStore:
+        store = UploadStore(url)
+        store.check()
+        try:
+            store.remove_expired(clock.wall())
+        except Exception as error:  # tidying up fails no run
+            log.warning("what earlier runs left in %s could not be removed: %s", store.url, error)
+        return store
+
+    return await anyio.to_thread.run_sync(opened)
+
+
+@dataclass(eq=False)
+class Uploads:
+    """The uploads of the jobs of one journal. `patience`: how long one generation is waited for, in seconds.
+
+    `owner` is the worker that this process is, where several share the journal; `is_alive` tells whether another one
+    may still hand out links.
+    """
+
+    store: UploadStore
+    journal: Journal
+    patience: float
+    owner: str = ""
+    is_alive: Callable[[str], bool] = lambda _: False
+    _folder: str = ""
+    _users: dict[str, set[str]] = field(default_factory=dict)
+    """The jobs that were given a link to an object, by the object's name."""
+    _own: set[str] = field(default_factory=set)
+    """Objects that this process has put there; the others are an earlier one's of the same journal."""
+    _digests: dict[tuple[int, ...], str] = field(default_factory=dict)
+    _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def prepare(self) -> None:
+        """Choose the folder of the next links, and write it down before anything is put into it. Not in a thread."""
+        now = clock.wall()
+        if (valid_until(self._folder) or 0) < now + needed_validity(self.patience):
+            self._folder = self._usable_folder(now) or upload_folder(
+                now + validity(self.patience), secrets.token_hex(6)
+            )
+            self.journal.note(self._fact(self._folder), self.owner)
+
+    def link(self, job_id: str, file: BinaryIO, kind: str) -> str:
+        """Return a signed link to a file's content for a job; the content is put there the first time. In a thread.
+
+        Raises UploadFailed.
+        """
+        folder = self._folder
+        name = f"{folder}/{self._digest(file)[:32]}{_ending(kind)}"
+        with self._lock:
+            lock = self._locks[name]
+        with lock:
+            try:
+                if name not in self._users and self.store.size(name) != _size(file):
+                    self.store.put(name, file)
+                    self._own.add(name)
+                self._users.setdefault(name, set()).add(job_id)
+                return self.store.sign(name, (valid_until(folder) or 0) - clock.wall())
+            except Exception as error:  # each store has its own exceptions
+                raise UploadFailed(f"a file could not be put into {self.store.url}: {error}. Run again") from error
+
+    async def close(self) -> None:
+        """Remove what no outstanding generation may still fetch: of this process, and of those that are gone."""
+        try:
+            await self._close()
+        except VideoError as error:
+            log.warning("uploaded files stay in %s: %s", self.store.url, error)
+
+    async def _close(self) -> None:
+        folders = self._folders()
+        if not folders:
+            return
+        outstanding, others_outstanding = self._outstanding()
+        used = {name for name, jobs in self._users.items() if jobs & outstanding}
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING):
+            for folder, owner in sorted(folders.items()):
+                if owner != self.owner and (others_outstanding or self.is_alive(owner)):
+                    continue
+                # Which files the jobs of an earlier process were given, only that process knew.
+                only_own = others_outstanding
+                if await anyio.to_thread.run_sync(self._remove, folder, used, only_own, abandon_on_cancel=True):
+                    self.journal.forget(self._fact(folder))
+
+    def _folders(self) -> dict[str, str]:
+        """Return the folders that the journal knows in this store, with the process that each belongs to."""
+        beginning = self._fact("")
+        return {name.removeprefix(beginning): owner for name, owner in self.journal.facts(beginning).items()}
+
+    def _remove(self, folder: str, used: set[str], only_own: bool) -> bool:
+        """Remove what is not used of a folder; tell whether nothing is left in it."""
+        try:
+            names = self.store.names(folder)
+            paths = {name: f"{folder}/{name}" for name in names}
+            removable = [
+                name for name, path in paths.items() if path not in used and (not only_own or path in self._own)
+            ]
+            self.store.remove(folder, removable)
+        except Exception as error:
+            again = f"aimlvideo uploads {self.store.url} --remove"
+            log.warning("uploaded files could not be removed: %s. Later: %s", error, again)
+            return False
+        return len(removable) == len(names)
+
+    def _outstanding(self) -> tuple[set[str], bool]:
+        """Return which jobs that were given a link here are outstanding, and whether any other job is."""
+        given = set[str]().union(*self._users.values())
+        if self.owner:  # one of many workers: the list may be long, and others' links lead into folders of their own
+            found = ((name, self.journal.find(name)) for name in given)
+            ids = {name for name, record in found if record and record.progress.stage in OUTSTANDING}
+            return ids, sum(self.journal.counts().get(stage.value, 0) for stage in OUTSTANDING) > len(ids)
+        begun = takewhile(lambda record: record.progress.stage is not Stage.PLANNED, self.journal.open_jobs())
+        ids = {record.job.id for record in begun if record.progress.stage in OUTSTANDING}
+        return ids & given, bool(ids - given)
+
+    def _usable_folder(self, now: float) -> str | None:
+        """Return a folder that an earlier process of this journal has left, and whose links are valid long enough."""
+        needed = now + needed_validity(self.patience)
+        usable = (name for name, owner in self._folders().items() if owner == self.owner)
+        return max((name for name in usable if (valid_until(name) or 0) > needed), default=None)
+
+    def _fact(self, folder: str) -> str:
+        return f"{FOLDER_FACT}{self.store.url}/{folder}"
+
+    def _digest(self, file: BinaryIO) -> str:
+        """Return the SHA-256 of a file's content, read once for each state of a file."""
+        key: tuple[int, ...] | None = None
+        with suppress(OSError):
+            state = os.fstat(file.fileno())
+            key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+        if key is None or key not in self._digests:
+            file.seek(0)
+            digest = hashlib.sha256()
+            while block := file.read(2**20):
+                digest.update(block)
+            if key is None:
+                return digest.hexdigest()
+            self._digests[key] = digest.hexdigest()
+        return self._digests[key]
+
+
+def known_folders(journal: JournalReader) -> list[tuple[str, str]]:
+    """Return the folders of uploads that a journal knows, each with the URL that it is below."""
+    places = (name.removeprefix(FOLDER_FACT).rpartition("/") for name in journal.facts(FOLDER_FACT))
+    return [(url, folder) for url, _, folder in places]
+
+
+def remove_of_journal(journal: Journal) -> int:
+    """Remove the uploads that a journal knows of; return how many folders there were.
+
+    Raises UsageError while a generation is outstanding, SettingsError or UploadFailed where they cannot be removed.
+    """
+    if waiting := sum(journal.counts().get(stage.value, 0) for stage in OUTSTANDING):
+        raise UsageError(
+            f"{pluralize(waiting, 'generation')} outstanding may still fetch these files: finish the run first"
+        )
+    folders = known_folders(journal)
+    for url, folder in folders:
+        store = UploadStore(url)
+        try:
+            store.remove(folder, store.names(folder))
+        except Exception as error:
+            raise UploadFailed(f"uploaded files could not be removed from {url}: {error}") from error
+        journal.forget(f"{FOLDER_FACT}{url}/{folder}")
+    return len(folders)
+
+
+def _ending(kind: str) -> str:
+    usual = {"image/jpeg": ".jpg", "audio/mpeg": ".mp3", "video/quicktime": ".mov", "audio/mp4": ".m4a"}
+    return usual.get(kind) or mimetypes.guess_extension(kind) or ".bin"
+
+
+def _size(file: Any) -> int:
+    place = file.tell()
+    size = int(file.seek(0, os.SEEK_END))
+    file.seek(place)
+    return size

@@ -1,0 +1,57 @@
+"""Workers put large files into folders of their own; what one leaves behind, another one removes when it may."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.cli.worker_actions import init_database, queue_file
+from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.files.uploads import FOLDER_FACT
+from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.task_groups import task_group
+from tests.distributed.test_worker import QUIET, counts, job, opened, until
+from tests.shell.files.test_uploads import LARGE, PLACE, store, uploads_in
+
+__all__ = ["store"]
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
+
+
+def queue_large(dsn: str, folder: Path, count: int) -> None:
+    """Queue jobs of one large picture, with a place for it, as the command does."""
+    (folder / "large.png").write_bytes(LARGE)
+    lines = [job(number, image_url="large.png") for number in range(count)]
+    (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    queue_file(
+        str(folder / "jobs.jsonl"), dsn, {"service": "aimlapi"}, QUIET, retry_failed=False, upload=PLACE
+    )  # fmt: skip
+
+
+@pytest.fixture
+def queued(dsn: str, tmp_path: Path) -> str:
+    """Give a database with 3 jobs of one large picture in its queue."""
+    init_database(dsn, QUIET)
+    queue_large(dsn, tmp_path, 3)
+    return dsn
+
+
+async def test_a_file_outlives_its_worker_while_a_generation_may_fetch_it_and_is_removed_by_the_next(
+    queued: str, tmp_path: Path, store: dict[str, Any]
+) -> None:
+    dsn = queued
+    async with Sandbox(Behaviour(seconds=2.5, video="tiny")) as sandbox:
+        async with opened(dsn, tmp_path, sandbox.url) as first, task_group() as tasks:
+            tasks.start_soon(first.run)
+            await until(lambda: counts(dsn).get("rendering") == 3)
+            await first.stop()
+        assert len(uploads_in()) == 1
+        async with opened(dsn, tmp_path, sandbox.url) as second:
+            await second.run()
+        assert sandbox.stats()["accepted"] == 3
+    assert counts(dsn) == {"saved": 3}
+    assert uploads_in() == []
+    with open_sync_journal(dsn) as journal:
+        assert journal.facts(FOLDER_FACT) == {}
