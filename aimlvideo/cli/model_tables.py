@@ -47,13 +47,17 @@ class ParamRow:
 
 @dataclass(frozen=True, slots=True)
 class ModelPage:
-    """All that is known of one model. `facts` are pairs of a label and a text."""
+    """All that is known of one model. `facts` are pairs of a label and a text.
+
+    `rule_sources` has where each of `rules` stands, as far as that is elsewhere than the model's own source.
+    """
 
     id: str
     facts: tuple[tuple[str, str], ...]
     params: tuple[ParamRow, ...]
     rules: tuple[str, ...]
     example: str
+    rule_sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +203,7 @@ def model_page(model: Model, pricing: Pricing | None = None, times: Durations | 
         facts=tuple((label, text) for label, text in facts if text),
         params=tuple(row for name in _order(model) for row in _param_rows(name, model.params[name])),
         rules=tuple(sentences(model)),
+        rule_sources=() if model.source else tuple(rule.source for rule in model.rules),
         example=example_line(model),
     )
 
@@ -222,6 +227,9 @@ def example_line(model: Model) -> str:
     if model.example:
         return json.dumps({"id": "clip-1", "model": model.id, **model.example}, ensure_ascii=False)
     named = [name for name in _order(model) if model.params[name].required or name in {"prompt", "duration"}]
+    for rule in model.rules:  # of those of which one is needed, the first
+        if rule.kind in ("exactly_one", "at_least_one") and not set(named) & set(rule.fields):
+            named.append(rule.fields[0])
     params = {name: _example(name, model.params[name]) for name in named}
     if "prompt" in model.params:
         params = {"prompt": params.pop("prompt"), **params}

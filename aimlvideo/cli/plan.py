@@ -10,6 +10,7 @@ from typing import Any
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
+from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
@@ -115,10 +116,12 @@ class JobReader:
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
         model = model_of(job, self.catalog, self.service)
-        media = Media(job.folder, service_of(self.service).media, self.uploads)
-        for path, value in media_fields(model, params) if isinstance(model, Model) else ():
+        limits = service_of(self.service).media
+        if not isinstance(model, Model):
+            return
+        for path, value in media_fields(model, params):
             try:
-                media.check(value)
+                Media(job.folder, file_limits(model, params, path, limits), self.uploads).check(value)
             except UsageError as error:
                 yield Problem(path, "a picture that can be sent", str(error), job=job.id)
 

@@ -7,23 +7,66 @@ from math import inf
 
 
 @dataclass(frozen=True, slots=True)
-class MediaLimits:
-    """In which form a service takes a picture that is no link, and which ones it takes.
-
-    `data_uri`: as a `data:` URI, which is then taken as it is; else as bare Base64. `types` are those that it takes
-    (empty: all that are known here); `min_side` is in pixels, `max_ratio` the longer side over the shorter one.
+class FileLimits:
+    """Which files are taken. `types` empty: all that are known here; `min_side` is in pixels, `pixels` an exact size,
+    `max_ratio` the longer side over the shorter one; seconds are those of a sound or a clip, `below_seconds` excluded.
     """
 
-    data_uri: bool
     types: tuple[str, ...] = ()
     max_bytes: float = inf
     min_side: int = 0
     max_ratio: float = inf
+    pixels: tuple[int, ...] = ()
+    min_seconds: float = 0.0
+    max_seconds: float = inf
+    below_seconds: float = inf
+    taken_by: str = "this model"
+    upload_helps: bool = False
+    """Whether a file that is beyond them may still be sent by its link."""
 
     @property
-    def limited(self) -> bool:
-        """Whether a picture has to be looked at before it is sent."""
-        return bool(self.types or self.min_side) or self.max_bytes < inf or self.max_ratio < inf
+    def limits_pictures(self) -> bool:
+        """Whether the size of a picture matters."""
+        return bool(self.min_side or self.pixels) or self.max_ratio < inf
+
+    @property
+    def limits_seconds(self) -> bool:
+        """Whether it matters how long a sound or a clip lasts."""
+        return self.min_seconds > 0 or min(self.max_seconds, self.below_seconds) < inf
+
+    def __str__(self) -> str:
+        parts = [" or ".join(map(type_name, self.types))]
+        parts.append(f"at most {self.max_bytes / 2**20:g} MB" if self.max_bytes < inf else "")
+        parts.append("x".join(map(str, self.pixels)) + " pixels" if self.pixels else "")
+        parts.append(f"at least {self.min_side} pixels a side" if self.min_side else "")
+        parts.append(f"between 1:{self.max_ratio:g} and {self.max_ratio:g}:1" if self.max_ratio < inf else "")
+        parts.append(f"at least {self.min_seconds:g} s" if self.min_seconds else "")
+        parts.append(f"at most {self.max_seconds:g} s" if self.max_seconds < inf else "")
+        parts.append(f"less than {self.below_seconds:g} s" if self.below_seconds < inf else "")
+        return ", ".join(filter(None, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """In which form a service takes a file that is no link, and which ones.
+
+    `data_uri`: as a `data:` URI, which is then taken as it is; else as bare Base64. `inline` holds for what is sent
+    along, `files` for a link, too.
+    """
+
+    data_uri: bool
+    inline: FileLimits = FileLimits()
+    files: tuple[FileLimits, ...] = ()
+
+    @property
+    def looks_inside(self) -> bool:
+        """Whether a file has to be looked at before it is sent."""
+        return bool(self.files) or self.inline != FileLimits()
+
+
+def type_name(media_type: str) -> str:
+    """Return what people call a media type: PNG, MP3."""
+    return {"audio/mpeg": "MP3", "audio/mp4": "M4A"}.get(media_type) or media_type.partition("/")[2].upper()
 
 
 _MAGIC = (
@@ -39,6 +82,8 @@ _MAGIC = (
     (b"\0\0\1\xb3", "video/mpeg"),
     (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video/x-ms-wmv"),
     (b"ID3", "audio/mpeg"),
+    (b"\xff\xf1", "audio/aac"),
+    (b"\xff\xf9", "audio/aac"),
     (b"\xff\xfb", "audio/mpeg"),
     (b"\xff\xf3", "audio/mpeg"),
     (b"\xff\xf2", "audio/mpeg"),

@@ -377,12 +377,16 @@ class Wan30Video(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    last_image_url needs image_url.
     Only one of image_url and reference_image_urls.
     Only one of image_url and video_urls.
     Only one of image_url and audio_urls.
     Only one of image_url and file_url.
     Only one of image_url and link_url.
     Only one of file_url and link_url.
+    video_urls and audio_urls: at most 15 s.
+    video_urls last at most 15 s together, and so do audio_urls.
+    With video_urls, their length and the duration are at most 30 s.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -1053,12 +1057,16 @@ class Wan30VideoDotted(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    last_image_url needs image_url.
     Only one of image_url and reference_image_urls.
     Only one of image_url and video_urls.
     Only one of image_url and audio_urls.
     Only one of image_url and file_url.
     Only one of image_url and link_url.
     Only one of file_url and link_url.
+    video_urls and audio_urls: at most 15 s.
+    video_urls last at most 15 s together, and so do audio_urls.
+    With video_urls, their length and the duration are at most 30 s.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

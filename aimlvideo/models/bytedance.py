@@ -61,6 +61,8 @@ class DreaminaSeedance20Mini(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    audio_url needs image_url or last_image_url or image_urls or video_url or video_urls.
+    audio_urls needs image_url or last_image_url or image_urls or video_url or video_urls.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -110,6 +112,8 @@ class DreaminaSeedance25(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    audio_url needs image_url or last_image_url or image_urls or video_url or video_urls.
+    audio_urls needs image_url or last_image_url or image_urls or video_url or video_urls.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -146,6 +150,7 @@ class Omnihuman(TypedJob):
         image_url: The picture to start from. A picture (link, path or bytes).
         audio_url: The sound track. A sound (link, path or bytes).
 
+    audio_url: less than 30 s.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -169,6 +174,7 @@ class OmnihumanV15(TypedJob):
         image_url: The picture to start from. A picture (link, path or bytes).
         audio_url: The sound track. A sound (link, path or bytes).
 
+    audio_url: less than 30 s.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -415,6 +421,8 @@ class Seedance20(TypedJob):
         watermark: Put the service's mark in the corner. True or false, default false.
         provider: Who runs the model, where several do. A text.
 
+    audio_url needs image_url or last_image_url or image_urls or video_url or video_urls.
+    audio_urls needs image_url or last_image_url or image_urls or video_url or video_urls.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -461,6 +469,7 @@ class Seedance20Fast(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         provider: Who runs the model, where several do. A text.
 
+    audio_urls needs image_url or last_image_url or image_urls or video_urls.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -507,6 +516,8 @@ class Seedance25(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    audio_url needs image_url or last_image_url or image_urls or video_url or video_urls.
+    audio_urls needs image_url or last_image_url or image_urls or video_url or video_urls.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

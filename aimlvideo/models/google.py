@@ -35,6 +35,7 @@ class GeminiOmni11Flash(TypedJob):
         duration: Length of the clip in seconds. A whole number from 3 to 10, default 8.
         delivery: Only uri, default "uri".
 
+    With task=image_to_video, two image_urls are the first and last frame.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -112,6 +113,7 @@ class Veo31LiteGeneratePreview(TypedJob):
         generate_audio: Make a sound track as well. True or false, default true.
         provider: Who runs the model, where several do. A text.
 
+    duration is 8 with last_image_url.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

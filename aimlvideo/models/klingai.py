@@ -675,6 +675,7 @@ class AvatarPro(TypedJob):
         prompt: What happens in the clip. A text of at most 2500 characters.
         provider: Who runs the model, where several do. A text.
 
+    audio_url: MP3 or WAV or M4A or AAC, at most 5 MB.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -702,6 +703,7 @@ class AvatarStandard(TypedJob):
         prompt: What happens in the clip. A text of at most 2500 characters.
         provider: Who runs the model, where several do. A text.
 
+    audio_url: MP3 or WAV or M4A or AAC, at most 5 MB.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -728,6 +730,8 @@ class V16ProEffects(TypedJob):
         effect_scene: The ready-made effect. One of magic_fireball, pet_moto_rider, media_interview, pet_lion,…
         duration: Length of the clip in seconds. One of 5, 10, default 5.
 
+    image_url has exactly 2 entries with effect_scene=hug or kiss or heart_gesture.
+    image_url has exactly 1 entry with effect_scene=squish or expansion.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -753,6 +757,8 @@ class V16StandardEffects(TypedJob):
         effect_scene: The ready-made effect. One of magic_fireball, pet_moto_rider, media_interview, pet_lion,…
         duration: Length of the clip in seconds. One of 5, 10, default 5.
 
+    image_url has exactly 2 entries with effect_scene=hug or kiss or heart_gesture.
+    image_url has exactly 1 entry with effect_scene=squish or expansion.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -1560,6 +1566,7 @@ class V3StandardTurboImageToVideo(TypedJob):
         duration: Length of the clip in seconds. A whole number from 3 to 15, default 5.
 
     Exactly one of prompt and multi_prompt.
+    image_url: JPEG or PNG, at most 50 MB, at least 300 pixels a side, between 1:2.5 and 2.5:1.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

@@ -111,6 +111,10 @@ class Ray32(TypedJob):
         last_image_url: The picture to end with. A picture (link, path or bytes).
         video_url: The video to work on. A video (link, path or bytes).
 
+    exr_export=true needs hdr=true.
+    loop=true needs type=video.
+    duration is 5 with hdr=true.
+    resolution is 720p or 1080p with hdr=true.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

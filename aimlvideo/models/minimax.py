@@ -25,6 +25,8 @@ class H3(TypedJob):
         resolution: Lines of the clip. Only 2K, default "2K".
         ratio: Width to height of the clip. One of adaptive, 21:9, 16:9, 4:3, 1:1, 3:4, 9:16, default "adaptiv…
 
+    audio_urls needs image_url or last_image_url or reference_image_urls or video_urls.
+    image_url: JPEG or PNG, at most 20 MB, at least 301 pixels a side, between 1:2.5 and 2.5:1.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -66,6 +68,10 @@ class H3Max(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
 
     reference_image_urls and video_urls and audio_urls: at most 12 entries together.
+    audio_urls needs reference_image_urls or video_urls.
+    video_urls and audio_urls: at least 2 s, at most 15 s.
+    video_urls last at most 15 s together, and so do audio_urls.
+    ratio is ignored with image_url; adaptive needs a reference.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -103,6 +109,7 @@ class Hailuo02(TypedJob):
         duration: Length of the clip in seconds. One of 6, 10.
         enhance_prompt: Let the service improve the prompt. True or false, default true.
 
+    image_url: JPEG or PNG, at most 20 MB, at least 301 pixels a side, between 1:2.5 and 2.5:1.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -133,6 +140,7 @@ class Hailuo23(TypedJob):
         duration: Length of the clip in seconds. One of 6, 10.
         enhance_prompt: Let the service improve the prompt. True or false, default true.
 
+    image_url: JPEG or PNG, at most 20 MB, at least 301 pixels a side, between 1:2.5 and 2.5:1.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -162,6 +170,7 @@ class Hailuo23Fast(TypedJob):
         duration: Length of the clip in seconds. One of 6, 10.
         enhance_prompt: Let the service improve the prompt. True or false, default true.
 
+    image_url: JPEG or PNG, at most 20 MB, at least 301 pixels a side, between 1:2.5 and 2.5:1.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -189,6 +198,7 @@ class Video01(TypedJob):
         image_url: The picture to start from. A picture (link, path or bytes).
         enhance_prompt: Let the service improve the prompt. True or false, default true.
 
+    image_url: JPEG or PNG, at most 20 MB, at least 301 pixels a side, between 1:2.5 and 2.5:1.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

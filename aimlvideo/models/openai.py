@@ -20,6 +20,10 @@ class Sora2I2V(TypedJob):
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, default "16:9".
         duration: Length of the clip in seconds. One of 4, 8, 12, default 4.
 
+    image_url: 1280x720 pixels, with resolution=720p and aspect_ratio=16:9.
+    image_url: 720x1280 pixels, with resolution=720p and aspect_ratio=9:16.
+    image_url: 1792x1024 pixels, with resolution=1080p and aspect_ratio=16:9.
+    image_url: 1024x1792 pixels, with resolution=1080p and aspect_ratio=9:16.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -49,6 +53,10 @@ class Sora2ProI2V(TypedJob):
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, default "16:9".
         duration: Length of the clip in seconds. One of 4, 8, 12, default 4.
 
+    image_url: 1280x720 pixels, with resolution=720p and aspect_ratio=16:9.
+    image_url: 720x1280 pixels, with resolution=720p and aspect_ratio=9:16.
+    image_url: 1792x1024 pixels, with resolution=1080p and aspect_ratio=16:9.
+    image_url: 1024x1792 pixels, with resolution=1080p and aspect_ratio=9:16.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

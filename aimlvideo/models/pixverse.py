@@ -37,6 +37,10 @@ class LipSync(TypedJob):
         lip_sync_tts_content: A text.
         lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
 
+    Exactly one of audio_url and lip_sync_tts_content.
+    Only one of audio_url and lip_sync_tts_speaker.
+    lip_sync_tts_content needs lip_sync_tts_speaker.
+    lip_sync_tts_speaker needs lip_sync_tts_content.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -70,6 +74,7 @@ class V55ImageToVideo(TypedJob):
         generate_multi_clip_switch: True or false, default false.
         thinking_type: One of enabled, disabled, auto, default "enabled".
 
+    duration is 5 or 10 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -109,6 +114,7 @@ class V55TextToVideo(TypedJob):
         generate_multi_clip_switch: True or false, default false.
         thinking_type: One of enabled, disabled, auto, default "enabled".
 
+    duration is 5 or 10 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -147,6 +153,7 @@ class V5ImageToVideo(TypedJob):
         lip_sync_tts_content: A text.
         lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
 
+    duration is 5 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -184,6 +191,7 @@ class V5TextToVideo(TypedJob):
         lip_sync_tts_content: A text.
         lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
 
+    duration is 5 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 
@@ -222,6 +230,7 @@ class V5Transition(TypedJob):
         lip_sync_tts_content: A text.
         lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
 
+    duration is 5 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
 

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import media_fields, model_of, replace_media
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import account_fingerprint
@@ -227,16 +228,16 @@ async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: 
     model = listed if isinstance(listed, Model) else catalog.find(job.model)
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
-    media = Media(job.folder, limits, uploads is not None)
-    if not any(media.changes(value) for _, value in media_fields(model, job.params)):
+    by_link = uploads is not None
+    if not any(Media(job.folder, limits, by_link).changes(value) for _, value in media_fields(model, job.params)):
         return job
     link_to = None
     if uploads is not None:
         uploads.prepare()
         link_to = partial(uploads.link, job.id)
 
-    def sent(_: str, value: Any) -> Any:
-        return media.encoded(value, link_to)
+    def sent(place: str, value: Any) -> Any:
+        return Media(job.folder, file_limits(model, job.params, place, limits), by_link).encoded(value, link_to)
 
     return job.with_params(await anyio.to_thread.run_sync(replace_media, model, job.params, sent))
 

@@ -6,6 +6,7 @@ The sandbox reads the facts in its own way, so that it is a second opinion to th
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,17 @@ def _model(name: str, entry: dict[str, Any]) -> dict[str, Any]:
         "seconds": entry.get("documented_seconds"),
         "aliases": ALIASES.get(name, []),
         "rules": _rules(name, params),
-        "schema": _object(params),
+        "schema": _with_named_media(name, _object(params)),
     }
+
+
+def _with_named_media(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    kind = next((kind for family, kind in _NAMED_MEDIA.items() if re.fullmatch(family, name)), "")
+    for field in schema["properties"].values() if kind else ():
+        for part in (field, field.get("items", {})):
+            if part.get("format") == "uri":
+                part["format"] = f"uri-or-{kind}"
+    return schema
 
 
 def _rules(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
@@ -65,15 +75,96 @@ def _rules(name: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         rules.append({"exactly_one": ["prompt", "multi_prompt"]})
     if "omni" in name and {"tail_image_url", "generate_audio"} <= params.keys():
         rules.append({"not_with_audio": "tail_image_url"})
-    if "3-0-video" in name or "wan3.0" in name:
-        rules += [{"at_most_one": ["image_url", other]} for other in _REFERENCES]
-        rules.append({"at_most_one": ["file_url", "link_url"]})
-    if name == "minimax/h3-max":
-        rules.append({"at_most_together": ["reference_image_urls", "video_urls", "audio_urls"], "limit": 12})
-    return rules
+    return rules + [rule for family, prose in _PROSE for rule in prose if re.fullmatch(family, name)]
 
 
 _REFERENCES = ("reference_image_urls", "video_urls", "audio_urls", "file_url", "link_url")
+_SEEN = ["image_url", "last_image_url", "image_urls", "reference_image_urls", "video_url", "video_urls"]
+_STILL = {"formats": ["JPEG", "PNG"], "widest": 2.5}
+
+_PROSE: list[tuple[str, list[dict[str, Any]]]] = [
+    (r"pixverse/v5/.*", [{"if": {"resolution": ["1080p"]}, "then": {"duration": [5]}}]),
+    (r"pixverse/v5\.5/.*", [{"if": {"resolution": ["1080p"]}, "then": {"duration": [5, 10]}}]),
+    (r"krea/krea-wan-14b/text-to-video", [{"remainder": "num_frames", "of": 12, "is": 6}]),
+    (r"google/veo-3-1-lite-generate-preview", [{"with": "last_image_url", "then": {"duration": [8]}}]),
+    (
+        r"luma/ray-3\.2",
+        [
+            {"if": {"exr_export": [True]}, "then": {"hdr": [True]}},
+            {"if": {"hdr": [True]}, "then": {"duration": [5], "resolution": ["720p", "1080p"]}},
+            {"if": {"loop": [True]}, "then": {"type": ["video"]}},
+        ],
+    ),
+    (r"minimax/h3|bytedance/.*seedance-2.*", [{"with": name, "one_of": _SEEN} for name in ("audio_url", "audio_urls")]),
+    (r"minimax/h3-max", [{"with": "audio_urls", "one_of": ["reference_image_urls", "video_urls"]}]),
+    (r"minimax/h3-max", [{"at_most_together": ["reference_image_urls", "video_urls", "audio_urls"], "limit": 12}]),
+    (r"minimax/h3-max", [{"media": name, "shortest": 2, "longest": 15} for name in ("video_urls", "audio_urls")]),
+    (
+        r"klingai/kling-video-v1\.6-(pro|standard)-effects",
+        [
+            {"if": {"effect_scene": ["hug", "kiss", "heart_gesture"]}, "count": "image_url", "is": 2},
+            {"if": {"effect_scene": ["squish", "expansion"]}, "count": "image_url", "is": 1},
+        ],
+    ),
+    (r"x-ai/grok-imagine-video", [{"at_most_one": ["image_url", "reference_images"]}]),
+    (
+        r"beeble/switchx-video-to-video",
+        [
+            {"if": {"alpha_mode": ["custom", "select"]}, "one_of": ["alpha_url"]},
+            {"one_of": ["prompt", "reference_image_url"]},
+        ],
+    ),
+    (
+        r"pixverse/lip-sync",
+        [
+            {"exactly_one": ["audio_url", "lip_sync_tts_content"]},
+            {"at_most_one": ["audio_url", "lip_sync_tts_speaker"]},
+            {"with": "lip_sync_tts_content", "one_of": ["lip_sync_tts_speaker"]},
+            {"with": "lip_sync_tts_speaker", "one_of": ["lip_sync_tts_content"]},
+        ],
+    ),
+    (
+        r"openai/sora-2(-pro)?-i2v",
+        [
+            {"media": "image_url", "if": {"resolution": [lines], "aspect_ratio": [shape]}, "size": size}
+            for lines, shape, size in (
+                ("720p", "16:9", [1280, 720]),
+                ("720p", "9:16", [720, 1280]),
+                ("1080p", "16:9", [1792, 1024]),
+                ("1080p", "9:16", [1024, 1792]),
+            )
+        ],
+    ),
+    (
+        r"minimax/h3|video-01|minimax/hailuo-.*",
+        [{"media": "image_url", **_STILL, "megabytes": 20, "smallest": 301}],
+    ),
+    (
+        r"klingai/video-v3-standard-turbo-.*",
+        [{"media": "image_url", **_STILL, "megabytes": 50, "smallest": 300}],
+    ),
+    (r"klingai/avatar-.*", [{"media": "audio_url", "formats": ["mp3", "wav", "mp4", "aac"], "megabytes": 5}]),
+    (r"bytedance/omnihuman.*", [{"media": "audio_url", "shorter": 30}]),
+    (
+        r"alibaba/wan-?3[-.]0-video",
+        [
+            {"with": "last_image_url", "one_of": ["image_url"]},
+            *({"at_most_one": ["image_url", other]} for other in _REFERENCES),
+            {"at_most_one": ["file_url", "link_url"]},
+            *({"media": name, "longest": 15} for name in ("video_urls", "audio_urls")),
+        ],
+    ),
+]
+"""What the documents say in prose only, by the models that each rule is for.
+
+`if`: with these values, the defaults filled in; `with`: where this is sent.
+"""
+
+_NAMED_MEDIA = {
+    r"google/gemini-omni-.*": "gs",
+    r"bytedance/(dreamina-seedance-2-(0-mini|5)|seedance-2-0(-fast)?)": "asset",
+}
+"""The models that take a name for a file which the service has already, and of which kind."""
 
 
 def _object(params: dict[str, Any]) -> dict[str, Any]:

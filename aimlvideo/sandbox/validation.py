@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker
 
 from aimlvideo.sandbox.catalogue import Model, find_model
+from aimlvideo.sandbox.media_content import media_faults
 
 LEGACY_REQUIRED = {"kling-video/v1.6/pro/image-to-video": ("prompt",)}
 """What a model needs on its legacy URL only."""
@@ -20,6 +21,16 @@ _formats = FormatChecker(formats=())
 @_formats.checks("uri")
 def _is_media(value: object) -> bool:
     return not isinstance(value, str) or value.startswith(("https://", "http://", "data:"))
+
+
+@_formats.checks("uri-or-gs")
+def _is_media_or_stored(value: object) -> bool:
+    return _is_media(value) or str(value).startswith("gs://")
+
+
+@_formats.checks("uri-or-asset")
+def _is_media_or_asset(value: object) -> bool:
+    return _is_media(value) or str(value).startswith(("asset://", "asset-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +104,43 @@ def _broken(rule: Mapping[str, Any], model: Model, body: Mapping[str, Any]) -> l
         total = sum(len(body[name]) for name in names if isinstance(body.get(name), list))
         expected = f"at most {rule['limit']} in {', '.join(names)} together"
         return [Fault((names[0],), expected, str(total))] if total > rule["limit"] else []
-    picture = rule["not_with_audio"]
-    if body.get(picture) is not None and body.get("generate_audio", model.default("generate_audio")) is True:
-        return [Fault((picture,), "no last picture together with sound", "both (send generate_audio: false)")]
-    return []
+    if picture := rule.get("not_with_audio"):
+        if body.get(picture) is not None and body.get("generate_audio", model.default("generate_audio")) is True:
+            return [Fault((picture,), "no last picture together with sound", "both (send generate_audio: false)")]
+        return []
+    return list(_broken_prose(rule, model, body))
+
+
+def _broken_prose(rule: Mapping[str, Any], model: Model, body: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield the faults of a rule that stands in prose only; the service fills in its defaults before it looks."""
+    sent = {name: value for name, value in body.items() if value not in (None, [], "")}
+    complete = {name: model.default(name) for name in model.params} | sent
+    if "with" in rule and rule["with"] not in sent:
+        return
+    if any(complete.get(name) not in values for name, values in rule.get("if", {}).items()):
+        return
+    for name, values in rule.get("then", {}).items():
+        if complete.get(name) not in values:
+            yield Fault((name,), f"one of {', '.join(map(str, values))} with these", shorten(complete.get(name)))
+    if (names := rule.get("one_of")) and not sent.keys() & set(names):
+        yield Fault((names[0],), f"one of {', '.join(names)}", "none")
+    yield from _wrong_numbers(rule, complete)
+    if name := rule.get("media"):
+        entries = sent.get(name)
+        for number, entry in enumerate(entries if isinstance(entries, list) else [entries]):
+            place = (name, number) if isinstance(entries, list) else (name,)
+            yield from (Fault(place, *fault) for fault in media_faults(entry, rule))
+
+
+def _wrong_numbers(rule: Mapping[str, Any], complete: Mapping[str, Any]) -> Iterator[Fault]:
+    if name := rule.get("remainder"):
+        number = complete.get(name)
+        if isinstance(number, int) and number % rule["of"] != rule["is"]:
+            yield Fault((name,), f"a multiple of {rule['of']} plus {rule['is']}", shorten(number))
+    if (name := rule.get("count")) and complete.get(name) is not None:
+        count = len(complete[name]) if isinstance(complete[name], list) else 1
+        if count != rule["is"]:
+            yield Fault((name,), f"{rule['is']} pictures with this effect", str(count))
 
 
 def _as_fault(error: Any) -> Fault:
@@ -117,7 +161,11 @@ def _expectation(error: Any) -> str:
         "maxItems": lambda: f"at most {wanted} items",
         "minLength": lambda: f"at least {wanted} characters",
         "maxLength": lambda: f"at most {wanted} characters",
-        "format": lambda: "a link (http:// or https://) or a data: URI",
+        "format": lambda: {
+            "uri": "a link (http:// or https://) or a data: URI",
+            "uri-or-gs": "a link (http://, https:// or gs://) or a data: URI",
+            "uri-or-asset": "a link (http:// or https://), a data: URI or the id of an asset",
+        }[wanted],
         "anyOf": lambda: "one of the documented shapes",
     }
     return phrases[str(error.validator)]()

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from aimlvideo.core.catalog.catalog import Model, Param, load_catalog
+from aimlvideo.core.catalog.catalog import Model, Param, Rule, load_catalog
+from aimlvideo.core.catalog.rules import term_holds
 
 CATALOG = load_catalog()
 MODELS = [model for model in CATALOG if model.service == "aimlapi"]
@@ -34,9 +35,19 @@ def least(model: Model) -> dict[str, Any]:
     """Return the smallest request that is right."""
     params = {name: plain(param) for name, param in model.params.items() if param.required}
     for rule in model.rules:
-        if rule.kind in {"exactly_one", "required_unless"} and not params.keys() & set(rule.fields):
+        if rule.kind in {"exactly_one", "required_unless", "at_least_one"} and not params.keys() & set(rule.fields):
             params[rule.fields[0]] = plain(model.params[rule.fields[0]])
-    return params
+    return _lawful(model, params)
+
+
+def beside(model: Model, name: str) -> dict[str, Any]:
+    """Return the smallest request that is right and has room for this parameter, with what it needs beside it."""
+    needed = [rule.fields[1] for rule in model.rules if rule.kind == "needs" and rule.fields[0] == name]
+    request = least(model) | {other: plain(model.params[other]) for other in needed}
+    for rule in model.rules:
+        if rule.kind in {"exactly_one", "at_most_one"} and {name, *needed} & set(rule.fields):
+            request = {key: value for key, value in request.items() if key in needed or key not in rule.fields}
+    return request
 
 
 def values(param: Param) -> st.SearchStrategy[Any]:
@@ -72,7 +83,8 @@ def objects(fields: Any) -> st.SearchStrategy[dict[str, Any]]:
 def requests(model: Model) -> st.SearchStrategy[dict[str, Any]]:
     """Return requests that are right for a model, its rules between fields kept."""
     usual = {name: param for name, param in model.params.items() if not param.legacy}
-    return objects(usual).map(lambda params: _lawful(model, params))
+    # Twice: what one rule takes away another may have asked for.
+    return objects(usual).map(lambda params: _lawful(model, _lawful(model, params)))
 
 
 def _lawful(model: Model, params: dict[str, Any]) -> dict[str, Any]:
@@ -90,9 +102,60 @@ def _lawful(model: Model, params: dict[str, Any]) -> dict[str, Any]:
             for name in (name for name in given if isinstance(params[name], list)):
                 params[name] = params[name][:room]
                 room -= len(params[name])
-        if rule.kind in {"exactly_one", "required_unless"} and not given:
+        elif rule.kind in _MENDED:
+            _MENDED[rule.kind](rule, model, params)
+        if rule.kind in {"exactly_one", "required_unless", "at_least_one"} and not given:
             params[rule.fields[0]] = plain(model.params[rule.fields[0]])
     return params
+
+
+def _holds(rule: Rule, model: Model, params: dict[str, Any]) -> bool:
+    return all(term_holds(term, params, model) != "no" for term in rule.conditions)
+
+
+def _drop_what_needs_more(rule: Rule, model: Model, params: dict[str, Any]) -> None:
+    first, *others = rule.fields
+    if term_holds(first, params) == "yes" and all(term_holds(other, params, model) == "no" for other in others):
+        del params[first.partition("=")[0]]
+
+
+def _require(rule: Rule, model: Model, params: dict[str, Any]) -> None:
+    for name in rule.fields if _holds(rule, model, params) else ():
+        params.setdefault(name, plain(model.params[name]))
+
+
+def _choose(rule: Rule, model: Model, params: dict[str, Any]) -> None:
+    name = rule.fields[0]
+    if _holds(rule, model, params) and params.get(name, rule.choices[0]) not in rule.choices:
+        params[name] = rule.choices[0]
+
+
+def _step(rule: Rule, model: Model, params: dict[str, Any]) -> None:
+    if (name := rule.fields[0]) in params:
+        low = int(model.params[name].minimum or 0)
+        params[name] = low + (params[name] - low) // rule.limit * rule.limit
+
+
+def _count(rule: Rule, model: Model, params: dict[str, Any]) -> None:
+    if _holds(rule, model, params):
+        params[rule.fields[0]] = [LINKS[0]] * rule.limit
+
+
+def _link(rule: Rule, model: Model, params: dict[str, Any]) -> None:
+    """Put links in the place of files that would be looked into."""
+    for name in rule.fields:
+        if name in params:
+            params[name] = [LINKS[0]] * len(params[name]) if isinstance(params[name], list) else LINKS[0]
+
+
+_MENDED = {
+    "needs": _drop_what_needs_more,
+    "required_when": _require,
+    "choices_when": _choose,
+    "steps": _step,
+    "items": _count,
+    "file": _link,
+}
 
 
 def mistakes(param: Param, path: str) -> Iterator[tuple[str, Any, str]]:

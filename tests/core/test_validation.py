@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_requests import CATALOG, MODELS, least, mistakes, plain, requests
+from made_requests import CATALOG, MODELS, beside, least, mistakes, plain, requests
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.validation import Checked, check, media_fields, replace_media
@@ -63,9 +63,7 @@ def test_each_single_mistake_is_refused_with_its_field_named(model: Model) -> No
     made = 0
     for name, param in model.params.items():
         for what, value, path in mistakes(param, name):
-            wrong = {**right, name: value}
-            if name == "multi_prompt":
-                wrong.pop("prompt", None)
+            wrong = {**beside(model, name), name: value}
             checked = ask(model, model.service, **wrong)
             assert [problem.field for problem in checked.problems] == [path], (what, name, value, checked)
             made += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Annotated
 
 import typer
@@ -135,8 +136,8 @@ def _show_page(model: Model, facts: ServiceFacts, terminal: Terminal) -> None:
         terminal.say(f"  {label}: {text}")
     rows = [(row.name, "required" if row.required else "", row.takes, row.default, row.meaning) for row in page.params]
     terminal.table(("parameter", "", "takes", "default", ""), rows)
-    for rule in page.rules:
-        terminal.say(f"  {rule}")
+    for rule, source in zip_longest(page.rules, page.rule_sources, fillvalue=""):
+        terminal.say(f"  {rule}" + (f" ({source})" if source else ""))
     for line in _known_of(model.id):
         terminal.say(f"  {line}")
     terminal.say(f"a line for a job file: {page.example}")

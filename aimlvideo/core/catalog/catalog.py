@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aimlvideo.core.catalog.endpoints import endpoint_facts, model_entries, unlisted_entry
+from aimlvideo.core.media_types import FileLimits
 
 TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "any"})
 MEDIA = frozenset({"image", "video", "audio", "any"})
@@ -25,7 +26,8 @@ class Param:
     """One parameter, or one part of one. Limits are inclusive; `None` where none is documented.
 
     `type` is one of `TYPES` (`any` with `any_of`: one of several forms). `media` says that a picture, clip or sound is
-    wanted: a link, or a local file that is encoded when it is sent. `legacy` marks what only the legacy URL takes.
+    wanted: a link, or a local file that is encoded when it is sent; a text that one of the patterns in `accepts` fits
+    whole is neither, and is sent as it is. `legacy` marks what only the legacy URL takes.
     """
 
     type: str
@@ -43,6 +45,7 @@ class Param:
     nullable: bool = False
     default: Any = None
     media: str | None = None
+    accepts: tuple[str, ...] = ()
     legacy: bool = False
 
     @property
@@ -62,9 +65,12 @@ class Rule:
     - `exactly_one`, `at_most_one`, `at_least_one` of `fields`;
     - `required_unless`: the first of `fields`, unless one of the others holds; `required_when`: all of `fields`;
     - `forbidden_when`, `forbidden`: none of `fields`; `only_when`: none of `fields` unless the conditions hold;
+    - `needs`: the first of `fields`, where it holds, needs one of the others;
     - `choices_when`: the first of `fields` is one of `choices`;
-    - `at_most_items`: the lists in `fields` have at most `limit` entries together;
-    - `adds_up`: the numbers at the first of `fields` add up to the second.
+    - `steps`: the first of `fields` is `offset` more than a multiple of `limit`;
+    - `at_most_items`: the lists in `fields` have at most `limit` entries together; `items`: the first has exactly that;
+    - `adds_up`: the numbers at the first of `fields` add up to the second;
+    - `file`: a file in one of `fields` keeps within `file`; `note`: nothing can be checked, and `text` says it.
 
     A `legacy` rule holds on the service's older URLs only. `source` says where the rule stands.
     """
@@ -75,6 +81,9 @@ class Rule:
     conditions: tuple[str, ...] = ()
     choices: tuple[Any, ...] = ()
     limit: int = 0
+    offset: int = 0
+    file: FileLimits | None = None
+    text: str = ""
     legacy: bool = False
     source: str = ""
 
@@ -273,6 +282,7 @@ def read_param(raw: Any, depth: int = 0) -> Param:
         nullable=raw.get("nullable") is True,
         default=raw.get("default"),
         media=raw.get("media"),
+        accepts=tuple(_pattern(text) for text in raw.get("accepts", ())),
         legacy=raw.get("legacy") is True,
     )
 
@@ -292,6 +302,13 @@ def _size(value: Any, name: str) -> int | None:
     raise ValueError(f"{name} is how many, got {str(value)[:40]!r}")
 
 
+def _pattern(text: Any) -> str:
+    try:
+        return str(re.compile(text).pattern)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"accepts has {str(text)[:40]!r}, expected a regular expression") from error
+
+
 def _read_rule(raw: Any) -> Rule:
     return Rule(
         kind=str(raw["kind"]),
@@ -300,9 +317,16 @@ def _read_rule(raw: Any) -> Rule:
         conditions=tuple(raw.get("if", ())),
         choices=tuple(raw.get("choices", ())),
         limit=int(raw.get("limit", 0)),
+        offset=int(raw.get("offset", 0)),
+        file=FileLimits(**{name: _tuples(value) for name, value in raw["file"].items()}) if "file" in raw else None,
+        text=str(raw.get("text", "")),
         legacy=raw.get("legacy") is True,
         source=str(raw.get("source", "")),
     )
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _read_sending(raw: Any) -> Sending:

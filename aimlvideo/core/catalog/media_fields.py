@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ Replacement = Callable[[str, Any], Any]
 
 
 def replace_media(model: Model, params: Mapping[str, Any], replacement: Replacement) -> dict[str, Any]:
-    """Return `params` with `replacement(field path, value)` in the place of each picture, clip or sound.
+    """Return `params` with `replacement(field path, value)` in the place of each picture, clip or sound that is a file.
 
     Lists and nested objects are walked; paths read `elements[2].reference_image_urls[0]`. Nothing given is changed.
     """
@@ -37,7 +38,7 @@ def _replaced(param: Param, value: Any, path: str, replacement: Replacement) -> 
     if value is None or not param.holds_media:
         return value
     if param.media is not None:
-        return replacement(path, value)
+        return value if _is_no_file(param, value) else replacement(path, value)
     if param.any_of:
         form = form_of(param, value)
         return value if form is None else _replaced(form, value, path, replacement)
@@ -49,6 +50,11 @@ def _replaced(param: Param, value: Any, path: str, replacement: Replacement) -> 
             for name, item in value.items()
         }
     return value
+
+
+def _is_no_file(param: Param, value: Any) -> bool:
+    """Tell a name by which the service itself knows a file, such as `gs://bucket/a.png`, where it takes those."""
+    return isinstance(value, str) and any(re.fullmatch(pattern, value.strip()) for pattern in param.accepts)
 
 
 def form_of(param: Param, value: Any) -> Param | None:

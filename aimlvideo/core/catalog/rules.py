@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import Model, Rule
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.errors import Problem
 
 Params = Mapping[str, Any]
@@ -32,9 +35,15 @@ def sentences(model: Model) -> Iterator[str]:
 
 def sentence(rule: Rule) -> str:
     """Return what a rule says: `Exactly one of prompt and multi_prompt.`"""
-    names, first, condition = " and ".join(rule.fields), rule.fields[0], _condition(rule)
+    names, first, condition = " and ".join(rule.fields), next(iter(rule.fields), ""), _condition(rule)
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
-    said = {
+    others = " or ".join(rule.fields[1:])
+    sentences = {
+        "needs": f"{first} needs {others}",
+        "steps": f"{first} is {rule.offset} more than a multiple of {rule.limit}",
+        "items": f"{first} has exactly {_entries(rule.limit)}" + (condition and f" with {condition}"),
+        "file": f"{names}: {rule.file}" + (condition and f", with {condition}"),
+        "note": rule.text,
         "required_unless": f"{first} is required without {' or '.join(rule.fields[1:])}",
         "required_when": f"{names} {'are' if len(rule.fields) > 1 else 'is'} required"
         + (condition and f" with {condition}"),
@@ -43,27 +52,33 @@ def sentence(rule: Rule) -> str:
         "forbidden_when": f"{names} not together with {condition}",
         "choices_when": f"{first} is {_or(rule.choices)} with {condition}",
         "at_most_items": f"{names}: at most {rule.limit} entries together" + (condition and f", with {condition}"),
-        "adds_up": f"{first} add up to {rule.fields[-1]}",
+        "adds_up": f"{first} add up to {others}",
     }
     ending = " on the legacy URL." if rule.legacy else "."
-    return said.get(rule.kind, f"{amount} one of {names}") + ending
+    return sentences.get(rule.kind, f"{amount} one of {names}") + ending
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def term_holds(term: str, params: Params, model: Model | None = None) -> str:
     """Say whether a term holds: `yes`, `default` (a default makes it so), or `no`.
 
-    `name` holds where the parameter is set, `name=value` where it has that value, `name[].part=value` where an entry of
-    the list has it, and `!term` where the term does not hold.
+    `name` holds where the parameter is set, `name=value` where it has that value, `name=one|other` where it has one of
+    them, `name[].part=value` where an entry of the list has it, and `!term` where the term does not hold.
     """
     if term.startswith("!"):
         return "no" if term_holds(term[1:], params, model) == "yes" else "yes"
-    name, _, value = term.partition("=")
+    name, _, words = term.partition("=")
     values = [entry for entry in _at(name, params) if entry is not None]
-    if not value:
+    if not words:
         return "yes" if any(entry not in ("", [], ()) for entry in values) else "no"
-    if any(_text(entry) == value for entry in values):
+    allowed = words.split("|")
+    if any(_text(entry) in allowed for entry in values):
         return "yes"
-    return "default" if model is not None and _default_is(name, value, params, model) else "no"
+    is_default = model is not None and any(_default_is(name, word, params, model) for word in allowed)
+    return "default" if is_default else "no"
 
 
 def _at(name: str, params: Params) -> Iterator[Any]:
@@ -100,7 +115,8 @@ def _or(values: tuple[Any, ...]) -> str:
 
 
 def _condition(rule: Rule) -> str:
-    return " and ".join([*(f"{name}={value}" for name, value in rule.when.items()), *rule.conditions])
+    terms = [*(f"{name}={value}" for name, value in rule.when.items()), *rule.conditions]
+    return " and ".join(term.replace("|", " or ") for term in terms)
 
 
 def _given(rule: Rule, params: Params) -> list[str]:
@@ -163,6 +179,41 @@ def _only_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
             yield Problem(name, f"only with {_condition(rule)}", "without it")
 
 
+def _needs(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    first, *others = rule.fields
+    if term_holds(first, params) == "yes" and all(term_holds(other, params, model) == "no" for other in others):
+        yield Problem(_name(first), f"only together with {' or '.join(others)}", "without it")
+
+
+def _steps(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    value = params.get(rule.fields[0])
+    if isinstance(value, int) and value % rule.limit != rule.offset % rule.limit:
+        nearest = value - (value - rule.offset) % rule.limit
+        expected = f"{rule.offset} more than a multiple of {rule.limit}: {nearest} or {nearest + rule.limit}"
+        yield Problem(rule.fields[0], expected, str(value))
+
+
+def _items(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    value = params.get(rule.fields[0])
+    count = len(value) if isinstance(value, list | tuple) else 1
+    if value is not None and count != rule.limit and _applies(rule, model, params) != "no":
+        condition = f" with {_condition(rule)}" if rule.conditions or rule.when else ""
+        yield Problem(rule.fields[0], f"exactly {_entries(rule.limit)}{condition}", str(count))
+
+
+def _name(term: str) -> str:
+    """Return the parameter of which a term speaks."""
+    return term.lstrip("!").partition("=")[0].partition("[]")[0]
+
+
+def file_limits(model: Model, params: Params, place: str, limits: MediaLimits) -> MediaLimits:
+    """Return which files a model takes at `place` (such as `image_urls[1]`), a service taking those within `limits`."""
+    name = re.split(r"[\[.]", place, maxsplit=1)[0]
+    rules = [rule for rule in model.rules if rule.file is not None and name in rule.fields]
+    holding = [rule.file for rule in rules if rule.file is not None and _applies(rule, model, params) != "no"]
+    return replace(limits, files=(*limits.files, *holding))
+
+
 def _choices_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     value = params.get(rule.fields[0])
     if value is not None and _text(value) not in map(_text, rule.choices) and _applies(rule, model, params) != "no":
@@ -216,6 +267,9 @@ _CHECKS: dict[str, Callable[[Rule, Model, Params], Iterator[Problem]]] = {
     "forbidden_when": _forbidden_when,
     "forbidden": _forbidden,
     "only_when": _only_when,
+    "needs": _needs,
+    "steps": _steps,
+    "items": _items,
     "choices_when": _choices_when,
     "at_most_items": _at_most_items,
     "adds_up": _adds_up,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.media_types import FileLimits, MediaLimits
 from aimlvideo.core.services.base import LookupById, Service
 from aimlvideo.core.wires.kling import (
     ID_FIELD,
@@ -24,10 +24,14 @@ SERVICE = Service(
     key_url="your gateway's dashboard",
     media=MediaLimits(
         data_uri=False,
-        types=("image/jpeg", "image/png", "audio/mpeg", "audio/wav", "audio/mp4"),
-        max_bytes=10 * 2**20,
-        min_side=300,
-        max_ratio=2.5,
+        inline=FileLimits(
+            types=("image/jpeg", "image/png", "audio/mpeg", "audio/wav", "audio/mp4", "audio/aac"),
+            max_bytes=10 * 2**20,
+            min_side=300,
+            max_ratio=2.5,
+            taken_by="this service",
+            upload_helps=True,
+        ),
     ),
     lookup=LookupById(external_task_request, read_external_task, 200 / 60, takes_external_id),
     settle=60.0,

@@ -1,13 +1,13 @@
-"""The recipe inside a clip's own file, where every player and `ffprobe` shows it: MP4's title and comment."""
+"""What media files say of themselves: a clip's recipe, in MP4's title and comment; how long a sound or clip lasts."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from mutagen import MutagenError
+from mutagen import File, MutagenError
 from mutagen.mp4 import MP4
 
 from aimlvideo.core.jobs.recipe import read_recipe
@@ -44,3 +44,14 @@ def recipe_in(path: Path) -> Mapping[str, Any]:
     if recipe is None:
         raise UsageError(f"{path} carries no recipe: it was not saved by aimlvideo, or with --no-metadata")
     return recipe
+
+
+def seconds_of(file: BinaryIO) -> float | None:
+    """Return how long a sound or a clip lasts; None where its file does not tell."""
+    file.seek(0)
+    try:
+        media = File(file)
+    except (MutagenError, ValueError, KeyError, EOFError):
+        return None
+    length = getattr(getattr(media, "info", None), "length", None)
+    return float(length) if isinstance(length, int | float) and length > 0 else None

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
 import imagesize
 
-from aimlvideo.core.media_types import MediaLimits, media_type
+from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, type_name
 from aimlvideo.errors import UsageError
 
 HEAD = 64
 """Bytes that tell a picture's type."""
 
 LINKS = ("http://", "https://", "asset://")
+_OTHER_LINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 LONGEST_PATH = 4096
 LONGEST_NAME = 80
 MAX_BYTES = 128 * 2**20
@@ -50,7 +53,7 @@ class Media:
 
     def check(self, value: Any) -> None:
         """Raise UsageError where a picture cannot be sent; of a file it reads no more than tells type and size."""
-        if _is_path(value) or _is_raw(value) or (self.limits.limited and _is_inline(value)):
+        if _is_path(value) or _is_raw(value) or (self.limits.looks_inside and _is_inline(value)):
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
 
@@ -87,6 +90,7 @@ class Media:
             raw = _inline(value) if isinstance(value, str) else _raw(value)
             yield io.BytesIO(raw), len(raw)
             return
+        _refuse_other_links(value)
         try:
             path = Path(self.folder or "", Path(value).expanduser())
             if path.exists() and not path.is_file():
@@ -102,46 +106,64 @@ class Media:
         kind = media_type(file.read(HEAD))
         if kind is None:
             raise UsageError(f"{_name(value)} is not a supported image, video or audio file")
-        if self._goes_by_link(kind, size):
-            wrong = _wrong_picture(self.limits, file) if kind.startswith("image/") and self.limits.limited else ""
-        elif size > MAX_BYTES:
-            wrong = f"has {size / 2**20:.0f} MB; {TOO_LARGE}"
-        else:
-            wrong = _beyond(self.limits, kind, file, size) if self.limits.limited else ""
-        if wrong:
-            raise UsageError(f"{_name(value)} {wrong}")
+        by_link = self._goes_by_link(kind, size)
+        if size > MAX_BYTES and not by_link:
+            raise UsageError(f"{_name(value)} has {size / 2**20:.0f} MB; {TOO_LARGE}")
+        inline = self.limits.inline
+        for limits in (replace(inline, types=(), max_bytes=inf) if by_link else inline, *self.limits.files):
+            if wrong := _beyond(limits, kind, file, size):
+                raise UsageError(f"{_name(value)} {wrong}")
         return kind
 
     def _goes_by_link(self, kind: str, size: int) -> bool:
-        return self.uploads and (kind.startswith("video/") or size > min(MOST_INLINE, self.limits.max_bytes))
+        return self.uploads and (kind.startswith("video/") or size > min(MOST_INLINE, self.limits.inline.max_bytes))
 
 
-def _beyond(limits: MediaLimits, kind: str, file: BinaryIO, size: int) -> str:
-    """Return what keeps the service from taking a picture, or an empty text."""
+def _beyond(limits: FileLimits, kind: str, file: BinaryIO, size: int) -> str:
+    """Return what keeps a file from being taken, or an empty text."""
     if limits.types and kind not in limits.types:
-        hint = f"; {UPLOAD_HINT}" if kind.startswith("video/") else ""
-        return f"is {kind}; this service takes {' and '.join(map(_type_name, limits.types))}{hint}"
+        hint = f"; {UPLOAD_HINT}" if kind.startswith("video/") and limits.upload_helps else ""
+        return f"is {kind}; {limits.taken_by} takes {' and '.join(map(type_name, limits.types))}{hint}"
     if size > limits.max_bytes:
-        most = f"{limits.max_bytes / 2**20:g} MB"
-        return f"has {size / 2**20:.1f} MB; this service takes at most {most}: make it smaller, or {UPLOAD_HINT}"
-    return _wrong_picture(limits, file) if kind.startswith("image/") else ""
+        most = f"{limits.taken_by} takes at most {limits.max_bytes / 2**20:g} MB: make it smaller"
+        return f"has {size / 2**20:.1f} MB; {most}" + (f", or {UPLOAD_HINT}" if limits.upload_helps else "")
+    if kind.startswith("image/"):
+        return _wrong_picture(limits, file) if limits.limits_pictures else ""
+    return _wrong_length(limits, file) if limits.limits_seconds else ""
 
 
-def _wrong_picture(limits: MediaLimits, file: BinaryIO) -> str:
+def _wrong_picture(limits: FileLimits, file: BinaryIO) -> str:
     file.seek(0)
     width, height = imagesize.get(file)
     if min(width, height) <= 0:
         return "is corrupt: no image size found"
+    if limits.pixels and (width, height) != limits.pixels:
+        exact = "x".join(map(str, limits.pixels))
+        return f"is {width}x{height} pixels; {limits.taken_by} takes {exact} with these parameters"
     if min(width, height) < limits.min_side:
-        return f"is {width}x{height} pixels; this service takes at least {limits.min_side} pixels a side"
+        return f"is {width}x{height} pixels; {limits.taken_by} takes at least {limits.min_side} pixels a side"
     if max(width, height) > limits.max_ratio * min(width, height):
         most = f"{limits.max_ratio:g}"
-        return f"is {width}x{height}; this service takes shapes between 1:{most} and {most}:1"
+        return f"is {width}x{height}; {limits.taken_by} takes shapes between 1:{most} and {most}:1"
     return ""
 
 
-def _type_name(kind: str) -> str:
-    return kind.partition("/")[2].upper()
+def _wrong_length(limits: FileLimits, file: BinaryIO) -> str:
+    from aimlvideo.shell.files.clip_metadata import seconds_of  # noqa: PLC0415 - 30 ms that few jobs need
+
+    seconds = seconds_of(file)
+    if seconds is None:
+        return ""
+    if seconds >= limits.below_seconds:
+        return f"lasts {seconds:.1f} s; {limits.taken_by} takes less than {limits.below_seconds:g} s"
+    if not limits.min_seconds <= seconds <= limits.max_seconds:
+        return f"lasts {seconds:.1f} s; {limits.taken_by} takes {limits.min_seconds:g} to {limits.max_seconds:g} s"
+    return ""
+
+
+def _refuse_other_links(value: Any) -> None:
+    if isinstance(value, str) and (link := _OTHER_LINK.match(value)) and link[0].lower() not in LINKS:
+        raise UsageError(f"{_name(value)} starts with {link[0]}: expected a path, a link with https://, or a data: URI")
 
 
 def _is_raw(value: Any) -> bool:
