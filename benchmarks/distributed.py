@@ -4,7 +4,9 @@
 
 The service is a loopback server that costs as little as it can: a generation takes `--seconds`, a clip has 1 KB. The
 workers, the service and PostgreSQL share the machine, so on a small one the jobs a second stop growing when its cores
-are busy; the CPU a job is what to reckon with. PostgreSQL is started by this program (see tests/postgres_server.py).
+are busy; the CPU a job is what to reckon with. `ratio` is jobs a second, `CPU ratio` what one process uses beside what
+the workers use, PostgreSQL apart; its part of all CPU is its `share`. PostgreSQL is started by this program (see
+tests/postgres_server.py).
 """
 
 from __future__ import annotations
@@ -89,10 +91,12 @@ class Figures:
     client_cpu: float
     database_cpu: float
 
-    def row(self, name: str, jobs: int) -> str:
-        """Return a line of the table."""
-        per_job = [f"{1000 * cpu / jobs:9.2f}" for cpu in (self.client_cpu, self.database_cpu)]
-        return f"{name:<22}{jobs / self.seconds:9.0f}{self.seconds:9.1f}{per_job[0]}{per_job[1]}"
+    def row(self, name: str, jobs: int, alone: Figures) -> str:
+        """Return a line of the table; `alone` is one process without the queue."""
+        per_job = "".join(f"{1000 * cpu / jobs:10.2f}" for cpu in (self.client_cpu, self.database_cpu))
+        share = self.database_cpu / (self.client_cpu + self.database_cpu)
+        speed, thrift = alone.seconds / self.seconds, alone.client_cpu / self.client_cpu
+        return f"{name:<14}{jobs / self.seconds:8.0f}{speed:8.2f}{per_job}{share:10.0%}{thrift:10.2f}"
 
 
 def one_process(folder: Path, jobs: Path, told: list[str]) -> Figures:
@@ -171,11 +175,15 @@ def main() -> None:
         folder, jobs = Path(name), Path(name) / "jobs.jsonl"
         jobs.write_text("".join(map(_job, range(given.jobs))))
         told = ["--base-url", url, "--api-key", "k", "--poll", f"every:{given.seconds + 0.05}", "--quiet", *limits]
-        print(f"{'':22}{'jobs/s':>9}{'seconds':>9}{'CPU ms/job: client':>9}, PostgreSQL", flush=True)
-        print(one_process(folder, jobs, told).row("one process", given.jobs), flush=True)
+        print(f"{'':14}{'':>16}{'CPU ms a job':>20}{'database':>10}", flush=True)
+        print(
+            f"{'':14}{'jobs/s':>8}{'ratio':>8}{'client':>10}{'database':>10}{'share':>10}{'CPU ratio':>10}", flush=True
+        )
+        alone = one_process(folder, jobs, told)
+        print(alone.row("one process", given.jobs, alone), flush=True)
         for workers in given.workers:
             figures = many(folder, jobs, told, workers, server)
-            print(figures.row(f"{workers} worker{'s' * (workers > 1)}", given.jobs), flush=True)
+            print(figures.row(f"{workers} worker{'s' * (workers > 1)}", given.jobs, alone), flush=True)
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ IDLE = 0.5
 """Seconds between two reads of an empty queue, at most."""
 
 
-GATHER = 0.02
-"""Seconds in which ended jobs gather, to be handed back together."""
+GATHER = 0.05
+"""Seconds in which ended jobs gather, to be handed back together, and free places, to be filled together."""
 
 
 OUTCOMES = {Stage.SAVED: "saved", Stage.FAILED: "failed", Stage.PLANNED: "not begun"}
@@ -126,6 +126,7 @@ class Worker:
     _back: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
     _last_beat: float = 0.0
+    _last_take_over: float = 0.0
     _last_tick: float = field(default_factory=time.monotonic)
     _rest_until: float = 0.0
     _last_share: float = field(default_factory=time.monotonic)
@@ -242,8 +243,9 @@ class Worker:
         idle = min(IDLE, self.heartbeat / 4)
         with anyio.fail_after(STALLED):
             full = await self._keep_up(queue, idle)
-        with anyio.move_on_after(GATHER if full else idle):
-            await self._news.wait()
+        if not full:
+            with anyio.move_on_after(idle):
+                await self._news.wait()
         await anyio.sleep(GATHER)
         self._news = anyio.Event()
 
@@ -330,8 +332,12 @@ class Worker:
             return False
         if now < self._rest_until:
             return False
-        left = await queue.take_over(AT_A_TIME)
-        await self._begin(left)
+        left: dict[str, QueueEntry] = {}
+        if now - self._last_take_over >= min(IDLE, self.heartbeat / 4):
+            left = await queue.take_over(AT_A_TIME)
+            await self._begin(left)
+            if len(left) < AT_A_TIME:
+                self._last_take_over = now
         most = await self._room(queue)
         taken = await queue.take(most) if most > 0 else {}
         await self._begin(taken)

@@ -98,6 +98,30 @@ async def test_an_error_is_read_back_with_its_kind(opened: Opened) -> None:
     assert "prompt: ünsafe" in str(found)
 
 
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        ("half a pair: \ud83d", "half a pair: ?"),
+        (
+            'a whole one: \U0001f600, and C:\\u0000 in quotes: ""',
+            'a whole one: \U0001f600, and C:\\u0000 in quotes: ""',
+        ),
+    ],
+)
+async def test_whatever_the_words_of_an_error_are_the_steps_beside_it_are_written(
+    opened: Opened, words: str, read: str
+) -> None:
+    other = JOB.named("other")
+    async with opened() as journal:
+        for job in (JOB, other):
+            journal.plan(job)
+        journal.step(JOB, SENT.to(Stage.FAILED, error=Rejected(words)))
+        journal.step(other, SAVED)
+        await journal.synced()
+        assert journal.find("other").progress == SAVED
+        assert str(journal.find("one").progress.error) == read
+
+
 async def test_the_last_of_several_steps_counts(opened: Opened) -> None:
     async with opened() as journal:
         journal.plan(JOB)
