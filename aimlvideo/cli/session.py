@@ -64,6 +64,8 @@ class RunScope:
 
     run: int | None = None
     whole_folder: bool = True
+    begun: bool = False
+    """Whether jobs were set on their way: from then on no error means that nothing was sent."""
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
@@ -125,15 +127,16 @@ def to_the_end(
         if not (options.output / JOURNAL).exists() or (scope.run is None and not scope.whole_folder):
             return 3
     except VideoError as error:
-        if isinstance(error, UsageError) or not (options.output / JOURNAL).exists():
+        if not scope.begun and (isinstance(error, UsageError) or not (options.output / JOURNAL).exists()):
             raise
         halted = error
     try:
         return finish(options, halted, terminal, scope, hurried=hurried)
     except JournalError as error:
-        if halted is None:
+        if not scope.begun and halted is None:
             raise
-        terminal.problem(f"{halted}. And then: {error}")  # what was sent is sent: this is no mistake in the command
+        # What was sent is sent: this is no mistake in the command.
+        terminal.problem(str(error) if halted is None else f"{halted}. And then: {error}")
         return 3
 
 
@@ -156,6 +159,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
         with serve_metrics(lambda: run_metrics(results), options.metrics, terminal):
             async with serve_board(results, options.board, terminal, retried=retried):
                 with terminal.progress(results, retried=retried):
+                    scope.begun = True
                     async for result in results:
                         terminal.result(result)
         if (remark := offset_remark(client.clock_offset)) is not None:
@@ -163,6 +167,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
         results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
     halted = results.halted
     if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
+        scope.begun = False
         raise UsageError(f"{halted}. Then: {command_again()}")
     return halted
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import Intent, intent_of, request_id_of
@@ -17,6 +18,7 @@ from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import (
     Busy,
     DiskFailed,
+    JournalError,
     NotAccepted,
     Refused,
     Rejected,
@@ -100,22 +102,15 @@ class Submit:
             # The intent is on disk before the request leaves: whatever dies from here on, a later run finds the id to
             # look for. The shield keeps a cancellation from throwing away an answer that names a paid generation.
             with entry.run.round_trip() as shield:
-                entry.step(Stage.SUBMITTING, submitted_at=clock.wall(), **sent)
-                await entry.run.spec.journal.synced()
-                if entry.ended:  # let go of while its intent was written
-                    entry.step(Stage.PLANNED, request_id=denied_request_id)
-                    entry.release_slot()
+                if not await self._keep_intent(entry, sent, denied_request_id):
                     return False
-                self._on_accepted(entry, await self._post(request, request_id))
+                generation = await self._post(request, request_id)
+                self._on_accepted(entry, generation)
         except NotAccepted as error:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
             self._slow_down(entry, error)
             entry.release_slot()
             return True
-        except DiskFailed as error:  # its intent cannot be kept, so it was not sent
-            entry.step(Stage.PLANNED, request_id=denied_request_id)
-            entry.run.halt(error)
-            entry.run.end(entry, error)
         except Refused as error:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
             entry.run.halt(error)
@@ -127,6 +122,21 @@ class Submit:
         if shield.cancelled_caught:
             self._on_doubt(entry, "stopped before the answer came")
         return False
+
+    async def _keep_intent(self, entry: Entry, sent: Mapping[str, Any], denied_request_id: str | None) -> bool:
+        """Bring what is about to be sent to disk. False: it cannot be kept, or nobody wants it any more; not sent."""
+        try:
+            entry.step(Stage.SUBMITTING, submitted_at=clock.wall(), **sent)
+            await entry.run.spec.journal.synced()
+        except DiskFailed as error:
+            entry.step(Stage.PLANNED, request_id=denied_request_id)
+            entry.run.halt(error)
+            entry.run.end(entry, error)
+            return False
+        if entry.ended:  # let go of while its intent was written
+            entry.step(Stage.PLANNED, request_id=denied_request_id)
+            entry.release_slot()
+        return not entry.ended
 
     def _intent(self, denied_request_id: str | None) -> Intent:
         """Return what the id of the next POST says of it. A planned job has a request id where that one was denied."""
@@ -145,7 +155,15 @@ class Submit:
 
     def _on_accepted(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""
-        entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=clock.wall())
+        try:
+            entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=clock.wall())
+        except (DiskFailed, JournalError) as error:
+            # It was bought: the journal still has its intent, so the next run looks it up, and sends nothing again.
+            about = {"job": entry.job.id, "request_id": entry.progress.request_id}
+            log.error("generation %s was bought and cannot be written down: %s", generation.id, error, extra=about)
+            entry.run.halt(error)
+            entry.run.end(entry, error)
+            return
         now = clock.loop()
         self._answered, self._unavailable_since = True, inf
         self.rate_gate.rate.on_accepted(now)

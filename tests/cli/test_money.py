@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +16,12 @@ from typer.testing import CliRunner, Result
 
 from aimlvideo.cli import session
 from aimlvideo.cli.app import app
+from aimlvideo.cli.commands import run as run_command
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.errors import Unclear
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import DiskFailed, JournalError, Unclear, VideoError
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 from tests.conftest import JumpLoop
 from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
 
@@ -273,3 +279,137 @@ def test_a_journal_that_is_deleted_while_its_run_goes_on_halts_it_and_loses_noth
     assert again.exit_code == 0, again.output
     assert len(service.accepted) == 60
     assert bought < 10
+
+
+def when(service: FakeService, bought: int, happens: Callable[[], object]) -> None:
+    """Let something happen, once, when the service is sent the next job after so many."""
+    post, happened = service._post, []
+
+    def hooked(request: Any) -> Any:
+        if len(service.accepted) == bought and not happened:
+            happened.append(happens())
+        return post(request)
+
+    service._post = hooked  # type: ignore[method-assign]
+
+
+def overwrite(folder: Path) -> None:
+    (folder / "journal.sqlite3").write_bytes(b"garbage" * 5000)
+
+
+def truncate(folder: Path) -> None:
+    os.truncate(folder / "journal.sqlite3", 0)
+
+
+def delete_wal(folder: Path) -> None:
+    (folder / "journal.sqlite3-wal").unlink()
+
+
+@pytest.mark.parametrize("harm", [shutil.rmtree, overwrite, truncate, delete_wal])
+def test_whatever_happens_to_the_folder_under_a_run_nothing_is_bought_twice(
+    command: Command, service: FakeService, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    write(tmp_path / "jobs.jsonl", *MANY[:9])
+    folder = tmp_path / "out"
+    when(service, 5, lambda: harm(folder))
+    halted = command(*run("--max-outstanding", 2))
+    assert halted.exit_code == 3, halted.output
+    assert "while its run goes on, so nothing more is submitted" in halted.output
+    assert len(service.accepted) < 9
+    if (rescued := folder / "journal.sqlite3.rescued").exists():
+        refused = command(*run())
+        assert "journal.sqlite3.rescued beside it has what the last run held" in refused.output
+        rescued.replace(folder / "journal.sqlite3")
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 9
+
+
+def test_a_folder_that_is_renamed_under_its_run_is_named_and_the_same_command_buys_nothing_again(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", *MANY[:9])
+    when(service, 5, lambda: (tmp_path / "out").rename(tmp_path / "renamed"))
+    halted = command(*run("--max-outstanding", 2))
+    assert halted.exit_code == 3
+    assert f"go on with {tmp_path / 'renamed'}" in halted.output
+    bought = len(service.accepted)
+    again = command(*run())
+    assert again.exit_code == 2
+    assert f"go on with {tmp_path / 'renamed'}" in again.output
+    assert len(service.accepted) == bought < 9
+    assert command(*run(output="renamed")).exit_code == 0
+    assert len(service.accepted) == 9
+
+
+def test_a_folder_that_is_deleted_when_all_is_sent_loses_no_id(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    check = service._check
+
+    def deleting(name: str) -> Any:
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        return check(name)
+
+    service._check = deleting  # type: ignore[method-assign]
+    assert command(*run()).exit_code == 3
+    service._check = check  # type: ignore[method-assign]
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 2
+
+
+def test_ids_that_no_folder_can_keep_are_said(
+    command: Command, service: FakeService, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    check = service._check
+
+    def deleting(name: str) -> Any:
+        if (tmp_path / "out").is_dir():
+            shutil.rmtree(tmp_path / "out")
+            (tmp_path / "out").write_text("a file in its place")
+        return check(name)
+
+    service._check = deleting  # type: ignore[method-assign]
+    lost = command(*run())
+    assert lost.exit_code == 3
+    assert "Paid or in doubt, by job: a: gen-0, b: gen-1" in " ".join(lost.output.split())
+    assert "a: gen-0, b: gen-1" in caplog.text
+
+
+@pytest.mark.parametrize("error", [DiskFailed("no space"), JournalError("malformed")])
+def test_an_id_that_cannot_be_written_down_is_looked_up_and_not_bought_again(
+    command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: VideoError
+) -> None:
+    step, failures = SqliteJournal.step, [error]
+
+    def failing(journal: SqliteJournal, job: VideoJob, progress: Progress) -> None:
+        if progress.stage is Stage.RENDERING and failures:
+            raise failures.pop()
+        step(journal, job, progress)
+
+    monkeypatch.setattr(SqliteJournal, "step", failing)
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    assert command(*run("--max-outstanding", 1)).exit_code == 3
+    assert command(*run("--max-outstanding", 1)).exit_code == 0
+    assert len(service.accepted) == 2
+
+
+def test_a_run_that_is_refused_leaves_the_journal_of_one_that_began_at_the_same_moment(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run(output="begun")).exit_code == 0
+    open_folder = run_command.checked_folder
+
+    def begun_meanwhile(folder: Path) -> Path:
+        (tmp_path / "begun").rename(folder)
+        return open_folder(folder)
+
+    write(tmp_path / "more.jsonl", "b")
+    answers.append(False)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_command, "checked_folder", begun_meanwhile)
+        assert command(*run("--confirm-above", 0, file="more.jsonl")).exit_code == 2
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 1

@@ -170,11 +170,12 @@ async def plan(
     reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
     reader.uploads = bool(settings.get("upload"))
     tally = Tally(catalog, facts.prices)
-    is_new = not (options.output / JOURNAL).exists()
+    folder_was_there, is_new = options.output.exists(), False
     checked_folder(options.output)
     try:
         with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
+                is_new = journal.fact("service") is None  # only now: another run may have begun it a moment ago
                 with journal.planning():
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
@@ -190,7 +191,9 @@ async def plan(
                 return journal.run
     except (UsageError, KeyboardInterrupt):
         if is_new:
-            _remove_files(options.output)
+            _remove_journal(options.output)
+        if not folder_was_there and not any(options.output.iterdir()):
+            options.output.rmdir()
         raise
 
 
@@ -229,9 +232,7 @@ def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> 
         raise UsageError("not confirmed: nothing was planned, nothing was sent")
 
 
-def _remove_files(folder: Path) -> None:
+def _remove_journal(folder: Path) -> None:
     """Leave no trace of a run that never began."""
     for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock"):
         (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()

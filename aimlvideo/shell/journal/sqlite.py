@@ -344,8 +344,8 @@ async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[Sqlit
 
     Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
     """
-    with locked(path), opened_to_write(path, anew=anew) as (connection, wal):
-        store = GroupCommit(path, connection, wal)
+    with locked(path), opened_to_write(path, anew=anew) as (connection, files):
+        store = GroupCommit(path, connection, files)
         journal = SqliteJournal(path, store)
         journal.note("owner", str(os.getpid()))
         journal.note("run", str(journal._run))

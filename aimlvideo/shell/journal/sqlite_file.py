@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -102,6 +104,8 @@ PASS_THROUGH = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.Interf
 """Conflicts that the writer handles, and mistakes of ours: these stay what they are."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+log = logging.getLogger("aimlvideo")
+
 _OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
 _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
 
@@ -123,51 +127,126 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connection, int]]:
-    """Give a connection to a whole journal, and its write-ahead log to sync. Raises JournalError or DiskFailed."""
+def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connection, OpenFiles]]:
+    """Give a connection to a whole journal, and its open files. Raises JournalError or DiskFailed."""
     with translated(path):
         if not path.exists():
             _make(path, anew=anew)
         _make_new(_reserve(path), RESERVE)
         connection = _connect(path)
-        wal = os.open(_wal(path), os.O_RDWR)
-        sync(wal)
-        opened_as = file_identity(path)
+        files = OpenFiles(path, os.open(path, os.O_RDONLY), os.open(_wal(path), os.O_RDWR))
+        sync(files.wal)
     try:
-        yield connection, wal
+        yield connection, files
     finally:
-        os.close(wal)
-        if file_identity(path) != opened_as:
-            _bring_back(path, connection)
-        _close(path, connection)
-        free_reserve(path)
+        try:
+            _end(path, connection, files)
+        finally:
+            files.close()  # after the connection: to close any descriptor of a file drops SQLite's locks on it
+            free_reserve(path)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFiles:
+    """The files of a journal that is written, held open: they tell what became of it, whatever has its name now."""
+
+    path: Path
+    database: int
+    wal: int
+
+    def check(self) -> None:
+        """Raise DiskFailed where these are no longer the whole files that the next run will find."""
+        if (place := self.moved_to()) is not None:
+            _note_move(self.path, place)
+            harm, then = "moved", f"It is {place} now and has the ids of paid generations: go on with {place.parent}"
+        elif not self.is_in_place():
+            harm = "overwritten" if self._has_its_name() else "deleted or replaced"
+            then = (
+                f"What it held is written back when the run has ended (as {_rescued(self.path).name} where another "
+                "file has its name): keep that file, it has the ids of paid generations"
+            )
+        elif file_identity(_wal(self.path)) != _identity(os.fstat(self.wal)):
+            harm, then = f"left without its {_wal(self.path).name}", "What that held is written into it at the end"
+        else:
+            return
+        raise DiskFailed(
+            f"the journal {self.path} was {harm} while its run goes on, so nothing more is submitted. {then}"
+        )
+
+    def is_in_place(self) -> bool:
+        """Tell whether the database still has its name, and its beginning."""
+        return self._has_its_name() and os.pread(self.database, len(MAGIC), 0) == MAGIC
+
+    def moved_to(self) -> Path | None:
+        """Return where the journal is now, where it or its folder was renamed and the system tells."""
+        if self._has_its_name():
+            return None
+        with suppress(OSError):
+            place = Path(os.readlink(f"/proc/self/fd/{self.database}"))
+            if file_identity(place) == _identity(os.fstat(self.database)):
+                return place
+        return None
+
+    def _has_its_name(self) -> bool:
+        return file_identity(self.path) == _identity(os.fstat(self.database))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        os.close(self.wal)
+        os.close(self.database)
+
+
+MAGIC = b"SQLite format 3\0"
+"""How every SQLite file begins."""
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
     """Return what tells the file of this name from any other that may take its place; None where there is none."""
     try:
-        status = path.stat()
+        return _identity(path.stat())
     except OSError:
         return None
-    return status.st_dev, status.st_ino
 
 
-def gone(path: Path) -> DiskFailed:
-    """Return the error of a run whose journal was deleted or replaced while it went on."""
-    return DiskFailed(
-        f"the journal {path} was deleted or replaced while its run goes on, so nothing more is submitted. What it held "
-        f"is written back when the run has ended (as {path.name}.rescued where another file has its name): keep that "
-        "file, it has the ids of paid generations"
-    )
+def _end(path: Path, connection: sqlite3.Connection, files: OpenFiles) -> None:
+    """Close a journal, wherever it is by now. Raises DiskFailed where its ids can be kept nowhere."""
+    if (place := files.moved_to()) is not None:
+        _note_move(path, place)
+        # Whoever closes last deletes the write-ahead log by the name that it was opened with: under the old name that
+        # may be another journal's by now. So a connection by the new name is the last one.
+        with suppress(sqlite3.Error):
+            last = sqlite3.connect(place, isolation_level=None)
+            last.execute("SELECT count(*) FROM facts").fetchone()
+            _close(place, connection)
+            last.close()
+        return
+    lost = None if files.is_in_place() else _bring_back(path, connection)
+    _close(path, connection)
+    if lost is not None:
+        raise lost
 
 
-def _bring_back(path: Path, connection: sqlite3.Connection) -> None:
-    """Write a journal whose file was deleted to its place again: its connection still holds all of it."""
-    place = path.with_name(path.name + ".rescued") if path.exists() else path
-    with suppress(sqlite3.Error, OSError):  # the folder may be gone too: then there is no place to write to
+def _note_move(path: Path, place: Path) -> None:
+    """Leave word at the old place: without it the same command would begin anew there, and buy everything again."""
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        _moved(path).write_text(str(place), errors="surrogateescape")
+
+
+def _bring_back(path: Path, connection: sqlite3.Connection) -> DiskFailed | None:
+    """Write a journal that was deleted or overwritten to its place again, as far as its connection still holds it.
+
+    Return the error that names the ids where that cannot be done.
+    """
+    try:
         if connection.in_transaction:
             connection.execute("COMMIT")
         connection.execute(_CLOSED)
+        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".new")
         _make_new(part)
         copy = sqlite3.connect(part, isolation_level=None)
@@ -175,7 +254,25 @@ def _bring_back(path: Path, connection: sqlite3.Connection) -> None:
             connection.backup(copy)
         finally:
             copy.close()
-        part.replace(place)
+        part.replace(_rescued(path) if path.exists() else path)
+    except (sqlite3.Error, OSError) as error:
+        failure = DiskFailed(
+            f"the journal {path} is gone and cannot be written back ({error}). Paid or in doubt, by job: "
+            f"{_ids(connection)}"
+        )
+        log.error("%s", failure)
+        return failure
+    return None
+
+
+def _ids(connection: sqlite3.Connection) -> str:
+    """Return the ids of what is outstanding or paid and not saved, for a person to note."""
+    unsaved = "SELECT id, coalesce(generation_id, request_id) FROM jobs WHERE stage NOT IN ('planned', 'saved')"
+    try:
+        rows = connection.execute(f"{unsaved} AND coalesce(generation_id, request_id) IS NOT NULL").fetchall()
+    except sqlite3.Error as error:
+        return f"unknown ({error}): look into {RESULTS}, and into the service's log"
+    return ", ".join(f"{job_id}: {known_as}" for job_id, known_as in rows) or "none"
 
 
 def free_reserve(path: Path) -> bool:
@@ -311,6 +408,12 @@ def _make_new(path: Path, size: int = 0) -> None:
 
 def _refuse_missing_journal(path: Path) -> None:
     """Raise JournalError where something of a run is here and its journal is not."""
+    if _moved(path).exists():
+        place = Path(_moved(path).read_text(errors="surrogateescape"))
+        raise JournalError(
+            f"the journal {path} was moved to {place} while its run went on, and clips are paid for: go on with "
+            f"{place.parent}. To begin anew here, delete {_moved(path)}"
+        )
     for trace in (path.with_name(RESULTS), _wal(path)):
         if trace.exists():
             raise JournalError(
@@ -379,6 +482,11 @@ def _taken(path: Path) -> str:
 
 
 def damaged(path: Path, why: str) -> str:
+    if _rescued(path).exists():
+        return (
+            f"the journal {path} is damaged ({why}) and is not touched. {_rescued(path).name} beside it has what the "
+            f"last run held: move {path.name} away, and that file to its place"
+        )
     return (
         f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
         f"away, then bring back the ids with `{command_line('recover', str(path.parent))}`"
@@ -395,6 +503,14 @@ def _without_wal(path: Path) -> str:
 
 def _has_wal(path: Path) -> bool:
     return _wal(path).exists() and _wal(path).stat().st_size > 0
+
+
+def _rescued(path: Path) -> Path:
+    return path.with_name(path.name + ".rescued")
+
+
+def _moved(path: Path) -> Path:
+    return path.with_name(path.name + ".moved")
 
 
 def _reserve(path: Path) -> Path:

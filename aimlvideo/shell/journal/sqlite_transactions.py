@@ -19,9 +19,8 @@ import anyio
 from aimlvideo.errors import DiskFailed, VideoError
 from aimlvideo.shell.journal.sqlite_file import (
     PASS_THROUGH,
-    file_identity,
+    OpenFiles,
     free_reserve,
-    gone,
     sync,
     translated,
     translation,
@@ -36,11 +35,10 @@ GATHERING = 0.01
 class GroupCommit:
     """Reads and writes. After a failure that may have lost something, every further write raises it again."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, wal: int | None) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection, files: OpenFiles | None) -> None:
         self._path = path
         self._db = connection
-        self._wal = wal
-        self._opened_as = file_identity(path)
+        self._files = files
         self._written = self._synced = 0
         self._syncing: anyio.Event | None = None
         self._whole = False
@@ -125,13 +123,13 @@ class GroupCommit:
         Raises DiskFailed, then and ever after: what a failed sync left behind, a later one does not bring to disk.
         """
         written_before = self._written
-        while self._synced < written_before and self._wal is not None:
+        while self._synced < written_before and self._files is not None:
             if self._syncing is None:
-                await self._sync(self._wal)
+                await self._sync(self._files)
             else:
                 await self._syncing.wait()
 
-    async def _sync(self, wal: int) -> None:
+    async def _sync(self, files: OpenFiles) -> None:
         """Bring what is written to disk; all who waited for it meanwhile wake in one pass of the event loop."""
         # A sync costs some milliseconds whatever it covers: the first who needs one waits a moment for others, and what
         # they have written by then is committed and synced with its own.
@@ -141,10 +139,9 @@ class GroupCommit:
             self.commit()
             if self._full is not None:
                 raise self._full
-            if file_identity(self._path) != self._opened_as:
-                raise gone(self._path)
+            files.check()
             covered = self._written
-            await self._to_disk(wal)
+            await self._to_disk(files.wal)
             self._synced = covered
         finally:
             self._syncing.set()
