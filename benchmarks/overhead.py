@@ -1,9 +1,11 @@
 """CPU milliseconds a job, side by side: this client and the other ways to do the same.
 
-    python -m benchmarks.overhead [--rounds 3] [--jobs 5000] [--sdk PYTHON]
+    python -m benchmarks.overhead [--rounds 3] [--jobs 5000] [--instructions] [--sdk PYTHON]
 
 Each client runs in a process of its own against the same loopback server; the clients take turns, and the median of
-the rounds is printed with its spread. `--sdk` names a Python that has the service's own SDK (`aimlapi-sdk-python`).
+the rounds is printed with its spread. Beside it: the event loop's callbacks and the tasks of a job, counted in a run of
+their own, and with `--instructions` the thousands of instructions that valgrind counts, which no other process moves.
+`--sdk` names a Python that has the service's own SDK (`aimlapi-sdk-python`).
 Scenes: *saturated* (no latency, 32 at once, one POST and one GET a job) and *waiting* (1 s latency, 200 at once).
 """
 
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -124,29 +127,71 @@ async def sdk(url: str, jobs: int, at_once: int) -> None:
         await asyncio.gather(*(work() for _ in range(jobs)))
 
 
+FLOOR = "aiohttp, the floor"
 WAYS: dict[str, Callable[[str, int, int], Awaitable[None] | None]] = {
-    "aiohttp, the floor": floor,
+    FLOOR: floor,
     "aimlvideo with journal": ours,
     "aimlvideo, no journal": ours_without_journal,
     "a coroutine per job": coroutine_per_job,
     "requests in threads": threads,
     "the service's SDK": sdk,
 }
+EXACT = (FLOOR, "aimlvideo with journal", "aimlvideo, no journal")
+"""The ways whose instructions are counted: at fifty times the time."""
 
 
-def measure(way: str, url: str, jobs: int, at_once: int) -> None:
-    """Print the CPU milliseconds a job of one way, beyond a small run that warms it up."""
-    work = WAYS[way]
+class Counted(deque[Any]):
+    """The callbacks that an event loop has ready, counted as they are taken."""
 
-    def run(count: int) -> None:
-        done = work(url, count, at_once)
-        if done is not None:
-            asyncio.run(done)  # type: ignore[arg-type]
+    count = 0
 
-    run(at_once)
-    started, wall = time.process_time(), time.monotonic()
-    run(jobs)
-    print(json.dumps({"cpu": 1000 * (time.process_time() - started) / jobs, "wall": time.monotonic() - wall}))
+    def popleft(self) -> Any:
+        Counted.count += 1
+        return super().popleft()
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """An event loop that counts the callbacks that it runs and the tasks that it begins."""
+
+    tasks = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready = Counted()
+        self.set_task_factory(self._begin)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Task[Any]:
+        CountingLoop.tasks += 1
+        return asyncio.Task(work, loop=loop, **how)
+
+
+def carry_out(way: str, url: str, jobs: int, at_once: int, loop: type[asyncio.AbstractEventLoop] | None = None) -> None:
+    """Do so many jobs in one way, on an event loop of this kind."""
+    done = WAYS[way](url, jobs, at_once)
+    if done is not None:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(done)  # type: ignore[arg-type]
+
+
+def measure(way: str, url: str, jobs: int, at_once: int) -> dict[str, float]:
+    """Return the CPU milliseconds a job of one way, beyond a small run that warms it up; then what the loop did."""
+    carry_out(way, url, at_once, at_once)
+    started = time.process_time()
+    carry_out(way, url, jobs, at_once)
+    cpu = 1000 * (time.process_time() - started) / jobs
+    carry_out(way, url, jobs, at_once, CountingLoop)
+    return {"cpu": cpu, "callbacks": Counted.count / jobs, "tasks": CountingLoop.tasks / jobs}
+
+
+def instructions(way: str, url: str, at_once: int) -> float:
+    """Return the thousands of instructions a job of one way: what 400 jobs take beyond 100."""
+    counts = []
+    for jobs in (100, 400):
+        valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+        command = [*valgrind, sys.executable, "-m", "benchmarks.overhead", "--once", way, url, str(jobs), str(at_once)]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        counts.append(int(report.rpartition("Collected :")[2].split()[0]))
+    return (counts[1] - counts[0]) / 300 / 1000
 
 
 @contextmanager
@@ -161,10 +206,11 @@ def loopback(latency: float) -> Iterator[str]:
             process.terminate()
 
 
-def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: int | None) -> None:
+def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: int | None, *, exact: bool) -> None:
     """Print one scene's table."""
     latency, usual, at_once = SCENES[scene]
-    figures: dict[str, list[float]] = {way: [] for way in ways}
+    figures: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    thousands: dict[str, float] = {}
     with loopback(latency) as url:
         for _ in range(rounds):
             for way in ways:
@@ -174,14 +220,22 @@ def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: 
                 if done.returncode:
                     print(f"{way}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
                     continue
-                figures[way].append(json.loads(done.stdout)["cpu"])
-    print(f"\n{scene}: {jobs or usual} jobs, {at_once} at once, {latency:g} s latency; CPU ms a job, median (spread)")
-    base = statistics.median(figures["aiohttp, the floor"] or [float("nan")])
-    for way, values in figures.items():
-        if values:
-            middle = statistics.median(values)
-            spread = f"({min(values):.3f} to {max(values):.3f})"
-            print(f"  {way:<24} {middle:6.3f} {spread}  {middle / base:5.2f} x the floor")
+                figures[way].append(json.loads(done.stdout))
+        if exact:
+            thousands = {way: instructions(way, url, at_once) for way in EXACT}
+    print(f"\n{scene}: {jobs or usual} jobs, {at_once} at once, {latency:g} s latency; median (spread)")
+    print(
+        f"  {'':<24} {'CPU ms a job':<24} {'x the floor':>11} {'callbacks':>10} {'tasks':>6}  instructions, thousands"
+    )
+    base = statistics.median([one["cpu"] for one in figures[FLOOR]] or [float("nan")])
+    for way, rows in figures.items():
+        if rows:
+            cpus = [one["cpu"] for one in rows]
+            middle, counts = statistics.median(cpus), rows[-1]
+            spread = f"{middle:.3f} ({min(cpus):.3f} to {max(cpus):.3f})"
+            print(f"  {way:<24} {spread:<24} {middle / base:>11.2f}", end=" ")
+            print(f"{counts['callbacks']:>10.1f} {counts['tasks']:>6.2f}", end="  ")
+            print(f"{thousands[way]:.0f} ({thousands[way] / thousands[FLOOR]:.2f} x)" if way in thousands else "")
 
 
 def main() -> None:
@@ -189,16 +243,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int)
     parser.add_argument("--scene", choices=[*SCENES], action="append")
+    parser.add_argument("--only", metavar="WAY", choices=[*WAYS], action="append", help="beside the floor")
+    parser.add_argument("--instructions", action="store_true")
     parser.add_argument("--sdk", metavar="PYTHON")
     parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--once", nargs=4, help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.way:
         way, url, jobs, at_once = told.way
-        measure(way, url, int(jobs), int(at_once))
+        print(json.dumps(measure(way, url, int(jobs), int(at_once))))
         return
-    ways = [way for way in WAYS if way != "the service's SDK" or told.sdk]
+    if told.once:
+        way, url, jobs, at_once = told.once
+        carry_out(way, url, int(jobs), int(at_once))
+        return
+    chosen = [FLOOR, *told.only] if told.only else list(WAYS)
+    ways = [way for way in chosen if way != "the service's SDK" or told.sdk]
     for scene in told.scene or SCENES:
-        compare(scene, told.rounds, ways, told.sdk, told.jobs)
+        compare(scene, told.rounds, ways, told.sdk, told.jobs, exact=told.instructions)
 
 
 if __name__ == "__main__":
