@@ -237,8 +237,13 @@ class VideoClient:
         proxied = settings.base_url.startswith("https:")
         exempt = proxy_hosts() if proxied else frozenset()
         destinations = Destinations(settings.base_url, allowed=settings.local_links, exempt=exempt)
-        async with open_session(proxied=proxied, destinations=destinations) as session:
-            yield HttpTransport(session, settings.base_url, settings.api_key, settings.chosen_service), session
+        # The service's own requests follow no redirect, so that they need no look at each step of the way.
+        async with (
+            open_session(proxied=proxied, destinations=destinations) as clips,
+            open_session(proxied=proxied, pool=clips.connector) as session,
+        ):
+            service = settings.chosen_service
+            yield HttpTransport(session, settings.base_url, settings.api_key, service, destinations=destinations), clips
 
     async def generate(
         self,

@@ -31,7 +31,9 @@ BODY = {"model": MODEL, "prompt": "waves on a beach", "image_url": "https://exam
 SCENES = {"saturated": (0.0, 5000, 32), "waiting": (1.0, 2000, 200)}
 GAP = 0.001
 """Seconds between status checks, the same for all: the loopback service has finished long before."""
-HEADERS = {"Authorization": "Bearer key"}
+KEY = "0123456789abcdef0123456789abcdef"
+"""As long as a real one: it is searched for in every answer."""
+HEADERS = {"Authorization": f"Bearer {KEY}"}
 
 
 async def floor(url: str, jobs: int, at_once: int) -> None:
@@ -86,7 +88,7 @@ async def _ours(url: str, jobs: int, at_once: int, **settings: Any) -> None:
     from aimlvideo import VideoClient
 
     limits = {"max_outstanding": at_once, "rate": 1e6, "poll_rate": 1e6, "poll": f"every:{GAP}"}
-    async with VideoClient("key", url, **limits, **settings) as client:
+    async with VideoClient(KEY, url, **limits, **settings) as client:
         many = ({"id": f"job{number}", **BODY} for number in range(jobs))
         async with client.run(many) as results:
             async for result in results:
@@ -115,7 +117,7 @@ async def sdk(url: str, jobs: int, at_once: int) -> None:
     from aimlapi import AsyncAIMLAPI
 
     slots = asyncio.Semaphore(at_once)
-    async with AsyncAIMLAPI(api_key="key", base_url=url, max_retries=0) as client:
+    async with AsyncAIMLAPI(api_key=KEY, base_url=url, max_retries=0) as client:
 
         async def work() -> None:
             async with slots:

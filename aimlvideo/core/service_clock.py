@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 LARGE_OFFSET = 60.0
 """Seconds between the two clocks from which on a person is told."""
@@ -22,15 +23,22 @@ class ServiceClock:
         """Learn the time from an answer. A copy from a cache on the way (`Age`) says an old one, and is passed over."""
         if headers.get("age", "0").strip() not in ("", "0") or not (date := headers.get("date")):
             return
-        try:
-            moment = parsedate_to_datetime(date).timestamp()
-        except (TypeError, ValueError, OverflowError, IndexError):
+        if (moment := _moment(date)) is None:
             return
         self._ahead_of_monotonic, self.offset = moment - monotonic, moment - wall
 
     def at(self, monotonic: float) -> float | None:
         """Return the service's time, in seconds since 1970; None while it is not known."""
         return None if self._ahead_of_monotonic is None else monotonic + self._ahead_of_monotonic
+
+
+@lru_cache(maxsize=16)  # a service that answers a hundred times a second says the same date each time
+def _moment(date: str) -> float | None:
+    """Return the seconds since 1970 of an HTTP date, None where it is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
 
 
 def offset_remark(offset: float | None) -> str | None:

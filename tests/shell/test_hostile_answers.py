@@ -230,6 +230,24 @@ async def test_a_link_into_this_machine_is_not_followed_where_the_service_is_els
                 assert (await Download(session, link, tmp_path / "a.mp4").fetch()).bytes == 1200
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_request_to_an_address_that_the_service_named_goes_to_no_machine_of_this_network(host: str) -> None:
+    asked = []
+
+    async def document(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.Response(text="{}")
+
+    async with served(document) as url:
+        link = url.replace("127.0.0.1", host)
+        destinations = Destinations("https://api.example.com")
+        async with open_session(destinations=destinations) as clips, open_session(pool=clips.connector) as session:
+            client = HttpTransport(session, "https://api.example.com", KEY, destinations=destinations)
+            with pytest.raises(ServiceError, match="in the network of this machine"):
+                await client.send(Request("GET", link))
+    assert not asked
+
+
 async def test_a_redirect_is_looked_at_before_it_is_followed() -> None:
     from types import SimpleNamespace
 

@@ -21,7 +21,7 @@ from yarl import URL
 from aimlvideo import __version__
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
-from aimlvideo.shell.http import proxies
+from aimlvideo.shell.http import proxies, transport
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.shell.server import QUICK, read_request, served, talking
 
@@ -316,7 +316,10 @@ async def endless_header(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     "talk",
     [reset, closed, silent, cut_head, cut_body, cut_chunks, stalled_body, garbage, endless_header],
 )
-async def test_a_lost_answer_leaves_open_whether_the_request_arrived(session: aiohttp.ClientSession, talk: Any) -> None:
+async def test_a_lost_answer_leaves_open_whether_the_request_arrived(
+    session: aiohttp.ClientSession, talk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "DEADLINE", 0.2)
     connections = 0
 
     async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -113,7 +113,7 @@ class AimlApi:
         if answer.status == ACCEPTED and not answer.body.strip():
             return Generation(generation_id)  # it goes on, and there is nothing more to say
         body = _object(answer)
-        if not (links_in(body)[0] or is_known_word(_word(body)) or as_text(body.get("id"))):
+        if not (is_known_word(_word(body)) or as_text(body.get("id")) or links_in(body)[0]):
             _raise_for_body(answer, body)
         return _generation(body, answer, generation_id)
 

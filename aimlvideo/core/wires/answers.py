@@ -78,6 +78,8 @@ def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None
     """Return the links of all clips of an answer, from the first field that has any, and their sizes in bytes."""
     for name in LINK_FIELDS:
         value = body.get(name)
+        if not value:
+            continue
         clips = {
             link: _size(clip)
             for clip in (value if isinstance(value, list) else [value])
@@ -92,10 +94,11 @@ def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None
 def _link(clip: Any) -> str | None:
     if isinstance(clip, str):
         return clip.strip() or None
-    if not isinstance(clip, dict):
-        return None
-    texts = (clip[name].strip() for name in LINK_KEYS if isinstance(clip.get(name), str))
-    return next((text for text in texts if text), None)
+    if isinstance(clip, dict):
+        for name in LINK_KEYS:
+            if isinstance(text := clip.get(name), str) and text.strip():
+                return text.strip()
+    return None
 
 
 def _size(clip: Any) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from aimlvideo.core.nesting import is_too_deep
+from aimlvideo.core.nesting import DEEPEST, is_too_deep
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +61,6 @@ def parsed_json(raw: bytes) -> Any:
             value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return None
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:  # nearly every answer
+        return value
     return None if is_too_deep(value) else value

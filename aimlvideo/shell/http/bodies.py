@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 import aiohttp
@@ -14,7 +15,6 @@ from multidict import CIMultiDict
 MAX_BODY = 16 * 2**20
 """Bytes of an answer, decoded: the largest known, a list of all models, has a tenth."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
-CHUNK = 2**16
 
 
 class TooLarge(aiohttp.ClientPayloadError):
@@ -23,17 +23,21 @@ class TooLarge(aiohttp.ClientPayloadError):
 
 async def read_body(response: aiohttp.ClientResponse, limit: int = MAX_BODY) -> bytes:
     """Return an answer's body. Raises TooLarge as soon as it is: nothing more of it is read or unpacked."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(CHUNK):
-        body += chunk
-        if len(body) > limit:
-            response.close()
-            raise TooLarge(f"the answer has more than {limit // 2**20} MB")
+    content = response.content
+    body = bytearray(await content.readany())
+    while len(body) <= limit and not content.at_eof():
+        body += await content.readany()
+    if len(body) > limit:
+        response.close()
+        raise TooLarge(f"the answer has more than {limit // 2**20} MB")
     return bytes(body)
 
 
 def clean_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
     """Return headers whose values are text that can be written anywhere; raw bytes are taken for UTF-8."""
+    written = "".join(headers.values())
+    if written.isascii() and written.isprintable():
+        return CIMultiDict(headers)
     return CIMultiDict((name, _clean(value)) for name, value in headers.items())
 
 
@@ -48,7 +52,8 @@ def _is_raw(value: str) -> bool:
     return all("\udc80" <= letter <= "\udcff" for letter in value if "\ud800" <= letter <= "\udfff")
 
 
-def spellings(secret: str) -> list[str]:
+@lru_cache(maxsize=16)
+def spellings(secret: str) -> tuple[str, ...]:
     """Return a key as it may stand in an answer: plain, percent-encoded, escaped for JSON, in Base64; longest first."""
     in_json = json.dumps(secret)[1:-1]
     raw = secret.encode()
@@ -66,4 +71,4 @@ def spellings(secret: str) -> list[str]:
         base64.urlsafe_b64encode(raw).decode().rstrip("="),
         base64.b64encode(f"Bearer {secret}".encode()).decode(),
     }
-    return sorted((form for form in forms if form), key=lambda form: (-len(form), form))
+    return tuple(sorted((form for form in forms if form), key=lambda form: (-len(form), form)))

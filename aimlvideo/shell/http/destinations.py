@@ -79,16 +79,17 @@ class Destinations(AbstractResolver):
         return config
 
     async def _started(self, session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
-        self._check(params.url)
+        self.check(params.url)
 
     async def _redirected(self, session: aiohttp.ClientSession, context: SimpleNamespace, params: Any) -> None:
         named = params.response.headers.get("Location") or params.response.headers.get("URI") or ""
         target = params.url.join(URL(named, encoded=True))
         if params.url.scheme == "https" and target.scheme == "http":
             raise ForbiddenAddress(f"{params.url.host} redirects from https to http: that is not followed")
-        self._check(target)
+        self.check(target)
 
-    def _check(self, url: URL) -> None:
+    def check(self, url: URL) -> None:
+        """Raise ForbiddenAddress where a URL names an address that no link may lead to."""
         host = (url.host or "").lower()
         if not self._open and host not in self._exempt and _is_private_literal(host):
             raise ForbiddenAddress(_refusal(host))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import ssl
@@ -10,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -32,13 +32,16 @@ CONNECTIONS = 256
 """Connections of one client at most, over all hosts."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
-"""Seconds. Never `total`: it cannot tell a request that never left from one whose answer was lost."""
+"""Seconds, for a clip: as long as something comes, it may take as long as it likes."""
 
 USER_AGENT = f"aimlvideo/{__version__}"
 MAX_HEADER = 2**17
 """Bytes of one header of an answer: some services send tens of thousands."""
-DEADLINE = 120.0
-"""Seconds for one request and its whole answer; one whose answer trickles on is given up, as any that is lost."""
+DEADLINE = 60.0
+"""Seconds for one request and its whole answer; one whose answer trickles on is given up, as any that is lost.
+
+It raises a bare TimeoutError, which counts as a lost answer: whether the request had left, nobody knows.
+"""
 SLOWEST, LARGE_DEADLINE = 2**14, 900.0
 """Bytes a second that a body is sent with at least, and seconds for a large one."""
 
@@ -69,6 +72,8 @@ class HttpTransport:
     api_key: str = field(repr=False)
     service: Service = field(default_factory=lambda: service_of(DEFAULT_SERVICE))
     clock: ServiceClock = field(default_factory=ServiceClock)
+    destinations: Destinations | None = None
+    """Where requests may go that are not for the service's own origin; None: anywhere."""
 
     async def send(self, request: Request) -> Answer:
         """Return the service's answer, whatever its status. A redirect is an answer: it is not followed.
@@ -90,22 +95,27 @@ class HttpTransport:
     async def _send_once(self, request: Request, now: float) -> Answer:
         url, body = self._url(request), _encoded(request)
         headers = {"Accept-Encoding": ACCEPTED, **request.headers}
-        if _origin(url) == _origin(self.base_url):  # by where it really goes, whatever its path looks like
-            headers |= self.service.authorize(request, self.api_key, now)
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
             target = URL(url, encoded=True)
-            async with (
-                asyncio.timeout(_deadline(body)),
-                self.session.request(
-                    request.method, target, data=body, headers=headers, allow_redirects=False, auto_decompress=False
-                ) as response,
-            ):
+            if target.origin() == _origin(self.base_url):  # by where it really goes, whatever its path looks like
+                headers |= self.service.authorize(request, self.api_key, now)
+            elif self.destinations is not None:
+                self.destinations.check(target)
+            async with self.session.request(
+                request.method,
+                target,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=_timeout(self.session, body),
+            ) as response:
                 raw = decoded(await read_body(response), response.headers.get("Content-Encoding", ""), MAX_BODY)
-                told = clean_headers(response.headers)
-                self.clock.observe(told, monotonic=time.monotonic(), wall=time.time())
-                return self._answer(response.status, told, raw)
+                clean = clean_headers(response.headers)
+                self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())
+                return self._answer(response.status, clean, raw)
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError, ValueError) as error:
             raised = _translated(error, url, request)
         raise raised
@@ -120,29 +130,32 @@ class HttpTransport:
 
     def _answer(self, status: int, headers: CIMultiDict[str], body: bytes) -> Answer:
         """Return an answer without the key: some services quote it in their errors, escaped in all ways."""
+        written = "\n".join(headers.values())
         for secret in self.service.secrets(self.api_key):
             if not secret or (status < 300 and len(secret) < REAL_KEY):
                 continue
             for form in spellings(secret):
                 body = body.replace(form.encode(), b"[key]")
-                for name, value in list(headers.items()):
-                    if form in value:
+                if form in written:
+                    for name, value in list(headers.items()):
                         headers[name] = value.replace(form, "[key]")
         return Answer(status, headers, body)
 
 
 @asynccontextmanager
 async def open_session(
-    *, proxied: bool = False, destinations: Destinations | None = None
+    *, proxied: bool = False, destinations: Destinations | None = None, pool: aiohttp.BaseConnector | None = None
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Give one connection pool, closed on leaving. With `proxied`, the environment's proxies are used.
 
-    `destinations` says where requests may go; None: anywhere.
+    `destinations` says where requests may go, also by redirects; None: anywhere. With a `pool`, its connections are
+    used, and it is left open.
 
     Idle connections are dropped early: a server that closes one while a POST is on its way leaves that POST in doubt.
     """
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10, resolver=destinations),
+        connector=pool or aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10, resolver=destinations),
+        connector_owner=pool is None,
         trace_configs=[destinations.trace()] if destinations else [],
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
@@ -155,8 +168,17 @@ async def open_session(
         yield session
 
 
-def _deadline(body: Any) -> float:
-    return LARGE_DEADLINE if isinstance(body, io.BytesIO) else DEADLINE + len(body or b"") / SLOWEST
+def _timeout(session: aiohttp.ClientSession, body: Any) -> aiohttp.ClientTimeout:
+    """Return how long one request may take. One timer for all of it: a second one for each read is felt."""
+    usual = session.timeout
+    if isinstance(body, io.BytesIO):
+        return _within(LARGE_DEADLINE, usual.sock_connect, usual.sock_read)
+    return _within(DEADLINE + len(body or b"") // SLOWEST, usual.sock_connect)
+
+
+@lru_cache(maxsize=64)
+def _within(total: float, sock_connect: float | None, sock_read: float | None = None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total, sock_connect=sock_connect, sock_read=sock_read)
 
 
 def _encoded(request: Request) -> Any:
@@ -189,6 +211,7 @@ def _absolute(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
+@lru_cache(maxsize=64)
 def _origin(url: str) -> URL | None:
     """Return where a request to this URL really goes; None where nobody can tell."""
     try:
