@@ -112,6 +112,8 @@ class RunSummary:
                 f"  in doubt: job {job.id}, client request id {progress.request_id}: look for it in the service's log, "
                 f"then `{command_line(*resolve, '--generation', 'ID')}` or `--not-accepted`"
             )
+            if progress.error is not None:
+                yield f"    {progress.error}"
         if len(doubts) > NAMED:
             yield f"  and {len(doubts) - NAMED} more in doubt"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
-from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent, intent_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.ledger import LogRow
@@ -25,6 +26,10 @@ MAX_DENIALS = 1
 NO_FINGERPRINT = "an earlier release sent it, and did not note with which key: look into the service's dashboard"
 LOG_CUT = "the service's log could not be read to its end: run again later"
 NO_CLOCK = "the service's clock is not known (its answers had no Date), so neither is the right part of its log"
+NAMELESS = (
+    "the service's log has a request for this model without the client's id: look into its dashboard whether it is "
+    "this one"
+)
 NO_IDS = "the service's log has not shown one request of ours by its id so far: run again when another one has ended"
 
 
@@ -51,6 +56,8 @@ class Search:
     clock_known: bool = True
     lists_our_ids: bool = True
     """Whether the log was seen to list a request of ours, by the id that we chose."""
+    lists_nameless: bool = False
+    """Whether it lists one without such an id that may be the submission."""
 
 
 def settle_seconds(p99: float | None) -> float:
@@ -58,15 +65,15 @@ def settle_seconds(p99: float | None) -> float:
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
 
 
-def seconds_since(intent: Intent, watched: float, service_now: float | None) -> float:
-    """Return how long ago a submission surely was, in seconds.
+def seconds_since(intent: Intent, watched: float, service_now: float | None, passed_here: float = inf) -> float:
+    """Return how long ago a submission of an earlier process surely was, in seconds.
 
     That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the service's
-    own clock. A difference of this machine's wall clock is no duration.
+    own clock and, since it may have been told by whoever stands in between, on this machine's as well (`passed_here`).
     """
     if service_now is None or intent.sent_at is None:
         return watched
-    return max(watched, service_now - intent.sent_at)
+    return max(watched, min(service_now - intent.sent_at, passed_here))
 
 
 def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None) -> tuple[Outcome, str | None]:
@@ -80,7 +87,7 @@ def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | Non
     for row in listed:
         if row.succeeded and row.generation_id:
             return Outcome.ACCEPTED, row.generation_id
-    if listed and all(row.failed and not row.cost_usd for row in listed):
+    if listed and all(row.failed and row.cost_usd == 0 for row in listed):
         return Outcome.NOT_BILLED, None
     if age <= settle:
         return Outcome.OPEN, None
@@ -108,9 +115,19 @@ def absence_gap(intent: Intent, search: Search) -> str | None:
         None if search.clock_known and sent_at else NO_CLOCK,
         None if covered else "the service's log does not reach that far back: look into its dashboard",
         None if search.lists_our_ids else NO_IDS,
+        NAMELESS if search.lists_nameless else None,
         denied_before(intent),
     )
     return next((gap for gap in gaps if gap), None)
+
+
+def may_be(row: LogRow, job: VideoJob, intent: Intent) -> bool:
+    """Tell whether a row without a client's id may be this submission: of its model, and not from before it."""
+    is_its_model = row.model.casefold() in ("", job.model.casefold())
+    from_before = (
+        bool(row.created_at) and intent.sent_at is not None and row.created_at < intent.sent_at - WINDOW_MARGIN
+    )
+    return is_its_model and not from_before
 
 
 def denied_before(intent: Intent) -> str | None:

@@ -63,5 +63,8 @@ class Callbacks:
             except ServiceError as error:
                 log.info("a call names generation %s, which the service does not show: %s", generation_id, error)
                 continue
-            if generation.request_id in (None, entry.progress.request_id):
+            owner = entry.run.spec.journal.by_generation(generation_id)
+            if owner is not None and owner.job.id != entry.job.id:
+                log.warning("a call names generation %s, which is that of job %r", generation_id, owner.job.id)
+            elif generation.request_id in (None, entry.progress.request_id):
                 self.lost.confirm(entry, generation_id)

@@ -19,6 +19,7 @@ from aimlvideo.core.lost_submissions import (
     absence_gap,
     denied_before,
     earliest_moment,
+    may_be,
     next_lookup_after,
     other_account,
     outcome_of,
@@ -51,6 +52,8 @@ class Doubt:
     watched_since: float
     answer: str
     """What came instead of a readable answer, in words; empty where an earlier process lost it."""
+    sent_here: bool = True
+    """Whether this process sent it, and so has watched it from its beginning."""
 
 
 @dataclass(eq=False)
@@ -67,8 +70,6 @@ class LostSubmissions:
     """A job that the service did take: shows whether it can be asked by our ids."""
     _doubts: list[Doubt] = field(default_factory=list)
     _lists_our_ids: bool = False
-    _denied: set[str | None] = field(default_factory=set)
-    """Request ids that were counted as never accepted: a job with an id of its own is sent again under the same."""
 
     def __post_init__(self) -> None:
         self._added = anyio.Event()
@@ -77,12 +78,13 @@ class LostSubmissions:
         """Look for this entry's submission until its doubt is settled; `answer` says what came in place of one."""
         if entry.ended:
             return
+        sent_here = entry.moved
         if entry.slot is None:
             self.slots.take_over_limit()
             entry.hold_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
-        self._doubts.append(Doubt(entry, self._intent(entry), clock.loop(), answer))
+        self._doubts.append(Doubt(entry, self._intent(entry), clock.loop(), answer, sent_here))
         self._added.set()
 
     def _intent(self, entry: Entry) -> Intent:
@@ -91,7 +93,8 @@ class LostSubmissions:
         intent = intent_of(progress.request_id)
         if intent.account is not None:
             return intent
-        return Intent(progress.account, progress.service_time, int(progress.request_id in self._denied))
+        denials = entry.run.spec.journal.fact(_denials_of(progress.request_id))
+        return Intent(progress.account, progress.service_time, int(denials or 0))
 
     async def run(self) -> None:
         """Look, at sensible intervals, while there is anything in doubt."""
@@ -131,22 +134,29 @@ class LostSubmissions:
         # them would call a submission settled that the first page could not have listed yet.
         doubts = list(self._doubts)  # one that comes in meanwhile is not looked for
         ages = {doubt: self._age(doubt) for doubt in doubts}
-        rows, reading = await self._rows({doubt.entry.progress.request_id for doubt in doubts})
-        search = Search(
+        overdue = any(age > self.settle_time(doubt.entry.job) for doubt, age in ages.items())
+        rows, reading = await self._rows(doubts, thorough=overdue)
+        for doubt in doubts:
+            gap, listed = absence_gap(doubt.intent, self._search(doubt, rows[None], reading)), rows[_request_id(doubt)]
+            if not listed and (elsewhere := other_account(doubt.intent, self.account)):
+                self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)  # waiting would not make it visible to this key
+                continue
+            outcome, generation_id = outcome_of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
+            self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
+
+    def _search(self, doubt: Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
+        """Return how well one submission was looked for."""
+        entry, journal = doubt.entry, doubt.entry.run.spec.journal
+        candidates = (row for row in nameless if may_be(row, entry.job, doubt.intent))
+        return Search(
             self.account,
             reading.since,
             reading.until,
             complete=reading.complete,
             clock_known=reading.clock_known,
             lists_our_ids=self._lists_our_ids,
+            lists_nameless=any(journal.by_generation(row.generation_id or "") is None for row in candidates),
         )
-        for doubt in doubts:
-            gap, listed = absence_gap(doubt.intent, search), rows[doubt.entry.progress.request_id]
-            if not listed and (elsewhere := other_account(doubt.intent, self.account)):
-                self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)  # waiting would not make it visible to this key
-                continue
-            outcome, generation_id = outcome_of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
-            self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
     def _give_up_after_patience(self) -> None:
         """Leave in doubt what was watched for as long as a generation is waited for."""
@@ -165,14 +175,19 @@ class LostSubmissions:
             if self._watched(doubt) > 2 * self.settle_time(doubt.entry.job):
                 self._apply(doubt, Outcome.UNRESOLVED, why=f"{CANNOT_ASK}: {error}")
 
-    async def _rows(self, request_ids: set[str | None]) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
-        """Return the rows of these client request ids, over the whole window since the oldest intent."""
+    async def _rows(
+        self, doubts: list[Doubt], *, thorough: bool
+    ) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
+        """Return the rows of these submissions by client request id; those that have none and may be one, by None."""
+        request_ids = set(map(_request_id, doubts))
 
         def keep(row: LogRow) -> bool:
             self._lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
+            if row.request_id is None:
+                return any(may_be(row, doubt.entry.job, doubt.intent) for doubt in doubts)
             return row.request_id in request_ids
 
-        reading = await self.log.read(min(map(_earliest, self._doubts)), keep)
+        reading = await self.log.read(min(map(_earliest, doubts)), keep, thorough=thorough)
         rows: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         for row in reading.rows:
             rows[row.request_id].append(row)
@@ -222,7 +237,9 @@ class LostSubmissions:
     def _apply_outcome(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
         entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
-            entry.run.end(entry, in_doubt_error(entry, why or CANNOT_ASK, doubt.answer))
+            error = in_doubt_error(entry, why or CANNOT_ASK, doubt.answer)
+            entry.keep_reason(error)
+            entry.run.end(entry, error)
         elif outcome is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.on_accepted(entry)
@@ -230,7 +247,9 @@ class LostSubmissions:
             entry.step(Stage.FAILED, error=GenerationFailed("the service's log lists it as failed, twice, unbilled"))
             entry.run.end(entry)
         else:
-            self._denied.add(entry.progress.request_id)
+            request_id = entry.progress.request_id
+            if intent_of(request_id).account is None:  # an id of the job's own, sent again as it is: it cannot count
+                entry.run.spec.journal.note(_denials_of(request_id), str(doubt.intent.denials + 1))
             entry.step(Stage.PLANNED)
             entry.release_slot()
             self.resubmit(entry)
@@ -239,7 +258,12 @@ class LostSubmissions:
         return clock.loop() - doubt.watched_since
 
     def _age(self, doubt: Doubt) -> float:
-        return seconds_since(doubt.intent, self._watched(doubt), self.log.service_now())
+        watched = self._watched(doubt)
+        if doubt.sent_here:
+            return watched
+        sent_at = doubt.entry.progress.submitted_at
+        passed_here = 0.0 if sent_at is None else clock.wall() - sent_at
+        return seconds_since(doubt.intent, watched, self.log.service_now(), passed_here)
 
 
 def in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
@@ -251,6 +275,15 @@ def in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
         f"a guess: {why}. Its client request id is {request_id}",
         request_id=request_id,
     )
+
+
+def _denials_of(request_id: str | None) -> str:
+    """Return the name under which a journal has how often a submission was counted as never accepted."""
+    return f"denials of {request_id}"
+
+
+def _request_id(doubt: Doubt) -> str | None:
+    return doubt.entry.progress.request_id
 
 
 def _earliest(doubt: Doubt) -> float:

@@ -82,9 +82,17 @@ class LogReader:
         """Return the service's time, in seconds since 1970; None while it is not known."""
         return self.send.clock.at(clock.loop())
 
-    async def read(self, since: float | None = None, keep: Callable[[LogRow], bool] = lambda row: True) -> LogReading:
+    async def read(
+        self,
+        since: float | None = None,
+        keep: Callable[[LogRow], bool] = lambda row: True,
+        *,
+        thorough: bool = False,
+    ) -> LogReading:
         """Return the rows to `keep` since a moment on the service's clock (None: as far back as can be asked for).
 
+        A `thorough` reading is one on which money is spent: it reaches a day further, since the time may have been told
+        by a proxy in between, and asks for pages until one is empty, whatever a page says of further ones.
         Raises ServiceError where a page cannot be had.
         """
         request_log = self.lookup
@@ -96,7 +104,7 @@ class LogReader:
 
         await self.send.learn_clock()
         now = self.service_now()
-        margin = UNKNOWN_CLOCK_MARGIN if now is None else WINDOW_MARGIN
+        margin = UNKNOWN_CLOCK_MARGIN if now is None or thorough else WINDOW_MARGIN
         until = (clock.wall() if now is None else now) + 2 * margin
         since = (
             until - request_log.longest_window
@@ -109,11 +117,12 @@ class LogReader:
         offset, last_page = 0, list[LogRow]()
         for _ in range(MOST_PAGES):
             page, has_more = await self.request(request_log.request(since, until, offset), read_page)
-            rows += filter(keep, page)
+            is_repeated = bool(page) and page == last_page
+            rows += () if is_repeated else filter(keep, page)
             offset += len(page)
-            if has_more is False or (has_more is None and not page):
+            if (has_more is False and (is_repeated or not page or not thorough)) or (has_more is None and not page):
                 return LogReading(tuple(rows), since, until, complete=True, clock_known=now is not None)
-            if not page or (has_more is None and page == last_page):
+            if not page or is_repeated:
                 break
             last_page = page
         return LogReading(tuple(rows), since, until, complete=False, clock_known=now is not None)

@@ -95,6 +95,11 @@ class Entry:
         """Remember something that is worth no step of its own: it is written down with the next one."""
         self.progress = self.progress._replace(**fields)
 
+    def keep_reason(self, error: VideoError) -> None:
+        """Write down why this job is left where it is; the step with which it goes on forgets it."""
+        self.progress, self.moved = self.progress._replace(error=error), True
+        self.run.spec.journal.step(self.job, self.progress)
+
     def hold_slot(self, slot: SlotLimiter) -> None:
         """Keep a slot that was taken for this job."""
         self.slot = slot

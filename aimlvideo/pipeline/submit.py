@@ -116,7 +116,10 @@ class Submit:
             entry.run.halt(error)
             entry.run.end(entry, error)
         except Rejected as error:
-            self._fail(entry, error)
+            if request_id == denied_request_id:  # an id of the job's own: refused, perhaps, since it was taken before
+                self._on_doubt(entry, str(error))
+            else:
+                self._fail(entry, error)
         except Unclear as error:
             self._on_doubt(entry, str(error))
         if shield.cancelled_caught:

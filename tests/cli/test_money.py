@@ -23,7 +23,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from tests.conftest import JumpLoop
-from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
+from tests.fakes import JOB, FakeClient, FakeService, answer, quick_downloads
 
 Command = Callable[..., Result]
 
@@ -227,10 +227,26 @@ def test_another_key_leaves_a_lost_answer_in_doubt_with_what_to_do(
     service.lost.append(Unclear("reset"))
     write(tmp_path / "jobs.jsonl", "a")
     assert command(*run("--settle", 600, "--timeout", 100)).exit_code == 3
-    unfinished = command(*run("--api-key", "key-2", "--json"))
+    unfinished = command(*run("--api-key", "key-2"))
     assert unfinished.exit_code == 3
     assert "another API key or to another base URL" in unfinished.output
+    assert "another API key or to another base URL" in command("status", "out").output
     assert len(service.posted_at) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [({"message": "insufficient balance"}, "cannot pay"), ({"message": "see you later"}, "it says: see you later")],
+)
+def test_the_service_s_words_under_http_200_are_said_and_nothing_is_sent_again_and_again(
+    command: Command, service: FakeService, tmp_path: Path, body: dict[str, str], words: str
+) -> None:
+    service.posts.extend([answer(200, body)] * 50)
+    write(tmp_path / "jobs.jsonl", *MANY)
+    stopped = command(*run("--max-outstanding", 1, "--settle", 600, "--timeout", 700))
+    assert stopped.exit_code == 3
+    assert words in " ".join(stopped.output.split())
+    assert len(service.posted_at) <= len(MANY)
 
 
 # One clip ----------------------------------------------------------------------------------------------------------

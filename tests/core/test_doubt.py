@@ -25,6 +25,7 @@ from aimlvideo.core.money.ledger import LogRow
 WON = LogRow("av-1", "gen-1", True, 0.0)
 LOST = LogRow("av-1", "gen-2", False, 0.0, failed=True, cost_usd=0.0)
 BILLED = LogRow("av-1", "gen-3", False, 0.0, failed=True, cost_usd=0.2)
+COST_UNKNOWN = LogRow("av-1", "gen-5", False, 0.0, failed=True)
 RUNNING = LogRow("av-1", "gen-4", False, 0.0)
 NAMELESS = LogRow("av-1", None, True, 0.0)
 
@@ -42,6 +43,7 @@ NAMELESS = LogRow("av-1", None, True, 0.0)
         ([NAMELESS], 1, Outcome.OPEN, None),
         ([NAMELESS], 601, Outcome.UNRESOLVED, None),
         ([RUNNING], 601, Outcome.UNRESOLVED, None),
+        ([COST_UNKNOWN], 601, Outcome.UNRESOLVED, None),
         ([LOST, RUNNING], 1, Outcome.OPEN, None),
         ([BILLED], 1, Outcome.OPEN, None),
         ([BILLED], 601, Outcome.UNRESOLVED, None),
@@ -100,6 +102,8 @@ def test_an_absence_proves_nothing_where_anything_is_missing(intent: Intent, sea
 def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
     assert seconds_since(INTENT, watched=5, service_now=None) == 5
     assert seconds_since(INTENT, watched=5, service_now=SENT + 900) == 900
+    assert seconds_since(INTENT, watched=5, service_now=SENT + 900, passed_here=60) == 60
+    assert seconds_since(INTENT, watched=5, service_now=SENT + 900, passed_here=-3600) == 5
     assert seconds_since(INTENT, watched=5, service_now=SENT - 900) == 5
     assert seconds_since(Intent(), watched=5, service_now=SENT + 900) == 5
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,18 @@ from aimlvideo import Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InDoubt, Unclear
 from aimlvideo.shell import clock
-from tests.fakes import JOB, FakeClient, FakeService, answer
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    MODEL,
+    FakeClient,
+    FakeGateway,
+    FakeService,
+    LoggedRequest,
+    answer,
+    business_error,
+    run_all,
+)
 
 LOST = Unclear("reset")
 SETTLE = 600.0
@@ -128,6 +141,89 @@ async def test_a_log_that_has_not_shown_an_id_of_ours_proves_nothing() -> None:
     assert len(service.posted_at) == 1
 
 
+async def test_a_log_that_says_too_early_that_nothing_follows_is_read_on_before_anything_is_sent_again() -> None:
+    class Lying(FakeService):
+        def _log_page(self, request: Request) -> Answer:
+            body = json.loads(super()._log_page(request).body)
+            return answer(200, {**body, "pagination": {**body["pagination"], "has_more": False}})
+
+    service = Lying(seconds=300, page_rows=2, strangers=1)
+    service.lost.extend([LOST, None, None])
+    results = await run(service, None, "lost", "a", "b")
+    assert all(result.ok for result in results.values())
+    assert len(service.posted_at) == 3
+
+
+async def test_the_order_of_the_log_does_not_matter() -> None:
+    class OldestFirst(FakeService):
+        def _log_page(self, request: Request) -> Answer:
+            self.log.reverse()
+            try:
+                return super()._log_page(request)
+            finally:
+                self.log.reverse()
+
+    service = OldestFirst(seconds=30, page_rows=2, strangers=3)
+    service.lost.extend([None, LOST])
+    results = await run(service, None, "a", "lost", "c")
+    assert all(result.ok for result in results.values())
+    assert len(service.posted_at) == 3
+
+
+async def test_a_row_without_our_id_that_may_be_the_submission_leaves_it_in_doubt() -> None:
+    class Forgetful(FakeService):
+        def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
+            listed = super()._row(row, at)
+            return listed | {"client_request_id": None} if row.generation_id == "gen-1" else listed
+
+    service = Forgetful(seconds=30)
+    service.lost.extend([None, LOST])
+    results = await run(service, None, "a", "lost")
+    assert "without the client's id" in str(results["lost"].error)
+    assert len(service.posted_at) == 2
+
+
+class Proxied(FakeService):
+    """Its first answers come through a proxy, with that one's time; the first job is listed after the second."""
+
+    ahead = 0.0
+
+    async def send(self, request: Request) -> Answer:
+        is_first = not self.posted_at
+        given = await super().send(request)
+        date = {"date": formatdate(self.now() + self.ahead, usegmt=True)}
+        return Answer(given.status, {**given.headers, **date}, given.body) if is_first else given
+
+    def note(self, name: str, request_id: str, model: str = MODEL) -> None:
+        super().note(name, request_id, model)
+        if len(self.log) == 1:
+            self.log[0].listed_at += 200.0
+
+
+@pytest.mark.parametrize("ahead", [-90_000, -3600, -660, 660, 3600, 90_000])
+async def test_a_time_that_a_proxy_told_before_the_submission_proves_nothing(ahead: float) -> None:
+    service = Proxied(seconds=300)
+    service.ahead = ahead
+    service.lost.append(LOST)
+    results = await run(service, None, "lost", "later", rate=0.01)
+    assert len(service.posted_at) == 2
+    assert results["lost"].ok or isinstance(results["lost"].error, InDoubt)
+
+
+@pytest.mark.usefixtures("quick_downloads")
+async def test_after_a_restart_the_service_s_clock_alone_does_not_say_that_the_settle_time_has_passed(
+    tmp_path: Path,
+) -> None:
+    service = Proxied(seconds=300)
+    service.ahead = -3600.0
+    service.lost.append(LOST)
+    with anyio.move_on_after(10):
+        await run(service, tmp_path, "lost")
+    results = await run(service, tmp_path, "lost", "later")
+    assert len(service.posted_at) == 2
+    assert results["lost"].ok
+
+
 # The same key, the same place --------------------------------------------------------------------------------------
 
 
@@ -195,6 +291,38 @@ async def test_refusals_between_are_no_denials() -> None:
     results = await run(service, None, "first", "lost", max_outstanding=1)
     assert results["lost"].ok
     assert len(service.posted_at) == 6
+
+
+@pytest.mark.usefixtures("quick_downloads")
+async def test_a_first_denial_of_an_id_of_the_job_s_own_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    service = FakeGateway(seconds=5)
+    own = {**GATEWAY_JOB, "id": "lost", "external_task_id": "mine-1"}
+    service.posts.extend([None, LOST, LOST])
+    settings: dict[str, Any] = {"service": "kling", "settle": SETTLE}
+    async with FakeClient(service, **settings) as client:
+        await run_all(client, [{**GATEWAY_JOB, "id": "first"}], output=tmp_path)
+        with anyio.move_on_after(SETTLE + 60):
+            await run_all(client, [own], output=tmp_path)
+    assert len(service.posted_at) == 3
+    async with FakeClient(service, **settings) as client:
+        results = await run_all(client, [own], output=tmp_path)
+    assert isinstance(results["lost"].error, InDoubt)
+    assert len(service.posted_at) == 3
+
+
+@pytest.mark.usefixtures("quick_downloads")
+async def test_an_id_of_the_job_s_own_that_is_refused_the_second_time_may_have_been_taken_the_first_time(
+    tmp_path: Path,
+) -> None:
+    service = FakeGateway(seconds=5)
+    own = {**GATEWAY_JOB, "id": "lost", "external_task_id": "mine-1"}
+    taken = business_error(1201, "external_task_id already exists", 400)
+    service.posts.extend([None, LOST, taken])
+    async with FakeClient(service, service="kling", settle=SETTLE) as client:
+        await run_all(client, [{**GATEWAY_JOB, "id": "first"}], output=tmp_path)
+        results = await run_all(client, [own], output=tmp_path)
+    assert isinstance(results["lost"].error, InDoubt)
+    assert "already exists" in str(results["lost"].error)
 
 
 @pytest.mark.usefixtures("quick_downloads")

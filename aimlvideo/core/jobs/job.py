@@ -153,6 +153,8 @@ class Progress(NamedTuple):
         """Return the progress after a step that the table of stages allows."""
         if stage not in STAGES[self.stage]:
             raise ValueError(f"a job cannot go from {self.stage} to {stage}")
+        if self.stage is Stage.IN_DOUBT:  # its error was why it was left there
+            known = {"error": None, **known}
         return self._replace(stage=stage, **known)
 
     def for_retry(self) -> Progress:

@@ -32,6 +32,7 @@ from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
+from aimlvideo.core.wires.refusals import nameless, refusals_in_words
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"
@@ -91,15 +92,17 @@ class AimlApi:
 
     def parse_submission(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names, as `id`, `generation_id` or `task_id`."""
-        raise_for_error(answer, request_id)
-        body = _object(answer, request_id) if answer.body.strip() else {}
-        generation_id = _id(body)
-        if generation_id is None:
-            _raise_for_body(answer, body, request_id)
-            generation_id = as_text(answer.headers.get("x-inference-id"))
-        if not generation_id:
-            raise Unclear("the answer to a submission names no id", status=answer.status, request_id=request_id)
-        return _generation(body, answer, generation_id)
+        with refusals_in_words():
+            raise_for_error(answer, request_id)
+            body = _object(answer, request_id) if answer.body.strip() else {}
+            generation_id = _id(body)
+            if generation_id is None:
+                _raise_for_body(answer, body, request_id)
+                error = nameless("the answer to a submission names no id", answer, request_id)
+                generation_id = as_text(answer.headers.get("x-inference-id"))
+                if not generation_id or not isinstance(error, Unclear):
+                    raise error
+            return _generation(body, answer, generation_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
@@ -272,7 +275,7 @@ def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, dict):
-        raise Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
+        raise nameless("the answer is cut short or no JSON object", answer, request_id)
     names = (*ID_FIELDS, *STATUS_FIELDS)
     inner = None if any(name in body for name in STATUS_FIELDS) or _id(body) else object_in(body)
     return dict(inner) if inner and any(name in inner for name in names) else body

@@ -23,7 +23,8 @@ from aimlvideo.core.wires.kling_answers import (
     read_task,
     task_of_object,
 )
-from aimlvideo.errors import ContentRefused, Rejected, Unclear
+from aimlvideo.core.wires.refusals import nameless, refusals_in_words
+from aimlvideo.errors import ContentRefused, Rejected
 
 ROOT = "/kling/v1/videos"
 ID_FIELD = "external_task_id"
@@ -60,17 +61,18 @@ class Kling:
 
         A body that says the submission failed and names no task is a refusal; one that says neither is unclear.
         """
-        task = read_task(answer, request_id)
-        if task.id:
-            return task.as_generation(task.id)
-        if task.state is State.FAILED:
-            kind = ContentRefused if is_content_refusal(task.reason or "") else Rejected
-            raise kind(
-                f"the gateway says: {(task.reason or task.status)[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status})",
-                status=answer.status,
-                request_id=request_id,
-            )
-        raise Unclear("the answer to a submission names no task", status=answer.status, request_id=request_id)
+        with refusals_in_words():
+            task = read_task(answer, request_id)
+            if task.id:
+                return task.as_generation(task.id)
+            if task.state is State.FAILED:
+                kind = ContentRefused if is_content_refusal(task.reason or "") else Rejected
+                raise kind(
+                    f"the gateway says: {(task.reason or task.status)[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status})",
+                    status=answer.status,
+                    request_id=request_id,
+                )
+            raise nameless("the answer to a submission names no task", answer, request_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a task, where it was submitted; else each place in turn where it may have been."""

@@ -30,6 +30,7 @@ from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_text
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
+from aimlvideo.core.wires.refusals import nameless
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6
@@ -135,7 +136,7 @@ def read_task(answer: Answer, request_id: str | None = None) -> Task:
         speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
         if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
             if not task.has_fields:
-                raise Unclear("the answer is cut short or names no task", status=answer.status, request_id=request_id)
+                raise nameless("the answer is cut short or names no task", answer, request_id)
             if task.state is State.FAILED and not task.reason and (error := _error_of(body)):
                 return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
             return task
@@ -164,7 +165,7 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
     body = body if isinstance(body, dict) else {}
     word, message = _error_of(body) or ("", None)
     if answer.status < 300 and not word and message is None:
-        return Unclear("the answer is cut short or no JSON object", status=answer.status, request_id=request_id)
+        return nameless("the answer is cut short or no JSON object", answer, request_id)
     message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
     word, message = _upstream_s(word, message or "no reason given")
     code = int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None
