@@ -14,6 +14,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, Never, Self, TypeVar
 
+import anyio
+
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.jobs.file_names import RESULTS, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
@@ -54,7 +56,7 @@ from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, refresh
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, read_models, refresh
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
@@ -63,6 +65,8 @@ from aimlvideo.views.tracing import trace
 T = TypeVar("T")
 STAND_IN_URL = "http://127.0.0.1"
 """Where a transport without a base URL answers: on this machine, so that nothing is learned from it."""
+LEARNING_PATIENCE = 20.0
+"""Seconds for which a service may take to describe models that the catalogue does not know."""
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
@@ -163,6 +167,8 @@ class VideoClient:
             upload=upload,
         )
         self._catalog = known_catalog()
+        self._asked_for: set[str] = set()
+        self._learning = anyio.Lock()
         self._prices: dict[str, Pricing] = {}
         self._prices_are_current = False
         self._memory = InMemoryJournal()
@@ -402,7 +408,7 @@ class VideoClient:
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
-        feed = Feed(run, self._pipeline, self._catalog, settings.strict, settings.legacy, run.spec.live)
+        feed = Feed(run, self._pipeline, self._catalog_for, settings.strict, settings.legacy, run.spec.live)
         run.tasks.start_soon(feed.work, Chains(run).in_order(records))
 
     @asynccontextmanager
@@ -526,6 +532,51 @@ class VideoClient:
         """Return what a job costs in USD by the service's price list, as far as it was read; None where unknown."""
         model, pricing = self._catalog.find(job.model), self._prices.get(job.model)
         return quote(model, job.params, pricing) if model and pricing else None
+
+    async def learn_models(self, names: Iterable[str]) -> set[str]:
+        """Ask the service for the models among these that the catalogue does not know; return those that it knows now.
+
+        They are kept for later runs. Each is asked for once; a service that cannot be reached, or answers with what
+        nobody can use, teaches nothing.
+        """
+        async with self._learning:
+            service = self._settings.chosen_service
+            unknown = {name for name in names if not self._knows(name)}
+            fresh = unknown - self._asked_for
+            if service.models is None or not fresh:
+                return set()
+            self._asked_for |= fresh
+            entries: dict[str, Any] = {}
+            try:
+                with anyio.move_on_after(LEARNING_PATIENCE):
+                    entries = await read_models(self._transport.send, service.models, fresh)
+            except (ServiceError, ValueError) as error:
+                log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
+            new = {name: entry for name, entry in entries.items() if self._catalog.find(name) is None}
+            self._catalog = self._catalog.with_refreshed(new)
+            if new and self._given_transport is None:
+                await anyio.to_thread.run_sync(CatalogCache().add, new)
+            return {name for name in fresh if self._knows(name)}
+
+    def _knows(self, name: str) -> bool:
+        service = self._settings.service
+        model = self._catalog.find(name) or self._catalog.find_unlisted(name, service)
+        return not isinstance(name, str) or model is not None
+
+    async def _catalog_for(self, model: str) -> Catalog:
+        """Return the catalogue, with this model in it where the service knows it."""
+        if not self._knows(model):
+            await self.learn_models([model])
+        return self._catalog
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of models, with what this client has asked for."""
+        return self._catalog
+
+    def skip_preflight(self) -> None:
+        """Ask no more whether models are gone or the key may buy: somebody has read it, and decided."""
+        self._pipeline.preflight.enabled = False
 
     async def refresh_catalog(self, *, force: bool = False) -> Refreshed:
         """Read what the service's models accept now, keep it for later runs, and use it from here on.

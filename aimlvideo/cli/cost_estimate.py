@@ -9,11 +9,13 @@ from typing import Any
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.deprecations import notices
 from aimlvideo.core.eta import Durations, Estimate, documented, estimate
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.errors import UsageError
 from aimlvideo.shell import clock
 
 AUTO = 20
@@ -140,6 +142,16 @@ def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | 
             "with fewer jobs at a time, or see what the service says: aimlvideo doctor"
         )
     return Obstacles(tuple(problems), tuple(remarks))
+
+
+def refuse_obstacles(found: Obstacles, terminal: Terminal, *, anyway: bool) -> None:
+    """Say what the service says of these jobs; raise UsageError where that stands in their way."""
+    for remark in found.remarks:
+        terminal.remark(remark)
+    if found.problems and not anyway:
+        raise UsageError(f"{'; '.join(found.problems)}. Nothing was sent (--anyway starts anyway)")
+    for problem in found.problems:
+        terminal.remark(problem)
 
 
 def price_line(summary: CheckSummary) -> str:

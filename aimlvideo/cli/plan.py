@@ -42,6 +42,7 @@ class JobReader:
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
+    unknown_models: set[str] = field(default_factory=set)
     _own_ids: dict[str, str] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
@@ -99,6 +100,8 @@ class JobReader:
         if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
             self.problems += (replace(problem, where=where) for problem in misplaced)
             return None
+        if model is None and isinstance(job.model, str):
+            self.unknown_models.add(job.model)
         complete = with_stand_ins(job)
         checked = check(complete, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -29,6 +30,9 @@ class ServiceFacts:
     balance: float | None = None
     deprecations: Mapping[str, Deprecation] = field(default_factory=dict)
     key: KeyLimits | None = None
+
+
+NO_FACTS = ServiceFacts()
 
 
 async def ask_service(client: VideoClient, *, with_balance: bool = True) -> ServiceFacts:
@@ -65,18 +69,36 @@ def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> Serv
     """Ask what needs no key, and the balance where there is one. Raises Refused where the key is wrong."""
 
     async def work() -> ServiceFacts:
-        if sandbox:
-            async with client_of(settings, sandbox=True) as client:
-                return await ask_service(client)
-        with_key = True
-        try:
-            client = VideoClient(**settings)
-        except SettingsError:
-            client, with_key = VideoClient(**keyless(settings)), False
-        async with client:
+        async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
             return await ask_service(client, with_balance=with_key)
 
     return asyncio.run(work())
+
+
+def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, sandbox: bool = False) -> set[str]:
+    """Ask the service for models that the catalogue does not know; return those that it knows from now on."""
+
+    async def work() -> set[str]:
+        async with _with_or_without_key(settings, sandbox=sandbox) as (client, _):
+            return await client.learn_models(models)
+
+    return asyncio.run(work()) if models else set()
+
+
+@asynccontextmanager
+async def _with_or_without_key(settings: ClientOptions, *, sandbox: bool) -> AsyncIterator[tuple[VideoClient, bool]]:
+    """Give a client for questions that cost nothing, and whether it has a key."""
+    if sandbox:
+        async with client_of(settings, sandbox=True) as client:
+            yield client, True
+        return
+    with_key = True
+    try:
+        client = VideoClient(**settings)
+    except SettingsError:
+        client, with_key = VideoClient(**keyless(settings)), False
+    async with client:
+        yield client, with_key
 
 
 def keyless(settings: ClientOptions) -> ClientOptions:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from math import inf
@@ -14,13 +13,14 @@ from uuid import uuid4
 
 import anyio
 
-from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
+from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown, obstacles, refuse_obstacles, summary_of
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.live_pages import serve_metrics
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
+from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import format_usd, pluralize
@@ -28,7 +28,6 @@ from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import result_of
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.lost_submissions import settled
-from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.distributed.account import Account, AccountLimits, set_limits
 from aimlvideo.distributed.embedded_postgres import found_dsn
 from aimlvideo.distributed.open_worker import open_worker
@@ -75,13 +74,21 @@ def queue_file(
     *,
     retry_failed: bool,
     defaults: JobDefaults = NO_DEFAULTS,
-    prices: Mapping[str, Pricing] | None = None,
+    facts: ServiceFacts = NO_FACTS,
+    settings: ClientOptions | None = None,
+    anyway: bool = False,
     confirm_above: float = inf,
     upload: str | None = None,
 ) -> int:
-    """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code."""
+    """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code.
+
+    With `settings`, the service is asked for models that the catalogue does not know, and what it says of models and of
+    the key (`facts`) counts, unless it is to be done `anyway`.
+    """
+    if settings is not None:
+        _learn_models(name, reader_of, settings, defaults)
     catalog = known_catalog()
-    reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, prices)
+    reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, facts.prices)
     reader.uploads = upload is not None
     queued = 0
     with found_dsn(dsn) as database, open_sync_journal(database) as journal:
@@ -90,6 +97,8 @@ def queue_file(
 
         def queue(new: NewJobs) -> None:
             nonlocal queued
+            if settings is not None and new.count:
+                refuse_obstacles(obstacles(summary_of(tally, settings, facts), facts), terminal, anyway=anyway)
             _confirm(new, confirm_above, terminal)
             journal.note("service", reader.service)
             if upload is not None:
@@ -113,6 +122,18 @@ def queue_file(
     if refused := len(failed) - len(retried):
         terminal.say(not_retried(refused))
     return 0
+
+
+def _learn_models(name: str, reader_of: dict[str, Any], settings: ClientOptions, defaults: JobDefaults) -> None:
+    """Ask the service for the models of a file that the catalogue does not know. Standard input is read only once."""
+    if name == "-":
+        return
+    catalog = known_catalog()
+    reader = JobReader(catalog, folder=base_folder(name), **reader_of)
+    with job_lines(name, catalog, defaults) as lines:
+        for _ in reader.jobs(lines):
+            pass
+    learn_without_a_run(settings, reader.unknown_models)
 
 
 def _confirm(new: NewJobs, confirm_above: float, terminal: Terminal) -> None:

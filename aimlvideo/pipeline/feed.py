@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from aimlvideo.core.catalog.catalog import Catalog
@@ -31,7 +31,8 @@ class Feed:
 
     run: Run
     pipeline: Pipeline
-    catalog: Catalog
+    catalog_for: Callable[[str], Awaitable[Catalog]]
+    """Gives the catalogue, with this model in it where the service knows it."""
     strict: bool
     legacy: bool = False
     live: set[str] | None = None
@@ -57,7 +58,9 @@ class Feed:
                 entry = await self.run.enter(record)
                 to_be_sent = False
                 with contained(entry):
-                    to_be_sent = self._claim_id(entry) and self._validate(entry) and await self._buy_and_route(entry)
+                    to_be_sent = (
+                        self._claim_id(entry) and await self._validate(entry) and await self._buy_and_route(entry)
+                    )
             if to_be_sent:
                 self._spawn_next_worker(records)
                 with contained(entry):
@@ -82,14 +85,13 @@ class Feed:
             entry.progress = record.progress  # another run may have bought it since it was read
         return True
 
-    def _validate(self, entry: Entry) -> bool:
-        """Check a planned job against the catalogue; a wrong one ends here, and nothing was sent."""
+    async def _validate(self, entry: Entry) -> bool:
+        """Check a planned job against the catalogue and the service; a wrong one ends here, and nothing was sent."""
         shared_id = list(self._shared_own_id(entry))
         if entry.progress.stage is not Stage.PLANNED:
             return True
-        checked = check(
-            entry.job, self.catalog, service=self.pipeline.service.name, strict=self.strict, legacy=self.legacy
-        )
+        catalog = await self.catalog_for(entry.job.model)
+        checked = check(entry.job, catalog, service=self.pipeline.service.name, strict=self.strict, legacy=self.legacy)
         for warning in checked.warnings:
             log.warning("%s", warning)
         problems = [*checked.problems, *shared_id]
@@ -98,7 +100,22 @@ class Feed:
             entry.run.end(entry)
             return False
         entry.job = entry.job.with_params(checked.params)
-        return True
+        return await self._passes_preflight(entry)
+
+    async def _passes_preflight(self, entry: Entry) -> bool:
+        """Ask the service whether anything stands in a right job's way; a key that may not buy stops the run."""
+        objection = await self.pipeline.preflight.objection(entry.job)
+        if entry.ended:
+            return False
+        if objection is None:
+            return True
+        if isinstance(objection, InvalidJobs):
+            entry.step(Stage.FAILED, error=objection)
+            entry.run.end(entry)
+        else:
+            entry.run.halt(objection)
+            entry.run.end(entry, objection)
+        return False
 
     def _shared_own_id(self, entry: Entry) -> Iterator[Problem]:
         """Yield a problem where a job names a request id of its own that another job of the run has named."""

@@ -29,6 +29,7 @@ from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads, origin_of
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
+from aimlvideo.pipeline.preflight import Preflight
 from aimlvideo.pipeline.request_log import LogReader, TimedSender
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.pipeline.submit import Submit
@@ -58,6 +59,7 @@ class Pipeline:
     lost_submissions: LostSubmissions
     downloads: Downloads
     callbacks: Callbacks
+    preflight: Preflight
 
     @property
     def limiters(self) -> Limiters:
@@ -169,7 +171,10 @@ async def open_pipeline(
     )
     downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata)
     callbacks = Callbacks(send, wire, poll, lost_submissions)
-    pipeline = Pipeline(service, wire, send, log, slots, submit, poll, lost_submissions, downloads, callbacks)
+    preflight = Preflight(send, service)
+    pipeline = Pipeline(
+        service, wire, send, log, slots, submit, poll, lost_submissions, downloads, callbacks, preflight
+    )
     async with (
         background_tasks(poll.run, lost_submissions.run, callbacks.run, *background),
         _callback_page(settings, callbacks),

@@ -12,6 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
+from aimlvideo.client import known_catalog
+from aimlvideo.core.catalog import catalog
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 
@@ -54,6 +57,58 @@ def test_a_withdrawn_model_is_said_before_anything_is_sent(command: Command, tmp
         assert result.exit_code == 2
         assert "is withdrawn since 10 August 2026: use minimax/hailuo-2.3" in " ".join(result.stderr.split())
     assert sandbox.stats()["posts"] == 0
+
+
+def test_generate_refuses_a_withdrawn_model_and_a_key_without_the_scope(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    gone = {"id": MODEL, "status": "withdrawn", "shutdown_at": "2026-08-10", "replaced_by": "x/newer"}
+    asked = ("generate", MODEL, "-p", "waves", "-i", "https://example.com/a.png", "-o", tmp_path / "clip.mp4")
+    for knobs, code, words in (
+        ({"deprecations": (gone,)}, 2, "is withdrawn since 10 August 2026: use x/newer"),
+        ({"deprecations": (), "key_scopes": ("model:chat",)}, 2, "its scopes are model:chat, expected model:video"),
+        ({"key_scopes": None, "key_limit": 0.0}, 3, "used up its own limit"),
+    ):
+        sandbox.behaviour = replace(sandbox.behaviour, **knobs)
+        result = command(*asked)
+        assert result.exit_code == code
+        assert words in " ".join(result.stderr.split())
+    assert sandbox.stats()["posts"] == 0
+
+
+@pytest.fixture
+def unshipped(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a model that the service has, and that this release is made not to know."""
+    name = "minimax/hailuo-02"
+    shipped = load_catalog()
+    without = Catalog({key: raw for key, raw in shipped._raw.items() if key != name})
+    monkeypatch.setattr(catalog, "_shipped", lambda: without)
+    return name
+
+
+def test_a_model_that_is_not_shipped_is_asked_for_by_check_run_and_generate_and_kept(
+    command: Command, tmp_path: Path, sandbox: Sandbox, unshipped: str
+) -> None:
+    jobs = write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": unshipped, "prompt": "waves"}, {"id": "b", **JOB})
+    checked = command("check", jobs)
+    assert checked.exit_code == 0, checked.stderr
+    assert "2 jobs" in checked.stdout
+    (tmp_path / "wrong.jsonl").write_text(json.dumps({"id": "c", "model": unshipped, "prompt": "w", "duration": 7}))
+    assert "one of 6, 10, got 7" in command("check", tmp_path / "wrong.jsonl").stderr
+    made = command("run", jobs, "-o", tmp_path / "out", "--poll", "every:0.1")
+    assert made.exit_code == 0, made.stderr
+    made = command("generate", unshipped, "-p", "waves", "-o", tmp_path / "clip.mp4", "--poll", "every:0.1")
+    assert made.exit_code == 0, made.stderr
+    assert known_catalog().find(unshipped) is not None
+
+
+def test_a_model_that_nobody_knows_is_refused_as_before(command: Command, tmp_path: Path, sandbox: Sandbox) -> None:
+    jobs = write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": "nobody/knows", "prompt": "waves"})
+    for words in (("check", jobs), ("run", jobs, "-o", tmp_path / "out")):
+        result = command(*words)
+        assert result.exit_code == 2
+        assert "a known model, got 'nobody/knows'" in result.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_key_s_own_limit_and_scopes_count_before_anything_is_sent(

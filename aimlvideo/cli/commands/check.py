@@ -25,7 +25,7 @@ from aimlvideo.cli.options import (
     job_defaults,
 )
 from aimlvideo.cli.plan import JobReader
-from aimlvideo.cli.service_facts import ask_without_a_run
+from aimlvideo.cli.service_facts import ask_without_a_run, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
@@ -72,8 +72,12 @@ def check_file(
     strict: bool,
     matrix: bool,
     sandbox: bool = False,
+    may_ask: bool = True,
 ) -> int:
-    """Validate and price a job file, sending nothing that is paid; return the exit code."""
+    """Validate and price a job file, sending nothing that is paid; return the exit code.
+
+    With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
+    """
     catalog, service = known_catalog(), settings["service"]
     facts = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
@@ -86,9 +90,14 @@ def check_file(
                 reader.add_duplicate(where, job)
             seen.add(hash(job.id))
     reader.check_chains()
-    reader.say_remarks(terminal.remark)
     if reader.problems:
+        if may_ask and name != "-" and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
+            return check_file(
+                name, settings, terminal, defaults, strict=strict, matrix=matrix, sandbox=sandbox, may_ask=False
+            )
+        reader.say_remarks(terminal.remark)
         raise InvalidJobs(reader.problems)
+    reader.say_remarks(terminal.remark)
     summary = summary_of(tally, settings, facts)
     _show(summary, terminal)
     found = obstacles(summary, facts)

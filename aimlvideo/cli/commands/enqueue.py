@@ -9,12 +9,14 @@ import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
 from aimlvideo.cli.options import (
+    Anyway,
     ApiKey,
     BaseUrl,
     DefaultModel,
     Dsn,
     DsnFile,
     JobFile,
+    Legacy,
     Matrix,
     Quiet,
     RetryFailed,
@@ -50,6 +52,8 @@ def enqueue(
     matrix: Matrix = False,
     confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is queued.")] = None,
     retry_failed: RetryFailed = False,
+    legacy: Legacy = False,
+    anyway: Anyway = False,
     upload: Upload = None,
     quiet: Quiet = False,
 ) -> None:
@@ -62,8 +66,8 @@ def enqueue(
     with exit_codes(terminal):
         with distributed_extra():
             from aimlvideo.cli.worker_actions import queue_file
-        reader_options = {"service": service, "strict": strict, "matrix": matrix}
-        settings = client_options(service, base_url, api_key)
+        reader_options = {"service": service, "strict": strict, "matrix": matrix, "legacy": legacy}
+        settings = client_options(service, base_url, api_key, legacy=legacy)
         priced = confirm_above is not None or has_service_settings(settings)
         facts = ask_without_a_run(settings) if priced else ServiceFacts()
         code = queue_file(
@@ -74,7 +78,9 @@ def enqueue(
             retry_failed=retry_failed,
             defaults=job_defaults(model, set_),
             upload=upload,
-            prices=facts.prices,
+            facts=facts,
+            settings=settings if priced else None,
+            anyway=anyway,
             confirm_above=inf if confirm_above is None else confirm_above,
         )
         raise typer.Exit(code)

@@ -26,6 +26,7 @@ from aimlvideo.cli.options import (
     client_options,
     exit_codes,
 )
+from aimlvideo.cli.service_facts import learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -110,6 +111,8 @@ def generate_one(
 
     Until it is saved, a journal lies beside it: the same command again carries on, and buys nothing twice.
     """
+    if model not in known_catalog():
+        learn_without_a_run(settings, [model], sandbox=sandbox)
     params = _params(model, asked, settings["service"])
     _check_output(output)
     journal = None if sandbox else output.with_name(f".{output.name}.journal")

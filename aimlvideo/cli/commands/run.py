@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.commands.check import check_file
-from aimlvideo.cli.cost_estimate import CheckSummary, Obstacles, Tally, obstacles, price_line, summary_of
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally, obstacles, price_line, refuse_obstacles, summary_of
 from aimlvideo.cli.options import (
     Anyway,
     ApiKey,
@@ -54,7 +54,7 @@ from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunOptions, RunScope, client_of, process, same_service, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import known_catalog
+from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
@@ -148,7 +148,8 @@ def run_jobs(
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ask_service(client)
-            scope.run = await plan(name, settings, options, terminal, facts, defaults)
+            scope.run = await plan(name, settings, options, terminal, facts, defaults, client)
+            client.skip_preflight()  # what is planned was held against the service's own words a moment ago
             return await process(client, options, terminal, scope)
 
     return to_the_end(work, options, terminal, scope)
@@ -161,12 +162,14 @@ async def plan(
     terminal: Terminal,
     facts: ServiceFacts,
     defaults: JobDefaults,
+    client: VideoClient | None = None,
 ) -> int:
     """Write all jobs of a file into the journal and return the number of their run.
 
-    Nothing is written where anything is wrong, the balance is too low, or a person does not agree to the price.
+    Nothing is written where anything is wrong, the balance is too low, or a person does not agree to the price. With a
+    `client`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    catalog = known_catalog()
+    catalog = known_catalog() if client is None else client.catalog
     reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
     reader.uploads = bool(settings.get("upload"))
     tally = Tally(catalog, facts.prices)
@@ -186,7 +189,8 @@ async def plan(
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)
                     summary = summary_of(tally, settings, facts)
-                    _refuse(obstacles(summary, facts, max_spend=options.max_spend), options, terminal)
+                    found = obstacles(summary, facts, max_spend=options.max_spend)
+                    refuse_obstacles(found, terminal, anyway=options.anyway)
                     _confirm(summary, options, terminal)
                 return journal.run
     except (UsageError, KeyboardInterrupt):
@@ -194,7 +198,9 @@ async def plan(
             _remove_journal(options.output)
         if not folder_was_there and not any(options.output.iterdir()):
             options.output.rmdir()
-        raise
+        if client is None or name == "-" or not await client.learn_models(reader.unknown_models):
+            raise
+    return await plan(name, settings, options, terminal, facts, defaults, client)
 
 
 def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
@@ -205,16 +211,6 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
         text = prices_to_json(kept)
         journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), journal.fact(PRICES), text))
         journal.note(PRICES, text)
-
-
-def _refuse(found: Obstacles, options: RunOptions, terminal: Terminal) -> None:
-    """Say what the service says of these jobs; raise UsageError where that stands in their way."""
-    for remark in found.remarks:
-        terminal.remark(remark)
-    if found.problems and not options.anyway:
-        raise UsageError(f"{'; '.join(found.problems)}. Nothing was sent (--anyway starts anyway)")
-    for problem in found.problems:
-        terminal.remark(problem)
 
 
 def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:

@@ -28,6 +28,11 @@ class KeyLimits:
         counted = self.used_this_month if self.period in ("month", "no_reset") else None
         return max(0.0, self.limit - (counted or 0.0))
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the key may make videos at all, as long as it has money."""
+        return not self.disabled and (self.scopes is None or VIDEO_SCOPE in self.scopes)
+
     def problem(self) -> str:
         """Return why this key can make no video at all; empty where it can."""
         if self.disabled:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -21,6 +22,9 @@ from aimlvideo.errors import ServiceError, SettingsError
 from aimlvideo.shell.task_groups import task_group
 
 PARALLEL_DOCUMENTS = 8  # documents asked for at the same time
+MOST_NAMED = 100  # models that are asked for by name at a time
+
+log = logging.getLogger("aimlvideo")
 
 Fetch = Callable[[Request], Awaitable[Answer]]
 
@@ -63,6 +67,31 @@ class CatalogCache:
             Path(file.name).replace(self.path)
         except OSError as error:
             raise SettingsError(f"cannot keep the catalogue in {self.path}: {error}") from error
+
+    def add(self, models: Mapping[str, Any]) -> None:
+        """Keep these models as well. What was read of all others, and when, stays; a full disk keeps nobody waiting."""
+        kept = self.read() or Refreshed()
+        try:
+            self.write(replace(kept, models={**kept.models, **models}))
+        except SettingsError as error:
+            log.info("%s", error)
+
+
+async def read_models(fetch: Fetch, models: ModelList, names: Collection[str]) -> dict[str, Any]:
+    """Return the entries of those of these models (by id or alias) that the service lists and describes.
+
+    One that it does not list, or whose document cannot be had or used, is left out. Raises ServiceError or ValueError
+    where the list itself cannot be had or read.
+    """
+    answer = await fetch(models.request(""))
+    if answer.status != 200:
+        raise ServiceError(f"the list of models answered {answer.status}", status=answer.status)
+    listed = models.read(parse_document(answer.body))
+    named = [model for model in listed if {model.id, *model.aliases} & set(names)]
+    entries, refused = await _documents(fetch, named[:MOST_NAMED], models.usual_path)
+    for name, reason in refused.items():
+        log.warning("the service lists model %r, and its document cannot be used: %s", name[:100], reason[:200])
+    return entries
 
 
 async def refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now: str, force: bool = False) -> Refreshed:
