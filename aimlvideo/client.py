@@ -39,7 +39,7 @@ from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.run import Run, RunSpec
-from aimlvideo.settings import Settings, found_base_url, found_key, refuse_unknown
+from aimlvideo.settings import Settings, refuse_unknown, resolve_base_url, resolve_key
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
@@ -145,8 +145,8 @@ class VideoClient:
         self._shared_journal = None if isinstance(journal, str | Path | None) else _checked_journal(journal)
         self._shared_durations = knowledge if isinstance(knowledge, LearnedDurations) else None
         self._settings = Settings(
-            api_key=found_key(api_key or ("unused" if transport is not None else None), service),
-            base_url=found_base_url(base_url or (STAND_IN_URL if transport is not None else None), service),
+            api_key=resolve_key(api_key or ("unused" if transport is not None else None), service),
+            base_url=resolve_base_url(base_url or (STAND_IN_URL if transport is not None else None), service),
             service=service,
             legacy=legacy,
             journal=journal if isinstance(journal, str | Path | None) else None,
@@ -280,10 +280,10 @@ class VideoClient:
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
         job = VideoJob(model, id=generation_id)
-        known = Progress(Stage.RENDERING, generation_id=generation_id)
+        rendering = Progress(Stage.RENDERING, generation_id=generation_id)
 
         def record(journal: Journal) -> Record:
-            return journal.by_generation(generation_id) or journal.adopt(job, known)
+            return journal.by_generation(generation_id) or journal.adopt(job, rendering)
 
         return await self._one(lambda run: _each([record(run.spec.journal)]), output)
 
@@ -299,7 +299,7 @@ class VideoClient:
         raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
         if secret and "webhook-signature" in lowered and not is_signed(secret, lowered, raw, clock.wall()):
-            log.warning("a callback with a wrong signature was turned away")
+            log.warning("rejected a callback with a wrong signature")
             return False
         content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()
         return read is not None and self._pipeline.callbacks.receive(read(content))
@@ -346,7 +346,7 @@ class VideoClient:
         that was planned in the run of this number.
         """
         async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as resumed:
-            records = _taken_up(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
+            records = _to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
             self._feed(resumed, _each(records))
             yield resumed
 
@@ -369,7 +369,7 @@ class VideoClient:
     def outstanding(self) -> Mapping[str, VideoJob]:
         """The jobs by generation id that were accepted, without a journal, and not seen to end."""
         open_jobs = self._memory.open_jobs()
-        return {known.progress.generation_id: known.job for known in open_jobs if known.progress.generation_id}
+        return {record.progress.generation_id: record.job for record in open_jobs if record.progress.generation_id}
 
     async def _one(
         self,
@@ -385,11 +385,11 @@ class VideoClient:
 
     async def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
-        async for given in _each(self._read(jobs)):
+        async for line in _each(self._read(jobs)):
             try:
-                job = given if isinstance(given, VideoJob) else job_of(given)
+                job = line if isinstance(line, VideoJob) else job_of(line)
             except InvalidJobs as error:
-                named = given if isinstance(given, Mapping) else {}
+                named = line if isinstance(line, Mapping) else {}
                 unreadable = _single(str(named.get("model")), named.get("id"), {})
                 yield Record(unreadable, Progress(Stage.FAILED, error=error))
                 continue
@@ -428,13 +428,13 @@ class VideoClient:
         if name:
             rendered_name(name, VideoJob(""))  # a template that cannot be read is said before anything is bought
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
-        folder = None if output is None else checked_folder(own_store.spool if own_store else Path(output))
+        folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         async with AsyncExitStack() as stack:
             journal: Journal = self._journal or self._memory
             live, results, spending = self._live, None, self._spending if self._journal else None
             uploads = self._uploads
             if folder and not self._journal:
-                own = self._folders.use(folder, verify=verify, elsewhere=own_store is not None)
+                own = self._folders.open(folder, verify=verify, remote=own_store is not None)
                 opened = await stack.enter_async_context(own)
                 journal, live, results, spending = opened.journal, opened.live, opened.results, opened.spending
                 uploads = opened.uploads
@@ -443,7 +443,7 @@ class VideoClient:
             number = journal.begin()
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal, spending)
-            upload = next((one.keep for one in (store, own_store) if one), None)
+            upload = next((one.upload for one in (store, own_store) if one), None)
             spec = RunSpec(
                 journal=journal,
                 save=self._save,
@@ -462,7 +462,7 @@ class VideoClient:
             )
             run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), self._pipeline.limiters)
             if own_store:
-                stack.push_async_callback(own_store.keep_copy, RESULTS)
+                stack.push_async_callback(own_store.upload_copy, RESULTS)
             stack.enter_context(self._listed(run))
             if folder:
                 self._pipeline.start_downloads(run)
@@ -624,8 +624,8 @@ class VideoClient:
 
 def known_catalog() -> Catalog:
     """Return the shipped catalogue, with what the last refresh found above it."""
-    kept = CatalogCache().read()
-    return load_catalog(kept.models if kept else None)
+    cached = CatalogCache().read()
+    return load_catalog(cached.models if cached else None)
 
 
 def job_of(line: Mapping[str, Any]) -> VideoJob:
@@ -641,7 +641,7 @@ def _checked_journal(journal: Journal) -> Journal:
     return journal
 
 
-def _taken_up(records: Iterator[Record]) -> Iterator[Record]:
+def _to_resume(records: Iterator[Record]) -> Iterator[Record]:
     """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
     for job, progress in records:
         if progress.stage is not Stage.FAILED:

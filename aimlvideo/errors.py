@@ -74,8 +74,8 @@ class Problem:
 
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.where, self.job and f"job {self.job!r}", self.field) if part)
-        said = self.expected + (f", got {self.got}" if self.got else "")
-        return (f"{place}: {said}" if place else said) + (f" ({self.hint})" if self.hint else "")
+        sentence = self.expected + (f", got {self.got}" if self.got else "")
+        return (f"{place}: {sentence}" if place else sentence) + (f" ({self.hint})" if self.hint else "")
 
 
 def one_per_cause(problems: Iterable[Problem]) -> list[Problem]:

@@ -60,7 +60,7 @@ class Settings:
         if self.callback is not None and not _is_address(self.callback):
             raise SettingsError(f"callback is {self.callback!r}: expected a pair of a host and a port")
         if (self.callback or self.callback_url) and service.read_callback is None:
-            raise SettingsError(f"{service.title} calls nobody back: leave out callback and callback_url")
+            raise SettingsError(f"{service.title} sends no callbacks: leave out callback and callback_url")
         if self.callback_url is not None and not _is_link(self.callback_url):
             raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the service can call")
         _check_upload(self.upload)
@@ -121,15 +121,15 @@ def _preview(name: str, value: object) -> str:
     return f"of type {type(value).__name__}" if name in _SECRET else repr(value)[:80]
 
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(names: Iterable[str], expected: Iterable[str]) -> None:
     """Raise SettingsError for the first of `names`, with the setting that was probably meant."""
     for name in names:
-        nearest = difflib.get_close_matches(name, known, 1, 0.5)
-        hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(known)}"
+        nearest = difflib.get_close_matches(name, expected, 1, 0.5)
+        hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(expected)}"
         raise SettingsError(f"there is no setting {name!r}{hint}")
 
 
-def found_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this key, or else the one that the environment has. Raises SettingsError where there is none.
 
     A key of several parts is one text, its parts joined by a colon.
@@ -160,7 +160,7 @@ def _key_in(environment: Mapping[str, str], service: Service) -> str:
     return ""
 
 
-def found_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+def resolve_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this base URL, or the environment's, or the service's own; it is safe to send a key to."""
     chosen = service_of(service)
     checked = checked_base_url(base_url or environment.get(chosen.base_url_variable, "").strip() or chosen.base_url)
@@ -170,13 +170,15 @@ def found_base_url(base_url: str | None, service: str, environment: Mapping[str,
 def checked_base_url(text: str) -> str:
     """Return a base URL that is safe to send a key to; raise SettingsError otherwise."""
     if not _is_link(text):
-        raise SettingsError(f"base URL {_shown(text)} is not a URL: expected something like https://api.example.com")
+        raise SettingsError(
+            f"base URL {_without_password(text)} is not a URL: expected something like https://api.example.com"
+        )
     parts = urlsplit(text.strip())
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"the base URL of {parts.hostname!r} must have no user, query or fragment")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError(
-            f"base URL {text!r} is plain http to another machine: the API key would travel in the open. Use https"
+            f"base URL {text!r} is plain http to another machine: the API key would be sent unencrypted. Use https"
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
@@ -205,6 +207,6 @@ def _is_link(text: object) -> bool:
         return False
 
 
-def _shown(text: object) -> str:
+def _without_password(text: object) -> str:
     """Return what was given for a URL, without what may be a password in it."""
     return re.sub(r"//[^/@]*@", "//...@", repr(text))

@@ -8,6 +8,6 @@ import sys
 from aimlvideo.core.polling import policy as polling
 
 if __name__ == "__main__":
-    polling.SMALLEST_GAP = polling.LARGEST_GAP_UNKNOWING = 0.2
+    polling.SMALLEST_GAP = polling.LARGEST_GAP_AT_FIRST = 0.2
     sys.argv = sys.argv[1:]
     runpy.run_path(sys.argv[0], run_name="__main__")

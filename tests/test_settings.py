@@ -9,7 +9,7 @@ import pytest
 
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import SettingsError
-from aimlvideo.settings import Settings, checked_base_url, found_base_url, found_key
+from aimlvideo.settings import Settings, checked_base_url, resolve_base_url, resolve_key
 
 ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BASE_URL": "https://proxy.example.com/"}
 
@@ -29,21 +29,21 @@ ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BA
 def test_a_key_that_is_given_wins_over_the_environment(
     given: str | None, environment: dict[str, str], key: str
 ) -> None:
-    assert found_key(given, "aimlapi", environment) == key
+    assert resolve_key(given, "aimlapi", environment) == key
 
 
 @pytest.mark.parametrize(("service", "place"), [("aimlapi", "https://aimlapi.com/app/keys"), ("kling", "dashboard")])
 def test_without_a_key_it_says_which_variable_and_where_to_get_one(service: str, place: str) -> None:
     for environment in ({}, {"AIMLAPI_API_KEY": " "}):
         with pytest.raises(SettingsError, match="AIMLAPI_API_KEY") as caught:
-            found_key(None, service, environment)
+            resolve_key(None, service, environment)
         assert place in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel"])
 def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(SettingsError, match="characters that keys never contain") as caught:
-        found_key(key, "aimlapi", {})
+        resolve_key(key, "aimlapi", {})
     assert key not in str(caught.value)
 
 
@@ -64,7 +64,7 @@ def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
 def test_a_base_url_comes_from_the_nearest_place(
     given: str | None, service: str, environment: dict[str, str], url: str
 ) -> None:
-    assert found_base_url(given, service, environment) == url
+    assert resolve_base_url(given, service, environment) == url
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_a_base_url_comes_from_the_nearest_place(
         ("https://two words.com", "is not a URL"),
         ("https://exämple.com", "is not a URL"),
         ("https://api.example.com\\@evil.example.com", "is not a URL"),
-        ("http://api.example.com", "would travel in the open"),
-        ("http://127.0.0.1.example.com", "would travel in the open"),
-        ("http://localhost.example.com", "would travel in the open"),
+        ("http://api.example.com", "would be sent unencrypted"),
+        ("http://127.0.0.1.example.com", "would be sent unencrypted"),
+        ("http://localhost.example.com", "would be sent unencrypted"),
         ("http://127.0.0.1@evil.example.com", "must have no user"),
         ("https://me:secret@api.example.com", "must have no user, query or fragment"),
         ("https://api.example.com/?a=1", "must have no user, query or fragment"),
@@ -117,8 +117,8 @@ def test_numbers_above_zero_are_good_and_none_means_no_limit() -> None:
 def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: str) -> None:
     for ask in (
         lambda: Settings(service=service),
-        lambda: found_key("k", service),
-        lambda: found_base_url("u", service),
+        lambda: resolve_key("k", service),
+        lambda: resolve_base_url("u", service),
     ):
         with pytest.raises(SettingsError, match="expected 'aimlapi', 'kling' or"):
             ask()
@@ -170,7 +170,7 @@ def test_what_a_service_on_this_machine_teaches_is_not_kept_unless_asked(url: st
 
 def test_a_key_that_is_no_text_is_refused_and_not_shown() -> None:
     with pytest.raises(SettingsError, match="api_key is of type int") as refused:
-        found_key(123456, "aimlapi")  # type: ignore[arg-type]
+        resolve_key(123456, "aimlapi")  # type: ignore[arg-type]
     assert "123456" not in str(refused.value)
 
 
@@ -178,7 +178,7 @@ def test_a_key_that_is_no_text_is_refused_and_not_shown() -> None:
 @pytest.mark.parametrize("tail", ["", "/", "/v1", "/v2/", "/v1/"])
 def test_a_base_url_may_have_the_version_that_people_copy_along(service: str, tail: str) -> None:
     for root in ("https://gateway.example.com", "https://gateway.example.com/proxy/aiml"):
-        assert found_base_url(root + tail, service) == root
+        assert resolve_base_url(root + tail, service) == root
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_a_base_url_may_have_the_version_that_people_copy_along(service: str, ta
     ],
 )
 def test_a_base_url_may_be_the_address_of_an_endpoint(service: str, tail: str) -> None:
-    assert found_base_url(f"https://gateway.example.com{tail}", service) == "https://gateway.example.com"
+    assert resolve_base_url(f"https://gateway.example.com{tail}", service) == "https://gateway.example.com"
 
 
 def test_a_prefix_of_a_gateway_s_own_is_kept() -> None:
-    assert found_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"
+    assert resolve_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"

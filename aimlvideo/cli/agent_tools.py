@@ -102,7 +102,7 @@ class AgentTools:
                 self._tasks.start_soon(self._see_through, job)
                 await self._until(job.id, SUBMISSION_WAIT, _is_sent)
             elif record is not None and record.job.content() != job.content():
-                raise InvalidJobs([Problem("id", "a new id for another content", job.id, job=job.id)])
+                raise InvalidJobs([Problem("id", "an id that no other content has", job.id, job=job.id)])
         return self.status(job.id)
 
     def status(self, job_id: str) -> dict[str, Any]:

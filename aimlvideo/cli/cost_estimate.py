@@ -126,11 +126,11 @@ def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | 
     gone, going = notices(models, facts.deprecations, now, now + summary.estimate.late)
     problems, remarks = [*gone], [*going]
     if facts.key is not None:
-        left = facts.key.most_left
+        key_leaves = facts.key.max_remaining
         if problem := facts.key.problem():
             problems.append(problem)
-        elif left is not None and summary.dollars is not None and summary.dollars > left:
-            limits = f"the API key's own limit leaves {left:.2f} USD at most, below the {summary.dollars:.2f} USD"
+        elif key_leaves is not None and summary.dollars is not None and summary.dollars > key_leaves:
+            limits = f"the API key's own limit leaves {key_leaves:.2f} USD at most, below the {summary.dollars:.2f} USD"
             problems.append(f"{limits} of this run: raise the key's limit, or use another key")
     prices = facts.prices or {}
     unread = {prices[model].problem for model in models if model in prices} - {""}
@@ -144,13 +144,13 @@ def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | 
     return Obstacles(tuple(problems), tuple(remarks))
 
 
-def refuse_obstacles(found: Obstacles, terminal: Terminal, *, anyway: bool) -> None:
+def refuse_obstacles(stated: Obstacles, terminal: Terminal, *, anyway: bool) -> None:
     """Say what the service says of these jobs; raise UsageError where that stands in their way."""
-    for remark in found.remarks:
+    for remark in stated.remarks:
         terminal.remark(remark)
-    if found.problems and not anyway:
-        raise UsageError(f"{'; '.join(found.problems)}. Nothing was sent (--anyway starts anyway)")
-    for problem in found.problems:
+    if stated.problems and not anyway:
+        raise UsageError(f"{'; '.join(stated.problems)}. Nothing was sent (--anyway starts anyway)")
+    for problem in stated.problems:
         terminal.remark(problem)
 
 

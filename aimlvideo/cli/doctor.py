@@ -185,11 +185,11 @@ class _Doctor:
 
         def read_lookup(answer: Answer) -> str:
             try:
-                found = lookup.read(answer, UNKNOWN_ID)
+                generation = lookup.read(answer, UNKNOWN_ID)
             except Rejected:
-                found = None
-            if found is not None:
-                raise Unclear(f"a task is found under an id that nobody chose: {found.id}", status=answer.status)
+                generation = None
+            if generation is not None:
+                raise Unclear(f"a task is found under an id that nobody chose: {generation.id}", status=answer.status)
             return "a task that is not there is not found"
 
         name = self.client.service.name
@@ -203,12 +203,14 @@ class _Doctor:
 
         def read_absence(answer: Answer) -> str:
             try:
-                seen = wire.parse_status(answer, UNKNOWN_ID)
+                generation = wire.parse_status(answer, UNKNOWN_ID)
             except Rejected as error:
                 return f"it is said not to be there ({error.status})"
             except (Refused, Busy):
                 raise
-            raise Unclear(f"expected that it is not there (404), got status {seen.status!r}", status=answer.status)
+            raise Unclear(
+                f"expected that it is not there (404), got status {generation.status!r}", status=answer.status
+            )
 
         *_, request = wire.status(UNKNOWN_ID)
         await self.ask("an unknown generation", request, read_absence, {}, "the end of generations that got lost")

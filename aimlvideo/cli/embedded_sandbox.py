@@ -36,7 +36,7 @@ def behaviour_of(kind: Any, settings: dict[str, Any]) -> Any:
     try:
         return kind().changed(**settings)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"the sandbox cannot behave so: {error}") from error
+        raise UsageError(f"the sandbox refuses these settings: {error}") from error
 
 
 def setting_rows() -> list[tuple[str, str, str]]:

@@ -26,9 +26,9 @@ async def serve_board(run: Run, at: Address | None, terminal: Terminal, *, retri
     if at is None:
         yield
         return
-    (host, port), lookout = at, watcher_of(run, retried=retried)
+    (host, port), watcher = at, watcher_of(run, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
-    async with open_board(run, lambda: brief(lookout.look()), host=host, port=port, token=token) as url:
+    async with open_board(run, lambda: brief(watcher.snapshot()), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")
         yield
 
@@ -44,5 +44,5 @@ def serve_metrics(read: Callable[[], Iterable[Reading]], port: int | None, termi
     except ModuleNotFoundError as error:
         raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
     with metrics_page(read, port) as opened:
-        terminal.say(f"the figures are at http://127.0.0.1:{opened}/metrics")
+        terminal.say(f"the metrics are at http://127.0.0.1:{opened}/metrics")
         yield

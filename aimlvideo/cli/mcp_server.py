@@ -43,43 +43,43 @@ def server_of(tools: AgentTools) -> MCPServer[Any]:
     @server.tool(annotations=READS)
     async def models(words: str = "") -> dict[str, Any]:
         """List the models: all, or those that fit some words ("image sound")."""
-        with _told():
+        with _errors_as_tool_errors():
             return tools.models(words)
 
     @server.tool(annotations=READS)
     async def model(name: str) -> dict[str, Any]:
         """Show which parameters one model accepts, and an example of a job."""
-        with _told():
+        with _errors_as_tool_errors():
             return tools.model(name)
 
     @server.tool(annotations=READS)
     async def price(model: str, params: dict[str, Any]) -> dict[str, Any]:
         """Check a job and say what it costs in USD, without buying it. `usd` is null where the price is not known."""
-        with _told():
+        with _errors_as_tool_errors():
             return tools.price(model, params)
 
     @server.tool(annotations=BUYS)
     async def submit(model: str, params: dict[str, Any], id: str | None = None) -> dict[str, Any]:  # noqa: A002
         """Buy one clip and return its job id at once. COSTS MONEY. The same id and parameters are bought once only."""
-        with _told():
+        with _errors_as_tool_errors():
             return await tools.submit(model, params, id)
 
     @server.tool(annotations=READS)
     async def status(id: str | None = None) -> dict[str, Any]:  # noqa: A002
         """Say where one job stands; without an id, all jobs of the folder and the money."""
-        with _told():
+        with _errors_as_tool_errors():
             return tools.overview() if id is None else tools.status(id)
 
     @server.tool(annotations=READS)
     async def wait(id: str, seconds: float = 30.0) -> dict[str, Any]:  # noqa: A002
         """Wait a little for a job to end, and say where it stands. Call it again while the stage is `rendering`."""
-        with _told():
+        with _errors_as_tool_errors():
             return await tools.wait(id, seconds)
 
     @server.tool(annotations=READS, structured_output=False)
     async def result(id: str) -> list[Any]:  # noqa: A002
         """Show a small picture of a saved clip, with its file, cost and generation id."""
-        with _told():
+        with _errors_as_tool_errors():
             picture = await tools.picture(id)
             facts = json.dumps(tools.status(id), ensure_ascii=False)
             return [facts, *([Image(data=picture, format="jpeg")] if picture else [])]
@@ -87,14 +87,14 @@ def server_of(tools: AgentTools) -> MCPServer[Any]:
     @server.tool(annotations=READS)
     async def spent() -> dict[str, Any]:
         """Say what was spent and committed in this folder, the limit, and what is left of it, in USD."""
-        with _told():
+        with _errors_as_tool_errors():
             return tools.spent()
 
     return server
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _errors_as_tool_errors() -> Iterator[None]:
     """Let a caller read our own errors; the library hides every other one."""
     try:
         yield

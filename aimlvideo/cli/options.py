@@ -52,7 +52,7 @@ OutputOrStore = Annotated[
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run.")]
 FolderOrNone = Annotated[Path | None, typer.Argument(metavar="DIR", help="The output folder of a run.")]
 DSN_VARIABLE = "AIMLVIDEO_DSN"
-EMBEDDED = "embedded"
+EMBEDDED_DSN = "embedded"
 Dsn = Annotated[
     str | None,
     typer.Option(
@@ -273,22 +273,22 @@ def callback_address(text: str | None) -> Address | None:
 
 def dsn_of(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
     """Return the DSN that was given, in whichever way; None for the embedded database. Raises UsageError."""
-    given = given_dsn(dsn, dsn_file, terminal)
-    return None if given == EMBEDDED else given
+    database = dsn_from_options(dsn, dsn_file, terminal)
+    return None if database == EMBEDDED_DSN else database
 
 
 def database_of_page(
     folder: Path, dsn: str | None, dsn_file: Path | None, terminal: Terminal
 ) -> tuple[bool, str | None]:
     """Tell whether a page is made from the database, and from which: not where the folder has a journal of its own."""
-    database = given_dsn(dsn, dsn_file, terminal)
+    database = dsn_from_options(dsn, dsn_file, terminal)
     named = dsn_file is not None or _on_command_line(dsn)
     return database is not None and (
         named or not (folder / JOURNAL).exists()
-    ), None if database == EMBEDDED else database
+    ), None if database == EMBEDDED_DSN else database
 
 
-def given_dsn(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
+def dsn_from_options(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
     """Return the DSN of --dsn, --dsn-file or the environment, None where there is none. Raises UsageError."""
     on_command_line = _on_command_line(dsn)
     if dsn_file is not None:
@@ -313,13 +313,13 @@ def folder_or_dsn(
 
     A folder wins over the environment's DSN. Raises UsageError where both or nothing was given.
     """
-    database = given_dsn(dsn, dsn_file, terminal)
+    database = dsn_from_options(dsn, dsn_file, terminal)
     named = dsn_file is not None or (database is not None and _on_command_line(dsn))
     if folder is not None and named:
         raise UsageError("pass either a folder or --dsn")
     if folder is None and database is None:
         raise UsageError(f"pass either a folder or --dsn (or {DSN_VARIABLE}; --dsn embedded for the embedded database)")
-    return folder, None if database == EMBEDDED else database
+    return folder, None if database == EMBEDDED_DSN else database
 
 
 def _on_command_line(dsn: str | None) -> bool:

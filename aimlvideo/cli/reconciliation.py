@@ -24,10 +24,12 @@ def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Ter
     ledger = service.ledger
     if ledger is None:
         raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
-    sent = [earliest_moment(known.request_id, known.submitted_at) for _, known in records if known.submitted_at]
+    sent = [
+        earliest_moment(progress.request_id, progress.submitted_at) for _, progress in records if progress.submitted_at
+    ]
     since = min(sent, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
 
-    async def asked() -> Reconciliation:
+    async def ask() -> Reconciliation:
         async with VideoClient(**settings) as client:
             charges = await ledger_since(client, ledger, since)
             try:
@@ -39,7 +41,7 @@ def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Ter
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
                 return reconcile(records, charges)
 
-    reconciled = asyncio.run(asked())
+    reconciled = asyncio.run(ask())
     rows = [
         (bill.job, bill.generation_id, _or_unknown(bill.charged), _or_unknown(bill.noted)) for bill in reconciled.bills
     ]

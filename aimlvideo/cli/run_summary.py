@@ -170,8 +170,8 @@ def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:
     outstanding = [record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING]
     planned = [record for record in journal.open_jobs(run=run) if record.progress.stage is Stage.PLANNED]
     prices = list(_prices([*outstanding, *planned], listed, {}))
-    known = [price for price in prices if price is not None]
-    return journal.spent() + sum(known) if len(known) == len(prices) else None
+    known_prices = [price for price in prices if price is not None]
+    return journal.spent() + sum(known_prices) if len(known_prices) == len(prices) else None
 
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:

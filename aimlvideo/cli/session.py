@@ -104,7 +104,7 @@ def fact_of_folder(folder: Path, name: str) -> str | None:
 def same_service(folder: Path, begun: str | None, service: str) -> str:
     """Return the service. Raises UsageError where the folder has another one's ids: they mean nothing to this one."""
     if begun is not None and begun != service:
-        raise UsageError(f"{folder} was begun with --service {begun}: use that, or another folder")
+        raise UsageError(f"{folder} was started with --service {begun}: use that, or another folder")
     return service
 
 

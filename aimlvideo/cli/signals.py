@@ -24,7 +24,7 @@ def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
     """Cancel a task at the first signal, in good order; a later one ends the process at once: all ids are on disk."""
     loop, first = asyncio.get_running_loop(), None
 
-    def heard(*_: Any) -> None:
+    def on_signal(*_: Any) -> None:
         nonlocal first
         now = time.monotonic()
         if first is None:
@@ -40,12 +40,12 @@ def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
     for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` has SIGHUP ignored
             with suppress(ValueError):  # not in the main thread: whoever runs us there sees to its signals
-                before[number] = signal.signal(number, heard)
+                before[number] = signal.signal(number, on_signal)
     try:
         yield
     finally:
-        # Once one was heard, they stay: a summary and a page are still written, and a signal that comes then must not
-        # end that with a traceback.
+        # Once one was on_signal, they stay: a summary and a page are still written, and a signal that comes then must
+        # not end that with a traceback.
         for number, handler in before.items() if first is None else ():
             signal.signal(number, handler)
 

@@ -29,7 +29,7 @@ from aimlvideo.core.jobs.job import result_of
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.distributed.account import Account, AccountLimits, set_limits
-from aimlvideo.distributed.embedded_postgres import found_dsn
+from aimlvideo.distributed.embedded_postgres import resolved_dsn
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
@@ -52,16 +52,16 @@ SAY_EVERY = 10.0
 
 def init_database(dsn: str | None, terminal: Terminal, limits: AccountLimits = NO_LIMITS) -> int:
     """Make the tables of the journal and of the engine, and set the limits that are given; return the exit code."""
-    with found_dsn(dsn) as where:
+    with resolved_dsn(dsn) as where:
         init_tables(where, lambda database: asyncio.run(_install(database)))
         account = asyncio.run(_set_limits(where, limits))
-        terminal.say(f"the tables are there; the limits of the account: {account.limits}")
+        terminal.say(f"the tables are ready; limits of the account: {account.limits}")
     return 0
 
 
 def show_limits(dsn: str | None, limits: AccountLimits, terminal: Terminal) -> int:
     """Set the limits that are given, for all workers at once, and show all of them; return the exit code."""
-    with found_dsn(dsn) as where, open_sync_journal(where):
+    with resolved_dsn(dsn) as where, open_sync_journal(where):
         terminal.say(str(asyncio.run(_set_limits(where, limits)).limits))
     return 0
 
@@ -91,9 +91,9 @@ def queue_file(
     reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, facts.prices)
     reader.uploads = upload is not None
     queued = 0
-    with found_dsn(dsn) as database, open_sync_journal(database) as journal:
+    with resolved_dsn(dsn) as database, open_sync_journal(database) as journal:
         if (begun := journal.fact("service") or reader.service) != reader.service:
-            raise UsageError(f"these jobs were begun with --service {begun}: use that, or another database")
+            raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
 
         def queue(new: NewJobs) -> None:
             nonlocal queued
@@ -144,7 +144,7 @@ def _confirm(new: NewJobs, confirm_above: float, terminal: Terminal) -> None:
     terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
     above = new.dollars is None or new.dollars > confirm_above
     if above and confirm_above < inf and not terminal.confirm("go on?"):
-        raise UsageError("not agreed: nothing is queued")
+        raise UsageError("not confirmed: nothing was queued")
 
 
 def work(
@@ -172,7 +172,7 @@ def work(
         terminal.say(f"worker {worker.registry.name} has ended: {_of_this_worker(worker)}")
         return worker
 
-    with found_dsn(dsn) as where:
+    with resolved_dsn(dsn) as where:
         try:
             halted = asyncio.run(run(where)).results.halted
         except AWAY as error:
@@ -185,7 +185,7 @@ def work(
 
 def start_draining(dsn: str | None, terminal: Terminal) -> int:
     """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
-    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
+    with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
         journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
     terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
     return 0
@@ -196,7 +196,7 @@ def show_status(dsn: str | None, terminal: Terminal) -> int:
 
     What it costs does not depend on how many jobs there are, but on how many are outstanding.
     """
-    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
+    with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
         account = Account.of(journal.account())
         failed, refused = failures_of(journal.failed_jobs())
         summary = RunSummary(
@@ -214,14 +214,14 @@ def show_status(dsn: str | None, terminal: Terminal) -> int:
             terminal.say(line)
         terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")
         for name, age, in_hand in journal.workers():
-            terminal.say(f"  worker {name}: {in_hand} in hand, heard of {age:.0f} s ago")
+            terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
     return summary.exit_code
 
 
 def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
     checked_folder(folder)
-    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
+    with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
         path = write_report(folder, records=chain(journal.open_jobs(), journal.ended_jobs()))
         write_results(folder / RESULTS, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
@@ -230,12 +230,12 @@ def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
 
 def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: Terminal) -> int:
     """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
-    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
+    with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
         record = journal.find(job_id)
         if record is None:
             raise UsageError(f"there is no job {job_id!r} in this database")
         if not journal.settle(record, settled(record, generation)):
-            raise UsageError(f"job {job_id!r} is being submitted, or has moved, just now: look again with status")
+            raise UsageError(f"job {job_id!r} is being submitted, or has just moved on: check again with `status`")
         put(journal.db, [job_id], begun=generation is not None)
     terminal.say(settled_sentence(job_id, generation))
     return 0
@@ -243,7 +243,7 @@ def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: T
 
 def reconcile_all(dsn: str | None, settings: ClientOptions, terminal: Terminal) -> int:
     """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
-    with found_dsn(dsn) as where, open_sync_journal(where) as journal:
+    with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
         records = [*journal.ended_jobs(), *journal.open_jobs()]
     return reconcile_jobs(records, settings, terminal)
 
@@ -285,5 +285,5 @@ async def _obey_signals(worker: Worker, terminal: Terminal) -> None:
             async for _ in signals:
                 if worker.winding_down and worker.results.halted is not None:
                     raise KeyboardInterrupt
-                terminal.say("stopping: downloads are seen through, the rest is left to other workers")
+                terminal.say("stopping: downloads are finished, the rest is left to other workers")
                 tasks.start_soon(worker.stop)

@@ -131,8 +131,8 @@ class _Module:
 
     def _field(self, name: str, param: Param) -> str:
         kind = self._type(name, param)
-        said = _meaning(name, param)
-        return f'    {name}: {f"Required[{kind}]" if param.required else kind}\n    """{said}"""'
+        meaning = _meaning(name, param)
+        return f'    {name}: {f"Required[{kind}]" if param.required else kind}\n    """{meaning}"""'
 
     def _log_lists_our_ids(self, name: str, body: str) -> str:
         """Return the name of a type, defining it if none like it is there."""

@@ -48,7 +48,7 @@ def time_left(models: Iterable[Remaining], slots: float, rate: float) -> tuple[f
 def _tail(row: Remaining, count: float) -> tuple[float, float]:
     """Return the median and the 90th percentile of the longest of `count` residual lives."""
     law = _Lognormal(row.durations)
-    survival = law.residual if row.planned and 2 * row.outstanding > count else law.given(row.age)
+    survival = law.residual if row.planned and 2 * row.outstanding > count else law.survival_after(row.age)
     longest = 20 * max(row.durations.p90, row.age)
     median, p90 = (_root(survival, 1 - share ** (1 / max(count, 1.0)), longest) for share in (0.5, 0.9))
     return median, p90
@@ -66,17 +66,17 @@ class _Lognormal:
         """Return the share that still runs at an age."""
         return 1.0 if age <= 0 else _NORMAL.cdf((self._mu - log(age)) / self._sigma)
 
-    def residual(self, left: float) -> float:
+    def residual(self, seconds_left: float) -> float:
         """Return the share of those under way at any moment that have more than `left` seconds to go."""
-        if left <= 0:
+        if seconds_left <= 0:
             return 1.0
-        d = (self._mu - log(left)) / self._sigma
-        return _NORMAL.cdf(d + self._sigma) - left / self._mean * _NORMAL.cdf(d)
+        d = (self._mu - log(seconds_left)) / self._sigma
+        return _NORMAL.cdf(d + self._sigma) - seconds_left / self._mean * _NORMAL.cdf(d)
 
-    def given(self, age: float) -> Callable[[float], float]:
+    def survival_after(self, age: float) -> Callable[[float], float]:
         """Return the same for those that have reached an age."""
         reached = max(self.survival(age), 1e-9)
-        return lambda left: self.survival(age + left) / reached
+        return lambda seconds_left: self.survival(age + seconds_left) / reached
 
 
 def _root(falling: Callable[[float], float], value: float, upper: float) -> float:
@@ -154,14 +154,18 @@ class Estimate:
 DEFAULT_DURATIONS = Durations(120.0, 300.0)
 
 
-def estimate(jobs: Mapping[str, int], known: Mapping[str, Durations], *, max_outstanding: int, rate: float) -> Estimate:
+def estimate(
+    jobs: Mapping[str, int], durations: Mapping[str, Durations], *, max_outstanding: int, rate: float
+) -> Estimate:
     """Return how long `jobs` (how many of which model) take with so many outstanding and so many started a second.
 
     It is what `time_left` says of a run that has not begun, so that a run begins with the estimate of its check.
     """
-    laws = {model: known.get(model, DEFAULT_DURATIONS) for model, count in jobs.items() if count}
-    left = time_left((Remaining(jobs[model], 0, 0.0, law) for model, law in laws.items()), max_outstanding, rate)
-    return Estimate(*(left or (0.0, 0.0)), guessed=tuple(model for model in laws if model not in known))
+    laws = {model: durations.get(model, DEFAULT_DURATIONS) for model, count in jobs.items() if count}
+    seconds_left = time_left(
+        (Remaining(jobs[model], 0, 0.0, law) for model, law in laws.items()), max_outstanding, rate
+    )
+    return Estimate(*(seconds_left or (0.0, 0.0)), guessed=tuple(model for model in laws if model not in durations))
 
 
 def documented(seconds: float) -> Durations:

@@ -1,4 +1,5 @@
-"""When may the next request start, and how many generations may be outstanding. All moments are the caller's clock.
+"""When may the next request start, and how many generations may be outstanding (AIMD: additive increase, multiplicative
+decrease; Chiu and Jain, 1989). All moments are on the caller's clock.
 
 A limit that the service does not tell is found by running into it: a refusal narrows at once, success widens slowly.
 Refusals that arrive together are one piece of news: what was in flight together is refused together.
@@ -64,14 +65,16 @@ class RateLimiter:
 
         Where the service does not say how long, the pause is 1 s, and doubles from refusal to refusal.
         """
-        if now >= self.paused_until:  # else it was in flight together with the one that began the pause
+        # Refusals in a pause were in flight together with the one that began it: they say nothing new about the rate,
+        # and counting each would narrow it to nothing.
+        if now >= self.paused_until:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             self._refused_rate = min(self._refused_rate, self.per_second)
         self.paused_until = max(self.paused_until, now + (self._pause if retry_after is None else retry_after))
         if now >= self._narrowed_at + COOLDOWN:
             self._decay(now)
             self._narrowed_at = self._accepted_at = now
-            self._refused_rate = self._taken_of_late()
+            self._refused_rate = self._recent_rate()
             least = max(self.per_second / 4 if self.per_second < inf else 0.0, min(self.ceiling, SLOWEST))
             self.per_second = max(NARROW * self._refused_rate, least)  # one refusal says little about the rate
 
@@ -80,7 +83,7 @@ class RateLimiter:
         self.per_second = per_second if self.per_second >= self.ceiling else min(self.per_second, per_second)
         self.ceiling = per_second
 
-    def _taken_of_late(self) -> float:
+    def _recent_rate(self) -> float:
         """Return how many requests a second the service took of late.
 
         That is at least half of the rate where the rate had not been used up: the rest was not asked for.
@@ -109,7 +112,7 @@ class RateLimiter:
 
 
 class ConcurrencyLimit:
-    """Allows `limit` generations at a time; `Outstanding(None)` finds by itself how many the service takes.
+    """Allows `limit` generations at a time; `ConcurrencyLimit(None)` finds by itself how many the service takes.
 
     Two limits, of which the lower holds: what was learned in the long run, and how many the service held when it
     last refused one, which gives way as soon as it takes more.

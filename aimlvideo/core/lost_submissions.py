@@ -154,9 +154,9 @@ def next_lookup_after(age: float, settle: float) -> float:
 
 def settled(record: Record, generation: str | None) -> Progress:
     """Return a doubtful job's progress as a person has settled it. Raises UsageError where it is not in doubt."""
-    job, known = record
-    if known.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
-        raise UsageError(f"job {job.id!r} is not in doubt: it is {known.stage}")
-    if known.stage is Stage.SUBMITTING:
-        known = known.to(Stage.IN_DOUBT)
-    return known.to(Stage.RENDERING, generation_id=generation) if generation else known.to(Stage.PLANNED)
+    job, progress = record
+    if progress.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
+        raise UsageError(f"job {job.id!r} is not in doubt: it is {progress.stage}")
+    if progress.stage is Stage.SUBMITTING:
+        progress = progress.to(Stage.IN_DOUBT)
+    return progress.to(Stage.RENDERING, generation_id=generation) if generation else progress.to(Stage.PLANNED)

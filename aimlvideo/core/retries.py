@@ -40,6 +40,6 @@ def retry_delays(first: float = 0.5, most: float = 20.0) -> Generator[float, Exc
     wait = first
     error = yield 0.0
     while True:
-        asked = error.retry_after if isinstance(error, NotAccepted | DownloadFailed) else None
-        error = yield max(wait, asked or 0.0)
+        requested = error.retry_after if isinstance(error, NotAccepted | DownloadFailed) else None
+        error = yield max(wait, requested or 0.0)
         wait = min(2 * wait, most)

@@ -1,4 +1,4 @@
-"""How a run stands, in counters that move with each step of a job: what it costs to look does not grow with the run."""
+"""How a run stands: O(1) counters that move with each step of a job."""
 
 from __future__ import annotations
 
@@ -20,22 +20,23 @@ PRIOR_WEIGHT = 4
 
 @dataclass(slots=True)
 class ModelStats:
-    """What is counted of one model. Seconds and US dollars; `began` sums the moments at which the outstanding began.
+    """What is counted of one model, in seconds and US dollars.
 
-    `came` counts the jobs that came in planned, `planned` those of them that still are. `listed` sums
-    what the outstanding ones cost by the price list, `unlisted` counts those that it does not price.
+    `entered_planned` counts the jobs that came in planned, `planned` those of them that still are. `start_sum` is the
+    sum of the moments at which the outstanding ones were accepted. `listed` sums what they cost by the price list,
+    `unlisted` counts those that it does not price.
     """
 
-    came: int = 0
+    entered_planned: int = 0
     planned: int = 0
     outstanding: int = 0
-    began: float = 0.0
+    start_sum: float = 0.0
     listed: float = 0.0
     unlisted: int = 0
     paid: int = 0
     dollars: float = 0.0
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
-    told: Durations | None = None
+    expected: Durations | None = None
 
     def durations(self) -> Durations | None:
         """Return how long the model takes, None while nobody knows.
@@ -43,9 +44,9 @@ class ModelStats:
         What was expected fades as the run sees more: the first to end are the quick ones, and an estimate that
         believed them at once would jump.
         """
-        if self.told is None and len(self.seconds) < ENOUGH:
+        if self.expected is None and len(self.seconds) < ENOUGH:
             return None
-        return fitted(self.seconds, self.told, PRIOR_WEIGHT)
+        return fitted(self.seconds, self.expected, PRIOR_WEIGHT)
 
     def price(self) -> float | None:
         """Return the mean of what its clips were charged so far, None while nobody said."""
@@ -79,53 +80,53 @@ class RunStats:
         """Count a job that was let in, where it stood then."""
         self.stages[progress.stage] += 1
         self.arrived[progress.stage] += 1
-        known = self.of(job)
-        known.came += progress.stage is Stage.PLANNED
-        self._count(job, known, progress, 1)
+        counted = self.of(job)
+        counted.entered_planned += progress.stage is Stage.PLANNED
+        self._count(job, counted, progress, 1)
 
     def moved(self, job: VideoJob, before: Progress, now: Progress) -> None:
         """Count a step of a job."""
         self.stages[before.stage] -= 1
         self.stages[now.stage] += 1
-        known = self.of(job)
-        self._count(job, known, before, -1)
-        self._count(job, known, now, 1)
+        counted = self.of(job)
+        self._count(job, counted, before, -1)
+        self._count(job, counted, now, 1)
         self.accepted += before.stage is Stage.SUBMITTING and now.stage is Stage.RENDERING
         if now.stage is Stage.FAILED:
             self.failures.append((job.id, str(now.error)))
         if before.stage is Stage.RENDERING and now.completed_at is not None and now.stage is Stage.READY:
-            known.seconds.append(max(0.0, now.completed_at - (now.submitted_at or now.completed_at)))
+            counted.seconds.append(max(0.0, now.completed_at - (now.submitted_at or now.completed_at)))
         if now.cost_usd is not None and now.cost_usd != before.cost_usd:
-            self._paid(known, now.cost_usd - (before.cost_usd or 0.0))
+            self._paid(counted, now.cost_usd - (before.cost_usd or 0.0))
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""
         models = list(self.models.values())  # a page of figures is read from a thread of its own
-        return sum(known.listed + known.unlisted * (known.price() or 0.0) for known in models)
+        return sum(counted.listed + counted.unlisted * (counted.price() or 0.0) for counted in models)
 
     def of(self, job: VideoJob) -> ModelStats:
         """Return the counters of a job's model."""
-        known = self.models.get(job.model)
-        if known is None:
-            known = self.models[job.model] = ModelStats(told=self._expected(job))
-        return known
+        counted = self.models.get(job.model)
+        if counted is None:
+            counted = self.models[job.model] = ModelStats(expected=self._expected(job))
+        return counted
 
-    def _paid(self, known: ModelStats, dollars: float) -> None:
+    def _paid(self, counted: ModelStats, dollars: float) -> None:
         self.dollars += dollars
-        known.dollars += dollars
-        known.paid += 1
+        counted.dollars += dollars
+        counted.paid += 1
 
-    def _count(self, job: VideoJob, known: ModelStats, progress: Progress, by: int) -> None:
+    def _count(self, job: VideoJob, counted: ModelStats, progress: Progress, by: int) -> None:
         if progress.stage is Stage.PLANNED:
-            known.planned += by
+            counted.planned += by
         elif progress.stage in OUTSTANDING:
-            known.outstanding += by
-            known.began = known.began + by * (progress.submitted_at or 0.0) if known.outstanding else 0.0
-            self._commit(job, known, by)
+            counted.outstanding += by
+            counted.start_sum = counted.start_sum + by * (progress.submitted_at or 0.0) if counted.outstanding else 0.0
+            self._commit(job, counted, by)
 
-    def _commit(self, job: VideoJob, known: ModelStats, by: int) -> None:
+    def _commit(self, job: VideoJob, counted: ModelStats, by: int) -> None:
         price = self._prices.setdefault(job.id, self._price(job)) if by > 0 else self._prices.pop(job.id, None)
         if price is None:
-            known.unlisted += by
+            counted.unlisted += by
         else:
-            known.listed = known.listed + by * price if known.outstanding > known.unlisted else 0.0
+            counted.listed = counted.listed + by * price if counted.outstanding > counted.unlisted else 0.0

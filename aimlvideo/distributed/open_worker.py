@@ -46,11 +46,11 @@ async def open_worker(
     """
     worker = uuid4()
     registry = WorkerRegistry(worker, f"{socket.gethostname()}:{os.getpid()}")
-    told: list[tuple[str, float | None]] = []
+    refusals: list[tuple[str, float | None]] = []
 
-    def tell(kind: str, seconds: float | None) -> None:
-        if kind not in (pending for pending, _ in told):
-            told.append((kind, seconds))
+    def broadcast(kind: str, seconds: float | None) -> None:
+        if kind not in (pending for pending, _ in refusals):
+            refusals.append((kind, seconds))
 
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(_connected(options.dsn))
@@ -70,7 +70,7 @@ async def open_worker(
         journal.price_of = client.price
         pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
         permits = Permits(pool, account.limits.rate or inf)
-        fleet = WorkerShares(client.pipeline, permits, tell, account.limits)
+        fleet = WorkerShares(client.pipeline, permits, broadcast, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
         stack.callback(feed.close)
@@ -82,7 +82,7 @@ async def open_worker(
                     yield record
 
         run = await stack.enter_async_context(client.work(ours(), store))
-        opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, told))
+        opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, refusals))
         yield opened[0]
 
 

@@ -76,11 +76,11 @@ class JobQueue:
             await cursor.execute(overdue, (CLIPS, self.heartbeat, most, self._worker))
             return _by_job([Job.model_validate(row) for row in await cursor.fetchall()])
 
-    async def beat(self, places: Collection[QueueEntry]) -> set[JobId]:
+    async def heartbeat_for(self, places: Collection[QueueEntry]) -> set[JobId]:
         """Say that we are alive and work on these; return the ids of those that are another worker's now."""
         ids = [place.id for place in places]
-        still = f"UPDATE {self._table} SET heartbeat = now() WHERE id = ANY(%s) AND queue_manager_id = %s RETURNING id"
-        rows = await (await self.connection.execute(still, (ids, self._worker))).fetchall()
+        renew = f"UPDATE {self._table} SET heartbeat = now() WHERE id = ANY(%s) AND queue_manager_id = %s RETURNING id"
+        rows = await (await self.connection.execute(renew, (ids, self._worker))).fetchall()
         return {*ids} - {one for (one,) in rows}
 
     async def done(self, places: Sequence[QueueEntry], *, well: bool) -> None:
@@ -91,12 +91,12 @@ class JobQueue:
 
     async def leave(self, places: Sequence[QueueEntry], seconds: float = 0.0) -> None:
         """Leave jobs that were begun to whoever takes over next, after a while."""
-        left = (
+        let_go = (
             f"UPDATE {self._table} SET heartbeat = now() + make_interval(secs => %s), queue_manager_id = NULL "
             "WHERE id = ANY(%s) AND queue_manager_id = %s"
         )
         due = seconds - self.heartbeat - 1
-        await self.connection.execute(left, (due, [place.id for place in places], self._worker))
+        await self.connection.execute(let_go, (due, [place.id for place in places], self._worker))
 
     async def give_back(self, places: Sequence[QueueEntry]) -> None:
         """Put jobs that were not begun back into the queue, for whoever takes them next; one statement for all."""
@@ -115,8 +115,8 @@ class JobQueue:
             f"WHERE queue_manager_id = %s AND EXISTS ({planned})"
         )
         await self.connection.execute(back, (self._worker,))
-        left = f"UPDATE {self._table} SET heartbeat = 'epoch', queue_manager_id = NULL WHERE queue_manager_id = %s"
-        await self.connection.execute(left, (self._worker,))
+        let_go = f"UPDATE {self._table} SET heartbeat = 'epoch', queue_manager_id = NULL WHERE queue_manager_id = %s"
+        await self.connection.execute(let_go, (self._worker,))
 
     async def is_empty(self) -> bool:
         """Tell whether no job is in the queue, waiting or with a worker."""
@@ -145,8 +145,8 @@ def put(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: boo
         ids = queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
         new = [one for one in ids if one is not None]
         if begun and new:
-            left = f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
-            connection.execute(left, (new,))
+            let_go = f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
+            connection.execute(let_go, (new,))
         added += len(new)
     if added >= CHUNK:
         connection.execute(f"ANALYZE {table}")

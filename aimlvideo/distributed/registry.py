@@ -61,7 +61,7 @@ class WorkerRegistry:
         """Take our row off."""
         await connection.execute("DELETE FROM aimlvideo_workers WHERE id = %s", (str(self.worker),))
 
-    async def tell(self, connection: Connection, kind: str, seconds: float | None) -> None:
+    async def broadcast(self, connection: Connection, kind: str, seconds: float | None) -> None:
         """Pass a refusal on to all workers: what they share in the database narrows once, the rest by the news."""
         if kind == "outstanding":
             await connection.execute(NARROW)
@@ -70,8 +70,8 @@ class WorkerRegistry:
         news = json.dumps({"from": str(self.worker), "kind": kind, "seconds": seconds})
         await connection.execute("SELECT pg_notify(%s, %s)", (NEWS, news))
 
-    def heard(self, payload: str) -> tuple[str, float | None] | None:
-        """Return what another worker told; None for what we told ourselves."""
+    def refusal_of(self, payload: str) -> tuple[str, float | None] | None:
+        """Return the refusal that another worker met; None for one of our own."""
         news = json.loads(payload)
         return None if news["from"] == str(self.worker) else (news["kind"], news["seconds"])
 
@@ -87,14 +87,14 @@ class SharedDurations(LearnedDurations):
         empty = json.dumps(AgeHistogram().to_state())
         async with connection.transaction():
             for key, policy in sorted(self._policies.items()):
-                new = "INSERT INTO aimlvideo_knowledge VALUES (%s, %s) ON CONFLICT DO NOTHING"
-                await connection.execute(new, (key, empty))
-                mine = "SELECT state FROM aimlvideo_knowledge WHERE key = %s FOR UPDATE"
-                found = await (await connection.execute(mine, (key,))).fetchone()
-                assert found is not None
-                state = policy.latency.merged_state(found[0])
-                kept = "UPDATE aimlvideo_knowledge SET state = %s WHERE key = %s"
-                await connection.execute(kept, (json.dumps(state), key))
+                insert = "INSERT INTO aimlvideo_knowledge VALUES (%s, %s) ON CONFLICT DO NOTHING"
+                await connection.execute(insert, (key, empty))
+                select = "SELECT state FROM aimlvideo_knowledge WHERE key = %s FOR UPDATE"
+                row = await (await connection.execute(select, (key,))).fetchone()
+                assert row is not None
+                state = policy.latency.merged_state(row[0])
+                update = "UPDATE aimlvideo_knowledge SET state = %s WHERE key = %s"
+                await connection.execute(update, (json.dumps(state), key))
                 policy.latency.restart_from(state)
 
 

@@ -54,7 +54,7 @@ def account_metrics(account: Account) -> Iterator[Reading]:
         yield Reading("aimlvideo_account_spending_limit_usd", "What may be spent", limit)
 
 
-AT_A_TIME = 100
+JOBS_PER_TAKE = 100
 """Jobs that are taken with one statement."""
 
 
@@ -91,7 +91,7 @@ class Elsewhere(VideoError):
 
 
 class Stopped(VideoError):
-    """This worker was told to stop."""
+    """This worker is told to stop."""
 
 
 class NoPlace(VideoError):
@@ -100,7 +100,7 @@ class NoPlace(VideoError):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a worker was told: its database, and whether it ends when the queue is empty."""
+    """What a worker is told: its database, and whether it ends when the queue is empty."""
 
     dsn: str
     until_empty: bool = False
@@ -118,14 +118,14 @@ class Worker:
     fleet: WorkerShares
     results: Run
     feed: MemoryObjectSendStream[Record]
-    told: list[tuple[str, float | None]]
+    refusals_to_broadcast: list[tuple[str, float | None]]
     on_result: Callable[[Result], None] = lambda result: None
     places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
     winding_down: bool = False
-    _back: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
+    _ending: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
-    _last_beat: float = 0.0
+    _last_heartbeat: float = 0.0
     _last_take_over: float = 0.0
     _last_tick: float = field(default_factory=time.monotonic)
     _rest_until: float = 0.0
@@ -158,7 +158,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Take nothing more, see downloads and answers under way through, leave the rest to others."""
-        self._wind_down("this worker was told to stop")
+        self._wind_down("this worker is told to stop")
         self.feed.close()
         with anyio.move_on_after(PARTING):
             while self._leave(keep=(Stage.SUBMITTING, Stage.READY)):  # noqa: ASYNC110 - jobs move on by themselves
@@ -175,7 +175,7 @@ class Worker:
     def lose(self, name: str) -> None:
         """Let go of a job that another worker has now. Whatever still comes of it here is not written."""
         self.places.pop(name, None)
-        self._back.pop(name, None)
+        self._ending.pop(name, None)
         self._fed.pop(name, None)
         self.journal.let_go([name])
         for entry in [entry for entry in self.results.entries if entry.job.id == name]:
@@ -189,8 +189,8 @@ class Worker:
             self._rest_until = max(self._rest_until, time.monotonic() + FULL)
         else:
             limit = f"the spending limit of {self.account.limits.max_spend or 0:.2f} USD for all workers"
-            known = "would be passed by" if verdict == "over budget" else "is set, and no price is known for"
-            error = OverBudget(f"{limit} {known} job {name}")
+            why = "would be passed by" if verdict == "over budget" else "is set, and no price is known for"
+            error = OverBudget(f"{limit} {why} job {name}")
             self.results.halt(error)
         for entry in [entry for entry in self.results.entries if entry.job.id == name]:
             self.results.end(entry, error)
@@ -204,15 +204,15 @@ class Worker:
     def _give_back_unread(self) -> None:
         """Hand back the jobs that were taken and that the pipeline has not read."""
         for name, (job, progress) in self._fed.items():
-            self._back[name] = self.places[name], _outcome(result_of(job, progress))
+            self._ending[name] = self.places[name], _outcome(result_of(job, progress))
         if self._fed:
             self._fed.clear()
             self._news.set()
 
     def _leave(self, keep: tuple[Stage, ...]) -> int:
         """End what is in no stage to be kept; return how many are left."""
-        left: list[Entry] = [entry for entry in self.results.entries if entry.progress.stage not in keep]
-        for entry in left:
+        leaving: list[Entry] = [entry for entry in self.results.entries if entry.progress.stage not in keep]
+        for entry in leaving:
             self.results.end(entry, Stopped("left to other workers"))
         return len(self.results.entries)
 
@@ -220,7 +220,7 @@ class Worker:
         """Note what is to be done with a job's place in the queue."""
         if isinstance(result.error, Elsewhere) or result.job.id not in self.places:
             return
-        self._back[result.job.id] = self.places[result.job.id], _outcome(result)
+        self._ending[result.job.id] = self.places[result.job.id], _outcome(result)
         self._news.set()
         if result.stage in ENDED:
             self.on_result(result)
@@ -230,7 +230,7 @@ class Worker:
         while True:
             try:
                 async with open_queue(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
-                    queue.connection.add_notify_handler(self._heard)
+                    queue.connection.add_notify_handler(self._on_notify)
                     await queue.connection.execute(f"LISTEN {NEWS}")
                     while True:
                         await self._tick(queue)
@@ -253,32 +253,32 @@ class Worker:
         """Do all that is due. True: there may be more to take."""
         now = time.monotonic()
         if now - self._last_tick > idle + self.heartbeat / 3:
-            await self._came_back(now)
+            await self._after_silence(now)
         self._last_tick = now
-        if now - self._last_beat >= self.heartbeat / 4:
-            await self._beat(queue)
-            self._last_beat = now
+        if now - self._last_heartbeat >= self.heartbeat / 4:
+            await self._send_heartbeat(queue)
+            self._last_heartbeat = now
         if now - self._last_share >= SHARE_EVERY:
             await self._share(queue)
             self._last_share = now
         if self.results.halted is not None:
             self._give_back_unread()
         await self._hand_back(queue)
-        while self.told:
-            await self.registry.tell(queue.connection, *self.told[0])
-            self.told.pop(0)
+        while self.refusals_to_broadcast:
+            await self.registry.broadcast(queue.connection, *self.refusals_to_broadcast[0])
+            self.refusals_to_broadcast.pop(0)
         return await self._take(queue)
 
-    async def _came_back(self, now: float) -> None:
+    async def _after_silence(self, now: float) -> None:
         """After a freeze, or PostgreSQL's return: find out what is still ours, and let everybody say that they live."""
         await self.journal.verify()
-        self._last_beat = 0.0
+        self._last_heartbeat = 0.0
         self._rest_until = now + self.heartbeat / 3
 
-    async def _beat(self, queue: JobQueue) -> None:
-        held = {place.id: name for name, place in self.places.items()}
-        for gone in await queue.beat(list(self.places.values())):
-            self.lose(held[gone])
+    async def _send_heartbeat(self, queue: JobQueue) -> None:
+        names_by_place = {place.id: name for name, place in self.places.items()}
+        for gone in await queue.heartbeat_for(list(self.places.values())):
+            self.lose(names_by_place[gone])
         status = {"in_hand": len(self.places), "outstanding": self.fleet.outstanding.taken}
         present = await self.registry.appear(queue.connection, status, self.heartbeat)
         self.workers = present.workers
@@ -298,11 +298,11 @@ class Worker:
 
     async def _hand_back(self, queue: JobQueue) -> None:
         """Give up the places of what has ended here, once the journal surely has it."""
-        if not self._back:
+        if not self._ending:
             return
-        going = dict(self._back)
+        going = dict(self._ending)
         await self.journal.synced()
-        going = {name: back for name, back in going.items() if self._back.get(name) == back}  # else lost meanwhile
+        going = {name: back for name, back in going.items() if self._ending.get(name) == back}  # else lost meanwhile
         by_outcome: dict[str, list[str]] = defaultdict(list)
         for name, (_, outcome) in going.items():
             by_outcome[outcome].append(name)
@@ -318,8 +318,8 @@ class Worker:
             else:
                 await queue.leave(places, TAKEN_OVER_AFTER[outcome])
         for name, back in going.items():
-            if self._back.get(name) == back:
-                self._back.pop(name, None)
+            if self._ending.get(name) == back:
+                self._ending.pop(name, None)
                 self.places.pop(name, None)
         self.journal.let_go(going)
 
@@ -332,18 +332,18 @@ class Worker:
             return False
         if now < self._rest_until:
             return False
-        left: dict[str, QueueEntry] = {}
+        orphans: dict[str, QueueEntry] = {}
         if now - self._last_take_over >= min(IDLE, self.heartbeat / 4):
-            left = await queue.take_over(AT_A_TIME)
-            await self._begin(left)
-            if len(left) < AT_A_TIME:
+            orphans = await queue.take_over(JOBS_PER_TAKE)
+            await self._begin(orphans)
+            if len(orphans) < JOBS_PER_TAKE:
                 self._last_take_over = now
         most = await self._room(queue)
         taken = await queue.take(most) if most > 0 else {}
         await self._begin(taken)
         if self.options.until_empty and not taken and not self.places and await queue.is_empty():
             self.feed.close()
-        return len(left) == AT_A_TIME or (len(taken) == most > 0)
+        return len(orphans) == JOBS_PER_TAKE or (len(taken) == most > 0)
 
     async def _read_account(self, queue: JobQueue) -> None:
         self.account = await read_account(queue.connection)
@@ -355,7 +355,7 @@ class Worker:
         begun = sum(entry.progress.stage not in NOT_HELD for entry in self.results.entries)
         waiting = len(self._fed) + sum(entry.progress.stage is Stage.PLANNED for entry in self.results.entries)
         share = ceil(self.account.room / self.workers)
-        return min(share - begun - waiting, self.account.room - self.account.outstanding - waiting, AT_A_TIME)
+        return min(share - begun - waiting, self.account.room - self.account.outstanding - waiting, JOBS_PER_TAKE)
 
     async def _begin(self, taken: dict[str, QueueEntry]) -> None:
         """Set jobs that were taken on their way, those that were begun first."""
@@ -366,16 +366,16 @@ class Worker:
         records = await self.journal.take(fresh)
         open_records = [record for record in records if record.progress.stage not in ENDED]
         for name in fresh.keys() - {record.job.id for record in open_records}:
-            self._back[name] = fresh[name], "saved"
+            self._ending[name] = fresh[name], "saved"
         for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if self.winding_down or self.results.halted is not None:
-                self._back[job.id] = fresh[job.id], _outcome(result_of(job, progress))
+                self._ending[job.id] = fresh[job.id], _outcome(result_of(job, progress))
             else:
                 record = self._fed[job.id] = Record(job, progress)
                 self.feed.send_nowait(record)
 
-    def _heard(self, news: Notify) -> None:
-        if news.channel == NEWS and (refusal := self.registry.heard(news.payload)) is not None:
+    def _on_notify(self, news: Notify) -> None:
+        if news.channel == NEWS and (refusal := self.registry.refusal_of(news.payload)) is not None:
             self.fleet.on_rejected_elsewhere(*refusal)
 
 

@@ -51,7 +51,7 @@ class Callbacks:
         try:
             self._calls.put_nowait((entry, call.generation_id))
         except asyncio.QueueFull:
-            log.warning("too many calls at once: one about %s was passed over", call.generation_id)
+            log.warning("too many callbacks at once: ignored the one for generation %s", call.generation_id)
         return True
 
     async def run(self) -> None:

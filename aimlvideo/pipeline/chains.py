@@ -94,7 +94,7 @@ class Chains:
         for name, source in sources.items():
             waits = name in self._passed or name in self._waiting
             if source is not None and source.progress.stage is Stage.FAILED and not waits:
-                return ParentFailed(f"it takes something from job {name!r}, which failed: {source.progress.error}")
+                return ParentFailed(f"it needs the clip of job {name!r}, which failed: {source.progress.error}")
         return None
 
     async def _fail(self, record: Record, error: VideoError) -> None:

@@ -40,7 +40,7 @@ log = logging.getLogger("aimlvideo.doubt")
 
 CANNOT_ASK = "the service could not be asked for it"
 NO_LOOKUP = "the gateway does not find tasks by the id that we chose"
-AMBIGUOUS = "the service's log lists it, and says neither a generation nor that it failed unbilled"
+AMBIGUOUS = "the service's log lists it, but names no generation, nor says that it failed unbilled"
 
 
 @dataclass(eq=False, slots=True)
@@ -162,7 +162,7 @@ class LostSubmissions:
         """Leave in doubt what was watched for as long as a generation is waited for."""
         for doubt in list(self._doubts):
             if self._watched(doubt) >= (patience := doubt.entry.run.spec.patience):
-                self._apply(doubt, Outcome.UNRESOLVED, why=f"nothing was heard of it within {patience:g} s")
+                self._apply(doubt, Outcome.UNRESOLVED, why=f"the service did not show it within {patience:g} s")
 
     def _next_lookup_in(self, doubt: Doubt) -> float:
         watched = self._watched(doubt)
@@ -271,8 +271,8 @@ def in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
     request_id = entry.progress.request_id
     lost = f"was lost ({answer})" if answer else "was lost"
     return InDoubt(
-        f"the response to job {entry.job.id!r} {lost}; the service may have accepted it, and it is not sent again on "
-        f"a guess: {why}. Its client request id is {request_id}",
+        f"the response to job {entry.job.id!r} {lost}; the service may have accepted it, so it will not be resubmitted "
+        f"automatically: {why}. Its client request id is {request_id}",
         request_id=request_id,
     )
 

@@ -275,7 +275,9 @@ class Poll:
             waiting.entry.run.end(waiting.entry, error)
             return
         if isinstance(error, Refused) and waiting.misses == REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
-            log.error("status checks are refused: %s. What renders goes on at the service; its ids are kept", error)
+            log.error(
+                "status checks are refused: %s. Running generations continue at the service; their ids are kept", error
+            )
             waiting.entry.run.halt(error)
         if waiting.misses == MAX_MISSES:
             log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": waiting.entry.job.id})
@@ -341,7 +343,7 @@ class Poll:
         statuses[entry.job.id] = (word, clock.wall())
         if word not in self._unknown_words:
             self._unknown_words.add(word)
-            log.warning("the service says status %r, which is not known: taken for unfinished", word)
+            log.warning("unknown status %r from the service: treated as unfinished", word)
 
 
 def _is_final(error: ServiceError) -> bool:

@@ -33,7 +33,7 @@ _CHOICES = {
 }
 
 
-def routes() -> list[web.RouteDef]:
+def account_routes() -> list[web.RouteDef]:
     """Return the handlers of the account's pages."""
     return [
         web.get("/v2/billing", show_balance),

@@ -12,7 +12,7 @@ from aiohttp import web
 from aimlvideo.sandbox.aimlapi_json import as_generation
 from aimlvideo.sandbox.catalogue import Model, find_model
 from aimlvideo.sandbox.film.storyboard import plan
-from aimlvideo.sandbox.generation import Generation, decide_fate
+from aimlvideo.sandbox.generation import Generation, draw_outcome
 from aimlvideo.sandbox.middleware import STUDIO, WORLD, client_request_id, key_of, only
 from aimlvideo.sandbox.model_pages import withdrawn_models
 from aimlvideo.sandbox.prices import clip_price
@@ -29,12 +29,12 @@ UNIVERSAL = "/v2/video/generations"
 LEGACY = "/v2/generate/video/{vendor}/generation"
 
 
-def routes() -> list[web.RouteDef]:
+def aimlapi_routes() -> list[web.RouteDef]:
     """Return the handlers of both kinds of path."""
-    return [handler for path in (UNIVERSAL, LEGACY) for handler in (web.post(path, submit), web.get(path, check))]
+    return [handler for path in (UNIVERSAL, LEGACY) for handler in (web.post(path, _submit), web.get(path, _check))]
 
 
-async def submit(request: web.Request) -> web.Response:
+async def _submit(request: web.Request) -> web.Response:
     """Answer a submission."""
     world = request.app[WORLD]
     world.tally.posts += 1
@@ -57,19 +57,19 @@ async def submit(request: web.Request) -> web.Response:
     return about(generation, _first_answer(request, generation, dice))
 
 
-async def check(request: web.Request) -> web.Response:
+async def _check(request: web.Request) -> web.Response:
     """Answer a status check."""
     only(request, "generation_id")
     world = request.app[WORLD]
-    generation, dice = check_in(world, _asked_for(world, request.query.get("generation_id", "")))
+    generation, dice = check_in(world, _find(world, request.query.get("generation_id", "")))
     if dice.happens("poll_dropped", world.behaviour.poll_dropped):
         return cut_connection(request)
     return about(generation, as_json(as_generation(world, generation, dice, monotonic(), request.host)))
 
 
-def _asked_for(world: World, generation_id: str) -> Generation | None:
-    found = world.by_id.get(generation_id)
-    return found if found and not found.wire.startswith("kling") else None
+def _find(world: World, generation_id: str) -> Generation | None:
+    generation = world.by_id.get(generation_id)
+    return generation if generation and not generation.wire.startswith("kling") else None
 
 
 def _model_at(path: str, body: Mapping[str, Any]) -> Model:
@@ -83,13 +83,13 @@ def _model_at(path: str, body: Mapping[str, Any]) -> Model:
 
 
 def _accepted(world: World, model: Model, body: Mapping[str, Any], dice: Dice) -> Accepted:
-    known = {name: value for name, value in body.items() if name in model.params}
-    board = plan(known, model.default, lambda name: model.params.get(name, {}))
+    params = {name: value for name, value in body.items() if name in model.params}
+    board = plan(params, model.default, lambda name: model.params.get(name, {}))
     return Accepted(
         wire="universal",
         model=model.id,
-        fate=decide_fate(world.behaviour, dice, model.seconds, kling=False),
-        price=clip_price(model, known, board.seconds),
+        fate=draw_outcome(world.behaviour, dice, model.seconds, kling=False),
+        price=clip_price(model, params, board.seconds),
         board=board,
     )
 

@@ -33,11 +33,11 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     `secret` is `whsec_` and Base64; what is signed is `id.timestamp.body`.
     """
     key = b64decode(secret.removeprefix("whsec_"))
-    said = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + b64encode(hmac.digest(key, said, sha256)).decode()
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + b64encode(hmac.digest(key, signed, sha256)).decode()
 
 
-class Postman:
+class CallbackSender:
     """Knows which tasks are followed, and calls when one changes."""
 
     def __init__(self, world: World) -> None:

@@ -49,8 +49,8 @@ class Model:
     def developer(self) -> str:
         """Who made it."""
         family = self.id.partition("/")[0]
-        known = next((who for prefix, who in _DEVELOPERS.items() if family.startswith(prefix)), None)
-        return known or family.title()
+        listed = next((who for prefix, who in _DEVELOPERS.items() if family.startswith(prefix)), None)
+        return listed or family.title()
 
     def default(self, param: str) -> Any:
         """Return what the service takes when a parameter is not sent, or None."""

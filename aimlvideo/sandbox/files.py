@@ -19,7 +19,7 @@ _PAGE = b"<!DOCTYPE html><html><head><title>One moment</title></head><body>Pleas
 _TRICKLES = 40
 
 
-def routes() -> list[web.RouteDef]:
+def file_routes() -> list[web.RouteDef]:
     """Return the handlers of the files."""
     return [
         web.get("/files/{name}/{file:video(-[0-9]+)?}.mp4", send_file),
@@ -88,9 +88,9 @@ async def _send(world: World, request: web.Request, generation: Generation) -> w
     return web.Response(body=body, status=status, headers=headers)
 
 
-def _part(asked: str, size: int) -> tuple[int, int] | None:
+def _part(byte_range: str, size: int) -> tuple[int, int] | None:
     """Return the first byte and the one after the last, None where there is no such part."""
-    match = _RANGE.fullmatch(asked)
+    match = _RANGE.fullmatch(byte_range)
     if match is None or not any(match.groups()):
         return 0, size
     first, last = match.groups()

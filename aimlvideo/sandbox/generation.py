@@ -63,7 +63,7 @@ class Generation:
         return self.fate.ending == "completed" and not (self.clip.done() and self.clip.exception())
 
 
-def decide_fate(behaviour: Behaviour, dice: Dice, documented: float | None, *, kling: bool) -> Fate:
+def draw_outcome(behaviour: Behaviour, dice: Dice, documented: float | None, *, kling: bool) -> Fate:
     """Return what will become of a generation that is being accepted."""
     return Fate(
         seconds=parse_law(behaviour.seconds).quantile(dice.roll("seconds"), documented) * behaviour.time_scale,

@@ -13,10 +13,10 @@ from typing import Any
 from aiohttp import web
 
 from aimlvideo.sandbox.film.storyboard import plan
-from aimlvideo.sandbox.generation import Generation, decide_fate
+from aimlvideo.sandbox.generation import Generation, draw_outcome
 from aimlvideo.sandbox.kling_json import as_task, first_answer, in_shape
 from aimlvideo.sandbox.kling_validation import KINDS, find_gateway_faults, model_of
-from aimlvideo.sandbox.middleware import POSTMAN, STUDIO, WORLD
+from aimlvideo.sandbox.middleware import CALLBACK_SENDER, STUDIO, WORLD
 from aimlvideo.sandbox.prices import gateway_price
 from aimlvideo.sandbox.refusals import Refusal
 from aimlvideo.sandbox.responses import about, as_json, cut_connection, read_json
@@ -36,19 +36,19 @@ _SECONDS = 127.0
 """Documented processing time of a task."""
 
 
-def routes() -> list[web.RouteDef]:
+def kling_routes() -> list[web.RouteDef]:
     """Return the handlers of all kinds of task, below both roots, and of what belongs to them."""
-    found: list[web.RouteDef] = [web.get(ANY_TASK, check_anywhere), web.get("/account/costs", show_packs)]
+    routes: list[web.RouteDef] = [web.get(ANY_TASK, check_anywhere), web.get("/account/costs", show_packs)]
     for root in (HOME, OFFICIAL):
-        found.append(web.post(f"{root}identify-face", open_session))
-        found += [web.post(f"{root}multi-elements/{name}", open_session) for name in SELECTIONS]
+        routes.append(web.post(f"{root}identify-face", open_session))
+        routes += [web.post(f"{root}multi-elements/{name}", open_session) for name in SELECTIONS]
         for kind in KINDS:
             path = root + kind
-            found += [web.post(path, submit), web.get(path, list_tasks), web.get(path + "/{task_id:.+}", check)]
-    return found
+            routes += [web.post(path, _submit), web.get(path, list_tasks), web.get(path + "/{task_id:.+}", _check)]
+    return routes
 
 
-async def submit(request: web.Request) -> web.Response:
+async def _submit(request: web.Request) -> web.Response:
     """Answer a submission."""
     world, kind = request.app[WORLD], _kind(request)
     world.tally.posts += 1
@@ -56,32 +56,32 @@ async def submit(request: web.Request) -> web.Response:
     external = body.get("external_task_id")
     dice = world.dice(external if isinstance(external, str) else None)
     generation = receive(world, request.app[STUDIO], dice, lambda dice: _judge(world, kind, body, dice))
-    request.app[POSTMAN].follow(generation, request.host)
+    request.app[CALLBACK_SENDER].follow(generation, request.host)
     if lose_answer(world, generation, dice):
         return cut_connection(request)
     return about(generation, as_json(first_answer(world.behaviour, generation, request.host)))
 
 
-async def check(request: web.Request) -> web.Response:
+async def _check(request: web.Request) -> web.Response:
     """Answer a status check, by the task's id or, as on Kling itself, by the id that the caller chose."""
-    world, asked = request.app[WORLD], request.match_info["task_id"]
-    found = world.by_id.get(asked)
-    if found is None and world.behaviour.kling_external_query:
-        found = world.by_external_id.get(asked)
-    if found is not None and (found.wire != f"kling/{_kind(request)}" or _moved(world, found)):
-        found = None
-    return _checked(request, found)
+    world, task_id = request.app[WORLD], request.match_info["task_id"]
+    generation = world.by_id.get(task_id)
+    if generation is None and world.behaviour.kling_external_query:
+        generation = world.by_external_id.get(task_id)
+    if generation is not None and (generation.wire != f"kling/{_kind(request)}" or _moved(world, generation)):
+        generation = None
+    return _checked(request, generation)
 
 
 async def check_anywhere(request: web.Request) -> web.Response:
     """Answer a status check at the address that knows tasks of all kinds."""
-    found = request.app[WORLD].by_id.get(request.match_info["task_id"])
-    return _checked(request, found if found and found.wire.startswith("kling/") else None)
+    generation = request.app[WORLD].by_id.get(request.match_info["task_id"])
+    return _checked(request, generation if generation and generation.wire.startswith("kling/") else None)
 
 
-def _checked(request: web.Request, found: Generation | None) -> web.Response:
+def _checked(request: web.Request, task: Generation | None) -> web.Response:
     world = request.app[WORLD]
-    generation, dice = check_in(world, found)
+    generation, dice = check_in(world, task)
     if dice.happens("poll_dropped", world.behaviour.poll_dropped):
         return cut_connection(request)
     phase = generation.phase(monotonic())
@@ -161,7 +161,7 @@ def _judge(world: World, kind: str, body: Mapping[str, Any], dice: Dice) -> Acce
     return Accepted(
         wire=f"kling/{kind}",
         model=model_of(body),
-        fate=decide_fate(world.behaviour, dice, _SECONDS, kling=True),
+        fate=draw_outcome(world.behaviour, dice, _SECONDS, kling=True),
         price=gateway_price(body.get("mode"), float(params["duration"])),
         board=plan(params, {"aspect_ratio": "16:9"}.get, lambda name: {}),
         external_task_id=str(external) if external else None,

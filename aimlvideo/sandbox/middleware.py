@@ -15,7 +15,7 @@ import anyio
 from aiohttp import web
 
 from aimlvideo.sandbox import kling_official
-from aimlvideo.sandbox.callbacks import Postman
+from aimlvideo.sandbox.callbacks import CallbackSender
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.hostility import is_hostile, made_odd, station_of
 from aimlvideo.sandbox.ledger import iso
@@ -25,7 +25,7 @@ from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
 
 WORLD = web.AppKey("world", World)
-POSTMAN = web.AppKey("postman", Postman)
+CALLBACK_SENDER = web.AppKey("callback_sender", CallbackSender)
 STUDIO = web.AppKey("studio", Studio)
 
 _PUBLIC = ("/v1/models", "/models/", "/api/v1/models", "/model/", "/docs-json/", "/files/", "/pictures/", "/__sandbox/")
@@ -112,10 +112,10 @@ def _aiml_error(request: web.Request, refusal: Refusal) -> web.Response:
 
 def _kling_error(world: World, refusal: Refusal) -> web.Response:
     words = refusal.words
-    said = "; ".join(f"{'.'.join(map(str, d['path']))}: expected {d['expected']}" for d in refusal.details)
+    details = "; ".join(f"{'.'.join(map(str, d['path']))}: expected {d['expected']}" for d in refusal.details)
     dice = Dice(world.behaviour.seed, f"refusal {world.tally.refusals.total()}")
     request_id = dice.letters("id", 32)
-    body = {"code": words.code, "message": said or refusal.message or words.kling_message, "request_id": request_id}
+    body = {"code": words.code, "message": details or refusal.message or words.kling_message, "request_id": request_id}
     if words.kling_status < 500 and dice.happens("200", world.behaviour.kling_http_200):
         return as_json(body, 200)
     return as_json(body, refusal.status or words.kling_status, _retry_after(refusal))
@@ -124,7 +124,7 @@ def _kling_error(world: World, refusal: Refusal) -> web.Response:
 def _new_api_error(refusal: Refusal) -> web.Response:
     """Say it as a gateway of the new-api family does: a word for the code, and the message of the one behind it."""
     words = refusal.words
-    said = {"code": words.code, "message": refusal.message or words.kling_message}
+    error = {"code": words.code, "message": refusal.message or words.kling_message}
     word, status, message = {
         "not found": ("task_not_exist", 400, "task_not_exist"),
         "no such path": ("invalid_request", 404, "no such path"),
@@ -132,7 +132,7 @@ def _new_api_error(refusal: Refusal) -> web.Response:
         "out of credits": ("insufficient_user_quota", 403, "the quota is used up"),
         "error before": ("do_request_failed", 500, "connection reset by peer"),
         "error after": ("do_request_failed", 500, "connection reset by peer"),
-    }.get(refusal.kind, ("fail_to_fetch_task", words.kling_status, json.dumps(said)))
+    }.get(refusal.kind, ("fail_to_fetch_task", words.kling_status, json.dumps(error)))
     return as_json({"code": word, "message": message, "data": None}, status, _retry_after(refusal))
 
 

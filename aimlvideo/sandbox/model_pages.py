@@ -31,7 +31,7 @@ _PERCENTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p99": 0.99}
 _OTHERS = {"sandbox/chat": "chat-completion", "sandbox/picture": "image-generations", "sandbox/voice": "tts"}
 
 
-def routes() -> list[web.RouteDef]:
+def model_routes() -> list[web.RouteDef]:
     """Return the handlers of the public pages."""
     return [
         web.get("/v1/models", list_models),
@@ -50,9 +50,9 @@ async def list_models(request: web.Request) -> web.Response:
         *("modalities", "input_modalities", "output_modalities"),
     )
     sections = {section for value in request.query.getall("include", []) for section in value.split(",")}
-    wanted = [model for model in all_models().values() if _is_wanted(request, model.id, model.aliases, VIDEO, "video")]
+    models = [model for model in all_models().values() if _is_wanted(request, model.id, model.aliases, VIDEO, "video")]
     origin = str(request.url.origin())
-    entries = [_entry(model, origin, sections) for model in wanted]
+    entries = [_entry(model, origin, sections) for model in models]
     entries += [_other(name, kind) for name, kind in _OTHERS.items() if _is_wanted(request, name, (), kind, "text")]
     return _tagged(request, {"object": "list", "data": entries}, "max-age=60")
 
@@ -113,12 +113,12 @@ async def show_document(request: web.Request) -> web.Response:
 async def show_metrics(request: web.Request) -> web.Response:
     """Answer how long models took lately: what was seen here, else what others see of the documented ones."""
     only(request, "aliases")
-    asked = request.query.getall("aliases", [])
-    if len(asked) > 100:
-        detail = {"path": ["aliases"], "expected": "at most 100", "received": str(len(asked))}
+    aliases = request.query.getall("aliases", [])
+    if len(aliases) > 100:
+        detail = {"path": ["aliases"], "expected": "at most 100", "received": str(len(aliases))}
         raise Refusal("invalid", message="Query validation error", details=[detail])
     world = request.app[WORLD]
-    models = [model for model in map(find_model, asked) if model] if asked else list(all_models().values())
+    models = [model for model in map(find_model, aliases) if model] if aliases else list(all_models().values())
     entries = [
         {"alias": model.id, "endpoint": model.path, "metrics": {"duration_ms": percentiles}}
         for model in models

@@ -55,8 +55,8 @@ def _billed(offer: Mapping[str, Any], seconds: float) -> float:
 
 
 def _holds(when: Mapping[str, Any], model: Model, params: Mapping[str, Any]) -> bool:
-    given = {name: params.get(name, model.default(name)) for name in when}
-    return all(str(given[name]).lower() == str(value).lower() for name, value in when.items())
+    values = {name: params.get(name, model.default(name)) for name in when}
+    return all(str(values[name]).lower() == str(value).lower() for name, value in when.items())
 
 
 def _variants(model: Model, per_second: float) -> list[dict[str, Any]]:

@@ -9,21 +9,22 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from aimlvideo.sandbox import account, files
-from aimlvideo.sandbox import aimlapi as aiml
-from aimlvideo.sandbox import kling as gateway
-from aimlvideo.sandbox import model_pages as showroom
+from aimlvideo.sandbox.account import account_routes
+from aimlvideo.sandbox.aimlapi import aimlapi_routes
 from aimlvideo.sandbox.behaviour import Behaviour
-from aimlvideo.sandbox.callbacks import Postman
+from aimlvideo.sandbox.callbacks import CallbackSender
+from aimlvideo.sandbox.files import file_routes
 from aimlvideo.sandbox.film.studio import Studio
-from aimlvideo.sandbox.middleware import POSTMAN, STUDIO, WORLD, desk
+from aimlvideo.sandbox.kling import kling_routes
+from aimlvideo.sandbox.middleware import CALLBACK_SENDER, STUDIO, WORLD, desk
+from aimlvideo.sandbox.model_pages import model_routes
 from aimlvideo.sandbox.responses import as_json
 from aimlvideo.sandbox.state import World
 
 HOST = "127.0.0.1"
 
 _LARGEST_BODY = 128 * 1024 * 1024
-_PARTS = (aiml, gateway, account, showroom, files)
+_ROUTES = (aimlapi_routes, kling_routes, account_routes, model_routes, file_routes)
 
 
 class Sandbox:
@@ -65,11 +66,11 @@ class Sandbox:
         async with AsyncExitStack() as opening:
             studio = Studio()
             opening.callback(studio.close)
-            postman = Postman(self._world)
+            callback_sender = CallbackSender(self._world)
             # asyncio's task group, because anyio's must be left by the task that entered it.
             tasks = await opening.enter_async_context(asyncio.TaskGroup())
-            opening.callback(tasks.create_task(postman.run()).cancel)
-            application = _application(self._world, studio, postman)
+            opening.callback(tasks.create_task(callback_sender.run()).cancel)
+            application = _application(self._world, studio, callback_sender)
             runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
             opening.push_async_callback(runner.cleanup)
             await runner.setup()
@@ -84,11 +85,11 @@ class Sandbox:
         await self._open.aclose()
 
 
-def _application(world: World, studio: Studio, postman: Postman) -> web.Application:
+def _application(world: World, studio: Studio, callback_sender: CallbackSender) -> web.Application:
     application = web.Application(middlewares=[desk], client_max_size=_LARGEST_BODY)
-    application[WORLD], application[STUDIO], application[POSTMAN] = world, studio, postman
-    for part in _PARTS:
-        application.add_routes(part.routes())
+    application[WORLD], application[STUDIO], application[CALLBACK_SENDER] = world, studio, callback_sender
+    for routes in _ROUTES:
+        application.add_routes(routes())
     application.router.add_get("/__sandbox/stats", _show_stats)
     return application
 

@@ -57,10 +57,10 @@ def accepts(model: str, body: Mapping[str, Any], *, legacy: bool = False) -> lis
     *omni* models a last picture and sound exclude each other, and sound is on unless it is turned off: the service
     fills in its defaults before it looks at that rule.
     """
-    found = find_model(model)
-    if found is None:
+    entry = find_model(model)
+    if entry is None:
         return [f"model: expected a known model, received {model!r}"]
-    return [str(fault) for fault in find_faults(found, body, legacy=legacy)]
+    return [str(fault) for fault in find_faults(entry, body, legacy=legacy)]
 
 
 def find_faults(model: Model, body: Mapping[str, Any], *, legacy: bool = False) -> list[Fault]:
@@ -94,12 +94,12 @@ def _numbers_from_text(model: Model, body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _broken(rule: Mapping[str, Any], model: Model, body: Mapping[str, Any]) -> list[Fault]:
     if names := rule.get("exactly_one"):
-        given = [name for name in names if body.get(name) is not None]
-        wanted = f"exactly one of {' and '.join(names)}"
-        return [] if len(given) == 1 else [Fault((names[0],), wanted, " and ".join(given) or "none")]
+        present = [name for name in names if body.get(name) is not None]
+        expected = f"exactly one of {' and '.join(names)}"
+        return [] if len(present) == 1 else [Fault((names[0],), expected, " and ".join(present) or "none")]
     if names := rule.get("at_most_one"):
-        given = [name for name in names if body.get(name) is not None]
-        return [Fault((given[-1],), f"only one of {' and '.join(names)}", "both")] if len(given) > 1 else []
+        present = [name for name in names if body.get(name) is not None]
+        return [Fault((present[-1],), f"only one of {' and '.join(names)}", "both")] if len(present) > 1 else []
     if names := rule.get("at_most_together"):
         total = sum(len(body[name]) for name in names if isinstance(body.get(name), list))
         expected = f"at most {rule['limit']} in {', '.join(names)} together"
@@ -151,21 +151,21 @@ def _as_fault(error: Any) -> Fault:
 
 
 def _expectation(error: Any) -> str:
-    wanted: Any = error.validator_value
+    limit: Any = error.validator_value
     phrases: dict[str, Callable[[], str]] = {
-        "type": lambda: " or ".join(wanted) if isinstance(wanted, list) else f"{wanted}",
-        "enum": lambda: "one of " + ", ".join(str(choice) for choice in wanted[:40]),
-        "minimum": lambda: f"at least {wanted}",
-        "maximum": lambda: f"at most {wanted}",
-        "minItems": lambda: f"at least {wanted} items",
-        "maxItems": lambda: f"at most {wanted} items",
-        "minLength": lambda: f"at least {wanted} characters",
-        "maxLength": lambda: f"at most {wanted} characters",
+        "type": lambda: " or ".join(limit) if isinstance(limit, list) else f"{limit}",
+        "enum": lambda: "one of " + ", ".join(str(choice) for choice in limit[:40]),
+        "minimum": lambda: f"at least {limit}",
+        "maximum": lambda: f"at most {limit}",
+        "minItems": lambda: f"at least {limit} items",
+        "maxItems": lambda: f"at most {limit} items",
+        "minLength": lambda: f"at least {limit} characters",
+        "maxLength": lambda: f"at most {limit} characters",
         "format": lambda: {
             "uri": "a link (http:// or https://) or a data: URI",
             "uri-or-gs": "a link (http://, https:// or gs://) or a data: URI",
             "uri-or-asset": "a link (http:// or https://), a data: URI or the id of an asset",
-        }[wanted],
+        }[limit],
         "anyOf": lambda: "one of the documented shapes",
     }
     return phrases[str(error.validator)]()

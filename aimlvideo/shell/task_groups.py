@@ -14,9 +14,6 @@ from anyio.abc import TaskGroup
 log = logging.getLogger("aimlvideo")
 
 
-log = logging.getLogger("aimlvideo")
-
-
 @asynccontextmanager
 async def task_group(*, wait: bool = False) -> AsyncIterator[TaskGroup]:
     """Give a task group; on leaving, its tasks are cancelled, or waited for with `wait`.
@@ -66,6 +63,7 @@ def _raise_ungrouped(error: BaseException | None) -> None:
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first error of a group; the others are logged, because only one can be raised."""
+    # The first is the cause, as a rule: the others come of the cancellation that it set off.
     first, *others = group.exceptions
     for other in others:
         if not isinstance(other, asyncio.CancelledError):

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aimlvideo.core.formatting import printable
-from aimlvideo.views.sentences import COLOURS, ORDER, counts, end_in_sight, money, shares
+from aimlvideo.views.sentences import COLOURS, ORDER, counts, money, pace_and_eta, shares
 from aimlvideo.views.snapshot import RunSnapshot
 
 WIDEST = 110
@@ -67,33 +67,33 @@ class Screen:
         """Give a way to draw the progress block; it stays in place and is gone when the block is left."""
         console = self._console
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-            yield lambda now: live.update(run_block(now, min(console.width, WIDEST)), refresh=True)
+            yield lambda snapshot: live.update(run_block(snapshot, min(console.width, WIDEST)), refresh=True)
 
 
-def run_block(now: RunSnapshot, width: int) -> Group:
+def run_block(snapshot: RunSnapshot, width: int) -> Group:
     """Return the block that shows a run: a bar, the counts, money and time, what it waits for, the last failures."""
-    lines = [_bar(now, width), _legend(now)]
-    said = " · ".join(part for part in (money(now), end_in_sight(now)) if part)
-    lines += [Text(text) for text in (said, now.waits)]
+    lines = [_bar(snapshot, width), _legend(snapshot)]
+    money_and_time = " · ".join(part for part in (money(snapshot), pace_and_eta(snapshot)) if part)
+    lines += [Text(text) for text in (money_and_time, snapshot.waiting_for)]
     lines += [
         Text.assemble(("✗ ", "red"), (printable(name), "bold"), f": {printable(reason[:REASON])}")
-        for name, reason in now.failures
+        for name, reason in snapshot.failures
     ]
     return Group(*(line for line in lines if line.plain))
 
 
-def _bar(now: RunSnapshot, width: int) -> Text:
-    said = counts(now)
-    cells = shares(now.stages, now.total or sum(now.stages.values()), max(10, width - len(said) - 2))
+def _bar(snapshot: RunSnapshot, width: int) -> Text:
+    progress = counts(snapshot)
+    cells = shares(snapshot.stages, snapshot.total or sum(snapshot.stages.values()), max(10, width - len(progress) - 2))
     bar = Text(no_wrap=True)
     for stage, count in cells.items():
         bar.append("━" * count, COLOURS[stage][0])
-    return bar.append(f"  {said}", "bold")
+    return bar.append(f"  {progress}", "bold")
 
 
-def _legend(now: RunSnapshot) -> Text:
+def _legend(snapshot: RunSnapshot) -> Text:
     legend = Text()
     for stage in ORDER:
-        if count := now.stages.get(stage, 0):
+        if count := snapshot.stages.get(stage, 0):
             legend.append("■ ", COLOURS[stage][0]).append(f"{stage.replace('_', ' ')} {count:,}   ")
     return legend

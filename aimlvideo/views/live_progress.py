@@ -22,15 +22,15 @@ FIRST_LINE, LAST_GAP = 5.0, 60.0
 
 
 @contextmanager
-def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) -> Iterator[None]:
+def live_progress(watcher: RunWatcher, screen: Screen, *, is_interactive: bool) -> Iterator[None]:
     """Show how a run comes along until the block is left: in place, or, on a pipe, in lines."""
     scope = anyio.CancelScope()
 
     async def until_left(display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
         with scope:
-            await watch(lookout, display, every)
+            await watch(watcher, display, every)
 
-    start = lookout.run.tasks.start_soon
+    start = watcher.run.tasks.start_soon
     try:
         if is_interactive:
             with screen.block() as draw:
@@ -44,18 +44,18 @@ def live_progress(lookout: RunWatcher, screen: Screen, *, is_interactive: bool) 
 
 
 def watcher_of(run: Run, *, retried: int = 0) -> RunWatcher:
-    """Return a lookout over a run that carries on with the jobs of its journal: all of them are known.
+    """Return a watcher of a run that carries on with the jobs of its journal: all of them are known.
 
     `retried` of its failed jobs are tried again.
     """
-    before, planned, tally = run.spec.journal.counts(), run.spec.journal.planned_models(), run.stats
+    before, planned, stats = run.spec.journal.counts(), run.spec.journal.planned_models(), run.stats
     if retried:
         before["planned"] = before.get("planned", 0) + retried
         before["failed"] = before.get("failed", 0) - retried
-    began = {stage: before.get(stage, 0) - tally.stages[stage] + tally.arrived[stage] for stage in Stage}
-    for model, known in tally.models.items():
-        planned[model] = planned.get(model, 0) + known.came - known.planned
-    return RunWatcher(run, began, planned, known=True)
+    began = {stage: before.get(stage, 0) - stats.stages[stage] + stats.arrived[stage] for stage in Stage}
+    for model, counted in stats.models.items():
+        planned[model] = planned.get(model, 0) + counted.entered_planned - counted.planned
+    return RunWatcher(run, began, planned, all_jobs_known=True)
 
 
 def _doubling_gaps() -> Iterator[float]:
@@ -66,13 +66,13 @@ def _doubling_gaps() -> Iterator[float]:
 
 
 def _line_printer(screen: Screen) -> Callable[[RunSnapshot], None]:
-    """Return what prints a line for each look that differs from the one before."""
+    """Return what prints a line for each snapshot that differs from the one before."""
     last: dict[Stage, int] | None = None
 
-    def show(now: RunSnapshot) -> None:
+    def show(snapshot: RunSnapshot) -> None:
         nonlocal last
-        if last is not None and now.stages != last:
-            screen.line(f"{time.strftime('%H:%M:%S')} {line(now)}")
-        last = dict(now.stages)
+        if last is not None and snapshot.stages != last:
+            screen.line(f"{time.strftime('%H:%M:%S')} {line(snapshot)}")
+        last = dict(snapshot.stages)
 
     return show

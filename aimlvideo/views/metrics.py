@@ -75,8 +75,8 @@ def metrics_page(read: Callable[[], Iterable[Reading]], port: int, host: str = "
     try:
         server, thread = start_http_server(port, host, registry)
     except (OSError, OverflowError) as error:
-        said = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"--metrics: {host}:{port} cannot be opened: {said}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"--metrics: {host}:{port} cannot be opened: {reason}") from error
     try:
         yield server.server_port
     finally:

@@ -56,24 +56,24 @@ def _film(result: Result) -> str:
     return f'<video src="{source}" controls loop muted style="{style}"></video>' if source else ""
 
 
-def table_html(now: RunSnapshot) -> str:
+def table_html(snapshot: RunSnapshot) -> str:
     """Return a look at a run as HTML: a stacked bar, the counts, and when it ends."""
-    total = now.total or sum(now.stages.values()) or 1
-    present = [stage for stage in ORDER if now.stages.get(stage)]
+    total = snapshot.total or sum(snapshot.stages.values()) or 1
+    present = [stage for stage in ORDER if snapshot.stages.get(stage)]
     bar = "".join(
-        f'<span style="width:{100 * now.stages[stage] / total:.2f}%;background:{COLOURS[stage][1]}"></span>'
+        f'<span style="width:{100 * snapshot.stages[stage] / total:.2f}%;background:{COLOURS[stage][1]}"></span>'
         for stage in present
     )
     heads = "".join(f"<th>{stage.replace('_', ' ')}</th>" for stage in present)
-    cells = "".join(f"<td>{now.stages[stage]:,}</td>" for stage in present)
+    cells = "".join(f"<td>{snapshot.stages[stage]:,}</td>" for stage in present)
     failures = "".join(
-        f"<li><b>{escape(name)}</b>: {escape(redact_for_display(why))}</li>" for name, why in now.failures
+        f"<li><b>{escape(name)}</b>: {escape(redact_for_display(why))}</li>" for name, why in snapshot.failures
     )
     return (
         f'<div style="max-width:46rem"><div style="display:flex;height:8px;border-radius:4px;overflow:hidden">{bar}'
         f"</div><table><thead><tr><th>clips</th>{heads}</tr></thead>"
-        f"<tbody><tr><td>{counts(now)}</td>{cells}</tr></tbody></table>"
-        f"<div>{escape(brief(now))}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
+        f"<tbody><tr><td>{counts(snapshot)}</td>{cells}</tr></tbody></table>"
+        f"<div>{escape(brief(snapshot))}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
     )
 
 
@@ -81,19 +81,19 @@ def show_run(run: Run) -> None:
     """Show a run as a table that updates in place until the run is left."""
     from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
 
-    lookout = RunWatcher(run)
-    handle: Any = display(HTML(table_html(lookout.look())), display_id=True)  # type: ignore[no-untyped-call]
+    watcher = RunWatcher(run)
+    handle: Any = display(HTML(table_html(watcher.snapshot())), display_id=True)  # type: ignore[no-untyped-call]
     if not run.closed:
-        run.tasks.start_soon(_update, lookout, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
+        run.tasks.start_soon(_update, watcher, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
 
 
-async def _update(lookout: RunWatcher, show: Callable[[str], None]) -> None:
-    run = lookout.run
+async def _update(watcher: RunWatcher, show: Callable[[str], None]) -> None:
+    run = watcher.run
     going_on = takewhile(lambda _: not run.input_exhausted or run.entries, repeat(REFRESH_SECONDS))
     try:
-        await watch(lookout, lambda now: show(table_html(now)), going_on)
+        await watch(watcher, lambda snapshot: show(table_html(snapshot)), going_on)
     finally:
-        show(table_html(lookout.look()))
+        show(table_html(watcher.snapshot()))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A look at a run, in words."""
+"""A snapshot of a run, in words."""
 
 from __future__ import annotations
 
@@ -24,46 +24,50 @@ def shares(stages: Mapping[Stage, int], total: int, cells: int) -> dict[Stage, i
     """Return how many cells each stage gets: together all of them, and none that has a job gets nothing."""
     present = {stage: stages[stage] for stage in ORDER if stages.get(stage, 0) > 0}
     whole = max(total, sum(present.values()), 1)
-    given = {stage: max(1, int(cells * count / whole)) for stage, count in present.items()}
-    given.setdefault(Stage.PLANNED, 0)
-    largest = max(given, key=lambda stage: (given[stage], present.get(stage, 0)))
-    given[largest] += cells - sum(given.values())
-    return given
+    cells_of = {stage: max(1, int(cells * count / whole)) for stage, count in present.items()}
+    cells_of.setdefault(Stage.PLANNED, 0)
+    largest = max(cells_of, key=lambda stage: (cells_of[stage], present.get(stage, 0)))
+    cells_of[largest] += cells - sum(cells_of.values())
+    return cells_of
 
 
 PACE = 10
 """A pace from here on is given in whole clips a minute."""
 
 
-def counts(now: RunSnapshot) -> str:
+def counts(snapshot: RunSnapshot) -> str:
     """Return how many are through: `412 of 1,000`."""
-    done = now.stages.get(Stage.SAVED, 0) + now.stages.get(Stage.READY, 0)
-    return f"{done:,} of {now.total:,}" if now.total is not None else f"{done:,}"
+    done = snapshot.stages.get(Stage.SAVED, 0) + snapshot.stages.get(Stage.READY, 0)
+    return f"{done:,} of {snapshot.total:,}" if snapshot.total is not None else f"{done:,}"
 
 
-def money(now: RunSnapshot) -> str:
+def money(snapshot: RunSnapshot) -> str:
     """Return what is spent and what is committed."""
-    return f"{format_usd(now.spent)} spent" + (f", {format_usd(now.committed)} committed" if now.committed else "")
+    return f"{format_usd(snapshot.spent)} spent" + (
+        f", {format_usd(snapshot.committed)} committed" if snapshot.committed else ""
+    )
 
 
-def end_in_sight(now: RunSnapshot) -> str:
+def pace_and_eta(snapshot: RunSnapshot) -> str:
     """Return the pace, and when all will likely be there."""
-    pace = f"{now.pace:.{0 if now.pace >= PACE else 1}f} a minute" if now.pace else ""
-    if now.left is None:
+    pace = f"{snapshot.pace:.{0 if snapshot.pace >= PACE else 1}f} a minute" if snapshot.pace else ""
+    if snapshot.eta is None:
         return pace
-    likely, late = now.left
-    more = "" if now.total is not None else " for those read so far"
-    left = f"about {format_seconds(likely)} left{more} (up to {format_seconds(late)})"
-    return f"{pace} · {left}" if pace else left
+    likely, late = snapshot.eta
+    more = "" if snapshot.total is not None else " for those read so far"
+    remaining = f"about {format_seconds(likely)} left{more} (up to {format_seconds(late)})"
+    return f"{pace} · {remaining}" if pace else remaining
 
 
-def brief(now: RunSnapshot) -> str:
+def brief(snapshot: RunSnapshot) -> str:
     """Return what is spent, when it ends and what it waits for, in one line."""
-    return " · ".join(part for part in (money(now), end_in_sight(now), now.waits) if part)
+    return " · ".join(part for part in (money(snapshot), pace_and_eta(snapshot), snapshot.waiting_for) if part)
 
 
-def line(now: RunSnapshot) -> str:
+def line(snapshot: RunSnapshot) -> str:
     """Return all of it in one line, for a log."""
-    stages = ", ".join(f"{now.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if now.stages.get(stage))
-    said = [f"{counts(now)} saved", stages, money(now), end_in_sight(now), now.waits]
-    return "; ".join(part for part in said if part)
+    stages = ", ".join(
+        f"{snapshot.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if snapshot.stages.get(stage)
+    )
+    parts = [f"{counts(snapshot)} saved", stages, money(snapshot), pace_and_eta(snapshot), snapshot.waiting_for]
+    return "; ".join(part for part in parts if part)

@@ -28,9 +28,10 @@ SHARE = 0.005
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """One look at a run. Money in USD; `pace` is ended jobs a minute; `left` likely and late seconds, None if unknown.
+    """How a run stands at one moment. Money is in USD, `pace` in ended jobs a minute.
 
-    `total` is None while jobs are still being read from somewhere that does not say how many there are.
+    `eta` has the likely and the late seconds to go, None if unknown. `total` is None while jobs are still being read
+    from somewhere that does not say how many there are.
     """
 
     stages: Mapping[Stage, int]
@@ -38,9 +39,9 @@ class RunSnapshot:
     pace: float
     spent: float
     committed: float
-    left: tuple[float, float] | None
+    eta: tuple[float, float] | None
     failures: tuple[tuple[str, str], ...]
-    waits: str
+    waiting_for: str
 
     @property
     def ended(self) -> int:
@@ -50,60 +51,60 @@ class RunSnapshot:
 
 @dataclass(eq=False)
 class RunWatcher:
-    """Looks at a run, as often as you like: what a look costs does not grow with the run.
+    """Takes snapshots of a run, as often as you like: what one costs does not grow with the run.
 
     `before` counts the jobs by stage, and `planned` the planned ones by model, that were known when the run began;
-    `known` says that there will be no others.
+    `all_jobs_known` says that there will be no others.
     """
 
     run: Run
     before: Mapping[Stage, int] = field(default_factory=dict)
     planned: Mapping[str, int] = field(default_factory=dict)
-    known: bool = False
-    _seen: deque[tuple[float, int]] = field(default_factory=deque)
+    all_jobs_known: bool = False
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
     _eta: tuple[float, float] | None = None
     _eta_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._spent_before = self.run.budget.spent
 
-    def look(self) -> RunSnapshot:
+    def snapshot(self) -> RunSnapshot:
         """Return how the run stands now."""
-        tally, stages = self.run.stats, self._stages()
+        stats, stages = self.run.stats, self._stages()
         limit = self.run.budget.limit
         return RunSnapshot(
             stages=stages,
-            total=sum(stages.values()) if self.known or self.run.input_exhausted else None,
+            total=sum(stages.values()) if self.all_jobs_known or self.run.input_exhausted else None,
             pace=self._pace(stages),
-            spent=self._spent_before + tally.dollars,
-            committed=tally.committed() if limit is None else self.run.budget.committed,
-            left=self._smooth(self._left()),
-            failures=tuple(tally.failures),
-            waits=_waits(self.run, stages),
+            spent=self._spent_before + stats.dollars,
+            committed=stats.committed() if limit is None else self.run.budget.committed,
+            eta=self._smooth(self._estimated()),
+            failures=tuple(stats.failures),
+            waiting_for=_waiting_for(self.run, stages),
         )
 
     def _stages(self) -> dict[Stage, int]:
-        tally = self.run.stats
+        stats = self.run.stats
         return {
-            stage: max(0, self.before.get(stage, 0) - tally.arrived[stage] + tally.stages[stage])
+            stage: max(0, self.before.get(stage, 0) - stats.arrived[stage] + stats.stages[stage])
             if self.before
-            else tally.stages[stage]
+            else stats.stages[stage]
             for stage in Stage
         }
 
     def _pace(self, stages: Mapping[Stage, int]) -> float:
         now, ended = clock.loop(), sum(stages[stage] for stage in (*ENDED, Stage.READY))
-        self._seen.append((now, ended))
-        while now - self._seen[0][0] > MEMORY or len(self._seen) > 4 * MEMORY:
-            self._seen.popleft()
-        then, had = self._seen[0]
-        return 60 * max(0, ended - had) / (now - then) if now - then > 1 else 0.0
+        self._recent.append((now, ended))
+        while now - self._recent[0][0] > MEMORY or len(self._recent) > 4 * MEMORY:
+            self._recent.popleft()
+        then, ended_then = self._recent[0]
+        return 60 * max(0, ended - ended_then) / (now - then) if now - then > 1 else 0.0
 
-    def _left(self) -> tuple[float, float] | None:
+    def _estimated(self) -> tuple[float, float] | None:
         limiters = self.run.limiters
         slots, rate = (limiters.slots.outstanding.limit, limiters.rate_gate.rate.per_second) if limiters else (inf, inf)
-        known = any(known.durations() for known in self.run.stats.models.values())
-        return time_left(self._remaining(clock.wall()), slots, rate) if known else None
+        is_timed = any(model.durations() for model in self.run.stats.models.values())
+        return time_left(self._remaining(clock.wall()), slots, rate) if is_timed else None
 
     def _smooth(self, estimated: tuple[float, float] | None) -> tuple[float, float] | None:
         """Return what is shown of an estimate: it counts down, and follows what it learns without a jump."""
@@ -118,24 +119,26 @@ class RunWatcher:
         return self._eta
 
     def _remaining(self, now: float) -> Iterator[Remaining]:
-        tally = self.run.stats
+        stats = self.run.stats
         for model in self.planned:
-            tally.of(VideoJob(model))
-        for model, known in tally.models.items():
-            age = max(0.0, now - known.began / known.outstanding) if known.outstanding else 0.0
-            coming = max(0, self.planned.get(model, 0) - known.came)
-            yield Remaining(known.planned + coming, known.outstanding, age, known.durations() or DEFAULT_DURATIONS)
+            stats.of(VideoJob(model))
+        for model, counted in stats.models.items():
+            age = max(0.0, now - counted.start_sum / counted.outstanding) if counted.outstanding else 0.0
+            coming = max(0, self.planned.get(model, 0) - counted.entered_planned)
+            yield Remaining(
+                counted.planned + coming, counted.outstanding, age, counted.durations() or DEFAULT_DURATIONS
+            )
 
 
-async def watch(lookout: RunWatcher, display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
+async def watch(watcher: RunWatcher, display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
     """Show a run again and again, with these seconds in between; what is dear to show is shown more rarely."""
     for gap in every:
         began = time.thread_time()
-        display(lookout.look())
+        display(watcher.snapshot())
         await anyio.sleep(max(gap, (time.thread_time() - began) / SHARE))
 
 
-def _waits(run: Run, stages: Mapping[Stage, int]) -> str:
+def _waiting_for(run: Run, stages: Mapping[Stage, int]) -> str:
     """Say what the next job waits for."""
     if run.halted is not None:
         return f"no further jobs are submitted: {redact_for_display(str(run.halted))}"

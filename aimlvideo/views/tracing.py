@@ -78,7 +78,7 @@ class _Tracing:
         for name, start, end in _parts(now, sent):
             span = self._tracer.start_span(f"aimlvideo.{name}", context=inside, start_time=_nanos(start))
             if name == "poll":
-                _add_looks(span, now)
+                _add_poll_events(span, now)
             span.end(_nanos(end))
         if now.stage is Stage.FAILED:
             root.set_status(trace.Status(trace.StatusCode.ERROR, redact_for_display(str(now.error))))
@@ -115,17 +115,17 @@ def _parts(now: Progress, sent: float | None) -> Iterable[tuple[str, float, floa
 
 def _about(entry: Entry) -> dict[str, str | int | float]:
     now = entry.progress
-    known = {
+    attributes = {
         "aimlvideo.job": entry.job.id, "aimlvideo.model": entry.job.model, "aimlvideo.stage": now.stage.value,
         "aimlvideo.generation": now.generation_id, "aimlvideo.polls": now.polls, "aimlvideo.cost_usd": now.cost_usd,
     }  # fmt: skip
-    return {name: value for name, value in known.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _add_looks(span: Span, now: Progress) -> None:
+def _add_poll_events(span: Span, now: Progress) -> None:
     for age in unpack_poll_ages(now.poll_ages):
-        found = {"aimlvideo.queued": age < 0}
-        span.add_event("look", found, timestamp=_nanos((now.submitted_at or 0.0) + abs(age)))
+        attributes = {"aimlvideo.queued": age < 0}
+        span.add_event("poll", attributes, timestamp=_nanos((now.submitted_at or 0.0) + abs(age)))
 
 
 def _nanos(moment: float) -> int:

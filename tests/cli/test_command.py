@@ -403,7 +403,7 @@ def test_a_run_serves_its_figures_where_that_is_asked_for(command: Command, tmp_
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "m"})
     told = command(*quick("jobs.jsonl"), "--metrics", 0)
     assert told.exit_code == 0, told.output
-    assert re.search(r"the figures are at http://127\.0\.0\.1:\d+/metrics", told.output)
+    assert re.search(r"the metrics are at http://127\.0\.0\.1:\d+/metrics", told.output)
     taken = command(*quick("jobs.jsonl"), "--metrics", 70000)
     assert taken.exit_code == 2
     assert "--metrics: 127.0.0.1:70000 cannot be opened" in taken.output

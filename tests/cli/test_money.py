@@ -260,7 +260,7 @@ def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
     clip = (tmp_path / "clip.mp4").read_bytes()
     refused = command(*words)
     assert refused.exit_code == 2
-    assert "clip.mp4 is there already" in refused.output
+    assert "clip.mp4 already exists" in refused.output
     assert "--again" in refused.output
     assert (tmp_path / "clip.mp4").read_bytes() == clip
     assert len(service.accepted) == 1

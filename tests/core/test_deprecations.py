@@ -70,10 +70,10 @@ def key(**data: object) -> KeyLimits:
 
 
 def test_a_key_has_limits_of_its_own() -> None:
-    assert key().most_left is None
-    assert key(limit={"retention": "month", "threshold": 25}).most_left == 15
-    assert key(limit={"retention": "day", "threshold": 25}).most_left == 25
-    assert key(limit={"retention": "month", "threshold": 5}).most_left == 0
+    assert key().max_remaining is None
+    assert key(limit={"retention": "month", "threshold": 25}).max_remaining == 15
+    assert key(limit={"retention": "day", "threshold": 25}).max_remaining == 25
+    assert key(limit={"retention": "month", "threshold": 5}).max_remaining == 0
     assert "own limit of 5.00 USD" in key(limit={"retention": "month", "threshold": 5}).problem()
 
 

@@ -35,14 +35,14 @@ def test_an_id_comes_from_the_content_and_stays_the_same() -> None:
 def test_a_job_knows_whether_somebody_chose_its_id() -> None:
     job = VideoJob("m", prompt="waves")
     assert job.derived
-    assert not job.named("job-1").derived
+    assert not job.with_id("job-1").derived
     assert not VideoJob("m", id="job-000000000000").derived
 
 
 def test_a_job_under_another_name_or_folder_asks_for_the_same() -> None:
     job = VideoJob("m", prompt="waves").with_base_folder("/pictures")
-    assert job.named("b").content() == job.content()
-    assert job.named("b").folder == job.with_params({"a": 1}).folder == PurePosixPath("/pictures")
+    assert job.with_id("b").content() == job.content()
+    assert job.with_id("b").folder == job.with_params({"a": 1}).folder == PurePosixPath("/pictures")
     assert job.with_params({"a": 1}).id == job.id
     assert job.with_base_folder(None).folder is None
     assert job == job.with_base_folder("/elsewhere")
@@ -183,7 +183,7 @@ def test_the_mark_of_a_job_is_its_own_and_no_folder_s_or_other_model_s() -> None
         len(
             {
                 id_prefix(job),
-                id_prefix(job.named("b")),
+                id_prefix(job.with_id("b")),
                 id_prefix(VideoJob("n", id="a")),
                 id_prefix(VideoJob("ma", id="")),
             }

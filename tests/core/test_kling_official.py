@@ -11,7 +11,7 @@ from aimlvideo.core.services.base import LookupById
 from aimlvideo.core.wires.http import Request
 from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import Refused, SettingsError, Unclear
-from aimlvideo.settings import found_base_url, found_key
+from aimlvideo.settings import resolve_base_url, resolve_key
 from tests.core.wires.answers import answer
 
 SERVICE = service_of("kling-official")
@@ -25,18 +25,18 @@ def test_its_tasks_are_below_its_own_root() -> None:
     assert wire.status("t", JOB)[0].path == "/v1/videos/text2video/t"
     assert isinstance(SERVICE.lookup, LookupById)
     assert SERVICE.lookup.request("av-1", JOB).path == "/v1/videos/text2video/av-1"
-    assert found_base_url(None, "kling-official", {}) == "https://api-singapore.klingai.com"
-    assert found_base_url(None, "kling-official", {"AIMLAPI_BASE_URL": "https://other"}).endswith("klingai.com")
+    assert resolve_base_url(None, "kling-official", {}) == "https://api-singapore.klingai.com"
+    assert resolve_base_url(None, "kling-official", {"AIMLAPI_BASE_URL": "https://other"}).endswith("klingai.com")
 
 
 def test_its_key_is_a_pair_of_the_environment_or_of_the_flag() -> None:
     pair = {"KLING_ACCESS_KEY": "access", "KLING_SECRET_KEY": SECRET}
-    assert found_key(None, "kling-official", pair) == f"access:{SECRET}"
-    assert found_key("a:b", "kling-official", pair) == "a:b"
+    assert resolve_key(None, "kling-official", pair) == f"access:{SECRET}"
+    assert resolve_key("a:b", "kling-official", pair) == "a:b"
     with pytest.raises(SettingsError, match="KLING_ACCESS_KEY:KLING_SECRET_KEY"):
-        found_key("access", "kling-official", {})
+        resolve_key("access", "kling-official", {})
     with pytest.raises(SettingsError, match="KLING_ACCESS_KEY and KLING_SECRET_KEY"):
-        found_key(None, "kling-official", {"AIMLAPI_API_KEY": "sk"})
+        resolve_key(None, "kling-official", {"AIMLAPI_API_KEY": "sk"})
 
 
 def test_a_request_is_signed_as_the_documents_say_and_shows_no_secret() -> None:

@@ -171,9 +171,9 @@ def test_a_hostile_or_broken_document_is_refused_with_a_short_reason(broken: Any
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (document(body(a={"$ref": "#/components/schemas/Loop"}), components={"schemas": {"Loop": LOOP}}), "circle"),
-        (document(body(a={"$ref": "#/x"}), x={"$ref": "#/x"}), "circle"),
-        (document(body(a={"$ref": "https://elsewhere.example/x"})), "out of the document"),
+        (document(body(a={"$ref": "#/components/schemas/Loop"}), components={"schemas": {"Loop": LOOP}}), "circular"),
+        (document(body(a={"$ref": "#/x"}), x={"$ref": "#/x"}), "circular"),
+        (document(body(a={"$ref": "https://elsewhere.example/x"})), "outside the document"),
         (document(body(a={"type": "integer", "minimum": 10**400})), "too large"),
         (document({"properties": {"model": {"enum": ["another"]}, "prompt": {}}}), "for this model"),
     ],

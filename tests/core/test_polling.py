@@ -171,7 +171,7 @@ def test_remembered_looks_are_those_computed_exactly():
     law = PiecewiseHazard.of(lognormal_left(127, 0.35))
     looks = NextPoll(law, 0.5)
     for age in range(0, 400, 7):
-        assert looks.after(float(age)) == pytest.approx(looks.best(float(age)), abs=0.25)
+        assert looks.after(float(age)) == pytest.approx(looks.exact(float(age)), abs=0.25)
 
 
 @pytest.mark.parametrize("price", [0.1, 0.5, 5.0])
@@ -179,7 +179,7 @@ def test_under_a_constant_hazard_the_gap_is_the_one_of_the_formula(price):
     hazard = 1 / 60
     looks = NextPoll(PiecewiseHazard.of(lambda age: exp(-hazard * age)), price)
     gap = log(1 + sqrt(2 * price * hazard) + price * hazard / 2) / hazard
-    assert [looks.best(age) - age for age in (0.0, 33.3, 500.0)] == pytest.approx([gap] * 3, rel=1e-6)
+    assert [looks.exact(age) - age for age in (0.0, 33.3, 500.0)] == pytest.approx([gap] * 3, rel=1e-6)
 
 
 def test_a_look_is_where_the_cost_is_least():
@@ -198,7 +198,7 @@ def test_a_look_is_where_the_cost_is_least():
             age += step
         return lag + (2 * price) ** 0.5 * ahead + price * law.survival(look) / 2
 
-    best = looks.best(last)
+    best = looks.exact(last)
     assert all(cost(best) <= cost(best + off) + 1e-3 for off in (-3.0, -1.0, 1.0, 3.0))
 
 

@@ -154,7 +154,7 @@ def test_ten_jobs_of_a_tenth_fit_a_limit_of_one_and_the_eleventh_does_not() -> N
         budget.settle(str(number), 0.1)
     assert budget.spent == pytest.approx(1.0)
     assert budget.committed == 0
-    assert budget.left == pytest.approx(0, abs=1e-9)
+    assert budget.remaining == pytest.approx(0, abs=1e-9)
 
 
 def test_what_was_cheaper_or_not_accepted_makes_room() -> None:
@@ -164,7 +164,7 @@ def test_what_was_cheaper_or_not_accepted_makes_room() -> None:
     budget.settle("a", 0.3)
     assert budget.commit("b", 0.6)
     budget.release("b")
-    assert budget.left == pytest.approx(0.7)
+    assert budget.remaining == pytest.approx(0.7)
     budget.release("never promised")
 
 
@@ -190,7 +190,7 @@ def test_an_unknown_price_counts_as_the_highest_seen_for_the_model() -> None:
 def test_without_a_limit_everything_passes_and_what_nobody_priced_is_counted() -> None:
     budget = Budget()
     assert budget.commit("a", None, model="m")
-    assert budget.left is None
+    assert budget.remaining is None
     budget.settle("a", None)
     budget.settle("unannounced", 0.25)
     assert (budget.spent, budget.unknown) == (0.25, 1)

@@ -25,7 +25,7 @@ from aimlvideo.core.services import (
 )
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import SettingsError
-from aimlvideo.settings import found_key
+from aimlvideo.settings import resolve_key
 from aimlvideo.shell.http.transport import HttpTransport
 
 PACKAGE = Path(aimlvideo.__file__).parent
@@ -124,7 +124,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> None:
     [("a:b", {}, "a:b"), (None, {"ONE": "a", "OTHER": " b "}, "a:b"), ("c:d", {"ONE": "a", "OTHER": "b"}, "c:d")],
 )
 def test_a_key_may_be_a_pair(pair: None, api_key: str | None, environment: Mapping[str, str], key: str) -> None:
-    assert found_key(api_key, "pair", environment) == key
+    assert resolve_key(api_key, "pair", environment) == key
     assert PAIR.secrets(key) == (key, *key.split(":"))
 
 
@@ -133,7 +133,7 @@ def test_a_key_may_be_a_pair(pair: None, api_key: str | None, environment: Mappi
 )
 def test_half_a_pair_is_no_key(pair: None, api_key: str | None, environment: Mapping[str, str]) -> None:
     with pytest.raises(SettingsError, match="ONE"):
-        found_key(api_key, "pair", environment)
+        resolve_key(api_key, "pair", environment)
 
 
 def test_a_service_signs_each_request_in_its_own_way() -> None:

@@ -115,7 +115,7 @@ async def test_with_postgres_away_steps_wait_and_none_is_lost(tmp_path: object) 
 
     with postgres() as server:
         init_tables(server.dsn)
-        plan(server.dsn, *(JOB.named(f"job{n}") for n in range(50)), JOB)
+        plan(server.dsn, *(JOB.with_id(f"job{n}") for n in range(50)), JOB)
         async with open_postgres_journal(server.dsn, "a") as journal:
             records = await journal.take(["one", *(f"job{n}" for n in range(50))])
             _restart(server, while_away=lambda: [journal.step(record.job, SENT) for record in records])

@@ -62,7 +62,7 @@ async def test_a_worker_reads_the_jobs_that_it_takes_and_no_others(long_list: st
                 for record in records:
                     journal.step(record.job, step)
                 await journal.synced()
-            await engine.beat(list(places.values()))
+            await engine.heartbeat_for(list(places.values()))
             await WorkerRegistry(worker, "w").appear(engine.connection, {}, 30.0)
             await engine.done(list(places.values()), well=True)
             assert not await engine.is_empty()

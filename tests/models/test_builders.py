@@ -66,7 +66,7 @@ def test_a_typed_job_is_the_plain_job_with_the_same_id_and_content() -> None:
 def test_a_typed_job_keeps_its_id_and_can_be_renamed_and_sent_to_another_process() -> None:
     job = V16StandardMultiImageToVideo(image_list=["a", "b"], id="mine")
     assert job.id == "mine"
-    assert job.named("yours").params == {"image_list": ["a", "b"]}
+    assert job.with_id("yours").params == {"image_list": ["a", "b"]}
     assert pickle.loads(pickle.dumps(job)).params == job.params
 
 

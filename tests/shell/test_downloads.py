@@ -411,7 +411,7 @@ async def test_a_host_that_stalls_or_speaks_nonsense_is_tried_again(
     session: aiohttp.ClientSession, path: Path, talk: Any
 ) -> None:
     async with talking(talk) as url:
-        with pytest.raises(DownloadFailed, match="was cut after") as caught:
+        with pytest.raises(DownloadFailed, match="was cut off after") as caught:
             await Download(session, url, path).fetch()
     assert type(caught.value) is DownloadFailed
     assert not path.exists()

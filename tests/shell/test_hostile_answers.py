@@ -159,7 +159,7 @@ def test_a_download_that_trickles_is_given_up_and_a_slow_one_is_not(monkeypatch:
         slow.check(6000)
         if now < 30:
             trickle.check(1)
-    with pytest.raises(DownloadFailed, match="only trickles"):
+    with pytest.raises(DownloadFailed, match="too slow"):
         trickle.check(1)
 
 

@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_written_is_a_warning_and_no_error(tmp_path, cap
     (tmp_path / "file").write_text("in the way")
     knowledge = learned(tmp_path / "file" / "knowledge.json")
     knowledge.save()
-    assert "could not be kept" in caplog.text
+    assert "could not be saved" in caplog.text
     assert knowledge.policy("m duration=5").endings > 10
 
 

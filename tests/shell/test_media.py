@@ -88,7 +88,7 @@ def test_a_pil_image_becomes_a_png(folder: Path) -> None:
     image = Image.open(io.BytesIO(PNG))
     sent = Media(None, AI_ML_API).encoded(image)
     assert Image.open(io.BytesIO(base64.b64decode(sent.partition(",")[2]))).size == (320, 400)
-    with pytest.raises(UsageError, match="cannot be made a PNG"):
+    with pytest.raises(UsageError, match="cannot be converted to PNG"):
         Media(None, AI_ML_API).encoded(Image.new("CMYK", (400, 400)))
 
 
@@ -107,9 +107,9 @@ def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monke
     ("value", "words"),
     [
         ("none.png", "none.png cannot be read: No such file or directory"),
-        ("", " is no file"),
-        (".", ". is no file"),
-        ("pipe", "pipe is no file"),
+        ("", " is not a file"),
+        (".", ". is not a file"),
+        ("pipe", "pipe is not a file"),
         ("a\0b", "cannot be read: "),
         ("half \ud83d.png", "cannot be read: "),
         ("~nobody-of-that-name/a.png", "cannot be read: "),
@@ -174,7 +174,7 @@ def test_a_gateway_s_other_limits_are_checked(folder: Path) -> None:
         media.check("a.png")
     with pytest.raises(UsageError, match="is corrupt: no image size found"):
         media.check(JPEG[:30])
-    with pytest.raises(UsageError, match="is no Base64"):
+    with pytest.raises(UsageError, match="is not valid Base64"):
         media.check("data:image/png;base64,AAA")
 
 

@@ -95,7 +95,7 @@ async def test_a_clip_goes_to_the_bucket_and_out_of_the_spool(bucket: Any, tmp_p
     store = ObjectStore("s3://clips/run", tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"x" * 1000)
     assert await store.length("a.mp4") is None
-    await store.keep("a.mp4")
+    await store.upload("a.mp4")
     assert await store.length("a.mp4") == 1000
     assert not (tmp_path / "a.mp4").exists()
 
@@ -104,7 +104,7 @@ async def test_a_clip_that_cannot_be_put_stays_in_the_spool(bucket: Any, tmp_pat
     store = ObjectStore("s3://nowhere/run", tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"x")
     with pytest.raises(DownloadFailed, match=r"s3://nowhere/run/a\.mp4 could not be written"):
-        await store.keep("a.mp4")
+        await store.upload("a.mp4")
     assert (tmp_path / "a.mp4").exists()
 
 
@@ -165,11 +165,11 @@ async def test_a_large_picture_is_fetched_from_the_bucket_by_its_link_and_by_not
 
 async def test_workers_that_share_a_folder_fetch_into_parts_of_their_own(tmp_path: Path) -> None:
     with opened_store(str(tmp_path / "out"), "a") as one, opened_store(str(tmp_path / "out"), "b") as other:
-        assert one.spool != other.spool
+        assert one.staging != other.staging
         for store, text in ((one, b"one"), (other, b"other")):
-            (store.spool / "clip.mp4").write_bytes(text)
-        await one.keep("clip.mp4")
-        await other.keep("clip.mp4")
+            (store.staging / "clip.mp4").write_bytes(text)
+        await one.upload("clip.mp4")
+        await other.upload("clip.mp4")
         assert await other.length("clip.mp4") == len(b"other")
         assert await other.length("nothing.mp4") is None
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip.mp4"]

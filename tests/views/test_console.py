@@ -18,9 +18,11 @@ SNAPSHOT = RunSnapshot(
     pace=123.0,
     spent=12345.67,
     committed=1234.5,
-    left=(7200.0, 10800.0),
+    eta=(7200.0, 10800.0),
     failures=(("a-rather-long-name-of-a-job", "the prompt was refused by the moderation of the service: " * 2),),
-    waits="waiting for the network or the service, 30 s more: the connection to api.example.com was refused just now",
+    waiting_for=(
+        "waiting for the network or the service, 30 s more: the connection to api.example.com was refused just now"
+    ),
 )
 
 

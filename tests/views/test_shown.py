@@ -71,11 +71,11 @@ async def test_a_look_tells_stages_money_and_the_end() -> None:
     async with a_batch() as batch:
         came(batch, 20, Progress(Stage.RENDERING, submitted_at=time.time() - 50))
         came(batch, 60, Progress())
-        now = RunWatcher(batch).look()
+        now = RunWatcher(batch).snapshot()
         assert now.stages[Stage.RENDERING] == 20
         assert now.total is None
-        assert now.left is not None
-        assert 300 < now.left[0] < 700
+        assert now.eta is not None
+        assert 300 < now.eta[0] < 700
         assert "20 rendering, 60 planned" in line(now)
 
 
@@ -84,7 +84,7 @@ async def played_run(batch: Run, durations: list[float]) -> list[float]:
     waiting = [VideoJob("m", id=f"j{number}") for number in range(len(durations))]
     for job in waiting:
         batch.stats.job_entered(job, Progress())
-    lookout, shown = RunWatcher(batch), []
+    watcher, shown = RunWatcher(batch), []
     running: list[tuple[float, VideoJob, Progress]] = []
     lengths = iter(durations)
     while waiting or running:
@@ -96,7 +96,7 @@ async def played_run(batch: Run, durations: list[float]) -> list[float]:
             progress = Progress().to(Stage.SUBMITTING, submitted_at=clock.wall()).to(Stage.RENDERING, generation_id="g")
             batch.stats.moved(job, Progress(), progress)
             running.append((clock.wall() + next(lengths), job, progress))
-        if (left := lookout.look().left) is not None:
+        if (left := watcher.snapshot().eta) is not None:
             shown.append(left[0])
         await anyio.sleep(1)
     return shown
@@ -119,10 +119,10 @@ async def test_what_is_committed_is_right_from_the_first_second() -> None:
         batch.stats = RunStats(price=lambda job: {"a": 0.35, "b": 0.2}.get(job.model))
         for number, model in enumerate(["a", "a", "b", "unlisted"]):
             batch.stats.job_entered(VideoJob(model, id=f"j{number}"), Progress(Stage.RENDERING, submitted_at=1.0))
-        assert RunWatcher(batch).look().committed == pytest.approx(0.9)
+        assert RunWatcher(batch).snapshot().committed == pytest.approx(0.9)
         ready = Progress(Stage.READY, video_url="http://x/", cost_usd=0.35)
         batch.stats.moved(VideoJob("a", id="j0"), Progress(Stage.RENDERING, submitted_at=1.0), ready)
-        now = RunWatcher(batch).look()
+        now = RunWatcher(batch).snapshot()
         assert (now.committed, now.spent) == (pytest.approx(0.55), pytest.approx(0.35))
 
 
@@ -131,23 +131,23 @@ async def test_what_a_run_waits_for() -> None:
         assert batch.limiters is not None
         came(batch, 1, Progress())
         turns, slots = batch.limiters.rate_gate, batch.limiters.slots
-        assert "rate limit of 5 submissions" in RunWatcher(batch).look().waits
+        assert "rate limit of 5 submissions" in RunWatcher(batch).snapshot().waiting_for
         for _ in range(20):
             slots.take_over_limit()
-        assert "a free slot: 20 of 20" in RunWatcher(batch).look().waits
+        assert "a free slot: 20 of 20" in RunWatcher(batch).snapshot().waiting_for
         turns.trouble = Busy("HTTP 429: slow down", status=429)
         turns.pause(30)
-        assert "the service is busy, 30 s more: HTTP 429" in RunWatcher(batch).look().waits
+        assert "the service is busy, 30 s more: HTTP 429" in RunWatcher(batch).snapshot().waiting_for
         turns.trouble = Unavailable("connection refused")
-        assert "the network or the service, 30 s more: connection refused" in RunWatcher(batch).look().waits
+        assert "the network or the service, 30 s more: connection refused" in RunWatcher(batch).snapshot().waiting_for
         batch.halt(OverBudget("would pass the limit"))
-        assert RunWatcher(batch).look().waits == "no further jobs are submitted: would pass the limit"
+        assert RunWatcher(batch).snapshot().waiting_for == "no further jobs are submitted: would pass the limit"
 
 
 async def test_generations_are_waited_for_when_nothing_is_left_to_send() -> None:
     async with a_batch() as batch:
         came(batch, 2, Progress(Stage.RENDERING, submitted_at=time.time()))
-        assert RunWatcher(batch).look().waits == "waiting for 2 generations to finish at the service"
+        assert RunWatcher(batch).snapshot().waiting_for == "waiting for 2 generations to finish at the service"
 
 
 async def test_a_pipe_gets_a_line_when_something_changed_and_ever_more_rarely(
@@ -166,9 +166,9 @@ async def test_a_pipe_gets_a_line_when_something_changed_and_ever_more_rarely(
 async def test_drawing_costs_less_than_a_hundredth_of_a_core_with_100_000_outstanding() -> None:
     async with a_batch() as batch:
         came(batch, 100_000, Progress(Stage.RENDERING, submitted_at=time.time()))
-        lookout, began = RunWatcher(batch), time.thread_time()
+        watcher, began = RunWatcher(batch), time.thread_time()
         for _ in range(20):
-            lookout.look()
+            watcher.snapshot()
         a_look = (time.thread_time() - began) / 20
         assert a_look < 0.01 * REDRAW_SECONDS
 

@@ -21,7 +21,7 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo balance")
 def balance(service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
-    """Say what the account has left."""
+    """Show what the account has left."""
     terminal = Terminal()
     with exit_codes(terminal):
         settings = client_options(service, base_url, api_key)
@@ -33,8 +33,8 @@ def balance(service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_ke
         async def ask() -> list[str]:
             async with VideoClient(**settings) as client:
                 if dollars is not None:
-                    left = dollars.read(await client.send(dollars.request))
-                    return [f"{left:.2f} USD", *_key_lines((await ask_service(client)).key)]
+                    remaining = dollars.read(await client.send(dollars.request))
+                    return [f"{remaining:.2f} USD", *_key_lines((await ask_service(client)).key)]
                 assert packs is not None
                 answer = await client.send(packs.request(time.time()))
                 return [_pack_line(pack) for pack in packs.read(answer)] or ["no packs of units on this account"]
@@ -49,14 +49,14 @@ def _key_lines(key: KeyLimits | None) -> list[str]:
         return []
     if problem := key.problem():
         return [problem]
-    if key.most_left is None:
+    if key.max_remaining is None:
         return []
-    return [f"{key.most_left:.2f} USD at most of it by this key: its own limit is {key.limit:.2f} USD"]
+    return [f"{key.max_remaining:.2f} USD at most of it by this key: its own limit is {key.limit:.2f} USD"]
 
 
 def _pack_line(pack: ResourcePack) -> str:
     """Return what is left of a pack: `Video pack: 120 of 200 units left until 2027-01-31 (online)`."""
-    left = "an unknown number of" if pack.remaining is None else f"{pack.remaining:g}"
+    remaining = "an unknown number of" if pack.remaining is None else f"{pack.remaining:g}"
     of = "" if pack.total is None else f" of {pack.total:g}"
     until = "" if pack.expires_at is None else f" until {datetime.fromtimestamp(pack.expires_at, UTC):%Y-%m-%d}"
-    return f"{pack.name}: {left}{of} units left{until}" + (f" ({pack.status})" if pack.status else "")
+    return f"{pack.name}: {remaining}{of} units left{until}" + (f" ({pack.status})" if pack.status else "")

@@ -100,12 +100,12 @@ def check_file(
     reader.say_remarks(terminal.remark)
     summary = summary_of(tally, settings, facts)
     _show(summary, terminal)
-    found = obstacles(summary, facts)
-    for remark in found.remarks:
+    obstacles_found = obstacles(summary, facts)
+    for remark in obstacles_found.remarks:
         terminal.remark(remark)
-    for problem in found.problems:
+    for problem in obstacles_found.problems:
         terminal.problem(problem)
-    return 2 if found.problems else 0
+    return 2 if obstacles_found.problems else 0
 
 
 def _show(summary: CheckSummary, terminal: Terminal) -> None:

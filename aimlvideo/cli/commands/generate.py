@@ -86,8 +86,8 @@ def generate(
             legacy=legacy,
             upload=upload,
         )
-        asked = {"prompt": prompt, "images": image or [], "set": set_ or []}
-        raise typer.Exit(generate_one(model, asked, output, settings, terminal, sandbox=sandbox, again=again))
+        inputs = {"prompt": prompt, "images": image or [], "set": set_ or []}
+        raise typer.Exit(generate_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
 
 
 def cost_of(result: Result) -> str:
@@ -99,7 +99,7 @@ def cost_of(result: Result) -> str:
 
 def generate_one(
     model: str,
-    asked: Mapping[str, Any],
+    inputs: Mapping[str, Any],
     output: Path,
     settings: ClientOptions,
     terminal: Terminal,
@@ -113,13 +113,13 @@ def generate_one(
     """
     if model not in known_catalog():
         learn_without_a_run(settings, [model], sandbox=sandbox)
-    params = _params(model, asked, settings["service"])
+    params = _params(model, inputs, settings["service"])
     _check_output(output)
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
     name = VideoJob(model, **params).id
     if output.exists() and not again and not _is_unfinished(journal, name):
         raise UsageError(
-            f"{output} is there already, so nothing was bought. To buy the clip once more and replace the file: "
+            f"{output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
             f"{command_again()} --again"
         )
 
@@ -134,7 +134,7 @@ def generate_one(
     try:
         in_loop(work())
     except KeyboardInterrupt:
-        terminal.say(f"interrupted. {_outstanding(journal)}The same command again carries on")
+        terminal.say(f"interrupted. {_outstanding(journal)}Run the same command again to carry on")
         return 3
     except (GenerationFailed, Rejected) as error:
         terminal.problem(str(error))
@@ -159,15 +159,15 @@ def _is_unfinished(journal: Path | None, name: str) -> bool:
     """Tell whether the journal beside the clip has this job: then the command carries on, and buys nothing twice."""
     if journal is None or not journal.exists():
         return False
-    with read_journal(journal) as kept:
-        return kept.find(name) is not None
+    with read_journal(journal) as opened:
+        return opened.find(name) is not None
 
 
 def _outstanding(journal: Path | None) -> str:
     if journal is None or not journal.exists():
         return ""
-    with read_journal(journal) as kept:
-        ids = [known.generation_id or f"in doubt as {known.request_id}" for _, known in kept.open_jobs()]
+    with read_journal(journal) as opened:
+        ids = [progress.generation_id or f"in doubt as {progress.request_id}" for _, progress in opened.open_jobs()]
     return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
 
 
@@ -175,30 +175,30 @@ def _remove_journal(journal: Path | None, name: str) -> None:
     """Remove the journal, unless it has another job that is not ended, or this one is outstanding still."""
     if journal is None or not journal.exists():
         return
-    with read_journal(journal) as kept:
-        waiting = [job for job, known in kept.open_jobs() if job.id != name or known.stage in OUTSTANDING]
+    with read_journal(journal) as opened:
+        waiting = [job for job, progress in opened.open_jobs() if job.id != name or progress.stage in OUTSTANDING]
     if not waiting:
         for ending in ("", "-wal", "-shm", ".lock"):
             journal.with_name(journal.name + ending).unlink(missing_ok=True)
 
 
-def _params(name: str, asked: Mapping[str, Any], service: str) -> dict[str, Any]:
+def _params(name: str, inputs: Mapping[str, Any], service: str) -> dict[str, Any]:
     """Return a job's parameters from what was given; pictures go where this model takes them."""
     catalog = known_catalog()
     model = catalog.find(name) or catalog.find_unlisted(name, service)
-    params = dict(assigned(text) for text in asked["set"])
-    if asked["prompt"] is not None:
-        params["prompt"] = asked["prompt"]
-    return _placed(model, asked["images"]) | params
+    params = dict(assigned(text) for text in inputs["set"])
+    if inputs["prompt"] is not None:
+        params["prompt"] = inputs["prompt"]
+    return _placed(model, inputs["images"]) | params
 
 
 def _placed(model: Model | None, images: Sequence[str]) -> dict[str, Any]:
     if not images:
         return {}
-    known = model.params if model else {}
-    many = next((name for name in LISTS if name in known), None)
-    one = next((name for name in SINGLES if name in known and name != many), None)
-    last = next((name for name in LASTS if name in known), None)
+    params = model.params if model else {}
+    many = next((name for name in LISTS if name in params), None)
+    one = next((name for name in SINGLES if name in params and name != many), None)
+    last = next((name for name in LASTS if name in params), None)
     if one and (len(images) == 1 or not many):
         if len(images) > 2 or (len(images) == 2 and not last):
             raise UsageError(f"{model.id if model else 'this model'} takes {2 if last else 1} picture(s)")

@@ -46,7 +46,7 @@ def init(
             with file.open("x", encoding="utf-8", newline="") as opened:
                 opened.write(write(chosen))
         except FileExistsError:
-            raise UsageError(f"{file} is there already: pick another name, or remove it first") from None
+            raise UsageError(f"{file} already exists: pick another name, or remove it first") from None
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}") from error
         terminal.say(f"wrote {file}. Edit it, then: {command_line('check', str(file))}")

@@ -46,7 +46,7 @@ def models(
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Show what there is, and what one model accepts."""
+    """List the models, or show what one model accepts."""
     terminal = Terminal()
     with exit_codes(terminal):
         settings = client_options(DEFAULT_SERVICE, base_url, api_key)
@@ -91,7 +91,7 @@ def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> 
     facts = ask_without_a_run(settings)
     if facts.prices is None:
         if chosen.max_price is not None:
-            raise UsageError("the service's price list cannot be read, so --max-price has nothing to go by")
+            raise UsageError("the service's price list cannot be read, so --max-price cannot be applied")
         terminal.remark("the service's price list cannot be read: no prices are shown")
     return facts
 
@@ -122,7 +122,7 @@ def show_changes(terminal: Terminal) -> int:
     """Show what the last refresh found otherwise than this release has it; return the exit code."""
     refreshed = CatalogCache().read()
     if refreshed is None:
-        raise UsageError("no refreshed list is kept yet: run `aimlvideo models --refresh` first")
+        raise UsageError("there is no refreshed list yet: run `aimlvideo models --refresh` first")
     rows = model_tables.change_rows(load_catalog(), refreshed.models)
     terminal.table(("what", "model", "parameter", "change"), rows)
     terminal.say(f"{len(rows)} changes since this release, as of {refreshed.date}")
@@ -138,12 +138,12 @@ def _show_page(model: Model, facts: ServiceFacts, terminal: Terminal) -> None:
     terminal.table(("parameter", "", "takes", "default", ""), rows)
     for rule, source in zip_longest(page.rules, page.rule_sources, fillvalue=""):
         terminal.say(f"  {rule}" + (f" ({source})" if source else ""))
-    for line in _known_of(model.id):
+    for line in _learned_durations_of(model.id):
         terminal.say(f"  {line}")
     terminal.say(f"a line for a job file: {page.example}")
 
 
-def _foretold(policy: PollPolicy) -> Iterator[float]:
+def _quantiles(policy: PollPolicy) -> Iterator[float]:
     """Give the ages at which a new job would be asked about."""
     age = 0.0
     for _ in range(PREVIEW):
@@ -151,12 +151,12 @@ def _foretold(policy: PollPolicy) -> Iterator[float]:
         yield age
 
 
-def _known_of(model: str) -> Iterator[str]:
+def _learned_durations_of(model: str) -> Iterator[str]:
     """Give what was learned of a model's durations, and when a new job of it would be asked about."""
     knowledge = LearnedDurations.load()
     for key in knowledge.keys():  # noqa: SIM118 - no mapping
         if key == model or key.startswith(f"{model} "):
             policy = knowledge.policy(key)
             half, most = policy.quantile(0.5), policy.quantile(0.9)
-            polls = ", ".join(f"{age:.0f}" for age in _foretold(policy))
+            polls = ", ".join(f"{age:.0f}" for age in _quantiles(policy))
             yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; polls at {polls} s"

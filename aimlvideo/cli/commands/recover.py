@@ -45,16 +45,16 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         if reading is not None:
             _check_log(recorded, {row.generation_id for row in logged}, complete=reading.complete)
         fresh = [row for row in logged if row.succeeded and row.generation_id not in recorded]
-        found = {row.request_id: row.generation_id for row in fresh}
-        async with open_journal(folder / JOURNAL, anew=True) as journal:
+        recovered = {row.request_id: row.generation_id for row in fresh}
+        async with open_journal(folder / JOURNAL, create=True) as journal:
             journal.note("service", settings["service"])
             with journal.planning():
                 for row in rows:
                     journal.recover(row)
-                return journal.remember_found(found)
+                return journal.remember_found(recovered)
 
-    found = asyncio.run(work())
-    more = pluralize(found, "more generation")
+    recovered = asyncio.run(work())
+    more = pluralize(recovered, "more generation")
     terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
     terminal.say(
         "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "

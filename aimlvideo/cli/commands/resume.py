@@ -34,7 +34,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.shell.files.uploads import UPLOAD
 
 ServiceOrNone = Annotated[
-    str | None, typer.Option(help="The service. Without it: the one that the folder was begun with.")
+    str | None, typer.Option(help="The service. Without it: the one that the folder was started with.")
 ]
 
 app = command_app()
@@ -61,7 +61,7 @@ def resume(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Carry on with everything that a folder has."""
+    """Carry on with all unfinished jobs of a folder."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
         name = service_of_folder(folder, service)

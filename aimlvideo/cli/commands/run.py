@@ -189,8 +189,8 @@ async def plan(
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)
                     summary = summary_of(tally, settings, facts)
-                    found = obstacles(summary, facts, max_spend=options.max_spend)
-                    refuse_obstacles(found, terminal, anyway=options.anyway)
+                    stated = obstacles(summary, facts, max_spend=options.max_spend)
+                    refuse_obstacles(stated, terminal, anyway=options.anyway)
                     _confirm(summary, options, terminal)
                 return journal.run
     except (UsageError, KeyboardInterrupt):
@@ -207,8 +207,8 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
     """Keep the prices of what is planned, for `status` and for the next run."""
     if facts.prices:
         priced = facts.prices.keys() & journal.planned_models().keys()
-        kept = prices_from_json(journal.fact(PRICES)) | {model: facts.prices[model] for model in sorted(priced)}
-        text = prices_to_json(kept)
+        prices = prices_from_json(journal.fact(PRICES)) | {model: facts.prices[model] for model in sorted(priced)}
+        text = prices_to_json(prices)
         journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), journal.fact(PRICES), text))
         journal.note(PRICES, text)
 

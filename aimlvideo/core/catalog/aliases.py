@@ -38,7 +38,7 @@ ALIASES = (
 _ROW = {name: row for row in ALIASES for name in row}
 
 
-def canonical_name(name: str, known: Container[str]) -> str | None:
-    """Return which of the `known` names is meant by this one, which is not among them; None where that is a guess."""
+def canonical_name(name: str, names: Container[str]) -> str | None:
+    """Return which of a model's parameter `names` is meant by one that is not among them; None where unsure."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(" ", "_").lower()
-    return next((other for other in (plain, *_ROW.get(plain, ())) if other in known), None)
+    return next((other for other in (plain, *_ROW.get(plain, ())) if other in names), None)

@@ -156,13 +156,13 @@ class Catalog:
         """Return the model of this id or alias."""
         if not isinstance(model, str):
             return None
-        if known := self._read.get(model):
-            return known
+        if read := self._read.get(model):
+            return read
         name = model if model in self._raw else self._aliases.get(model, "")
         if name not in self._raw:
             return None
-        found = self._read[name] = self._read.get(name) or read_model(name, self._raw[name])
-        return found
+        model_read = self._read[name] = self._read.get(name) or read_model(name, self._raw[name])
+        return model_read
 
     def find_unlisted(self, model: Any, service: str | None = None) -> Model | None:
         """Return the common form of all models whose ids look like this one, at one service or at any; else None."""
@@ -193,10 +193,10 @@ class Catalog:
 
         A broken entry is left out, and what was known of that model stays.
         """
-        good = {name: self._kept(name) | raw for name, raw in models.items() if _readable(name, raw)}
+        good = {name: self._undocumented(name) | raw for name, raw in models.items() if _readable(name, raw)}
         return Catalog({**self._raw, **good}, unlisted=self._unlisted)
 
-    def _kept(self, name: str) -> dict[str, Any]:
+    def _undocumented(self, name: str) -> dict[str, Any]:
         """Return what no document tells about a model, and only its example once showed."""
         raw = self._raw.get(name, {})
         return {key: raw[key] for key in ("developer", "documented_seconds") if key in raw}
@@ -293,13 +293,13 @@ _SIZES = ("min_items", "max_items", "min_length", "max_length")
 def _number(value: Any, name: str) -> float | None:
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)):
         return value
-    raise ValueError(f"{name} is a number, got {str(value)[:40]!r}")
+    raise ValueError(f"{name}: expected a number, got {str(value)[:40]!r}")
 
 
 def _size(value: Any, name: str) -> int | None:
     if value is None or (type(value) is int and 0 <= value < 2**31):
         return value
-    raise ValueError(f"{name} is how many, got {str(value)[:40]!r}")
+    raise ValueError(f"{name}: expected a count, got {str(value)[:40]!r}")
 
 
 def _pattern(text: Any) -> str:

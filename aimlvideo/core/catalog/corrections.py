@@ -1,4 +1,4 @@
-"""What the services' documents leave out about their models, or say in a way that must be mended."""
+"""Corrections to published model documents: what they leave out, or state wrongly."""
 
 from __future__ import annotations
 
@@ -222,14 +222,14 @@ def developer_of(model: str) -> str:
 def correct(model: str, path: str, params: Mapping[str, Raw], seconds: float | None = None) -> Raw:
     """Return a model's entry of catalog.json from what its document says of its parameters."""
     accepted = [text for pattern, texts in ACCEPTED_TEXTS.items() if fnmatchcase(model, pattern) for text in texts]
-    mended = {name: _accepting(_corrected(name, param), accepted) for name, param in params.items()}
-    mended = {**mended, **{name: LEGACY[model][name] for name in LEGACY.get(model, {}) if name not in mended}}
+    corrected = {name: _accepting(_corrected(name, param), accepted) for name, param in params.items()}
+    corrected = {**corrected, **{name: LEGACY[model][name] for name in LEGACY.get(model, {}) if name not in corrected}}
     entry: Raw = {"developer": developer_of(model), "path": path}
     if seconds:
         entry["documented_seconds"] = seconds
-    if rules := _rules(model, mended):
+    if rules := _rules(model, corrected):
         entry["rules"] = rules
-    return {**entry, "params": mended}
+    return {**entry, "params": corrected}
 
 
 def _rules(model: str, params: Mapping[str, Raw]) -> list[Raw]:
@@ -271,20 +271,20 @@ def _accepting(param: Raw, texts: list[str]) -> Raw:
 
 def _corrected(name: str, param: Raw) -> Raw:
     """Return a parameter with its default in its own type (or without one), and files marked as such."""
-    mended = dict(param)
-    if "default" in mended and not _fits(mended, mended["default"]):
-        default = _converted(mended.pop("default"), mended.get("type", ""))
-        if default is not None and _fits(mended, default):
-            mended["default"] = default
-    if mended.get("type") == "string" and "media" not in mended and "choices" not in mended:
-        mended |= next(({"media": kind} for kind, names in _FILES if names.match(name)), {})
-    if "item" in mended:
-        mended["item"] = _corrected(name, mended["item"])
-    if "fields" in mended:
-        mended["fields"] = {key: _corrected(key, part) for key, part in mended["fields"].items()}
-    if "any_of" in mended:
-        mended["any_of"] = [_corrected(name, form) for form in mended["any_of"]]
-    return mended
+    corrected = dict(param)
+    if "default" in corrected and not _fits(corrected, corrected["default"]):
+        default = _converted(corrected.pop("default"), corrected.get("type", ""))
+        if default is not None and _fits(corrected, default):
+            corrected["default"] = default
+    if corrected.get("type") == "string" and "media" not in corrected and "choices" not in corrected:
+        corrected |= next(({"media": kind} for kind, names in _FILES if names.match(name)), {})
+    if "item" in corrected:
+        corrected["item"] = _corrected(name, corrected["item"])
+    if "fields" in corrected:
+        corrected["fields"] = {key: _corrected(key, part) for key, part in corrected["fields"].items()}
+    if "any_of" in corrected:
+        corrected["any_of"] = [_corrected(name, form) for form in corrected["any_of"]]
+    return corrected
 
 
 def _fits(param: Raw, value: Any) -> bool:

@@ -50,8 +50,8 @@ def notices(
 ) -> tuple[list[str], list[str]]:
     """Return what is wrong with models that are gone, and what to know of those that go."""
     listed = [deprecations[model] for model in models if model in deprecations]
-    said = [(entry.is_gone(now), sentence) for entry in listed if (sentence := entry.sentence(now, run_ends))]
-    return [text for gone, text in said if gone], [text for gone, text in said if not gone]
+    sentences = [(entry.is_gone(now), sentence) for entry in listed if (sentence := entry.sentence(now, run_ends))]
+    return [text for gone, text in sentences if gone], [text for gone, text in sentences if not gone]
 
 
 def _day(moment: float) -> str:

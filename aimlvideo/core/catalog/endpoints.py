@@ -78,12 +78,12 @@ def _flat(params: Mapping[str, Any], groups: Collection[str]) -> dict[str, Any]:
 
 def _named(model: Model, named: Any) -> Model | Problem:
     plain = str(named).strip().lower().replace("_", "-").rpartition("videos/")[2].strip("/")
-    found = model.endpoints.get(plain)
-    if found is None:
+    endpoint_model = model.endpoints.get(plain)
+    if endpoint_model is None:
         near = [endpoint for name, endpoint in model.endpoints.items() if plain and name.split("/")[0] == plain]
-        found = near[0] if len(near) == 1 else None
-    if found is not None:
-        return found
+        endpoint_model = near[0] if len(near) == 1 else None
+    if endpoint_model is not None:
+        return endpoint_model
     others = endpoint_facts()["endpoints"].get(plain)
     hint = f"{plain} takes {', '.join(_models_at(plain, endpoint_facts()))}" if others else ""
     return Problem(NAMED, f"one of {', '.join(model.endpoints)}", repr(named)[:60], hint)

@@ -24,14 +24,14 @@ def replace_media(model: Model, params: Mapping[str, Any], replacement: Replacem
 
 def media_fields(model: Model, params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the field path and the value of each picture, clip or sound in `params`."""
-    found: list[tuple[str, Any]] = []
+    media: list[tuple[str, Any]] = []
 
     def note(path: str, value: Any) -> Any:
-        found.append((path, value))
+        media.append((path, value))
         return value
 
     replace_media(model, params, note)
-    return iter(found)
+    return iter(media)
 
 
 def _replaced(param: Param, value: Any, path: str, replacement: Replacement) -> Any:

@@ -41,7 +41,7 @@ def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usua
         params.pop("model", None)
         entry = correct(model, path, params)
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ValueError(f"no usable document ({type(error).__name__}: {str(error)[:80]})") from error
+        raise ValueError(f"not a usable document ({type(error).__name__}: {str(error)[:80]})") from error
     if not params:
         raise ValueError("a request without parameters")
     if not is_valid_model(read_model(model, entry)):
@@ -54,7 +54,7 @@ class _Reader:
 
     def __init__(self, document: Any) -> None:
         if not isinstance(document, Mapping):
-            raise ValueError("not an OpenAPI document: no object")
+            raise ValueError("not an OpenAPI document: expected a JSON object")
         self._document = document
         self._parts = 0
 
@@ -89,11 +89,11 @@ class _Reader:
         for _ in range(DEPTH):
             self._count()
             if not isinstance(schema, Mapping):
-                raise ValueError(f"a schema that is no object: {str(schema)[:40]!r}")
+                raise ValueError(f"a schema that is not an object: {str(schema)[:40]!r}")
             if "$ref" not in schema:
                 return self._merged(schema) if "allOf" in schema else schema
             schema = self._followed(schema["$ref"])
-        raise ValueError("a reference that turns in a circle")
+        raise ValueError("a circular reference")
 
     def _merged(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         merged: Raw = {key: value for key, value in schema.items() if key != "allOf"}
@@ -105,11 +105,11 @@ class _Reader:
 
     def _followed(self, reference: Any) -> Any:
         if not isinstance(reference, str) or not reference.startswith("#/"):
-            raise ValueError(f"a reference out of the document: {str(reference)[:40]!r}")
-        found: Any = self._document
+            raise ValueError(f"a reference to outside the document: {str(reference)[:40]!r}")
+        target: Any = self._document
         for step in reference[2:].split("/"):
-            found = found[step.replace("~1", "/").replace("~0", "~")]
-        return found
+            target = target[step.replace("~1", "/").replace("~0", "~")]
+        return target
 
     def fields(self, schema: Mapping[str, Any], depth: int) -> dict[str, Raw]:
         """Return the parameters of an object."""
@@ -124,7 +124,7 @@ class _Reader:
 
     def _param(self, schema: Any, depth: int) -> Raw:
         if depth > DEPTH:
-            raise ValueError(f"more than {DEPTH} objects inside each other (or a circle)")
+            raise ValueError(f"more than {DEPTH} objects inside each other (or a circular reference)")
         plain = self._plain(schema)
         param: Raw = {ours: plain[theirs] for theirs, ours in _LIMITS.items() if plain.get(theirs) is not None}
         if plain.get("nullable") is True or "null" in (plain.get("type") or ()):
@@ -173,4 +173,4 @@ def _small(value: Any) -> Any:
         return value
     if isinstance(value, list | dict) and len(value) <= 10:
         return value
-    raise ValueError(f"a choice or default that is no plain value: {str(value)[:40]!r}")
+    raise ValueError(f"a choice or default that is not a plain value: {str(value)[:40]!r}")

@@ -64,10 +64,10 @@ def _changes(old: Model, new: Model) -> Iterator[Change]:
 
 def described(param: Param) -> str:
     """Return all that is known of a parameter in one line, for people and for comparison."""
-    said = expected(param)
+    description = expected(param)
     if param.fields:
-        said += " {" + ", ".join(f"{name}: {described(part)}" for name, part in param.fields.items()) + "}"
+        description += " {" + ", ".join(f"{name}: {described(part)}" for name, part in param.fields.items()) + "}"
     if param.item is not None and param.item.fields:
-        said += f" of {described(param.item)}"
+        description += f" of {described(param.item)}"
     default = "" if param.default is None else f", default {param.default}"
-    return said + (", required" if param.required else "") + default
+    return description + (", required" if param.required else "") + default

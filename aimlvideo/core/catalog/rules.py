@@ -119,24 +119,24 @@ def _condition(rule: Rule) -> str:
     return " and ".join(term.replace("|", " or ") for term in terms)
 
 
-def _given(rule: Rule, params: Params) -> list[str]:
+def _set_names(rule: Rule, params: Params) -> list[str]:
     return [name for name in rule.fields if params.get(name) is not None]
 
 
 def _exactly_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not _given(rule, params):
+    if not _set_names(rule, params):
         yield Problem(rule.fields[0], f"exactly one of {' and '.join(rule.fields)}", "neither")
     yield from _at_most_one(rule, model, params)
 
 
 def _at_most_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    given = _given(rule, params)
-    if len(given) > 1:
-        yield Problem(given[-1], f"only one of {' and '.join(rule.fields)}", "both")
+    set_names = _set_names(rule, params)
+    if len(set_names) > 1:
+        yield Problem(set_names[-1], f"only one of {' and '.join(rule.fields)}", "both")
 
 
 def _at_least_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not _given(rule, params):
+    if not _set_names(rule, params):
         yield Problem(rule.fields[0], f"at least one of {' and '.join(rule.fields)}", "neither")
 
 
@@ -168,14 +168,14 @@ def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Proble
 
 
 def _forbidden(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    for name in _given(rule, params):
+    for name in _set_names(rule, params):
         place = f" at {model.endpoint}" if model.endpoint else ""
         yield Problem(name, f"no {name}: {model.id} does not take it{place}", "one", "leave it out")
 
 
 def _only_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     if _applies(rule, model, params) == "no":
-        for name in _given(rule, params):
+        for name in _set_names(rule, params):
             yield Problem(name, f"only with {_condition(rule)}", "without it")
 
 

@@ -46,21 +46,25 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         return _checked(job, dict(job.params), [unwritable_problem(job)])
     service = service or default_service()
     listed = catalog.find(job.model)
-    found = [] if listed is not None and service in listed.services else list(_about_model(job.model, catalog, service))
+    problems: list[Problem] = []
+    if listed is None or service not in listed.services:
+        problems += _about_model(job.model, catalog, service)
     model = model_of(job, catalog, service)
     if isinstance(model, Problem):
-        found.append(model)
-    if not isinstance(model, Model) or any(not problem.warning for problem in found):
-        return _checked(job, dict(job.params), found)
-    given = _unified(flattened(model, job.params), model, found)
-    named = {NAMED: given.pop(NAMED)} if model.endpoint and NAMED in given else {}
-    params = _validated(model, given, found, strict=strict) | named
+        problems.append(model)
+    if not isinstance(model, Model) or any(not problem.warning for problem in problems):
+        return _checked(job, dict(job.params), problems)
+    params = _unified(flattened(model, job.params), model, problems)
+    named = {NAMED: params.pop(NAMED)} if model.endpoint and NAMED in params else {}
+    params = _validated(model, params, problems, strict=strict) | named
     if not legacy:
-        found.extend(_legacy_only(model, params))
+        problems.extend(_legacy_only(model, params))
     if model.rules:
-        said = {problem.field for problem in found if not problem.warning}
-        found.extend(problem for problem in broken_rules(model, params, legacy=legacy) if problem.field not in said)
-    return _checked(job, params, found)
+        # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
+        wrong_fields = {problem.field for problem in problems if not problem.warning}
+        broken = broken_rules(model, params, legacy=legacy)
+        problems.extend(problem for problem in broken if problem.field not in wrong_fields)
+    return _checked(job, params, problems)
 
 
 def _legacy_only(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -83,10 +87,10 @@ def model_of(job: VideoJob, catalog: Catalog, service: str | None = None) -> Mod
     return None if model is None else choose_endpoint(model, job.params)
 
 
-def _checked(job: VideoJob, params: dict[str, Any], found: list[Problem]) -> Checked:
-    if not found:
+def _checked(job: VideoJob, params: dict[str, Any], problems: list[Problem]) -> Checked:
+    if not problems:
         return Checked(params)
-    named = [replace(problem, job=job.id) for problem in found]
+    named = [replace(problem, job=job.id) for problem in problems]
     return Checked(
         params,
         tuple(problem for problem in named if not problem.warning),
@@ -115,64 +119,64 @@ def _serves(catalog: Catalog, name: str, service: str) -> bool:
     return model is not None and service in model.services
 
 
-def _unified(params: Mapping[str, Any], model: Model, found: list[Problem]) -> dict[str, Any]:
+def _unified(params: Mapping[str, Any], model: Model, problems: list[Problem]) -> dict[str, Any]:
     """Return the parameters that were given (None is not given) under the model's own names."""
-    given = {name: value for name, value in params.items() if value is not None}
-    _from_service_names(given, model)
-    for name in given.keys() - model.params.keys() - {NAMED}:
+    unified = {name: value for name, value in params.items() if value is not None}
+    _from_service_names(unified, model)
+    for name in unified.keys() - model.params.keys() - {NAMED}:
         if ours := canonical_name(name, model.params):
-            found.extend(_renamed(given, name, ours))
-    return given
+            problems.extend(_renamed(unified, name, ours))
+    return unified
 
 
-def _from_service_names(given: dict[str, Any], model: Model) -> None:
+def _from_service_names(params: dict[str, Any], model: Model) -> None:
     """Put the service's own names, its objects around plain entries, and its words in this package's form."""
     for theirs, ours in model.service_names.items():
-        if theirs in given and ours not in given:
-            given[ours] = given.pop(theirs)
+        if theirs in params and ours not in params:
+            params[ours] = params.pop(theirs)
     for name, key in model.sending.entries.items():
-        if isinstance(entries := given.get(name), list | tuple):
-            given[name] = [_bare(entry, key) for entry in entries]
+        if isinstance(entries := params.get(name), list | tuple):
+            params[name] = [_bare(entry, key) for entry in entries]
     for name, param in model.params.items():
-        if param.choices in (("on", "off"), ("yes", "no")) and isinstance(value := given.get(name), bool):
-            given[name] = param.choices[0 if value else 1]
+        if param.choices in (("on", "off"), ("yes", "no")) and isinstance(value := params.get(name), bool):
+            params[name] = param.choices[0 if value else 1]
 
 
 def _bare(entry: Any, key: str) -> Any:
     return entry[key] if isinstance(entry, Mapping) and entry.keys() == {key} else entry
 
 
-def _renamed(given: dict[str, Any], name: str, ours: str) -> Iterator[Problem]:
-    if ours in given and given[ours] != given[name]:
+def _renamed(params: dict[str, Any], name: str, ours: str) -> Iterator[Problem]:
+    if ours in params and params[ours] != params[name]:
         yield Problem(name, f"one value: it conflicts with {ours} (same parameter)", "two", "leave out one of them")
     else:
         yield Problem(name, f"taken as {ours}", warning=True)
-    value = given.pop(name)
-    given.setdefault(ours, value)
+    value = params.pop(name)
+    params.setdefault(ours, value)
 
 
-def _validated(model: Model, given: dict[str, Any], found: list[Problem], *, strict: bool) -> dict[str, Any]:
-    """Return the parameters as they are to be sent; a first look finds what is wrong, a second passes what is new."""
+def _validated(model: Model, params: dict[str, Any], problems: list[Problem], *, strict: bool) -> dict[str, Any]:
+    """Return the parameters as they are to be sent: checked strictly for problems, then leniently for unknown names."""
     from pydantic_core import ValidationError  # noqa: PLC0415 - 40 ms that not every command needs
 
     from aimlvideo.core.catalog.validators import validator_for  # noqa: PLC0415
 
     try:
-        return dict(validator_for(model, "forbid").validate_python(given))
+        return dict(validator_for(model, "forbid").validate_python(params))
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-    found.extend(_problems(model, given, details, strict=strict))
+    problems.extend(_problems(model, params, details, strict=strict))
     try:
-        return dict(validator_for(model, "allow").validate_python(given))
+        return dict(validator_for(model, "allow").validate_python(params))
     except ValidationError:
-        return given
+        return params
 
 
-def _problems(model: Model, given: Any, details: list[Any], *, strict: bool) -> Iterator[Problem]:
+def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) -> Iterator[Problem]:
     """Yield one problem for each place that pydantic complains about."""
     seen: set[Place] = set()
     for detail in details:
-        spot = _spot(model, given, detail["loc"])
+        spot = _spot(model, params, detail["loc"])
         if spot is None or spot.place in seen:
             continue
         seen.add(spot.place)
@@ -195,12 +199,12 @@ class _Spot:
     siblings: Mapping[str, Param]
 
 
-def _spot(model: Model, given: Any, location: Place) -> _Spot | None:
+def _spot(model: Model, params: Any, location: Place) -> _Spot | None:
     """Follow pydantic's location; None where it speaks of another form than the one that the value has.
 
     For a parameter of several forms pydantic says of each why it does not fit, with the form's number in the location.
     """
-    spot = _Spot((), Param("object", fields=model.params), given, {})
+    spot = _Spot((), Param("object", fields=model.params), params, {})
     for step in location:
         if not spot.param.any_of:
             spot = _inside(spot, step)

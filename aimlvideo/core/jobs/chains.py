@@ -80,8 +80,8 @@ def chain_problems(jobs: Iterable[VideoJob], elsewhere: Callable[[str], bool] = 
     """
     taken = {job.id: job for job in jobs}
     links = {name: parents(job) for name, job in taken.items()}
-    for name, wanted in links.items():
-        for parent in sorted(wanted - links.keys()):
+    for name, parent_ids in links.items():
+        for parent in sorted(parent_ids - links.keys()):
             if not elsewhere(parent):
                 yield Problem("from", "the id of a job of this file", repr(parent), job=name)
     try:

@@ -61,7 +61,7 @@ def progress_of(columns: Sequence[Any]) -> Progress:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"a text was expected, not {value!r:.40}")
+        raise ValueError(f"expected text, got {value!r:.40}")
     return value
 
 
@@ -69,13 +69,13 @@ def _clip_file(row: Any) -> ClipFile:
     """Return a saved file; one that lies outside of the folder was written by nobody who means well."""
     clip = ClipFile(*row)
     if not is_plain_name(_text(clip.file)):
-        raise ValueError(f"{clip.file!r:.60} is no name of a file in this folder")
+        raise ValueError(f"{clip.file!r:.60} is not the name of a file in this folder")
     return clip
 
 
-def job_from_json(job_id: str, folder: str | None, asked: str) -> VideoJob:
+def job_from_json(job_id: str, folder: str | None, content: str) -> VideoJob:
     """Return the job whose content was written down."""
-    model, params = json.loads(asked) if asked else ("", {})
+    model, params = json.loads(content) if content else ("", {})
     job = VideoJob(model, id=job_id, **params)
     return job.with_base_folder(folder) if folder else job
 
@@ -108,7 +108,7 @@ def _error_text(error: VideoError) -> str:
 
 def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
     """Return what is wrong with a job whose id stood for another content before."""
-    old, new = ({"model": json.loads(asked)[0], **json.loads(asked)[1]} for asked in (before, now))
+    old, new = ({"model": json.loads(content)[0], **json.loads(content)[1]} for content in (before, now))
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     return Problem(
         names[0] if names else "id",

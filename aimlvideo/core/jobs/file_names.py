@@ -70,7 +70,7 @@ def rendered_name(template: str, job: VideoJob) -> str:
     values = {"id": job.id, "model": job.model, **job.params}
     try:
         fields = [(text, name) for text, name, *_ in Formatter().parse(template)]
-        shown = "".join(text + (_shown(values.get(name)) if name else "") for text, name in fields)
+        shown = "".join(text + (_as_name_part(values.get(name)) if name else "") for text, name in fields)
     except ValueError as error:
         raise SettingsError(f"the name template {template!r} cannot be read: {error}") from error
     if not any(name for _, name in fields):
@@ -78,7 +78,7 @@ def rendered_name(template: str, job: VideoJob) -> str:
     return " ".join(shown.split())
 
 
-def _shown(value: object) -> str:
+def _as_name_part(value: object) -> str:
     return "" if value is None else str(value)[:80]
 
 

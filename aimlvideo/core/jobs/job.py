@@ -1,7 +1,8 @@
-"""What is asked, what is known so far, and what came of it."""
+"""A job, its progress, and its result."""
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,7 @@ from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.core.nesting import DEEPEST, is_too_deep
 from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, VideoError
 
-_set = object.__setattr__
+_setattr = object.__setattr__
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -33,17 +34,17 @@ class VideoJob:
     """Where relative paths of pictures start: the job file's folder. No part of what is asked."""
 
     def __init__(self, /, model: str, *, id: str | None = None, **params: Any) -> None:  # noqa: A002 - the field's name
-        _set(self, "model", model)
-        _set(self, "params", params)
-        _set(self, "folder", None)
-        _set(self, "id", str(id) if id not in (None, "") else self._id_of_content())
+        _setattr(self, "model", model)
+        _setattr(self, "params", params)
+        _setattr(self, "folder", None)
+        _setattr(self, "id", str(id) if id not in (None, "") else self._id_of_content())
 
     @property
     def derived(self) -> bool:
         """Whether nobody chose this job's id: it follows from the content."""
         return self.id.startswith("job-") and self.id == f"job-{self.digest()[:12]}"
 
-    def named(self, job_id: str) -> VideoJob:
+    def with_id(self, job_id: str) -> VideoJob:
         """Return the same job under another id."""
         return self._with(self.params, job_id, self.folder)
 
@@ -57,10 +58,10 @@ class VideoJob:
 
     def _with(self, params: Mapping[str, Any], job_id: str, folder: PurePath | None) -> VideoJob:
         job = object.__new__(VideoJob)
-        _set(job, "model", self.model)
-        _set(job, "params", params)
-        _set(job, "id", job_id)
-        _set(job, "folder", folder)
+        _setattr(job, "model", self.model)
+        _setattr(job, "params", params)
+        _setattr(job, "id", job_id)
+        _setattr(job, "folder", folder)
         return job
 
     def _id_of_content(self) -> str:
@@ -74,9 +75,11 @@ class VideoJob:
         """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
         if is_too_deep(self.params):
             raise InvalidJobs([too_deep_problem()])
-        asked = [self.model, self.params]
+        model_and_params = [self.model, self.params]
         try:
-            return json.dumps(asked, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
+            return json.dumps(
+                model_and_params, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default
+            )
         except (TypeError, ValueError) as error:
             raise InvalidJobs([Problem("params", "values that JSON can hold", str(error)[:200])]) from error
 
@@ -101,10 +104,6 @@ def _json_default(value: object) -> object:
     return f"sha256:{hashlib.sha256(shape + pixels()).hexdigest()}"
 
 
-Packed = bytes
-"""A name for `bytes` where a field has that name."""
-
-
 class ClipFile(NamedTuple):
     """One saved file of a generation that gave several clips."""
 
@@ -114,7 +113,7 @@ class ClipFile(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """All that is known of a job so far. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
+    """How far a job has come. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
 
     `cost_units` is what it cost in the service's own units, where it says those. `file` is the clip's name in its
     folder: chosen when the clip is ready, and never worked out again, so that a new rule for names changes nothing
@@ -137,7 +136,7 @@ class Progress(NamedTuple):
     file: str | None = None
     bytes: int | None = None
     sha256: str | None = None
-    poll_ages: Packed = b""
+    poll_ages: builtins.bytes = b""
     video_urls: tuple[str, ...] = ()
     files: tuple[ClipFile, ...] = ()
     account: str | None = None
@@ -149,13 +148,13 @@ class Progress(NamedTuple):
         """Whether the job was submitted at least once, here or elsewhere."""
         return self.request_id is not None or self.generation_id is not None
 
-    def to(self, stage: Stage, **known: Any) -> Progress:
+    def to(self, stage: Stage, **fields: Any) -> Progress:
         """Return the progress after a step that the table of stages allows."""
         if stage not in STAGES[self.stage]:
             raise ValueError(f"a job cannot go from {self.stage} to {stage}")
         if self.stage is Stage.IN_DOUBT:  # its error was why it was left there
-            known = {"error": None, **known}
-        return self._replace(stage=stage, **known)
+            fields = {"error": None, **fields}
+        return self._replace(stage=stage, **fields)
 
     def for_retry(self) -> Progress:
         """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again."""

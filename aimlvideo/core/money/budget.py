@@ -29,7 +29,7 @@ class Spending:
     """Called when something that was promised is settled or taken back."""
     counted: bool = False
     """Whether what a journal has of earlier runs was counted."""
-    _known: float = 0.0
+    _priced: float = 0.0
     _unpriced: set[str] = field(default_factory=set)
     _highest: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, VideoJob] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Spending:
     @property
     def committed(self) -> float:
         """What the jobs under way will cost, as far as that is known."""
-        return self._known + sum(self._dollars(self.commitments[name]) or 0.0 for name in self._unpriced)
+        return self._priced + sum(self._dollars(self.commitments[name]) or 0.0 for name in self._unpriced)
 
     @property
     def has_unknown(self) -> bool:
@@ -62,7 +62,7 @@ class Spending:
         if price is None:
             self._unpriced.add(job_id)
         else:
-            self._known += price
+            self._priced += price
 
     def remove(self, job_id: str) -> float | None:
         """Take back what was promised to a job; return it, None where nothing was, or nobody knows how much."""
@@ -73,7 +73,7 @@ class Spending:
         self._unpriced.discard(job_id)
         self._jobs.pop(job_id, None)
         # Counted anew where nothing is promised any more, so that rounding does not pile up.
-        self._known = self._known - (commitment.dollars or 0.0) if self.commitments else 0.0
+        self._priced = self._priced - (commitment.dollars or 0.0) if self.commitments else 0.0
         return dollars
 
     def promise(self, job: VideoJob, price: float | None) -> None:
@@ -152,7 +152,7 @@ class Budget:
         return self.spending.committed
 
     @property
-    def left(self) -> float | None:
+    def remaining(self) -> float | None:
         """What may still be promised; None without a limit."""
         return None if self.limit is None else max(0.0, self.limit - self.spent - self.committed)
 

@@ -21,7 +21,7 @@ class KeyLimits:
     used_this_month: float | None = None
 
     @property
-    def most_left(self) -> float | None:
+    def max_remaining(self) -> float | None:
         """What the key may still spend at most; None where it has no limit."""
         if self.limit is None:
             return None
@@ -40,6 +40,6 @@ class KeyLimits:
         if self.scopes is not None and VIDEO_SCOPE not in self.scopes:
             scopes = ", ".join(self.scopes) or "none"
             return f"the API key may not make videos: its scopes are {scopes}, expected {VIDEO_SCOPE}"
-        if self.most_left == 0.0:
+        if self.max_remaining == 0.0:
             return f"the API key has used up its own limit of {self.limit:.2f} USD: raise it, or use another key"
         return ""

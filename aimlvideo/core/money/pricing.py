@@ -69,8 +69,8 @@ def prices_to_json(prices: Mapping[str, Pricing]) -> str:
 
 def prices_from_json(text: str | None) -> dict[str, Pricing]:
     """Return the prices that were kept as text; none where there is none."""
-    kept = json.loads(text) if text else {}
-    return {model: Pricing(tuple(Price(**price) for price in prices)) for model, prices in kept.items()}
+    prices_by_model = json.loads(text) if text else {}
+    return {model: Pricing(tuple(Price(**price) for price in prices)) for model, prices in prices_by_model.items()}
 
 
 def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> float | None:
@@ -102,8 +102,8 @@ def _same(actual: Any, value: Any) -> bool:
 
 
 def _value(model: Model, params: Mapping[str, Any], name: str) -> Any:
-    if (given := params.get(name)) is not None:
-        return given
+    if (value := params.get(name)) is not None:
+        return value
     return model.params[name].default if name in model.params else None
 
 

@@ -63,39 +63,39 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
     bills: list[Bill] = []
     findings: list[str] = []
     owners: dict[str, str] = {}
-    marks: dict[str, str] = {}
-    for job, known in records:
-        marks[id_prefix(job)] = job.id
-        if known.generation_id is None:
+    jobs_by_prefix: dict[str, str] = {}
+    for job, progress in records:
+        jobs_by_prefix[id_prefix(job)] = job.id
+        if progress.generation_id is None:
             continue
-        if (other := owners.setdefault(known.generation_id, job.id)) != job.id:
-            findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {known.generation_id}")
+        if (other := owners.setdefault(progress.generation_id, job.id)) != job.id:
+            findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {progress.generation_id}")
             continue
-        found = by_generation.pop(known.generation_id, [])
-        bill = Bill(job.id, known.generation_id, total_of(found), known.cost_usd)
+        generation_charges = by_generation.pop(progress.generation_id, [])
+        bill = Bill(job.id, progress.generation_id, total_of(generation_charges), progress.cost_usd)
         bills.append(bill)
-        findings += _about(bill, len(found), known)
-    asked = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
+        findings += _about(bill, len(generation_charges), progress)
+    request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
     elsewhere: list[Charge] = []
-    for generation, found in by_generation.items():
-        request_id = asked.get(generation)
+    for generation, generation_charges in by_generation.items():
+        request_id = request_ids.get(generation)
         if request_id is None:
-            findings.append(f"a charge without a job: {_usd(found)} for generation {generation}")
-        elif request_id[:PREFIX_LENGTH] not in marks:
-            elsewhere += found
-    findings += _unknown_to_us(logged, marks, owners, by_generation)
+            findings.append(f"a charge without a job: {_usd(generation_charges)} for generation {generation}")
+        elif request_id[:PREFIX_LENGTH] not in jobs_by_prefix:
+            elsewhere += generation_charges
+    findings += _unknown_to_us(logged, jobs_by_prefix, owners, by_generation)
     return Reconciliation(tuple(bills), tuple(findings), tuple(elsewhere))
 
 
 def _unknown_to_us(
     logged: Collection[LogRow],
-    marks: Mapping[str, str],
+    jobs_by_prefix: Mapping[str, str],
     owners: Mapping[str, str],
     charged: Mapping[str, list[Charge]],
 ) -> Iterator[str]:
     """Yield the generations that were bought for our jobs, by their request ids, and that no job has."""
     for row in {(row.generation_id, row.request_id): row for row in logged}.values():
-        job, name = marks.get((row.request_id or "")[:PREFIX_LENGTH]), row.generation_id
+        job, name = jobs_by_prefix.get((row.request_id or "")[:PREFIX_LENGTH]), row.generation_id
         if job is None or name is None or name in owners or not (row.succeeded or name in charged):
             continue
         cost = f"charged {_usd(charged[name])}" if name in charged else "not charged so far"
@@ -119,16 +119,16 @@ def _dollars(usd: float | None) -> str:
     return "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
 
 
-def _about(bill: Bill, charges: int, known: Progress) -> Iterator[str]:
+def _about(bill: Bill, charges: int, progress: Progress) -> Iterator[str]:
     """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
     name = f"job {bill.job!r} (generation {bill.generation_id})"
     if charges > 1:
         yield f"charged twice: {name} was charged {charges} times, {_dollars(bill.charged)} in all"
-    elif charges == 0 and known.stage in (Stage.READY, Stage.SAVED):
-        yield f"no charge for {known.stage} {name}"
+    elif charges == 0 and progress.stage in (Stage.READY, Stage.SAVED):
+        yield f"no charge for {progress.stage} {name}"
     elif charges and bill.charged is None:
         yield f"an amount that cannot be read: {name} was charged, and the ledger does not say how much in USD"
-    elif charges and (bill.charged or 0.0) > 0 and isinstance(known.error, GenerationFailed):
+    elif charges and (bill.charged or 0.0) > 0 and isinstance(progress.error, GenerationFailed):
         yield f"a failed job was charged: {name}, {_dollars(bill.charged)}"
     elif charges == 1 and bill.noted is not None and abs(bill.noted - (bill.charged or 0.0)) > CENT_FRACTION:
         yield f"price mismatch: {name} was charged {_dollars(bill.charged)}, expected {bill.noted:.4f}"

@@ -87,30 +87,31 @@ class PiecewiseHazard:
 
     def __init__(self, hazards: Sequence[float]) -> None:
         self.hazards = tuple(hazards)
-        self._passed = [0.0]  # the hazard summed up to each edge
+        self._cumulative = [0.0]  # the hazard summed up to each edge
         for hazard, width in zip(self.hazards, WIDTHS[:-1], strict=False):
-            self._passed.append(self._passed[-1] + hazard * width)
+            self._cumulative.append(self._cumulative[-1] + hazard * width)
 
     @classmethod
     def of(cls, survival: Callable[[float], float]) -> Self:
         """Return the law of which a share `survival(age)` still runs at each age."""
-        left = [max(survival(edge), 1e-300) for edge in EDGES]
-        hazards = [log(a / b) / width for a, b, width in zip(left, left[1:], WIDTHS, strict=False)]
-        ended = next((i for i, share in enumerate(left) if share < 1e-12), len(hazards))
-        known = max(hazards[:ended], default=1.0)
-        return cls([max(h, 1e-12) if i < ended else known for i, h in enumerate([*hazards, hazards[-1]])])
+        surviving = [max(survival(edge), 1e-300) for edge in EDGES]
+        hazards = [log(a / b) / width for a, b, width in zip(surviving, surviving[1:], WIDTHS, strict=False)]
+        ended = next((i for i, share in enumerate(surviving) if share < 1e-12), len(hazards))
+        highest_hazard = max(hazards[:ended], default=1.0)
+        # Beyond the age at which all have ended, the logarithms are noise: the highest hazard seen goes on instead.
+        return cls([max(h, 1e-12) if i < ended else highest_hazard for i, h in enumerate([*hazards, hazards[-1]])])
 
-    def passed(self, age: float) -> float:
+    def cumulative(self, age: float) -> float:
         """Return the hazard summed from 0 to `age`: minus the logarithm of the share still running."""
         i = bin_of(age)
-        return self._passed[i] + self.hazards[i] * (age - EDGES[i])
+        return self._cumulative[i] + self.hazards[i] * (age - EDGES[i])
 
     def survival(self, age: float) -> float:
         """Return the share that still runs at `age` seconds."""
-        return exp(-self.passed(age))
+        return exp(-self.cumulative(age))
 
     def quantile(self, share: float) -> float:
         """Return the age in seconds by which `share` (from 0 to below 1) has ended."""
-        wanted = -log1p(-share)
-        i = max(bisect_right(self._passed, wanted) - 1, 0)
-        return EDGES[i] + (wanted - self._passed[i]) / self.hazards[i]
+        target = -log1p(-share)
+        i = max(bisect_right(self._cumulative, target) - 1, 0)
+        return EDGES[i] + (target - self._cumulative[i]) / self.hazards[i]

@@ -1,7 +1,7 @@
-"""What is known about how long a model takes, learned from generations that are seen only now and then.
+"""How long a model takes, estimated from generations that are polled only now and then (interval-censored durations).
 
-A generation that still runs has told something too (its seconds lived count), and one that ended has only told between
-which two looks. Everything fades with each ending: this is the knowledge of about the last hundred generations.
+A generation that still runs is evidence too (its seconds lived count), and of one that ended only the two polls are
+known between which it did. Everything fades with each ending: the estimate is of about the last hundred generations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aimlvideo.core.polling.priors import log_logistic, prior_from, uninformed_p
 
 FADE = 1 - 1 / 100  # what earlier evidence still counts after one more ending
 DRIFT_KEEPS = 0.3  # and after each odd ending from the second in a row on: the durations seem to have changed
-CHANGED = 3  # odd endings in a row that make it sure
+SURE_OF_DRIFT = 3  # odd endings in a row that make it sure
 EARLY, LATE = 0.9, 0.05  # an ending while more, or after fewer, than these shares should still run is odd
 ODD_SHARE = 0.1  # how likely an ending is held to follow no law that we know
 GROWTH = 0.08  # the law is made anew when the evidence has grown by this share
@@ -26,18 +26,18 @@ _AGES = [edge + width / 2 if isfinite(width) else edge for edge, width in zip(ED
 
 
 class Latency:
-    """The durations of one model at one setting: looks go in, `law` comes out. Ages and durations are in seconds."""
+    """The durations of one model at one setting: polls go in, `law` comes out. Ages and durations are in seconds."""
 
     law: PiecewiseHazard
     """The best estimate so far."""
 
     def __init__(self, published: Mapping[float, float] | None = None, documented: float | None = None) -> None:
         self.endings = 0  # seen since the beginning, or since the durations last changed
-        self._told = prior_from(published, documented)
-        self._told_kept = 1.0
+        self._prior = prior_from(published, documented)
+        self._prior_weight = 1.0
         self._old = AgeHistogram()  # what is written down somewhere
-        self._kept = 1.0  # how much of that still counts
-        self._new = AgeHistogram()  # what came in since
+        self._old_weight = 1.0  # how much of that still counts
+        self._recent = AgeHistogram()  # what came in since
         self._odd_streak = 0  # endings in a row that came too early (below 0) or too late
         self._ended, self._lived = 0, 0.0  # since the law was made
         self._make_law()
@@ -45,48 +45,51 @@ class Latency:
     def survived(self, lo: float, hi: float) -> None:
         """Count a generation that ran at age `lo` and still ran at age `hi`."""
         for i, seconds in _overlaps(lo, hi):
-            self._new.add(i, 0.0, seconds)
+            self._recent.add(i, 0.0, seconds)
         self._lived += max(hi - lo, 0.0)
         self._learn()
 
     def ended(self, lo: float, hi: float) -> None:
         """Count a generation that ran at age `lo` and had ended at age `hi`."""
         hi = max(hi, lo + 1e-3)
-        odd_ones = self._odd_in_a_row(lo, hi)
+        # Judged before this ending is counted: a law that has learned from it would call it less odd.
+        odd_ones = self._count_odd_streak(lo, hi)
         self._fade(FADE)
         for i, events, seconds in _spread(self.law, lo, hi):
-            self._new.add(i, events, seconds)
+            self._recent.add(i, events, seconds)
         self.endings += 1
         self._ended += 1
+        # One odd ending is chance; two in a row on the same side are more likely a service that has changed. The old
+        # evidence then goes fast: fading as usual, it would outvote the new one for a hundred endings.
         if odd_ones > 1:
             self._fade(DRIFT_KEEPS)
             self._ended = ENDINGS
-        if odd_ones >= CHANGED:
+        if odd_ones >= SURE_OF_DRIFT:
             self.endings = 1
         self._learn()
 
     @property
     def evidence(self) -> AgeHistogram:
         """Everything seen that still counts."""
-        return self._old.times(self._kept).plus(self._new)
+        return self._old.times(self._old_weight).plus(self._recent)
 
     def merged_state(self, written: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return what to write down: what others have `written` meanwhile, faded, and what came in here since."""
         old = self._old if written is None else AgeHistogram.from_state(written)
-        return old.times(self._kept).plus(self._new).to_state()
+        return old.times(self._old_weight).plus(self._recent).to_state()
 
     def restart_from(self, written: Mapping[str, Any]) -> None:
         """Go on from what is written down now; only what comes in from here on is new."""
-        self._old, self._kept, self._new = AgeHistogram.from_state(written), 1.0, AgeHistogram()
+        self._old, self._old_weight, self._recent = AgeHistogram.from_state(written), 1.0, AgeHistogram()
         self.endings = max(self.endings, round(sum(self._old.events)))
         self._make_law()
 
     def _fade(self, share: float) -> None:
-        self._kept *= share
-        self._told_kept *= share
-        self._new = self._new.times(share)
+        self._old_weight *= share
+        self._prior_weight *= share
+        self._recent = self._recent.times(share)
 
-    def _odd_in_a_row(self, lo: float, hi: float) -> int:
+    def _count_odd_streak(self, lo: float, hi: float) -> int:
         """Return how many endings in a row, this one the last, the law calls too early, or too late."""
         if self.law.survival(hi) > EARLY:
             self._odd_streak = min(self._odd_streak, 0) - 1
@@ -97,25 +100,29 @@ class Latency:
         return abs(self._odd_streak)
 
     def _learn(self) -> None:
-        if self._ended >= ENDINGS or self._ended > GROWTH * self._known or self._lived > GROWTH * self._known_lived:
+        if (
+            self._ended >= ENDINGS
+            or self._ended > GROWTH * self._law_events
+            or self._lived > GROWTH * self._law_exposure
+        ):
             self._make_law()
 
     def _make_law(self) -> None:
-        known = self.evidence.plus(self._told.times(self._told_kept))
-        self._known, self._known_lived = sum(known.events), sum(known.exposure)
+        evidence = self.evidence.plus(self._prior.times(self._prior_weight))
+        self._law_events, self._law_exposure = sum(evidence.events), sum(evidence.exposure)
         self._ended, self._lived = 0, 0.0
-        self.law = _law_of(known)
+        self.law = _law_of(evidence)
 
 
-def _law_of(known: AgeHistogram) -> PiecewiseHazard:
+def _law_of(evidence: AgeHistogram) -> PiecewiseHazard:
     """Return the law behind the evidence: smoothed, and drawn to a log-logistic where little was seen."""
-    seen = known.smooth().plus(_VAGUE)
-    rough = PiecewiseHazard([events / lived for events, lived in zip(seen.events, seen.exposure, strict=True)])
+    smoothed = evidence.smooth().plus(_VAGUE)
+    rough = PiecewiseHazard([events / lived for events, lived in zip(smoothed.events, smoothed.exposure, strict=True)])
     centre = log_logistic(rough.quantile(0.25), rough.quantile(0.75))
     return PiecewiseHazard(
         [
             (events + 0.05) / (lived + 0.05 / centre(age))
-            for age, events, lived in zip(_AGES, seen.events, seen.exposure, strict=True)
+            for age, events, lived in zip(_AGES, smoothed.events, smoothed.exposure, strict=True)
         ]
     )
 
@@ -131,22 +138,23 @@ def _overlaps(lo: float, hi: float) -> list[tuple[int, float]]:
 def _spread(law: PiecewiseHazard, lo: float, hi: float) -> list[tuple[int, float, float]]:
     """Return (bin, events, seconds lived) of one ending somewhere in (lo, hi].
 
-    It is spread by the density of the law as it is known (the expectation step for a censored observation), but for a
-    share that is spread evenly: the more of it the less the law had expected an ending here at all.
+    It is spread by the density of the law so far (the expectation step of the EM algorithm for a censored observation:
+    Dempster, Laird and Rubin, 1977), but for a share that is spread evenly: the more of it the less the law had
+    expected an ending here at all.
     """
-    ending = -expm1(law.passed(lo) - law.passed(hi))
+    ending = -expm1(law.cumulative(lo) - law.cumulative(hi))
     strange = ODD_SHARE * (1 - uninformed_survival(hi) / uninformed_survival(lo))
     odd = strange / (strange + (1 - ODD_SHARE) * ending) if ending > 1e-6 else 1.0
-    left, left_evenly = 1.0, 1.0
+    alive, alive_if_even = 1.0, 1.0
     spread = []
     for i, seconds in _overlaps(lo, hi):
         part = seconds / (hi - lo)
-        events, lived = odd * part, odd * seconds * (left_evenly - part / 2)
+        events, lived = odd * part, odd * seconds * (alive_if_even - part / 2)
         if odd < 1:
-            gone = -left * expm1(-law.hazards[i] * seconds)
+            gone = -alive * expm1(-law.hazards[i] * seconds)
             events += (1 - odd) * gone / ending
             lived += (1 - odd) * (gone / law.hazards[i] - seconds * (1 - ending)) / ending
-            left -= gone
+            alive -= gone
         spread.append((i, events, lived))
-        left_evenly -= part
+        alive_if_even -= part
     return spread

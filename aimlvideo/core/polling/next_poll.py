@@ -1,4 +1,4 @@
-"""When the next look at something that runs costs least, given how long such things take and what a look costs."""
+"""Optimal poll times for a known duration law and a cost per poll."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ STEPS = 32  # remembered ages to an octave of (1 + age)
 
 
 class NextPoll:
-    """The best next look under one law at one price (of a look, in seconds of lag).
+    """The best next poll under one law at one price (of a poll, in seconds of lag).
 
-    One exact step, then the square-root law as the cost to go: the look at u after one at s costs
+    One exact step, then the square-root law as the cost to go: the poll at u after one at s costs
 
         integral from s to u of (F(t) - F(s)) dt  +  sqrt(2c) * integral from u of sqrt(f S) dt  +  c S(u) / 2
 
-    The exact recursion is that of Barlow, Hunter and Proschan (1963), the density of looks sqrt(h / 2c) Keller's
-    (1974). Everything is taken relative to the share that runs at s, so that nothing underflows far out in the tail.
+    The exact recursion is that of Barlow, Hunter and Proschan ("Optimum checking procedures", J. SIAM 11, 1963), the
+    density of polls sqrt(h / 2c) is Keller's ("Optimum checking schedules for systems subject to random failure",
+    Management Science 21, 1974). Everything is taken relative to the share that runs at s, so that nothing underflows
+    far out in the tail.
     """
 
     def __init__(self, law: PiecewiseHazard, price: float) -> None:
@@ -26,49 +28,54 @@ class NextPoll:
         self._half = price / 2
         self._turns = [log(1 + self._root * sqrt(h) + self._half * h) for h in law.hazards]
         self._ahead = self._costs_ahead()
-        self._known: dict[int, tuple[float, float, float]] = {}
+        self._lines: dict[int, tuple[float, float, float]] = {}
 
     def after(self, last: float) -> float:
-        """Return the age of the best look after one at `last`, read between remembered ages."""
+        """Return the age of the best poll after one at `last`, interpolated between remembered ages."""
         step = int(STEPS * log2(1 + last))
-        known = self._known.get(step)
-        if known is None:
-            known = self._known[step] = self._line(step)
-        return known[1] + known[2] * (last - known[0])
+        line = self._lines.get(step)
+        if line is None:
+            line = self._lines[step] = self._line(step)
+        return line[1] + line[2] * (last - line[0])
 
     def _line(self, step: int) -> tuple[float, float, float]:
-        """Return age, look and slope at a remembered age; where the best look jumps, no slope leads across."""
+        """Return age, next poll and slope at a remembered age; where the best poll jumps, no slope leads across."""
         start, end = (2 ** (k / STEPS) - 1 for k in (step, step + 1))
-        look, following = self.best(start), self.best(end)
-        slope = (following - look) / (end - start)
-        return start, look, slope if 0 <= slope <= 8 else 0.0
+        poll, following = self.exact(start), self.exact(end)
+        slope = (following - poll) / (end - start)
+        # Between two modes of the law the best poll jumps from one to the other. A line across the jump would poll in
+        # the valley between them, where nothing ends.
+        return start, poll, slope if 0 <= slope <= 8 else 0.0
 
-    def best(self, last: float) -> float:
-        """Return the age of the best look after one at `last`, exactly.
+    def exact(self, last: float) -> float:
+        """Return the age of the best poll after one at `last`, exactly.
 
         The cost has one turning point at most in each bin; `lag` alone is a bound for all that lies further on.
         """
         best, cheapest = last, inf
-        i, age, left, lag, falling = bin_of(last), last, 1.0, 0.0, True
+        i, age, alive, lag, falling = bin_of(last), last, 1.0, 0.0, True
         while lag < cheapest:
             hazard, end = self._hazards[i], EDGES[i] + WIDTHS[i]
-            turn = age + (self._turns[i] + log(left)) / hazard
+            # Within a bin the hazard is constant, so the cost's derivative is an exponential plus a constant: it
+            # crosses zero once at most, from below, and the crossing has this closed form. No search is needed.
+            turn = age + (self._turns[i] + log(alive)) / hazard
+            # Where the bin before has turned already and this one rises from its start, nothing in it is better.
             if turn <= end and (falling or turn > age):
-                look = max(age, turn)
-                gone = -expm1(-hazard * (look - age))
-                cost = lag + (look - age) - left * gone / hazard + left * (1 - gone) * self._cost_ahead(i, look)
+                poll = max(age, turn)
+                gone = -expm1(-hazard * (poll - age))
+                cost = lag + (poll - age) - alive * gone / hazard + alive * (1 - gone) * self._cost_ahead(i, poll)
                 if cost < cheapest:
-                    best, cheapest = look, cost
+                    best, cheapest = poll, cost
             if end == inf:
                 break
             gone = -expm1(-hazard * (end - age))
-            lag += (end - age) - left * gone / hazard
-            left *= 1 - gone
+            lag += (end - age) - alive * gone / hazard
+            alive *= 1 - gone
             i, age, falling = i + 1, end, turn > end
         return best
 
     def _cost_ahead(self, i: int, age: float) -> float:
-        """Return what all looks after one at `age`, in bin `i`, will cost each job that still runs there."""
+        """Return what all polls after one at `age`, in bin `i`, will cost each job that still runs there."""
         beyond = exp(-self._hazards[i] * (EDGES[i] + WIDTHS[i] - age))
         return self._half + self._root * ((1 - beyond) / sqrt(self._hazards[i]) + beyond * self._ahead[i + 1])
 

@@ -1,4 +1,4 @@
-"""When to ask again about a generation that was seen unfinished."""
+"""Poll policies: when to ask again about a generation that was unfinished at its last poll."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aimlvideo.core.polling.next_poll import NextPoll
 ROUNDING = 1e-9  # no gap is out of bounds by the rounding of `last + gap`
 SMALLEST_GAP = 1.0 + ROUNDING  # seconds: politeness
 LARGEST_GAP = 600.0 - ROUNDING
-LARGEST_GAP_UNKNOWING = 15.0  # bounds the harm of a wrong first guess
-KNOWING = 5  # endings seen
+LARGEST_GAP_AT_FIRST = 15.0  # bounds the harm of a wrong first guess
+ENOUGH_ENDINGS = 5  # endings seen
 LARGEST_GAP_IN_TAIL = 30.0  # or a twentieth of the age: one that is stuck is asked for ever, ever more rarely
 TAIL = 0.25  # the share that still runs
 USUAL_PRICE = 0.5  # seconds of lag; where a poll costs more, the two bounds above stretch as the best gaps do
@@ -78,15 +78,18 @@ class LearnedPolls:
 
     def next_poll(self, last: float) -> float:
         """Return the age at which to ask: at least 1 s on, at most 600 s, less while little is known."""
-        if self._law is not self.latency.law or abs(self.price - self._looks_price) > PRICE_MOVES * self._looks_price:
+        if (
+            self._law is not self.latency.law
+            or abs(self.price - self._next_poll_price) > PRICE_MOVES * self._next_poll_price
+        ):
             self._rebuild()
-        gap = self._looks.after(last) - last
+        gap = self._next_poll.after(last) - last
         if gap <= SMALLEST_GAP:
             return last + SMALLEST_GAP
-        if self.latency.endings < KNOWING:
-            gap = min(gap, LARGEST_GAP_UNKNOWING * self._rarer)
+        if self.latency.endings < ENOUGH_ENDINGS:
+            gap = min(gap, LARGEST_GAP_AT_FIRST * self._gap_factor)
         elif gap > LARGEST_GAP_IN_TAIL and self._law.survival(last) < TAIL:
-            gap = min(gap, max(LARGEST_GAP_IN_TAIL * self._rarer, last / 20))
+            gap = min(gap, max(LARGEST_GAP_IN_TAIL * self._gap_factor, last / 20))
         return last + min(gap, LARGEST_GAP)
 
     def observe(self, lo: float, hi: float, done: bool) -> None:
@@ -103,7 +106,7 @@ class LearnedPolls:
 
     def queued_gap(self) -> float:
         """Return half the median: the queue's length says little, and what follows it takes long."""
-        largest = LARGEST_GAP_UNKNOWING if self.latency.endings < KNOWING else LARGEST_GAP
+        largest = LARGEST_GAP_AT_FIRST if self.latency.endings < ENOUGH_ENDINGS else LARGEST_GAP
         return min(max(self.quantile(0.5) / 2, SMALLEST_GAP), largest)
 
     @property
@@ -130,9 +133,9 @@ class LearnedPolls:
         return policy
 
     def _rebuild(self) -> None:
-        self._law, self._looks_price = self.latency.law, self.price
-        self._looks = NextPoll(self._law, self.price)
-        self._rarer = max(sqrt(self.price / USUAL_PRICE), 1.0)
+        self._law, self._next_poll_price = self.latency.law, self.price
+        self._next_poll = NextPoll(self._law, self.price)
+        self._gap_factor = max(sqrt(self.price / USUAL_PRICE), 1.0)
 
 
 def parse_polls(text: str) -> FixedPolls | None:
@@ -145,11 +148,11 @@ def parse_polls(text: str) -> FixedPolls | None:
     except ValueError:
         every = 0.0
     if word != "every" or not 0 < every < float("inf"):
-        raise ValueError(f"polling is either 'learned' or 'every:SECONDS' with more than 0 seconds, not {text!r}")
+        raise ValueError(f"expected 'learned' or 'every:SECONDS' with more than 0 seconds, got {text!r}")
     return FixedPolls(every)
 
 
 def knowledge_key(model: str, params: Mapping[str, Any]) -> str:
     """Return under which name the durations of such generations are remembered: model, duration, resolution."""
-    said = [f"{name}={params[name]}" for name in ("duration", "resolution") if params.get(name) is not None]
-    return " ".join([model, *said])
+    settings = [f"{name}={params[name]}" for name in ("duration", "resolution") if params.get(name) is not None]
+    return " ".join([model, *settings])

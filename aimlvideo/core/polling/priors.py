@@ -23,15 +23,15 @@ def uninformed_survival(age: float) -> float:
 
 def uninformed_prior(jobs: float = 0.5) -> AgeHistogram:
     """Return the evidence of so many generations of an unknown model."""
-    belief = AgeHistogram()
+    evidence = AgeHistogram()
     for i, (start, width) in enumerate(zip(EDGES, WIDTHS, strict=True)):
         lived = log((UNINFORMED_MEDIAN + start + width) / (UNINFORMED_MEDIAN + start)) if isfinite(width) else 1.0
-        belief.add(
+        evidence.add(
             i,
             jobs * (uninformed_survival(start) - uninformed_survival(start + width)),
             jobs * UNINFORMED_MEDIAN * lived,
         )
-    return belief
+    return evidence
 
 
 def prior_from(published: Mapping[float, float] | None, documented: float | None) -> AgeHistogram:
@@ -58,12 +58,12 @@ def _sigma(points: Mapping[float, float]) -> float:
 
 
 def _as_evidence(logs: NormalDist) -> AgeHistogram:
-    left = [1.0, *(1 - logs.cdf(log(edge)) for edge in EDGES[1:]), 0.0]
-    belief = AgeHistogram()
+    surviving = [1.0, *(1 - logs.cdf(log(edge)) for edge in EDGES[1:]), 0.0]
+    evidence = AgeHistogram()
     for i, width in enumerate(WIDTHS):
-        lived = width * (left[i] + left[i + 1]) / 2 if isfinite(width) else 0.0
-        belief.add(i, PUBLISHED_JOBS * (left[i] - left[i + 1]), PUBLISHED_JOBS * lived)
-    return belief
+        lived = width * (surviving[i] + surviving[i + 1]) / 2 if isfinite(width) else 0.0
+        evidence.add(i, PUBLISHED_JOBS * (surviving[i] - surviving[i + 1]), PUBLISHED_JOBS * lived)
+    return evidence
 
 
 def log_logistic(lower: float, upper: float) -> Callable[[float], float]:

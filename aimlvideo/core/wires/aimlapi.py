@@ -157,49 +157,53 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
 
 
 def _error_of(  # noqa: PLR0911 - a table: one line a status
-    answer: Answer, status: int, said: str, request_id: str | None
+    answer: Answer, status: int, message: str, request_id: str | None
 ) -> ServiceError:
     """Return what an HTTP status amounts to."""
     about: dict[str, Any] = {"status": status, "request_id": request_id, "code": _code(answer)}
     match status:
         case 301 | 302 | 307 | 308:
             return Refused(_redirected(answer), **about)
-        case 404 if request_id is not None and is_about_the_path(answer, said):
-            return Refused(f"the service has no such path (404): {said}. Check the base URL: --base-url", **about)
+        case 404 if request_id is not None and is_about_the_path(answer, message):
+            return Refused(f"the service has no such path (404): {message}. Check the base URL: --base-url", **about)
         case 401:
-            return Refused(f"the service does not accept the API key (401): {said}", wrong_key=True, **about)
+            return Refused(f"the service does not accept the API key (401): {message}", wrong_key=True, **about)
         case 402:
-            return Refused(f"the account cannot pay (402): {said}. Top up, then run again", **about)
-        case 403 if "credit" in said.lower() or "balance" in said.lower():
-            return Refused(f"the account is out of credits (403): {said}. Top up, then run again", **about)
+            return Refused(f"the account cannot pay (402): {message}. Top up, then run again", **about)
+        case 403 if "credit" in message.lower() or "balance" in message.lower():
+            return Refused(f"the account is out of credits (403): {message}. Top up, then run again", **about)
         case 403:
-            return _content_refusal(said, about) or Refused(f"the service does not allow this (403): {said}", **about)
+            return _content_refusal(message, about) or Refused(
+                f"the service does not allow this (403): {message}", **about
+            )
         case 429:
-            limit = "outstanding" if "concurren" in said.lower() else None
+            limit = "outstanding" if "concurren" in message.lower() else None
             wait = retry_after(answer.headers)
-            return Busy(f"too many requests ({status}): {said}", retry_after=wait, limit=limit, **about)
+            return Busy(f"too many requests ({status}): {message}", retry_after=wait, limit=limit, **about)
         case 503:
             wait = retry_after(answer.headers)
-            return Unavailable(f"the service is unavailable (503): {said}", retry_after=wait, **about)
+            return Unavailable(f"the service is unavailable (503): {message}", retry_after=wait, **about)
         case _ if status >= 500 or status < 400 or status == 408:
-            return Unclear(f"the service failed ({status}): {said}", **about)
-    return _content_refusal(said, about) or Rejected(f"the service refused the request ({status}): {said}", **about)
+            return Unclear(f"the service failed ({status}): {message}", **about)
+    return _content_refusal(message, about) or Rejected(
+        f"the service refused the request ({status}): {message}", **about
+    )
 
 
-def _content_refusal(said: str, about: Mapping[str, Any]) -> ContentRefused | None:
+def _content_refusal(message: str, about: Mapping[str, Any]) -> ContentRefused | None:
     """Return the error of a request that moderation refused; None where the message says something else."""
-    if not refuses_content(said):
+    if not refuses_content(message):
         return None
-    text = f"the service refused the content ({about['status']}): {said}"
-    return ContentRefused(text, field=refused_input(said), **about)
+    text = f"the service refused the content ({about['status']}): {message}"
+    return ContentRefused(text, field=refused_input(message), **about)
 
 
-def cost_of(told: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+def cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
     """Return USD from the header, from `meta.usage.usd_spent`, else from credits (2,000,000 = 1 USD); None: unknown.
 
     The header tells what this call cost: a status check that cost nothing says nothing of the clip.
     """
-    meta = told.get("meta")
+    meta = body.get("meta")
     usage = meta.get("usage") if isinstance(meta, dict) else None
     usage = usage if isinstance(usage, dict) else {}
     if header := as_cost(headers.get("x-aimlapi-usd-spent")):
@@ -248,12 +252,12 @@ def _all_words(error: Any) -> str:
 
 def _message(answer: Answer) -> str:
     body = answer.json()
-    told: dict[str, Any] = body if isinstance(body, dict) else {}
-    said: Any = told.get("message") or told.get("error") or told.get("detail")
-    if isinstance(said, dict):
-        said = said.get("message") or said
-    errors = told.get("errors") or told.get("meta")
-    text = str(said) if said else answer.body[:200].decode(errors="replace").strip() or "no reason given"
+    fields: dict[str, Any] = body if isinstance(body, dict) else {}
+    message: Any = fields.get("message") or fields.get("error") or fields.get("detail")
+    if isinstance(message, dict):
+        message = message.get("message") or message
+    errors = fields.get("errors") or fields.get("meta")
+    text = str(message) if message else answer.body[:200].decode(errors="replace").strip() or "no reason given"
     return (f"{text} {errors}" if errors else text)[:MAX_MESSAGE_LENGTH]
 
 

@@ -110,11 +110,11 @@ def read_key(answer: Answer) -> KeyLimits:
 def read_balance(answer: Answer) -> float:
     """Return what the account has left, in USD."""
     raise_for_error(answer)
-    told = answer.json()
-    left = as_number(told.get("current_balance")) if isinstance(told, dict) else None
-    if left is None:
+    body = answer.json()
+    balance = as_number(body.get("current_balance")) if isinstance(body, dict) else None
+    if balance is None:
         raise Unclear("the answer names no balance", status=answer.status)
-    return left
+    return balance
 
 
 def _rows(answer: Answer) -> list[dict[str, Any]]:

@@ -83,16 +83,16 @@ def _fetchable(address: str) -> bool:
 def read_metrics(answer: Any) -> dict[str, Durations]:
     """Return the durations by model from the answer of `/models/metrics`; broken entries are left out."""
     entries = answer.get("models") if isinstance(answer, Mapping) else None
-    found: dict[str, Durations] = {}
+    durations: dict[str, Durations] = {}
     for entry in entries if isinstance(entries, list) else []:
         try:
             duration = entry["metrics"]["duration_ms"]
             law = Durations(float(duration["p50"]) / 1000, float(duration["p90"]) / 1000)
             if isfinite(law.p90) and SHORTEST <= law.p50 <= law.p90:
-                found[str(entry["alias"])] = law
+                durations[str(entry["alias"])] = law
         except (KeyError, TypeError, ValueError):
             continue
-    return found
+    return durations
 
 
 UNITS: dict[str, tuple[Per, float]] = {
@@ -123,7 +123,7 @@ def read_deprecations(answer: Answer) -> dict[str, Deprecation]:
     raise_for_error(answer)
     body = answer.json()
     entries = body.get("data") if isinstance(body, Mapping) else body
-    found: dict[str, Deprecation] = {}
+    deprecations: dict[str, Deprecation] = {}
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, Mapping) and isinstance(entry.get("id"), str):
             deprecation = Deprecation(
@@ -134,8 +134,8 @@ def read_deprecations(answer: Answer) -> dict[str, Deprecation]:
                 replaced_by=as_text(entry.get("replaced_by")) or "",
                 reason=as_text(entry.get("reason")) or "",
             )
-            found |= {name: replace(deprecation, model=name) for name in _names(entry)}
-    return found
+            deprecations |= {name: replace(deprecation, model=name) for name in _names(entry)}
+    return deprecations
 
 
 def _names(entry: Mapping[str, Any]) -> Iterator[str]:

@@ -106,10 +106,10 @@ def _size(clip: Any) -> int | None:
     return size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
 
 
-def is_about_the_path(answer: Answer, said: str) -> bool:
+def is_about_the_path(answer: Answer, message: str) -> bool:
     """Tell whether a 404 says that there is nothing at this address, and not that there is no such model."""
     body = answer.json()
-    return not isinstance(body, dict) or ("model" not in said.lower() and bool(_NO_PATH.search(said)))
+    return not isinstance(body, dict) or ("model" not in message.lower() and bool(_NO_PATH.search(message)))
 
 
 def object_in(body: Any, names: Iterable[str] = WRAPPERS) -> Mapping[str, Any] | None:

@@ -114,13 +114,13 @@ _NO_VERSION = re.compile(r"/v1/ai/[^/]+/kling$")
 
 def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> Request:
     """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-    endpoint = _asked_endpoint(job) or endpoint_of(job)
+    endpoint = _submission_endpoint(job) or endpoint_of(job)
     return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
 
 
 def takes_external_id(job: VideoJob) -> bool:
     """Tell whether the endpoint of a job takes an id that we choose."""
-    endpoint = _asked_endpoint(job)
+    endpoint = _submission_endpoint(job)
     return endpoint is not None and endpoint.sending.external_id
 
 
@@ -141,18 +141,18 @@ def endpoint_of(job: VideoJob) -> Model:
 def _possible_endpoints(job: VideoJob | None) -> list[Model]:
     """Return the endpoint of a job, else those of its model, else all that there are, each once."""
     catalog, in_order = load_catalog(), endpoint_facts()["endpoints"]
-    if job is not None and job.params and (endpoint := _asked_endpoint(job)):
+    if job is not None and job.params and (endpoint := _submission_endpoint(job)):
         return [endpoint]
     model = catalog.find(job.model) if job is not None and job.model else None
     models = [model] if model is not None and model.endpoints else list(catalog)
-    found: dict[str, Model] = {}
+    endpoints: dict[str, Model] = {}
     for one in models:
         for name, endpoint in one.endpoints.items():
-            found.setdefault(name, endpoint)
-    return sorted(found.values(), key=lambda endpoint: list(in_order).index(endpoint.endpoint))
+            endpoints.setdefault(name, endpoint)
+    return sorted(endpoints.values(), key=lambda endpoint: list(in_order).index(endpoint.endpoint))
 
 
-def _asked_endpoint(job: VideoJob) -> Model | None:
+def _submission_endpoint(job: VideoJob) -> Model | None:
     """Return where a job was submitted, also one that no endpoint would take today: an earlier release sent it."""
     catalog = load_catalog()
     chosen = model_of(job, catalog, MODELS_SERVICE)

@@ -266,8 +266,8 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:
-    given = (layer.get(name) for name in STATUS_FIELDS)
-    return [word for word in given if isinstance(word, str) and word.strip() and not word.strip().isdecimal()]
+    statuses = (layer.get(name) for name in STATUS_FIELDS)
+    return [word for word in statuses if isinstance(word, str) and word.strip() and not word.strip().isdecimal()]
 
 
 def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
@@ -284,10 +284,10 @@ def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
 def _reason(layers: Iterable[Mapping[str, Any]]) -> str | None:
     """Return why a task failed; its own `message` counts only where no `code` makes it the request's."""
     layers = list(layers)
-    said = [text for text in _texts(layers, REASON_FIELDS) if text.strip().lower() not in GOOD_CODES]
+    reasons = [text for text in _texts(layers, REASON_FIELDS) if text.strip().lower() not in GOOD_CODES]
     own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
-    plain = [text for text in said if not text.startswith(("http://", "https://"))]
-    return next((text for text in (*plain, *own, *said) if text and text.strip().lower() not in GOOD_CODES), None)
+    in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
+    return next((text for text in (*in_words, *own, *reasons) if text and text.strip().lower() not in GOOD_CODES), None)
 
 
 def _units(layers: Iterable[Mapping[str, Any]]) -> float | None:

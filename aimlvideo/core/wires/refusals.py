@@ -77,6 +77,10 @@ def _words(answer: Answer) -> str:
     body = answer.json()
     if not isinstance(body, dict):
         return raw[:MAX_WORDS]
-    said = {name: value for name, value in body.items() if name not in ECHOES and value not in (None, "", False, True)}
-    only = next(iter(said.values()), "")
-    return (only if len(said) == 1 and isinstance(only, str) else json.dumps(said, ensure_ascii=False))[:MAX_WORDS]
+    telling = {
+        name: value for name, value in body.items() if name not in ECHOES and value not in (None, "", False, True)
+    }
+    only = next(iter(telling.values()), "")
+    return (only if len(telling) == 1 and isinstance(only, str) else json.dumps(telling, ensure_ascii=False))[
+        :MAX_WORDS
+    ]

@@ -26,7 +26,7 @@ def shape_problems(body: Any, fields: Fields) -> Iterator[str]:
     for place, kind in fields.items():
         for value in _values(body, place.split(".")):
             if not KINDS[kind](value):
-                yield f"{place}: expected {kind}, got {_shown(value)}"
+                yield f"{place}: expected {kind}, got {_preview(value)}"
                 break
 
 
@@ -48,7 +48,7 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
 MISSING = object()
 
 
-def _shown(value: Any) -> str:
+def _preview(value: Any) -> str:
     if value is MISSING:
         return "nothing"
     if isinstance(value, dict | list):

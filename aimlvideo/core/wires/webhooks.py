@@ -16,7 +16,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
     """Return Base64 of HMAC-SHA256 over `id.timestamp.body`; the key is the Base64 behind `whsec_`.
 
-    Raises ValueError where the secret is no Base64.
+    Raises ValueError where the secret is not valid Base64.
     """
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
@@ -39,6 +39,6 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) 
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not _TIMESTAMP.fullmatch(timestamp) or abs(now - int(timestamp)) > TOLERANCE:
         return False
-    wanted = f"v1,{signature(secret, message_id, timestamp, body)}"
-    given = headers.get("webhook-signature", "").split(" ")
-    return any(hmac.compare_digest(wanted.encode(), one.encode(errors="surrogateescape")) for one in given)
+    expected = f"v1,{signature(secret, message_id, timestamp, body)}"
+    signatures = headers.get("webhook-signature", "").split(" ")
+    return any(hmac.compare_digest(expected.encode(), one.encode(errors="surrogateescape")) for one in signatures)

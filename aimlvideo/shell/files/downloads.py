@@ -114,7 +114,9 @@ class Download:
         except ValueError as error:
             raise LinkDead(f"the clip's link leads to no possible address: {_reason(error)}") from error
         except (aiohttp.ClientError, ServiceError, TimeoutError, ConnectionError, ssl.SSLError) as error:
-            raise DownloadFailed(f"{self._host} was cut after {self._have:,} bytes: {_reason(error)}") from error
+            raise DownloadFailed(
+                f"the download from {self._host} was cut off after {self._have:,} bytes: {_reason(error)}"
+            ) from error
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):  # other files are closed meanwhile: it passes by itself
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
@@ -291,7 +293,7 @@ class Download:
         if is_whole is False:
             have = self._have
             self._start_over()
-            raise DownloadFailed(f"{self._host} sent {have:,} bytes of a clip that is longer by its own boxes")
+            raise DownloadFailed(f"{self._host} sent {have:,} bytes of a clip whose MP4 boxes announce more")
 
     def _start_over(self) -> None:
         self._have, self._total, self._hash = 0, None, hashlib.sha256()
@@ -316,7 +318,7 @@ class Pace:
         if seconds < RATE_WINDOW:
             return
         if self._received < LEAST_RATE * seconds:
-            raise DownloadFailed(f"the clip only trickles: {self._received:,} bytes in {seconds:.0f} s")
+            raise DownloadFailed(f"the download is too slow: {self._received:,} bytes in {seconds:.0f} s")
         self._began, self._received = time.monotonic(), 0
 
 

@@ -362,8 +362,9 @@ def jobs_of_frame(frame: Any, catalog: Catalog) -> Iterator[VideoJob]:
 
 
 def _raise_for_problems(lines: Iterable[Line]) -> None:
-    found = [replace(line, where=where) for where, line in lines if isinstance(line, Problem)]
-    for remark in (problem for problem in found if problem.warning):
-        log.warning("%s", remark)
-    if problems := [problem for problem in found if not problem.warning]:
+    remarks = [replace(line, where=where) for where, line in lines if isinstance(line, Problem)]
+    for remark in remarks:
+        if remark.warning:
+            log.warning("%s", remark)
+    if problems := [remark for remark in remarks if not remark.warning]:
         raise InvalidJobs(problems)

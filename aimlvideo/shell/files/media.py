@@ -94,7 +94,7 @@ class Media:
         try:
             path = Path(self.folder or "", Path(value).expanduser())
             if path.exists() and not path.is_file():
-                raise UsageError(f"{_name(value)} is no file")
+                raise UsageError(f"{_name(value)} is not a file")
             file = path.open("rb")
         except (OSError, ValueError, RuntimeError) as error:
             raise UsageError(f"{_name(value)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -201,7 +201,7 @@ def _inline(text: str) -> bytes:
     try:
         return base64.b64decode(content) if head.lower().endswith("base64") else unquote_to_bytes(content)
     except ValueError as error:
-        raise UsageError(f"{_name(text)} is no Base64: {error}") from error
+        raise UsageError(f"{_name(text)} is not valid Base64: {error}") from error
 
 
 def _raw(value: Any) -> bytes:
@@ -214,7 +214,7 @@ def _raw(value: Any) -> bytes:
     try:
         value.save(held, format="PNG")
     except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"this picture cannot be made a PNG: {error}") from error
+        raise UsageError(f"this picture cannot be converted to PNG: {error}") from error
     return held.getvalue()
 
 

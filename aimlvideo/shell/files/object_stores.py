@@ -1,6 +1,6 @@
 """Where finished clips go, when that is not the folder they arrive in: an object store, or a folder that many share.
 
-A clip is fetched whole into a folder of our own (`spool`) and then put under its final name by the store's own means:
+A clip is fetched whole into a folder of our own (`staging`) and then put under its final name by the store's own means:
 an object appears when its upload is complete, a file by a rename. Nobody ever sees half a clip.
 """
 
@@ -34,11 +34,11 @@ log = logging.getLogger("aimlvideo.stores")
 class ClipStore(Protocol):
     """A place for whole clips."""
 
-    spool: Path
+    staging: Path
     """The folder that clips arrive in."""
 
-    async def keep(self, name: str) -> None:
-        """Bring a clip from the spool to its place. Raises DownloadFailed (try again) or DiskFailed."""
+    async def upload(self, name: str) -> None:
+        """Bring a clip from the staging to its place. Raises DownloadFailed (try again) or DiskFailed."""
 
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""
@@ -56,13 +56,13 @@ class ClipStore(Protocol):
 class SharedFolder:
     """A folder that several workers share: each fetches into a part of its own, and renames."""
 
-    def __init__(self, folder: Path, spool: Path) -> None:
-        self.folder, self.spool = folder, spool
+    def __init__(self, folder: Path, staging: Path) -> None:
+        self.folder, self.staging = folder, staging
 
-    async def keep(self, name: str) -> None:
+    async def upload(self, name: str) -> None:
         """Rename a clip to its place."""
         try:
-            (self.spool / name).replace(self.folder / name)
+            (self.staging / name).replace(self.folder / name)
         except OSError as error:
             raise DiskFailed(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
 
@@ -101,13 +101,13 @@ class SharedFolder:
 class ObjectStore:
     """A folder of an object store, by its URL: `s3://bucket/run` (fsspec; this file is its one importer)."""
 
-    def __init__(self, url: str, spool: Path) -> None:
-        self.url, self.spool = url.rstrip("/"), spool
+    def __init__(self, url: str, staging: Path) -> None:
+        self.url, self.staging = url.rstrip("/"), staging
         self._files, self._root = opened_filesystem(self.url)
 
-    async def keep(self, name: str) -> None:
-        """Upload a clip, whole or not at all, and take it out of the spool."""
-        source, place = self.spool / name, f"{self._root}/{name}"
+    async def upload(self, name: str) -> None:
+        """Upload a clip, whole or not at all, and take it out of the staging."""
+        source, place = self.staging / name, f"{self._root}/{name}"
         try:
             await anyio.to_thread.run_sync(self._put, str(source), place)
         except Exception as error:  # each store has its own exceptions, and most are no OSError
@@ -121,7 +121,7 @@ class ObjectStore:
         except FileNotFoundError:
             return None
         except Exception as error:
-            raise DownloadFailed(f"{self.url}/{name} could not be looked at: {error}") from error
+            raise DownloadFailed(f"{self.url}/{name} could not be checked: {error}") from error
 
     def __str__(self) -> str:
         return self.url
@@ -153,16 +153,16 @@ class ObjectStore:
             self._files.pipe_file(probe, b"")
             self._files.rm_file(probe)
         except Exception as error:
-            said = (str(error).splitlines() or [""])[0]
+            reason = (str(error).splitlines() or [""])[0]
             raise SettingsError(
                 f"{self.url} cannot be written: is it there, and may this account write to it? "
-                f"({type(error).__name__}: {said})"
+                f"({type(error).__name__}: {reason})"
             ) from error
 
-    async def keep_copy(self, name: str) -> None:
-        """Upload a file that stays in the spool too. Where that fails, it is only there."""
+    async def upload_copy(self, name: str) -> None:
+        """Upload a file that stays in the staging too. Where that fails, it is only there."""
         try:
-            await anyio.to_thread.run_sync(self._put, str(self.spool / name), f"{self._root}/{name}")
+            await anyio.to_thread.run_sync(self._put, str(self.staging / name), f"{self._root}/{name}")
         except Exception as error:
             log.warning("%s/%s could not be written: %s", self.url, name, error)
 
@@ -210,26 +210,26 @@ async def open_store(url: str) -> ObjectStore:
 
 @contextmanager
 def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]:
-    """Give the place that many workers put their clips in; `name` is this worker's, for its spool.
+    """Give the place that many workers put their clips in; `name` is this worker's, for its staging.
 
     Raises SettingsError where nothing can be written there.
     """
     if is_remote(output):
-        with tempfile.TemporaryDirectory(prefix="aimlvideo-") as spool:
-            store = ObjectStore(output, Path(spool))
+        with tempfile.TemporaryDirectory(prefix="aimlvideo-") as staging:
+            store = ObjectStore(output, Path(staging))
             store.check()
             yield store
         return
     folder = local_folder(output)
-    spool_there = folder / f".arriving-{name}"
+    own_staging = folder / f".arriving-{name}"
     try:
-        spool_there.mkdir(parents=True, exist_ok=True)
+        own_staging.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"the output folder {folder} cannot be made: {error.strerror}") from error
+        raise SettingsError(f"the output folder {folder} cannot be created: {error.strerror}") from error
     try:
-        yield SharedFolder(folder, spool_there)
+        yield SharedFolder(folder, own_staging)
     finally:
-        shutil.rmtree(spool_there, ignore_errors=True)
+        shutil.rmtree(own_staging, ignore_errors=True)
 
 
 def opened_filesystem(url: str) -> tuple[Any, str]:

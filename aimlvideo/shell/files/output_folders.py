@@ -28,7 +28,7 @@ def checked_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"the output folder {path} cannot be made: {error.strerror}") from error
+        raise SettingsError(f"the output folder {path} cannot be created: {error.strerror}") from error
     if not path.is_dir() or not os.access(path, os.W_OK):
         raise SettingsError(f"the output folder {path} cannot be written")
     return path
@@ -41,7 +41,7 @@ class OpenFolder:
     journal: Journal
     results: ResultsFile
     uploads: Uploads | None
-    until: AsyncExitStack
+    exit_stack: AsyncExitStack
     users: int = 0
     live: set[str] = field(default_factory=set)
     spending: Spending = field(default_factory=Spending)
@@ -55,13 +55,13 @@ class OpenFolders:
         self._uploads_of = uploads_of
 
     @asynccontextmanager
-    async def use(self, path: Path, *, verify: bool, elsewhere: bool) -> AsyncIterator[OpenFolder]:
+    async def open(self, path: Path, *, verify: bool, remote: bool) -> AsyncIterator[OpenFolder]:
         """Give a folder, opened by the first who uses it, closed by the last. Raises JournalError, DiskFailed."""
         name = _name(path)
         if name in self._open and verify:
             raise SettingsError(f"{path} cannot be verified while another run of this client writes into it")
         if name not in self._open:
-            self._open[name] = await self._opened(path, verify=verify, elsewhere=elsewhere)
+            self._open[name] = await self._opened(path, verify=verify, remote=remote)
         folder = self._open[name]
         folder.users += 1
         try:
@@ -70,12 +70,12 @@ class OpenFolders:
             folder.users -= 1
             if not folder.users:
                 del self._open[name]
-                await folder.until.aclose()
+                await folder.exit_stack.aclose()
 
-    async def _opened(self, path: Path, *, verify: bool, elsewhere: bool) -> OpenFolder:
+    async def _opened(self, path: Path, *, verify: bool, remote: bool) -> OpenFolder:
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
-            write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, elsewhere=elsewhere))
+            write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))
             return OpenFolder(journal, results, uploads, stack.pop_all())
@@ -86,15 +86,15 @@ def _name(path: Path) -> Path:
     return path.resolve()
 
 
-def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, elsewhere: bool = False) -> Iterator[Result]:
+def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote: bool = False) -> Iterator[Result]:
     """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run.
 
-    What is kept `elsewhere`, in an object store, is not looked for.
+    With `remote`, the clips are in an object store, and not looked for here.
     """
-    for job, known in journal.ended_jobs():
-        saved = known.stage is Stage.SAVED and not elsewhere
-        files = known.files or (ClipFile(known.file or "", known.bytes, known.sha256),)
+    for job, progress in journal.ended_jobs():
+        saved = progress.stage is Stage.SAVED and not remote
+        files = progress.files or (ClipFile(progress.file or "", progress.bytes, progress.sha256),)
         if saved and not all(whole(folder / clip.file, clip.bytes, clip.sha256 if verify else None) for clip in files):
-            journal.step(job, known.to(Stage.READY))
+            journal.step(job, progress.to(Stage.READY))
         else:
-            yield result_of(job, known, folder)
+            yield result_of(job, progress, folder)

@@ -146,7 +146,7 @@ def _jobs(rows: Iterable[tuple[str, list[Any] | Problem]], catalog: Catalog, def
             continue
         if columns is None:
             columns = _columns(cells)
-            if twice := _given_twice(columns):
+            if twice := _duplicate_header(columns):
                 yield where, twice
                 return
             continue
@@ -183,7 +183,7 @@ def _plain_name(header: str) -> str:
     return re.sub(r"[\s\-]+", "_", header.strip().lower()).strip("_")
 
 
-def _given_twice(columns: _Columns) -> Problem | None:
+def _duplicate_header(columns: _Columns) -> Problem | None:
     twice = [name for name, count in Counter(columns.names).items() if count > 1 and name]
     if not twice:
         return None

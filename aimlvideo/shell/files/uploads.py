@@ -237,14 +237,14 @@ class Uploads:
 
     def _outstanding(self) -> tuple[set[str], bool]:
         """Return which jobs that were given a link here are outstanding, and whether any other job is."""
-        given = set[str]().union(*self._users.values())
+        job_ids = set[str]().union(*self._users.values())
         if self.owner:  # one of many workers: the list may be long, and others' links lead into folders of their own
-            found = ((name, self.journal.find(name)) for name in given)
-            ids = {name for name, record in found if record and record.progress.stage in OUTSTANDING}
+            records = ((name, self.journal.find(name)) for name in job_ids)
+            ids = {name for name, record in records if record and record.progress.stage in OUTSTANDING}
             return ids, sum(self.journal.counts().get(stage.value, 0) for stage in OUTSTANDING) > len(ids)
         begun = takewhile(lambda record: record.progress.stage is not Stage.PLANNED, self.journal.open_jobs())
         ids = {record.job.id for record in begun if record.progress.stage in OUTSTANDING}
-        return ids & given, bool(ids - given)
+        return ids & job_ids, bool(ids - job_ids)
 
     def _usable_folder(self, now: float) -> str | None:
         """Return a folder that an earlier process of this journal has left, and whose links are valid long enough."""

@@ -36,12 +36,12 @@ async def callback_page(
         body = await request.read()
         signed = secret and "webhook-signature" in request.headers
         if secret and signed and not is_signed(secret, request.headers, body, time.time()):
-            log.warning("a callback with a wrong signature was turned away")
+            log.warning("rejected a callback with a wrong signature")
             return web.Response(status=401)
-        told = Answer(200, {}, body).json()
-        if told is None:
+        content = Answer(200, {}, body).json()
+        if content is None:
             return web.Response(status=400)
-        heard(told)
+        heard(content)
         return web.Response(status=204)
 
     application = web.Application(client_max_size=LARGEST)
@@ -53,11 +53,11 @@ async def callback_page(
         try:
             await site.start()
         except (OSError, OverflowError, ValueError) as error:
-            raise SettingsError(f"callbacks cannot be served on {host}:{port}: {_said(error)}") from error
+            raise SettingsError(f"callbacks cannot be served on {host}:{port}: {_reason(error)}") from error
         yield f"http://{host}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)

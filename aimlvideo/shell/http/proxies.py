@@ -19,6 +19,8 @@ def proxied_request() -> type[ClientRequest]:
     proxies = _proxies()
     direct: dict[str, bool] = {}
 
+    # A class, because aiohttp takes no function here; made anew for each session, because the environment may change.
+    # aiohttp's own `trust_env` would also read `.netrc` and send its passwords along.
     class ProxiedRequest(ClientRequest):
         def __init__(self, method: str, url: URL, **options: Any) -> None:
             proxy = proxies.get(url.scheme)
@@ -62,5 +64,5 @@ def _usable(scheme: str, text: str) -> str:
             return url
     except ValueError:
         pass
-    log.warning("the %s proxy of the environment is passed over: only http proxies can be used", scheme)
+    log.warning("ignoring the %s proxy from the environment: only http proxies can be used", scheme)
     return ""

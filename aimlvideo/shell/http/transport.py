@@ -195,13 +195,13 @@ def _encoded(request: Request) -> Any:
 def _translated(error: Exception, url: str, request: Request) -> ServiceError:
     """Return our error; without a cause that shows a request's headers, and the key in them."""
     host = urlsplit(url).netloc.rpartition("@")[2]
-    asked = request.headers.get("X-Client-Request-Id")
-    said = str(error) or type(error).__name__
+    request_id = request.headers.get("X-Client-Request-Id")
+    reason = str(error) or type(error).__name__
     raised: ServiceError
     if isinstance(error, NEVER_SENT):
-        raised = Unavailable(f"no connection to {host}: {said}", request_id=asked)
+        raised = Unavailable(f"no connection to {host}: {reason}", request_id=request_id)
     else:
-        raised = Unclear(f"the answer of {host} was lost: {said}", request_id=asked)
+        raised = Unclear(f"the answer of {host} was lost: {reason}", request_id=request_id)
     if not isinstance(error, aiohttp.ClientResponseError):
         raised.__cause__ = error
     return raised

@@ -44,7 +44,7 @@ class InMemoryJournal:
         """Take a new job in, or return one that is under way as it is. Raises InvalidJobs as every journal does."""
         run = self._run if run is None else run
         if distinct and job.derived and self._runs.get(job.id) == run:
-            job = job.named(self._copies.next_id(job.id, run, lambda name: self._runs.get(name) == run))
+            job = job.with_id(self._copies.next_id(job.id, run, lambda name: self._runs.get(name) == run))
         record = self._records.get(job.id)
         if record is None:
             record = self._records[job.id] = Record(job, Progress())

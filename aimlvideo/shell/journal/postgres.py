@@ -41,7 +41,7 @@ from aimlvideo.shell.journal.postgres_connection import (
     borrowed,
     connected,
     open_pool,
-    translated,
+    postgres_errors,
 )
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, checked
 from aimlvideo.shell.task_groups import task_group
@@ -108,7 +108,7 @@ class SyncPostgresJournal:
 
     @contextmanager
     def _planning(self, also: Callable[[NewJobs], object]) -> Iterator[None]:
-        with translated(), self.db.transaction():
+        with postgres_errors(), self.db.transaction():
             self.db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # a person may be asked meanwhile
             self.db.execute(INCOMING)
             with self.db.cursor().copy("COPY incoming (id, folder, asked, price) FROM STDIN") as copy:
@@ -141,13 +141,13 @@ class SyncPostgresJournal:
         if self._planned.get(job.id) == run:
             if not (distinct and job.derived):
                 raise InvalidJobs([duplicate_id_problem(job.id)])
-            job = job.named(self._copies.next_id(job.id, run, lambda name: self._planned.get(name) == run))
+            job = job.with_id(self._copies.next_id(job.id, run, lambda name: self._planned.get(name) == run))
         row = (job.id, str(job.folder) if job.folder else None, job.content())
         if self._copy is not None:
             self._copy((*row, price))
             self._planned[job.id] = run
             return Record(job, Progress())
-        with translated():
+        with postgres_errors():
             insert = "INSERT INTO aimlvideo_jobs (id, folder, asked) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
             if self.db.execute(insert, row).rowcount:
                 self._planned[job.id] = run
@@ -196,7 +196,7 @@ class SyncPostgresJournal:
         alive = f"SELECT 1 FROM aimlvideo_workers WHERE id = owner AND seen_at > now() - interval '{ALIVE} s'"
         unmoved = "id = %s AND stage = %s AND request_id IS NOT DISTINCT FROM %s"
         values = (*columns_of(progress), job.id, before.stage.value, before.request_id)
-        with translated():
+        with postgres_errors():
             settled = self.db.execute(
                 f"UPDATE aimlvideo_jobs SET {columns}, owner = NULL "
                 f"WHERE {unmoved} AND NOT (stage = 'submitting' AND EXISTS ({alive}))",
@@ -263,7 +263,7 @@ class SyncPostgresJournal:
 
     def account(self) -> dict[str, Any]:
         """Return the row with the limits of the account and the sums over all jobs."""
-        with translated(), self.db.cursor(row_factory=dict_row) as cursor:
+        with postgres_errors(), self.db.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute("SELECT * FROM aimlvideo_account").fetchone()
         assert row is not None
         return row
@@ -294,13 +294,13 @@ class SyncPostgresJournal:
 
     def forget(self, name: str) -> None:
         """Take one fact about the whole away."""
-        with translated():
+        with postgres_errors():
             self.db.execute("DELETE FROM aimlvideo_facts WHERE name = %s", (name,))
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the whole."""
         write = "INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"
-        with translated():
+        with postgres_errors():
             self.db.execute(write, (name, value))
 
     def _refuse_changed(self) -> None:
@@ -316,7 +316,7 @@ class SyncPostgresJournal:
         last = -1
         while True:
             page = f"SELECT seq, {ROW} FROM aimlvideo_jobs WHERE ({which}) AND seq > %s ORDER BY seq LIMIT {PAGE}"
-            with translated():
+            with postgres_errors():
                 rows = self.db.execute(page, (last,)).fetchall()
             yield from (record_of(row[1:]) for row in rows)
             if len(rows) < PAGE:
@@ -324,7 +324,7 @@ class SyncPostgresJournal:
             last = rows[-1][0]
 
     def _rows(self, question: str) -> Iterator[str]:
-        with translated():
+        with postgres_errors():
             yield from (name for (name,) in self.db.execute(question))
 
     def _one(self, question: str) -> Any:
@@ -479,8 +479,8 @@ class PostgresJournal(SyncPostgresJournal):
     async def leave_in_doubt(self, ids: Iterable[str]) -> None:
         """Leave jobs in doubt that nobody can ask about to a person; they hold no place under the cap any more."""
         async with borrowed(self._pool) as connection:
-            left = "UPDATE aimlvideo_jobs SET owner = NULL WHERE id = ANY(%s) AND owner = %s AND stage = 'in_doubt'"
-            await connection.execute(left, (list(ids), self.owner))
+            release = "UPDATE aimlvideo_jobs SET owner = NULL WHERE id = ANY(%s) AND owner = %s AND stage = 'in_doubt'"
+            await connection.execute(release, (list(ids), self.owner))
 
     def let_go(self, ids: Iterable[str]) -> None:
         """Count jobs as ours no longer."""
@@ -542,8 +542,8 @@ class PostgresJournal(SyncPostgresJournal):
                 await connection.execute(REPLACED, (name, *map(_clean, attempt)))
             # One statement, which commits itself: the row of the account is never locked while a worker is waited for.
             if intents:
-                asked = (list(intents), list(intents.values()), self.owner, _json_text(rows), self.owner)
-                done = await connection.execute(INTENTS, asked)
+                values = (list(intents), list(intents.values()), self.owner, _json_text(rows), self.owner)
+                done = await connection.execute(INTENTS, values)
             else:
                 done = await connection.execute(STEPS, (_json_text(rows), self.owner, self.owner))
             verdicts = await done.fetchall()

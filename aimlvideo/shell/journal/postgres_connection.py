@@ -128,7 +128,7 @@ async def borrowed(pool: AsyncConnectionPool) -> AsyncIterator[Connection]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def postgres_errors() -> Iterator[None]:
     """Raise what goes wrong in the database as DatabaseAway (run again) or JournalError."""
     try:
         yield

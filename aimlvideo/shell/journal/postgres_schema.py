@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.postgres_connection import Connection, connected, translated
+from aimlvideo.shell.journal.postgres_connection import Connection, connected, postgres_errors
 
 ACCOUNT = """
     ALTER TABLE aimlvideo_jobs ADD COLUMN price double precision;
@@ -205,7 +205,7 @@ def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> Non
 
     Raises JournalError where the tables are of a later release, DatabaseAway where there is no connection.
     """
-    with connected(dsn) as db, translated():
+    with connected(dsn) as db, postgres_errors():
         # One at a time, until the connection is closed: whoever comes second finds what the first has made.
         db.execute(LOCK)
         with db.transaction():
@@ -229,7 +229,7 @@ def _version(db: psycopg.Connection[Any]) -> int:
 
 def checked(db: psycopg.Connection[Any]) -> None:
     """Refuse a database without our tables, or with those of another version. Raises JournalError."""
-    with translated():
+    with postgres_errors():
         version = _version(db)
     _check(version)
 

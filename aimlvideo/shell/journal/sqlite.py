@@ -31,7 +31,7 @@ from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.sqlite_file import damaged, locked, opened_to_read, opened_to_write, translated
+from aimlvideo.shell.journal.sqlite_file import damaged, locked, opened_to_read, opened_to_write, sqlite_errors
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
 STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in PROGRESS_COLUMNS)} WHERE id=?"
@@ -52,11 +52,11 @@ NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 class SqliteJournal:
     """The journal of one folder. Open it with `open_journal`, read a running one with `read_journal`."""
 
-    def __init__(self, path: Path, store: GroupCommit) -> None:
+    def __init__(self, path: Path, commits: GroupCommit) -> None:
         self.path = path
-        self._store = store
+        self._commits = commits
         self._run = 1 + int(self.fact("run") or 0)
-        self._any_in_log = bool(store.read("SELECT count(*) FROM found").fetchone()[0])
+        self._any_in_log = bool(commits.read("SELECT count(*) FROM found").fetchone()[0])
         self._copies = CopyNumbers()
         self._read_folders()
 
@@ -64,7 +64,7 @@ class SqliteJournal:
     def planning(self) -> Iterator[None]:
         """Plan a whole file at once: all of it, or, where the block raises, nothing."""
         try:
-            with self._store.whole():
+            with self._commits.whole():
                 yield
         except BaseException:
             self._copies.forget()
@@ -80,7 +80,7 @@ class SqliteJournal:
         """
         run = self._run if run is None else run
         try:
-            self._store.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
+            self._commits.write(PLAN, (job.id, run, self._folder(job), job.content()), later=True)
         except sqlite3.IntegrityError:
             return self._planned_before(job, distinct, run)
         except UnicodeEncodeError:
@@ -101,11 +101,11 @@ class SqliteJournal:
 
         A step whose loss is harmless may take a moment longer. See `synced` for a power cut.
         """
-        self._store.write(STEP, (*columns_of(progress), job.id), later=progress.stage in LOSS_IS_HARMLESS)
+        self._commits.write(STEP, (*columns_of(progress), job.id), later=progress.stage in LOSS_IS_HARMLESS)
 
     async def synced(self) -> None:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
-        await self._store.synced()
+        await self._commits.synced()
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
         """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile.
@@ -114,13 +114,15 @@ class SqliteJournal:
         """
         groups = ["('rendering', 'submitting', 'in_doubt', 'ready')", *(["('failed')"] if retry_failed else [])]
         already_given: set[int] = set()
+        # Numbers first, rows one by one: the caller writes steps while it reads, and a cursor held open over the table
+        # would block them, or give a job twice that moved from one stage to another.
         for stages in groups:
             which = f"stage IN {stages} AND {_of_run(run)}"
-            first = [seq for (seq,) in self._store.read(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
+            first = [seq for (seq,) in self._commits.read(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
             for seq in first:
                 if seq not in already_given:
                     already_given.add(seq)
-                    yield self._record(self._store.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
+                    yield self._record(self._commits.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
         yield from (record for seq, record in self._of_stage("planned", run) if seq not in already_given)
 
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
@@ -130,12 +132,12 @@ class SqliteJournal:
 
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""
-        row = self._store.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
+        row = self._commits.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
         return self._record(row) if row else None
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
-        rows = self._store.read(
+        rows = self._commits.read(
             "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage "
             "FROM attempts a JOIN jobs ON jobs.seq=a.job WHERE jobs.id=? ORDER BY a.rowid",
             (job_id,),
@@ -157,50 +159,50 @@ class SqliteJournal:
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
-        row = self._store.read(f"{ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
+        row = self._commits.read(f"{ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
         return self._record(row) if row else None
 
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
-        row = self._store.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
+        row = self._commits.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
         return self._record(row) if row else None
 
     def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs by stage; with `run`, of the file that was planned in this run."""
-        return dict(self._store.read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
+        return dict(self._commits.read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
 
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
         planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
-        with translated(self.path):
-            return dict(self._store.read(planned))
+        with sqlite_errors(self.path):
+            return dict(self._commits.read(planned))
 
     def spent(self) -> float:
         """Return what all jobs are known to have cost, in USD."""
-        return float(self._store.read("SELECT coalesce(sum(cost_usd), 0) FROM jobs").fetchone()[0])
+        return float(self._commits.read("SELECT coalesce(sum(cost_usd), 0) FROM jobs").fetchone()[0])
 
     def unknown_costs(self) -> int:
         """Return how many clips there are whose cost nobody said."""
         finished = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
-        return int(self._store.read(f"SELECT count(*) FROM jobs WHERE {finished}").fetchone()[0])
+        return int(self._commits.read(f"SELECT count(*) FROM jobs WHERE {finished}").fetchone()[0])
 
     def fact(self, name: str) -> str | None:
         """Return one fact about the run as a whole, such as its service or its owner's process id."""
-        row = self._store.read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
+        row = self._commits.read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
         return row[0] if row else None
 
     def facts(self, beginning: str) -> dict[str, str]:
         """Return the facts whose names begin so."""
-        return dict(self._store.read("SELECT name, value FROM facts WHERE instr(name, ?) = 1", (beginning,)))
+        return dict(self._commits.read("SELECT name, value FROM facts WHERE instr(name, ?) = 1", (beginning,)))
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the run as a whole."""
-        self._store.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self._commits.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def forget(self, name: str) -> None:
         """Take one fact about the run as a whole away."""
-        self._store.write("DELETE FROM facts WHERE name=?", (name,))
+        self._commits.write("DELETE FROM facts WHERE name=?", (name,))
 
     def recover(self, row: Mapping[str, Any]) -> None:
         """Write a line of a results file down as a job; its content is filled in when a job of its id is planned.
@@ -214,26 +216,28 @@ class SqliteJournal:
             raise JournalError(f"not a line of a run's results ({error!r:.200}): {ascii(row)[:200]}") from error
         if progress.stage in NOT_SUBMITTED:
             return
-        asked = json.dumps([job.model, None])
-        self._store.write(
+        content = json.dumps([job.model, None])
+        self._commits.write(
             "INSERT INTO jobs (id, run, asked, stage, polls) VALUES (?, 0, ?, '', 0) "
             "ON CONFLICT (id) DO UPDATE SET asked=excluded.asked",
-            (job.id, asked),
+            (job.id, content),
         )
         self.step(job, progress)
 
     def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
         """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
-        marks = {request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items() if request_id and name}
-        ours = {mark: name for mark, name in marks.items() if mark.startswith(NAMESPACE)}
+        by_prefix = {
+            request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items() if request_id and name
+        }
+        ours = {prefix: name for prefix, name in by_prefix.items() if prefix.startswith(NAMESPACE)}
         for row in ours.items():
-            self._store.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
+            self._commits.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
         self._any_in_log = self._any_in_log or bool(ours)
         return len(ours)
 
     def _from_log(self, job: VideoJob) -> Record:
         """Return a new job, as the generation that the service's log has for it, if it has one."""
-        row = self._store.read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
+        row = self._commits.read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
         if row is None:
             return Record(job, Progress())
         progress = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
@@ -241,18 +245,18 @@ class SqliteJournal:
         return Record(job, progress)
 
     def _planned_before(self, job: VideoJob, distinct: bool, run: int) -> Record:
-        content_before, run_before = self._store.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
+        content_before, run_before = self._commits.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if content_before != content:
             if not (content_before.endswith(UNKNOWN) or self._may_change(job, run_before == run)):
                 raise InvalidJobs([changed_content_problem(job.id, content_before, content)])
-            self._store.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
+            self._commits.write("UPDATE jobs SET asked=? WHERE id=?", (content, job.id))
         if run_before == run:
             if distinct and job.derived:
                 copy = self._copies.next_id(job.id, run, lambda name: self._is_of_run(name, run))
-                return self.plan(job.named(copy), run=run)
+                return self.plan(job.with_id(copy), run=run)
             raise InvalidJobs([duplicate_id_problem(job.id)])
-        self._store.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
+        self._commits.write("UPDATE jobs SET run=?, folder=? WHERE id=?", (run, self._folder(job), job.id))
         record = self.find(job.id)
         assert record is not None
         return Record(job, record.progress)
@@ -269,20 +273,20 @@ class SqliteJournal:
         return progress.stage is Stage.PLANNED
 
     def _is_of_run(self, job_id: str, run: int) -> bool:
-        row = self._store.read("SELECT run FROM jobs WHERE id=?", (job_id,)).fetchone()
+        row = self._commits.read("SELECT run FROM jobs WHERE id=?", (job_id,)).fetchone()
         return row is not None and row[0] == run
 
     def _of_stage(self, stage: str, run: int | None) -> Iterator[tuple[int, Record]]:
         last = 0
         page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? AND {_of_run(run)} ORDER BY seq LIMIT 500"
-        while rows := self._store.read(page, (stage, last)).fetchall():
+        while rows := self._commits.read(page, (stage, last)).fetchall():
             last = rows[-1][0]
             yield from ((row[0], self._record(row[1:])) for row in rows)
 
     def _record(self, row: tuple[Any, ...]) -> Record:
-        job_id, folder, asked, *columns = row
+        job_id, folder, content, *columns = row
         try:
-            model, params = json.loads(asked)
+            model, params = json.loads(content)
             job = VideoJob(model, id=job_id, **(params or {}))
             return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(columns))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -298,12 +302,12 @@ class SqliteJournal:
             return None
         path = str(job.folder)
         if path not in self._folders:
-            self._store.write("INSERT INTO folders VALUES (?)", (path,))
+            self._commits.write("INSERT INTO folders VALUES (?)", (path,))
             self._read_folders()
         return self._folders[path]
 
     def _read_folders(self) -> None:
-        self._folders: dict[str, int] = dict(self._store.read("SELECT path, rowid FROM folders"))
+        self._folders: dict[str, int] = dict(self._commits.read("SELECT path, rowid FROM folders"))
         self._paths = {number: path for path, number in self._folders.items()}
 
 
@@ -339,21 +343,21 @@ def _text(value: Any) -> str | None:
 
 
 @asynccontextmanager
-async def open_journal(path: Path, *, anew: bool = False) -> AsyncIterator[SqliteJournal]:
+async def open_journal(path: Path, *, create: bool = False) -> AsyncIterator[SqliteJournal]:
     """Open a journal for writing, or make it; one process at a time. Raises JournalError.
 
-    Beside the results of a run, a missing journal is made only where `anew` is said: clips may have been paid.
+    Beside the results of a run, a missing journal is made only where `create` is passed: clips may have been paid.
     """
-    with locked(path), opened_to_write(path, anew=anew) as (connection, files):
-        store = GroupCommit(path, connection, files)
-        journal = SqliteJournal(path, store)
+    with locked(path), opened_to_write(path, create=create) as (connection, files):
+        commits = GroupCommit(path, connection, files)
+        journal = SqliteJournal(path, commits)
         journal.note("owner", str(os.getpid()))
         journal.note("run", str(journal._run))
-        store.commit()
+        commits.commit()
         try:
             yield journal
         finally:
-            store.commit()
+            commits.commit()
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise JournalError(_taken(path)) from None
+        raise JournalError(_in_use_message(path)) from None
     except OSError as error:
         raise JournalError(f"{path.parent} cannot be written: {error.strerror}") from error
     try:
@@ -127,14 +127,15 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened_to_write(path: Path, *, anew: bool) -> Iterator[tuple[sqlite3.Connection, OpenFiles]]:
+def opened_to_write(path: Path, *, create: bool) -> Iterator[tuple[sqlite3.Connection, OpenFiles]]:
     """Give a connection to a whole journal, and its open files. Raises JournalError or DiskFailed."""
-    with translated(path):
+    with sqlite_errors(path):
         if not path.exists():
-            _make(path, anew=anew)
-        _make_new(_reserve(path), RESERVE)
+            _create(path, beside_results=create)
+        _create_file(_reserve(path), RESERVE)
         connection = _connect(path)
         files = OpenFiles(path, os.open(path, os.O_RDONLY), os.open(_wal(path), os.O_RDWR))
+        # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
         sync(files.wal)
     try:
         yield connection, files
@@ -224,7 +225,7 @@ def _end(path: Path, connection: sqlite3.Connection, files: OpenFiles) -> None:
             _close(place, connection)
             last.close()
         return
-    lost = None if files.is_in_place() else _bring_back(path, connection)
+    lost = None if files.is_in_place() else _restore(path, connection)
     _close(path, connection)
     if lost is not None:
         raise lost
@@ -237,7 +238,7 @@ def _note_move(path: Path, place: Path) -> None:
         _moved(path).write_text(str(place), errors="surrogateescape")
 
 
-def _bring_back(path: Path, connection: sqlite3.Connection) -> DiskFailed | None:
+def _restore(path: Path, connection: sqlite3.Connection) -> DiskFailed | None:
     """Write a journal that was deleted or overwritten to its place again, as far as its connection still holds it.
 
     Return the error that names the ids where that cannot be done.
@@ -248,7 +249,7 @@ def _bring_back(path: Path, connection: sqlite3.Connection) -> DiskFailed | None
         connection.execute(_CLOSED)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".new")
-        _make_new(part)
+        _create_file(part)
         copy = sqlite3.connect(part, isolation_level=None)
         try:
             connection.backup(copy)
@@ -290,10 +291,10 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
     had_wal = _has_wal(path)
-    with translated(path):
+    with sqlite_errors(path):
         connection = _reader(path) if had_wal else _tidy_reader(path)
     try:
-        with translated(path):
+        with sqlite_errors(path):
             _check(path, connection, had_wal=had_wal)
             connection = _up_to_date(connection)
             check_values(path, connection)
@@ -303,7 +304,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def translated(path: Path) -> Iterator[None]:
+def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the disk raise into our errors."""
     try:
         yield
@@ -332,6 +333,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         _check(path, connection, had_wal=had_wal)
         if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
             raise JournalError(f"{path.parent} cannot hold a journal: its file system gives SQLite {mode!r}, not 'wal'")
+        # NORMAL syncs nothing at a commit: a killed process loses nothing, a power cut what `synced` did not wait for.
+        # FULL would sync at each commit, 30 times dearer, where only the intent to buy has to be on disk.
         connection.execute("PRAGMA synchronous=NORMAL")
         _migrate(connection)
         check_values(path, connection)
@@ -374,15 +377,15 @@ def _tidy_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _make(path: Path, *, anew: bool) -> None:
+def _create(path: Path, *, beside_results: bool) -> None:
     """Make an empty journal beside its place and move it there, so that there is never half of one."""
-    if not anew:
+    if not beside_results:
         _refuse_missing_journal(path)
     for ending in ("-wal", "-shm"):  # of a journal that was moved away: SQLite would write them into the new one
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{path}{ending}.old")
     part = path.with_name(path.name + ".new")
-    _make_new(part)
+    _create_file(part)
     connection = sqlite3.connect(part, isolation_level=None)
     try:
         connection.execute("PRAGMA page_size=8192")  # rows are long: smaller pages are left half empty
@@ -393,7 +396,7 @@ def _make(path: Path, *, anew: bool) -> None:
     _sync_folder(path.parent)
 
 
-def _make_new(path: Path, size: int = 0) -> None:
+def _create_file(path: Path, size: int = 0) -> None:
     """Make a file for its owner only that takes `size` bytes of the disk."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -473,7 +476,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         )
 
 
-def _taken(path: Path) -> str:
+def _in_use_message(path: Path) -> str:
     owner = None
     with suppress(VideoError, sqlite3.Error), opened_to_read(path) as connection:
         owner = connection.execute("SELECT value FROM facts WHERE name='owner'").fetchone()

@@ -21,8 +21,8 @@ from aimlvideo.shell.journal.sqlite_file import (
     PASS_THROUGH,
     OpenFiles,
     free_reserve,
+    sqlite_errors,
     sync,
-    translated,
     translation,
 )
 
@@ -49,7 +49,7 @@ class GroupCommit:
 
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Return the rows of a question, also of what is not committed yet."""
-        with translated(self._path):
+        with sqlite_errors(self._path):
             return self._db.execute(statement, values)
 
     def write(self, statement: str, values: tuple[Any, ...] = (), *, later: bool = False) -> None:
@@ -58,6 +58,8 @@ class GroupCommit:
         Raises IntegrityError, DiskFailed, JournalError.
         """
         self._raise_if_broken()
+        # Committed when this pass of the loop is over, not here: all steps of one pass share one transaction, and the
+        # loop does not go on to another answer before they are in the log.
         try:
             self._put(statement, values)
         except PASS_THROUGH:
@@ -90,6 +92,8 @@ class GroupCommit:
                 self._broken = failure  # SQLite may have taken back what others wrote in this pass
             raise failure from error
         self._full = failure
+        # SQLite may have taken back the whole transaction or only the statement that failed: only a rollback makes sure
+        # which, and then all of this pass is written again, in order.
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
         again, self._pending = self._pending, []
@@ -108,7 +112,7 @@ class GroupCommit:
         self._whole = True
         try:
             yield
-            with translated(self._path):
+            with sqlite_errors(self._path):
                 self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -139,6 +143,7 @@ class GroupCommit:
             self.commit()
             if self._full is not None:
                 raise self._full
+            # A deleted file still takes writes through its open descriptor: they would be "synced" to nowhere.
             files.check()
             covered = self._written
             await self._to_disk(files.wal)
@@ -149,9 +154,11 @@ class GroupCommit:
 
     async def _to_disk(self, wal: int) -> None:
         try:
-            with translated(self._path):
+            with sqlite_errors(self._path):
                 await anyio.to_thread.run_sync(sync, wal)
         except VideoError as error:
+            # The system may have dropped the pages that it could not write: a second fsync that succeeds proves
+            # nothing.
             self._broken = error
             raise
 
@@ -163,7 +170,7 @@ class GroupCommit:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._retry_from_reserve(error)
-            with translated(self._path):
+            with sqlite_errors(self._path):
                 self._db.execute("COMMIT")
         self._pending.clear()
 

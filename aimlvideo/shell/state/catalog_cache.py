@@ -51,8 +51,8 @@ class CatalogCache:
     def read(self) -> Refreshed | None:
         """Return what was kept; None when nothing was, or when it cannot be read: then the shipped catalogue holds."""
         try:
-            kept = json.loads(self.path.read_bytes())
-            refreshed = Refreshed(**kept)
+            cached = json.loads(self.path.read_bytes())
+            refreshed = Refreshed(**cached)
         except (OSError, ValueError, TypeError, RecursionError):
             return None
         texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
@@ -70,9 +70,9 @@ class CatalogCache:
 
     def add(self, models: Mapping[str, Any]) -> None:
         """Keep these models as well. What was read of all others, and when, stays; a full disk keeps nobody waiting."""
-        kept = self.read() or Refreshed()
+        cached = self.read() or Refreshed()
         try:
-            self.write(replace(kept, models={**kept.models, **models}))
+            self.write(replace(cached, models={**cached.models, **models}))
         except SettingsError as error:
             log.info("%s", error)
 
@@ -100,25 +100,25 @@ async def refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now: 
     When the service says that its list is what it was, nothing else is asked, unless with `force`. A document that
     cannot be had or used refuses its own model only. A failure of the list itself is raised as it comes.
     """
-    kept = await anyio.to_thread.run_sync(cache.read)
-    answer = await fetch(models.request("" if kept is None or force else kept.etag))
-    if kept is not None and answer.status == 304:
-        refreshed = replace(kept, date=now)
+    cached = await anyio.to_thread.run_sync(cache.read)
+    answer = await fetch(models.request("" if cached is None or force else cached.etag))
+    if cached is not None and answer.status == 304:
+        refreshed = replace(cached, date=now)
     else:
-        refreshed = await _read_anew(fetch, models, answer, kept, now)
+        refreshed = await _read_all(fetch, models, answer, cached, now)
     await anyio.to_thread.run_sync(cache.write, refreshed)
     return refreshed
 
 
-async def _read_anew(fetch: Fetch, models: ModelList, answer: Answer, kept: Refreshed | None, now: str) -> Refreshed:
+async def _read_all(fetch: Fetch, models: ModelList, answer: Answer, cached: Refreshed | None, now: str) -> Refreshed:
     try:
         listed = models.read(parse_document(answer.body))
     except ValueError as error:
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
     entries, refused = await _documents(fetch, listed, models.usual_path)
-    known = {} if kept is None else {name: kept.models[name] for name in refused if name in kept.models}
+    cached_models = {} if cached is None else {name: cached.models[name] for name in refused if name in cached.models}
     etag = "" if refused else answer.headers.get("etag", "")
-    return Refreshed({**known, **entries}, refused, now, etag)
+    return Refreshed({**cached_models, **entries}, refused, now, etag)
 
 
 async def _documents(fetch: Fetch, listed: list[ListedModel], usual_path: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -76,7 +76,7 @@ class LearnedDurations:
                     states[key] = policy.latency.merged_state(states.get(key))
                 _write(self.path, states)
         except OSError as error:
-            log.warning("what was learned about durations could not be kept in %s: %s", self.path, error)
+            log.warning("learned durations could not be saved in %s: %s", self.path, error)
             return
         self._states = states
         for key, policy in self._policies.items():
@@ -86,15 +86,15 @@ class LearnedDurations:
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """Return the state of each key, faded by its age; an empty dict for a file that is missing or damaged."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["version"] != VERSION:
-            raise ValueError(f"version {kept['version']!r} where {VERSION} was expected")
-        share = 0.5 ** (max(time.time() - float(kept["written"]), 0.0) / HALF_LIFE)
-        return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in kept["models"].items()}
+        written = json.loads(path.read_text(encoding="utf-8"))
+        if written["version"] != VERSION:
+            raise ValueError(f"version {written['version']!r} where {VERSION} was expected")
+        share = 0.5 ** (max(time.time() - float(written["written"]), 0.0) / HALF_LIFE)
+        return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in written["models"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        log.warning("what was learned about durations is damaged, and begun anew: %s: %r", path, error)
+        log.warning("the file of learned durations is damaged, starting over: %s: %r", path, error)
         return {}
 
 

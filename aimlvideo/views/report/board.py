@@ -25,9 +25,9 @@ from aimlvideo.views.report.report_file import cards_of, is_matrix
 
 PUSH_SECONDS = 0.3
 """Seconds between two events at least."""
-PARALLEL_CLIENTS = 400
+JOBS_PER_EVENT = 400
 """Jobs in one event at most."""
-BEHIND = 64
+MAX_EVENTS_BEHIND = 64
 """Events that a slow reader may be behind; then its stream is cut, and it comes back by itself."""
 CLIPS = (".mp4", ".webm", ".mov")
 GUARDED = {
@@ -37,16 +37,19 @@ GUARDED = {
 
 
 class Board:
-    """Serves one run's page, its events and its clips, and no other file. `said` gives the line under the totals."""
+    """Serves one run's page, its events and its clips, and no other file.
 
-    def __init__(self, folder: Path, journal: JournalReader, said: Callable[[], str], token: str = "") -> None:
-        self.news = ChangeLog()
+    `status_line` gives the line under the totals.
+    """
+
+    def __init__(self, folder: Path, journal: JournalReader, status_line: Callable[[], str], token: str = "") -> None:
+        self.change_log = ChangeLog()
         self._folder = folder
         self._journal = journal
-        self._said = said
+        self._status_line = status_line
         self._token = token
         self._readers: set[Any] = set()
-        self._told = 0
+        self._sent_up_to = 0
         self._line = ""
 
     def application(self) -> web.Application:
@@ -58,32 +61,32 @@ class Board:
         application.router.add_get(f"{root}/clips/{{name}}", self._clip)
         return application
 
-    def noted(self, entry: Entry) -> None:
+    def on_step(self, entry: Entry) -> None:
         """Take notice of a step of a job."""
-        self.news.changed(entry.job.id)
+        self.change_log.changed(entry.job.id)
 
     async def run(self) -> None:
         """Tell the readers what has changed, for as long as this is not cancelled."""
         while True:
             await anyio.sleep(PUSH_SECONDS)
-            self.tell()
+            self.push()
 
-    def tell(self) -> None:
-        """Tell the readers what has changed since they were last told: one text for all of them."""
-        since, self._told = self._told, self.news.number
+    def push(self) -> None:
+        """Send the readers what has changed since the last time: one text for all of them."""
+        since, self._sent_up_to = self._sent_up_to, self.change_log.number
         if not self._readers:
             return
-        line, before = self._said(), self._line
+        line, before = self._status_line(), self._line
         self._line = line
         self._send(*self._changes(since), *([_event("outlook", {"line": line})] if line != before else ()))
 
     def end(self) -> None:
         """Tell the readers the last news, and that there will be no more."""
-        self.tell()
+        self.push()
         self._send(_event("over", {}))
-        self.cut()
+        self.disconnect()
 
-    def cut(self) -> None:
+    def disconnect(self) -> None:
         """Close the streams of all readers; who was not told that it is over comes back, and catches up."""
         for reader in list(self._readers):
             reader.close()
@@ -99,24 +102,24 @@ class Board:
 
     def _changes(self, since: int) -> Iterator[bytes]:
         """Give the events that bring a reader from one number to the present."""
-        number, changed = self.news.number, self.news.since(since)
+        number, changed = self.change_log.number, self.change_log.since(since)
         if changed is None:
             yield _event("reload", {})
             return
-        for start in range(0, len(changed), PARALLEL_CLIENTS):
-            found = (self._journal.find(job_id) for job_id in changed[start : start + PARALLEL_CLIENTS])
-            last = start + PARALLEL_CLIENTS >= len(changed)
-            yield _event("jobs", [job_json(*record) for record in found if record], number if last else None)
+        for start in range(0, len(changed), JOBS_PER_EVENT):
+            records = (self._journal.find(job_id) for job_id in changed[start : start + JOBS_PER_EVENT])
+            last = start + JOBS_PER_EVENT >= len(changed)
+            yield _event("jobs", [job_json(*record) for record in records if record], number if last else None)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Let in who has the token; without one, only who asks for this machine by its own name."""
         if self._token:
-            welcome = compare_digest(request.match_info.get("token", "").encode(), self._token.encode())
+            is_allowed = compare_digest(request.match_info.get("token", "").encode(), self._token.encode())
         else:
             names = (request.host, request.host.rpartition(":")[0])
-            welcome = any(name.strip("[]") in LOOPBACK for name in names)
-        if not welcome:
+            is_allowed = any(name.strip("[]") in LOOPBACK for name in names)
+        if not is_allowed:
             raise web.HTTPNotFound
         answer: web.StreamResponse = await handler(request)
         if not answer.prepared:
@@ -124,7 +127,7 @@ class Board:
         return answer
 
     async def _page(self, _: web.Request) -> web.Response:
-        number = self.news.number
+        number = self.change_log.number
         text = await anyio.to_thread.run_sync(_snapshot, self._folder, number)
         return web.Response(text=text, content_type="text/html")
 
@@ -138,7 +141,7 @@ class Board:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream", **GUARDED})
         await answer.prepare(request)
         await answer.write(b"retry: 1000\n\n")
-        with self._reading(_number(request)) as news:
+        with self._subscription(_number(request)) as news:
             async for event in news:
                 try:
                     await answer.write(event)
@@ -147,36 +150,36 @@ class Board:
         return answer
 
     @contextmanager
-    def _reading(self, since: int) -> Iterator[Any]:
+    def _subscription(self, since: int) -> Iterator[Any]:
         """Give the events of one reader: first what it has missed, then what comes."""
-        missed = [*self._changes(since), _event("outlook", {"line": self._said()})]
-        give, news = anyio.create_memory_object_stream[bytes](max(BEHIND, 2 * len(missed)))
+        missed = [*self._changes(since), _event("outlook", {"line": self._status_line()})]
+        outlet, news = anyio.create_memory_object_stream[bytes](max(MAX_EVENTS_BEHIND, 2 * len(missed)))
         for event in missed:
-            give.send_nowait(event)
-        self._readers.add(give)
+            outlet.send_nowait(event)
+        self._readers.add(outlet)
         try:
             yield news
         finally:
-            self._readers.discard(give)
-            give.close()
+            self._readers.discard(outlet)
+            outlet.close()
             news.close()
 
 
 @asynccontextmanager
 async def open_board(
-    run: Run, said: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+    run: Run, status_line: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
 ) -> AsyncIterator[str]:
     """Serve the board of a run until the block is left; give its URL. Raises SettingsError where it cannot."""
     assert run.spec.folder is not None
     with read_journal(run.spec.folder / JOURNAL) as journal:
-        board = Board(run.spec.folder, journal, said, token)
+        board = Board(run.spec.folder, journal, status_line, token)
         runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         scope = anyio.CancelScope()
         try:
             await _start(runner, host, port)
-            run.watchers.append(board.noted)
-            run.tasks.start_soon(_until, scope, board)
+            run.watchers.append(board.on_step)
+            run.tasks.start_soon(_run_until_left, scope, board)
             yield f"http://{host}:{runner.addresses[0][1]}/" + (f"{token}/" if token else "")
         finally:
             scope.cancel()
@@ -192,7 +195,7 @@ async def _start(runner: web.AppRunner, host: str, port: int) -> None:
         raise SettingsError(f"the board cannot be served on {host}:{port}: {error.strerror}") from error
 
 
-async def _until(scope: anyio.CancelScope, board: Board) -> None:
+async def _run_until_left(scope: anyio.CancelScope, board: Board) -> None:
     with scope:
         await board.run()
 
@@ -210,13 +213,13 @@ def _snapshot(folder: Path, number: int) -> str:
     return page(folder.resolve().name, run, {})
 
 
-def _event(name: str, said: Any, number: int | None = None) -> bytes:
+def _event(name: str, content: Any, number: int | None = None) -> bytes:
     numbered = "" if number is None else f"id: {number}\n"
-    text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return f"{numbered}event: {name}\ndata: {text}\n\n".encode(errors="replace")
 
 
 def _number(request: web.Request) -> int:
     """Return the number of the last change that a reader has seen."""
-    said = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
-    return int(said) if said.isdecimal() else 0
+    text = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
+    return int(text) if text.isdecimal() else 0

@@ -19,34 +19,34 @@ PROMPT, VALUE = 4000, 160
 """Characters of a prompt, and of a parameter's value, that are shown."""
 
 
-def job_json(job: VideoJob, known: Progress) -> dict[str, Any]:
+def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
     """Return what the page shows of a job: short names, what is unknown left out, moments in seconds since 1970."""
-    all_known = {
+    fields = {
         "id": job.id,
         "model": job.model,
-        "stage": known.stage.value,
+        "stage": progress.stage.value,
         "prompt": prompt_of(job.params),
         "params": [[name, shown_params(value)] for name, value in job.params.items() if name not in ("prompt",)],
-        "cost": known.cost_usd,
-        "sent": _moment(known.submitted_at),
-        "done": _moment(known.completed_at),
-        "kept": _moment(known.saved_at),
-        "looks": [round(age, 2) for age in unpack_poll_ages(known.poll_ages)],
-        "polls": known.polls,
-        "generation": known.generation_id,
-        "file": known.file if known.stage is Stage.SAVED else None,
-        "bytes": known.bytes,
-        **_failure(known),
+        "cost": progress.cost_usd,
+        "sent": _moment(progress.submitted_at),
+        "done": _moment(progress.completed_at),
+        "kept": _moment(progress.saved_at),
+        "looks": [round(age, 2) for age in unpack_poll_ages(progress.poll_ages)],
+        "polls": progress.polls,
+        "generation": progress.generation_id,
+        "file": progress.file if progress.stage is Stage.SAVED else None,
+        "bytes": progress.bytes,
+        **_failure(progress),
     }
-    return {name: value for name, value in all_known.items() if value not in (None, "", [])}
+    return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
 
 def prompt_of(params: Mapping[str, Any]) -> str:
     """Return the words of a job: its prompt, or those of its shots."""
-    said = params.get("prompt") or params.get("multi_prompt") or ""
-    if isinstance(said, Sequence) and not isinstance(said, str):
-        said = "\n".join(_shot(shot) for shot in said)
-    text = strip_signatures(str(said))
+    words = params.get("prompt") or params.get("multi_prompt") or ""
+    if isinstance(words, Sequence) and not isinstance(words, str):
+        words = "\n".join(_shot(shot) for shot in words)
+    text = strip_signatures(str(words))
     return text if len(text) <= PROMPT else text[:PROMPT] + "…"
 
 
@@ -81,9 +81,9 @@ def _moment(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
 
 
-def _failure(known: Progress) -> dict[str, str]:
-    if known.error is None:
+def _failure(progress: Progress) -> dict[str, str]:
+    if progress.error is None:
         return {}
-    refused = {"refused": known.error.field or "content"} if isinstance(known.error, ContentRefused) else {}
-    error = redact_for_display(str(known.error), 600)
-    return {"error": error, "advice": failure_advice(known.error), **refused}
+    refused = {"refused": progress.error.field or "content"} if isinstance(progress.error, ContentRefused) else {}
+    error = redact_for_display(str(progress.error), 600)
+    return {"error": error, "advice": failure_advice(progress.error), **refused}

@@ -15,13 +15,16 @@ REFUSED_INPUTS = {
 
 ADVICE: tuple[tuple[type[VideoError], str], ...] = (
     (errors.InvalidJobs, "Fix the job in the job file as the message says, then run again with --retry-failed."),
-    (errors.Refused, "Mend the key, the credits or the account, then run again: nothing was lost."),
-    (errors.Rejected, "The service takes no such request: mend the parameters (`aimlvideo models MODEL`), new id."),
+    (errors.Refused, "Fix the key, the credits or the account, then run again: nothing was lost."),
+    (
+        errors.Rejected,
+        "The service refused the request: fix the parameters (see `aimlvideo models MODEL`) and give the job a new id.",
+    ),
     (errors.GenerationFailed, "It failed at the service: try again with --retry-failed, or with another seed."),
     (errors.LinkDead, "The clip is paid for: --retry-failed asks for a fresh link and buys nothing."),
-    (errors.DiskFailed, "Make space on the disk, then run again: what is paid is fetched, not bought again."),
+    (errors.DiskFailed, "Free space on the disk, then run again: what is paid is fetched, not bought again."),
     (errors.DownloadFailed, "Run again: what is paid is fetched, not bought again."),
-    (errors.UsageError, "Mend the pictures or settings that the message names, then --retry-failed."),
+    (errors.UsageError, "Fix the pictures or settings that the message names, then --retry-failed."),
     (errors.InDoubt, "Look for the client request id in the service's log, then `aimlvideo resolve`."),
     (errors.OutOfPatience, "Run again: it keeps running at the service, and is fetched then."),
 )
@@ -33,7 +36,7 @@ def failure_advice(error: VideoError) -> str:
         return f"The content was refused: {_change(error.field)}, under a new id. Unchanged it is never sent again."
     if isinstance(error, errors.GenerationFailed | errors.Rejected) and refuses_content(str(error)):
         return f"The content was refused: {_change(None)}, under a new id."  # written down by an earlier release
-    return next((said for kind, said in ADVICE if isinstance(error, kind)), "Run again with --retry-failed.")
+    return next((sentence for kind, sentence in ADVICE if isinstance(error, kind)), "Run again with --retry-failed.")
 
 
 def _change(field: str | None) -> str:

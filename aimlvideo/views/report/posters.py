@@ -27,41 +27,41 @@ _KEPT = re.compile(r'<script type="application/json" id="posters">(.*?)</script>
 
 
 def posters(
-    folder: Path, files: Mapping[str, str], kept: Mapping[str, str], patience: float = PATIENCE
+    folder: Path, files: Mapping[str, str], earlier: Mapping[str, str], patience: float = PATIENCE
 ) -> dict[str, str]:
     """Return posters as Base64 JPEG by file and size (`name:bytes`), within a budget of size and of time.
 
-    `files` maps the keys to file names; `kept` has those of an earlier page.
+    `files` maps the keys to file names; `earlier` has those of an earlier page.
     """
-    found = {key: kept[key] for key in files if key in kept}
-    wanted = [(key, folder / name) for key, name in files.items() if key not in found]
+    pictures = {key: earlier[key] for key in files if key in earlier}
+    missing = [(key, folder / name) for key, name in files.items() if key not in pictures]
     side = max(SMALLEST, min(LARGEST, int(LARGEST * sqrt(400 / max(len(files), 1)))))
-    left = BUDGET - sum(map(len, found.values()))
-    for some in _made(wanted if left > BUDGET * FULL else [], side, patience):
-        found |= some
-        left -= sum(map(len, some.values()))
-        if left < BUDGET * FULL:
+    room = BUDGET - sum(map(len, pictures.values()))
+    for some in _make_posters(missing if room > BUDGET * FULL else [], side, patience):
+        pictures |= some
+        room -= sum(map(len, some.values()))
+        if room < BUDGET * FULL:
             break
-    return found
+    return pictures
 
 
-def kept_posters(page: Path) -> dict[str, str]:
+def earlier_posters(page: Path) -> dict[str, str]:
     """Return the posters of an earlier page, none where there is no such page."""
     try:
-        found = _KEPT.search(page.read_text(encoding="utf-8"))
-        kept = json.loads(found[1]) if found else {}
+        match = _KEPT.search(page.read_text(encoding="utf-8"))
+        pictures = json.loads(match[1]) if match else {}
     except (OSError, ValueError):
         return {}
-    return {str(key): str(value) for key, value in kept.items()} if isinstance(kept, dict) else {}
+    return {str(key): str(value) for key, value in pictures.items()} if isinstance(pictures, dict) else {}
 
 
-def _made(wanted: Sequence[tuple[str, Path]], side: int, patience: float) -> Iterator[dict[str, str]]:
+def _make_posters(clips: Sequence[tuple[str, Path]], side: int, patience: float) -> Iterator[dict[str, str]]:
     """Give posters, a handful at a time; nothing where PyAV is not installed."""
     if find_spec("av") is None:
         return
     until = time.monotonic() + patience
     with ThreadPoolExecutor(2) as makers:
-        for some in _batched(wanted, 16):
+        for some in _batched(clips, 16):
             if time.monotonic() > until:
                 return
             pictures = makers.map(lambda one: poster(one[1], side), some)

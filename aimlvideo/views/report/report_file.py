@@ -16,7 +16,7 @@ from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.html import page
-from aimlvideo.views.report.posters import PATIENCE, kept_posters, posters
+from aimlvideo.views.report.posters import PATIENCE, earlier_posters, posters
 
 
 def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[Record] | None = None) -> Path:
@@ -32,7 +32,7 @@ def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[
     clips = {f"{one['file']}:{one.get('bytes', 0)}": one["file"] for one in cards if "file" in one}
     matrix = records is None and is_matrix(folder)
     run = {"jobs": cards, "matrix": matrix, "made": round(time.time(), 2), "clips": "", "live": False}
-    text = page(folder.resolve().name, run, posters(folder, clips, kept_posters(path), patience))
+    text = page(folder.resolve().name, run, posters(folder, clips, earlier_posters(path), patience))
     _write(path, text)
     return path
 

@@ -35,7 +35,7 @@ def test_a_table_says_in_its_notes_what_each_column_may_be(command: Command, tmp
     ("words", "message"),
     [
         (["jobs.xls"], "expected a file that ends in .jsonl or .csv"),
-        (["there.jsonl"], "is there already"),
+        (["there.jsonl"], "already exists"),
         (["jobs.csv", "--model", "alibaba/wan-2-6-t2w"], "did you mean alibaba/wan-2-6-t2v"),
         (["nowhere/jobs.csv"], "cannot be written"),
     ],

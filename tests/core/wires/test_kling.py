@@ -12,7 +12,7 @@ from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.http import Request
 from aimlvideo.core.wires.kling import Kling, external_task_request, read_callback, read_external_task
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
-from aimlvideo.settings import found_base_url
+from aimlvideo.settings import resolve_base_url
 from aimlvideo.shell.http.transport import HttpTransport
 from tests.core.wires.answers import ODD_BODIES, answer
 
@@ -102,7 +102,7 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
     ],
 )
 def test_a_gateway_may_have_a_prefix_of_its_own(base: str, url: str) -> None:
-    kept = found_base_url(base, "kling", {})
+    kept = resolve_base_url(base, "kling", {})
     transport = HttpTransport(None, kept, "key", service_of("kling"))  # type: ignore[arg-type]
     assert transport._url(WIRE.submission(job(prompt="waves"), "av-1")) == url
 

@@ -38,7 +38,7 @@ def bystander(tmp_path: Path) -> Path:
 async def test_results_and_report_are_as_private_as_the_journal(tmp_path: Path) -> None:
     write_results(tmp_path / RESULTS, [result()])
     ResultsFile(tmp_path / "more.jsonl").close()
-    async with open_journal(tmp_path / "journal.sqlite3", anew=True) as journal:
+    async with open_journal(tmp_path / "journal.sqlite3", create=True) as journal:
         journal.plan(VideoJob("m", id="a"))
     report = write_report(tmp_path)
     assert {mode(path) for path in (tmp_path / RESULTS, tmp_path / "more.jsonl", report)} == {0o600}
@@ -49,7 +49,7 @@ async def test_links_in_their_places_are_replaced_and_what_they_lead_to_is_left_
 ) -> None:
     for name in (RESULTS, f"{RESULTS}.part", "report.html", "report.html.part"):
         (tmp_path / name).symlink_to(bystander)
-    async with open_journal(tmp_path / "journal.sqlite3", anew=True):
+    async with open_journal(tmp_path / "journal.sqlite3", create=True):
         pass
     write_report(tmp_path)
     file = ResultsFile(tmp_path / RESULTS)
@@ -83,7 +83,7 @@ def test_a_name_from_elsewhere_is_one_of_a_clip_in_the_folder_itself(name: str, 
 
 async def test_recovered_lines_name_no_file_outside_of_the_folder(tmp_path: Path) -> None:
     row = {"id": "a", "model": "m", "stage": "saved", "generation_id": "g", "file": "../x.mp4", "bytes": 3}
-    async with open_journal(tmp_path / "journal.sqlite3", anew=True) as journal:
+    async with open_journal(tmp_path / "journal.sqlite3", create=True) as journal:
         journal.recover(row)
         record = journal.find("a")
     assert record is not None

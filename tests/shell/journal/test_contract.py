@@ -111,7 +111,7 @@ async def test_an_error_is_read_back_with_its_kind(opened: Opened) -> None:
 async def test_whatever_the_words_of_an_error_are_the_steps_beside_it_are_written(
     opened: Opened, words: str, read: str
 ) -> None:
-    other = JOB.named("other")
+    other = JOB.with_id("other")
     async with opened() as journal:
         for job in (JOB, other):
             journal.plan(job)
@@ -234,15 +234,15 @@ async def test_a_failed_job_that_is_tried_again_keeps_what_it_was_before(opened:
 
 async def test_outstanding_jobs_are_found_and_counted(journal: Journal) -> None:
     for name, progress in (("a", Progress()), ("b", RENDERING), ("c", SENT)):
-        job = journal.plan(JOB.named(name)).job
+        job = journal.plan(JOB.with_id(name)).job
         if progress.stage is not Stage.PLANNED:
             journal.step(job, progress)
     await journal.synced()
     assert [record.job.id for record in journal.open_jobs()] == ["b", "c", "a"]
     assert journal.counts() == {"planned": 1, "rendering": 1, "submitting": 1}
     assert journal.planned_models() == {MODEL: 1}
-    assert journal.by_generation("gen:kling/v1.6") == (JOB.named("b"), RENDERING)
-    assert journal.accepted_sample() == (JOB.named("b"), RENDERING)
+    assert journal.by_generation("gen:kling/v1.6") == (JOB.with_id("b"), RENDERING)
+    assert journal.accepted_sample() == (JOB.with_id("b"), RENDERING)
     assert journal.by_generation("another") is None
     assert (journal.spent(), journal.unknown_costs(), list(journal.ended_jobs())) == (0.0, 0, [])
 
@@ -287,7 +287,7 @@ async def test_open_jobs_are_given_outstanding_ones_first_and_ended_ones_never(o
     known = [Progress(), RENDERING, SAVED, SENT, SENT.to(Stage.FAILED, error=GenerationFailed("no"))]
     async with opened() as journal:
         for number, progress in enumerate(known):
-            job = JOB.named(f"job{number}")
+            job = JOB.with_id(f"job{number}")
             journal.plan(job)
             journal.step(job, progress)
         await journal.synced()
@@ -301,7 +301,7 @@ async def test_open_jobs_are_given_outstanding_ones_first_and_ended_ones_never(o
 async def test_money_is_summed_and_the_unknown_is_counted(opened: Opened) -> None:
     async with opened() as journal:
         for number, cost in enumerate((0.25, 0.5, None)):
-            job = JOB.named(f"job{number}")
+            job = JOB.with_id(f"job{number}")
             journal.plan(job)
             journal.step(job, READY.to(Stage.SAVED, cost_usd=cost))
         await journal.synced()

@@ -133,14 +133,14 @@ async def test_ten_thousand_jobs_of_the_same_content_are_planned_without_asking_
     journal: SqliteJournal,
 ) -> None:
     job, asked = VideoJob("m", prompt="waves"), 0
-    read = journal._store.read
+    read = journal._commits.read
 
     def counted(*values: Any) -> Any:
         nonlocal asked
         asked += 1
         return read(*values)
 
-    journal._store.read = counted  # type: ignore[method-assign]
+    journal._commits.read = counted  # type: ignore[method-assign]
     for _ in range(200):
         journal.plan(job, distinct=True)
     assert asked < 5 * 200
@@ -216,11 +216,11 @@ async def test_outstanding_jobs_come_before_planned_ones_and_failed_ones_where_a
 
 async def test_a_run_is_read_while_it_is_written(journal: SqliteJournal, path: Path) -> None:
     journal.plan(named("a"))
-    journal._store.commit()
+    journal._commits.commit()
     with read_journal(path) as reader:
         assert reader.counts() == {"planned": 1}
         journal.step(journal.plan(named("b").with_base_folder("/a new folder")).job, READY)
-        journal._store.commit()
+        journal._commits.commit()
         assert reader.counts() == {"planned": 1, "ready": 1}
         assert reader.spent() == 0.21
         assert reader.find("b") == Record(named("b"), READY)

@@ -214,7 +214,7 @@ async def test_beside_results_a_missing_journal_is_not_made_unless_that_is_said(
         async with open_journal(path):
             pass
     assert not path.exists()
-    async with open_journal(path, anew=True):
+    async with open_journal(path, create=True):
         assert path.exists()
 
 
@@ -225,14 +225,14 @@ async def test_beside_its_write_ahead_log_a_missing_journal_is_not_made_and_neve
     async with open_journal(path) as journal:
         for number in range(50):
             journal.plan(named(f"old{number}"))
-        journal._store.commit()
+        journal._commits.commit()
         left = wal.read_bytes()
     path.unlink()
     wal.write_bytes(left)
     with pytest.raises(JournalError, match=r"journal\.sqlite3-wal but not journal\.sqlite3"):
         async with open_journal(path):
             pass
-    async with open_journal(path, anew=True) as journal:
+    async with open_journal(path, create=True) as journal:
         assert journal.counts() == {}
         assert path.with_name("journal.sqlite3-wal.old").read_bytes() == left
 
@@ -451,7 +451,7 @@ async def test_a_step_after_its_journal_failed_raises_the_same_again(path: Path)
     opened = open_journal(path)
     journal = await opened.__aenter__()
     journal_file.free_reserve(path)
-    journal._store.read("PRAGMA max_page_count=12")
+    journal._commits.read("PRAGMA max_page_count=12")
     for _ in range(2):
         with pytest.raises(DiskFailed, match="Make space"):
             plan_many(journal)
@@ -464,8 +464,8 @@ async def test_a_step_after_its_journal_failed_raises_the_same_again(path: Path)
 async def test_planning_on_a_full_disk_leaves_nothing_behind_and_breaks_nothing(path: Path) -> None:
     async with open_journal(path) as journal:
         journal.step(journal.plan(named("a")).job, SENT)
-        journal._store.commit()
-        journal._store.read("PRAGMA max_page_count=12")
+        journal._commits.commit()
+        journal._commits.read("PRAGMA max_page_count=12")
         with pytest.raises(DiskFailed, match="Make space"), journal.planning():
             plan_many(journal)
         assert journal.counts() == {"submitting": 1}
@@ -476,15 +476,15 @@ async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def room_is_made(path: Path) -> bool:
-        journal._store.read("PRAGMA max_page_count=100000")
+        journal._commits.read("PRAGMA max_page_count=100000")
         return True
 
     monkeypatch.setattr("aimlvideo.shell.journal.sqlite_transactions.free_reserve", room_is_made)
     async with open_journal(path) as journal:
         journal.step(journal.plan(named("a")).job, SENT)
         await journal.synced()
-        pages = journal._store.read("PRAGMA page_count").fetchone()[0]
-        journal._store.read(f"PRAGMA max_page_count={pages}")
+        pages = journal._commits.read("PRAGMA page_count").fetchone()[0]
+        journal._commits.read(f"PRAGMA max_page_count={pages}")
         plan_many(journal)
         for _ in range(2):
             with pytest.raises(DiskFailed, match="Make space"):

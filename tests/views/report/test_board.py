@@ -104,7 +104,7 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
         until(page, "document.getElementById('pulse').textContent === 'live'")
         portal.call(lambda: run.move("first", Stage.SUBMITTING))
         until(page, "jobs.get('first').stage === 'submitting'")
-        portal.call(board.cut)
+        portal.call(board.disconnect)
         portal.call(lambda: run.move("first", Stage.RENDERING))
         portal.call(lambda: run.move("second", Stage.SUBMITTING))
         until(page, "jobs.get('first').stage === 'rendering' && jobs.get('second').stage === 'submitting'")
@@ -120,7 +120,7 @@ async def cut_run(folder: Path) -> AsyncIterator[tuple[Board, str, ServedRun]]:
     """Give a run with a board whose streams a test may cut."""
     async with a_run(folder) as run:
         board = Board(folder, run.batch.spec.journal, lambda: "")  # type: ignore[arg-type]
-        run.batch.watchers.append(board.noted)
+        run.batch.watchers.append(board.on_step)
         runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -79,7 +79,7 @@ def test_failures_come_with_a_reason_and_with_what_to_do(opened: Opened, folder:
     page.click("#tab-failures")
     said = page.inner_text("#failures")
     assert any(reason in said for reason in ("content moderation", "is dead", "internal error", "expected one of"))
-    assert any(what in said for what in ("reword", "--retry-failed", "mend the parameters"))
+    assert any(what in said for what in ("reword", "--retry-failed", "fix the parameters"))
     page.click("#failures .chip")
     assert page.is_visible(".reason")
 

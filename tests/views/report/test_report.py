@@ -69,12 +69,12 @@ def test_what_was_moderated_is_to_be_reworded() -> None:
 
 
 def test_posters_are_small_jpegs_and_kept_for_the_next_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = posters.kept_posters(folder / REPORT)
+    kept = posters.earlier_posters(folder / REPORT)
     assert len(kept) == 56
     assert all(text.startswith("/9j/") and len(text) < 20_000 for text in kept.values())
     monkeypatch.setattr(posters, "poster", lambda *_: pytest.fail("made anew"))
     write_report(folder)
-    assert posters.kept_posters(folder / REPORT) == kept
+    assert posters.earlier_posters(folder / REPORT) == kept
 
 
 def test_posters_keep_to_their_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_posters_keep_to_their_budget(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_without_pyav_the_page_has_no_posters(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posters, "find_spec", lambda _: None)
     write_report(made_run(tmp_path / "run", 3, (clip,)))
-    assert posters.kept_posters(tmp_path / "run" / REPORT) == {}
+    assert posters.earlier_posters(tmp_path / "run" / REPORT) == {}
 
 
 def test_a_clip_that_is_none_has_no_poster(tmp_path: Path) -> None:
