@@ -16,6 +16,7 @@ def main() -> None:
     """Set the limits, start the clocks, and run the command."""
     faults = json.loads(os.environ["HOSTILE"])
     fast_time.install(faults["speed"], faults["origin"])
+    fast_time.steps[0] = faults.get("wrong_by", 0.0)
     if descriptors := faults.get("descriptors"):
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     if steps := faults.get("clock_steps"):

@@ -9,12 +9,12 @@ from contextlib import contextmanager, suppress
 
 
 class Wire:
-    """What passes through; `cut` ends all connections and refuses new ones, until `mend`."""
+    """What passes through; `cut` ends all connections and refuses new ones, `stall` holds them, until `mend`."""
 
     def __init__(self, target: int) -> None:
         self.port = 0
         self._target = target
-        self._is_cut = False
+        self._is_cut = self._is_stalled = False
         self._writers: set[asyncio.StreamWriter] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: asyncio.Event | None = None
@@ -25,9 +25,13 @@ class Wire:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._abort)
 
+    def stall(self) -> None:
+        """Keep all connections open, take new ones, and pass nothing on."""
+        self._is_stalled = True
+
     def mend(self) -> None:
         """Let everything pass again."""
-        self._is_cut = False
+        self._is_cut = self._is_stalled = False
 
     def end(self) -> None:
         """Stop listening."""
@@ -70,6 +74,8 @@ class Wire:
     async def _passed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while part := await reader.read(2**16):
+                while self._is_stalled:  # noqa: ASYNC110 - set from another thread
+                    await asyncio.sleep(0.02)
                 writer.write(part)
                 await writer.drain()
         with suppress(OSError, RuntimeError):
