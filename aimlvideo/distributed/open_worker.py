@@ -13,7 +13,7 @@ from uuid import uuid4
 import anyio
 
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.distributed.account import Account, AccountLimits, agree_on_limits
+from aimlvideo.distributed.account import Account, AccountLimits, agree_on_limits, read_account
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.output_token import check_output
 from aimlvideo.distributed.registry import WorkerRegistry, read_durations
@@ -58,9 +58,12 @@ async def open_worker(
         learned = await read_durations(connection)
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
-        upload = settings.get("upload") or journal.fact(UPLOAD)
-        chosen = {**settings, "upload": upload, **_least(limits)}
-        client = await stack.enter_async_context(FleetClient(journal, learned, **chosen))
+        pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
+        limits_before = (await read_account(connection)).limits
+        permits = Permits(pool, limits_before.rate or inf)
+        fleet = WorkerShares(permits, broadcast, limits_before)
+        chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
+        client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
         await check_key(client)
         store = stack.enter_context(opened_store(output, str(worker)[:8]))
         await check_output(connection, store)
@@ -68,9 +71,7 @@ async def open_worker(
         if account.limits.max_spend != inf:
             await client.read_prices()
         journal.price_of = client.price
-        pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
-        permits = Permits(pool, account.limits.rate or inf)
-        fleet = WorkerShares(client.pipeline, permits, broadcast, account.limits)
+        fleet.shared_by(1, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
         stack.callback(feed.close)
@@ -109,12 +110,6 @@ async def check_key(client: FleetClient) -> None:
             raise
 
 
-def _least(limits: AccountLimits) -> dict[str, Any]:
-    """Return what the client's own settings are; the limits of the account are set on its pipeline later."""
-    cap = limits.max_outstanding
-    return {"max_outstanding": None if cap == "auto" else cap or 100}
-
-
 @asynccontextmanager
 async def _connected(dsn: str) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as stack:
@@ -123,6 +118,11 @@ async def _connected(dsn: str) -> AsyncIterator[Connection]:
         except AWAY as error:
             raise connection_error(error, dsn) from None
         yield connection
+
+
+async def _fact(connection: Connection, name: str) -> str | None:
+    row = await (await connection.execute("SELECT value FROM aimlvideo_facts WHERE name = %s", (name,))).fetchone()
+    return row[0] if row else None
 
 
 async def _agree_on_service(connection: Connection, service: str) -> None:

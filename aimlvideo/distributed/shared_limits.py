@@ -16,8 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.distributed.account import AccountLimits
-from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
-from aimlvideo.pipeline.pipeline import Pipeline
+from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed
 
 AT_A_TIME = 0.1
@@ -135,24 +134,25 @@ class SharedRateGate(RateGate):
 
 
 class WorkerShares:
-    """A worker's pipeline under the limits of all."""
+    """One worker's part of the limits of all; its client works under `limiters`."""
 
-    def __init__(self, pipeline: Pipeline, permits: Permits, broadcast: Broadcast, limits: AccountLimits) -> None:
+    def __init__(self, permits: Permits, broadcast: Broadcast, limits: AccountLimits) -> None:
         assert limits.rate is not None
         assert limits.poll_rate is not None
-        self.slots: SlotLimiter = pipeline.slots
         self.submissions = BroadcastingRate(limits.rate, "submissions", broadcast)
         self.polls = BroadcastingRate(limits.poll_rate, "polls", broadcast)
         self.outstanding = BroadcastingConcurrency(broadcast)
-        self.budget: PollBudget = pipeline.poll.budget
-        self._log = pipeline.log
         self._permits, self._workers = permits, 1
-        self.budget.rate = self.polls
-        pipeline.slots.outstanding = self.outstanding
-        pipeline.submit.rate_gate = SharedRateGate(self.submissions, permits)
+
+    @property
+    def limiters(self) -> Limiters:
+        """What a job of this worker waits for."""
+        poll_budget = PollBudget(self.polls.per_second)
+        poll_budget.rate = self.polls
+        return Limiters(SlotLimiter(self.outstanding), SharedRateGate(self.submissions, self._permits), poll_budget)
 
     def shared_by(self, workers: int, limits: AccountLimits) -> None:
-        """Take this worker's part of the polls, of the log, and of a submission rate that was found to be too high."""
+        """Take this worker's part of the polls, and of a submission rate that was found to be too high."""
         assert limits.rate is not None
         assert limits.poll_rate is not None
         self._permits.per_second = limits.rate
@@ -160,7 +160,6 @@ class WorkerShares:
             self.submissions.set_share(limits.rate)
         self.polls.set_share(limits.poll_rate / workers)
         self.submissions.stretch(self._workers / workers)
-        self._log.shared_by(workers)
         self._workers = workers
 
     def on_rejected_elsewhere(self, kind: str, seconds: float | None) -> None:

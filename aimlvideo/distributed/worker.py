@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum, auto
 from math import ceil, inf
 
 import anyio
@@ -66,8 +67,21 @@ GATHER = 0.05
 """Seconds in which ended jobs gather, to be handed back together, and free places, to be filled together."""
 
 
-OUTCOMES = {Stage.SAVED: "saved", Stage.FAILED: "failed", Stage.PLANNED: "not begun"}
-TAKEN_OVER_AFTER = {"left": 0.0, "timed out": 60.0, "not downloaded": 30.0}
+class Handback(StrEnum):
+    """Why a job's place in the queue is given up, which decides what becomes of it."""
+
+    SAVED = auto()
+    FAILED = auto()
+    NOT_BEGUN = auto()
+    IN_DOUBT = auto()
+    """It cannot be asked for: a person has to settle it."""
+    LEFT = auto()
+    TIMED_OUT = auto()
+    NOT_DOWNLOADED = auto()
+
+
+BY_STAGE = {Stage.SAVED: Handback.SAVED, Stage.FAILED: Handback.FAILED, Stage.PLANNED: Handback.NOT_BEGUN}
+TAKEN_OVER_AFTER = {Handback.LEFT: 0.0, Handback.TIMED_OUT: 60.0, Handback.NOT_DOWNLOADED: 30.0}
 """Seconds after which a job that was begun, and handed back unfinished, is taken over again."""
 FULL = 0.5
 """Seconds for which nothing is taken after the account had no place for a job."""
@@ -123,7 +137,7 @@ class Worker:
     places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
     winding_down: bool = False
-    _ending: dict[str, tuple[QueueEntry, str]] = field(default_factory=dict)
+    _ending: dict[str, tuple[QueueEntry, Handback]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
     _last_heartbeat: float = 0.0
     _last_take_over: float = 0.0
@@ -204,7 +218,7 @@ class Worker:
     def _give_back_unread(self) -> None:
         """Hand back the jobs that were taken and that the pipeline has not read."""
         for name, (job, progress) in self._fed.items():
-            self._ending[name] = self.places[name], _outcome(result_of(job, progress))
+            self._ending[name] = self.places[name], _handback(result_of(job, progress))
         if self._fed:
             self._fed.clear()
             self._news.set()
@@ -220,7 +234,7 @@ class Worker:
         """Note what is to be done with a job's place in the queue."""
         if isinstance(result.error, Elsewhere) or result.job.id not in self.places:
             return
-        self._ending[result.job.id] = self.places[result.job.id], _outcome(result)
+        self._ending[result.job.id] = self.places[result.job.id], _handback(result)
         self._news.set()
         if result.stage in ENDED:
             self.on_result(result)
@@ -286,6 +300,7 @@ class Worker:
         queue.heartbeat = self.heartbeat
         self.journal.lease = self.heartbeat / 3
         self.fleet.shared_by(present.workers, self.account.limits)
+        self.client.pipeline.log.shared_by(present.workers)
         await self.journal.read_sample()
         if present.drained and not self.winding_down:
             log.warning("told to drain: nothing more is bought")
@@ -303,20 +318,20 @@ class Worker:
         going = dict(self._ending)
         await self.journal.synced()
         going = {name: back for name, back in going.items() if self._ending.get(name) == back}  # else lost meanwhile
-        by_outcome: dict[str, list[str]] = defaultdict(list)
-        for name, (_, outcome) in going.items():
-            by_outcome[outcome].append(name)
-        for outcome, names in by_outcome.items():
+        by_reason: dict[Handback, list[str]] = defaultdict(list)
+        for name, (_, reason) in going.items():
+            by_reason[reason].append(name)
+        for reason, names in by_reason.items():
             places = [going[name][0] for name in names]
-            if outcome in ("saved", "failed"):
-                await queue.done(places, well=outcome == "saved")
-            elif outcome == "in doubt":
+            if reason in (Handback.SAVED, Handback.FAILED):
+                await queue.done(places, well=reason is Handback.SAVED)
+            elif reason is Handback.IN_DOUBT:
                 await self.journal.leave_in_doubt(names)
                 await queue.done(places, well=False)
-            elif outcome == "not begun":
+            elif reason is Handback.NOT_BEGUN:
                 await queue.give_back(places)
             else:
-                await queue.leave(places, TAKEN_OVER_AFTER[outcome])
+                await queue.leave(places, TAKEN_OVER_AFTER[reason])
         for name, back in going.items():
             if self._ending.get(name) == back:
                 self._ending.pop(name, None)
@@ -366,10 +381,10 @@ class Worker:
         records = await self.journal.take(fresh)
         open_records = [record for record in records if record.progress.stage not in ENDED]
         for name in fresh.keys() - {record.job.id for record in open_records}:
-            self._ending[name] = fresh[name], "saved"
+            self._ending[name] = fresh[name], Handback.SAVED
         for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if self.winding_down or self.results.halted is not None:
-                self._ending[job.id] = fresh[job.id], _outcome(result_of(job, progress))
+                self._ending[job.id] = fresh[job.id], _handback(result_of(job, progress))
             else:
                 record = self._fed[job.id] = Record(job, progress)
                 self.feed.send_nowait(record)
@@ -383,14 +398,15 @@ NOT_HELD = frozenset({Stage.PLANNED, Stage.READY, *ENDED})
 """Stages in which a job holds no place under the cap."""
 
 
-def _outcome(result: Result) -> str:
-    """Tell what becomes of a job's place in the queue."""
+def _handback(result: Result) -> Handback:
+    """Return why a worker gives up the place of a job that has ended here."""
     if isinstance(result.error, NoPlace | OverBudget):
-        return "not begun"
-    if result.stage in OUTCOMES:
-        return OUTCOMES[result.stage]
+        return Handback.NOT_BEGUN
+    if result.stage in BY_STAGE:
+        return BY_STAGE[result.stage]
     if isinstance(result.error, OutOfPatience):
-        return "timed out"
+        return Handback.TIMED_OUT
     if isinstance(result.error, InDoubt):
-        return "in doubt"  # it cannot be asked for: a person has to settle it
-    return "not downloaded" if result.stage is Stage.READY and not isinstance(result.error, Stopped) else "left"
+        return Handback.IN_DOUBT
+    gave_up = result.stage is Stage.READY and not isinstance(result.error, Stopped)
+    return Handback.NOT_DOWNLOADED if gave_up else Handback.LEFT
