@@ -9,12 +9,13 @@ from math import inf
 from pathlib import Path
 
 from aimlvideo.client import known_catalog
-from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize
+from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
 from aimlvideo.core.service_clock import offset_remark
+from aimlvideo.core.wires.answers import is_known_word
 from aimlvideo.errors import ContentRefused, Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
@@ -25,6 +26,8 @@ FAILED_SHOWN = 10
 """Failed jobs that are named; the others are counted."""
 NAMED = 20
 """Doubts that are named; the others are counted."""
+WORDS = 5
+"""Status words that are named."""
 CHANGE_CONTENT = "reword the prompt or replace the pictures, under a new id"
 
 
@@ -72,11 +75,23 @@ class RunSummary:
                 age = (clock.wall() if now is None else now) - progress.submitted_at
                 since = f"submitted {format_seconds(max(age, 0.0))} ago"
             yield f"  oldest outstanding: {progress.generation_id} (job {job.id}), {since}"
+        yield from self._last_words(clock.wall() if now is None else now)
         yield from self._failures()
         yield from self._doubts()
         yield from self._others()
         if (remark := offset_remark(self.clock_offset)) is not None:
             yield f"  {remark}"
+
+    def _last_words(self, now: float) -> Iterator[str]:
+        """Say what the service last said of the generations under way, the unknown words first, and when."""
+        heard: defaultdict[str, list[float]] = defaultdict(list)
+        for record in self.accepted:
+            if record.progress.status is not None:
+                heard[record.progress.status].append(record.progress.status_at or 0.0)
+        for word, moments in sorted(heard.items(), key=lambda item: (is_known_word(item[0]), -len(item[1])))[:WORDS]:
+            ago = format_seconds(max(0.0, now - max(moments)))
+            unknown = "" if is_known_word(word) else ", which is not a known status"
+            yield f"  the service said {redact_for_display(repr(word))} of {len(moments)}, last {ago} ago{unknown}"
 
     def _others(self) -> Iterator[str]:
         planned = self.others.get(Stage.PLANNED, 0)

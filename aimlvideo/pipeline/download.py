@@ -91,17 +91,18 @@ class Downloads:
 
         async def fresh_link() -> str | None:
             generation = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
-            entry.file_sizes = generation.file_sizes
             links = generation.video_urls or ((generation.video_url,) if generation.video_url else ())
             if index < len(links):
-                entry.step(Stage.READY, video_url=links[0], video_urls=links if len(links) > 1 else ())
+                several = links if len(links) > 1 else ()
+                entry.step(Stage.READY, video_url=links[0], video_urls=several, file_sizes=generation.file_sizes)
                 return links[index]
             return None
 
         edit = partial(_write_recipe, entry.job, entry.progress) if self.metadata else None
 
         def size() -> int | None:
-            return entry.file_sizes[index] if index < len(entry.file_sizes) else None
+            sizes = entry.progress.file_sizes
+            return sizes[index] if index < len(sizes) else None
 
         link = entry.progress.video_urls[index] if entry.progress.video_urls else entry.progress.video_url
         return await self.fetch(link, path, fresh_link, overwrite=overwrite, edit=edit, size=size)

@@ -139,7 +139,7 @@ async def open_pipeline(
             return False
         entry.late_refusals += 1
         # A new request id: under the old one the service would answer with the generation that never ran.
-        entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None)
+        entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None, status=None, status_at=None)
         slots.on_rejected(clock.loop())
         rate_gate.pause(1)
         entry.release_slot()

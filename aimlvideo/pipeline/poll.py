@@ -11,6 +11,7 @@ from math import inf
 
 import anyio
 
+from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
@@ -97,11 +98,8 @@ class Waiting:
     due: float = 0.0
     not_before: float = 0.0
     misses: int = 0
-    last_status: str | None = None
-    """The service's last word; None where it has not been heard."""
-    status_at: float = 0.0
     last_error: str = ""
-    """What was wrong with the check after it; empty where that one was answered."""
+    """What was wrong with the last check; empty where it was answered."""
     is_being_polled: bool = False
 
 
@@ -223,19 +221,23 @@ class Poll:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         self.budget.on_accepted(now)
         entry.run.stats.polls += 1
-        waiting.misses, waiting.not_before = 0, 0.0
-        waiting.last_status, waiting.status_at, waiting.last_error = generation.status, now, ""
+        waiting.misses, waiting.not_before, waiting.last_error = 0, 0.0, ""
+        heard = {"status": generation.status or None, "status_at": clock.wall()}
         polls, poll_ages = entry.progress.polls + 1, entry.progress.poll_ages
         if not generation.ended:
             queued = generation.state is State.QUEUED
             waiting.state = waiting.state.still_running(now, queued, policy)
             age = clock.wall() - (entry.progress.submitted_at or 0.0)
-            entry.note(polls=polls, poll_ages=pack_poll_ages(poll_ages, age, queued))
+            noted = {"polls": polls, "poll_ages": pack_poll_ages(poll_ages, age, queued), **heard}
+            if heard["status"] == entry.progress.status:
+                entry.note(**noted)
+            else:  # a new word is written down at once: whoever comes after a crash learns what was heard last
+                entry.step(Stage.RENDERING, **noted)
             self._note_unknown_status(entry, generation.status)
             self._keep_waiting(waiting, now)
             return
         entry.run.stats.unknown_statuses.pop(entry.job.id, None)
-        entry.note(polls=polls)
+        entry.note(polls=polls, **heard)
         waiting.state.ended(now, policy)
         self._on_ended(entry, generation)
 
@@ -244,12 +246,11 @@ class Poll:
         now = clock.wall()
         cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
         if generation.state is State.COMPLETED:
-            entry.file_sizes = generation.file_sizes
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
             name = entry.progress.file or entry.run.name_of(entry.job)
             links = generation.video_urls if len(generation.video_urls) > 1 else ()
             ready = {"video_url": generation.video_url, "video_urls": links, "file": name}
-            entry.step(Stage.READY, completed_at=now, **ready, **cost)
+            entry.step(Stage.READY, completed_at=now, file_sizes=generation.file_sizes, **ready, **cost)
             entry.release_slot()
             self.on_ready(entry)
         elif not (generation.never_ran and self.submit_again(entry)):
@@ -290,7 +291,7 @@ class Poll:
         else:
             self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
-            waiting.entry.run.end(waiting.entry, _out_of_patience(waiting, now))
+            waiting.entry.run.end(waiting.entry, _out_of_patience(waiting))
 
     def _sleep(self, waiting: Waiting, now: float) -> None:
         waiting.is_being_polled = False
@@ -357,17 +358,18 @@ def _failure(generation: Generation) -> GenerationFailed:
     return GenerationFailed(str(generation.error), generation_id=generation.id)
 
 
-def _out_of_patience(waiting: Waiting, now: float) -> OutOfPatience:
-    generation_id, patience = waiting.entry.progress.generation_id, waiting.entry.run.spec.patience
-    word, age = waiting.last_status, now - waiting.status_at
+def _out_of_patience(waiting: Waiting) -> OutOfPatience:
+    progress, patience = waiting.entry.progress, waiting.entry.run.spec.patience
+    word, age = progress.status, format_seconds(max(0.0, clock.wall() - (progress.status_at or 0.0)))
     if word is None:
         heard = "No check of it was answered with its status"
     elif is_known_word(word):
-        heard = f"It keeps running at the service, which said {word!r} {age:.0f} s ago"
+        heard = f"It keeps running at the service, which said {word!r} {age} ago"
     else:
-        heard = f"The service's last word, {age:.0f} s ago, was {word!r}, which is not a known status"
+        heard = f"The service's last word, {age} ago, was {word!r}, which is not a known status"
     trouble = f"; the last check failed: {waiting.last_error}" if waiting.last_error else ""
     return OutOfPatience(
-        f"generation {generation_id} did not finish within {patience:g} s. {heard}{trouble}. Run again to fetch it",
-        generation_id=generation_id,
+        f"generation {progress.generation_id} did not finish within {patience:g} s. {heard}{trouble}. "
+        "Run again to fetch it",
+        generation_id=progress.generation_id,
     )

@@ -75,7 +75,6 @@ class Entry:
     run: Run
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
-    file_sizes: tuple[int | None, ...] = ()
     moved: bool = False
     paid_before: bool = False
     """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
@@ -301,7 +300,8 @@ class Run:
         """Write a step down, count it, and show it to whoever watches."""
         self.spec.journal.step(entry.job, entry.progress)
         self.stats.moved(entry.job, before, entry.progress)
-        log_step(entry.job, before, entry.progress)
+        if entry.progress.stage is not before.stage:
+            log_step(entry.job, before, entry.progress)
         for watch in list(self.watchers):
             try:
                 watch(entry)

@@ -59,7 +59,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.errors import UsageError, VideoError
+from aimlvideo.errors import InvalidJobs, UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
@@ -193,12 +193,13 @@ async def plan(
                     refuse_obstacles(stated, terminal, anyway=options.anyway)
                     _confirm(summary, options, terminal)
                 return journal.run
-    except (UsageError, KeyboardInterrupt):
+    except (UsageError, KeyboardInterrupt) as error:
         if is_new:
             _remove_journal(options.output)
         if not folder_was_there and not any(options.output.iterdir()):
             options.output.rmdir()
-        if client is None or name == "-" or not await client.learn_models(reader.unknown_models):
+        read_again = client is not None and name != "-" and isinstance(error, InvalidJobs)
+        if client is None or not read_again or not await client.learn_models(reader.unknown_models):
             raise
     return await plan(name, settings, options, terminal, facts, defaults, client)
 

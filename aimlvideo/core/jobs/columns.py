@@ -24,7 +24,7 @@ from aimlvideo.errors import (
 PROGRESS_COLUMNS = (
     "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
     "saved_at", "file", "bytes", "sha256", "poll_ages", "video_urls", "files", "account", "service_time",
-    "cost_units",
+    "cost_units", "status", "status_at", "file_sizes",
 )  # fmt: skip
 """The columns, in order."""
 
@@ -38,7 +38,8 @@ def columns_of(progress: Progress) -> tuple[Any, ...]:
         bytes.fromhex(progress.sha256) if progress.sha256 else None, progress.poll_ages or None,
         json.dumps(progress.video_urls) if progress.video_urls else None,
         json.dumps(progress.files) if progress.files else None, progress.account, progress.service_time,
-        progress.cost_units,
+        progress.cost_units, progress.status, progress.status_at,
+        json.dumps(progress.file_sizes) if progress.file_sizes else None,
     )  # fmt: skip
 
 
@@ -53,6 +54,7 @@ def progress_of(columns: Sequence[Any]) -> Progress:
         "poll_ages": values["poll_ages"] or b"",
         "video_urls": tuple(map(_text, json.loads(video_urls))) if video_urls else (),
         "files": tuple(map(_clip_file, json.loads(files))) if files else (),
+        "file_sizes": tuple(map(_size, json.loads(values["file_sizes"]))) if values["file_sizes"] else (),
     }
     if values["file"] is not None:
         _clip_file([values["file"]])
@@ -62,6 +64,12 @@ def progress_of(columns: Sequence[Any]) -> Progress:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected text, got {value!r:.40}")
+    return value
+
+
+def _size(value: Any) -> int | None:
+    if value is not None and type(value) is not int:
+        raise ValueError(f"a number of bytes was expected, not {value!r:.40}")
     return value
 
 

@@ -120,7 +120,8 @@ class Progress(NamedTuple):
     that is on disk; `bytes` and `sha256` are known once it has been saved. `video_urls` and `files` have all clips
     where a generation gave several. `account` is a fingerprint of the key and base URL that the submission was sent
     with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each poll, as
-    `pack_poll_ages` packs it.
+    `pack_poll_ages` packs it. `status` is the service's own last word on the generation and `status_at` when it was
+    heard; `file_sizes` are the bytes of its clips, as far as the service says them.
     """
 
     stage: Stage = Stage.PLANNED
@@ -142,6 +143,9 @@ class Progress(NamedTuple):
     account: str | None = None
     service_time: float | None = None
     cost_units: float | None = None
+    status: str | None = None
+    status_at: float | None = None
+    file_sizes: tuple[int | None, ...] = ()
 
     @property
     def has_attempt(self) -> bool:

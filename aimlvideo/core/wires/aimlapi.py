@@ -25,6 +25,7 @@ from aimlvideo.core.wires.answers import (
     object_in,
     plain_word,
     reason,
+    refuses_frequency,
     state_of,
 )
 from aimlvideo.core.wires.base import PathOf
@@ -39,6 +40,9 @@ UNIVERSAL = "/v2/video/generations"
 ACCEPTED = 202
 BASE_URL_TAILS = re.compile(r"/v[0-9]+(/(video|generate)(/.*)?)?$")
 """What people copy along with a base URL: a version, or the address of an endpoint."""
+
+ALSO_FOR_FREQUENCY = (400, 403, 409, 420, 425)
+"""Statuses under which some services refuse requests because there are too many: their words then say so."""
 
 CREDITS_PER_USD = 2_000_000
 CODES: dict[int, type[ServiceError]] = {
@@ -151,7 +155,7 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
     if number is not None and 300 <= number < 600:
         raise _error_of(answer, number, text, request_id)
     about: dict[str, Any] = {"status": answer.status, "code": number, "request_id": request_id}
-    kind = CODES.get(number or 0, Rejected)
+    kind = CODES.get(number or 0, Busy if refuses_frequency(text) else Rejected)
     refusal = _content_refusal(text, about) if kind is Rejected else None
     raise refusal or kind(f"the service says: {text}", **about)
 
@@ -161,6 +165,9 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
 ) -> ServiceError:
     """Return what an HTTP status amounts to."""
     about: dict[str, Any] = {"status": status, "request_id": request_id, "code": _code(answer)}
+    if status == 429 or (status in ALSO_FOR_FREQUENCY and refuses_frequency(message)):
+        limit, wait = "outstanding" if "concurren" in message.lower() else None, retry_after(answer.headers)
+        return Busy(f"too many requests ({status}): {message}", retry_after=wait, limit=limit, **about)
     match status:
         case 301 | 302 | 307 | 308:
             return Refused(_redirected(answer), **about)
@@ -176,10 +183,6 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
             return _content_refusal(message, about) or Refused(
                 f"the service does not allow this (403): {message}", **about
             )
-        case 429:
-            limit = "outstanding" if "concurren" in message.lower() else None
-            wait = retry_after(answer.headers)
-            return Busy(f"too many requests ({status}): {message}", retry_after=wait, limit=limit, **about)
         case 503:
             wait = retry_after(answer.headers)
             return Unavailable(f"the service is unavailable (503): {message}", retry_after=wait, **about)

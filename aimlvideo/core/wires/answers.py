@@ -50,6 +50,16 @@ LINK_FIELDS = ("video", "videos", "video_url", "video_urls", "output", "outputs"
 LINK_KEYS = ("url", "video_url", "uri", "href")
 
 
+_TOO_OFTEN = re.compile(
+    r"""(?ix)
+    too[ ]many[ ](requests|calls|queries|attempts) | rate[ _-]?limit | throttl | too[ ](frequent|fast|often)
+    | (request|call|query|access)s?[ ](frequency|rate)[ ](limit|exceed|too) | frequency[ ](limit|exceed|control)
+    | \b[qr]p[sm]\b | slow[ ]down | requests?[ ]per[ ](second|minute)
+    | 频繁 | 频率 | 限流 | 请求过(多|快)
+    """
+)
+
+
 def plain_word(word: str) -> str:
     """Return a status word in lower case, without blanks around it, and with `_` for blanks and hyphens inside."""
     return word.strip().lower().replace(" ", "_").replace("-", "_")
@@ -72,6 +82,11 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     if state in (None, State.COMPLETED) and not has_link:
         return State.FAILED if reason else State.RENDERING
     return state or State.RENDERING
+
+
+def refuses_frequency(text: str) -> bool:
+    """Tell whether a message refuses a request because there were too many, not because of what it asks."""
+    return bool(_TOO_OFTEN.search(text))
 
 
 def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None, ...]]:

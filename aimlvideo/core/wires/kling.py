@@ -24,11 +24,12 @@ from aimlvideo.core.wires.kling_answers import (
     task_of_object,
 )
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words
-from aimlvideo.errors import ContentRefused, Rejected
+from aimlvideo.errors import Busy, ContentRefused, Rejected
 
 ROOT = "/kling/v1/videos"
 ID_FIELD = "external_task_id"
 """The parameter in which a job may name the id that is sent."""
+CONTENT_SAFETY_CODE = 1301
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
 """The service of the catalogue whose models these are."""
@@ -87,7 +88,13 @@ class Kling:
 
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
-        return read_task(answer).as_generation(generation_id)
+        try:
+            return read_task(answer).as_generation(generation_id)
+        except ContentRefused as error:
+            if error.code != CONTENT_SAFETY_CODE:
+                raise
+            # A question has no content to refuse: some gateways answer their own limit of frequency with this code.
+            raise Busy(str(error), status=error.status, code=error.code, retry_after=1.0, limit="rate") from error
 
     def _root(self, job: VideoJob | None) -> str:
         return (self._path_of(job.model) if job else None) or self.root

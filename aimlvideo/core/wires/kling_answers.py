@@ -24,6 +24,7 @@ from aimlvideo.core.wires.answers import (
     object_in,
     plain_word,
     reason,
+    refuses_frequency,
     state_of,
 )
 from aimlvideo.core.wires.generation import Generation, State
@@ -181,14 +182,18 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
         return Refused(
             f"{text}. There is no such path: check the base URL (--base-url)", status=404, request_id=request_id
         )
-    error = _by_number(text, status, code, retry_after(answer.headers), request_id)
-    if code in CONTENT_CODES or (_may_be_moderation(error) and refuses_content(message)):
+    wait = retry_after(answer.headers)
+    error = _by_number(text, status, code, wait, request_id)
+    if _is_about_this_request(error) and refuses_frequency(message):
+        about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
+        return Busy(text, retry_after=max(wait or 0.0, 1.0), limit="rate", **about)
+    if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(message)):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)
     return _with_input(error, message)
 
 
-def _may_be_moderation(error: ServiceError) -> bool:
-    """Tell an error that may be about the content from one about a task, the key or the account, whatever it says."""
+def _is_about_this_request(error: ServiceError) -> bool:
+    """Tell an error about what was requested, or how often, from one about a task, the key or the account."""
     if isinstance(error, Refused):
         return error.status == 403 and error.code in (None, 403)
     return isinstance(error, Rejected) and error.status != 404

@@ -355,12 +355,12 @@ async def read_records(connection: Connection, ids: list[str]) -> list[tuple[Rec
 
 TYPES = (
     *("text",) * 5, "float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea",
-    "text", "text", "text", "float8", "float8",
+    "text", "text", "text", "float8", "float8", "text", "float8", "text",
 )  # fmt: skip
 """The types of the columns, in the order of `PROGRESS_COLUMNS`."""
 BINARY = tuple(name for name, kind in zip(PROGRESS_COLUMNS, TYPES, strict=True) if kind == "bytea")
 COLUMN_TYPES = ", ".join(f"{name} {kind}" for name, kind in zip(PROGRESS_COLUMNS, TYPES, strict=True))
-# One text for all steps: nineteen arrays cost a worker and PostgreSQL more than the steps themselves.
+# One text for all steps: an array a column cost a worker and PostgreSQL more than the steps themselves.
 NEW_STEPS = f"json_to_recordset(%s::json) AS new(id text, intent boolean, price float8, {COLUMN_TYPES})"
 ASSIGNED = ", ".join(f"{name} = new.{name}" for name in PROGRESS_COLUMNS)
 STEPS = f"""

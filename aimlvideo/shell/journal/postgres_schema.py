@@ -193,6 +193,10 @@ MIGRATIONS = (
     EXECUTE FUNCTION aimlvideo_keep_attempt();
     """,
     ACCOUNT + TRIGGERS,
+    """
+    ALTER TABLE aimlvideo_jobs ADD COLUMN status text, ADD COLUMN status_at double precision,
+        ADD COLUMN file_sizes text;
+    """,
 )
 """The statements that bring a database from each version of our tables to the next."""
 LOCK = "SELECT pg_advisory_lock(16706379)"

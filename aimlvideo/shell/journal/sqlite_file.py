@@ -62,11 +62,21 @@ SCHEMAS = (
         );
     END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN status TEXT;
+    ALTER TABLE jobs ADD COLUMN status_at REAL;
+    ALTER TABLE jobs ADD COLUMN file_sizes TEXT;
+    """,
 )
 """The statements that bring a journal from each version to the next."""
 
 _STAGES = ", ".join(f"'{stage.value}'" for stage in Stage)
 _MOMENT = "{0} IS NOT NULL AND (typeof({0}) NOT IN ('real', 'integer') OR {0} NOT BETWEEN 0 AND 1e11)"
+_MOMENTS = ("submitted_at", "completed_at", "saved_at", "service_time", "status_at")
+_TEXTS = (
+    "request_id", "generation_id", "video_url", "error", "file", "video_urls", "files", "account", "status",
+    "file_sizes",
+)  # fmt: skip
 _VALUES = {
     "id": "typeof(id) != 'text'",
     "stage": f"typeof(stage) != 'text' OR stage NOT IN ({_STAGES})",
@@ -78,11 +88,10 @@ _VALUES = {
     "bytes": "bytes IS NOT NULL AND (typeof(bytes) != 'integer' OR bytes < 0)",
     "sha256": "sha256 IS NOT NULL AND (typeof(sha256) != 'blob' OR length(sha256) NOT IN (0, 32))",
     "poll_ages": "poll_ages IS NOT NULL AND (typeof(poll_ages) != 'blob')",
-    **{name: _MOMENT.format(name) for name in ("submitted_at", "completed_at", "saved_at", "service_time")},
     **{
-        f"{name} ": f"{name} IS NOT NULL AND typeof({name}) != 'text'"
-        for name in ("request_id", "generation_id", "video_url", "error", "file", "video_urls", "files", "account")
+        name: _MOMENT.format(name) for name in ("submitted_at", "completed_at", "saved_at", "service_time", "status_at")
     },
+    **{f"{name} ": f"{name} IS NOT NULL AND typeof({name}) != 'text'" for name in _TEXTS},
 }
 """What no run writes, by the column in which it stands."""
 _CASES = " ".join(f"WHEN {wrong} THEN '{name.strip()}'" for name, wrong in _VALUES.items())

@@ -36,6 +36,8 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "generation": progress.generation_id,
         "file": progress.file if progress.stage is Stage.SAVED else None,
         "bytes": progress.bytes,
+        "files": [clip.file for clip in progress.files] if progress.stage is Stage.SAVED else [],
+        **_last_word(progress),
         **_failure(progress),
     }
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
@@ -79,6 +81,13 @@ def _shot(shot: Any) -> str:
 
 def _moment(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 2)
+
+
+def _last_word(progress: Progress) -> dict[str, Any]:
+    """Return what the service last said of a generation that is under way, and when it was heard."""
+    if progress.stage is not Stage.RENDERING or progress.status is None:
+        return {}
+    return {"status": redact_for_display(progress.status, VALUE), "heard": _moment(progress.status_at)}
 
 
 def _failure(progress: Progress) -> dict[str, str]:

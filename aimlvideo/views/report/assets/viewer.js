@@ -23,7 +23,15 @@ function drawViewer() {
       make('span', { class: 'muted small' }, `${comma(viewed.at + 1)} of ${comma(viewed.ids.length)}`),
       arrow('The one before', '‹', -1), arrow('The next one', '›', 1),
       make('button', { class: 'quiet', type: 'button', 'aria-label': 'Close', autofocus: true, onclick: () => $('viewer').close() }, '✕')),
-    make('div', { class: 'split' }, make('div', { class: 'film' }, filmOf(job)), factsOf(job)));
+    make('div', { class: 'split' }, make('div', { class: 'film' }, filmOf(job), clipsOf(job)), factsOf(job)));
+}
+
+/* The buttons that show one clip after the other, where a generation gave several. */
+function clipsOf(job) {
+  if ((job.files || []).length < 2) return '';
+  const show = (file) => { const film = $('viewer').querySelector('video'); film.removeAttribute('poster'); film.src = run.clips + encodeURIComponent(file); };
+  return make('div', { class: 'clips', role: 'group', 'aria-label': 'The clips of this generation' },
+    ...job.files.map((file, at) => make('button', { class: 'quiet', type: 'button', title: file, onclick: () => show(file) }, `Clip ${at + 1}`)));
 }
 
 function filmOf(job) {
@@ -43,9 +51,10 @@ function factsOf(job) {
     (job.params || []).length ? make('h3', {}, 'Parameters') : '', list(job.params || []),
     make('h3', {}, 'Times'),
     list([['Accepted', job.sent ? clock(job.sent) : 'not yet'], ['In the queue', wait ? 'about ' + span(wait) : undefined], ['Seen ready', job.took !== undefined ? `after ${span(job.took)}` : undefined],
-      ['Seen', seen], ['Downloaded', job.kept && job.done ? `in ${span(Math.max(0, job.kept - job.done))}` : undefined], ['Polls', job.polls]]),
+      ['Seen', seen], ['Downloaded', job.kept && job.done ? `in ${span(Math.max(0, job.kept - job.done))}` : undefined], ['Polls', job.polls],
+      ['The service said', job.status ? `${job.status} (${clock(job.heard)})` : undefined]]),
     make('h3', {}, 'Where'),
-    list([['File', job.file], ['Size', job.bytes ? size(job.bytes) : undefined], ['Generation', job.generation]]));
+    list([['File', (job.files || []).join(', ') || job.file], ['Size', job.bytes ? size(job.bytes) : undefined], ['Generation', job.generation]]));
 }
 
 function viewerKeys(event) {
