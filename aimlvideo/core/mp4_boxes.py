@@ -1,41 +1,163 @@
-"""What an MP4 file's own boxes say of whether it is whole. Source: ISO/IEC 14496-12, section 4.2."""
+"""What an MP4 file's own boxes say of whether it is whole. Source: ISO/IEC 14496-12, sections 4.2 and 8.8."""
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 HEADER = 8
-NEEDED = {b"moov"}
-FIRST = {b"ftyp", b"moov", b"moof", b"styp", b"free", b"skip", b"wide", b"mdat"}
+FIRST = {b"ftyp", b"moov", b"moof", b"styp", b"free", b"skip", b"wide", b"mdat", b"sidx", b"emsg"}
 """A file whose first box is none of these is no MP4, and its boxes say nothing."""
+MAX_BOXES = 200_000
+MAX_READ = 2**24
+"""Bytes of one box that are read: the index of an hour has a tenth."""
+NEARLY = 0.95
+"""The share of its announced length from which a film counts as whole: sound and pictures end apart."""
+
+_DURATION_OF_EACH, _DEFAULT_DURATION = 0x100, 0x8
+
+
+class _Box(NamedTuple):
+    kind: bytes
+    start: int
+    """Where its content begins."""
+    end: int
 
 
 def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
     """Tell whether a file of this length has all its boxes to their end; None where it is no MP4, or nobody can tell.
 
-    A box says how long it is, so a file that was cut ends inside one; without its index (`moov`) no player shows it.
+    A box says how long it is, so a file that was cut ends inside one; without its index (`moov`) no player shows it. A
+    chain of fragments looks whole wherever it is cut between two of them: its index, its end, or the length that it
+    announces for all of them say whether the last one is there.
     """
-    place, kinds = 0, set[bytes]()
-    while place < length:
+    boxes = list(_boxes(file, 0, length))
+    if not boxes or boxes[0].kind not in FIRST or len(boxes) == MAX_BOXES:
+        return None if length >= HEADER or length == 0 else False
+    last, kinds = boxes[-1], {box.kind for box in boxes}
+    if last.end < 0:  # to the end of the file, wherever that is
+        return None if b"moov" in kinds else False
+    if last.end < last.start:
+        return None
+    if last.end != length or b"moov" not in kinds:
+        return False
+    return _has_all_fragments(file, boxes, length) if b"moof" in kinds or _announces_fragments(file, boxes) else True
+
+
+def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:
+    """Yield the boxes that stand one after the other; the last may reach beyond `end`, be endless (-1) or senseless."""
+    for _ in range(MAX_BOXES):
+        if place >= end:
+            return
         file.seek(place)
-        header = file.read(2 * HEADER)
-        size, kind = int.from_bytes(header[:4]), header[4:8]
-        if not kinds and kind not in FIRST:
-            return None
-        if len(header) < HEADER:
-            return False
+        header = file.read(min(2 * HEADER, end - place))
+        size, start = int.from_bytes(header[:4]), place + HEADER
         if size == 1:
-            size = int.from_bytes(header[8:16])
-        if size == 0:  # to the end of the file, wherever that is
-            return None if kinds | {kind} >= NEEDED else False
-        if size < HEADER:
-            return None
-        kinds.add(kind)
+            size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
+        if len(header) < HEADER:
+            yield _Box(b"", place, end + 1)
+            return
+        kind = header[4:8]
+        if size == 0 or size < start - place:
+            yield _Box(kind, start, -1 if size == 0 else 0)
+            return
+        yield _Box(kind, start, place + size)
         place += size
-    return place == length and kinds >= NEEDED
 
 
-def is_fragmented(file: BinaryIO, length: int) -> bool:
-    """Tell whether a file is a chain of fragments: cut between two of them, it looks whole."""
-    file.seek(0)
-    return b"moof" in file.read(min(length, 2**20))
+def _has_all_fragments(file: BinaryIO, boxes: list[_Box], length: int) -> bool | None:
+    """Tell whether a chain of fragments that ends with a whole box is complete."""
+    if not any(box.kind == b"moof" for box in boxes):
+        return any(box.kind == b"mdat" for box in boxes)
+    if boxes[-1].kind in (b"moof", b"styp", b"sidx"):  # announces what is not there
+        return False
+    if boxes[-1].kind == b"mfra":
+        return True
+    if ends := [_indexed_end(file, box) for box in boxes if box.kind == b"sidx"]:
+        if length < max(ends) or len(ends) == 1:  # with one each, nothing tells that there is another segment
+            return length >= max(ends)
+    announced, film = _announced_seconds(file, boxes), _fragment_seconds(file, boxes)
+    return None if announced is None or film is None else film >= NEARLY * announced
+
+
+def _announces_fragments(file: BinaryIO, boxes: list[_Box]) -> bool:
+    return any(_inside(file, box, b"mvex") for box in boxes if box.kind == b"moov")
+
+
+def _indexed_end(file: BinaryIO, box: _Box) -> int:
+    """Return where the last part ends that an index of segments lists."""
+    content = _content(file, box)
+    at = 20 if content[:1] == b"\0" else 28
+    offset = int.from_bytes(content[12:16] if content[:1] == b"\0" else content[20:28])
+    count = int.from_bytes(content[at + 2 : at + 4])
+    sizes = (int.from_bytes(content[at + 4 + 12 * n : at + 8 + 12 * n]) & 0x7FFFFFFF for n in range(count))
+    return box.end + offset + sum(sizes)
+
+
+def _announced_seconds(file: BinaryIO, boxes: list[_Box]) -> float | None:
+    """Return how long all fragments last together, as the index announces it."""
+    moov = next(box for box in boxes if box.kind == b"moov")
+    header = next((_content(file, box) for box in _inside(file, moov, b"mvhd")), b"")
+    extended = next((_content(file, box) for box in _inside(file, moov, b"mvex", b"mehd")), b"")
+    scale = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16])
+    length = int.from_bytes(extended[4:12] if extended[:1] == b"\1" else extended[4:8])
+    return length / scale if scale and length else None
+
+
+def _fragment_seconds(file: BinaryIO, boxes: list[_Box]) -> float | None:
+    """Return how long the fragments last that are there: their longest track."""
+    moov = next(box for box in boxes if box.kind == b"moov")
+    scales, defaults = _scales(file, moov), _defaults(file, moov)
+    lengths: dict[int, float] = {}
+    for moof in (box for box in boxes if box.kind == b"moof"):
+        for traf in _inside(file, moof, b"traf"):
+            head = next((_content(file, box) for box in _inside(file, traf, b"tfhd")), b"")
+            track = int.from_bytes(head[4:8])
+            usual = _usual_duration(head) or defaults.get(track, 0)
+            total = sum(_run_length(_content(file, box), usual) for box in _inside(file, traf, b"trun"))
+            lengths[track] = lengths.get(track, 0.0) + total / scales.get(track, 1)
+    return max(lengths.values(), default=None)
+
+
+def _scales(file: BinaryIO, moov: _Box) -> dict[int, int]:
+    """Return how many units a second has in each track."""
+    scales = {}
+    for trak in _inside(file, moov, b"trak"):
+        header = next((_content(file, box) for box in _inside(file, trak, b"tkhd")), b"")
+        media = next((_content(file, box) for box in _inside(file, trak, b"mdia", b"mdhd")), b"")
+        track = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16])
+        scales[track] = int.from_bytes(media[20:24] if media[:1] == b"\1" else media[12:16]) or 1
+    return scales
+
+
+def _defaults(file: BinaryIO, moov: _Box) -> dict[int, int]:
+    contents = (_content(file, box) for box in _inside(file, moov, b"mvex", b"trex"))
+    return {int.from_bytes(content[4:8]): int.from_bytes(content[12:16]) for content in contents}
+
+
+def _usual_duration(head: bytes) -> int:
+    """Return how long a sample of a fragment lasts that says nothing else; 0 where the fragment does not say either."""
+    flags = int.from_bytes(head[1:4])
+    at = 8 + (8 if flags & 0x1 else 0) + (4 if flags & 0x2 else 0)
+    return int.from_bytes(head[at : at + 4]) if flags & _DEFAULT_DURATION else 0
+
+
+def _run_length(content: bytes, usual: int) -> int:
+    """Return how long the samples of one run last together, in units of their track."""
+    flags, count = int.from_bytes(content[1:4]), int.from_bytes(content[4:8])
+    if not flags & _DURATION_OF_EACH:
+        return count * usual
+    at = 8 + (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
+    width = 4 * sum(bool(flags & flag) for flag in (0x100, 0x200, 0x400, 0x800))
+    return sum(int.from_bytes(content[n : n + 4]) for n in range(at, min(at + count * width, len(content)), width))
+
+
+def _inside(file: BinaryIO, box: _Box, kind: bytes, *further: bytes) -> list[_Box]:
+    """Return the boxes of a kind inside another one, or at a path inside it."""
+    found = [inner for inner in _boxes(file, box.start, box.end) if inner.kind == kind]
+    return [deep for one in found for deep in _inside(file, one, *further)] if further else found
+
+
+def _content(file: BinaryIO, box: _Box) -> bytes:
+    file.seek(box.start)
+    return file.read(min(box.end - box.start, MAX_READ))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from random import Random
 
 import pytest
 
-from aimlvideo.core.mp4_boxes import is_fragmented, is_whole_mp4
+from aimlvideo.core.mp4_boxes import is_whole_mp4
 
 
 def box(kind: bytes, content: bytes = b"", size: int | None = None) -> bytes:
@@ -40,6 +41,63 @@ def test_a_clip_that_was_cut_is_known_by_its_boxes(content: bytes, whole: bool |
     assert is_whole_mp4(io.BytesIO(content), len(content)) is whole
 
 
-def test_fragments_are_told_from_one_piece() -> None:
-    for content, fragmented in ((FTYP + box(b"moov") + box(b"moof") + MDAT, True), (FTYP + box(b"moov") + MDAT, False)):
-        assert is_fragmented(io.BytesIO(content), len(content)) is fragmented
+def full(kind: bytes, *words: int, version: int = 0, flags: int = 0) -> bytes:
+    return box(kind, bytes([version]) + flags.to_bytes(3) + b"".join(word.to_bytes(4) for word in words))
+
+
+def index(seconds: int | None) -> bytes:
+    """Return a `moov` of two tracks with 1,000 and 48,000 units a second, and what it announces of its fragments."""
+    tracks = b"".join(
+        box(b"trak", full(b"tkhd", 0, 0, number) + box(b"mdia", full(b"mdhd", 0, 0, scale)))
+        for number, scale in ((1, 1000), (2, 48_000))
+    )
+    announced = b"" if seconds is None else full(b"mehd", seconds * 600)
+    extends = box(b"mvex", announced + full(b"trex", 1, 1, 40) + full(b"trex", 2, 1, 1024))
+    return box(b"moov", full(b"mvhd", 0, 0, 600) + tracks + extends)
+
+
+def fragment(samples: int, *durations: int) -> bytes:
+    """Return a second of film (25 samples at 40 units, by default) as a fragment."""
+    run = full(b"trun", samples, *durations, flags=0x100 if durations else 0)
+    return box(b"moof", full(b"mfhd", 1) + box(b"traf", full(b"tfhd", 1) + run)) + box(b"mdat", bytes(50))
+
+
+def segment_index(*sizes: int) -> bytes:
+    entries = [word for size in sizes for word in (size, 0, 0)]
+    return full(b"sidx", 1, 1000, 0, 0, len(sizes), *entries)
+
+
+SECOND = fragment(25)
+HALVES = fragment(2, 500, 500)
+FILMS = {
+    "announced": FTYP + index(3) + SECOND + HALVES + SECOND,
+    "indexed": FTYP + index(None) + segment_index(len(SECOND), len(SECOND)) + SECOND * 2,
+    "with a last box": FTYP + index(None) + SECOND * 2 + box(b"mfra", bytes(16)),
+}
+
+
+@pytest.mark.parametrize("film", FILMS.values(), ids=FILMS)
+def test_a_chain_of_fragments_is_whole_only_with_its_last_one(film: bytes) -> None:
+    assert is_whole_mp4(io.BytesIO(film), len(film)) is True
+    for end in range(len(film)):
+        cut = film[:end]
+        between_two_fragments = film is FILMS["with a last box"] and end in (
+            len(FTYP + index(None)) + len(SECOND) * number for number in (1, 2)
+        )
+        # Without any announcement nobody can tell that the next fragment is missing.
+        allowed = {None} if between_two_fragments or end == 0 else {False}
+        assert is_whole_mp4(io.BytesIO(cut), end) in allowed, end
+
+
+def test_an_index_that_promises_fragments_and_has_none_is_not_whole() -> None:
+    film = FTYP + index(3)
+    assert is_whole_mp4(io.BytesIO(film), len(film)) is False
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_boxes_of_nonsense_are_judged_without_an_error(seed: int) -> None:
+    random = Random(seed)
+    film = bytearray(FILMS["announced"] + segment_index(5) + SECOND)
+    for _ in range(30):
+        film[random.randrange(len(film))] = random.randrange(256)
+    assert is_whole_mp4(io.BytesIO(bytes(film)), len(film)) in (True, False, None)

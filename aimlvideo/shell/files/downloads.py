@@ -24,7 +24,7 @@ from yarl import URL
 
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from aimlvideo.core.media_types import is_video
-from aimlvideo.core.mp4_boxes import is_fragmented, is_whole_mp4
+from aimlvideo.core.mp4_boxes import is_whole_mp4
 from aimlvideo.core.retries import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.shell.files.private_files import drop_link
@@ -285,8 +285,7 @@ class Download:
             return
         with self._part.open("rb") as part:
             is_whole = is_whole_mp4(part, self._have)
-            sure = is_whole is True and not is_fragmented(part, self._have)
-        if self._size not in (None, self._have) and not sure:
+        if self._size not in (None, self._have) and not is_whole:
             have = self._have
             self._start_over()
             raise DownloadFailed(f"{self._host} sent {have:,} of {self._size:,} bytes")
