@@ -17,7 +17,7 @@ from typing import Any, Never, Self, TypeVar
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.core.jobs.file_names import RESULTS, rendered_name
+from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
@@ -609,17 +609,21 @@ class VideoClient:
         return await retrying(lambda: self._pipeline.send(question), on=(ServiceError,), tries=tries)()
 
     async def _save(self, result: Result, path: Path) -> Path:
-        """Save a clip, also after this client was closed."""
+        """Save a result's clips, also after this client was closed: further ones beside the first; return its path."""
         async with self._connected() as (transport, clips):
             wire = wire_of(self._settings, lambda: self._catalog)
             downloads = Downloads(clips, transport.send, wire, origin_of(self._settings))
+            paths = []
+            for index, link in enumerate(result.video_urls or (result.video_url,)):
 
-            async def fresh_link() -> str | None:
-                return (
-                    await fetch_status(transport.send, downloads.wire, result.generation_id or "", result.job)
-                ).video_url
+                async def fresh_link(index: int = index) -> str | None:
+                    question = fetch_status(transport.send, downloads.wire, result.generation_id or "", result.job)
+                    links = (generation := await question).video_urls or (generation.video_url,)
+                    return links[index] if index < len(links) else None
 
-            return (await downloads.fetch(result.video_url, path, fresh_link)).path
+                place = path.with_name(numbered_name(path.name, index)) if index else path
+                paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0)).path)
+            return paths[0]
 
 
 def known_catalog() -> Catalog:

@@ -73,9 +73,9 @@ def _has_all_fragments(file: BinaryIO, boxes: list[_Box], length: int) -> bool |
         return False
     if boxes[-1].kind == b"mfra":
         return True
-    if ends := [_indexed_end(file, box) for box in boxes if box.kind == b"sidx"]:
-        if length < max(ends) or len(ends) == 1:  # with one each, nothing tells that there is another segment
-            return length >= max(ends)
+    ends = [_indexed_end(file, box) for box in boxes if box.kind == b"sidx"]
+    if len(ends) == 1 or length < max(ends, default=0):  # with one each, nothing tells that there is another segment
+        return length >= max(ends)
     announced, film = _announced_seconds(file, boxes), _fragment_seconds(file, boxes)
     return None if announced is None or film is None else film >= NEARLY * announced
 

@@ -68,8 +68,10 @@ class Downloads:
             name = entry.progress.file or entry.run.name_of(entry.job)
             clips = []
             for index in range(max(1, len(entry.progress.video_urls))):
-                path = entry.run.spec.folder / numbered_name(name, index)
-                clips.append(await self._fetch_clip(entry, path, index, overwrite=saved_before))
+                ours = entry.progress.files[index].file if index < len(entry.progress.files) else None
+                path = entry.run.spec.folder / (ours or numbered_name(name, index))
+                replaceable = ours is not None or (saved_before and index == 0)
+                clips.append(await self._fetch_clip(entry, path, index, overwrite=replaceable))
                 if entry.run.spec.upload is not None:
                     await entry.run.spec.upload(clips[-1].path.name)
         except LinkDead as error:

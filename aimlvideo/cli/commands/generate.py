@@ -32,6 +32,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -129,7 +130,9 @@ def generate_one(
             await result.save(output)
             terminal.result(result)
             cost = cost_of(result)
-            terminal.say(f"saved {output} ({cost}, generation {result.generation_id})")
+            further = len(result.video_urls) - 1
+            beside = f" and {pluralize(further, 'more clip')} beside it" if further > 0 else ""
+            terminal.say(f"saved {output}{beside} ({cost}, generation {result.generation_id})")
 
     try:
         in_loop(work())

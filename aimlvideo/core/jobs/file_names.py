@@ -85,4 +85,4 @@ def _as_name_part(value: object) -> str:
 def numbered_name(name: str, index: int) -> str:
     """Return the name of a generation's clip: `clip.mp4`, and `clip-2.mp4` for the second (`index` 1)."""
     stem, dot, ending = name.rpartition(".")
-    return name if index == 0 else f"{stem}-{index + 1}{dot}{ending}"
+    return name if index == 0 else f"{stem or ending}-{index + 1}" + (f"{dot}{ending}" if stem else "")

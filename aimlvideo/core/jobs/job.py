@@ -253,6 +253,7 @@ class Result:
     def save(self, path: str | Path) -> Awaitable[Path]:
         """Save the clip as `path` (`await` it). Works after the client is closed, while the link lives.
 
+        Further clips of the same generation are saved beside it: `NAME-2.mp4`, or the next free name.
         Raises LinkDead, DownloadFailed or DiskFailed, and this result's own error where there is no clip.
         """
         self.or_raise()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.job import ClipFile, Result, result_of
+from aimlvideo.core.jobs.job import ClipFile, Progress, Result, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import SettingsError
@@ -94,7 +94,14 @@ def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote: 
     for job, progress in journal.ended_jobs():
         saved = progress.stage is Stage.SAVED and not remote
         files = progress.files or (ClipFile(progress.file or "", progress.bytes, progress.sha256),)
-        if saved and not all(whole(folder / clip.file, clip.bytes, clip.sha256 if verify else None) for clip in files):
+        if saved and not all(_is_saved(folder, clip, progress, verify=verify) for clip in files):
             journal.step(job, progress.to(Stage.READY))
         else:
             yield result_of(job, progress, folder)
+
+
+def _is_saved(folder: Path, clip: ClipFile, progress: Progress, *, verify: bool) -> bool:
+    """Tell whether a clip is there, whole. A journal that was recovered knows of a further clip only that it was."""
+    if clip.bytes is None and clip.file != progress.file:
+        return (folder / clip.file).is_file()
+    return whole(folder / clip.file, clip.bytes, clip.sha256 if verify else None)

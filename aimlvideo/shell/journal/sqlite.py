@@ -25,7 +25,7 @@ from aimlvideo.core.jobs.columns import (
     unwritable_problem,
 )
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of
+from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, Record, VideoJob, attempt_of
 from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
@@ -330,10 +330,32 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
     if stage is Stage.RENDERING and not texts["generation_id"]:
         raise ValueError("no generation id")
+    several = {"video_urls": _several_texts(row.get("video_urls")), "files": _recovered_files(row, texts, numbers)}
+    units = None if row.get("cost_units") is None else float(row["cost_units"])
     job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
-    if unwritable_place([job.id, job.model, *texts.values()], "row"):
+    if unwritable_place([job.id, job.model, *texts.values(), *several["video_urls"]], "row"):
         raise ValueError(WRITABLE)
-    return job, Progress(stage, polls=polls, error=error, **numbers, **texts)  # type: ignore[arg-type]
+    numbers["cost_units"] = units
+    return job, Progress(stage, polls=polls, error=error, **numbers, **texts, **several)  # type: ignore[arg-type]
+
+
+def _several_texts(values: Any) -> tuple[str, ...]:
+    """Return the texts of a list; a result has one only where there are several."""
+    if values is None:
+        return ()
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"a list of texts was expected, not {values!r:.60}")
+    return tuple(values)
+
+
+def _recovered_files(
+    row: Mapping[str, Any], texts: Mapping[str, Any], numbers: Mapping[str, Any]
+) -> tuple[ClipFile, ...]:
+    """Return the files of a generation that gave several clips; the line has length and hash of the first alone."""
+    names = _several_texts(row.get("files"))
+    if len(names) < 2 or names[0] != texts["file"] or not all(map(is_plain_name, names)):
+        return ()
+    return (ClipFile(names[0], numbers["bytes"], texts["sha256"]), *map(ClipFile, names[1:]))
 
 
 def _text(value: Any) -> str | None:
