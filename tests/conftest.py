@@ -16,7 +16,7 @@ import pytest
 from aimlvideo.shell import clock
 
 
-class JumpSelector(selectors.DefaultSelector):
+class JumpingSelector(selectors.DefaultSelector):
     """When nothing is ready, jump to the next timer instead of waiting for it."""
 
     jumped = 0.0
@@ -30,11 +30,11 @@ class JumpSelector(selectors.DefaultSelector):
         return []
 
 
-class JumpLoop(asyncio.SelectorEventLoop):
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock stands still while code runs, however slow the machine is, and jumps when it waits."""
 
     def __init__(self) -> None:
-        self._jump = JumpSelector()
+        self._jump = JumpingSelector()
         self.began = time.time()
         super().__init__(self._jump)
 
@@ -46,7 +46,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     """Give a test virtual time, or the real clock where it asks for it."""
     if "real_time" in item.keywords:
         return {"real": asyncio.SelectorEventLoop}
-    return {"virtual": JumpLoop}
+    return {"virtual": VirtualTimeLoop}
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -65,7 +65,7 @@ def wall_clock_goes_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def wall() -> float:
         running = asyncio._get_running_loop()
-        return running.began + running.time() if isinstance(running, JumpLoop) else time.time()
+        return running.began + running.time() if isinstance(running, VirtualTimeLoop) else time.time()
 
     monkeypatch.setattr(clock, "wall", wall)
 
@@ -103,7 +103,7 @@ HOMES = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def a_state_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def isolated_user_dirs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what tests learn, and what they refresh, out of the user's folders."""
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # made by whoever writes into it
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):

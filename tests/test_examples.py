@@ -42,7 +42,7 @@ def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def run(environment: dict[str, str], *words: Any) -> str:
-    command = [sys.executable, str(ROOT / "tests" / "impatient.py"), *map(str, words)]
+    command = [sys.executable, str(ROOT / "tests" / "fast_polling.py"), *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -70,7 +70,7 @@ async def test_a_web_application_goes_on_with_what_was_rendering_when_it_was_kil
     accepted = sandbox.stats()["accepted"]
     port = free_port()
     environment["PORT"] = str(port)
-    command = [sys.executable, str(ROOT / "tests" / "impatient.py"), str(EXAMPLES / "web_application.py")]
+    command = [sys.executable, str(ROOT / "tests" / "fast_polling.py"), str(EXAMPLES / "web_application.py")]
     url = f"http://127.0.0.1:{port}"
     wanted = {"prompt": "waves", "image_url": "https://example.com/a.png", "image_list": ["/etc/passwd"]}
     async with ClientSession() as web:

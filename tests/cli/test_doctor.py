@@ -12,7 +12,7 @@ from aiohttp import web
 from aimlvideo.cli.doctor import Diagnosis, diagnose
 from aimlvideo.client import VideoClient
 from aimlvideo.sandbox import Behaviour, Sandbox
-from tests.shell.server import served
+from tests.shell.http_server import served
 
 pytestmark = pytest.mark.real_time
 KEY = "a-key-that-nobody-must-see"

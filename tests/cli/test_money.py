@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
-from tests.conftest import JumpLoop
+from tests.conftest import VirtualTimeLoop
 from tests.fakes import JOB, FakeClient, FakeService, answer, quick_downloads
 
 Command = Callable[..., Result]
@@ -43,7 +43,7 @@ def command(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")
 
     def virtual(work: Any) -> Any:
-        with asyncio.Runner(loop_factory=JumpLoop) as runner:
+        with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             return runner.run(work)
 
     monkeypatch.setattr(asyncio, "run", virtual)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_requests import CATALOG, MODELS, least, mistakes, requests
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
+from tests.core.request_strategies import CATALOG, MODELS, least, mistakes, requests
 
 accepts = pytest.importorskip("aimlvideo.sandbox.validation", reason="the sandbox is an extra").accepts
 

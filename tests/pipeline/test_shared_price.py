@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.core.generations import best_ages, lognormal_times
+from tests.core.duration_models import best_ages, lognormal_times
 from tests.fakes import JOB, FakeClient, FakeService
 
 MEDIANS = (34.0, 127.0, 381.0)

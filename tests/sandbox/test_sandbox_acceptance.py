@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from visitor import BODIES, MULTI, PICTURE, PRO, TASK, V3
 
 from aimlvideo.sandbox import accepts
 from aimlvideo.sandbox.build_models import convert
 from aimlvideo.sandbox.kling_validation import find_gateway_faults
+from tests.sandbox.http_client import BODIES, MULTI, PICTURE, PRO, TASK, V3
 
 OMNI = "klingai/video-v3-omni-720p-image-to-video"
 TURBO = "klingai/video-v3-standard-turbo-text-to-video"

@@ -6,7 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from visitor import MULTI, UNIVERSAL, V3, visiting
+
+from tests.sandbox.http_client import MULTI, UNIVERSAL, V3, visiting
 
 pytestmark = pytest.mark.real_time
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from visitor import KLING, TASK, visiting
 
 from aimlvideo.sandbox.callbacks import is_here, sign
+from tests.sandbox.http_client import KLING, TASK, visiting
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from visitor import KLING, MULTI, TASK, UNIVERSAL, visiting
 
 from aimlvideo.sandbox import Behaviour
+from tests.sandbox.http_client import KLING, MULTI, TASK, UNIVERSAL, visiting
 
 pytestmark = pytest.mark.real_time
 

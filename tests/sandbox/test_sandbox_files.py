@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import aiohttp
 import pytest
-from visitor import UNIVERSAL, Visitor, visiting
 from yarl import URL
+
+from tests.sandbox.http_client import UNIVERSAL, Visitor, visiting
 
 pytestmark = pytest.mark.real_time
 

@@ -11,13 +11,13 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from visitor import BODIES, MULTI, PRO, V3, visiting
 
 from aimlvideo.sandbox.catalogue import all_models, find_model
 from aimlvideo.sandbox.film.render import render
 from aimlvideo.sandbox.film.storyboard import Storyboard, plan, preview_size
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.pictures import SAMPLES, sample_picture
+from tests.sandbox.http_client import BODIES, MULTI, PRO, V3, visiting
 
 
 def plain(tint: str, size: tuple[int, int] = (400, 300)) -> str:

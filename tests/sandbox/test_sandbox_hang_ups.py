@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from tests.sandbox.visitor import UNIVERSAL, Visitor, visiting
+from tests.sandbox.http_client import UNIVERSAL, Visitor, visiting
 
 pytestmark = pytest.mark.real_time
 

@@ -8,10 +8,10 @@ import zlib
 from typing import Any
 
 import pytest
-from visitor import UNIVERSAL, visiting
 
 from aimlvideo.sandbox import Behaviour, hostility
 from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
+from tests.sandbox.http_client import UNIVERSAL, visiting
 
 pytestmark = pytest.mark.real_time
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import jwt
 import pytest
-from visitor import KLING, PICTURE, TASK, visiting
+
+from tests.sandbox.http_client import KLING, PICTURE, TASK, visiting
 
 CLIP, SOUND = "https://example.com/x.mp4", "https://example.com/x.mp3"
 FACE = {"face_id": "0", "sound_file": SOUND}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
-from visitor import UNIVERSAL, V3, Visitor, visiting
 
 from aimlvideo.cli.model_tables import example_line
 from aimlvideo.core.catalog.catalog import load_catalog
+from tests.sandbox.http_client import UNIVERSAL, V3, Visitor, visiting
 from tests.schemas import endpoints, generation_schemas
 
 pytestmark = pytest.mark.real_time

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from jsonschema import Draft202012Validator
-from visitor import MULTI, UNIVERSAL, V3, visiting
 
 from aimlvideo.sandbox.catalogue import all_models
 from aimlvideo.sandbox.prices import clip_price, price_entry
+from tests.sandbox.http_client import MULTI, UNIVERSAL, V3, visiting
 
 pytestmark = pytest.mark.real_time
 

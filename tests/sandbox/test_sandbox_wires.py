@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from visitor import BODIES, KLING, MULTI, PICTURE, PRO, TASK, UNIVERSAL, V3, visiting
+
+from tests.sandbox.http_client import BODIES, KLING, MULTI, PICTURE, PRO, TASK, UNIVERSAL, V3, visiting
 
 pytestmark = pytest.mark.real_time
 

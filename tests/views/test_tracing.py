@@ -25,7 +25,7 @@ KEY = "key-that-nobody-may-see"
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
+def otel() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
     """OpenTelemetry as an application sets it up, once in a process."""
     spans, figures = InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(), MeterProvider([figures])
@@ -39,9 +39,9 @@ def told() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
 
 @pytest.mark.real_time
 async def test_a_run_is_told_in_spans_figures_and_lines(
-    told: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    otel: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spans, figures = told
+    spans, figures = otel
     caplog.set_level(logging.INFO, "aimlvideo")
     jobs = [VideoJob("alibaba/wan-2-6-t2v", id=name, prompt="p") for name in ("a", "b")]
     behaviour = Behaviour(seconds="0.5", video="tiny")

@@ -23,7 +23,7 @@ from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
 from tests.servers import sandbox_thread
-from tests.shell.test_media import picture
+from tests.shell.files.test_media import picture
 
 PLACE = "memory://uploads/clips"
 SECRET = "X-Amz-Signature=5ec7e7"

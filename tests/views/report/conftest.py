@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from aimlvideo.views.report.report_file import write_report
-from tests.views.report.made_runs import made_run
+from tests.views.report.sample_runs import made_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGS = (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.jobs.file_names import REPORT
-from tests.views.report.made_runs import STRANGE
+from tests.views.report.sample_runs import STRANGE
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
 

@@ -15,7 +15,7 @@ from aimlvideo.views.report import posters
 from aimlvideo.views.report.cards import job_json, prompt_of, shown_params
 from aimlvideo.views.report.failure_advice import ADVICE, failure_advice
 from aimlvideo.views.report.report_file import write_report
-from tests.views.report.made_runs import made_run
+from tests.views.report.sample_runs import made_run
 
 
 def test_no_signature_and_no_key_is_in_the_page(folder: Path) -> None:

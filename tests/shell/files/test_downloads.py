@@ -20,7 +20,7 @@ from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
 from aimlvideo.shell.files import downloads
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin, whole
 from aimlvideo.shell.http.transport import open_session
-from tests.shell.server import QUICK, read_request, served, talking
+from tests.shell.http_server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time
 

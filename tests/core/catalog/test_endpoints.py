@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from made_requests import CATALOG, mistakes
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.endpoints import choose_endpoint, endpoint_facts
@@ -14,6 +13,7 @@ from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Problem, Rejected
+from tests.core.request_strategies import CATALOG, mistakes
 
 WIRE = Kling()
 PICTURE, CLIP, SOUND = "https://a.example/x.png", "https://a.example/x.mp4", "https://a.example/x.mp3"

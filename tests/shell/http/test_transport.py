@@ -23,7 +23,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.http import proxies, transport
 from aimlvideo.shell.http.transport import HttpTransport, open_session
-from tests.shell.server import QUICK, read_request, served, talking
+from tests.shell.http_server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time
 

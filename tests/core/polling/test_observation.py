@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from generations import lognormal_times, watch
 
 from aimlvideo.core.polling.observation import PollState, pack_poll_ages, unpack_poll_ages
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
+from tests.core.duration_models import lognormal_times, watch
 
 
 def informed() -> LearnedPolls:

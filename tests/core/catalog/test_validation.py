@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_requests import CATALOG, MODELS, beside, least, mistakes, plain, requests
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.validation import Checked, check, media_fields, replace_media
 from aimlvideo.core.jobs.job import VideoJob
+from tests.core.request_strategies import CATALOG, MODELS, beside, least, mistakes, plain, requests
 
 MULTI = "kling-video/v1.6/standard/multi-image-to-video"
 V16 = "kling-video/v1.6/pro/image-to-video"

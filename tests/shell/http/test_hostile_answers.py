@@ -22,7 +22,7 @@ from aimlvideo.shell.http.bodies import spellings
 from aimlvideo.shell.http.destinations import Destinations, ForbiddenAddress, is_public
 from aimlvideo.shell.http.proxies import proxy_hosts
 from aimlvideo.shell.http.transport import HttpTransport, open_session
-from tests.shell.server import read_request, served, talking
+from tests.shell.http_server import read_request, served, talking
 
 pytestmark = pytest.mark.real_time
 

@@ -1,4 +1,4 @@
-"""Run a script with a client that asks sooner than is polite: `python tests/impatient.py SCRIPT ...`."""
+"""Run a script with a client that asks sooner than is polite: `python tests/fast_polling.py SCRIPT ...`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from aimlvideo.shell.files.object_stores import (
     opened_store,
     working_folder,
 )
-from tests.shell.test_media import picture
+from tests.shell.files.test_media import picture
 
 pytestmark = pytest.mark.real_time
 

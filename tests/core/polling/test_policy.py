@@ -7,13 +7,13 @@ import time
 from math import exp, log, sqrt
 
 import pytest
-from generations import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard
 from aimlvideo.core.polling.next_poll import NextPoll
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key, parse_polls
+from tests.core.duration_models import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
 
 SEEDS = range(4)
 MANY_SEEDS = range(100, 116)

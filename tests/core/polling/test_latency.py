@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from generations import PUBLISHED, lognormal_times
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, AgeHistogram, PiecewiseHazard
 from aimlvideo.core.polling.latency import FADE, Latency
 from aimlvideo.core.polling.priors import prior_from, uninformed_prior
+from tests.core.duration_models import PUBLISHED, lognormal_times
 
 AGES = st.floats(0, 20_000)
 LENGTHS = st.floats(0.01, 2_000)
