@@ -406,10 +406,10 @@ class VideoClient:
             return jobs_of_frame(jobs, self._catalog)
         return jobs
 
-    def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
+    def _feed(self, run: Run, records: AsyncIterator[Record], *, settled: bool = False) -> None:
         settings = self._settings
         feed = Feed(run, self._pipeline, self._catalog_for, settings.strict, settings.legacy, run.spec.live)
-        run.tasks.start_soon(feed.work, Chains(run).in_order(records))
+        run.tasks.start_soon(feed.work, Chains(run, settled).in_order(records))
 
     @asynccontextmanager
     async def _open_run(
@@ -443,7 +443,7 @@ class VideoClient:
             number = journal.begin()
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal, spending)
-            upload = next((one.upload for one in (store, own_store) if one), None)
+            kept_in = store or own_store
             spec = RunSpec(
                 journal=journal,
                 save=self._save,
@@ -456,13 +456,15 @@ class VideoClient:
                 goal=goal,
                 name=name,
                 on_result=results.write if results else None,
-                upload=upload,
+                upload=kept_in.upload if kept_in else None,
+                fetch=kept_in.fetch if kept_in else None,
                 uploads=uploads,
                 live=live,
             )
             run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), self._pipeline.limiters)
             if own_store:
                 stack.push_async_callback(own_store.upload_copy, RESULTS)
+                stack.callback(own_store.drop_copies)
             stack.enter_context(self._listed(run))
             if folder:
                 self._pipeline.start_downloads(run)

@@ -111,6 +111,9 @@ def queue_file(
                     journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
                 except InvalidJobs as error:
                     reader.problems += (replace(problem, where=place) for problem in error.problems)
+            if reader.chained:  # what is planned already is read over a connection of its own: this one is writing
+                with open_sync_journal(database) as planned:
+                    reader.check_chains(lambda name: planned.find(name) is not None)
             if reader.problems:
                 raise InvalidJobs(reader.problems)
         failed = list(journal.failed_jobs()) if retry_failed else []

@@ -146,6 +146,8 @@ class RunSpec:
     on_result: Callable[[Result], None] | None = None
     upload: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    fetch: Callable[[str], Awaitable[Path]] | None = None
+    """Returns a clip on this machine, by its file name, where clips are kept somewhere else."""
     uploads: Uploads | None = None
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
     live: set[str] | None = None
@@ -177,6 +179,7 @@ class Run:
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = False
+        self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._window = anyio.Semaphore(spec.window, fast_acquire=True)
         self._bought = 0

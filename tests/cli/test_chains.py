@@ -65,8 +65,13 @@ def test_a_failed_parent_fails_its_children_with_its_name_and_buys_nothing(
         ),
         ([shot(1), shot(2, image_url={"from": "shot-1"})], 'got a whole clip (add "frame": "last")'),
         ([shot(1), shot(2, image_url={"from": "shot-1", "frame": "middle"})], 'expected "first", "last"'),
+        (
+            [shot(1), shot(2, image_url={"from": "shot-1", "frame": 7.5})],
+            "the clip of 'shot-1', which lasts 5 s, got 7.5",
+        ),
+        ([shot(1), shot(2, image_url={"from": "a.png", "frame": "last"})], 'stands there as it is, without "from"'),
     ],
-    ids=["an unknown id", "a circle", "a clip for a picture", "an unknown frame"],
+    ids=["an unknown id", "a circle", "a clip for a picture", "an unknown frame", "a late frame", "a file"],
 )
 def test_a_wrong_chain_is_refused_before_anything_is_bought(
     command: Command, tmp_path: Path, jobs: list[dict[str, Any]], message: str
