@@ -366,6 +366,11 @@ class VideoClient:
         return self._settings.chosen_service
 
     @property
+    def has_uploads(self) -> bool:
+        """Whether videos and large local files have a place to be uploaded to."""
+        return self._settings.upload is not None
+
+    @property
     def outstanding(self) -> Mapping[str, VideoJob]:
         """The jobs by generation id that were accepted, without a journal, and not seen to end."""
         open_jobs = self._memory.open_jobs()

@@ -57,6 +57,15 @@ class Media:
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
 
+    def path_of(self, value: Any) -> Path | None:
+        """Return the file of this machine that a value names, whether it is there or not; None for anything else."""
+        if not _is_path(value):
+            return None
+        try:
+            return Path(self.folder or "", Path(value).expanduser())
+        except (ValueError, RuntimeError):
+            return Path(self.folder or "", str(value))
+
     def changes(self, value: Any) -> bool:
         """Tell whether `encoded` has anything to do."""
         return _is_path(value) or _is_raw(value) or _is_inline(value)
