@@ -54,6 +54,7 @@ class JobReader:
         for where, line in lines:
             if isinstance(line, Problem):
                 (self.remarks if line.warning else self.problems).append(replace(line, where=where))
+                # A remark about the file is no line of it: a file of remarks alone is empty.
                 self.lines += not line.warning
                 continue
             self.lines += 1

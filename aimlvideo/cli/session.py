@@ -75,7 +75,8 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
 
     async def work() -> VideoError | None:
         async with client_of(settings) as client:
-            if (balance := client.service.balance) is not None:  # a wrong key would only make every poll fail
+            # A wrong key would only make every poll fail.
+            if (balance := client.service.balance) is not None:
                 try:
                     balance.read(await client.send(balance.request, tries=1))
                 except ServiceError as error:
@@ -116,7 +117,8 @@ def to_the_end(
     hurried = False
     try:
         halted = in_loop(work())
-    except BrokenPipeError:  # nobody reads on: `| head -1`
+    except BrokenPipeError:
+        # Nobody reads on: `| head -1`.
         silence_stdout()
         if (options.output / JOURNAL).exists() and (scope.run is not None or scope.whole_folder):
             finish(options, halted, terminal, scope, hurried=True)
@@ -166,6 +168,8 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
             terminal.remark(remark)
         results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
     halted = results.halted
+    # A wrong key at the very start is a mistake in the command (exit code 2); later it is one that was revoked, and
+    # what was bought goes on (exit code 3).
     if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
         scope.begun = False
         raise UsageError(f"{halted}. Then: {command_again()}")
@@ -247,6 +251,7 @@ def command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
     if not isinstance(halted, OverBudget):
         return command
     limit = "" if dollars is None else f" --max-spend {ceil(dollars * 100 - 1e-6) / 100:.2f}"
+    # Rounded up to the cent: a suggestion that is a fraction too low would stop at the same place again.
     return re.sub(r" --max-spend[ =]\S+", "", command) + limit
 
 

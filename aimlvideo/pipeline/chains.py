@@ -117,7 +117,8 @@ class Chains:
     async def _ready(self, *, more: bool) -> AsyncIterator[Record]:
         """Give those that wait for nothing any more; where `more` are to come, a parent may still be tried again."""
         again = True
-        while again:  # a job that fails here may fail those that wait for it
+        # A job that fails here may fail those that wait for it.
+        while again:
             again = False
             for record in list(self._waiting.values()):
                 sources = {name: self.run.spec.journal.find(name) for name in parents(record.job)}
@@ -213,9 +214,12 @@ async def _file(folder: Path, clip: Path, reference: Reference) -> Path:
 
 def _take_frame(clip: Path, when: When, path: Path) -> None:
     """Write a clip's frame, unless it was taken since the clip was saved."""
+    # By time, not by content: a clip that was fetched again has new frames, and reading it to compare would cost as
+    # much.
     if path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
         return
     path.parent.mkdir(exist_ok=True)
+    # Never half a picture under the final name: a run that dies here would send it to the service.
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(frame_png(clip, when))
     part.replace(path)

@@ -135,6 +135,8 @@ async def watch(watcher: RunWatcher, display: Callable[[RunSnapshot], None], eve
     for gap in every:
         began = time.thread_time()
         display(watcher.snapshot())
+        # Drawing gets a fixed share of the thread at most: with a hundred thousand jobs it must not slow the run that
+        # it shows.
         await anyio.sleep(max(gap, (time.thread_time() - began) / SHARE))
 
 

@@ -149,7 +149,8 @@ def run_jobs(
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ask_service(client)
             scope.run = await plan(name, settings, options, terminal, facts, defaults, client)
-            client.skip_preflight()  # what is planned was held against the service's own words a moment ago
+            # What is planned was held against the service's own words a moment ago.
+            client.skip_preflight()
             return await process(client, options, terminal, scope)
 
     return to_the_end(work, options, terminal, scope)
@@ -178,7 +179,8 @@ async def plan(
     try:
         with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
-                is_new = journal.fact("service") is None  # only now: another run may have begun it a moment ago
+                # Only now: another run may have begun it a moment ago.
+                is_new = journal.fact("service") is None
                 with journal.planning():
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:

@@ -94,6 +94,7 @@ def chain_problems(jobs: Iterable[VideoJob], elsewhere: Callable[[str], bool] = 
             if not elsewhere(parent):
                 yield Problem("from", "the id of a job of this file", repr(parent), _hint(parent), job=name)
     try:
+        # Only for the circles: the order itself is found while the run goes on, as clips are saved.
         TopologicalSorter(links).prepare()
     except CycleError as error:
         circle = error.args[1]

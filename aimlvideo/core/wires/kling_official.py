@@ -49,6 +49,7 @@ def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Return the headers that show who asks: a token signed with the secret key, good for half an hour."""
     import jwt  # noqa: PLC0415 - it takes 50 ms, and one service of several needs it
 
+    # At the first colon only: a secret may have one itself.
     access, _, secret = key.partition(":")
     claims = {"iss": access, "exp": int(now) + TOKEN_SECONDS, "nbf": int(now) - EARLIER}
     return {"Authorization": f"Bearer {jwt.encode(claims, secret, algorithm='HS256', headers={'typ': 'JWT'})}"}
