@@ -139,8 +139,6 @@ class VideoClient:
         limiters: Limiters | None = None,
         **unknown: Never,
     ) -> None:
-        # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the
-        # nearest right one.
         refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
         self._shared_limiters = limiters
         self._given_transport = None if transport is None else checked_transport(transport)
@@ -215,7 +213,6 @@ class VideoClient:
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:
-            # Runs first: they hold the stages, which the stack closes next.
             for run in list(self._runs):
                 run.close(VideoError("the client was closed before this job had ended"))
             self._poll_policies.save()
@@ -289,16 +286,6 @@ class VideoClient:
             return journal.by_generation(generation_id) or journal.adopt(job, rendering)
 
         return await self._one(lambda run: _each([record(run.spec.journal)]), output)
-
-    async def helper(self, name: str, **params: Any) -> dict[str, Any]:
-        """Return what a call answers that prepares a job and costs nothing: `helper("identify-face", video_url=...)`.
-
-        Raises SettingsError where the service has none, InvalidJobs for wrong parameters, else the service's error.
-        """
-        helper = self.service.helper
-        if helper is None:
-            raise SettingsError(f"{self.service.title} has no calls that prepare a job")
-        return helper.read(await self.send(helper.request(name, params)))
 
     def callback(self, body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
         """Take a call of the service that came in at a route of your own; tell whether anybody here waits for it.
@@ -379,11 +366,6 @@ class VideoClient:
         return self._settings.chosen_service
 
     @property
-    def has_uploads(self) -> bool:
-        """Whether videos and large local files have a place to be uploaded to."""
-        return self._settings.upload is not None
-
-    @property
     def outstanding(self) -> Mapping[str, VideoJob]:
         """The jobs by generation id that were accepted, without a journal, and not seen to end."""
         open_jobs = self._memory.open_jobs()
@@ -424,10 +406,10 @@ class VideoClient:
             return jobs_of_frame(jobs, self._catalog)
         return jobs
 
-    def _feed(self, run: Run, records: AsyncIterator[Record], *, settled: bool = False) -> None:
+    def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
         feed = Feed(run, self._pipeline, self._catalog_for, settings.strict, settings.legacy, run.spec.live)
-        run.tasks.start_soon(feed.work, Chains(run, settled).in_order(records))
+        run.tasks.start_soon(feed.work, Chains(run).in_order(records))
 
     @asynccontextmanager
     async def _open_run(
@@ -444,8 +426,7 @@ class VideoClient:
         if self._stack is None:
             raise SettingsError(NOT_OPEN)
         if name:
-            # A template that cannot be read is said before anything is bought.
-            rendered_name(name, VideoJob(""))
+            rendered_name(name, VideoJob(""))  # a template that cannot be read is said before anything is bought
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         async with AsyncExitStack() as stack:
@@ -462,7 +443,7 @@ class VideoClient:
             number = journal.begin()
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal, spending)
-            kept_in = store or own_store
+            upload = next((one.upload for one in (store, own_store) if one), None)
             spec = RunSpec(
                 journal=journal,
                 save=self._save,
@@ -475,15 +456,13 @@ class VideoClient:
                 goal=goal,
                 name=name,
                 on_result=results.write if results else None,
-                upload=kept_in.upload if kept_in else None,
-                fetch=kept_in.fetch if kept_in else None,
+                upload=upload,
                 uploads=uploads,
                 live=live,
             )
             run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), self._pipeline.limiters)
             if own_store:
                 stack.push_async_callback(own_store.upload_copy, RESULTS)
-                stack.callback(own_store.drop_copies)
             stack.enter_context(self._listed(run))
             if folder:
                 self._pipeline.start_downloads(run)
@@ -526,7 +505,8 @@ class VideoClient:
         if limit is None:
             spending.spent = spending.spent if self._is_shared(journal) else journal.spent()
         elif not spending.counted:
-            spending.count(chain(journal.ended_jobs(), journal.open_jobs()), self._listed_price(journal))
+            records = chain(journal.ended_jobs(), journal.open_jobs())
+            spending.count(records, self._listed_price(journal), spent=journal.spent())
         else:
             spending.reprice(self._listed_price(journal))
         return Budget(limit, spending)
@@ -536,7 +516,6 @@ class VideoClient:
 
     def _listed_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
         """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
-        # What was bought at last month's price is charged at that price: for a limit the higher of all counts.
         before = [prices_from_json(journal.fact(PRICES)), *earlier_prices(journal.fact(EARLIER_PRICES))]
 
         def price(job: VideoJob) -> float | None:
@@ -658,7 +637,6 @@ def job_of(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
     if not isinstance(line, Mapping):
         raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
-    # A cell that is empty in a DataFrame is NaN: nothing was given there.
     return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
 
 

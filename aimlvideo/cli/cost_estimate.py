@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from aimlvideo.cli.options import ClientOptions
@@ -20,6 +21,8 @@ from aimlvideo.shell import clock
 
 AUTO = 20
 """Generations at a time that an estimate assumes where the client finds the limit by itself."""
+RATE = 5.0
+"""Submissions a second that it assumes where a command has no setting for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,6 @@ class Tally:
     def add(self, model: str, params: Mapping[str, Any]) -> float | None:
         """Count one job; return its price in dollars, None where it cannot be quoted."""
         entry = self._catalog.find(model)
-        # The list names a model by its id or by an alias, as the job may too.
         pricing = self._prices.get(model) or (self._prices.get(entry.id) if entry else None)
         price = quote(entry, params, pricing) if entry else None
         self._jobs[model] += 1
@@ -109,7 +111,9 @@ def enough(balance: float, dollars: float, unquoted: int = 0) -> bool | None:
 def summary_of(tally: Tally, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
     """Return what the counted jobs will cost and take."""
     most = settings["max_outstanding"] or AUTO
-    return tally.summary(max_outstanding=most, rate=settings["rate"], balance=facts.balance, times=facts.times)
+    return tally.summary(
+        max_outstanding=most, rate=settings.get("rate", RATE), balance=facts.balance, times=facts.times
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +171,21 @@ def price_line(summary: CheckSummary) -> str:
 def dollars_or_unknown(dollars: float | None) -> str:
     """Return an amount of money, or that it is not known."""
     return "unknown" if dollars is None else f"{dollars:.2f}"
+
+
+def confirm_cost(summary: CheckSummary, terminal: Terminal, *, above: float, anyway: bool) -> None:
+    """Show the price, and ask where it is `above` a limit in USD.
+
+    Raises UsageError where the balance is below it, or a person says no.
+    """
+    if not summary.jobs:
+        return
+    terminal.say(price_line(summary))
+    if summary.enough is False and not anyway:
+        raise UsageError(
+            f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD): top up, "
+            "or pass --anyway. Nothing was planned, nothing was sent"
+        )
+    is_above = summary.dollars is None or summary.unquoted or summary.dollars > above
+    if is_above and above < inf and not terminal.confirm("Start this run?"):
+        raise UsageError("not confirmed: nothing was planned, nothing was sent")

@@ -45,8 +45,7 @@ async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Serv
             answer = await client.send(question.request, tries=1)
             return question.read(answer) if answer.status in (200, 401) else otherwise
         except ServiceError as error:
-            # A wrong key is better said now than when jobs are sent.
-            if error.status == 401:
+            if error.status == 401:  # a wrong key is better said now than when jobs are sent
                 raise
             return otherwise
 

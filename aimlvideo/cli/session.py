@@ -25,7 +25,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, ServiceError, UsageError, VideoError
+from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
@@ -68,26 +68,6 @@ class RunScope:
     """Whether jobs were set on their way: from then on no error means that nothing was sent."""
 
 
-def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
-    """Carry on with all that a folder has; return the exit code."""
-    if not (options.output / JOURNAL).exists():
-        raise UsageError(f"there is no journal in {options.output}: is this the output folder of a run?")
-
-    async def work() -> VideoError | None:
-        async with client_of(settings) as client:
-            # A wrong key would only make every poll fail.
-            if (balance := client.service.balance) is not None:
-                try:
-                    balance.read(await client.send(balance.request, tries=1))
-                except ServiceError as error:
-                    if error.status == 401:
-                        raise UsageError(str(error)) from error
-            return await process(client, options, terminal, scope)
-
-    scope = RunScope()
-    return to_the_end(work, options, terminal, scope)
-
-
 def service_of_folder(folder: Path, service: str | None) -> str:
     """Return the service that a folder was begun with. Raises UsageError where another one was named."""
     begun = fact_of_folder(folder, "service")
@@ -117,8 +97,7 @@ def to_the_end(
     hurried = False
     try:
         halted = in_loop(work())
-    except BrokenPipeError:
-        # Nobody reads on: `| head -1`.
+    except BrokenPipeError:  # nobody reads on: `| head -1`
         silence_stdout()
         if (options.output / JOURNAL).exists() and (scope.run is not None or scope.whole_folder):
             finish(options, halted, terminal, scope, hurried=True)
@@ -168,8 +147,6 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
             terminal.remark(remark)
         results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
     halted = results.halted
-    # A wrong key at the very start is a mistake in the command (exit code 2); later it is one that was revoked, and
-    # what was bought goes on (exit code 3).
     if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
         scope.begun = False
         raise UsageError(f"{halted}. Then: {command_again()}")
@@ -251,7 +228,6 @@ def command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
     if not isinstance(halted, OverBudget):
         return command
     limit = "" if dollars is None else f" --max-spend {ceil(dollars * 100 - 1e-6) / 100:.2f}"
-    # Rounded up to the cent: a suggestion that is a fraction too low would stop at the same place again.
     return re.sub(r" --max-spend[ =]\S+", "", command) + limit
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from math import inf
@@ -35,12 +34,12 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
 from aimlvideo.errors import InvalidJobs, UsageError
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.files.uploads import UPLOAD
-from aimlvideo.shell.journal.postgres import NewJobs, SyncPostgresJournal, open_sync_journal
+from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
 from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.task_groups import task_group
@@ -107,33 +106,22 @@ def queue_file(
             queued += put(journal.db, new.ids)
 
         with job_lines(name, catalog, defaults) as lines, journal.planning(queue):
-            _plan_lines(lines, reader, journal, tally, database)
+            for place, job, params in reader.jobs(lines):
+                try:
+                    journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
+                except InvalidJobs as error:
+                    reader.problems += (replace(problem, where=place) for problem in error.problems)
+            if reader.problems:
+                raise InvalidJobs(reader.problems)
         failed = list(journal.failed_jobs()) if retry_failed else []
         retried = [record for record in failed if not is_still_refused(*record)]
         queued += put(journal.db, journal.retry_failed(retried))
-        # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
         queued += put(journal.db, journal.begun_ids(), begun=True)
     reader.say_remarks(terminal.remark)
     terminal.say(f"{pluralize(queued, 'job')} queued")
     if refused := len(failed) - len(retried):
         terminal.say(not_retried(refused))
     return 0
-
-
-def _plan_lines(
-    lines: Iterator[Line], reader: JobReader, journal: SyncPostgresJournal, tally: Tally, database: str
-) -> None:
-    """Plan every job of a file. Raises InvalidJobs with all problems."""
-    for place, job, params in reader.jobs(lines):
-        try:
-            journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
-        except InvalidJobs as error:
-            reader.problems += (replace(problem, where=place) for problem in error.problems)
-    if reader.chained:  # what is planned already is read over a connection of its own: this one is writing
-        with open_sync_journal(database) as planned:
-            reader.check_chains(lambda name: planned.find(name) is not None)
-    if reader.problems:
-        raise InvalidJobs(reader.problems)
 
 
 def _learn_models(name: str, reader_of: dict[str, Any], settings: ClientOptions, defaults: JobDefaults) -> None:

@@ -69,5 +69,5 @@ class FleetClient(VideoClient):
     async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Run]:
         """Give the results of jobs as they come in, whatever their stage; their clips are kept in `store`."""
         async with self._open_run(store.staging, store=store) as run:
-            self._feed(run, records, settled=True)
+            self._feed(run, records)
             yield run

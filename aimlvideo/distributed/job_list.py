@@ -13,9 +13,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.client import job_of, known_catalog
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.catalog.chained import with_stand_ins
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.job import Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -124,20 +122,12 @@ class JobList:
         checked = [job if isinstance(job, VideoJob) else job_of(job) for job in jobs]
         problems: list[Problem] = []
         for job in checked:
-            complete = with_stand_ins(job)
-            problems += check(complete, self._catalog, service=self._service, strict=self._strict).problems
-        if not problems and any(map(parents, checked)):
-            problems += await anyio.to_thread.run_sync(self._chain_problems, checked)
+            problems += check(job, self._catalog, service=self._service, strict=self._strict).problems
         if problems:
             raise InvalidJobs(problems)
-        # In a thread, over a connection that blocks: one way to plan jobs, which the command takes too.
         ids = await anyio.to_thread.run_sync(self._plan, checked)
         self._added.update(dict.fromkeys(ids))
         return ids
-
-    def _chain_problems(self, jobs: list[VideoJob]) -> list[Problem]:
-        with open_sync_journal(self._dsn) as journal:
-            return list(chain_problems(jobs, lambda name: journal.find(name) is not None))
 
     def _plan(self, jobs: list[VideoJob]) -> list[str]:
         """Write jobs down and queue them in one transaction, over a connection that blocks: in a thread."""

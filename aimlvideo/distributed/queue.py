@@ -98,14 +98,14 @@ class JobQueue:
         due = seconds - self.heartbeat - 1
         await self.connection.execute(let_go, (due, [place.id for place in places], self._worker))
 
-    async def give_back(self, places: Sequence[QueueEntry], seconds: float = 0.0) -> None:
-        """Put jobs that were not begun back into the queue, for whoever takes them next, after so many `seconds`."""
+    async def give_back(self, places: Sequence[QueueEntry]) -> None:
+        """Put jobs that were not begun back into the queue, for whoever takes them next; one statement for all."""
         # The engine's own retry_job takes one job at a time, and whoever holds it now.
         back = (
-            f"UPDATE {self._table} SET status = 'queued', queue_manager_id = NULL, updated = now(), "
-            "execute_after = now() + make_interval(secs => %s) WHERE id = ANY(%s) AND queue_manager_id = %s"
+            f"UPDATE {self._table} SET status = 'queued', queue_manager_id = NULL, updated = now() "
+            "WHERE id = ANY(%s) AND queue_manager_id = %s"
         )
-        await self.connection.execute(back, (seconds, [place.id for place in places], self._worker))
+        await self.connection.execute(back, ([place.id for place in places], self._worker))
 
     async def release(self) -> None:
         """Give up all that is still ours, also what a statement took whose answer did not arrive."""
@@ -148,7 +148,6 @@ def put(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: boo
             let_go = f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
             connection.execute(let_go, (new,))
         added += len(new)
-    # After many new rows at once the planner's statistics are those of a short queue.
     if added >= CHUNK:
         connection.execute(f"ANALYZE {table}")
     return added

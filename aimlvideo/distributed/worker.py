@@ -18,7 +18,6 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 from psycopg import Notify
 
-from aimlvideo.core.jobs.chains import parents
 from aimlvideo.core.jobs.job import Record, Result, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.distributed.account import Account, read_account
@@ -26,10 +25,10 @@ from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
 from aimlvideo.distributed.shared_limits import WorkerShares
-from aimlvideo.errors import DownloadFailed, InDoubt, OutOfPatience, OverBudget, VideoError
+from aimlvideo.errors import InDoubt, OutOfPatience, OverBudget, VideoError
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.journal.memory import InMemoryJournal
-from aimlvideo.shell.journal.postgres import PostgresJournal, read_records
+from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.metrics import Reading, run_metrics
@@ -74,10 +73,6 @@ class Handback(StrEnum):
     SAVED = auto()
     FAILED = auto()
     NOT_BEGUN = auto()
-    PARENT_BEGUN = auto()
-    """It was not begun, because the clip that it needs is being made."""
-    PARENT_PLANNED = auto()
-    """It was not begun, because the clip that it needs is not begun either."""
     IN_DOUBT = auto()
     """It cannot be asked for: a person has to settle it."""
     LEFT = auto()
@@ -88,8 +83,6 @@ class Handback(StrEnum):
 BY_STAGE = {Stage.SAVED: Handback.SAVED, Stage.FAILED: Handback.FAILED, Stage.PLANNED: Handback.NOT_BEGUN}
 TAKEN_OVER_AFTER = {Handback.LEFT: 0.0, Handback.TIMED_OUT: 60.0, Handback.NOT_DOWNLOADED: 30.0}
 """Seconds after which a job that was begun, and handed back unfinished, is taken over again."""
-GIVEN_BACK_FOR = {Handback.NOT_BEGUN: 0.0, Handback.PARENT_BEGUN: 3.0, Handback.PARENT_PLANNED: 20.0}
-"""Seconds for which nobody takes a job that was handed back before it was begun."""
 FULL = 0.5
 """Seconds for which nothing is taken after the account had no place for a job."""
 STALLED = 20.0
@@ -273,8 +266,6 @@ class Worker:
     async def _keep_up(self, queue: JobQueue, idle: float) -> bool:
         """Do all that is due. True: there may be more to take."""
         now = time.monotonic()
-        # This process was frozen (a laptop asleep, a stopped container): others may have taken over what it believes to
-        # have.
         if now - self._last_tick > idle + self.heartbeat / 3:
             await self._after_silence(now)
         self._last_tick = now
@@ -287,7 +278,6 @@ class Worker:
         if self.results.halted is not None:
             self._give_back_unread()
         await self._hand_back(queue)
-        # Taken off only when it was passed on: a refusal that PostgreSQL did not hear is told again.
         while self.refusals_to_broadcast:
             await self.registry.broadcast(queue.connection, *self.refusals_to_broadcast[0])
             self.refusals_to_broadcast.pop(0)
@@ -325,7 +315,6 @@ class Worker:
         """Give up the places of what has ended here, once the journal surely has it."""
         if not self._ending:
             return
-        # A copy before the await: what ends meanwhile is handed back the next time, after its own sync.
         going = dict(self._ending)
         await self.journal.synced()
         going = {name: back for name, back in going.items() if self._ending.get(name) == back}  # else lost meanwhile
@@ -339,8 +328,8 @@ class Worker:
             elif reason is Handback.IN_DOUBT:
                 await self.journal.leave_in_doubt(names)
                 await queue.done(places, well=False)
-            elif reason in GIVEN_BACK_FOR:
-                await queue.give_back(places, GIVEN_BACK_FOR[reason])
+            elif reason is Handback.NOT_BEGUN:
+                await queue.give_back(places)
             else:
                 await queue.leave(places, TAKEN_OVER_AFTER[reason])
         for name, back in going.items():
@@ -360,14 +349,13 @@ class Worker:
             return False
         orphans: dict[str, QueueEntry] = {}
         if now - self._last_take_over >= min(IDLE, self.heartbeat / 4):
-            # Before new jobs: what silent workers began is paid for, and its clips expire.
             orphans = await queue.take_over(JOBS_PER_TAKE)
-            await self._begin(queue, orphans)
+            await self._begin(orphans)
             if len(orphans) < JOBS_PER_TAKE:
                 self._last_take_over = now
         most = await self._room(queue)
         taken = await queue.take(most) if most > 0 else {}
-        await self._begin(queue, taken)
+        await self._begin(taken)
         if self.options.until_empty and not taken and not self.places and await queue.is_empty():
             self.feed.close()
         return len(orphans) == JOBS_PER_TAKE or (len(taken) == most > 0)
@@ -384,7 +372,7 @@ class Worker:
         share = ceil(self.account.room / self.workers)
         return min(share - begun - waiting, self.account.room - self.account.outstanding - waiting, JOBS_PER_TAKE)
 
-    async def _begin(self, queue: JobQueue, taken: dict[str, QueueEntry]) -> None:
+    async def _begin(self, taken: dict[str, QueueEntry]) -> None:
         """Set jobs that were taken on their way, those that were begun first."""
         fresh = {name: place for name, place in taken.items() if name not in self.places}
         if not fresh:
@@ -394,34 +382,12 @@ class Worker:
         open_records = [record for record in records if record.progress.stage not in ENDED]
         for name in fresh.keys() - {record.job.id for record in open_records}:
             self._ending[name] = fresh[name], Handback.SAVED
-        waiting = await self._waiting_for_parents(queue, open_records)
         for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
-            if job.id in waiting:
-                self._ending[job.id] = fresh[job.id], waiting[job.id]
-            elif self.winding_down or self.results.halted is not None:
+            if self.winding_down or self.results.halted is not None:
                 self._ending[job.id] = fresh[job.id], _handback(result_of(job, progress))
             else:
                 record = self._fed[job.id] = Record(job, progress)
                 self.feed.send_nowait(record)
-
-    async def _waiting_for_parents(self, queue: JobQueue, records: list[Record]) -> dict[str, Handback]:
-        """Return the planned jobs that take something from jobs which have not ended, each with how those stand.
-
-        Any worker may have the parents, or none yet: such a job goes back into the queue for a while.
-        """
-        planned = {job.id: parents(job) for job, progress in records if progress.stage is Stage.PLANNED}
-        wanted = sorted(frozenset[str]().union(*planned.values()))
-        if not wanted:
-            return {}
-        found = {record.job.id: record.progress.stage for record, _ in await read_records(queue.connection, wanted)}
-        waiting: dict[str, Handback] = {}
-        for name, of in planned.items():
-            stages = {found[parent] for parent in of if parent in found} - {*ENDED}
-            if Stage.PLANNED in stages:
-                waiting[name] = Handback.PARENT_PLANNED
-            elif stages:
-                waiting[name] = Handback.PARENT_BEGUN
-        return waiting
 
     def _on_notify(self, news: Notify) -> None:
         if news.channel == NEWS and (refusal := self.registry.refusal_of(news.payload)) is not None:
@@ -436,8 +402,6 @@ def _handback(result: Result) -> Handback:
     """Return why a worker gives up the place of a job that has ended here."""
     if isinstance(result.error, NoPlace | OverBudget):
         return Handback.NOT_BEGUN
-    if result.stage is Stage.PLANNED and isinstance(result.error, DownloadFailed):
-        return Handback.PARENT_BEGUN  # its parent's clip could not be fetched just now
     if result.stage in BY_STAGE:
         return BY_STAGE[result.stage]
     if isinstance(result.error, OutOfPatience):

@@ -51,9 +51,7 @@ class Feed:
             self._waiting += 1
             async with self.run.feed_lock:
                 self._waiting -= 1
-                # Where nothing has to be waited for, no cancellation comes through: a run that was left is asked.
-                is_over = self.run.closed or self.run.halted is not None
-                record = None if is_over else await anext(records, None)
+                record = None if self.run.halted else await anext(records, None)
                 if record is None:
                     self.run.close_input()
                     return
@@ -84,8 +82,7 @@ class Feed:
         entry.claim_id(self.live)
         if self.run.shared and (record := self.run.spec.journal.find(entry.job.id)) is not None:
             self.run.stats.moved(entry.job, entry.progress, record.progress)
-            # Another run may have bought it since it was read.
-            entry.progress = record.progress
+            entry.progress = record.progress  # another run may have bought it since it was read
         return True
 
     async def _validate(self, entry: Entry) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -19,24 +17,23 @@ class SlotLimiter:
 
     def __init__(self, outstanding: ConcurrencyLimit) -> None:
         self.outstanding = outstanding
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[anyio.Event] = deque()
 
     async def acquire(self) -> None:
         """Return when one more generation may be outstanding. First come, first served."""
         if self.outstanding.has_room() and not self._waiting:
             return self.outstanding.acquire()
-        handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        handed = anyio.Event()
         self._waiting.append(handed)
         try:
-            await handed
+            await handed.wait()
         except BaseException:
             # The slot may be handed over in the very pass in which its waiter is cancelled: it is passed on, else it
             # would be lost for good.
-            if handed.cancelled():
-                with suppress(ValueError):
-                    self._waiting.remove(handed)
-            else:
+            if handed.is_set():
                 self.release()
+            else:
+                self._waiting.remove(handed)
             raise
 
     def take_over_limit(self) -> None:
@@ -59,9 +56,8 @@ class SlotLimiter:
 
     def _wake(self) -> None:
         while self._waiting and self.outstanding.has_room():
-            if not (handed := self._waiting.popleft()).done():
-                self.outstanding.acquire()
-                handed.set_result(None)
+            self.outstanding.acquire()
+            self._waiting.popleft().set()
 
 
 async def wait_until_due(pace: RateLimiter | PollBudget) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -20,10 +19,9 @@ from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import file_name, is_its_own, rendered_name, unlike
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.money.budget import Budget
+from aimlvideo.core.money.budget import Budget, is_paid
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, OverBudget, VideoError
-from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
@@ -101,12 +99,6 @@ class Entry:
         self.progress, self.moved = self.progress._replace(error=error), True
         self.run.spec.journal.step(self.job, self.progress)
 
-    def take_slot(self, slots: SlotLimiter) -> None:
-        """Count this job, which is outstanding already, whatever the limit."""
-        if self.slot is None:
-            slots.take_over_limit()
-            self.slot = slots
-
     def hold_slot(self, slot: SlotLimiter) -> None:
         """Keep a slot that was taken for this job."""
         self.slot = slot
@@ -154,8 +146,6 @@ class RunSpec:
     on_result: Callable[[Result], None] | None = None
     upload: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
-    fetch: Callable[[str], Awaitable[Path]] | None = None
-    """Returns a clip on this machine, by its file name, where clips are kept somewhere else."""
     uploads: Uploads | None = None
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
     live: set[str] | None = None
@@ -187,14 +177,12 @@ class Run:
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = False
-        self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
+        self._window = anyio.Semaphore(spec.window, fast_acquire=True)
         self._bought = 0
-        self._room_changed = asyncio.Event()  # wakes whoever waits, when something was taken, settled or given up
-        self._results: deque[tuple[Result, bool]] = deque()  # and whether each counts as bought until it is taken
-        self._result_ready = asyncio.Event()
-        self._ready: deque[Entry] = deque()
-        self.downloads: Crew[Entry] | None = None
+        self._room_changed = anyio.Event()  # set and replaced when something was taken, settled or given up
+        self._out, self._results = anyio.create_memory_object_stream[tuple[Result, bool]](inf)
+        self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
         self.feed_lock = asyncio.Lock()
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
@@ -234,22 +222,26 @@ class Run:
         return to_frame([result async for result in self])
 
     async def __anext__(self) -> Result:
-        while not self._results:
-            if self.closed or (self.input_exhausted and not self.entries):
-                raise StopAsyncIteration
-            # One wake-up for all that ends until the reader looks: it takes the rest without waiting.
-            self._result_ready.clear()
-            await self._result_ready.wait()
-        result, bought = self._results.popleft()
-        self._bought -= bought
-        self.notify_waiting()
+        try:
+            result, bought = self._results.receive_nowait()
+        except anyio.WouldBlock:
+            result, bought = await self._next_result()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
+        self._window.release()
+        self._count_bought(-1 if bought else 0)
         return result
+
+    async def _next_result(self) -> tuple[Result, bool]:
+        try:
+            return await self._results.receive()
+        except anyio.EndOfStream:
+            raise StopAsyncIteration from None
 
     async def enter(self, record: Record) -> Entry:
         """Let one more job in, when there is room for it."""
-        while len(self.entries) + len(self._results) >= self.spec.window and not self.closed:
-            await self._room_changed.wait()
-        paid_before = record.progress.stage in (Stage.READY, *ENDED)
+        await self._window.acquire()
+        paid_before = record.progress.stage in (Stage.READY, *ENDED) or record.progress.cost_usd is not None
         entry = Entry(record.job, record.progress, self, paid_before=paid_before)
         self.entries.add(entry)
         self.stats.job_entered(record.job, record.progress)
@@ -272,7 +264,8 @@ class Run:
         that the job fits after all, this waits.
         """
         job, budget, stage = entry.job, self.budget, entry.progress.stage
-        if stage in (*ENDED, Stage.READY) or (budget.limit is None and self.spec.folder is None):
+        is_paid_for = stage in (*ENDED, Stage.READY) or (entry.paid_before and stage is not Stage.PLANNED)
+        if is_paid_for or (budget.limit is None and self.spec.folder is None):
             return True
         price = self.spec.price(job)
         if stage is not Stage.PLANNED:
@@ -302,7 +295,7 @@ class Run:
     def notify_waiting(self) -> None:
         """Let those check again who wait to buy: something was taken, settled or given up."""
         self._room_changed.set()
-        self._room_changed.clear()
+        self._room_changed = anyio.Event()
 
     def stepped(self, entry: Entry, before: Progress) -> None:
         """Write a step down, count it, and show it to whoever watches."""
@@ -313,8 +306,7 @@ class Run:
         for watch in list(self.watchers):
             try:
                 watch(entry)
-            except Exception:
-                # A view that fails costs no clip.
+            except Exception:  # a view that fails costs no clip
                 log.exception("unexpected error: %r watches this run no more", watch)
                 self.watchers.remove(watch)
 
@@ -334,37 +326,22 @@ class Run:
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             try:
                 self.spec.on_result(result)
-            except DiskFailed as failure:
-                # The journal has it: the next run writes the line.
+            except DiskFailed as failure:  # the journal has it: the next run writes the line
                 self.halt(failure)
-        # A clip that was saved while its run was left has its line, and no reader any more.
-        if self.closed:
+        if self.closed:  # a clip that was saved while its run was left has its line, and no reader any more
             return
         holds = entry.bought and (progress.generation_id is not None or progress.stage not in (*ENDED, Stage.PLANNED))
         if entry.bought and not holds:
             self._count_bought(-1)
-        self._results.append((result, holds))
-        self._result_ready.set()
+        self._out.send_nowait((result, holds))
         for watch in self.ended_watchers:
             watch(entry)
-
-    def download(self, entry: Entry) -> None:
-        """Have a clip that is ready saved, as soon as one of the downloads is free."""
-        self._ready.append(entry)
-        if self.downloads is not None:
-            self.downloads.call()
-
-    def next_download(self) -> Entry | None:
-        """Return the clip that has waited longest to be saved, None where none waits."""
-        entry = self._ready.popleft() if self._ready else None
-        if self._ready and self.downloads is not None:
-            self.downloads.call()
-        return entry
+        self._close_if_done()
 
     def close_input(self) -> None:
         """Note that no more jobs will come."""
         self.input_exhausted = True
-        self._result_ready.set()
+        self._close_if_done()
 
     def halt(self, error: VideoError) -> None:
         """Submit nothing new from here on; see through what is outstanding."""
@@ -395,7 +372,8 @@ class Run:
         # No longer, because a shield without an end would make a closed client, or Ctrl-C, wait for a dead service.
         for shield in self._shields:
             shield.deadline = clock.loop() + GRACE
-        self._result_ready.set()
+        for stream in (self._out, self._results, self.download, self.downloads):
+            stream.close()
 
     def round_trip(self) -> anyio.CancelScope:
         """Return a scope that keeps one round trip from being cut off in the middle: its answer is worth a clip."""
@@ -407,10 +385,15 @@ class Run:
         """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
         if progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING) or not self.budget.holds(job_id):
             return
-        if progress.stage in (Stage.SAVED, Stage.READY) or progress.cost_usd is not None:
+        if is_paid(progress):
             self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)
+
+    def _close_if_done(self) -> None:
+        if self.input_exhausted and not self.entries:
+            self._out.close()
+            self.download.close()
 
 
 def over_budget(budget: Budget, price: float | None) -> str:

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from aimlvideo.cli.commands import run as run_command
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import DiskFailed, JournalError, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from tests.conftest import VirtualTimeLoop
-from tests.fakes import JOB, FakeClient, FakeService, answer, quick_downloads
+from tests.fakes import JOB, FakeClient, FakeService, answer, quick_downloads, run_all
 
 Command = Callable[..., Result]
 
@@ -193,6 +195,25 @@ def test_resume_carries_on_with_all_that_a_folder_has(command: Command, service:
     assert len(service.accepted) == 4
 
 
+def test_what_a_folder_still_has_to_buy_is_priced_and_asked_about_before_it_is_carried_on(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path
+) -> None:
+    service.broken["gen-0"] = "out of memory"
+    write(tmp_path / "jobs.jsonl", *MANY[:6])
+    command(*run("--max-spend", 0.5, "--max-outstanding", 1))
+    assert len(service.accepted) == 3
+    answers.append(False)
+    refused = command("resume", "out", "--retry-failed", "--confirm-above", 0.9)
+    assert refused.exit_code == 2
+    assert "4 jobs, 1.00 USD" in refused.output
+    service.balance = 1.25
+    assert "the balance (0.75 USD) is below" in command("resume", "out", "--retry-failed").output
+    assert len(service.accepted) == 3
+    service.balance = inf
+    assert command("resume", "out", "--retry-failed", "--poll", "every:15").exit_code == 0
+    assert len(service.accepted) == 7
+
+
 def test_a_price_that_has_fallen_since_does_not_make_what_is_outstanding_cheaper(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:
@@ -215,6 +236,28 @@ def test_a_price_that_has_risen_since_the_journal_was_written_counts_when_a_fold
     service.price = 0.25
     assert command("resume", "out", "--max-spend", 0.25, "--poll", "every:15").exit_code == 3
     assert len(service.accepted) == 1
+
+
+def test_a_failed_generation_that_was_charged_counts_also_after_it_was_tried_again(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    class Charging(FakeService):
+        def _check(self, name: str) -> Answer:
+            body = json.loads(super()._check(name).body)
+            return answer(200, body | {"meta": {"usage": {"usd_spent": 0.25}}} if "error" in body else body)
+
+    service.__class__ = Charging
+    service.broken["gen-0"] = "out of memory"
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    assert command(*run("--max-spend", 0.6, "--max-outstanding", 1)).exit_code == 1
+    assert len(service.accepted) == 2
+    assert command(*run("--max-spend", 0.8, "--retry-failed")).exit_code == 0
+    assert "0.75 USD" in command("status", "out").output
+    write(tmp_path / "jobs.jsonl", "c")
+    stopped = command(*run("--max-spend", 0.9))
+    assert stopped.exit_code == 3
+    assert "0.75 spent" in " ".join(stopped.output.split())
+    assert len(service.accepted) == 3
 
 
 # Lost answers, other keys, other clocks ----------------------------------------------------------------------------
@@ -266,6 +309,23 @@ def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
     assert len(service.accepted) == 1
     assert command(*words, "--again").exit_code == 0
     assert len(service.accepted) == 2
+
+
+def test_another_clip_into_the_file_of_one_that_is_outstanding_is_not_bought_unasked(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.seconds = 5000.0
+    words = ["generate", JOB["model"], "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15", "--timeout", 100]
+    assert command(*words, "-p", "waves").exit_code == 3
+    for other in (["-p", "waves "], ["-p", "hills"], ["-p", "waves", "--set", "duration=5"]):
+        refused = command(*words, *other)
+        assert refused.exit_code == 2
+        assert "gen-0" in refused.output
+        assert "--again" in refused.output
+    assert len(service.accepted) == 1
+    service.seconds = 1.0
+    assert command(*words, "--set", "prompt=waves").exit_code == 0
+    assert len(service.accepted) == 1
 
 
 # The journal goes --------------------------------------------------------------------------------------------------
@@ -409,6 +469,22 @@ def test_an_id_that_cannot_be_written_down_is_looked_up_and_not_bought_again(
     assert command(*run("--max-outstanding", 1)).exit_code == 3
     assert command(*run("--max-outstanding", 1)).exit_code == 0
     assert len(service.accepted) == 2
+
+
+def test_a_refused_run_leaves_the_journal_of_a_folder_that_was_begun_in_python(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path
+) -> None:
+    async def begin() -> None:
+        async with FakeClient(service) as client:
+            await run_all(client, [{**JOB, "id": "a"}], output=tmp_path / "out")
+
+    asyncio.run(begin())
+    write(tmp_path / "jobs.jsonl", "b")
+    answers.append(False)
+    assert command(*run("--confirm-above", 0)).exit_code == 2
+    write(tmp_path / "jobs.jsonl", "a")
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 1
 
 
 def test_a_run_that_is_refused_leaves_the_journal_of_one_that_began_at_the_same_moment(

@@ -16,8 +16,9 @@ from unittest.mock import patch
 import anyio
 
 from aimlvideo.cli import session
+from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.commands.run import run_jobs
-from aimlvideo.cli.session import RunOptions, carry_on
+from aimlvideo.cli.session import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix

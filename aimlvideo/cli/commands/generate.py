@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.jobs.job import Result, VideoJob
+from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
@@ -117,13 +118,15 @@ def generate_one(
     params = _params(model, inputs, settings["service"])
     _check_output(output)
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
-    # The id follows from the content: the same command has the same id, and finds its journal and its clip.
     name = VideoJob(model, **params).id
     if output.exists() and not again and not _is_unfinished(journal, name):
         raise UsageError(
             f"{output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
             f"{command_again()} --again"
         )
+
+    if not again:
+        _refuse_beside_another(journal, name, output)
 
     async def work() -> None:
         async with client_of(settings | {"journal": journal}, sandbox=sandbox) as client:
@@ -165,6 +168,27 @@ def _is_unfinished(journal: Path | None, name: str) -> bool:
         return False
     with read_journal(journal) as opened:
         return opened.find(name) is not None
+
+
+def _refuse_beside_another(journal: Path | None, name: str, output: Path) -> None:
+    """Raise UsageError where a clip by other words was begun into this file: both would be paid, and one be lost."""
+    if journal is None or not journal.exists():
+        return
+    with read_journal(journal) as opened:
+        unfinished = [record for record in opened.open_jobs() if record.progress.has_attempt]
+        others = [record for record in unfinished if record.job.id != name]
+        if others and len(others) == len(unfinished):
+            raise UsageError(
+                f"another clip was begun into {output} and is not finished: {_described(others[0])}. Run that command "
+                f"again to fetch it, or buy this one as well: {command_again()} --again"
+            )
+
+
+def _described(record: Record) -> str:
+    """Return what a job asks for, and how the service knows it."""
+    job, progress = record
+    words = json.dumps(dict(job.params), ensure_ascii=False, default=str)
+    return f"{progress.generation_id or f'in doubt as {progress.request_id}'}, {job.model} {words[:200]}"
 
 
 def _outstanding(journal: Path | None) -> str:

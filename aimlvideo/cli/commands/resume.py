@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.options import (
+    Anyway,
     ApiKey,
     BaseUrl,
     Board,
+    ConfirmAbove,
     Folder,
     Json,
     MaxOutstanding,
@@ -28,7 +32,7 @@ from aimlvideo.cli.options import (
     client_options,
     exit_codes,
 )
-from aimlvideo.cli.session import RunOptions, carry_on, fact_of_folder, service_of_folder
+from aimlvideo.cli.session import RunOptions, fact_of_folder, service_of_folder
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.shell.files.uploads import UPLOAD
@@ -53,6 +57,8 @@ def resume(
     poll: Polls = "learned",
     poll_rate: PollRate = 50.0,
     settle: Settle = None,
+    anyway: Anyway = False,
+    confirm_above: ConfirmAbove = None,
     retry_failed: RetryFailed = False,
     verify: Verify = False,
     upload: Upload = None,
@@ -70,7 +76,7 @@ def resume(
             settle=settle, upload=upload or fact_of_folder(folder, UPLOAD),
         )  # fmt: skip
         options = RunOptions(
-            output=folder, service=name, retry_failed=retry_failed, verify=verify, max_spend=max_spend,
-            board=board_address(board), metrics=metrics,
+            output=folder, service=name, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway,
+            confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board), metrics=metrics,
         )  # fmt: skip
         raise typer.Exit(carry_on(settings, options, terminal))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.commands.check import check_file
-from aimlvideo.cli.cost_estimate import CheckSummary, Tally, obstacles, price_line, refuse_obstacles, summary_of
+from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
 from aimlvideo.cli.options import (
     Anyway,
     ApiKey,
@@ -149,8 +149,7 @@ def run_jobs(
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ask_service(client)
             scope.run = await plan(name, settings, options, terminal, facts, defaults, client)
-            # What is planned was held against the service's own words a moment ago.
-            client.skip_preflight()
+            client.skip_preflight()  # what is planned was held against the service's own words a moment ago
             return await process(client, options, terminal, scope)
 
     return to_the_end(work, options, terminal, scope)
@@ -179,8 +178,7 @@ async def plan(
     try:
         with job_lines(name, catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
-                # Only now: another run may have begun it a moment ago.
-                is_new = journal.fact("service") is None
+                is_new = not journal.counts()  # only now: another run may have begun it a moment ago
                 with journal.planning():
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
@@ -193,7 +191,7 @@ async def plan(
                     summary = summary_of(tally, settings, facts)
                     stated = obstacles(summary, facts, max_spend=options.max_spend)
                     refuse_obstacles(stated, terminal, anyway=options.anyway)
-                    _confirm(summary, options, terminal)
+                    confirm_cost(summary, terminal, above=options.confirm_above, anyway=options.anyway)
                 return journal.run
     except (UsageError, KeyboardInterrupt) as error:
         if is_new:
@@ -214,21 +212,6 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
         text = prices_to_json(prices)
         journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), journal.fact(PRICES), text))
         journal.note(PRICES, text)
-
-
-def _confirm(summary: CheckSummary, options: RunOptions, terminal: Terminal) -> None:
-    """Show the price first; raise UsageError where the balance is below it, or a person says no."""
-    if not summary.jobs:
-        return
-    terminal.say(price_line(summary))
-    if summary.enough is False and not options.anyway:
-        raise UsageError(
-            f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD): top up, "
-            "or pass --anyway. Nothing was planned, nothing was sent"
-        )
-    above = summary.dollars is None or summary.unquoted or summary.dollars > options.confirm_above
-    if above and options.confirm_above < inf and not terminal.confirm("Start this run?"):
-        raise UsageError("not confirmed: nothing was planned, nothing was sent")
 
 
 def _remove_journal(folder: Path) -> None:

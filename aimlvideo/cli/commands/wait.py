@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.commands.adopt import adopt_generations
 from aimlvideo.cli.options import (
     ApiKey,
@@ -19,7 +20,7 @@ from aimlvideo.cli.options import (
     client_options,
     exit_codes,
 )
-from aimlvideo.cli.session import RunOptions, carry_on
+from aimlvideo.cli.session import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.services import DEFAULT_SERVICE

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.errors import DownloadFailed
 
 ROUNDING = 1e-9  # dollars: ten jobs of 0.1 fit a limit of 1.0
 
@@ -87,10 +88,13 @@ class Spending:
         self.unknown += cost is None
         self.spent += cost or 0.0
 
-    def count(self, records: Iterable[Record], price: Callable[[VideoJob], float | None]) -> None:
+    def count(
+        self, records: Iterable[Record], price: Callable[[VideoJob], float | None], *, spent: float = 0.0
+    ) -> None:
         """Count what the jobs of a journal have cost, and promise all that is outstanding its price.
 
-        A clip whose cost nobody said counts as its price: what is not known is not nothing.
+        A clip whose cost nobody said counts as its price: what is not known is not nothing. `spent` is what the journal
+        says that was charged in all: also for generations that failed, and were tried again since.
         """
         self.counted, self.spent, self.unknown = True, 0.0, 0
         unsaid: list[VideoJob] = []
@@ -98,10 +102,11 @@ class Spending:
             if progress.cost_usd is not None:
                 self.see(job.model, progress.cost_usd)
                 self.book(progress.cost_usd)
-            elif progress.stage in (Stage.READY, Stage.SAVED):
+            elif is_paid(progress):
                 unsaid.append(job)
             elif progress.stage in OUTSTANDING and job.id not in self.commitments:
                 self.promise(job, price(job))
+        self.spent = max(self.spent, spent)
         for job in unsaid:
             self.book(self.expected(job.model, price(job)))
 
@@ -123,6 +128,12 @@ class Spending:
 
     def _dollars(self, commitment: _Commitment) -> float | None:
         return self._highest.get(commitment.model) if commitment.dollars is None else commitment.dollars
+
+
+def is_paid(progress: Progress) -> bool:
+    """Tell whether a job that has ended was charged: it has a clip, or one that could not be fetched, or a cost."""
+    has_clip = progress.stage in (Stage.READY, Stage.SAVED)
+    return has_clip or progress.cost_usd is not None or isinstance(progress.error, DownloadFailed)
 
 
 class Budget:

@@ -151,8 +151,7 @@ def error_in_body(body: Mapping[str, Any]) -> tuple[str, Any] | None:
     if body.get("success") is False:
         return "", words or error
     if any(name in body for name in GENERATION_FIELDS):
-        # It is about a generation, and so is the error in it.
-        return None
+        return None  # it is about a generation, and so is the error in it
     inner = object_in(body)
     if error and not inner:
         code = (as_text(error.get("code")) if isinstance(error, dict) else None) or ""

@@ -6,15 +6,12 @@ Source: the Kling API reference and the documents of gateways that resell it, Au
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from aimlvideo.core.catalog.catalog import Model, load_catalog, read_model
-from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.catalog import Model, load_catalog
 from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
-from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
@@ -23,22 +20,16 @@ from aimlvideo.core.wires.generation import Callback, Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
     is_content_refusal,
-    read_data,
     read_task,
-    read_tasks,
     task_of_object,
 )
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words
-from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Rejected
+from aimlvideo.errors import Busy, ContentRefused, Rejected
 
 ROOT = "/kling/v1/videos"
 ID_FIELD = "external_task_id"
 """The parameter in which a job may name the id that is sent."""
 CONTENT_SAFETY_CODE = 1301
-MAX_PLACES = 10_000
-"""Tasks whose place is remembered."""
-LIST_ROWS = 100
-"""Tasks on a page of the service's list."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
 """The service of the catalogue whose models these are."""
@@ -51,7 +42,6 @@ class Kling:
 
     def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
         self._path_of = path_of
-        self._places: OrderedDict[str, Request] = OrderedDict()
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its `external_task_id` is the id that we chose.
@@ -63,9 +53,7 @@ class Kling:
         if endpoint.sending.external_id:
             body[ID_FIELD] = request_id
         if callback_url:
-            # A job's own callback URL wins: somebody waits there.
             body.setdefault("callback_url", callback_url)
-        # A job's own id may have letters that no header can hold.
         headers = {"X-Client-Request-Id": request_id} if _PLAIN_ID.fullmatch(request_id) else {}
         return Request("POST", f"{self._root(job)}/{endpoint.endpoint}", body=body, headers=headers)
 
@@ -88,12 +76,7 @@ class Kling:
             raise nameless("the answer to a submission names no task", answer, request_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
-        """Return the question about a task, where it was submitted; else each place in turn where it may have been.
-
-        Where it was found once is not looked for again.
-        """
-        if (place := self._places.get(generation_id)) is not None:
-            return (place,)
+        """Return the question about a task, where it was submitted; else each place in turn where it may have been."""
         return tuple(
             Request("GET", path)
             for endpoint in _possible_endpoints(job)
@@ -102,12 +85,6 @@ class Kling:
                 *(query.format(task_id=quote(generation_id, safe="")) for query in endpoint.sending.other_queries),
             )
         )
-
-    def remember(self, generation_id: str, question: Request) -> None:
-        """Note where a task was found."""
-        self._places[generation_id] = question
-        if len(self._places) > MAX_PLACES:
-            self._places.popitem(last=False)
 
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
@@ -129,7 +106,6 @@ def path_below(base_path: str, path: str) -> str:
     `/v1/ai/{endpoint}/kling` has `/videos` below it, and a path that ends in `/videos` the endpoints themselves.
     """
     base, parts = base_path.strip("/").split("/"), path.strip("/").split("/")
-    # The longest overlap first: a base URL that ends in `/v1/videos` shares both parts with the path.
     overlap = next((n for n in range(len(parts), 0, -1) if base[-n:] == parts[:n]), 0)
     place = parts.index(_ENDPOINTS_BELOW) if _ENDPOINTS_BELOW in parts else 0
     if _NO_VERSION.search(base_path.rstrip("/")):
@@ -161,39 +137,6 @@ def read_external_task(answer: Answer, request_id: str) -> Generation | None:
     return task.as_generation(task.id) if task.id and task.external_id == request_id else None
 
 
-def list_request(page: int, job: VideoJob, root: str = ROOT) -> Request:
-    """Return the question for a page of the tasks at a job's endpoint, newest first; the first page is 1."""
-    endpoint = _submission_endpoint(job) or endpoint_of(job)
-    return Request("GET", f"{root}/{endpoint.endpoint}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
-
-
-def read_list(answer: Answer) -> list[Generation]:
-    """Return the tasks of a page, each with the id that was chosen for it."""
-    return [task.as_generation(task.id) for task in read_tasks(answer) if task.id]
-
-
-def helper_request(name: str, params: Mapping[str, Any], root: str = ROOT) -> Request:
-    """Return a call that prepares a task, such as `identify-face`. Raises InvalidJobs where it lacks something."""
-    helpers: dict[str, Any] = endpoint_facts()["helpers"]
-    if name not in helpers:
-        raise InvalidJobs([Problem("helper", f"one of {', '.join(helpers)}", repr(name)[:60])])
-    facts = helpers[name]
-    helper = read_model(name, {"developer": "", "path": facts["path"], "endpoint": facts["path"], **facts})
-    given = {key: value for key, value in params.items() if value is not None}
-    required = [key for key, param in helper.params.items() if param.required and key not in given]
-    problems = [Problem(key, f"required: {expected(helper.params[key])}", "nothing") for key in required]
-    problems += [Problem(key, f"a parameter of {name}", "another one") for key in given if key not in helper.params]
-    problems += broken_rules(helper, given)
-    if problems:
-        raise InvalidJobs(problems)
-    return Request("POST", f"{root}/{helper.path}", body=given)
-
-
-def read_helper(answer: Answer) -> dict[str, Any]:
-    """Return what such a call answers: a session, the faces in a clip. Raises the error that the answer amounts to."""
-    return dict(read_data(answer))
-
-
 def endpoint_of(job: VideoJob) -> Model:
     """Return the endpoint that takes a job, as its catalogue entry. Raises Rejected, by name, where none does."""
     endpoint = model_of(job, load_catalog(), MODELS_SERVICE)
@@ -205,7 +148,6 @@ def endpoint_of(job: VideoJob) -> Model:
 def _possible_endpoints(job: VideoJob | None) -> list[Model]:
     """Return the endpoint of a job, else those of its model, else all that there are, each once."""
     catalog, in_order = load_catalog(), endpoint_facts()["endpoints"]
-    # Without parameters nobody knows which endpoint took the job: an id from elsewhere is asked for at each.
     if job is not None and job.params and (endpoint := _submission_endpoint(job)):
         return [endpoint]
     model = catalog.find(job.model) if job is not None and job.model else None
@@ -239,8 +181,7 @@ def body_of(job: VideoJob, endpoint: Model) -> dict[str, Any]:
     model = job.model if sending.sends_model else sending.default_model
     if not model:
         return body
-    # With `model` alone, Kling makes and bills a kling-v1 clip.
-    return {"model_name": model, "model": model, **body}
+    return {"model_name": model, "model": model, **body}  # with `model` alone, Kling makes and bills a kling-v1 clip
 
 
 def _as_objects(entries: Any, key: str) -> Any:
@@ -252,7 +193,6 @@ def _as_objects(entries: Any, key: str) -> Any:
 def _with_texts(name: str, value: Any) -> Any:
     """Write durations as texts, also those of shots, and number the shots."""
     if name == "duration":
-        # The service takes durations as texts, and "5.0" is none that it knows.
         return str(int(value) if isinstance(value, float) and value.is_integer() else value)
     if name == "multi_prompt" and isinstance(value, list | tuple):
         return [_shot(number, shot) for number, shot in enumerate(value, 1)]

@@ -29,14 +29,13 @@ from aimlvideo.core.wires.answers import (
 )
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
-from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
+from aimlvideo.core.wires.json_fields import as_cost, as_text
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
 from aimlvideo.core.wires.refusals import nameless
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6
 EXTERNAL_ID_FIELDS = (("task_info", "external_task_id"), ("external_task_id",), ("external_id",))
-CREATED_FIELDS = ("created_at", "create_time", "submit_time")
 LINK_FIELDS: tuple[tuple[str, ...], ...] = (
     ("task_result", "videos", "url"),
     ("task_result", "url"),
@@ -101,8 +100,6 @@ class Task:
     units: float | None
     has_fields: bool
     """Whether the answer speaks of a task at all."""
-    created_at: float = 0.0
-    """When it was made, in seconds since 1970 by the service's clock; 0 where it does not say."""
 
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""
@@ -117,7 +114,6 @@ class Task:
             error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
             cost_units=self.units if completed or failed else None,
             request_id=self.external_id,
-            created_at=self.created_at,
             content_refused=content_refused,
             refused_input=refused_input(self.reason or "") if content_refused else None,
             never_ran=failed and bool(_NO_SLOT.search(self.reason or "")),
@@ -138,8 +134,6 @@ def read_task(answer: Answer, request_id: str | None = None) -> Task:
     body = answer.json()
     if isinstance(body, dict):
         task = _task(_layers(body))
-        # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it, it
-        # is about that task and not about our question.
         speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
         if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
             if not task.has_fields:
@@ -156,17 +150,6 @@ def read_data(answer: Answer) -> Mapping[str, Any]:
     if isinstance(body, dict) and answer.status < 300 and _error_of(body) is None:
         return next((layer for layer in _layers(body)[1:]), body)
     raise error_of(answer, None)
-
-
-def read_tasks(answer: Answer) -> list[Task]:
-    """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
-    body = answer.json()
-    if not isinstance(body, dict) or answer.status >= 300 or _error_of(body) is not None:
-        raise error_of(answer, None)
-    rows = body.get("data")
-    if not isinstance(rows, list):
-        raise Unclear("the answer lists no tasks", status=answer.status)
-    return [_task(_layers(row)) for row in rows if isinstance(row, dict)]
 
 
 def task_of_object(body: Any) -> Task | None:
@@ -186,10 +169,7 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
         return nameless("the answer is cut short or no JSON object", answer, request_id)
     message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
     word, message = _upstream_s(word, message or "no reason given")
-    # `isdecimal` alone takes digits of every script, and a long run of them is an id, not a code.
     code = int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None
-    # Gateways answer HTTP 200 and put the real status into the body: the body is believed only where the status says
-    # nothing.
     status = code if code is not None and 300 <= code < 600 and answer.status < 300 else answer.status
     shown = "" if not word or word in GOOD_CODES else f", code {word[:60]}"
     text = f"the gateway says: {message[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status}{shown})"
@@ -233,7 +213,6 @@ def _by_number(text: str, status: int, code: int | None, wait: float | None, req
         return Refused(text, **about)
     if code in PASSING_CODES or status == 429:
         limit = PASSING_CODES.get(code) if code else None
-        # At least a second: gateways say "too fast" without a `Retry-After`, or with one of 0.
         return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=limit, **about)
     if code == UNAVAILABLE_CODE or status == 503:
         return Unavailable(text, retry_after=wait, **about)
@@ -263,8 +242,6 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
 def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the body and the objects inside it, the outermost first."""
     layers = [body]
-    # Gateways wrap the answer of the service behind them, some of them twice; a bound, because an answer may contain
-    # itself.
     while len(layers) < MAX_LAYERS and (inner := object_in(layers[-1])) is not None:
         layers.append(inner)
     return layers
@@ -278,26 +255,19 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     inward, outward = layers, layers[::-1]
     words = [word for layer in outward for word in _words(layer)]
     if len(words) > 1 and len(layers) > 1 and _words(layers[0]):
-        # A word beside the wrapped object is about the request.
-        words = words[: -len(_words(layers[0]))]
-    # A gateway that caches shows "processing" outside and "succeed" inside, or the reverse: an end does not become
-    # undone.
+        words = words[: -len(_words(layers[0]))]  # a word beside the wrapped object is about the request
     ended = [word for word in words if STATES.get(plain_word(word)) in (State.FAILED, State.COMPLETED)]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason = _reason(outward)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_text(layer.get(field)))), None)
-    # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" for layer in layers)
     if has_content_page and task_id and not links and STATES.get(plain_word(word)) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
     state = state_of(word, has_link=bool(links), reason=reason if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
     has_fields = bool(word or links or task_id or len(layers) > 1)
-    created_at = next(
-        (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
-    )
-    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
+    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields)
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:
@@ -310,8 +280,7 @@ def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
         for place in LINK_FIELDS:
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
                 return links
-        # Older gateways put the clip's link there.
-        reason = as_text(layer.get("fail_reason"))
+        reason = as_text(layer.get("fail_reason"))  # older gateways put the clip's link there
         if reason and reason.startswith(("http://", "https://")) and STATES.get(plain_word(word)) is not State.FAILED:
             return (reason,)
     return ()

@@ -118,8 +118,7 @@ class Download:
                 f"the download from {self._host} was cut off after {self._have:,} bytes: {_reason(error)}"
             ) from error
         except OSError as error:
-            # Other files are closed meanwhile: it passes by itself.
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # other files are closed meanwhile: it passes by itself
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
             self.discard()
             raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
@@ -136,8 +135,6 @@ class Download:
         try:
             address = resolve_link(self._link, self._service.base_url if self._service else "")
             self._host = urlsplit(address).netloc.rpartition("@")[2]
-            # Signed links hold byte for byte: yarl would re-encode what it thinks is written badly, and the signature
-            # would not match.
             target = URL(address, encoded=True)
             if target.port is None or target.host is None:
                 raise ValueError("it names no host")
@@ -170,7 +167,6 @@ class Download:
         drop_link(self._part)
         with open(self._part, "r+b" if self._have else "ab", opener=_no_follow) as file:
             opened = os.fstat(file.fileno())
-            # By inode, not by name: two names that differ in case, or a link, are one file on some file systems.
             inode = (opened.st_dev, opened.st_ino)
             if inode in _inodes_in_use:
                 self._part = next(_numbered(self._part))
@@ -186,11 +182,9 @@ class Download:
                 _inodes_in_use.discard(inode)
 
     async def _receive(self, target: URL, file: BinaryIO) -> None:
-        # A packed body cannot be carried on in the middle, and a clip gains nothing by it.
         headers = {"Accept-Encoding": "identity"}
         if self._have:
             headers["Range"] = f"bytes={self._have}-"
-            # A weak tag says that two bodies mean the same, not that their bytes are.
             if self._tag.startswith('"'):
                 headers["If-Range"] = self._tag
         if self._with_key and self._service is not None:
@@ -231,7 +225,6 @@ class Download:
         tag, content_range = headers.get("ETag", ""), headers.get("Content-Range", "")
         if status == 206 and (part := _RANGE.fullmatch(content_range)):
             start, total = int(part[1]), int(part[3])
-            # Only an exact continuation of the same file is appended; everything else begins again.
             if start == self._have and self._total in (None, total) and (not self._have or tag in ("", self._tag)):
                 self._total, self._tag = total, tag or self._tag
                 return
@@ -250,7 +243,6 @@ class Download:
 
     def _sniff(self, chunk: bytes) -> None:
         """Refuse what begins as no video does, as soon as that can be told."""
-        # At once, not at the end: an error page of a gigabyte is not downloaded to learn that it is none.
         if len(self._head) < HEAD:
             self._head += chunk[: HEAD - len(self._head)]
             if len(self._head) == HEAD:
@@ -281,8 +273,6 @@ class Download:
             with self._part.open("rb") as edited:
                 self._hash = hashlib.file_digest(edited, hashlib.sha256)
                 self._have = edited.tell()
-        # Before the rename: after a power cut the final name must never stand for a file whose content did not reach
-        # the disk.
         os.fsync(file.fileno())
         path = self._path
         if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
@@ -326,8 +316,6 @@ class Pace:
         seconds = time.monotonic() - self._began
         if seconds < RATE_WINDOW:
             return
-        # A host that sends a byte now and then would hold a download's place for hours; no timeout between two chunks
-        # ends that.
         if self._received < LEAST_RATE * seconds:
             raise DownloadFailed(f"the download is too slow: {self._received:,} bytes in {seconds:.0f} s")
         self._began, self._received = time.monotonic(), 0

@@ -99,8 +99,7 @@ def _reader(source: str) -> _Reader | None:
     }  # fmt: skip
     if ending in readers:
         return readers[ending]
-    # A pipe, as `<(...)` makes one.
-    if source == "-" or not Path(source).is_file():
+    if source == "-" or not Path(source).is_file():  # a pipe, as `<(...)` makes one
         return None
     raise SettingsError(f"{source}: expected a job file that ends in {FORMS}")
 
@@ -142,13 +141,10 @@ def _as_utf8(name: str, file: BinaryIO) -> tuple[BinaryIO, list[Line]]:
     if head.startswith(codecs.BOM_UTF8):
         file.seek(3)
         return _kept_open(file), []
-    # Excel's "Unicode text" and PowerShell's `>` write UTF-16.
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _transcoded(file, "utf-16"), []
-    # ASCII in UTF-16 has every other byte 0.
-    if len(head) >= 2 and 0 in head[:2] and head[:2] != b"\0\0":
+    if len(head) >= 2 and 0 in head[:2] and head[:2] != b"\0\0":  # ASCII in UTF-16 has every other byte 0
         return _transcoded(file, "utf-16-be" if head[0] == 0 else "utf-16-le"), []
-    # The whole file is read once for this: a wrong guess would put wrong letters into prompts that are paid for.
     if _is_utf8(file):
         return _kept_open(file), []
     remark = Problem(
@@ -211,8 +207,7 @@ def _json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iter
         yield from _json(name, file, catalog, model)
         return
     for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
-        # A comment, as `init` writes them.
-        if line.strip() and not line.lstrip().startswith(b"#"):
+        if line.strip() and not line.lstrip().startswith(b"#"):  # a comment, as `init` writes them
             yield f"{name}:{number}", _parsed(line)
 
 
@@ -280,7 +275,6 @@ def _items(file: BinaryIO) -> Iterator[Any]:
         builder = builder or ObjectBuilder()
         builder.event(event, value)
         depth += event in ("start_map", "start_array")
-        # Refused while it is read: to build it first would exhaust the stack.
         if depth > DEEPEST + 1:
             raise _TooDeep
         if depth == array and event != "map_key":
@@ -299,8 +293,7 @@ def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterato
             if prompt := line.strip():
                 yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
     finally:
-        # Whoever opened the file closes it.
-        text.detach()
+        text.detach()  # whoever opened the file closes it
 
 
 def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator[Line]:
@@ -320,7 +313,6 @@ def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator
         )
         yield str(folder), problem
         return
-    # `a.png` and `a.jpg` are two jobs: the stem is an id only where it is the only one.
     stems = [path.stem for path in pictures]
     for path in pictures:
         job: dict[str, Any] = {"id": path.stem if stems.count(path.stem) == 1 else path.name}

@@ -57,15 +57,6 @@ class Media:
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
 
-    def path_of(self, value: Any) -> Path | None:
-        """Return the file of this machine that a value names, whether it is there or not; None for anything else."""
-        if not _is_path(value):
-            return None
-        try:
-            return Path(self.folder or "", Path(value).expanduser())
-        except (ValueError, RuntimeError):
-            return Path(self.folder or "", str(value))
-
     def changes(self, value: Any) -> bool:
         """Tell whether `encoded` has anything to do."""
         return _is_path(value) or _is_raw(value) or _is_inline(value)
@@ -94,8 +85,7 @@ class Media:
     def _opened(self, value: Any) -> Iterator[tuple[BinaryIO, int]]:
         """Give the content and its size."""
         if not _is_path(value):
-            # Not decoded, to learn how large it is.
-            if isinstance(value, str) and len(value) > 2 * MAX_BYTES:
+            if isinstance(value, str) and len(value) > 2 * MAX_BYTES:  # not decoded, to learn how large it is
                 raise UsageError(f"{_name(value)} is too large; {TOO_LARGE}")
             raw = _inline(value) if isinstance(value, str) else _raw(value)
             yield io.BytesIO(raw), len(raw)
@@ -219,8 +209,7 @@ def _raw(value: Any) -> bytes:
         return bytes(value)
     held = io.BytesIO()
     width, height = value.size
-    # Told by its head: it is not decoded before.
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS:  # told by its head: it is not decoded before
         raise UsageError(f"this picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are sent: make it smaller")
     try:
         value.save(held, format="PNG")

@@ -28,9 +28,6 @@ ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "ad
 """Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
 
 
-PARENTS = "parents"
-"""The folder in the staging folder of clips that were fetched back, because other jobs take something from them."""
-
 log = logging.getLogger("aimlvideo.stores")
 
 
@@ -45,9 +42,6 @@ class ClipStore(Protocol):
 
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""
-
-    async def fetch(self, name: str) -> Path:
-        """Return a clip of this place as a file of this machine. Raises DownloadFailed."""
 
     async def read_text(self, name: str) -> str | None:
         """Return a small file in the place of the clips, None where it is not there."""
@@ -78,10 +72,6 @@ class SharedFolder:
             return (self.folder / name).stat().st_size
         except OSError:
             return None
-
-    async def fetch(self, name: str) -> Path:
-        """Return a clip's path in the folder."""
-        return self.folder / name
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -120,8 +110,7 @@ class ObjectStore:
         source, place = self.staging / name, f"{self._root}/{name}"
         try:
             await anyio.to_thread.run_sync(self._put, str(source), place)
-        except Exception as error:
-            # Each store has its own exceptions, and most are no OSError.
+        except Exception as error:  # each store has its own exceptions, and most are no OSError
             raise DownloadFailed(f"{self.url}/{name} could not be written: {error}") from error
         source.unlink(missing_ok=True)
 
@@ -133,19 +122,6 @@ class ObjectStore:
             return None
         except Exception as error:
             raise DownloadFailed(f"{self.url}/{name} could not be checked: {error}") from error
-
-    async def fetch(self, name: str) -> Path:
-        """Return a copy of a clip beside the staged ones, fetched once."""
-        copy = self.staging / PARENTS / name
-        if not copy.is_file():
-            part = copy.with_name(f"{name}.part")
-            try:
-                copy.parent.mkdir(exist_ok=True)
-                await anyio.to_thread.run_sync(self._files.get_file, f"{self._root}/{name}", str(part))
-                part.replace(copy)
-            except Exception as error:
-                raise DownloadFailed(f"{self.url}/{name} could not be fetched: {error}") from error
-        return copy
 
     def __str__(self) -> str:
         return self.url
@@ -189,10 +165,6 @@ class ObjectStore:
             await anyio.to_thread.run_sync(self._put, str(self.staging / name), f"{self._root}/{name}")
         except Exception as error:
             log.warning("%s/%s could not be written: %s", self.url, name, error)
-
-    def drop_copies(self) -> None:
-        """Remove the clips that were fetched back."""
-        shutil.rmtree(self.staging / PARENTS, ignore_errors=True)
 
     def _put(self, source: str, place: str) -> None:
         if self._scheme in ATOMIC_SCHEMES:

@@ -111,8 +111,6 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
     except ImportError:
         raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
     try:
-        # The values of formulas, as they were last computed: a price or a prompt that is a formula is wanted as people
-        # see it.
         book = load_workbook(file, read_only=True, data_only=True)
     except Exception as error:
         yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
@@ -169,7 +167,6 @@ def _as_text(cell: Any) -> str:
 
 
 def _columns(cells: list[Any]) -> _Columns:
-    # Spreadsheets save empty columns behind the last one that was ever touched.
     while cells and not cells[-1]:
         cells.pop()
     names = [_plain_name(cell) for cell in cells]
@@ -251,12 +248,10 @@ def cell_value(param: Param, text: Any) -> Any:
     Raises ValueError where a cell that begins like JSON is none.
     """
     if not isinstance(text, str):
-        # A list or object of a DataFrame.
-        return text
+        return text  # a list or object of a DataFrame
     forms = param.any_of or (param,)
     if param.type == "boolean" and text.lower() in (*YES, *NO):
         return text.lower() in YES
-    # A prompt may begin with a bracket: only where no text is taken is it JSON for sure.
     takes_text = any(form.type == "string" and form.media is None for form in forms)
     if text.startswith(("[", "{")) and not takes_text:
         try:
@@ -271,7 +266,6 @@ def cell_value(param: Param, text: Any) -> Any:
 
 def _items(text: str, *, media: bool) -> list[str]:
     """Split a cell into its items; commas separate files, where no item has one itself."""
-    # Not at commas: prompts and links have them.
     items = [item.strip() for item in re.split(r"[;\n]", text) if item.strip()]
     if media and len(items) == 1 and "data:" not in text:
         by_comma = [item.strip() for item in text.split(",") if item.strip()]

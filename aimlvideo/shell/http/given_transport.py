@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -69,15 +68,12 @@ class CheckedTransport:
 
     async def send(self, request: Request, /) -> Answer:
         """Return the answer. Raises Unclear where the connection failed in a way that the transport does not tell."""
-        await asyncio.sleep(0)  # a transport that answers at once would let nothing else of the event loop go on
         try:
             answer = await self.transport.send(request)
         except (OSError, TimeoutError) as error:
             raise Unclear(f"the transport failed: {error or type(error).__name__}") from error
         if not isinstance(answer, Answer):
             raise TypeError(f"the transport returned {type(answer).__name__}: expected an aimlvideo.Answer")
-        # Answers are looked up by lower-case names everywhere: one place makes them so, for whatever a foreign
-        # transport returns.
         if any(name != name.lower() for name in answer.headers):
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(answer.status, headers, answer.body)

@@ -24,8 +24,6 @@ def retrying(
     The last error comes out.
     """
 
-    # A coroutine function of its own: the library looks at what it decorates, and takes a lambda that returns a
-    # coroutine for a plain function, whose errors it never sees.
     async def once() -> T:
         return await attempt()
 

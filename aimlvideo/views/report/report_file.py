@@ -54,7 +54,6 @@ def _write(path: Path, text: Any) -> None:
     try:
         with new_file(part, errors="replace") as file:
             file.write(text)
-        # A browser that reloads while the page is written sees the old one whole, never half of the new one.
         part.replace(path)
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}. Make space, then run again") from error

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.money.budget import Budget
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Price, Pricing, quote
 from aimlvideo.core.wires.aimlapi_models import read_prices
+from aimlvideo.errors import GenerationFailed, LinkDead
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 V3 = "klingai/video-v3-standard-image-to-video"
@@ -201,3 +204,18 @@ def test_a_job_that_nobody_says_the_cost_of_is_booked_as_promised() -> None:
     assert budget.commit("a", 0.4)
     budget.settle("a", None)
     assert (budget.spent, budget.unknown) == (0.4, 0)
+
+
+def test_a_clip_that_was_paid_and_could_not_be_fetched_counts_although_nobody_said_its_cost() -> None:
+    spending = Spending()
+    unfetched = Progress(Stage.FAILED, generation_id="g", error=LinkDead("gone"))
+    failed = Progress(Stage.FAILED, generation_id="h", error=GenerationFailed("out of memory"))
+    records = [Record(VideoJob("m", id=str(number)), one) for number, one in enumerate((unfetched, failed))]
+    spending.count(records, lambda job: 0.25)
+    assert spending.spent == 0.25
+
+
+def test_what_a_journal_says_was_charged_in_all_counts_beside_what_its_jobs_cost_now() -> None:
+    spending = Spending()
+    spending.count([Record(VideoJob("m"), Progress(Stage.SAVED, cost_usd=0.25))], lambda job: None, spent=0.5)
+    assert spending.spent == 0.5

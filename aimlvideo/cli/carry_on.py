@@ -1,0 +1,45 @@
+"""Carrying on with all that a folder has: priced and agreed to like the file of a new run."""
+
+from __future__ import annotations
+
+from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
+from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.plan import may_be_bought
+from aimlvideo.cli.service_facts import ServiceFacts, ask_service
+from aimlvideo.cli.session import RunOptions, RunScope, client_of, process, to_the_end
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.client import known_catalog
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.errors import ServiceError, UsageError, VideoError
+from aimlvideo.shell.files.refused_inputs import is_still_refused
+from aimlvideo.shell.journal.sqlite import read_journal
+
+
+def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
+    """Carry on with all that a folder has; return the exit code."""
+    if not (options.output / JOURNAL).exists():
+        raise UsageError(f"there is no journal in {options.output}: is this the output folder of a run?")
+
+    async def work() -> VideoError | None:
+        async with client_of(settings) as client:
+            try:
+                facts = await ask_service(client)
+            except ServiceError as error:  # a wrong key would only make every poll fail
+                raise UsageError(str(error)) from error
+            _agree(settings, options, facts, terminal)
+            return await process(client, options, terminal, scope)
+
+    scope = RunScope()
+    return to_the_end(work, options, terminal, scope)
+
+
+def _agree(settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
+    """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
+    tally = Tally(known_catalog(), facts.prices)
+    with read_journal(options.output / JOURNAL) as journal:
+        for job, progress in journal.open_jobs(retry_failed=options.retry_failed):
+            if may_be_bought(progress, retry_failed=options.retry_failed) and not is_still_refused(job, progress):
+                tally.add(job.model, job.params)
+    summary = summary_of(tally, settings, facts)
+    refuse_obstacles(obstacles(summary, facts, max_spend=options.max_spend), terminal, anyway=options.anyway)
+    confirm_cost(summary, terminal, above=options.confirm_above, anyway=options.anyway)
