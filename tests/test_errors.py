@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import pickle
 import re
 from collections.abc import Iterator
@@ -108,3 +109,28 @@ def test_every_error_can_be_imported_from_the_package() -> None:
     }
     assert {name for name in classes if getattr(aimlvideo, name) is getattr(errors, name)} == classes
     assert classes <= set(aimlvideo.__all__)
+
+
+RAISES = re.compile(r"\bRaises? ([^.]+)")
+NAME = re.compile(r"\b[A-Z][a-z]+(?:[A-Z][a-z]+)*\b")
+
+
+def public_docstrings() -> Iterator[tuple[str, str]]:
+    for name in aimlvideo.__all__:
+        value = getattr(aimlvideo, name)
+        yield name, value.__doc__ or ""
+        for part, member in vars(value).items() if isinstance(value, type) else ():
+            if not part.startswith("_"):
+                yield f"{name}.{part}", getattr(member, "__doc__", None) or ""
+
+
+def test_every_error_that_a_public_docstring_names_can_be_imported_from_the_package() -> None:
+    named = {
+        (place, error)
+        for place, text in public_docstrings()
+        for raised in RAISES.findall(" ".join(text.split()))
+        for error in NAME.findall(raised)
+    }
+    assert len(named) > 15
+    importable = {name for name in (*aimlvideo.__all__, *dir(builtins)) if NAME.fullmatch(name)}
+    assert sorted((place, error) for place, error in named if error not in importable) == []

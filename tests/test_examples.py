@@ -140,3 +140,13 @@ def test_the_promise_is_in_the_readme_word_for_word() -> None:
         "journal or named in doubt. The same command carries on."
     )
     assert promise in re.sub(r"\s*\n>?\s*", " ", (ROOT / "README.md").read_text())
+
+
+NAMED_FILE = re.compile(r"`((?:[a-z_]+/)+(?:<service>)?[a-z_]*\.(?:py|js|toml))`")
+
+
+def test_every_file_that_the_page_for_contributors_names_is_there() -> None:
+    names = NAMED_FILE.findall((EXAMPLES / "contributing.md").read_text("utf-8"))
+    assert len(names) > 30
+    files = [name.replace("<service>", "aimlapi") for name in names]
+    assert [name for name in files if not any((ROOT / part / name).is_file() for part in ("aimlvideo", ""))] == []

@@ -1,7 +1,9 @@
 """How the shipped catalogue is brought up to date; every step is one command.
 
-1. `python -m aimlvideo.codegen catalog FACTS.json [MORE.json...]`: write `core/catalog/catalog.json` from gathered
-   facts; a later file adds models (`models` or `new_models`) to an earlier one.
+1. `python -m aimlvideo.codegen documents PLACE`: take the models of published OpenAPI documents into
+   `core/catalog/catalog.json`. PLACE is a document's address, a file, or a folder of them; what changes is said line
+   by line. Or, from facts that were gathered by hand: `python -m aimlvideo.codegen catalog FACTS.json [MORE.json...]`,
+   where a later file adds models (`models` or `new_models`) to an earlier one.
 2. `python -m aimlvideo.sandbox.build_models FACTS.json [MORE.json...]`: the same for the sandbox, which reads the facts
    in its own way.
 3. `python -m aimlvideo.codegen models`: write the typed builders in `aimlvideo/models` from the catalogue.
@@ -18,18 +20,23 @@ import sys
 from pathlib import Path
 
 from aimlvideo.codegen.builders import modules
+from aimlvideo.codegen.documents import updated
 from aimlvideo.codegen.facts import convert, dump
-from aimlvideo.core.catalog.catalog import catalog_source, load_catalog
+from aimlvideo.core.catalog.catalog import Catalog, catalog_source, load_catalog
+from aimlvideo.core.catalog.refresh import compare
 
 PACKAGE = Path(__file__).parent.parent
+CATALOG = PACKAGE / "core" / "catalog" / "catalog.json"
 
 
-def main(arguments: list[str]) -> int:
+def generate_files(arguments: list[str]) -> int:
     """Write what was asked for into the package; return the exit code."""
     match arguments:
+        case ["documents", place]:
+            return _take_documents(place)
         case ["catalog", first, *more]:
             text = dump(convert(*(json.loads(Path(facts).read_text("utf-8")) for facts in (first, *more))))
-            (PACKAGE / "core" / "catalog" / "catalog.json").write_text(text, "utf-8")
+            CATALOG.write_text(text, "utf-8")
         case ["models"]:
             for name, text in modules(load_catalog(), catalog_source()).items():
                 (PACKAGE / "models" / f"{name}.py").write_text(text, "utf-8")
@@ -39,5 +46,22 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _take_documents(place: str) -> int:
+    """Write the models of published documents into the catalogue; say what changes, and what was refused."""
+    content = json.loads(CATALOG.read_text("utf-8"))
+    try:
+        new, refused = updated(content, place)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    changed = {name: entry for name, entry in new["models"].items() if entry != content["models"].get(name)}
+    for change in compare(Catalog(content["models"]), changed, only_these=True):
+        sys.stdout.write(" ".join(filter(None, (change.what, change.model, change.field, change.after))) + "\n")
+    for line in refused:
+        sys.stderr.write(f"refused: {line}\n")
+    CATALOG.write_text(dump(new), "utf-8")
+    return 1 if refused else 0
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(generate_files(sys.argv[1:]))

@@ -49,6 +49,15 @@ def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usua
     return entry
 
 
+def models_of(document: Any) -> list[str]:
+    """Return the ids of the models that a document's requests name. ValueError where it is no usable document."""
+    reader = _Reader(document)
+    try:
+        return list(dict.fromkeys(name for _, schema in reader.requests() for name in reader.model_names(schema)))
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"not a usable document ({type(error).__name__}: {str(error)[:80]})") from error
+
+
 class _Reader:
     """One document while it is read, and how much of it has been looked at."""
 
@@ -60,12 +69,13 @@ class _Reader:
 
     def request_of(self, names: set[str], usual_path: str) -> tuple[str, Mapping[str, Any]]:
         """Return the path and the schema of the body that submits a model; `usual_path` before any other."""
-        requests = [(path, schema) for path, schema in self._requests() if self._is_for(schema, names)]
+        requests = [(path, schema) for path, schema in self.requests() if self._is_for(schema, names)]
         if not requests:
             raise ValueError("no POST in it is for this model")
         return min(requests, key=lambda request: (request[0] != usual_path, request[0]))
 
-    def _requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Give the path and the schema of the body of everything that can be POSTed."""
         for path, methods in self._document["paths"].items():
             if not isinstance(path, str) or not path.startswith("/") or "post" not in methods:
                 continue
@@ -79,9 +89,14 @@ class _Reader:
         forms = plain.get("oneOf") or plain.get("anyOf") or [plain]
         return [self._plain(form) for form in forms]
 
-    def _is_for(self, schema: Mapping[str, Any], names: set[str]) -> bool:
+    def model_names(self, schema: Mapping[str, Any]) -> list[str]:
+        """Return the models that a body's schema allows; none where it allows any."""
         model = self._plain(schema.get("properties", {}).get("model", {}))
         allowed = model.get("enum", [model["const"]] if "const" in model else [])
+        return [name for name in allowed if isinstance(name, str)]
+
+    def _is_for(self, schema: Mapping[str, Any], names: set[str]) -> bool:
+        allowed = self.model_names(schema)
         return not allowed or bool(names.intersection(allowed))
 
     def _plain(self, schema: Any) -> Mapping[str, Any]:

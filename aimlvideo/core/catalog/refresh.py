@@ -35,12 +35,17 @@ def parse_document(body: bytes) -> Any:
         raise ValueError("too deep") from error
 
 
-def compare(before: Catalog, after: Mapping[str, Any], *, service: str | None = None) -> Iterator[Change]:
-    """Yield what `after` (refreshed models of one service, as in catalog.json) has otherwise than `before`."""
+def compare(
+    before: Catalog, after: Mapping[str, Any], *, service: str | None = None, only_these: bool = False
+) -> Iterator[Change]:
+    """Yield what `after` (refreshed models of one service, as in catalog.json) has otherwise than `before`.
+
+    With `only_these`, `after` says nothing of other models: none of them counts as removed.
+    """
     service = service or default_service()
     refreshed = before.with_refreshed(after)
     aliases = {alias for raw in after.values() for alias in raw.get("aliases", ())}
-    for model in before:
+    for model in () if only_these else before:
         if model.service == service and model.id not in after and model.id not in aliases:
             yield Change("removed", model.id)
     for name in after:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Literal
 
 from aimlvideo import errors
 from aimlvideo.core.jobs.file_names import is_plain_name
@@ -21,26 +22,44 @@ from aimlvideo.errors import (
     VideoError,
 )
 
-PROGRESS_COLUMNS = (
-    "stage", "request_id", "generation_id", "video_url", "error", "cost_usd", "polls", "submitted_at", "completed_at",
-    "saved_at", "file", "bytes", "sha256", "poll_ages", "video_urls", "files", "account", "service_time",
-    "cost_units", "status", "status_at", "file_sizes",
-)  # fmt: skip
-"""The columns, in order."""
+Kind = Literal["text", "integer", "count", "number", "bytes"]
+
+COLUMN_KINDS: Mapping[str, Kind] = {
+    "stage": "text", "request_id": "text", "generation_id": "text", "video_url": "text", "error": "text",
+    "cost_usd": "number", "polls": "count", "submitted_at": "number", "completed_at": "number", "saved_at": "number",
+    "file": "text", "bytes": "integer", "sha256": "bytes", "poll_ages": "bytes", "video_urls": "text", "files": "text",
+    "account": "text", "service_time": "number", "cost_units": "number", "status": "text", "status_at": "number",
+    "file_sizes": "text",
+}  # fmt: skip
+"""The columns, in order, named after the fields of `Progress`; a journal has a type of its own for each kind."""
+PROGRESS_COLUMNS = tuple(COLUMN_KINDS)
+
+
+def _error_text(error: VideoError) -> str:
+    field = f"[{error.field}]" if isinstance(error, ContentRefused) and error.field else ""
+    return f"{type(error).__name__}{field}: {error}".encode(errors="replace").decode()
+
+
+_AS_PLAIN_VALUE: Mapping[str, Callable[[Any], Any]] = {
+    "stage": lambda stage: stage.value,
+    "error": _error_text,
+    "sha256": bytes.fromhex,
+    "poll_ages": bytes,
+    "video_urls": json.dumps,
+    "files": json.dumps,
+    "file_sizes": json.dumps,
+}
+"""How a field that holds something becomes a plain value; an empty one is None, every other field is one already."""
+_FIELDS = attrgetter(*PROGRESS_COLUMNS)
+_CONVERSIONS = tuple((PROGRESS_COLUMNS.index(name), convert) for name, convert in _AS_PLAIN_VALUE.items())
 
 
 def columns_of(progress: Progress) -> tuple[Any, ...]:
     """Return the values of the columns: plain numbers, text and bytes."""
-    return (
-        progress.stage.value, progress.request_id, progress.generation_id, progress.video_url,
-        _error_text(progress.error) if progress.error else None, progress.cost_usd, progress.polls,
-        progress.submitted_at, progress.completed_at, progress.saved_at, progress.file, progress.bytes,
-        bytes.fromhex(progress.sha256) if progress.sha256 else None, progress.poll_ages or None,
-        json.dumps(progress.video_urls) if progress.video_urls else None,
-        json.dumps(progress.files) if progress.files else None, progress.account, progress.service_time,
-        progress.cost_units, progress.status, progress.status_at,
-        json.dumps(progress.file_sizes) if progress.file_sizes else None,
-    )  # fmt: skip
+    values = list(_FIELDS(progress))
+    for place, convert in _CONVERSIONS:
+        values[place] = convert(values[place]) if values[place] else None
+    return tuple(values)
 
 
 def progress_of(columns: Sequence[Any]) -> Progress:
@@ -107,11 +126,6 @@ def error_from_text(text: str | None, generation_id: str | None, request_id: str
     if issubclass(kind, GenerationFailed | OutOfPatience):
         return kind(message, generation_id=generation_id)
     return kind(message, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(message)
-
-
-def _error_text(error: VideoError) -> str:
-    field = f"[{error.field}]" if isinstance(error, ContentRefused) and error.field else ""
-    return f"{type(error).__name__}{field}: {error}".encode(errors="replace").decode()
 
 
 def changed_content_problem(job_id: str, before: str, now: str) -> Problem:

@@ -23,7 +23,9 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.jobs.columns import (
+    COLUMN_KINDS,
     PROGRESS_COLUMNS,
+    Kind,
     changed_content_problem,
     columns_of,
     duplicate_id_problem,
@@ -353,13 +355,12 @@ async def read_records(connection: Connection, ids: list[str]) -> list[tuple[Rec
     return [(record_of(row[1:]), row[0]) for row in rows]
 
 
-TYPES = (
-    *("text",) * 5, "float8", "int4", "float8", "float8", "float8", "text", "int8", "bytea", "bytea",
-    "text", "text", "text", "float8", "float8", "text", "float8", "text",
-)  # fmt: skip
-"""The types of the columns, in the order of `PROGRESS_COLUMNS`."""
-BINARY = tuple(name for name, kind in zip(PROGRESS_COLUMNS, TYPES, strict=True) if kind == "bytea")
-COLUMN_TYPES = ", ".join(f"{name} {kind}" for name, kind in zip(PROGRESS_COLUMNS, TYPES, strict=True))
+TYPES: Mapping[Kind, str] = {
+    "text": "text", "integer": "int8", "count": "int4", "number": "float8", "bytes": "bytea",
+}  # fmt: skip
+"""PostgreSQL's type for each kind of column."""
+BINARY = tuple(name for name, kind in COLUMN_KINDS.items() if kind == "bytes")
+COLUMN_TYPES = ", ".join(f"{name} {TYPES[kind]}" for name, kind in COLUMN_KINDS.items())
 # One text for all steps: an array a column cost a worker and PostgreSQL more than the steps themselves.
 NEW_STEPS = f"json_to_recordset(%s::json) AS new(id text, intent boolean, price float8, {COLUMN_TYPES})"
 ASSIGNED = ", ".join(f"{name} = new.{name}" for name in PROGRESS_COLUMNS)
