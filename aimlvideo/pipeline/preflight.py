@@ -53,7 +53,8 @@ class Preflight:
         """
         if not self.enabled:
             return None
-        await self._ask()
+        if clock.loop() - self._asked_at >= GOOD_FOR:
+            await self._ask()
         if self._key is not None and (problem := self._key.problem()):
             return Refused(f"{problem}. Nothing was sent", wrong_key=not self._key.is_accepted)
         deprecation = self._deprecations.get(job.model)

@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.nesting import PLAIN
 from aimlvideo.errors import Problem
 
 FORM = '{"from": "JOB ID", "frame": "last"}'
@@ -47,6 +48,8 @@ def reference_of(value: Any) -> Reference | None:
 def references(params: Mapping[str, Any]) -> Iterator[tuple[str, Reference]]:
     """Yield the references in a job's parameters, each with where it stands. Raises ValueError as `reference_of`."""
     for name, value in params.items():
+        if isinstance(value, PLAIN):
+            continue
         for position, item in enumerate(value) if isinstance(value, list | tuple) else [(None, value)]:
             if (reference := reference_of(item)) is not None:
                 yield name if position is None else f"{name}[{position}]", reference

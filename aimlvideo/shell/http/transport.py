@@ -6,12 +6,12 @@ import io
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 from multidict import CIMultiDict
@@ -125,7 +125,8 @@ class HttpTransport:
         if self.service.path_below is not None and not _absolute(path) and (below := urlsplit(base).path):
             path = self.service.path_below(below, path)
         url = path if _absolute(path) else base + path
-        query = urlencode(request.query, quote_via=quote, safe="")
+        pairs = request.query.items() if isinstance(request.query, Mapping) else request.query
+        query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs)
         return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
     def _answer(self, status: int, headers: CIMultiDict[str], body: bytes) -> Answer:
@@ -134,8 +135,8 @@ class HttpTransport:
         for secret in self.service.secrets(self.api_key):
             if not secret or (status < 300 and len(secret) < REAL_KEY):
                 continue
-            for form in spellings(secret):
-                body = body.replace(form.encode(), b"[key]")
+            for form, raw in _spellings(secret):
+                body = body.replace(raw, b"[key]")
                 if form in written:
                     for name, value in list(headers.items()):
                         headers[name] = value.replace(form, "[key]")
@@ -209,6 +210,16 @@ def _translated(error: Exception, url: str, request: Request) -> ServiceError:
 
 def _absolute(path: str) -> bool:
     return path.startswith(("http://", "https://"))
+
+
+@lru_cache(maxsize=16)
+def _spellings(secret: str) -> tuple[tuple[str, bytes], ...]:
+    return tuple((text, text.encode()) for text in spellings(secret))
+
+
+@lru_cache(maxsize=4096)  # a generation's id is sent with each of its status checks
+def _quoted(text: str) -> str:
+    return quote(text, safe="")
 
 
 @lru_cache(maxsize=64)
