@@ -287,6 +287,16 @@ class VideoClient:
 
         return await self._one(lambda run: _each([record(run.spec.journal)]), output)
 
+    async def helper(self, name: str, **params: Any) -> dict[str, Any]:
+        """Return what a call answers that prepares a job and costs nothing: `helper("identify-face", video_url=...)`.
+
+        Raises SettingsError where the service has none, InvalidJobs for wrong parameters, else the service's error.
+        """
+        helper = self.service.helper
+        if helper is None:
+            raise SettingsError(f"{self.service.title} has no calls that prepare a job")
+        return helper.read(await self.send(helper.request(name, params)))
+
     def callback(self, body: bytes | str | Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bool:
         """Take a call of the service that came in at a route of your own; tell whether anybody here waits for it.
 

@@ -14,6 +14,7 @@ from aimlvideo.core.jobs.request_ids import NAMESPACE, Intent, intent_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import (
     MAX_DENIALS,
+    WINDOW_MARGIN,
     Outcome,
     Search,
     absence_gap,
@@ -26,7 +27,7 @@ from aimlvideo.core.lost_submissions import (
     seconds_since,
 )
 from aimlvideo.core.money.ledger import LogRow
-from aimlvideo.core.services.base import LookupById
+from aimlvideo.core.services.base import LookupById, TaskList
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.errors import DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
 from aimlvideo.pipeline.containment import contained
@@ -40,6 +41,8 @@ log = logging.getLogger("aimlvideo.doubt")
 
 CANNOT_ASK = "the service could not be asked for it"
 NO_LOOKUP = "the gateway does not find tasks by the id that we chose"
+MOST_PAGES = 20
+"""Pages of a list of tasks that are read for one lost answer."""
 AMBIGUOUS = "the service's log lists it, but names no generation, nor says that it failed unbilled"
 
 
@@ -198,7 +201,11 @@ class LostSubmissions:
         for doubt in list(self._doubts):
             entry, age = doubt.entry, self._age(doubt)
             generation = await self._look_up(lookup, entry.progress.request_id or "", entry.job)
-            if generation is not None:
+            if generation is None and lookup.tasks is not None and age > self.settle_time(entry.job):
+                generation = await self._search_list(lookup.tasks, doubt)
+            if generation is not None and (strangeness := _not_this_one(generation, doubt)):
+                self._apply(doubt, Outcome.UNRESOLVED, why=strangeness)
+            elif generation is not None:
                 self._apply(doubt, Outcome.ACCEPTED, generation.id)
             elif elsewhere := other_account(doubt.intent, self.account):
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
@@ -216,6 +223,20 @@ class LostSubmissions:
             return await self.log.request(question, lambda answer: lookup.read(answer, request_id))
         except Rejected:
             return None
+
+    async def _search_list(self, tasks: TaskList, doubt: Doubt) -> Generation | None:
+        """Return the task that the service's list has under our id; None where it has none back to the submission."""
+        entry, since = doubt.entry, _sent_at(doubt) - WINDOW_MARGIN
+        for page in range(1, MOST_PAGES + 1):
+            try:
+                listed = await self.log.request(tasks.request(page, entry.job), tasks.read)
+            except Rejected:
+                return None
+            if (ours := next((one for one in listed if one.request_id == entry.progress.request_id), None)) is not None:
+                return ours
+            if not listed or 0 < listed[-1].created_at < since:
+                return None
+        return None
 
     async def _gateway_finds_our_ids(self, lookup: LookupById, journal: Journal) -> bool:
         """Tell whether this gateway finds a task, that it surely has, by the id that we chose."""
@@ -266,6 +287,23 @@ class LostSubmissions:
         return seconds_since(doubt.intent, watched, self.log.service_now(), passed_here)
 
 
+def _not_this_one(generation: Generation, doubt: Doubt) -> str | None:
+    """Return why a generation under the id that a job chose for itself is another one's; None where it may be its own.
+
+    An id of our own making is never used twice; one that a person chose may have been, by an earlier run.
+    """
+    entry = doubt.entry
+    owner = entry.run.spec.journal.by_generation(generation.id)
+    if owner is not None and owner.job.id != entry.job.id:
+        return f"the service shows generation {generation.id} for its id, which is that of job {owner.job.id!r}"
+    if 0 < generation.created_at < _sent_at(doubt) - WINDOW_MARGIN:
+        return (
+            f"the service shows generation {generation.id} for its id, which is older than this submission: an earlier "
+            "run has used the id"
+        )
+    return None
+
+
 def in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
     """Return the error that tells a person why a job is left in doubt, and what to look for."""
     request_id = entry.progress.request_id
@@ -284,6 +322,11 @@ def _denials_of(request_id: str | None) -> str:
 
 def _request_id(doubt: Doubt) -> str | None:
     return doubt.entry.progress.request_id
+
+
+def _sent_at(doubt: Doubt) -> float:
+    """Return when a submission was sent, by the service's clock where that is known, else the earliest possible."""
+    return _earliest(doubt) if doubt.intent.sent_at is None else doubt.intent.sent_at
 
 
 def _earliest(doubt: Doubt) -> float:

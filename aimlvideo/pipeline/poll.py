@@ -49,11 +49,17 @@ async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob
     *others, last = wire.status(generation_id, job)
     for question in others:
         try:
-            return wire.parse_status(await send(question), generation_id)
+            generation = wire.parse_status(await send(question), generation_id)
         except Rejected as error:
             if error.status != 404:
                 raise
-    return wire.parse_status(await send(last), generation_id)
+        else:
+            wire.remember(generation_id, question)
+            return generation
+    generation = wire.parse_status(await send(last), generation_id)
+    if others:
+        wire.remember(generation_id, last)
+    return generation
 
 
 REVIEW_INTERVAL = 15.0

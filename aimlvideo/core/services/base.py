@@ -98,16 +98,34 @@ class ModelList:
 
 
 @dataclass(frozen=True, slots=True)
+class TaskList:
+    """The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
+
+    request: Callable[[int, VideoJob], Request]
+    read: Callable[[Answer], list[Generation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """Calls that prepare a job, cost nothing and answer at once: by name and parameters, and what one answers."""
+
+    request: Callable[[str, Mapping[str, Any]], Request]
+    read: Callable[[Answer], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class LookupById:
     """One submission, looked up by the id that the client chose: None where the service knows of none.
 
     `takes_ids`: whether the service is told our id at all for such a job; where it is not, an absence proves nothing.
+    `tasks`: its list, where it has one: a task may stand there that it does not find by our id.
     """
 
     request: Callable[[str, VideoJob], Request]
     read: Callable[[Answer, str], Generation | None]
     per_second: float
     takes_ids: Callable[[VideoJob], bool] = lambda job: True
+    tasks: TaskList | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +144,7 @@ class Service:
     - `balance` is in USD; `packs` are the units that an account has, where it does not pay in USD;
     - `path_below`: a request's path below a base URL that has a path of its own, from both; None: simply below it;
     - `read_callback`: what a callback's body says; None: it calls nobody back;
+    - `helper`: the calls that some of its jobs need before them;
     - `id_field`: the parameter in which a job may name the id that is sent, unique in the account; empty: none.
     """
 
@@ -150,6 +169,7 @@ class Service:
     key: Question[KeyLimits] | None = None
     read_callback: Callable[[Any], Callback | None] | None = None
     id_field: str = ""
+    helper: Helper | None = None
     path_below: Callable[[str, str], str] | None = None
     base_url_tails: re.Pattern[str] | None = None
 

@@ -114,6 +114,9 @@ class AimlApi:
             Request("GET", self._path(job) if job and job.model else UNIVERSAL, (("generation_id", generation_id),)),
         )
 
+    def remember(self, generation_id: str, question: Request) -> None:
+        """There is one place to ask: nothing to remember."""
+
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""
         raise_for_error(answer)

@@ -25,5 +25,8 @@ class Wire(Protocol):
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation; several where the job is not known: ask until one finds it."""
 
+    def remember(self, generation_id: str, question: Request) -> None:
+        """Note which of several questions about a generation found it."""
+
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""

@@ -24,7 +24,8 @@ class Generation:
     the first, `file_sizes` their bytes, as far as the answer says them. `cost_units` is what it cost in the service's
     own units, which are never USD. `never_ran`: it failed for want of a slot, was neither rendered nor billed, and may
     be submitted again. `request_id` is the id that we chose, where the answer says it. `content_refused`
-    marks a failure by moderation, `refused_input` the input that it names.
+    marks a failure by moderation, `refused_input` the input that it names. `created_at` is by the service's clock, in
+    seconds since 1970; 0 where it does not say.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Generation:
     file_sizes: tuple[int | None, ...] = ()
     content_refused: bool = False
     refused_input: str | None = None
+    created_at: float = 0.0
 
     @property
     def ended(self) -> bool:

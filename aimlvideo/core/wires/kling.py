@@ -6,12 +6,15 @@ Source: the Kling API reference and the documents of gateways that resell it, Au
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.core.catalog.catalog import Model, load_catalog, read_model
+from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
+from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
@@ -20,16 +23,22 @@ from aimlvideo.core.wires.generation import Callback, Generation, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
     is_content_refusal,
+    read_data,
     read_task,
+    read_tasks,
     task_of_object,
 )
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words
-from aimlvideo.errors import Busy, ContentRefused, Rejected
+from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Rejected
 
 ROOT = "/kling/v1/videos"
 ID_FIELD = "external_task_id"
 """The parameter in which a job may name the id that is sent."""
 CONTENT_SAFETY_CODE = 1301
+MAX_PLACES = 10_000
+"""Tasks whose place is remembered."""
+LIST_ROWS = 100
+"""Tasks on a page of the service's list."""
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MODELS_SERVICE = "kling"
 """The service of the catalogue whose models these are."""
@@ -42,6 +51,7 @@ class Kling:
 
     def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
         self._path_of = path_of
+        self._places: OrderedDict[str, Request] = OrderedDict()
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
         """Return the POST that buys this job; its `external_task_id` is the id that we chose.
@@ -76,7 +86,12 @@ class Kling:
             raise nameless("the answer to a submission names no task", answer, request_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
-        """Return the question about a task, where it was submitted; else each place in turn where it may have been."""
+        """Return the question about a task, where it was submitted; else each place in turn where it may have been.
+
+        Where it was found once is not looked for again.
+        """
+        if (place := self._places.get(generation_id)) is not None:
+            return (place,)
         return tuple(
             Request("GET", path)
             for endpoint in _possible_endpoints(job)
@@ -85,6 +100,12 @@ class Kling:
                 *(query.format(task_id=quote(generation_id, safe="")) for query in endpoint.sending.other_queries),
             )
         )
+
+    def remember(self, generation_id: str, question: Request) -> None:
+        """Note where a task was found."""
+        self._places[generation_id] = question
+        if len(self._places) > MAX_PLACES:
+            self._places.popitem(last=False)
 
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
@@ -135,6 +156,39 @@ def read_external_task(answer: Answer, request_id: str) -> Generation | None:
     """Return the task found by our id: None where there is none, or where the answer is about something else."""
     task = read_task(answer)
     return task.as_generation(task.id) if task.id and task.external_id == request_id else None
+
+
+def list_request(page: int, job: VideoJob, root: str = ROOT) -> Request:
+    """Return the question for a page of the tasks at a job's endpoint, newest first; the first page is 1."""
+    endpoint = _submission_endpoint(job) or endpoint_of(job)
+    return Request("GET", f"{root}/{endpoint.endpoint}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
+
+
+def read_list(answer: Answer) -> list[Generation]:
+    """Return the tasks of a page, each with the id that was chosen for it."""
+    return [task.as_generation(task.id) for task in read_tasks(answer) if task.id]
+
+
+def helper_request(name: str, params: Mapping[str, Any], root: str = ROOT) -> Request:
+    """Return a call that prepares a task, such as `identify-face`. Raises InvalidJobs where it lacks something."""
+    helpers: dict[str, Any] = endpoint_facts()["helpers"]
+    if name not in helpers:
+        raise InvalidJobs([Problem("helper", f"one of {', '.join(helpers)}", repr(name)[:60])])
+    facts = helpers[name]
+    helper = read_model(name, {"developer": "", "path": facts["path"], "endpoint": facts["path"], **facts})
+    given = {key: value for key, value in params.items() if value is not None}
+    required = [key for key, param in helper.params.items() if param.required and key not in given]
+    problems = [Problem(key, f"required: {expected(helper.params[key])}", "nothing") for key in required]
+    problems += [Problem(key, f"a parameter of {name}", "another one") for key in given if key not in helper.params]
+    problems += broken_rules(helper, given)
+    if problems:
+        raise InvalidJobs(problems)
+    return Request("POST", f"{root}/{helper.path}", body=given)
+
+
+def read_helper(answer: Answer) -> dict[str, Any]:
+    """Return what such a call answers: a session, the faces in a clip. Raises the error that the answer amounts to."""
+    return dict(read_data(answer))
 
 
 def endpoint_of(job: VideoJob) -> Model:

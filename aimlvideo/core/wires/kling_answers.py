@@ -29,13 +29,14 @@ from aimlvideo.core.wires.answers import (
 )
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
-from aimlvideo.core.wires.json_fields import as_cost, as_text
+from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
 from aimlvideo.core.wires.refusals import nameless
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6
 EXTERNAL_ID_FIELDS = (("task_info", "external_task_id"), ("external_task_id",), ("external_id",))
+CREATED_FIELDS = ("created_at", "create_time", "submit_time")
 LINK_FIELDS: tuple[tuple[str, ...], ...] = (
     ("task_result", "videos", "url"),
     ("task_result", "url"),
@@ -100,6 +101,8 @@ class Task:
     units: float | None
     has_fields: bool
     """Whether the answer speaks of a task at all."""
+    created_at: float = 0.0
+    """When it was made, in seconds since 1970 by the service's clock; 0 where it does not say."""
 
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""
@@ -114,6 +117,7 @@ class Task:
             error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
             cost_units=self.units if completed or failed else None,
             request_id=self.external_id,
+            created_at=self.created_at,
             content_refused=content_refused,
             refused_input=refused_input(self.reason or "") if content_refused else None,
             never_ran=failed and bool(_NO_SLOT.search(self.reason or "")),
@@ -150,6 +154,17 @@ def read_data(answer: Answer) -> Mapping[str, Any]:
     if isinstance(body, dict) and answer.status < 300 and _error_of(body) is None:
         return next((layer for layer in _layers(body)[1:]), body)
     raise error_of(answer, None)
+
+
+def read_tasks(answer: Answer) -> list[Task]:
+    """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
+    body = answer.json()
+    if not isinstance(body, dict) or answer.status >= 300 or _error_of(body) is not None:
+        raise error_of(answer, None)
+    rows = body.get("data")
+    if not isinstance(rows, list):
+        raise Unclear("the answer lists no tasks", status=answer.status)
+    return [_task(_layers(row)) for row in rows if isinstance(row, dict)]
 
 
 def task_of_object(body: Any) -> Task | None:
@@ -267,7 +282,10 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     state = state_of(word, has_link=bool(links), reason=reason if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
     has_fields = bool(word or links or task_id or len(layers) > 1)
-    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields)
+    created_at = next(
+        (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
+    )
+    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import Kling, external_task_request
+from aimlvideo.core.wires.kling import Kling, external_task_request, helper_request, list_request
 from aimlvideo.core.wires.kling_answers import read_data
 from aimlvideo.errors import Unclear
 
@@ -57,6 +57,16 @@ def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
 def external_task_request_here(request_id: str, job: VideoJob) -> Request:
     """Return the question about a task by the `external_task_id` that we chose."""
     return external_task_request(request_id, job, ROOT)
+
+
+def list_request_here(page: int, job: VideoJob) -> Request:
+    """Return the question for a page of the tasks at a job's endpoint."""
+    return list_request(page, job, ROOT)
+
+
+def helper_request_here(name: str, params: Mapping[str, Any]) -> Request:
+    """Return a call that prepares a task."""
+    return helper_request(name, params, ROOT)
 
 
 def packs_request(now: float) -> Request:

@@ -1,0 +1,125 @@
+"""Tasks by an id that a job chose for itself: never an earlier run's; and tasks that only the list shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import InDoubt, Unclear
+from tests.fakes import FakeClient, FakeGateway, answer, business_error
+
+OWN = {"model": "kling-v1-6", "prompt": "waves", "external_task_id": "mine"}
+
+
+class Aged(FakeGateway):
+    """Says when each task was made; `old` are tasks of an earlier run by their external id."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.old: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.lists = 0
+        self.list_has_ours = False
+
+    async def send(self, request: Request) -> Answer:
+        """Answer one request."""
+        name = request.path.rsplit("/", 1)[-1]
+        if request.method == "GET":
+            self.asked.append(request.path)
+            if "pageNum" in dict(request.query):
+                return self._list(dict(request.query)["pageNum"])
+            if name in self.old:
+                return self._old(name)
+        given = await super().send(request)
+        date = {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}
+        return Answer(given.status, {**date, **given.headers}, given.body)
+
+    def _old(self, external_id: str) -> Answer:
+        made = 1764000000000
+        task = {"task_id": self.old[external_id], "task_status": "succeed", "created_at": made}
+        task |= {"task_info": {"external_task_id": external_id}}
+        task |= {"task_result": {"videos": [{"url": "https://files.example.com/old.mp4"}]}}
+        return answer(200, {"code": 0, "data": task})
+
+    def _list(self, page: str) -> Answer:
+        self.lists += 1
+        rows = [json.loads(self._task(name).body)["data"] for name in self.accepted] if self.list_has_ours else []
+        return answer(200, {"code": 0, "data": rows if page == "1" else []})
+
+
+async def test_a_task_of_an_earlier_run_under_the_same_id_is_not_taken_for_this_one() -> None:
+    service = Aged(seconds=20)
+    service.old["mine"] = "task-of-last-month"
+    service.posts.append(Unclear("reset"))
+    async with FakeClient(service, service="kling", settle=30) as client, client.run([OWN]) as run:
+        result = await anext(run)
+    assert isinstance(result.error, InDoubt)
+    assert "older than this submission: an earlier run has used the id" in str(result.error)
+    assert result.video_url is None
+    assert len(service.bodies) == 1
+
+
+async def test_a_task_of_our_own_id_that_is_as_new_as_the_submission_is_taken() -> None:
+    service = Aged(seconds=20)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, service="kling", settle=30) as client, client.run([OWN]) as run:
+        result = await anext(run)
+    assert result.ok, result.error
+    assert len(service.bodies) == 1
+
+
+class Listing(Aged):
+    """Finds no task by our id, and shows it in its list."""
+
+    finds_ids = False
+    list_has_ours = True
+
+
+async def test_a_lost_submission_that_only_the_list_shows_is_found_and_not_bought_again() -> None:
+    service = Listing(seconds=20)
+    service.finds_ids, service.list_has_ours = False, True
+    service.lost.append(Unclear("reset"))
+    job = {"model": "kling-v1-6", "prompt": "waves"}
+    options: dict[str, Any] = {"service": "kling-official", "api_key": "a:b", "settle": 30}
+    async with FakeClient(service, **options) as client, client.run([job]) as run:
+        result = await anext(run)
+    assert result.ok, result.error
+    assert service.lists >= 1
+    assert len(service.bodies) == 1
+
+
+async def test_a_plain_id_is_looked_for_once_and_then_asked_about_where_it_was_found() -> None:
+    service = FakeGateway(seconds=200)
+    paths: list[str] = []
+
+    async def send(request: Request) -> Answer:
+        paths.append(request.path)
+        if request.method == "GET" and "/motion-control/" not in request.path:
+            return business_error(1203, "no such task", 404)
+        return await FakeGateway.send(service, request)
+
+    service.send = send  # type: ignore[method-assign]
+    service.accepted["task-1"] = anyio.current_time()
+    service.note("task-1", "av-1", "kling-v3")
+    async with FakeClient(service, service="kling", poll="every:15") as client:
+        result = await client.wait("task-1")
+    assert result.ok
+    first = paths.index(next(path for path in paths if "/motion-control/" in path))
+    assert set(paths[first:]) == {paths[first]}
+    assert len(paths) - first > 8
+
+
+@pytest.mark.parametrize("service", ["kling", "kling-official"])
+async def test_a_call_that_prepares_a_job_is_a_method_of_the_client(service: str) -> None:
+    class Faces(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            assert request.path.endswith("/v1/videos/identify-face")
+            return answer(200, {"code": 0, "data": {"session_id": "s-1", "face_data": [{"face_id": "0"}]}})
+
+    async with FakeClient(Faces(), service=service, api_key="a:b") as client:
+        faces = await client.helper("identify-face", video_url="https://a.example/a.mp4")
+    assert faces == {"session_id": "s-1", "face_data": [{"face_id": "0"}]}
