@@ -5,40 +5,44 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+
+import anyio
 
 from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.catalog.openapi import read_document as read_model_document
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE
+from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.ledger import LogRow
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services.base import LookupById, RequestLog
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.shapes import Fields, shape_problems
+from aimlvideo.core.wires.kling_official import ResourcePack
+from aimlvideo.core.wires.shapes import BODY, Fields, Oddity, oddities
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
 from aimlvideo.shell import clock
+from aimlvideo.shell.http.proxies import proxy_for
 
 UNKNOWN_ID = "aimlvideo-doctor-asks-for-nothing"
 """No generation has this id: the answer shows how the service says so."""
-MAX_OFFSET = 60.0
-"""Seconds that this clock may be off before it is worth a word."""
 DAY = 86_400.0
+ANSWER_WITHIN = 15.0
+"""Seconds in which a question has to be answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one question. `without` is what does not work while it is not understood."""
+    """What came of one question. `without` is what does not work while it is not understood, `oddities` say why."""
 
     asked: str
     understood: bool
     detail: str
     without: str = ""
+    oddities: tuple[Oddity, ...] = ()
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class Diagnosis:
     proxy: str = ""
     clock_offset: float | None = None
     """Seconds by which this machine's clock is ahead of the service's; None where the service does not say its time."""
+    key_is_exposed: bool = False
+    """Whether the key goes over a network without TLS."""
     ids_can_be_looked_up: bool | None = None
     """Whether the service lists a request under the id that we chose; None where nothing was there to tell by."""
     has_request_log: bool = False
@@ -65,8 +71,9 @@ class Diagnosis:
 async def diagnose(client: VideoClient, base_url: str) -> Diagnosis:
     """Ask every free question of a service, one after the other. Raises nothing for what it answers."""
     parts = urlsplit(base_url)
-    proxy = _proxy_of(parts.scheme, parts.hostname or "")
-    diagnosis = Diagnosis(client.service.name, base_url, parts.scheme == "https", proxy)
+    tls = parts.scheme == "https"
+    diagnosis = Diagnosis(client.service.name, base_url, tls, proxy_for(base_url))
+    diagnosis.key_is_exposed = not tls and (parts.hostname or "") not in LOOPBACK
     doctor = _Doctor(client, diagnosis)
     service = client.service
     if service.prices is not None:
@@ -95,6 +102,13 @@ async def diagnose(client: VideoClient, base_url: str) -> Diagnosis:
             "balance", balance.request, lambda answer: f"{balance.read(answer):.2f}", balance.fields,
             "balance, and the refusal to start with too little",
         )  # fmt: skip
+    if service.packs is not None:
+        packs = service.packs
+        await doctor.ask(
+            "packs of units", packs.request(clock.wall()),
+            lambda answer: "; ".join(map(_pack, packs.read(answer))) or "none",
+            packs.fields, "balance, which shows them",
+        )  # fmt: skip
     if service.key is not None:
         key = service.key
         await doctor.ask(
@@ -122,19 +136,25 @@ class _Doctor:
     ) -> Answer | None:
         """Ask one question and note what was understood of its answer; return the answer where there is one."""
         try:
-            answer = await self.client.send(request, tries=1)
+            with anyio.fail_after(ANSWER_WITHIN):
+                answer = await self.client.send(request, tries=1)
+        except TimeoutError:
+            self._note(what, False, f"expected an answer within {ANSWER_WITHIN:.0f} s, got none that ended", without)
+            return None
         except ServiceError as error:
             self._note(what, False, str(error), without)
             return None
-        self._see_clock(answer)
+        finally:
+            self._see_clock()
+        odd = tuple(oddities(answer, fields)) if fields else ()
         try:
-            detail = read(answer)
+            detail, refused = read(answer), False
         except ServiceError as error:
-            self._note(what, False, str(error), without)
-            return None
-        problems = list(shape_problems(answer.json(), fields))
-        self._note(what, not problems, "; ".join(problems[:3]) or detail, without)
-        return answer
+            detail, refused = str(error), True
+        unreadable = bool(odd) and odd[0].field == BODY
+        shown = [detail] if (refused and not unreadable) or not odd else []
+        self._note(what, not (refused or odd), "; ".join([*shown, *map(str, odd[:3])]), without, odd)
+        return None if refused else answer
 
     async def ask_for_a_document(self) -> None:
         """Ask for the list of models, and for one model's document."""
@@ -215,15 +235,16 @@ class _Doctor:
         *_, request = wire.status(UNKNOWN_ID)
         await self.ask("an unknown generation", request, read_absence, {}, "the end of generations that got lost")
 
-    def _note(self, what: str, understood: bool, detail: str, without: str) -> None:
-        self.diagnosis.findings.append(Finding(what, understood, detail, "" if understood else without))
+    def _note(self, what: str, understood: bool, detail: str, without: str, odd: tuple[Oddity, ...] = ()) -> None:
+        self.diagnosis.findings.append(Finding(what, understood, detail, "" if understood else without, odd))
 
-    def _see_clock(self, answer: Answer) -> None:
-        try:
-            moment = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-        except (ValueError, TypeError):
-            return
-        self.diagnosis.clock_offset = clock.wall() - moment
+    def _see_clock(self) -> None:
+        if (offset := self.client.clock_offset) is not None:
+            self.diagnosis.clock_offset = -offset
+
+
+def _pack(pack: ResourcePack) -> str:
+    return f"{pack.name}: {'unknown' if pack.remaining is None else f'{pack.remaining:g}'} left"
 
 
 def _prices(prices: dict[str, Pricing]) -> str:
@@ -240,11 +261,3 @@ def _lists_our_ids(rows: list[LogRow]) -> bool | None:
     if not rows:
         return None
     return any((row.request_id or "").startswith(NAMESPACE) for row in rows)
-
-
-def _proxy_of(scheme: str, host: str) -> str:
-    """Return the host of the proxy that leads there, or an empty text; never what may be a password."""
-    proxy = getproxies().get(scheme, "")
-    if not proxy or scheme != "https" or proxy_bypass(host):
-        return ""
-    return urlsplit(proxy).netloc.rpartition("@")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from aiohttp import web
 
 from aimlvideo.cli.doctor import Diagnosis, diagnose
 from aimlvideo.client import VideoClient
+from aimlvideo.core.wires.shapes import Oddity
 from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.http.proxies import proxy_for
 from tests.shell.http_server import served
 
 pytestmark = pytest.mark.real_time
@@ -19,17 +22,17 @@ KEY = "a-key-that-nobody-must-see"
 
 
 async def diagnosis_of(url: str, service: str = "aimlapi") -> Diagnosis:
-    async with VideoClient(KEY, url, service) as client:
+    async with VideoClient(f"ACCESS:{KEY}" if service == "kling-official" else KEY, url, service) as client:
         return await diagnose(client, url)
 
 
-@pytest.mark.parametrize("service", ["aimlapi", "kling"])
+@pytest.mark.parametrize("service", ["aimlapi", "kling", "kling-official"])
 async def test_the_sandbox_is_understood_in_every_answer(service: str) -> None:
     async with Sandbox(Behaviour(video="tiny")) as sandbox:
         diagnosis = await diagnosis_of(sandbox.url, service)
         assert [finding for finding in diagnosis.findings if not finding.understood] == []
         assert diagnosis.is_well
-        assert len(diagnosis.findings) == (10 if service == "aimlapi" else 2)
+        assert len(diagnosis.findings) == {"aimlapi": 10, "kling": 2, "kling-official": 3}[service]
         assert diagnosis.clock_offset is not None
         assert abs(diagnosis.clock_offset) < 60
         assert sandbox.stats()["posts"] == 0
@@ -75,6 +78,11 @@ async def test_what_is_not_understood_is_named_with_what_was_expected_and_what_c
     assert not diagnosis.is_well
     assert "names no balance" in findings["balance"].detail
     assert findings["ledger"].detail.startswith("data[].amount.usd: expected a number, got nothing")
+    assert findings["balance"].oddities == (
+        Oddity("current_balance", "a number", "nothing"),
+        Oddity("currency", "text", "nothing"),
+    )
+    assert findings["durations"].oddities == (Oddity("HTTP status", "200", "404"),)
     assert "'frame'" in findings["prices"].detail
     assert "--max-spend" in findings["prices"].without
     assert findings["request log"].detail == "pagination.has_more: expected true or false, got nothing"
@@ -82,6 +90,44 @@ async def test_what_is_not_understood_is_named_with_what_was_expected_and_what_c
     assert KEY not in json.dumps([finding.detail for finding in diagnosis.findings])
     assert diagnosis.clock_offset is not None
     assert diagnosis.clock_offset > 86_400
+
+
+NONSENSE = [
+    web.Response(text="<html>an error page</html>", content_type="text/html"),
+    web.json_response([]),
+    web.json_response("word"),
+    web.json_response({"data": [None, 5, "x", {"id": 5, "pricing": [], "amount": {"usd": "NaN"}}]}),
+    web.json_response({"data": {"data": {"data": []}}}),
+    web.Response(body=b"\xff\xfe{", content_type="application/json"),
+    web.Response(body=b"[" * 100_000, content_type="application/json"),
+    web.json_response({"error": {"message": "no"}}, status=500),
+]
+
+
+@pytest.mark.parametrize("service", ["aimlapi", "kling", "kling-official"])
+@pytest.mark.parametrize("nonsense", range(len(NONSENSE)))
+async def test_whatever_a_service_answers_is_said_in_words_for_each_question(service: str, nonsense: int) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        given = NONSENSE[nonsense]
+        return web.Response(body=given.body, status=given.status, content_type=given.content_type)
+
+    async with served(answer) as url:
+        diagnosis = await diagnosis_of(url, service)
+    assert not diagnosis.is_well
+    not_understood = [finding for finding in diagnosis.findings if not finding.understood]
+    assert not_understood
+    assert all(finding.detail and finding.without for finding in not_understood)
+    assert KEY not in json.dumps(asdict(diagnosis))
+
+
+async def test_the_proxy_that_requests_really_go_through_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("all_proxy", "user:secret-word@proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "direct.example")
+    assert proxy_for("https://api.example.com") == "proxy.example:3128"
+    assert proxy_for("https://direct.example") == ""
+    assert proxy_for("http://api.example.com") == ""
 
 
 async def test_a_service_that_is_not_there_is_said_and_no_traceback() -> None:

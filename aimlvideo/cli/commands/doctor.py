@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.doctor import MAX_OFFSET, Diagnosis, diagnose
+from aimlvideo.cli.doctor import Diagnosis, diagnose
 from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
+from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.services import DEFAULT_SERVICE
 
 app = command_app()
@@ -52,12 +53,13 @@ def doctor(
 def _show(diagnosis: Diagnosis, terminal: Terminal) -> None:
     terminal.say(f"{diagnosis.service} at {diagnosis.base_url}")
     through = f", through the proxy {diagnosis.proxy}" if diagnosis.proxy else ""
-    terminal.say(f"  {'over TLS' if diagnosis.tls else 'without TLS'}{through}")
+    terminal.say(f"  {'over TLS, the certificate is checked' if diagnosis.tls else 'without TLS'}{through}")
+    if diagnosis.key_is_exposed:
+        terminal.remark("the API key goes over the network without TLS: use an address that begins with https://")
     if (offset := diagnosis.clock_offset) is None:
         terminal.remark("the service does not say its time, so this clock cannot be checked")
-    elif abs(offset) > MAX_OFFSET:
-        side = "ahead of" if offset > 0 else "behind"
-        terminal.remark(f"this clock is {abs(offset):.0f} s {side} the service's: set it")
+    elif (remark := offset_remark(-offset)) is not None:
+        terminal.remark(remark)
     else:
         terminal.say(f"  this clock and the service's differ by {abs(offset):.0f} s")
     rows = [

@@ -57,6 +57,7 @@ class TimedQuestion(Generic[T_co]):
 
     request: Callable[[float], Request]
     read: Callable[[Answer], T_co]
+    fields: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from aimlvideo.core.services import kling
 from aimlvideo.core.services.base import Helper, LookupById, TaskList, TimedQuestion
 from aimlvideo.core.wires.kling import read_external_task, read_helper, read_list, takes_external_id
 from aimlvideo.core.wires.kling_official import (
+    PACKS_FIELDS,
     KlingOfficial,
     external_task_request_here,
     helper_request_here,
@@ -35,5 +36,5 @@ SERVICE = replace(
         TaskList(list_request_here, read_list),
     ),
     helper=Helper(helper_request_here, read_helper),
-    packs=TimedQuestion(packs_request, read_packs),
+    packs=TimedQuestion(packs_request, read_packs, PACKS_FIELDS),
 )

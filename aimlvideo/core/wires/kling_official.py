@@ -5,6 +5,7 @@ Source: the Kling API reference, March 2026.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,13 @@ EARLIER = 5
 
 COSTS_WINDOW = 90 * 86400.0
 """Seconds back in which a pack was bought that is asked about."""
+
+
+PACKS_FIELDS = {
+    "data.resource_pack_subscribe_infos": "a list",
+    "data.resource_pack_subscribe_infos[].resource_pack_name": "text",
+    "data.resource_pack_subscribe_infos[].remaining_quantity": "a number",
+}
 
 
 class KlingOfficial(Kling):
@@ -51,7 +59,9 @@ def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
 
     access, _, secret = key.partition(":")
     claims = {"iss": access, "exp": int(now) + TOKEN_SECONDS, "nbf": int(now) - EARLIER}
-    return {"Authorization": f"Bearer {jwt.encode(claims, secret, algorithm='HS256', headers={'typ': 'JWT'})}"}
+    with warnings.catch_warnings(action="ignore"):  # how long a secret is the service decides
+        token = jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "JWT"})
+    return {"Authorization": f"Bearer {token}"}
 
 
 def external_task_request_here(request_id: str, job: VideoJob) -> Request:

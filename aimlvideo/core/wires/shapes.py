@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_number, as_timestamp
 
+BODY = "body"
+"""The place of an answer as a whole."""
 MAX_SHOWN = 40
 KINDS: Mapping[str, Callable[[Any], bool]] = {
     "a number": lambda value: as_number(value) is not None,
@@ -21,12 +25,34 @@ Fields = Mapping[str, str]
 """Of what kind each field is, by its place: `data[].amount.usd`."""
 
 
-def shape_problems(body: Any, fields: Fields) -> Iterator[str]:
-    """Yield for each place the first value that is not of its kind. Values are shown by their type and start alone."""
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """One thing in an answer that is not as it should be; `field` is its place."""
+
+    field: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, got {self.got}"
+
+
+def oddities(answer: Answer, fields: Fields) -> Iterator[Oddity]:
+    """Yield what is wrong with an answer to a free question: its status, its form, or the first value in each place.
+
+    Values are shown by their type and start alone.
+    """
+    if answer.status != 200:
+        yield Oddity("HTTP status", "200", str(answer.status))
+        return
+    body = answer.json()
+    if not isinstance(body, dict | list):
+        yield Oddity(BODY, "a JSON object", preview(answer.body[: MAX_SHOWN + 1].decode(errors="replace")))
+        return
     for place, kind in fields.items():
         for value in _values(body, place.split(".")):
             if not KINDS[kind](value):
-                yield f"{place}: expected {kind}, got {_preview(value)}"
+                yield Oddity(place, kind, preview(value))
                 break
 
 
@@ -48,8 +74,9 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
 MISSING = object()
 
 
-def _preview(value: Any) -> str:
-    if value is MISSING:
+def preview(value: Any) -> str:
+    """Return what a value is, in a few words."""
+    if value is MISSING or value == "":
         return "nothing"
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"

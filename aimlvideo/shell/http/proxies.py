@@ -42,6 +42,16 @@ def _through(proxy: URL) -> dict[str, Any]:
     return {"proxy": proxy.with_user(None), "proxy_headers": CIMultiDict(Authorization=f"Basic {secret}")}
 
 
+def proxy_for(url: str) -> str:
+    """Return host and port of the proxy that requests to an https address go through; an empty text for none.
+
+    Never its user or password.
+    """
+    target, proxies = URL(url), _proxies() if url.lower().startswith("https:") else {}
+    proxy = URL(proxies.get(target.scheme, ""))
+    return "" if proxy.host is None or proxy_bypass(target.host or "") else f"{proxy.host}:{proxy.port}"
+
+
 def proxy_hosts() -> frozenset[str]:
     """Return the hosts of the environment's proxies."""
     return frozenset((URL(url).host or "").lower() for url in _proxies().values())
