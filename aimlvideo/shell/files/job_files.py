@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,7 +38,7 @@ IN_MEMORY = 16_000_000
 """Bytes of a stream that are held in memory before they go to a temporary file."""
 SNIFFED = 65536
 """Bytes that decide what an unnamed stream is."""
-FORMS = ".jsonl, .ndjson, .json, .csv, .tsv, .xlsx or .txt, a folder of pictures, or - for standard input"
+FORMS = ".jsonl, .ndjson, .json, .csv, .tsv, .xlsx, .txt or .md, a folder of pictures, or - for standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,9 @@ def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS
             yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
             return
         text, remark = _as_utf8(name, file)
+        if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
+            yield iter(remark)
+            return
         with text:
             lines = (reader or _sniffed(text))(name, text, catalog, defaults.model)
             yield _completed(itertools.chain(remark, lines), defaults)
@@ -95,7 +99,7 @@ def _reader(source: str) -> _Reader | None:
     ending = "" if source == "-" else Path(source).suffix.lower()
     readers: dict[str, _Reader] = {
         ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json, ".csv": read_csv, ".tsv": read_csv,
-        ".xlsx": read_xlsx, ".txt": _prompts,
+        ".xlsx": read_xlsx, ".txt": _prompts, ".md": _list_items,
     }  # fmt: skip
     if ending in readers:
         return readers[ending]
@@ -136,21 +140,43 @@ def _copy(source: Any, target: Any) -> None:
 
 def _as_utf8(name: str, file: BinaryIO) -> tuple[BinaryIO, list[Line]]:
     """Return the file as UTF-8 without a byte order mark, and a remark where its encoding had to be guessed."""
-    head = file.read(4)
+    head = file.read(SNIFFED)
     file.seek(0)
     if head.startswith(codecs.BOM_UTF8):
         file.seek(3)
         return _kept_open(file), []
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _transcoded(file, "utf-16"), []
-    if len(head) >= 2 and 0 in head[:2] and head[:2] != b"\0\0":  # ASCII in UTF-16 has every other byte 0
-        return _transcoded(file, "utf-16-be" if head[0] == 0 else "utf-16-le"), []
+    if (encoding := _utf16_of(head)) is not None:
+        return _transcoded(file, encoding), []
     if _is_utf8(file):
         return _kept_open(file), []
+    encoding, title = ("mac_roman", "Mac Roman") if b"\r" in head and b"\n" not in head else ("cp1252", "Windows-1252")
+    if not _is_western(head, encoding):
+        got = "another encoding, of a script that cannot be told"
+        return io.BytesIO(), [(name, Problem("", "text in UTF-8", got, "save it as UTF-8 (in Excel: CSV UTF-8)"))]
     remark = Problem(
-        "", "text in UTF-8: read as Windows-1252", hint="check accented letters, or save it as UTF-8", warning=True
+        "", f"text in UTF-8: read as {title}", hint="check accented letters, or save it as UTF-8", warning=True
     )
-    return _transcoded(file, "cp1252"), [(name, remark)]
+    return _transcoded(file, encoding), [(name, remark)]
+
+
+def _utf16_of(head: bytes) -> str | None:
+    """Return the kind of UTF-16 without a mark: every other byte of what is ASCII in it is 0."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) < len(head) / 20 or min(even, odd) > max(even, odd) / 4:
+        return None
+    return "utf-16-be" if even > odd else "utf-16-le"
+
+
+def _is_western(head: bytes, encoding: str) -> bool:
+    """Tell whether text can be in a Western encoding: accented letters are few, and letters that it lacks are none."""
+    try:
+        head.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    letters = [byte for byte in head if byte > 0x40]
+    return sum(byte >= 0xC0 for byte in letters) <= len(letters) / 4
 
 
 def _is_utf8(file: BinaryIO) -> bool:
@@ -202,23 +228,40 @@ def _json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iter
         if first.strip():
             break
         blank += 1
-    if first.lstrip().startswith(b"["):
+    if first.lstrip().startswith(b"[") or first.strip() == b"{":  # an array, or objects over several lines
         file.seek(start)
         yield from _json(name, file, catalog, model)
         return
     for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
-        if line.strip() and not line.lstrip().startswith(b"#"):  # a comment, as `init` writes them
+        if line.strip() and not line.lstrip().startswith((b"#", b"//")):  # a comment, as `init` writes them
             yield f"{name}:{number}", _parsed(line)
 
 
 def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
     try:
-        value = json.loads(line.decode())
+        value = json.loads(line.decode().rstrip().removesuffix(","))
     except ValueError as error:
-        return Problem("", "a JSON object on one line", f"{line[:40]!r}", str(error))
+        return Problem(
+            "", "a JSON object on one line", repr(line[:40].decode(errors="replace").strip()), _json_hint(line, error)
+        )
     except RecursionError:
         return _too_deep()
     return as_job(value)
+
+
+def _json_hint(line: bytes, error: ValueError) -> str:
+    """Return what to do about a line that is no JSON."""
+    if b"'" in line and line.count(b"'") > line.count(b'"'):
+        return "JSON has double quotation marks: \"model\", not 'model'"
+    if "“".encode() in line or "”".encode() in line:
+        return 'JSON has straight quotation marks: "model", not “model”'
+    if re.search(rb",\s*[}\]]", line):
+        return "leave out the comma before } or ]"
+    if re.search(rb"/[/*]", line):
+        return "JSON has no comments: remove them"
+    if re.search(rb"\b(True|False|None|NaN)\b", line):
+        return "JSON has true, false and null"
+    return str(error)
 
 
 def as_job(value: Any) -> Mapping[str, Any] | Problem:
@@ -250,13 +293,26 @@ def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[L
     """Give the jobs of a JSON array, read as a stream; one object is one job."""
     number = 0
     try:
-        for number, value in enumerate(_items(file), start=1):
+        for number, value in enumerate(_unwrapped(_items(file)), start=1):
             yield f"{name}: job {number}", as_job(value)
     except _TooDeep:
         yield f"{name}: job {number + 1}", _too_deep()
     except ijson.JSONError as error:
-        reason = str(error).split("\n")[0]
+        file.seek(0)
+        reason = _json_hint(file.read(SNIFFED), ValueError(str(error).split("\n")[0]))
         yield f"{name}: job {number + 1}", Problem("", "a JSON array of jobs: [{...}, {...}]", "something else", reason)
+
+
+def _unwrapped(values: Iterator[Any]) -> Iterator[Any]:
+    """Give the jobs of values; an object around them is opened: `{"jobs": [...]}`, or one of jobs by their ids."""
+    for value in values:
+        inner = list(value.values()) if isinstance(value, Mapping) and not {"model", "prompt"} & value.keys() else []
+        if len(inner) == 1 and isinstance(inner[0], list) and all(isinstance(one, Mapping | str) for one in inner[0]):
+            yield from inner[0]
+        elif inner and all(isinstance(one, Mapping) and {"model", "prompt"} & one.keys() for one in inner):
+            yield from ({"id": key, **one} for key, one in value.items())
+        else:
+            yield value
 
 
 def _items(file: BinaryIO) -> Iterator[Any]:
@@ -265,7 +321,7 @@ def _items(file: BinaryIO) -> Iterator[Any]:
     `ijson.items` would do the same, but names each event by its whole path: a hundred thousand brackets take gigabytes.
     """
     depth, array, builder = 0, False, None
-    for number, (event, value) in enumerate(ijson.basic_parse(file, use_float=True)):
+    for number, (event, value) in enumerate(ijson.basic_parse(file, use_float=True, multiple_values=True)):
         depth -= event in ("end_map", "end_array")
         if number == 0 and event == "start_array":
             array, depth = True, 1
@@ -285,15 +341,40 @@ def _items(file: BinaryIO) -> Iterator[Any]:
 # --- prompts and pictures
 
 
+_MARK = re.compile(r"(?:[-*+•]|\d{1,4}[.)])\s+(?:\[[ xX]\]\s+)?")
+
+
 def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
-    """Give one job for each line that is not blank."""
+    """Give one job for each line that is not blank; a mark is no part of a prompt where every line begins with one."""
+    marked = all(_MARK.match(line) for _, line in _text_lines(file))
+    for number, line in _text_lines(file):
+        prompt = _MARK.sub("", line, count=1) if marked else line
+        yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
+
+
+def _list_items(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+    """Give one job for each item of the lists in a Markdown text."""
+    items = [(number, _MARK.sub("", line, count=1)) for number, line in _text_lines(file) if _MARK.match(line)]
+    if not items:
+        yield (
+            name,
+            Problem("", "a list of prompts, each behind - or 1.", "none", "or save it as .txt: one prompt per line"),
+        )
+    for number, prompt in items:
+        yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
+
+
+def _text_lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Give the lines of a text that are not blank, from its beginning, each with its number."""
+    start = file.tell()
     text = io.TextIOWrapper(file, "utf-8")
     try:
         for number, line in enumerate(text, start=1):
-            if prompt := line.strip():
-                yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
+            if stripped := line.strip():
+                yield number, stripped
     finally:
         text.detach()  # whoever opened the file closes it
+        file.seek(start)
 
 
 def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator[Line]:

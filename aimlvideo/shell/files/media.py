@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,15 @@ class Media:
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
 
+    def path_of(self, value: Any) -> Path | None:
+        """Return the file of this machine that a value names, whether it is there or not; None for anything else."""
+        if not _is_path(value):
+            return None
+        try:
+            return Path(self.folder or "", Path(_native(value)).expanduser())
+        except (ValueError, RuntimeError):
+            return Path(self.folder or "", str(value))
+
     def changes(self, value: Any) -> bool:
         """Tell whether `encoded` has anything to do."""
         return _is_path(value) or _is_raw(value) or _is_inline(value)
@@ -92,12 +102,13 @@ class Media:
             return
         _refuse_other_links(value)
         try:
-            path = Path(self.folder or "", Path(value).expanduser())
+            path = Path(self.folder or "", Path(_native(value)).expanduser())
             if path.exists() and not path.is_file():
                 raise UsageError(f"{_name(value)} is not a file")
             file = path.open("rb")
         except (OSError, ValueError, RuntimeError) as error:
-            raise UsageError(f"{_name(value)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+            reason = f"{getattr(error, 'strerror', None) or error}{_path_hint(value)}"
+            raise UsageError(f"{_name(value)} cannot be read: {reason}") from error
         with file:
             yield file, path.stat().st_size
 
@@ -175,6 +186,22 @@ def _is_path(value: Any) -> bool:
         linked = value[:8].lower().startswith(LINKS)
         return not linked and not _is_inline(value) and len(value) < LONGEST_PATH
     return isinstance(value, PurePath)
+
+
+def _native(value: str | PurePath) -> str:
+    """Return a path with this system's separators: job files travel from Windows to servers."""
+    text = str(value)
+    return text if os.sep == "\\" or "/" in text else text.replace("\\", "/")
+
+
+def _path_hint(value: object) -> str:
+    """Return what to do about a path that looks like something else."""
+    text = str(value)
+    if text.lower().startswith("www."):
+        return ": a link begins with https://"
+    if re.match(r"[A-Za-z]:[\\/]", text) and os.sep == "/":
+        return ": a path of Windows. Write it as it is on this machine, or beside the job file by its name alone"
+    return ""
 
 
 def _is_inline(value: Any) -> bool:

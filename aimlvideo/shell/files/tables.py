@@ -10,24 +10,26 @@ import csv
 import difflib
 import io
 import itertools
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from aimlvideo.core.catalog.aliases import canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.aliases import ALIASES, canonical_name
+from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.errors import Problem, SettingsError
+from aimlvideo.shell.files.cells import INVISIBLE, CellError, cell_value
 
 Line = tuple[str, Mapping[str, Any] | Problem]
+Row = list[Any] | Problem
 
 DELIMITERS = ",;\t|"
 ID_NAMES = ("id", "job_id", "name", "clip", "clip_id")
 """Headers of the column that names a job, the strongest first."""
 MODEL_NAMES = ("model", "model_id", "model_name")
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+TITLE_ROWS = 10
+"""Rows that may stand above the header: a title, a date, a blank line."""
 LONGEST_CELL = 1 << 28
 """Characters: a picture in Base64 may stand in a cell."""
 
@@ -37,15 +39,18 @@ def read_csv(name: str, file: BinaryIO, catalog: Catalog, default_model: str) ->
     csv.field_size_limit(LONGEST_CELL)
     text = io.TextIOWrapper(file, "utf-8", newline="")
     try:
-        start, delimiter = _dialect(text)
+        start, delimiter = _dialect(text, _header_test(catalog))
         reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
         yield from _jobs(_numbered(name, reader, start), catalog, default_model)
     finally:
         text.detach()
 
 
-def _dialect(text: io.TextIOWrapper) -> tuple[int, str]:
-    """Return how many lines to skip before the header, and the delimiter; the text stands at the header then."""
+def _dialect(text: io.TextIOWrapper, is_header: Callable[[Sequence[Any]], bool]) -> tuple[int, str]:
+    """Return how many lines to skip before the table, and the delimiter; the text stands at the table then.
+
+    The delimiter is that of the header, which may stand below a title.
+    """
     skipped = 0
     while True:
         place = text.tell()
@@ -55,8 +60,10 @@ def _dialect(text: io.TextIOWrapper) -> tuple[int, str]:
         if line.strip(DELIMITERS + " \t\r\n") or not line:
             break
         skipped += 1
+    below = [line, *itertools.islice(text, TITLE_ROWS)]
     text.seek(place)
-    bare = re.sub(r'"[^"]*"', "", line)
+    header = next((row for row in below if any(is_header(row.split(mark)) for mark in DELIMITERS)), line)
+    bare = re.sub(r'"[^"]*"', "", header)
     return skipped, max(DELIMITERS, key=bare.count)
 
 
@@ -111,13 +118,53 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
     except ImportError:
         raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
     try:
-        book = load_workbook(file, read_only=True, data_only=True)
+        book = load_workbook(file, data_only=True)
+        file.seek(0)
+        formulas = load_workbook(file).worksheets[0]
     except Exception as error:
         yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
         return
     sheet = book.worksheets[0]
-    rows = ((f"{name}:{number}", list(row)) for number, row in enumerate(sheet.iter_rows(values_only=True), start=1))
+    yield from ((name, remark) for remark in _workbook_remarks(book, sheet))
+    merged = _merged_cells(sheet)
+    rows = ((f"{name}:{row[0].row}", [_cell(cell, merged, formulas) for cell in row]) for row in sheet.iter_rows())
     yield from _jobs(rows, catalog, default_model)
+
+
+UNKNOWN_RESULT = "#VALUE!"
+"""What stands for a formula that no spreadsheet has worked out."""
+
+
+def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> Any:
+    """Return a cell's value; that of a merged cell for all its parts."""
+    value = merged.get((cell.row, cell.column), cell.value)
+    if value is None and formulas.cell(cell.row, cell.column).data_type == "f":
+        return UNKNOWN_RESULT
+    return value
+
+
+def _merged_cells(sheet: Any) -> dict[tuple[int, int], Any]:
+    """Return the value of each cell that is part of one merged over several rows: people mean all of them."""
+    values: dict[tuple[int, int], Any] = {}
+    for area in sheet.merged_cells.ranges:
+        if area.min_col == area.max_col:
+            value = sheet.cell(area.min_row, area.min_col).value
+            values |= {(row, area.min_col): value for row in range(area.min_row, area.max_row + 1)}
+    return values
+
+
+def _workbook_remarks(book: Any, sheet: Any) -> Iterator[Problem]:
+    """Say what of a workbook is not read, or is read although nobody sees it."""
+    others = [other.title for other in book.worksheets[1:] if other.max_row > 1]
+    if others:
+        yield Problem("", f"one sheet: {sheet.title!r} is read, the first", f"also {', '.join(others)}", warning=True)
+    hidden = sum(bool(row.hidden) for row in sheet.row_dimensions.values())
+    if hidden:
+        rows = "1 hidden row is" if hidden == 1 else f"{hidden} hidden rows are"
+        yield Problem("", f"{rows} read too", hint="delete what is not wanted", warning=True)
+    if getattr(sheet, "_images", None):
+        hint = "save them beside the workbook, and write their names into a column"
+        yield Problem("", "names of pictures: those in the sheet itself are not read", hint=hint, warning=True)
 
 
 # --- rows to jobs
@@ -135,9 +182,51 @@ class _Columns:
     """By header: the models whose rows had something there that the model does not take."""
 
 
-def _jobs(rows: Iterable[tuple[str, list[Any] | Problem]], catalog: Catalog, default_model: str) -> Iterator[Line]:
-    columns: _Columns | None = None
+def _header_test(catalog: Catalog) -> Callable[[Sequence[Any]], bool]:
+    """Return a way to tell a header: one of its cells at least is a name that a parameter, an id or a model has."""
+    names = {*ID_NAMES, *MODEL_NAMES, *(name for row in ALIASES for name in row)}
+    names |= {name for model in catalog for name in model.params}
+
+    def is_header(cells: Sequence[Any]) -> bool:
+        plain = [_plain_name(cell.strip(' "')) for cell in cells if isinstance(cell, str)]
+        return any(name in names or name.removesuffix("s") in names for name in plain)
+
+    return is_header
+
+
+def _from_header(rows: Iterable[tuple[str, Row]], catalog: Catalog) -> Iterator[tuple[str, Row]]:
+    """Give the rows of a table from its header on, which may stand below a title; a remark says what is left out."""
+    is_header, rows = _header_test(catalog), iter(rows)
+    above: list[tuple[str, Row]] = []
     for where, row in rows:
+        if isinstance(row, Problem) or is_header([_as_text(cell) for cell in row]):
+            if not isinstance(row, Problem) and (titles := [text for _, title in above if (text := _title(title))]):
+                yield (
+                    where,
+                    Problem("", "a table that begins with its header", repr(titles[0]), "left out", warning=True),
+                )
+            yield from itertools.chain([(where, row)], rows)
+            return
+        above.append((where, row))
+        if len(above) > TITLE_ROWS:
+            break
+    if filled := next(((where, text) for where, row in above if (text := _title(row))), None):
+        hint = "name the columns: model, prompt, image_url, duration and the like"
+        yield filled[0], Problem("", "a header that names the columns", repr(filled[1]), hint)
+
+
+def _title(row: Row) -> str:
+    """Return what stands in a row, shortened; an empty text for a blank row."""
+    cells = [] if isinstance(row, Problem) else [text for cell in row if (text := _as_text(cell))]
+    return ", ".join(cells)[:60]
+
+
+def _jobs(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str) -> Iterator[Line]:
+    columns: _Columns | None = None
+    for where, row in _from_header(rows, catalog):
+        if isinstance(row, Problem) and row.warning:
+            yield where, row
+            continue
         if isinstance(row, Problem):
             yield where, row
             return
@@ -163,7 +252,7 @@ def _as_text(cell: Any) -> str:
         return str(cell).lower()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    return str(cell).strip()
+    return str(cell).strip().strip(INVISIBLE).strip()
 
 
 def _columns(cells: list[Any]) -> _Columns:
@@ -180,7 +269,8 @@ def _columns(cells: list[Any]) -> _Columns:
 
 
 def _plain_name(header: str) -> str:
-    return re.sub(r"[\s\-]+", "_", header.strip().lower()).strip("_")
+    visible = re.sub(f"[{INVISIBLE}]", "", header)
+    return re.sub(r"[\s\-]+", "_", visible.strip().lower()).strip("_")
 
 
 def _duplicate_header(columns: _Columns) -> Problem | None:
@@ -225,9 +315,9 @@ def _with_params(
             columns.unsent.setdefault(header, set()).add(model.id)
             continue
         try:
-            value = cell_value(model.params[param_name], cell)
-        except ValueError as error:
-            return Problem(param_name, "a list or object as JSON", repr(str(cell)[:40]), str(error))
+            value = cell_value(param_name, model.params[param_name], cell)
+        except CellError as error:
+            return Problem(param_name, error.expected, repr(str(cell)[:40]), str(error))
         if param_name in job and job[param_name] != value:
             return Problem(
                 header, f"one value: {headers[param_name]} means the same", "two", "leave one of the cells empty"
@@ -239,39 +329,8 @@ def _with_params(
 def _param(name: str, model: Model) -> str | None:
     if name in model.params:
         return name
-    return canonical_name(name, model.params) if name else None
-
-
-def cell_value(param: Param, text: Any) -> Any:
-    """Return what a cell means for a parameter: `yes` is true, `a.png; b.png` two items, `{...}` and `[...]` JSON.
-
-    Raises ValueError where a cell that begins like JSON is none.
-    """
-    if not isinstance(text, str):
-        return text  # a list or object of a DataFrame
-    forms = param.any_of or (param,)
-    if param.type == "boolean" and text.lower() in (*YES, *NO):
-        return text.lower() in YES
-    takes_text = any(form.type == "string" and form.media is None for form in forms)
-    if text.startswith(("[", "{")) and not takes_text:
-        try:
-            return json.loads(text)
-        except RecursionError:
-            raise ValueError("nested too deep") from None
-    lists = next((form for form in forms if form.type == "array"), None)
-    if lists is None or (takes_text and ";" not in text):
-        return text
-    return _items(text, media=lists.holds_media)
-
-
-def _items(text: str, *, media: bool) -> list[str]:
-    """Split a cell into its items; commas separate files, where no item has one itself."""
-    items = [item.strip() for item in re.split(r"[;\n]", text) if item.strip()]
-    if media and len(items) == 1 and "data:" not in text:
-        by_comma = [item.strip() for item in text.split(",") if item.strip()]
-        if all(re.search(r"\.\w{2,5}$", item) for item in by_comma):
-            return by_comma
-    return items
+    singular = name.removesuffix("s")
+    return next((found for one in (name, singular) if one and (found := canonical_name(one, model.params))), None)
 
 
 def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:

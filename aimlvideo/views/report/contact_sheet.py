@@ -29,9 +29,10 @@ def write_sheet(folder: Path, records: Sequence[Record]) -> Path:
     """
     needs_video("a sheet of frames")
     clips = [
-        (job.id, folder / progress.file)
+        (job.id if not number else f"{job.id} {number + 1}", folder / name)
         for job, progress in records
         if progress.stage is Stage.SAVED and progress.file is not None
+        for number, name in enumerate([clip.file for clip in progress.files] or [progress.file])
     ]
     if not clips:
         raise UsageError(f"{folder} has no saved clip to show")
@@ -57,7 +58,7 @@ def _sheet(clips: Sequence[tuple[str, Path]]) -> bytes:
     sheet = Image.new("RGB", (columns * width, rows * (height + LABEL)), (24, 24, 27))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     for number, (job_id, clip) in enumerate(clips):
-        name = job_id
+        name = _drawable(job_id, number)
         left, top = number % columns * width, number // columns * (height + LABEL)
         if content := frame_jpeg(clip, width):
             frame = Image.open(io.BytesIO(content))
@@ -72,3 +73,9 @@ def _sheet(clips: Sequence[tuple[str, Path]]) -> bytes:
         if buffer.tell() <= MOST_BYTES:
             break
     return buffer.getvalue()
+
+
+def _drawable(name: str, number: int) -> str:
+    """Return a name in letters that the font has; one in another script stands there by its place on the sheet."""
+    letters = "".join(letter for letter in name if letter.isprintable() and ord(letter) < 0x180)
+    return name if letters == name else f"no. {number + 1} {letters}".rstrip()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
-from aimlvideo.views.report.contact_sheet import MOST_BYTES, WIDEST, write_sheet
+from aimlvideo.views.report.contact_sheet import MOST_BYTES, WIDEST, _drawable, write_sheet
 from tests.shell.files.test_video import clip
 
 pytest.importorskip("av", reason="the extra `video`")
@@ -50,3 +50,21 @@ def test_a_clip_that_cannot_be_read_leaves_its_place_empty(tmp_path: Path) -> No
 def test_a_folder_without_clips_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no saved clip"):
         write_sheet(tmp_path, [])
+
+
+def test_every_clip_of_a_generation_is_on_the_sheet(tmp_path: Path) -> None:
+    names = [
+        clip(tmp_path / name, [level] * 2, (320, 180)).name for name, level in (("shot.mp4", 40), ("shot-2.mp4", 220))
+    ]
+    progress = Progress(Stage.SAVED, file=names[0], files=tuple(ClipFile(name, 1, "") for name in names))
+    with Image.open(write_sheet(tmp_path, [Record(VideoJob("m", id="shot"), progress)])) as sheet:
+        assert sheet.size == (640, 198)
+        assert abs(sheet.convert("L").getpixel((480, 90)) - 220) < 8
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("Café 01", "Café 01"), ("夏日促销", "no. 7"), ("промо 3", "no. 7  3"), ("a\tb", "no. 7 ab")],
+)
+def test_a_name_in_letters_that_the_font_lacks_stands_there_by_its_place(name: str, label: str) -> None:
+    assert _drawable(name, 6) == label

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo.core.jobs.file_names import REPORT
+from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.views.report.report_file import write_report
 from tests.views.report.sample_runs import STRANGE
 
 pytestmark = [pytest.mark.browser, pytest.mark.real_time]
@@ -35,6 +42,28 @@ def test_a_clip_plays_on_click_and_the_next_by_its_key(opened: Opened, folder: P
     assert page.text_content("#viewer-title") != before
     page.keyboard.press("Escape")
     assert not page.is_visible("#viewer")
+
+
+def test_every_clip_of_a_generation_can_be_seen(opened: Opened, tmp_path: Path, clip: Path) -> None:
+    names = ("twins.mp4", "twins-2.mp4")
+    for name in names:
+        os.link(clip, tmp_path / name)
+
+    async def write() -> None:
+        async with open_journal(tmp_path / "journal.sqlite3") as journal:
+            job = journal.plan(VideoJob("m", id="twins", prompt="x")).job
+            files = tuple(ClipFile(name, 1, "") for name in names)
+            journal.step(job, Progress(Stage.SAVED, file=names[0], files=files))
+
+    with ThreadPoolExecutor(1) as thread:  # the browser's own has a loop that runs
+        thread.submit(anyio.run, write).result()
+    write_report(tmp_path)
+    page = opened((tmp_path / REPORT).as_uri(), width=390)
+    assert "2 clips" in page.text_content(".card .line")
+    page.click(".card .thumb")
+    page.click("text=Clip 2")
+    until(page, "document.querySelector('#viewer video').currentSrc.endsWith('twins-2.mp4')")
+    assert page.locator("#viewer dd", has_text="twins.mp4, twins-2.mp4").count() == 1
 
 
 def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(opened: Opened, folder: Path) -> None:

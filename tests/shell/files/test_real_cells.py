@@ -1,0 +1,343 @@
+"""Cells, sheets and texts as people and their programs write them: read rightly, or refused with what to do."""
+
+# ruff: noqa: RUF001 - letters that look alike are the point
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.cells import CellError, cell_value
+from aimlvideo.shell.files.media import Media
+from tests.shell.files.test_media import AI_ML_API, picture
+from tests.shell.files.test_real_job_files import PICTURE, PICTURES, TEXT, WAVES, read
+
+CATALOG = load_catalog()
+WAN = CATALOG.find(TEXT)
+KLING = CATALOG.find(PICTURE)
+ROW = f"{TEXT},Waves,5\n"
+HEADER = "model,prompt,duration\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "value"),
+    [
+        ("duration", "5,0", "5"),
+        ("duration", "5.0", "5"),
+        ("duration", "5s", "5"),
+        ("duration", "5 sec", "5"),
+        ("duration", "10 Sekunden", "10"),
+        ("duration", "5,0 s", "5"),
+        ("duration", "00:00:05", "5"),
+        ("duration", "0:10", "10"),
+        ("duration", "1,000", "1,000"),
+        ("duration", "7 s", "7 s"),
+        ("duration", "five", "five"),
+        ("resolution", "1080P", "1080p"),
+        ("resolution", "720", "720p"),
+        ("resolution", "HD", "HD"),
+        ("aspect_ratio", "16/9", "16:9"),
+        ("aspect_ratio", "16:9:00", "16:9"),
+        ("aspect_ratio", "16:09:00", "16:9"),
+        ("aspect_ratio", "09:16", "9:16"),
+        ("aspect_ratio", "9 x 16", "9:16"),
+        ("aspect_ratio", "9×16", "9:16"),
+        ("aspect_ratio", "1-1", "1:1"),
+        ("aspect_ratio", "2026-01-01 00:00:00", "1:1"),
+        ("aspect_ratio", "01. Jan", "1:1"),
+        ("aspect_ratio", "landscape", "landscape"),
+        ("enhance_prompt", "WAHR", True),
+        ("enhance_prompt", "FALSCH", False),
+        ("enhance_prompt", "Vrai", True),
+        ("enhance_prompt", "ja", True),
+        ("enhance_prompt", "x", True),
+        ("enhance_prompt", "0", False),
+        ("enhance_prompt", "perhaps", "perhaps"),
+        ("prompt", "5,0", "5,0"),
+        ("prompt", "16/9", "16/9"),
+        ("prompt", "“Big” wave – it’s far…", "“Big” wave – it’s far…"),
+    ],
+)
+def test_a_cell_of_a_text_model_means_what_it_can_only_mean(name: str, cell: str, value: object) -> None:
+    assert WAN is not None
+    assert cell_value(name, WAN.params[name], cell) == value
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('"C:\\Users\\me\\my pic.png"', "C:\\Users\\me\\my pic.png"),
+        ("“a.png”", "a.png"),
+        ("my pic.png", "my pic.png"),
+        ("https://x.test/my pic.png?a=1 2", "https://x.test/my%20pic.png?a=1%202"),
+    ],
+)
+def test_a_file_or_a_link_loses_what_was_copied_along(cell: str, value: str) -> None:
+    assert KLING is not None
+    assert cell_value("image_url", KLING.params["image_url"], cell) == value
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '["a.png", "b c.png"]',
+        "[“a.png”, “b c.png”]",
+        "['a.png', 'b c.png']",
+        "a.png; b c.png",
+        "a.png\nb c.png",
+        "a.png, b c.png",
+    ],
+)  # fmt: skip
+def test_a_list_is_read_in_every_form(cell: str) -> None:
+    model = CATALOG.find(PICTURES)
+    assert model is not None
+    assert cell_value("image_list", model.params["image_list"], cell) == ["a.png", "b c.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "message"),
+    [
+        ("prompt", "#N/A", "a formula failed there"),
+        ("duration", "#WERT!", "a formula failed there"),
+        ("aspect_ratio", "16-Sep", "9:16"),
+        ("aspect_ratio", "2026-04-03 00:00:00", "3:4 or 4:3"),
+        ("aspect_ratio", "4. März", "format the column as text"),
+    ],
+)
+def test_a_cell_that_stands_for_nothing_or_for_two_things_is_refused(name: str, cell: str, message: str) -> None:
+    assert WAN is not None
+    with pytest.raises(CellError, match=message):
+        cell_value(name, WAN.params[name], cell)
+
+
+JSON = json.dumps(WAVES)
+FILES: dict[str, tuple[str, str]] = {
+    "trailing semicolons": ("csv", f"model;prompt;duration;;;\n{TEXT};Waves;5;;;\n;;;;;\n"),
+    "a title above the header": ("csv", f"Campaign 2026;;\n\nmodel;prompt;duration\n{TEXT};Waves;5\n"),
+    "the name of a table, as Numbers writes it": ("csv", f"Table 1\n{HEADER}{ROW}"),
+    "headers with no-break spaces": ("csv", f"\u00a0model,prompt\u00a0,duration\n{TEXT}\u00a0,\u00a0Waves,5\u00a0\n"),
+    "headers with characters of no width": ("csv", f"\u200bmodel,prompt\u200b,\u2060duration\n{TEXT},Waves\u200b,5\n"),
+    "a mark and sep": ("csv", f"\ufeffsep=;\r\nmodel;prompt;duration\r\n{TEXT};Waves;5\r\n"),
+    "headers in the plural": ("csv", f"Model,Prompts,Durations\n{ROW}"),
+    "line ends of old Macintosh": ("csv", f"{HEADER}{ROW}".replace("\n", "\r")),
+    "tabs under the ending csv": ("csv", f"{HEADER}{ROW}".replace(",", "\t")),
+    "seconds with their unit": ("csv", f"model;prompt;seconds\n{TEXT};Waves;5,0 s\n"),
+    "blank lines between JSON lines": ("jsonl", f"\n\n  \n{JSON}\n\n"),
+    "JSON lines that end with commas": ("jsonl", f"{JSON},\n"),
+    "comments between JSON lines": ("jsonl", f"// mine\n# mine\n{JSON}\n"),
+    "objects over several lines": ("jsonl", json.dumps(WAVES, indent=2)),
+    "jobs inside an object": ("json", f'{{"jobs": [{JSON}]}}'),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_as_programs_write_it_is_one_job(tmp_path: Path, name: str) -> None:
+    ending, content = FILES[name]
+    path = tmp_path / f"jobs.{ending}"
+    path.write_bytes(content.encode())
+    jobs, problems = read(path)
+    assert jobs == [WAVES]
+    assert [problem for _, problem in problems if not problem.warning] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        (f"提示,model,prompt\n,{TEXT},波\n", "utf-16-le"),
+        (f"提示,model,prompt\n,{TEXT},波\n", "utf-16-be"),
+        (f"model\tprompt\n{TEXT}\tПромпт\n", "utf-16"),
+    ],
+)
+def test_utf_16_is_told_whatever_it_begins_with(tmp_path: Path, content: str, encoding: str) -> None:
+    (tmp_path / "jobs.csv").write_bytes(content.encode(encoding))
+    assert read(tmp_path / "jobs.csv")[0][0]["prompt"] in ("波", "Промпт")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "prompt"),
+    [("gbk", "夜晚的海浪,慢镜头"), ("shift_jis", "夜の波、スローモーション"), ("cp1251", "Ночные волны, медленно")],
+)
+def test_a_script_that_cannot_be_told_is_refused_and_never_bought_as_nonsense(
+    tmp_path: Path, encoding: str, prompt: str
+) -> None:
+    rows = "".join(f'{TEXT},"{prompt} {number}"\n' for number in range(40))
+    (tmp_path / "jobs.csv").write_bytes(f"model,prompt\n{rows}".encode(encoding))
+    jobs, [(where, problem)] = read(tmp_path / "jobs.csv")
+    assert jobs == []
+    assert f"{where}: {problem}" == (
+        "jobs.csv: text in UTF-8, got another encoding, of a script that cannot be told "
+        "(save it as UTF-8 (in Excel: CSV UTF-8))"
+    )
+
+
+def test_a_csv_of_excel_for_mac_is_read_as_such(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_bytes(f"model,prompt\r{TEXT},Café à l’été\r".encode("mac_roman"))
+    jobs, [(_, remark)] = read(tmp_path / "jobs.csv")
+    assert jobs == [{"model": TEXT, "prompt": "Café à l’été"}]
+    assert "read as Mac Roman" in str(remark)
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "message"),
+    [
+        (
+            "csv",
+            "Waves at night\nA fox runs\n",
+            "a header that names the columns, got 'Waves at night'",
+        ),
+        ("csv", f'{HEADER}{TEXT},"Big" wave,5\n', "close the quotation mark, and write one inside a cell as two"),
+        ("jsonl", "{'model': 'm'}\n", "JSON has double quotation marks"),
+        ("jsonl", "{“model”: “m”}\n", "JSON has straight quotation marks"),
+        ("jsonl", '{"model": "m",}\n', "leave out the comma before } or ]"),
+        ("jsonl", '{"model": "m", "audio": True}\n', "JSON has true, false and null"),
+        ("json", '[{"model": "m"} /* one */]', "JSON has no comments: remove them"),
+        ("json", '[{"model": "m"},]', "leave out the comma before } or ]"),
+        ("md", "# Prompts\n\nSome prose.\n", "a list of prompts, each behind - or 1., got none"),
+    ],
+)
+def test_a_slip_in_a_file_is_refused_with_what_to_do(tmp_path: Path, ending: str, content: str, message: str) -> None:
+    (tmp_path / f"jobs.{ending}").write_text(content)
+    _, problems = read(tmp_path / f"jobs.{ending}")
+    refusals = [str(problem) for _, problem in problems if not problem.warning]
+    assert len(refusals) == 1
+    assert message in refusals[0]
+
+
+@pytest.mark.parametrize(
+    ("ending", "content", "prompts"),
+    [
+        ("txt", "- Waves\n* Wind\n- [ ] Rain\n", ["Waves", "Wind", "Rain"]),
+        ("txt", "1. Waves\n2) Wind\n", ["Waves", "Wind"]),
+        ("txt", "Waves\n- and wind\n", ["Waves", "- and wind"]),
+        ("txt", "1. Waves\nWind\n", ["1. Waves", "Wind"]),
+        ("md", "# Prompts\n\nFor Anna:\n\n- Waves\n- Wind\n\n> note\n", ["Waves", "Wind"]),
+    ],
+)
+def test_lists_of_prompts_lose_their_marks_where_all_have_one(
+    tmp_path: Path, ending: str, content: str, prompts: list[str]
+) -> None:
+    (tmp_path / f"prompts.{ending}").write_text(content)
+    assert [job["prompt"] for job in read(tmp_path / f"prompts.{ending}", TEXT)[0]] == prompts
+
+
+def test_jobs_by_their_ids_keep_them(tmp_path: Path) -> None:
+    (tmp_path / "jobs.json").write_text(json.dumps({"one": WAVES, "two": {**WAVES, "prompt": "Wind"}}))
+    assert [(job["id"], job["prompt"]) for job in read(tmp_path / "jobs.json")[0]] == [
+        ("one", "Waves"),
+        ("two", "Wind"),
+    ]
+
+
+# --- workbooks
+
+Fill = Callable[[Any, Any], None]
+
+
+def _dates(book: Any, sheet: Any) -> None:
+    sheet.append(["Model", "Prompt", "Seconds", "Ratio"])
+    sheet.append([TEXT, "Waves", 5.0, dt.time(16, 9)])
+    sheet.append([TEXT, "Waves", "5", "16:9"])
+    sheet.append([TEXT, "Waves", dt.time(0, 0, 5), dt.datetime(2026, 1, 1)])
+
+
+def _merged(book: Any, sheet: Any) -> None:
+    sheet.append(["Summer campaign", None, None])
+    sheet.append(["Model", "Prompt", "Seconds"])
+    sheet.append([TEXT, "Waves", 5])
+    sheet.append([None, "Wind", 5])
+    sheet.append([None, "Rain", 5])
+    sheet.merge_cells("A1:C1")
+    sheet.merge_cells("A3:A5")
+
+
+def _booleans(book: Any, sheet: Any) -> None:
+    sheet.append(["Model", "Prompt", "Enhance Prompt"])
+    sheet.append([TEXT, "Waves", True])
+
+
+SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
+    "ratios and seconds as times and dates": (
+        _dates,
+        [{**WAVES, "aspect_ratio": ratio} for ratio in ("16:9", "16:9", "1:1")],
+    ),
+    "merged cells below a merged title": (_merged, [{**WAVES, "prompt": text} for text in ("Waves", "Wind", "Rain")]),
+    "cells that are true": (_booleans, [{"model": TEXT, "prompt": "Waves", "enhance_prompt": True}]),
+}
+
+
+def workbook(tmp_path: Path, fill: Fill) -> Path:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    fill(book, book.active)
+    book.save(tmp_path / "jobs.xlsx")
+    return tmp_path / "jobs.xlsx"
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_sheet_is_read_as_people_see_it(tmp_path: Path, name: str) -> None:
+    fill, expected = SHEETS[name]
+    jobs, problems = read(workbook(tmp_path, fill))
+    assert jobs == expected
+    assert [problem for _, problem in problems if not problem.warning] == []
+
+
+def test_a_formula_that_nothing_has_worked_out_is_refused_and_never_sent_as_nothing(tmp_path: Path) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.append(["Model", "Prompt", "Notes"])
+        sheet.append([TEXT, '=CONCATENATE("Waves ", "at night")', "=1+1"])
+        sheet.append([TEXT, "Wind", None])
+
+    jobs, problems = read(workbook(tmp_path, fill))
+    assert [job["prompt"] for job in jobs] == ["Wind"]
+    refusals = [f"{where}: {problem}" for where, problem in problems if not problem.warning]
+    assert refusals == [
+        "jobs.xlsx:2: prompt: a value, got '#VALUE!' (a formula failed there: mend it, or empty the cell)"
+    ]
+
+
+def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        sheet.append(["Model", "Prompt"])
+        sheet.append([TEXT, "Waves"])
+        sheet.append([TEXT, "Wind"])
+        sheet.row_dimensions[3].hidden = True
+        other = book.create_sheet("More shots")
+        for row in (["Model", "Prompt"], [TEXT, "Rain"]):
+            other.append(row)
+
+    jobs, problems = read(workbook(tmp_path, fill))
+    assert [job["prompt"] for job in jobs] == ["Waves", "Wind"]
+    remarks = [str(problem) for _, problem in problems]
+    assert all(problem.warning for _, problem in problems)
+    assert "one sheet: 'Sheet' is read, the first, got also More shots" in remarks
+    assert "1 hidden row is read too (delete what is not wanted)" in remarks
+
+
+# --- paths
+
+
+@pytest.mark.parametrize("name", ["pics\\b 1.png", "pics/b 1.png", ".\\pics\\b 1.png"])
+def test_a_relative_path_of_windows_leads_to_the_same_picture(tmp_path: Path, name: str) -> None:
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "b 1.png").write_bytes(picture())
+    Media(tmp_path, AI_ML_API).check(name)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("C:\\Users\\me\\a.png", "a path of Windows. Write it as it is on this machine"),
+        ("www.x.test/a.png", "a link begins with https://"),
+        ("file:///tmp/a.png", "starts with file://: expected a path"),
+    ],
+)
+def test_what_is_no_path_here_says_what_to_write(tmp_path: Path, value: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Media(tmp_path, AI_ML_API).check(value)
