@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from aimlvideo.client import job_of
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
+from aimlvideo.errors import InvalidJobs, Problem
+from aimlvideo.shell.files.job_files import JobDefaults, job_lines, jobs_of_file, jobs_of_frame
+from tests.fakes import FakeClient, FakeService, quick_downloads, run_all
 
 CATALOG = load_catalog()
 TEXT = "alibaba/wan-2-6-t2v"
@@ -51,3 +53,37 @@ def test_lists_in_a_data_frame_stay_lists() -> None:
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_none_and_nan_in_a_mapping_mean_not_given(nothing: object) -> None:
     assert job_of({"model": TEXT, "prompt": "Waves", "seed": nothing, "id": nothing}).params == {"prompt": "Waves"}
+
+
+WORDS = [f"Prompt {number}: a fox, a “boat”, and 50 % more; slowly" for number in range(30)]
+COLLECTIONS: dict[str, tuple[str, str, int]] = {
+    "one prompt a line": ("prompts.txt", "\n".join(WORDS), 30),
+    "a JSON list": ("prompts.json", json.dumps(WORDS), 30),
+    "a CSV with a category column": (
+        "prompts.csv", "category,prompt\n" + "".join(f'animals,"{text}"\n' for text in WORDS), 30
+    ),
+    "ids with blanks": (
+        "prompts.jsonl",
+        "".join(json.dumps({"id": f"shot {n} (take 1)", "prompt": text}) + "\n" for n, text in enumerate(WORDS)), 30,
+    ),
+    "900 lines": ("prompts.txt", "\n".join(f"{text} {n}" for n in range(30) for text in WORDS), 900),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COLLECTIONS)
+async def test_a_collection_of_prompts_ends_saved_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file, content, count = COLLECTIONS[name]
+    (tmp_path / file).write_text(content)
+    quick_downloads(monkeypatch)
+    service = FakeService(seconds=5)
+    defaults = JobDefaults(TEXT, {"duration": 5})
+    with job_lines(str(tmp_path / file), CATALOG, defaults) as lines:
+        jobs = [line for _, line in lines if not isinstance(line, Problem)]
+    async with FakeClient(service, max_outstanding=100) as client:
+        results = await run_all(client, jobs, output=tmp_path / "clips")
+    assert [result.error for result in results.values() if result.error] == []
+    assert len(results) == len({body["prompt"] for body in service.bodies}) == count
+    assert len(list((tmp_path / "clips").glob("*.mp4"))) == count
+    assert not any("category" in body for body in service.bodies)
