@@ -417,6 +417,25 @@ def test_a_folder_that_is_renamed_under_its_run_is_named_and_the_same_command_bu
     assert len(service.accepted) == 9
 
 
+def test_a_folder_that_is_renamed_when_all_is_sent_is_named_at_the_end(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    check = service._check
+
+    def renaming(name: str) -> Any:
+        if (tmp_path / "out").is_dir():
+            (tmp_path / "out").rename(tmp_path / "renamed")
+        return check(name)
+
+    service._check = renaming  # type: ignore[method-assign]
+    ended = command(*run())
+    assert ended.exit_code == 3
+    assert f"go on with {tmp_path / 'renamed'}" in ended.output
+    assert command(*run(output="renamed")).exit_code == 0
+    assert len(service.accepted) == 1
+
+
 def test_a_folder_that_is_deleted_when_all_is_sent_loses_no_id(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:

@@ -1,39 +1,79 @@
-"""As many histories as one likes: `python -m tests.promise --histories 2000 [--seed 1] [--steps 30]`."""
+"""As many histories as one likes: `python -m tests.promise --histories 2000` or `--steps 1000000` [--seed 1].
+
+They are run in batches, on every core, each batch with a seed of its own: the same seed runs the same histories.
+"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
+import os
+import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from math import ceil, inf
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.promise.machine import TOTALS, Promise
 
+BATCH = 125
+"""Histories with one seed."""
+
+
+def run_batch(number: int, histories: int, length: int) -> tuple[Counter[str], str]:
+    """Run the histories of one seed; return what they came to, and the one that broke the promise, shrunk."""
+    logging.disable(logging.CRITICAL)
+    TOTALS.clear()
+    how = settings(
+        max_examples=histories,
+        stateful_step_count=length,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+        print_blob=False,
+    )
+    try:
+        run_state_machine_as_test(seed(number)(Promise), settings=how)
+    except Exception as error:
+        notes = "\n".join(getattr(error, "__notes__", []))
+        return Counter(TOTALS), f"seed {number}: {type(error).__name__}: {error}\n{notes}"
+    return Counter(TOTALS), ""
+
 
 def main() -> None:
-    """Run histories until one breaks the promise, or all have been seen; print what they came to."""
+    """Run histories until one breaks the promise, or enough have been seen; print what they came to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=20, help="Steps of one history at most.")
+    parser.add_argument("--steps", type=int, help="Go on until so many steps were seen, whatever --histories says.")
+    parser.add_argument("--length", type=int, default=20, help="Steps of one history at most.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    began = time.monotonic()
-    run_state_machine_as_test(
-        seed(options.seed)(Promise),
-        settings=settings(
-            max_examples=options.histories,
-            stateful_step_count=options.steps,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-            phases=(Phase.generate, Phase.shrink),
-            print_blob=False,
-        ),
-    )
-    print(f"{dict(TOTALS)} in {time.monotonic() - began:.0f} s: no promise was broken")
+    began, totals, broken = time.monotonic(), Counter[str](), ""
+    batches: Iterator[int] = itertools.count(options.seed)
+    if options.steps is None:
+        batches = iter(range(options.seed, options.seed + ceil(options.histories / BATCH)))
+    with ProcessPoolExecutor(options.cores) as pool:
+        running = {
+            pool.submit(run_batch, one, BATCH, options.length) for one in itertools.islice(batches, options.cores)
+        }
+        while running:
+            ended, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in ended:
+                counted, found = future.result()
+                totals, broken = totals + counted, broken or found
+                number = None if broken or totals["steps"] >= (options.steps or inf) else next(batches, None)
+                if number is not None:
+                    running.add(pool.submit(run_batch, number, BATCH, options.length))
+    verdict = broken or "no promise was broken"
+    print(f"{dict(totals)} in {time.monotonic() - began:.0f} s: {verdict}")
+    sys.exit(bool(broken))
 
 
 if __name__ == "__main__":

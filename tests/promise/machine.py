@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -18,9 +19,19 @@ FAULTS = ("fine", "fine", "fine", "lost", "cut", "unsent", "busy", "away", "wron
 faults = st.lists(st.sampled_from(FAULTS), max_size=8)
 files = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("waves", "hills")), min_size=1, max_size=len(IDS))
 limits = st.sampled_from((None, None, 0.25, 0.5, 0.75, 1.0, 2.0))
-keys = st.sampled_from(("key-1", "key-1", "key-1", "key-2"))
-kills = st.one_of(st.none(), st.none(), st.integers(0, 120))
-interrupts = st.one_of(st.none(), st.none(), st.floats(0.1, 900.0))
+mostly = st.sampled_from((True, True, True, False))
+rarely = st.sampled_from((False, False, False, True))
+process = {
+    "key": st.sampled_from(("key-1", "key-1", "key-1", "key-2")),
+    "faults": faults,
+    "kill_at": st.one_of(st.none(), st.none(), st.integers(0, 120)),
+    "interrupt_at": st.one_of(st.none(), st.none(), st.floats(0.1, 900.0)),
+    "clock_step": st.one_of(
+        st.none(), st.none(), st.tuples(st.floats(0.1, 900.0), st.sampled_from((-3600.0, -400.0, 400.0, 3600.0)))
+    ),
+    "harm": st.one_of(*[st.none()] * 6, st.tuples(st.floats(0.1, 100.0), st.sampled_from(("delete", "rename")))),
+}
+"""What may happen to any process: another key, faults of the service, its death, a set clock, deleted files."""
 
 TOTALS: Counter[str] = Counter()
 """What all histories of this process came to."""
@@ -29,29 +40,41 @@ TOTALS: Counter[str] = Counter()
 class Promise(RuleBasedStateMachine):
     """Nothing paid twice, nothing lost, nothing bought unasked: judged at each purchase and after each process."""
 
-    @initialize(seconds=st.sampled_from((5.0, 30.0, 300.0)))
-    def begin(self, seconds: float) -> None:
+    @initialize(
+        seconds=st.sampled_from((5.0, 30.0, 300.0)),
+        gateway=st.sampled_from(("", "", "", "finds ids", "ignores ids")),
+    )
+    def begin(self, seconds: float, gateway: str) -> None:
         base = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None, prefix="promise-"))
-        self.world = World(base / "out")
+        self.world = World(base / "out", gateway=gateway)
         self.world.service.seconds = seconds
 
     @rule(
-        jobs=files, agreed=st.sampled_from((True, True, True, False)), limit=limits, key=keys, faults=faults,
-        kill_at=kills, interrupt_at=interrupts, retry_failed=st.booleans(),
+        jobs=files, agreed=mostly, limit=limits, retry_failed=st.booleans(), own_ids=rarely, chained=rarely,
+        file=st.sampled_from(("jobs.jsonl", "renamed.jsonl")), **process,
     )  # fmt: skip
     def run_a_file(self, **how: object) -> None:
-        self.world.run_file(**how)  # type: ignore[arg-type]
+        self.world.run_file(**self._without_limits(how))  # type: ignore[arg-type]
 
-    @rule(limit=limits, key=keys, faults=faults, kill_at=kills, interrupt_at=interrupts, retry_failed=st.booleans())
+    @rule(agreed=mostly, limit=limits, retry_failed=st.booleans(), **process)
     def resume_the_folder(self, **how: object) -> None:
-        self.world.resume(**how)  # type: ignore[arg-type]
+        self.world.resume(**self._without_limits(how))  # type: ignore[arg-type]
 
-    @rule(
-        jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 2), key=keys, faults=faults,
-        kill_at=kills, interrupt_at=interrupts,
-    )  # fmt: skip
+    @rule(jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 3), **process)
     def read_some_results(self, **how: object) -> None:
-        self.world.read_some(**how)  # type: ignore[arg-type]
+        self.world.read_some(**self._without_limits(how))  # type: ignore[arg-type]
+
+    @rule(first=files, second=files, limit=limits, other_limit=limits, intruder=rarely, **process)
+    def run_two_at_once(
+        self, first: Any, second: Any, limit: float | None, other_limit: float | None, **how: Any
+    ) -> None:
+        if self.world.gateway:
+            limit = other_limit = None
+        self.world.run_two([(first, limit), (second, other_limit)], **how)
+
+    def _without_limits(self, how: dict[str, object]) -> dict[str, object]:
+        """Leave out the spending limit at a gateway: it has no prices, so every limit would refuse every run."""
+        return {**how, "limit": None} if self.world.gateway else how
 
     @rule(seconds=st.sampled_from((1.0, 100.0, 700.0, 5000.0)))
     def let_time_pass(self, seconds: float) -> None:
@@ -74,9 +97,9 @@ class Promise(RuleBasedStateMachine):
         service = self.world.service
         service.page_rows, service.strangers, service.listing_delay = rows, strangers, delay
 
-    @rule(says_date=st.sampled_from((True, True, False)))
-    def change_what_answers_say(self, says_date: bool) -> None:
-        self.world.service.says_date = says_date
+    @rule(says_date=mostly, offset=st.sampled_from((0.0, 0.0, -3600.0, -660.0, 660.0, 3600.0)))
+    def change_what_answers_say(self, says_date: bool, offset: float) -> None:
+        self.world.service.says_date, self.world.service.date_offset = says_date, offset
 
     @invariant()
     def nothing_is_wrong(self) -> None:

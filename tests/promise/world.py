@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
+import shutil
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -25,15 +29,27 @@ from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Unclear, UsageError, VideoError
-from aimlvideo.pipeline import download
+from aimlvideo.pipeline import chains, download
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
-from tests.fakes import JOB, MODEL, FakeClient, FakeDownload, FakeService, LoggedRequest, answer, at_once
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    MODEL,
+    FakeClient,
+    FakeDownload,
+    FakeGateway,
+    FakeService,
+    LoggedRequest,
+    answer,
+    at_once,
+)
 
 IDS = ("a", "b", "c", "d")
+OWN_IDS = tuple(f"own-{name}" for name in IDS)
 CENT = 0.005
 STUCK = 40_000.0
 """Seconds of virtual time after which a run that does not end is ended."""
@@ -74,19 +90,22 @@ class WorldLoop(asyncio.SelectorEventLoop):
         return self._world.now
 
 
-@dataclass
-class PromisedService(FakeService):
+class Watching(FakeService):
     """A service that watches what it accepts: for whom, how often, and within which limit."""
 
-    world: World | None = None
-    doomed: bool = False
+    world: World
+    doomed = False
     """Whether the next generation that is accepted will fail, unbilled."""
+    date_offset = 0.0
+    """Seconds by which the `Date` of its answers is off, as it is behind a proxy with a clock of its own."""
 
     async def send(self, request: Request) -> Answer:
-        assert self.world is not None
         self.world.boundary()
         given = await super().send(request)
         self.world.boundary()
+        if self.date_offset and "date" in given.headers:
+            date = formatdate(self.now() + self.date_offset, usegmt=True)
+            return Answer(given.status, {**given.headers, "date": date}, given.body)
         return given
 
     def note(self, name: str, request_id: str, model: str = MODEL) -> None:
@@ -94,7 +113,6 @@ class PromisedService(FakeService):
         if self.doomed:
             self.broken[name] = "out of memory"
             self.doomed = False
-        assert self.world is not None
         self.world.accepted(self.log[-1], self.bodies[-1])
 
     def has_failed(self, row: LoggedRequest) -> bool:
@@ -106,6 +124,37 @@ class PromisedService(FakeService):
         return sum(row.price for row in self.log if not self.has_failed(row))
 
 
+class PromisedService(Watching):
+    """AI/ML API: a log of requests, and prices."""
+
+
+class PromisedGateway(Watching, FakeGateway):
+    """A gateway: tasks are found by the ids that the client chose, or not at all."""
+
+    def _task(self, name: str) -> Answer:
+        given = super()._task(name)
+        row = next(row for row in self.log if row.generation_id == name)
+        if not self.has_failed(row):
+            return given
+        body = json.loads(given.body)
+        body["data"] |= {"task_status": "failed", "task_status_msg": "out of memory", "task_result": {}}
+        return answer(200, body)
+
+
+def png() -> bytes:
+    """Return a small grey picture, for the frames of clips that are none."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = zlib.compress((b"\0" + b"\x80" * 320) * 320)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 320, 320, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+FRAME = png()
+
+
 @dataclass
 class World:
     """One folder, one service, one machine; what was agreed to, and what must hold after every step."""
@@ -113,21 +162,46 @@ class World:
     folder: Path
     now: float = 1000.0
     wall_offset: float = 0.0
+    gateway: str = ""
+    """Empty for AI/ML API; for a gateway, what it does with our ids: `finds ids` or `ignores ids`."""
     deadly: int | None = None
     boundaries: int = 0
     dead: bool = False
     allowed: dict[str, str] = field(default_factory=dict)
     """What may be bought now: the prompt by job id."""
-    limit: float | None = None
-    contents: dict[str, str] = field(default_factory=dict)
-    """The prompt with which each job of the folder was last planned by an agreed run."""
+    limits: dict[str, float | None] = field(default_factory=dict)
+    """The spending limit of the run that asks for a job; of several, the highest."""
+    is_harmed: bool = False
+    """Whether clips may be missing, since somebody moved or deleted things under a run."""
     steps: int = 0
     runs: int = 0
     endings: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.service = PromisedService(seconds=30, clock=lambda: self.now, world=self)
-        self.prefixes = {id_prefix(VideoJob(MODEL, id=name)): name for name in IDS}
+        self.template: dict[str, Any] = GATEWAY_JOB if self.gateway else JOB
+        self.service: Watching = (PromisedGateway if self.gateway else PromisedService)(
+            seconds=30, clock=lambda: self.now
+        )
+        self.service.world = self
+        if isinstance(self.service, PromisedGateway):
+            self.service.finds_ids = self.gateway == "finds ids"
+        self.prefixes = {id_prefix(VideoJob(self.template["model"], id=name)): name for name in IDS}
+
+    def name_of(self, row: LoggedRequest) -> str:
+        """Return the job for which a request was sent: an id of the job's own is `own-` and its name."""
+        return row.request_id.removeprefix("own-") if row.request_id in OWN_IDS else self.prefixes[row.request_id[:15]]
+
+    def jobs(self, prompts: Mapping[str, str], *, own_ids: bool, chained: bool) -> list[dict[str, Any]]:
+        """Return the lines of a file. With `chained`, the last job begins with the last frame of the first."""
+        lines = []
+        for name, prompt in prompts.items():
+            line = {**self.template, "id": name, "prompt": prompt}
+            if own_ids and self.gateway:
+                line["external_task_id"] = f"own-{name}"
+            if chained and not self.gateway and name == IDS[-1]:
+                line["image_url"] = {"from": IDS[0], "frame": "last"}
+            lines.append(line)
+        return lines
 
     # What happens --------------------------------------------------------------------------------------------------
 
@@ -141,18 +215,21 @@ class World:
 
     def accepted(self, row: LoggedRequest, body: Any) -> None:
         """Judge a purchase at the moment at which it is made."""
-        name = self.prefixes[row.request_id[:15]]
+        name = self.name_of(row)
         if name not in self.allowed:
             raise BrokenPromise(f"job {name} was bought and nobody asked for it: {sorted(self.allowed)} were asked for")
         if body["prompt"] != self.allowed[name]:
             raise BrokenPromise(f"job {name} was bought as {body['prompt']!r}, not as {self.allowed[name]!r}")
-        before = [other for other in self.service.log[:-1] if self.prefixes[other.request_id[:15]] == name]
+        if str(body.get("image_url")).startswith("data:") and not (self.folder / f"{IDS[0]}.mp4").is_file():
+            raise BrokenPromise(f"job {name} was bought before the clip was there that it begins with")
+        before = [other for other in self.service.log[:-1] if self.name_of(other) == name]
         if any(not self.service.has_failed(other) for other in before):
             raise BrokenPromise(
                 f"job {name} was bought twice: {[other.request_id for other in before]}, {row.request_id}"
             )
-        if self.limit is not None and self.service.exposure() > self.limit + CENT:
-            raise BrokenPromise(f"{self.service.exposure():.2f} USD are bought under a limit of {self.limit:.2f}")
+        limit = self.limits.get(name)
+        if limit is not None and self.service.exposure() > limit + CENT:
+            raise BrokenPromise(f"{self.service.exposure():.2f} USD are bought under a limit of {limit:.2f}")
 
     def set_faults(self, faults: Sequence[str]) -> None:
         """Say what becomes of the next submissions, in order."""
@@ -179,32 +256,54 @@ class World:
 
     # Processes -----------------------------------------------------------------------------------------------------
 
-    def run_file(self, jobs: dict[str, str], *, agreed: bool, limit: float | None, **how: Any) -> None:
+    def run_file(
+        self,
+        jobs: dict[str, str],
+        *,
+        agreed: bool,
+        limit: float | None,
+        file: str,
+        own_ids: bool,
+        chained: bool,
+        **how: Any,
+    ) -> None:
         """Run a job file into the folder: `aimlvideo run`."""
-        file = self.folder.parent / "jobs.jsonl"
-        file.write_text("".join(json.dumps({**JOB, "id": name, "prompt": text}) + "\n" for name, text in jobs.items()))
+        path = self.folder.parent / file
+        lines = self.jobs(jobs, own_ids=own_ids, chained=chained)
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         options = RunOptions(
             output=self.folder,
-            service="aimlapi",
+            service=self.service_name,
             max_spend=limit,
             retry_failed=how.pop("retry_failed"),
             confirm_above=0.0,
         )
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
-            return run_jobs(str(file), settings, options, terminal, NO_DEFAULTS, sandbox=False)
+            return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
 
-        self._process(command, dict(jobs) if agreed else {}, limit, agreed=agreed, **how)
+        self._process(command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, **how)
+
+    @property
+    def service_name(self) -> str:
+        """The name of the service, as the command takes it."""
+        return "kling" if self.gateway else "aimlapi"
 
     def resume(self, *, limit: float | None, **how: Any) -> None:
         """Carry on with all that the folder has: `aimlvideo resume`."""
         if not (self.folder / "journal.sqlite3").exists():
             return
+        agreed = how["agreed"]
         options = RunOptions(
-            output=self.folder, service="aimlapi", max_spend=limit, retry_failed=how.pop("retry_failed")
+            output=self.folder,
+            service=self.service_name,
+            max_spend=limit,
+            retry_failed=how.pop("retry_failed"),
+            confirm_above=0.0,
         )
-        planned = self.planned()
-        self._process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limit, **how)
+        planned = self.planned() if agreed else {}
+        limits = dict.fromkeys(planned, limit)
+        self._process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limits, **how)
 
     def read_some(self, jobs: dict[str, str], take: int, *, limit: float | None, most: int, **how: Any) -> None:
         """Run jobs from Python; the reader takes some results, waits, and leaves."""
@@ -212,10 +311,9 @@ class World:
 
         async def work(settings: dict[str, Any]) -> int:
             nonlocal taken
-            many = [{**JOB, "id": name, "prompt": text} for name, text in jobs.items()]
             async with (
                 FakeClient(self.service, **settings | {"max_outstanding": most}) as client,
-                client.run(many, output=self.folder, max_spend=limit) as results,
+                client.run(lines, output=self.folder, max_spend=limit) as results,
             ):
                 async for _ in results:
                     taken += 1
@@ -224,35 +322,79 @@ class World:
                 await anyio.sleep(200)
             return 3
 
+        lines = self.jobs(jobs, own_ids=False, chained=False)
         before = list(self.service.log)
-        self._process(lambda settings, _: asyncio.run(work(settings)), dict(jobs), limit, **how)
+        limits = dict.fromkeys(jobs, limit)
+        self._process(lambda settings, _: asyncio.run(work(settings)), dict(jobs), limits, **how)
         bought = [row for row in self.service.log[len(before) :] if not self.service.has_failed(row)]
         if len(bought) > taken + most:
             raise BrokenPromise(f"{len(bought)} were bought, {taken} taken, at most {most} wanted")
+
+    def run_two(self, runs: Sequence[tuple[dict[str, str], float | None]], *, intruder: bool, **how: Any) -> None:
+        """Run two lists of jobs side by side from Python; an `intruder` is another process that tries the folder."""
+        (first, _), (second, _) = runs
+        allowed = {**second, **first}
+        limits: dict[str, float | None] = {}
+        for jobs, limit in runs:
+            for name in jobs:
+                known = limits.get(name, 0.0)
+                limits[name] = None if limit is None or known is None else max(limit, known)
+
+        async def run(client: FakeClient, jobs: dict[str, str], limit: float | None) -> None:
+            same = {name: prompt for name, prompt in jobs.items() if allowed[name] == prompt}
+            lines = self.jobs(same, own_ids=False, chained=False)
+            with suppress(VideoError):
+                async with client.run(lines, output=self.folder, max_spend=limit) as results:
+                    async for _ in results:
+                        pass
+
+        async def intrude(settings: dict[str, Any]) -> None:
+            await anyio.sleep(1)
+            async with FakeClient(self.service, **settings) as client:
+                await run(client, first, None)
+
+        async def work(settings: dict[str, Any]) -> int:
+            async with FakeClient(self.service, **settings) as client, anyio.create_task_group() as tasks:
+                for jobs, limit in runs:
+                    tasks.start_soon(run, client, jobs, limit)
+                if intruder:
+                    tasks.start_soon(intrude, settings)
+            return 3
+
+        if intruder:  # it may begin when the others have ended already
+            limits |= dict.fromkeys(first)
+        self._process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
 
     def _process(
         self,
         command: Callable[[dict[str, Any], Terminal], int],
         allowed: dict[str, str],
-        limit: float | None,
+        limits: dict[str, float | None],
         *,
         key: str,
         faults: Sequence[str],
         kill_at: int | None,
         interrupt_at: float | None,
         agreed: bool = True,
+        clock_step: tuple[float, float] | None = None,
+        harm: tuple[float, str] | None = None,
     ) -> None:
         """Run a process to its end, or until it is killed, and see what is true then."""
-        self.allowed, self.limit = allowed, limit
+        self.allowed, self.limits = allowed, limits
         self.deadly, self.boundaries, self.dead = kill_at, 0, False
         self.set_faults(faults)
         self.runs += 1
         settings = {
-            "service": "aimlapi", "api_key": key, "base_url": "http://127.0.0.1:1", "max_outstanding": 2,
+            "service": self.service_name, "api_key": key, "base_url": "http://127.0.0.1:1", "max_outstanding": 2,
             "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 1800.0,
         }  # fmt: skip
         code: int | None = None
-        with self._inside(agreed, interrupt_at):
+        events: list[tuple[float, Callable[[], object]]] = []
+        if clock_step is not None:
+            events.append((clock_step[0], lambda: setattr(self, "wall_offset", clock_step[1])))
+        if harm is not None and kill_at is None:  # who is killed as well, before it was written back, has lost it
+            events.append((harm[0], lambda: self._harm(harm[1])))
+        with self._inside(agreed, interrupt_at, events):
             try:
                 code = command(settings, Terminal(quiet=True))
             except UsageError:
@@ -264,16 +406,43 @@ class World:
             except BaseExceptionGroup as group:
                 if group.split(Killed)[1] is not None:
                     raise
+        self._undo_harm()
         self.endings["killed" if code is None else f"exit {code}"] += 1
         self.check(code, allowed)
 
+    def _harm(self, harm: str) -> None:
+        """Delete the journal, or rename the folder, while a run goes on."""
+        if self.dead or not self.folder.is_dir():
+            return
+        self.is_harmed = True
+        if harm == "rename":
+            self.folder.rename(self.moved)
+        else:
+            for file in self.folder.glob("journal.sqlite3*"):
+                file.unlink()
+
+    @property
+    def moved(self) -> Path:
+        """Where the folder is after it was renamed."""
+        return self.folder.with_name("moved")
+
+    def _undo_harm(self) -> None:
+        if self.moved.is_dir():
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.moved.rename(self.folder)
+
     @contextmanager
-    def _inside(self, agreed: bool, interrupt_at: float | None) -> Iterator[None]:
+    def _inside(
+        self, agreed: bool, interrupt_at: float | None, events: Sequence[tuple[float, Callable[[], object]]]
+    ) -> Iterator[None]:
         def run(work: Any) -> Any:
             async def main() -> Any:
                 task = asyncio.current_task()
                 assert task is not None
-                asyncio.get_running_loop().call_later(interrupt_at or STUCK, task.cancel)
+                loop = asyncio.get_running_loop()
+                loop.call_later(interrupt_at or STUCK, task.cancel)
+                for after, happens in events:
+                    loop.call_later(after, happens)
                 return await work
 
             with asyncio.Runner(loop_factory=lambda: WorldLoop(self)) as runner:
@@ -298,12 +467,15 @@ class World:
             patch.object(sqlite_file, "sync", lambda _: None),
             patch.object(sqlite_transactions, "sync", lambda _: None),
             patch.object(sqlite_file, "RESERVE", 0),
+            patch.object(sqlite_file, "check_values", lambda *_: None),
             patch.object(GroupCommit, "write", around(GroupCommit.write)),
             patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
             patch.object(download, "Download", Download),
+            patch.object(chains, "frame_png", lambda *_: FRAME),
             patch.object(session, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
             patch.object(session, "leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
+            patch.object(Terminal, "problem", lambda *_: None),
         ):
             yield
 
@@ -326,7 +498,7 @@ class World:
             records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
             attempts = {name: journal.attempts(name) for name in records}
         for row in self.service.log:
-            name = self.prefixes[row.request_id[:15]]
+            name = self.name_of(row)
             self._check_purchase(row, name, records[name].progress.stage, attempts.get(name, ()))
         if code is not None:
             self._check_saved(records)
@@ -348,7 +520,8 @@ class World:
         """Raise BrokenPromise where a saved job has no file, or no line among the results."""
         lines = self._result_lines()
         for name, (_, progress) in records.items():
-            if progress.stage is Stage.SAVED and not (self.folder / (progress.file or "")).is_file():
+            is_there = (self.folder / (progress.file or "")).is_file()
+            if progress.stage is Stage.SAVED and not is_there and not self.is_harmed:
                 raise BrokenPromise(f"job {name} is saved, and its file is not there")
             if progress.stage is Stage.SAVED and lines.get(name) != "saved":
                 raise BrokenPromise(f"job {name} is saved, and results.jsonl says {lines.get(name)}")

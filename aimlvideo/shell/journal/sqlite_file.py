@@ -314,6 +314,7 @@ def free_reserve(path: Path) -> bool:
 def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     """Give a connection that cannot write, also while a run does. Raises JournalError."""
     if not path.is_file():
+        _refuse_moved(path)
         raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
     had_wal = _has_wal(path)
     with sqlite_errors(path):
@@ -434,14 +435,19 @@ def _create_file(path: Path, size: int = 0) -> None:
         os.close(descriptor)
 
 
-def _refuse_missing_journal(path: Path) -> None:
-    """Raise JournalError where something of a run is here and its journal is not."""
+def _refuse_moved(path: Path) -> None:
+    """Raise JournalError where a run left word that its journal was moved."""
     if _moved(path).exists():
         place = Path(_moved(path).read_text(errors="surrogateescape"))
         raise JournalError(
             f"the journal {path} was moved to {place} while its run went on, and clips are paid for: go on with "
             f"{place.parent}. To begin anew here, delete {_moved(path)}"
         )
+
+
+def _refuse_missing_journal(path: Path) -> None:
+    """Raise JournalError where something of a run is here and its journal is not."""
+    _refuse_moved(path)
     for trace in (path.with_name(RESULTS), _wal(path)):
         if trace.exists():
             raise JournalError(
