@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
+_AROUND = "".join(map(chr, range(0x21))) + "\xa0\u200b\u200c\u200d\u2060\ufeff<>\"'`"
+"""What stands around a link and is no part of it: blanks, also those that nobody sees, brackets and quotes."""
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SCHEME = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
 _HOST = re.compile(r"^(https?://[^/\\?#]*)\\")
@@ -19,7 +21,7 @@ def resolve_link(link: str, base_url: str) -> str:
     DNS has it. Everything else stays byte for byte: a signature holds for one spelling alone.
     Raises ValueError where it is no address.
     """
-    text = link.strip("".join(map(chr, range(0x21))))
+    text = link.strip(_AROUND)
     text = re.sub(r"[\x00-\x1f]", lambda match: f"%{ord(match[0]):02X}", text)
     if not text:
         raise ValueError("it is empty")

@@ -19,6 +19,7 @@ from aimlvideo.core.wires.answers import (
     STATES,
     STATUS_FIELDS,
     error_in_body,
+    failure_in,
     is_about_the_path,
     is_known_word,
     links_in,
@@ -149,7 +150,7 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
     """
     error = error_in_body(body)
     if error is None and request_id is not None and STATES.get(plain_word(_word(body))) is State.FAILED:
-        error = ("", body.get("error") or body.get("message") or _word(body))
+        error = ("", failure_in(body, surely_failed=True) or _word(body))
     if error is None:
         return
     code, words = error
@@ -221,9 +222,10 @@ def cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None
 
 
 def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
-    word, error = _word(body), body.get("error") or body.get("fail_reason")
+    word, error = _word(body), failure_in(body)
     links, sizes = links_in(body)
     state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
+    error = error or failure_in(body, surely_failed=state is State.FAILED)
     ended = state in (State.COMPLETED, State.FAILED)
     why = reason(error) if state is State.FAILED else None
     content_refused = why is not None and refuses_content(_all_words(error))
@@ -243,12 +245,23 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
 
 def _id(body: Mapping[str, Any]) -> str | None:
     return next(
-        (name for name in map(as_text, map(body.get, ("id", "generation_id", "task_id", "taskId"))) if name), None
+        (
+            name
+            for name in map(as_text, map(body.get, ("id", "generation_id", "task_id", "taskId", "generationId")))
+            if name
+        ),
+        None,
     )
 
 
 def _word(body: Mapping[str, Any]) -> str:
-    return (as_text(body.get("status")) or "").strip()
+    """Return the status word of an answer; some have it one object further in."""
+    for name in ("status", "task_status", "state"):
+        value = body.get(name)
+        inner = next((value[key] for key in STATUS_FIELDS if key in value), None) if isinstance(value, dict) else value
+        if (word := as_text(inner)) and not word.strip().isdecimal():
+            return word.strip()
+    return ""
 
 
 def _all_words(error: Any) -> str:

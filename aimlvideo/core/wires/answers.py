@@ -32,7 +32,7 @@ MAX_MESSAGE_LENGTH = 500
 GOOD_CODES = ("", "0", "200", "201", "202", "ok", "success", "succeed", "succeeded")
 """The words for "no error", in lower case."""
 
-ID_FIELDS = ("task_id", "id", "generation_id", "taskId")
+ID_FIELDS = ("task_id", "id", "generation_id", "taskId", "generationId")
 STATUS_FIELDS = ("task_status", "status", "state")
 GENERATION_FIELDS = (*ID_FIELDS, *STATUS_FIELDS, "video", "videos")
 """An answer with one of these is about a generation, and its `error` is that generation's."""
@@ -40,14 +40,42 @@ GENERATION_FIELDS = (*ID_FIELDS, *STATUS_FIELDS, "video", "videos")
 WRAPPERS = ("data", "response", "result", "output", "task", "generation")
 """Under these names an answer may hold the object that is meant."""
 
-CODE_FIELDS = ("statusCode", "status_code", "code", "errcode", "error_code", "err_code", "errno")
+CODE_FIELDS = (
+    "statusCode", "status_code", "code", "errcode", "error_code", "err_code", "errno", "errorCode", "errCode",
+    "retcode", "ret_code", "ret", "resultCode", "result_code",
+)  # fmt: skip
 """Where a body says the number or word of its error; also inside `base_resp`."""
 
-WORDS_FIELDS = ("message", "msg", "status_msg", "errmsg", "error_msg", "error_message", "err_msg", "detail")
+WORDS_FIELDS = (
+    "message", "msg", "status_msg", "errmsg", "error_msg", "error_message", "err_msg", "errorMessage", "errMsg",
+    "detail", "faultstring", "title",
+)  # fmt: skip
 """Where a body says in words what went wrong."""
 
-LINK_FIELDS = ("video", "videos", "video_url", "video_urls", "output", "outputs", "url", "urls")
-LINK_KEYS = ("url", "video_url", "uri", "href")
+ERROR_FIELDS = ("error", "errors", "fault")
+"""Where a body has an error as an object of its own."""
+ERROR_WRAPPERS = (*WRAPPERS, "responseMetadata")
+SUCCESS_FIELDS = ("success", "ok")
+"""Where a body says in a word whether the request was accepted."""
+
+FAILURE_FIELDS = (
+    "error", "errors", "fail_reason", "failure_reason", "failReason", "failureReason", "task_status_msg", "failure",
+)  # fmt: skip
+"""Where a generation says why it failed; each of them alone says that it did."""
+FAILURE_WORDS = (*FAILURE_FIELDS, "reason", *WORDS_FIELDS)
+
+LINK_FIELDS = (
+    "video", "videos", "video_url", "video_urls", "videoUrl", "videoUrls", "output", "outputs", "url", "urls",
+    "result_url", "resultUrl", "download_url", "downloadUrl",
+)  # fmt: skip
+LINK_HOLDERS = (
+    "result", "results", "task_result", "data", "response", "output", "outputs", "generation", "generations", "content",
+    "assets", "files", "file", "metadata", "creations", "artifacts",
+)  # fmt: skip
+"""Under these names an answer may hold its clips, directly or one object further in. What was sent is in none."""
+LINK_KEYS = ("url", "video_url", "uri", "href", "download_url", "videoUrl", "downloadUrl", "src", "link", "urls")
+MAX_DEPTH = 4
+_LINK = re.compile(r"\s*([a-z][a-z0-9+.-]*:|/|\\\\|[^\s]+\.(mp4|mov|webm|m4v)\b)", re.IGNORECASE)
 
 
 _TOO_OFTEN = re.compile(
@@ -90,30 +118,43 @@ def refuses_frequency(text: str) -> bool:
 
 
 def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
-    """Return the links of all clips of an answer, from the first field that has any, and their sizes in bytes."""
+    """Return the links of all clips of an answer, from the first place that has any, and their sizes in bytes."""
+    clips = _clips(body, 0)
+    return tuple(clips), tuple(clips.values())
+
+
+def _clips(body: Mapping[str, Any], depth: int) -> dict[str, int | None]:
     for name in LINK_FIELDS:
-        value = body.get(name)
-        if not value:
-            continue
-        clips = {
-            link: _size(clip)
-            for clip in (value if isinstance(value, list) else [value])
-            for link in [_link(clip)]
-            if link
-        }
-        if clips:
-            return tuple(clips), tuple(clips.values())
-    return (), ()
+        if clips := {link: _size(clip) for clip in _entries(body.get(name)) for link in _links(clip)}:
+            return clips
+    for name in LINK_HOLDERS if depth < MAX_DEPTH else ():
+        found: dict[str, int | None] = {}
+        for entry in _entries(body.get(name)):
+            if isinstance(entry, dict):
+                own = {link: _size(entry) for link in _links(entry)}
+                found |= own or _clips(entry, depth + 1)
+            elif isinstance(entry, str) and _LINK.match(entry):
+                found[entry.strip()] = None
+        if found:
+            return found
+    return {}
 
 
-def _link(clip: Any) -> str | None:
+def _entries(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _links(clip: Any) -> list[str]:
+    """Return the links of one clip: its own, or the first of the places where it has some."""
     if isinstance(clip, str):
-        return clip.strip() or None
+        return [clip.strip()] if clip.strip() else []
     if isinstance(clip, dict):
         for name in LINK_KEYS:
-            if isinstance(text := clip.get(name), str) and text.strip():
-                return text.strip()
-    return None
+            several = clip.get(name) if name.endswith("s") else [clip.get(name)]
+            texts = [text.strip() for text in _entries(several) if isinstance(text, str) and text.strip()]
+            if texts:
+                return texts
+    return []
 
 
 def _size(clip: Any) -> int | None:
@@ -140,25 +181,51 @@ def object_in(body: Any, names: Iterable[str] = WRAPPERS) -> Mapping[str, Any] |
 
 def error_in_body(body: Mapping[str, Any]) -> tuple[str, Any] | None:
     """Return code and words of a body that says itself that the request failed, whatever its HTTP status; else None."""
+    body = _in_lower_case(body)
     base = body.get("base_resp")
     layers = (body, base) if isinstance(base, dict) else (body,)
     words = next((layer[name] for layer in layers for name in WORDS_FIELDS if layer.get(name)), None)
-    error = body.get("error") or body.get("errors")
-    for value in (layer.get(name) for layer in layers for name in CODE_FIELDS):
+    error = next((body[name] for name in ERROR_FIELDS if body.get(name)), None)
+    for value in (_http_status(body), *(layer.get(name) for layer in layers for name in CODE_FIELDS)):
         code = "" if value is None or value is False else (as_text(value) or str(value)).strip()
         if code.lower() not in GOOD_CODES:
             return code, words or error
-    if body.get("success") is False:
-        return "", words or error
+    if any(str(body.get(name, "")).lower() in ("false", "0") for name in SUCCESS_FIELDS):
+        return "", error or words
     if any(name in body for name in GENERATION_FIELDS):
         return None  # it is about a generation, and so is the error in it
-    inner = object_in(body)
+    inner = object_in(body, ERROR_WRAPPERS)
     if error and not inner:
         code = (as_text(error.get("code")) if isinstance(error, dict) else None) or ""
         return ("" if code.lower() in GOOD_CODES else code), error
     if body.get("detail") and not inner:
         return "", body["detail"]
     return error_in_body(inner) if inner else None
+
+
+def _in_lower_case(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an object whose names begin with a small letter: some services write `Code` and `Message`."""
+    if not any(name[:1].isupper() for name in body):
+        return body
+    small = {name[:1].lower() + name[1:]: value for name, value in body.items()}
+    return {name: _in_lower_case(value) if isinstance(value, dict) else value for name, value in small.items()}
+
+
+def _http_status(body: Mapping[str, Any]) -> int | None:
+    """Return the HTTP status that a body repeats, as RFC 9457 has it, where it is one of an error."""
+    status = body.get("status")
+    return status if type(status) is int and 400 <= status < 600 else None
+
+
+def failure_in(body: Mapping[str, Any], *, surely_failed: bool = False) -> Any:
+    """Return why a generation failed, as it stands in its answer; None where nothing says that it did.
+
+    Where it is known that it `surely_failed`, a plain message is the reason, too.
+    """
+    names = FAILURE_WORDS if surely_failed else FAILURE_FIELDS
+    found = next((body[name] for name in names if body.get(name)), None)
+    links = isinstance(found, str) and found.startswith(("http://", "https://"))
+    return None if links else found  # older gateways put the clip's link there
 
 
 def reason(error: Any) -> str:
@@ -171,8 +238,9 @@ def reason(error: Any) -> str:
         case {"message": str(message), **rest}:
             name = rest.get("name") or rest.get("code")
             return (f"{name}: {message}" if name else message)[:MAX_MESSAGE_LENGTH]
-        case {"detail": str(detail)}:
-            return detail[:MAX_MESSAGE_LENGTH]
+        case {"detail": str(words)} | {"reason": str(words)} | {"msg": str(words)} | {"faultstring": str(words)}:
+            name = error["code"] if isinstance(error, dict) and error.get("code") else None
+            return (f"{name}: {words}" if name else words)[:MAX_MESSAGE_LENGTH]
         case [_, *_]:
             return "; ".join(map(_detail, error))[:MAX_MESSAGE_LENGTH]
     return "no reason given" if not error else str(error)[:MAX_MESSAGE_LENGTH]

@@ -7,7 +7,7 @@ An answer is read as *layers*: the body, and each object inside it under one of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,9 @@ from aimlvideo.core.wires.answers import (
     STATES,
     STATUS_FIELDS,
     error_in_body,
+    failure_in,
     is_about_the_path,
+    links_in,
     object_in,
     plain_word,
     reason,
@@ -135,7 +137,7 @@ _CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\d{4})\b")
 
 def read_task(answer: Answer, request_id: str | None = None) -> Task:
     """Return the task that an answer shows; raise the error that the answer amounts to."""
-    body = answer.json()
+    body = _body(answer)
     if isinstance(body, dict):
         task = _task(_layers(body))
         speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
@@ -146,6 +148,12 @@ def read_task(answer: Answer, request_id: str | None = None) -> Task:
                 return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
             return task
     raise error_of(answer, request_id)
+
+
+def _body(answer: Answer) -> Any:
+    """Return an answer's JSON; a list stands for its only entry."""
+    body = answer.json()
+    return body[0] if isinstance(body, list) and len(body) == 1 else body
 
 
 def read_data(answer: Answer) -> Mapping[str, Any]:
@@ -177,7 +185,7 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
 
     A known code decides, then a code's word, then the HTTP status, which may also stand in the code under HTTP 200.
     """
-    body = answer.json()
+    body = _body(answer)
     body = body if isinstance(body, dict) else {}
     word, message = _error_of(body) or ("", None)
     if answer.status < 300 and not word and message is None:
@@ -202,7 +210,7 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
     if _is_about_this_request(error) and refuses_frequency(message):
         about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
         return Busy(text, retry_after=max(wait or 0.0, 1.0), limit="rate", **about)
-    if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(message)):
+    if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)
     return _with_input(error, message)
 
@@ -274,12 +282,12 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     ended = [word for word in words if STATES.get(plain_word(word)) in (State.FAILED, State.COMPLETED)]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
-    reason = _reason(outward)
+    reason, stated = _reason(outward), _reason(outward, with_messages=False)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_text(layer.get(field)))), None)
     has_content_page = any(layer.get("object") == "video" for layer in layers)
     if has_content_page and task_id and not links and STATES.get(plain_word(word)) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
-    state = state_of(word, has_link=bool(links), reason=reason if word else None)
+    state = state_of(word, has_link=bool(links), reason=stated if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
     has_fields = bool(word or links or task_id or len(layers) > 1)
     created_at = next(
@@ -293,7 +301,7 @@ def _words(layer: Mapping[str, Any]) -> list[str]:
     return [word for word in statuses if isinstance(word, str) and word.strip() and not word.strip().isdecimal()]
 
 
-def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
+def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
     for layer in layers:
         for place in LINK_FIELDS:
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
@@ -301,16 +309,27 @@ def _links(layers: Iterable[Mapping[str, Any]], word: str) -> tuple[str, ...]:
         reason = as_text(layer.get("fail_reason"))  # older gateways put the clip's link there
         if reason and reason.startswith(("http://", "https://")) and STATES.get(plain_word(word)) is not State.FAILED:
             return (reason,)
-    return ()
+    return next((links for layer in layers if (links := links_in(layer)[0])), ())
 
 
-def _reason(layers: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return why a task failed; its own `message` counts only where no `code` makes it the request's."""
+def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) -> str | None:
+    """Return why a task failed; its own `message` counts only where no `code` makes it the request's.
+
+    Without messages: only what by itself says that the task failed.
+    """
     layers = list(layers)
     reasons = [text for text in _texts(layers, REASON_FIELDS) if text.strip().lower() not in GOOD_CODES]
     own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
+    own = own if with_messages else []
+    if not reasons:
+        reasons = [reason(found) for layer in layers if _words(layer) and (found := _failure(layer))]
     in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
     return next((text for text in (*in_words, *own, *reasons) if text and text.strip().lower() not in GOOD_CODES), None)
+
+
+def _failure(layer: Mapping[str, Any]) -> Any:
+    state = STATES.get(plain_word(next(iter(_words(layer)), "")))
+    return failure_in(layer, surely_failed=state is State.FAILED and "code" not in layer)
 
 
 def _units(layers: Iterable[Mapping[str, Any]]) -> float | None:

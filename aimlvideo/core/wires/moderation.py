@@ -26,7 +26,8 @@ _REFUSALS = re.compile(
     """
 )
 _NOT_ABOUT_CONTENT = re.compile(
-    r"(?i)moderation (service|system|api|check)?\W*(is |was )?(temporarily )?(unavailable|timed? ?out|overloaded|busy)"
+    r"(?i)rate[ _-]?limit|quota[ _-]?violation"
+    r"|moderation (service|system|api|check)?\W*(is |was )?(temporarily )?(unavailable|timed? ?out|overloaded|busy)"
 )
 _FIELD = re.compile(r"(?i)\b(negative_prompt|[a-z]+_(?:image|video|audio|prompt)(?:_urls?|_list)?(?:\[\d+\])?"
                     r"|(?:image|video|audio)_(?:urls?|list)(?:\[\d+\])?)")  # fmt: skip

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.wires.answers import refuses_frequency
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
-from aimlvideo.errors import ContentRefused, Refused, Rejected, ServiceError, Unclear
+from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
 
 MAX_WORDS = 300
 """Characters that are shown of an answer that names no generation."""
@@ -37,15 +38,35 @@ def cannot_pay(text: str) -> bool:
     return bool(_CANNOT_PAY.search(text))
 
 
+_NO_KEY = re.compile(
+    r"""(?ix)
+    \b(invalid|incorrect|wrong|missing|expired|unknown|no)[ _-]+(api[ _-]?key|token|access[ _-]?key|credentials?)\b
+    | \b(api[ _-]?key|access[ _-]?token|token)[ ](is[ ])?
+      (invalid|incorrect|wrong|missing|expired|required|not[ ]valid)\b
+    | \b(not[ ]authenticated|unauthenticated|unauthorized|authentication[ ](failed|required))\b | 无效的令牌
+    """
+)
+
+
+def names_no_key(text: str) -> bool:
+    """Tell whether a service's message says that it does not take the key."""
+    return bool(_NO_KEY.search(text))
+
+
 @contextmanager
 def refusals_in_words() -> Iterator[None]:
-    """Read a submission's answer: an error that says in words that the account cannot pay is one of the account."""
+    """Read a submission's answer: words of an account that cannot pay, or of a key, are no fault of this request."""
     try:
         yield
     except Rejected as error:
-        if isinstance(error, ContentRefused) or not cannot_pay(str(error)):
+        if isinstance(error, ContentRefused):
             raise
-        raise _unpaid(str(error), error) from error
+        if names_no_key(str(error)):
+            about: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
+            raise Refused(str(error), wrong_key=True, **about) from error
+        if cannot_pay(str(error)):
+            raise _unpaid(str(error), error) from error
+        raise
 
 
 def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceError:
@@ -58,6 +79,8 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     is_whole = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
     if is_whole and cannot_pay(words):
         return _unpaid(f"the service says: {words}", Unclear(words, **about))
+    if is_whole and request_id is None and refuses_frequency(words):
+        return Busy(f"the service says: {words}", limit="rate", **about)
     if is_whole and refuses_content(words):
         text = f"the service refused the content ({answer.status}): {words}"
         return ContentRefused(text, field=refused_input(words), **about)

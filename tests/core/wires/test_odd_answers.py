@@ -1,0 +1,199 @@
+"""Answers in shapes that services of this family give beside the documented ones: errors, reasons, places of links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aimlvideo.core.links import resolve_link
+from aimlvideo.core.wires.aimlapi import AimlApi
+from aimlvideo.core.wires.base import Wire
+from aimlvideo.core.wires.generation import State
+from aimlvideo.core.wires.kling import Kling
+from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
+from tests.core.wires.answers import answer
+
+WIRES: dict[str, Wire] = {"aimlapi": AimlApi(), "kling": Kling()}
+both = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+FILM = "https://cdn.example.com/a.mp4?sig=a%2Bb"
+OTHER = "https://cdn.example.com/b.mp4"
+
+REFUSALS: dict[str, tuple[Any, type[ServiceError], str]] = {
+    "nested error object": ({"data": {"error": {"code": "E7", "message": "no such voice"}}}, Rejected, "no such voice"),
+    "nested error text": ({"data": {"error": "bad prompt"}}, Rejected, "bad prompt"),
+    "success false": ({"success": False, "message": "no such voice"}, Rejected, "no such voice"),
+    "success as a text": ({"success": "false", "message": "no such voice"}, Rejected, "no such voice"),
+    "ok false": ({"ok": False, "error": "no such voice"}, Rejected, "no such voice"),
+    "errcode": ({"errcode": 40035, "errmsg": "no such voice"}, Rejected, "no such voice"),
+    "ret": ({"ret": 1, "msg": "no such voice"}, Rejected, "no such voice"),
+    "retcode": ({"retcode": 10001, "message": "no such voice"}, Rejected, "no such voice"),
+    "status error": ({"status": "error", "message": "no such voice"}, Rejected, "no such voice"),
+    "status fail": ({"status": "fail", "msg": "no such voice"}, Rejected, "no such voice"),
+    "an array": ([{"error": {"message": "no such voice"}}], Rejected, "no such voice"),
+    "errors": ({"errors": [{"message": "no such voice"}, {"message": "b"}]}, Rejected, "no such voice; b"),
+    "Code and Message": ({"Code": "InvalidParameter", "Message": "no such voice"}, Rejected, "no such voice"),
+    "ResponseMetadata": (
+        {"ResponseMetadata": {"Error": {"Code": "NoVoice", "Message": "no such voice"}}},
+        Rejected,
+        "no such voice",
+    ),
+    "problem details": ({"title": "Bad", "status": 400, "detail": "no such voice"}, Rejected, "no such voice"),
+    "fault": ({"fault": {"faultstring": "no such voice"}}, Rejected, "no such voice"),
+    "a key nobody knows": ({"success": False, "message": "Invalid API key"}, Refused, "Invalid API key"),
+    "not authenticated": ({"detail": "Not authenticated"}, Refused, "Not authenticated"),
+    "too often": ({"success": False, "message": "Too many requests"}, Busy, "Too many requests"),
+    "a quota violation is no content": ({"fault": {"faultstring": "Rate limit quota violation"}}, Busy, "quota"),
+    "content": ({"success": False, "message": "the prompt was flagged as harmful"}, ContentRefused, "flagged"),
+}
+
+
+@both
+@pytest.mark.parametrize(("body", "kind", "words"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_under_http_200_is_one_in_the_service_s_words(
+    wire: Wire, body: Any, kind: type[ServiceError], words: str
+) -> None:
+    with pytest.raises(ServiceError) as caught:
+        wire.parse_submission(answer(body), "av-1")
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize(
+    ("body", "code"), [({"errcode": 40035, "errmsg": "x"}, 40035), ({"ret": "17", "msg": "x"}, 17)]
+)
+def test_the_code_of_an_error_is_kept(wire: Wire, body: Any, code: int) -> None:
+    with pytest.raises(Rejected) as caught:
+        wire.parse_submission(answer(body), "av-1")
+    assert caught.value.code == code
+
+
+@both
+@pytest.mark.parametrize("body", [[], 5, "text", True, {}, {"message": "Internal Server Error"}, {"ret": 0}])
+def test_what_says_neither_yes_nor_no_stays_in_doubt(wire: Wire, body: Any) -> None:
+    with pytest.raises(Unclear):
+        wire.parse_submission(answer(body), "av-1")
+
+
+@both
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"generationId": "g-1", "status": "queued"},
+        {"errcode": 0, "errmsg": "ok", "data": {"task_id": "g-1"}},
+        {"ret": 0, "data": {"id": "g-1", "status": "queued"}},
+        {"output": {"task_id": "g-1", "task_status": "PENDING"}, "request_id": "r-1"},
+    ],
+    ids=str,
+)
+def test_a_submission_that_was_accepted_names_its_id(wire: Wire, body: Any) -> None:
+    accepted = wire.parse_submission(answer(body), "av-1")
+    assert accepted.id == "g-1"
+    assert not accepted.ended
+
+
+PLACES: dict[str, Any] = {
+    "video": {"video": {"url": FILM}},
+    "video.uri": {"video": {"uri": FILM}},
+    "video.urls": {"video": {"urls": [FILM]}},
+    "video.download_url": {"video": {"download_url": FILM}},
+    "videos": {"videos": {"url": FILM}},
+    "videoUrl": {"videoUrl": FILM},
+    "output": {"output": FILM},
+    "output, a list": {"output": [FILM]},
+    "output.video": {"output": {"video": FILM}},
+    "output.videos": {"output": {"videos": [{"url": FILM}]}},
+    "output.results": {"output": {"results": [{"url": FILM}]}},
+    "result": {"result": FILM},
+    "result.url": {"result": {"url": FILM}},
+    "result.video": {"result": {"video": {"url": FILM}}},
+    "results": {"results": [{"url": FILM}]},
+    "data.url": {"data": {"url": FILM}},
+    "data, a list": {"data": [{"url": FILM}]},
+    "urls": {"urls": [FILM]},
+    "generation.video": {"generation": {"video": FILM}},
+    "assets.video": {"assets": {"video": FILM}},
+    "content.video_url": {"content": {"video_url": FILM}},
+    "file.download_url": {"file": {"download_url": FILM}},
+    "task_result": {"task_result": {"videos": [{"url": FILM}]}},
+}
+
+
+@both
+@pytest.mark.parametrize("body", PLACES.values(), ids=PLACES)
+def test_a_finished_clip_is_found_wherever_its_link_stands(wire: Wire, body: Any) -> None:
+    seen = wire.parse_status(answer({"id": "g-1", "status": "completed", **body}), "g-1")
+    assert (seen.state, seen.video_urls) == (State.COMPLETED, (FILM,))
+
+
+@both
+@pytest.mark.parametrize(
+    "body", [{"urls": [FILM, OTHER]}, {"results": [{"url": FILM}, {"url": OTHER}]}, {"output": [FILM, OTHER]}], ids=str
+)
+def test_all_clips_are_found_wherever_they_stand(wire: Wire, body: Any) -> None:
+    seen = wire.parse_status(answer({"id": "g-1", "status": "completed", **body}), "g-1")
+    assert seen.video_urls == (FILM, OTHER)
+
+
+@both
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": {"video_url": FILM}},
+        {"params": {"video": FILM}},
+        {"result": "a dancer in the rain"},
+        {"data": [{"cover": FILM}]},
+        {"thumbnail_url": FILM},
+        {"output": {"watermark_url": FILM}},
+    ],
+    ids=str,
+)
+def test_what_was_sent_and_what_is_no_clip_is_not_taken_for_the_clip(wire: Wire, body: Any) -> None:
+    seen = wire.parse_status(answer({"id": "g-1", "status": "completed", **body}), "g-1")
+    assert (seen.state, seen.video_urls) == (State.RENDERING, ())
+
+
+@both
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "no GPU"},
+        {"reason": "no GPU"},
+        {"failure_reason": "no GPU"},
+        {"fail_reason": "no GPU"},
+        {"errors": ["no GPU"]},
+        {"error": {"message": "no GPU"}},
+        {"error": {"reason": "no GPU"}},
+        {"failure": {"reason": "no GPU"}},
+        {"error_message": "no GPU"},
+    ],
+    ids=str,
+)
+def test_a_failure_has_its_reason_wherever_that_stands(wire: Wire, body: Any) -> None:
+    seen = wire.parse_status(answer({"id": "g-1", "status": "failed", **body}), "g-1")
+    assert (seen.state, seen.error) == (State.FAILED, "no GPU")
+
+
+@both
+def test_a_message_alone_is_no_failure(wire: Wire) -> None:
+    seen = wire.parse_status(answer({"id": "g-1", "status": "pondering", "message": "soon"}), "g-1")
+    assert seen.state is State.RENDERING
+
+
+@pytest.mark.parametrize(
+    ("link", "address"),
+    [
+        ("//cdn.x/a.mp4?s=1%2B", "https://cdn.x/a.mp4?s=1%2B"),
+        ("/files/a.mp4", "https://api.example.com/files/a.mp4"),
+        ("files/a.mp4?s=1%2B", "https://api.example.com/files/a.mp4?s=1%2B"),
+        ("HTTPS://cdn.x/A.mp4", "https://cdn.x/A.mp4"),
+        (" \t https://cdn.x/a.mp4\r\n", "https://cdn.x/a.mp4"),
+        ("\ufeffhttps://cdn.x/a.mp4\u200b", "https://cdn.x/a.mp4"),
+        ("<https://cdn.x/a.mp4>", "https://cdn.x/a.mp4"),
+        ('"https://cdn.x/a.mp4"', "https://cdn.x/a.mp4"),
+        ("https:\\\\cdn.x\\a.mp4", "https://cdn.x/a.mp4"),
+    ],
+)
+def test_a_link_in_an_odd_form_leads_where_a_browser_would_go(link: str, address: str) -> None:
+    assert resolve_link(link, "https://api.example.com") == address
