@@ -22,7 +22,7 @@ class Happyhorse10(TypedJob):
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1, 4:3, 3:4, default "16:9".
         resolution: Lines of the clip. One of 720p, 1080p, default "1080p".
         duration: Length of the clip in seconds. A whole number from 3 to 15, default 10.
-        audio_setting: One of auto, origin, default "auto".
+        audio_setting: What becomes of the sound. One of auto, origin, default "auto".
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
@@ -368,8 +368,8 @@ class Wan30Video(TypedJob):
         reference_image_urls: Pictures to follow. A list of at most 10, each a picture (link, path or bytes).
         video_urls: Videos to follow. A list of at most 5, each a video (link, path or bytes).
         audio_urls: Sounds to follow. A list of at most 5, each a sound (link, path or bytes).
-        file_url: A text.
-        link_url: A text.
+        file_url: A document to follow. A text.
+        link_url: A web page to follow. A text.
         aspect_ratio: Width to height of the clip. One of adaptive, 16:9, 4:3, 1:1, 3:4, 9:16, default "adapti…
         resolution: Lines of the clip. One of 480p, 720p, 1080p, default "1080p".
         duration: Length of the clip in seconds. A whole number from 2 to 30, default 5.
@@ -787,7 +787,7 @@ class Wan22VaceFunA14bOutpainting(TypedJob):
         expand_right: True or false, default true.
         expand_top: True or false, default true.
         expand_bottom: True or false, default true.
-        expand_ratio: A number, default 0.25.
+        expand_ratio: How much larger the picture becomes. A number, default 0.25.
 
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
@@ -1048,8 +1048,8 @@ class Wan30VideoDotted(TypedJob):
         reference_image_urls: Pictures to follow. A list of at most 10, each a picture (link, path or bytes).
         video_urls: Videos to follow. A list of at most 5, each a video (link, path or bytes).
         audio_urls: Sounds to follow. A list of at most 5, each a sound (link, path or bytes).
-        file_url: A text.
-        link_url: A text.
+        file_url: A document to follow. A text.
+        link_url: A web page to follow. A text.
         aspect_ratio: Width to height of the clip. One of adaptive, 16:9, 4:3, 1:1, 3:4, 9:16, default "adapti…
         resolution: Lines of the clip. One of 480p, 720p, 1080p, default "1080p".
         duration: Length of the clip in seconds. A whole number from 2 to 30, default 5.

@@ -28,12 +28,12 @@ class GeminiOmni11Flash(TypedJob):
         image_urls: Pictures to follow. A list of at most 6, each a picture (link, path or bytes).
         video_url: The video to work on. A video (link, path or bytes).
         audio_url: The sound track. A sound (link, path or bytes).
-        previous_interaction_id: A text.
-        task: One of text_to_video, image_to_video, reference_to_video, edit, extend.
+        previous_interaction_id: A clip of the service to go on from. A text.
+        task: What is to be done with the inputs. One of text_to_video, image_to_video, reference_to_video, ed…
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16.
         resolution: Lines of the clip. One of 360p, 720p, 1080p, 4k.
         duration: Length of the clip in seconds. A whole number from 3 to 10, default 8.
-        delivery: Only uri, default "uri".
+        delivery: How the clip is handed over. Only uri, default "uri".
 
     With task=image_to_video, two image_urls are the first and last frame.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
@@ -70,11 +70,11 @@ class GeminiOmniFlashPreview(TypedJob):
         image_urls: Pictures to follow. A list of at most 6, each a picture (link, path or bytes).
         video_url: The video to work on. A video (link, path or bytes).
         audio_url: The sound track. A sound (link, path or bytes).
-        previous_interaction_id: A text.
-        task: One of text_to_video, image_to_video, reference_to_video, edit.
+        previous_interaction_id: A clip of the service to go on from. A text.
+        task: What is to be done with the inputs. One of text_to_video, image_to_video, reference_to_video, ed…
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16.
         duration: Length of the clip in seconds. A whole number from 3 to 10, default 8.
-        delivery: Only uri, default "uri".
+        delivery: How the clip is handed over. Only uri, default "uri".
 
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """
@@ -606,7 +606,7 @@ class Veo31LiteGenerate001(TypedJob):
         resolution: Lines of the clip. One of 720P, 1080P, default "720P".
         duration: Length of the clip in seconds. One of 4, 6, 8, default 8.
         generate_audio: Make a sound track as well. True or false, default true.
-        person_generation: One of dont_allow, allow_adult, default "allow_adult".
+        person_generation: Which people may be shown. One of dont_allow, allow_adult, default "allow_adult".
 
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
     """

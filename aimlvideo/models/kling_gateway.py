@@ -15,28 +15,28 @@ class FaceChoose(TypedDict, total=False):
     """A part of a request."""
 
     face_id: Required[str]
-    """A text."""
+    """A face, by the id that identify-face gave it. A text."""
     audio_id: str
-    """A text."""
+    """The id of a sound that the service has made. A text."""
     sound_file: File
-    """A sound (link, path or bytes)."""
+    """The speech. A sound (link, path or bytes)."""
     sound_start_time: int
-    """A whole number of at least 0."""
+    """Where the part of the sound begins, in ms. A whole number of at least 0."""
     sound_end_time: int
-    """A whole number of at least 0."""
+    """Where the part of the sound ends, in ms. A whole number of at least 0."""
     sound_insert_time: int
-    """A whole number of at least 0."""
+    """Where in the clip the sound begins, in ms. A whole number of at least 0."""
     sound_volume: float
-    """A number from 0 to 2."""
+    """How loud the new sound is. A number from 0 to 2."""
     original_audio_volume: float
-    """A number from 0 to 2."""
+    """How loud the clip's own sound stays. A number from 0 to 2."""
 
 
 class WatermarkInfo(TypedDict, total=False):
     """A part of a request."""
 
     enabled: Required[bool]
-    """True or false."""
+    """Whether it is on. True or false."""
 
 
 Type = Literal[
@@ -52,44 +52,44 @@ class Config(TypedDict, total=False):
     """A part of a request."""
 
     horizontal: float
-    """A number from -10 to 10."""
+    """To the left (below 0) or right. A number from -10 to 10."""
     vertical: float
-    """A number from -10 to 10."""
+    """Down (below 0) or up. A number from -10 to 10."""
     pan: float
-    """A number from -10 to 10."""
+    """Turn up or down. A number from -10 to 10."""
     tilt: float
-    """A number from -10 to 10."""
+    """Tilt to the left or right. A number from -10 to 10."""
     roll: float
-    """A number from -10 to 10."""
+    """Roll to the left or right. A number from -10 to 10."""
     zoom: float
-    """A number from -10 to 10."""
+    """Nearer or further. A number from -10 to 10."""
 
 
 class CameraControl(TypedDict, total=False):
     """A part of a request."""
 
     type: Type
-    """One of simple, down_back, forward_up, right_turn_forward, left_turn_forward."""
+    """The kind, by the service's word. One of simple, down_back, forward_up, right_turn_forward, left_…"""
     config: Config
-    """An object."""
+    """How far the camera moves in each direction. An object."""
 
 
 class Trajectory(TypedDict, total=False):
     """A part of a request."""
 
     x: Required[int]
-    """A whole number."""
+    """From the left. A whole number."""
     y: Required[int]
-    """A whole number."""
+    """From the top. A whole number."""
 
 
 class DynamicMask(TypedDict, total=False):
     """A part of a request."""
 
     mask: Required[Picture]
-    """A picture (link, path or bytes)."""
+    """The region, as a picture. A picture (link, path or bytes)."""
     trajectories: Required[Sequence[Trajectory]]
-    """A list of 2 to 77, each an object."""
+    """The points of the path, in order. A list of 2 to 77, each an object."""
 
 
 Endpoint = Literal[
@@ -119,7 +119,7 @@ class VoiceList(TypedDict, total=False):
     """A part of a request."""
 
     voice_id: Required[str]
-    """A text."""
+    """The voice. A text."""
 
 
 class ElementList(TypedDict, total=False):
@@ -145,7 +145,7 @@ class MultiPrompt(TypedDict, total=False):
     """A part of a request."""
 
     index: int
-    """A whole number of at least 1."""
+    """The number of the shot. A whole number of at least 1."""
     prompt: Required[str]
     """What happens in the clip. A text of at most 512 characters."""
     duration: Required[int]
@@ -158,7 +158,7 @@ class ImageList(TypedDict, total=False):
     image_url: Required[Picture]
     """The picture to start from. A picture (link, path or bytes)."""
     type: Literal["first_frame", "end_frame"]
-    """One of first_frame, end_frame."""
+    """The kind, by the service's word. One of first_frame, end_frame."""
 
 
 class VideoList(TypedDict, total=False):
@@ -169,7 +169,7 @@ class VideoList(TypedDict, total=False):
     refer_type: Literal["base", "feature"]
     """One of base, feature, default "base"."""
     keep_original_sound: Literal["yes", "no"]
-    """One of yes, no."""
+    """Keep the sound of the given video. One of yes, no."""
 
 
 Endpoint4 = Literal[
@@ -186,11 +186,11 @@ class KlingAdvancedLipSync(TypedJob):
     """`kling-advanced-lip-sync`.
 
     Args:
-        session_id: A text.
-        face_choose: A list of 1 to 1, each an object.
+        session_id: The session that the call before it opened. A text.
+        face_choose: The face that speaks, and what it says. A list of 1 to 1, each an object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
 
     face_choose[].audio_id is required without face_choose[].sound_file.
     face_choose[].sound_file not together with face_choose[].audio_id.
@@ -218,13 +218,13 @@ class KlingAvatar(TypedJob):
 
     Args:
         image_url: The picture to start from. A picture (link, path or bytes).
-        audio_id: A text.
+        audio_id: The id of a sound that the service has made. A text.
         audio_url: The sound track. A sound (link, path or bytes).
         prompt: What happens in the clip. A text of at most 2500 characters.
         mode: std is cheaper, pro is finer. One of std, pro, default "std".
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
 
     Exactly one of audio_id and audio_url.
     Source: the gateway documentation.
@@ -256,12 +256,12 @@ class KlingEffects(TypedJob):
         effect_scene: The ready-made effect. A text.
         image_url: The picture to start from. A picture (link, path or bytes).
         image_list: The pictures to bring together, in this order. A list of 2 to 2, each a picture (link, pat…
-        model_name: A text.
+        model_name: The model. A text.
         mode: std is cheaper, pro is finer. One of std, pro, default "std".
         duration: Length of the clip in seconds. One of 5, 10, default 5.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
 
     Exactly one of image_url and image_list.
     Source: the gateway documentation.
@@ -292,18 +292,18 @@ class KlingLipSync(TypedJob):
 
     Args:
         mode: std is cheaper, pro is finer. One of text2video, audio2video.
-        video_id: A text.
+        video_id: A clip of the service, by the id of the clip (not of the task). A text.
         video_url: The video to work on. A video (link, path or bytes).
-        text: A text of at most 120 characters.
-        voice_id: A text.
-        voice_language: One of zh, en.
-        voice_speed: A number from 0.8 to 2.0.
-        audio_type: One of file, url.
-        audio_file: A sound (link, path or bytes).
+        text: The words to speak. A text of at most 120 characters.
+        voice_id: The voice. A text.
+        voice_language: The language of the voice. One of zh, en.
+        voice_speed: How fast the voice speaks. A number from 0.8 to 2.0.
+        audio_type: Whether the sound is sent along (file) or linked (url). One of file, url.
+        audio_file: The sound, sent along. A sound (link, path or bytes).
         audio_url: The sound track. A sound (link, path or bytes).
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
 
     Exactly one of video_id and video_url.
     text and voice_id are required with mode=text2video.
@@ -341,8 +341,8 @@ class KlingMultiElements(TypedJob):
     """`kling-multi-elements`.
 
     Args:
-        session_id: A text.
-        edit_mode: One of addition, swap, removal.
+        session_id: The session that the call before it opened. A text.
+        edit_mode: Whether something is added, swapped or removed. One of addition, swap, removal.
         prompt: What happens in the clip. A text of at most 2500 characters.
         image_list: The pictures to bring together, in this order. A list of 1 to 4, each a picture (link, pat…
         negative_prompt: What should not be seen. A text of at most 2500 characters.
@@ -350,7 +350,7 @@ class KlingMultiElements(TypedJob):
         duration: Length of the clip in seconds. One of 5, 10, default 5.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
 
     image_list not together with edit_mode=removal.
     image_list is required with edit_mode=addition.
@@ -392,12 +392,12 @@ class KlingV1(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        endpoint: One of text2video, image2video, video-extend, avatar/image2video, lip-sync, advanced-lip-syn…
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, vid…
 
     At text2video: prompt required. Without sound, multi_shot, shot_type, multi_prompt, voice_list.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
@@ -454,12 +454,12 @@ class KlingV15(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        endpoint: One of text2video, image2video, video-extend, avatar/image2video, lip-sync, advanced-lip-syn…
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, vid…
 
     At text2video: prompt required. Without sound, multi_shot, shot_type, multi_prompt, voice_list.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
@@ -516,15 +516,15 @@ class KlingV16(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_list: The pictures to bring together, in this order. A list of 1 to 4, each a picture (link, pat…
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        session_id: A text.
-        edit_mode: One of addition, swap, removal.
-        endpoint: One of text2video, multi-image2video, image2video, multi-elements, video-extend, avatar/imag…
+        session_id: The session that the call before it opened. A text.
+        edit_mode: Whether something is added, swapped or removed. One of addition, swap, removal.
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, multi-image2vide…
 
     At text2video: prompt required. Without sound, multi_shot, shot_type, multi_prompt, voice_list.
     At multi-image2video: image_list, prompt required.
@@ -586,12 +586,12 @@ class KlingV21(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        endpoint: One of text2video, image2video, video-extend, avatar/image2video, lip-sync, advanced-lip-syn…
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, vid…
 
     At text2video: prompt required. Without cfg_scale, sound, multi_shot, shot_type, multi_prompt, voice_list.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
@@ -646,12 +646,12 @@ class KlingV21Master(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        endpoint: One of text2video, image2video, video-extend, avatar/image2video, lip-sync, advanced-lip-syn…
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, vid…
 
     At text2video: prompt required. Without cfg_scale, sound, multi_shot, shot_type, multi_prompt, voice_list.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
@@ -706,12 +706,12 @@ class KlingV25Turbo(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        endpoint: One of text2video, image2video, video-extend, avatar/image2video, lip-sync, advanced-lip-syn…
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, vid…
 
     At text2video: prompt required. Without cfg_scale, sound, multi_shot, shot_type, multi_prompt, voice_list.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
@@ -761,23 +761,23 @@ class KlingV26(TypedJob):
         prompt: What happens in the clip. A text of 1 to 2500 characters.
         negative_prompt: What should not be seen. A text of at most 2500 characters.
         mode: std is cheaper, pro is finer. One of std, pro, default "std".
-        sound: One of on, off, default "off".
+        sound: Make a sound track as well. One of on, off, default "off".
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1, default "16:9".
         duration: Length of the clip in seconds. One of 5, 10, default 5.
         camera_control: How the camera moves. An object.
-        voice_list: A list of 1 to 2, each a text or an object.
+        voice_list: Voices, for <<<voice_1>>> in the prompt. A list of 1 to 2, each a text or an object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        element_list: A list of at least 1, each a whole number or a text or an object.
+        element_list: Elements that you have made at the service, by their ids. A list of at least 1, each a w…
         video_url: The video to work on. A video (link, path or bytes).
         character_orientation: Follow the pose of the picture or of the video. One of image, video.
-        keep_original_sound: One of yes, no, default "yes".
-        endpoint: One of text2video, image2video, motion-control, video-extend, avatar/image2video, lip-sync,…
+        keep_original_sound: Keep the sound of the given video. One of yes, no, default "yes".
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, mot…
 
     At text2video: prompt required. voice_list only with sound=on. Without cfg_scale, multi_shot, shot_type,
       multi_prompt.
@@ -840,12 +840,12 @@ class KlingV2Master(TypedJob):
         camera_control: How the camera moves. An object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        endpoint: One of text2video, image2video, video-extend, avatar/image2video, lip-sync, advanced-lip-syn…
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, vid…
 
     At text2video: prompt required. Without cfg_scale, sound, multi_shot, shot_type, multi_prompt, voice_list.
     At image2video: At least one of image_url and tail_image_url. Only one of tail_image_url and camera_control.
@@ -896,26 +896,26 @@ class KlingV3(TypedJob):
         negative_prompt: What should not be seen. A text of at most 2500 characters.
         cfg_scale: How closely to follow the prompt: higher is closer. A number from 0 to 1.
         mode: std is cheaper, pro is finer. One of std, pro, 4k, default "std".
-        sound: One of on, off, default "off".
+        sound: Make a sound track as well. One of on, off, default "off".
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1, default "16:9".
         duration: Length of the clip in seconds. A whole number from 3 to 15, default 5.
         camera_control: How the camera moves. An object.
-        multi_shot: True or false, default false.
+        multi_shot: Make a clip of several shots. True or false, default false.
         shot_type: How a clip of several shots is cut. One of customize, intelligence.
         multi_prompt: One shot each, instead of a prompt. A list of 1 to 6, each an object.
-        voice_list: A list of 1 to 2, each a text or an object.
+        voice_list: Voices, for <<<voice_1>>> in the prompt. A list of 1 to 2, each a text or an object.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
         image_url: The picture to start from. A picture (link, path or bytes).
         tail_image_url: The picture to end with. A picture (link, path or bytes).
         static_mask: The region of the picture that stays still. A picture (link, path or bytes).
         dynamic_masks: Regions of the picture that move along a path. A list of 1 to 6, each an object.
-        element_list: A list of at least 1, each a whole number or a text or an object.
+        element_list: Elements that you have made at the service, by their ids. A list of at least 1, each a w…
         video_url: The video to work on. A video (link, path or bytes).
         character_orientation: Follow the pose of the picture or of the video. One of image, video.
-        keep_original_sound: One of yes, no, default "yes".
-        endpoint: One of text2video, image2video, motion-control, video-extend, avatar/image2video, lip-sync,…
+        keep_original_sound: Keep the sound of the given video. One of yes, no, default "yes".
+        endpoint: The endpoint, where a model has several. It is not sent. One of text2video, image2video, mot…
 
     At text2video: prompt is required without multi_prompt. voice_list only with sound=on. shot_type is required
       with multi_shot=true. multi_prompt is required with shot_type=customize. multi_prompt and shot_type only with
@@ -979,21 +979,21 @@ class KlingV3Omni(TypedJob):
     Args:
         prompt: What happens in the clip. A text of at most 2500 characters.
         image_list: The pictures to bring together, in this order. A list of 1 to 7, each a picture (link, pat…
-        element_list: A list of at least 1, each a whole number or a text or an object.
-        video_list: A list of 1 to 1, each a video (link, path or bytes) or an object.
+        element_list: Elements that you have made at the service, by their ids. A list of at least 1, each a w…
+        video_list: The video to edit or to follow. A list of 1 to 1, each a video (link, path or bytes) or an…
         mode: std is cheaper, pro is finer. One of std, pro.
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1.
         duration: Length of the clip in seconds. A whole number from 3 to 15, default 5.
-        sound: One of on, off, default "off".
-        multi_shot: True or false, default false.
+        sound: Make a sound track as well. One of on, off, default "off".
+        multi_shot: Make a clip of several shots. True or false, default false.
         shot_type: How a clip of several shots is cut. One of customize, intelligence.
         multi_prompt: One shot each, instead of a prompt. A list of 1 to 6, each an object.
         negative_prompt: What should not be seen. A text of at most 2500 characters.
         cfg_scale: How closely to follow the prompt: higher is closer. A number from 0 to 1.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
-        endpoint: One of omni-video, video-extend, avatar/image2video, lip-sync, advanced-lip-sync, effects.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
+        endpoint: The endpoint, where a model has several. It is not sent. One of omni-video, video-extend, av…
 
     prompt is required without multi_prompt.
     aspect_ratio is required without image_list[].type=first_frame or video_list[].refer_type=base.
@@ -1058,13 +1058,13 @@ class Extend(TypedJob):
     """`kling-video-extend`.
 
     Args:
-        video_id: A text.
+        video_id: A clip of the service, by the id of the clip (not of the task). A text.
         prompt: What happens in the clip. A text of at most 2500 characters.
         negative_prompt: What should not be seen. A text of at most 2500 characters.
         cfg_scale: How closely to follow the prompt: higher is closer. A number from 0 to 1.
-        task_id: A text.
+        task_id: The task that made the clip. A text.
         callback_url: Where the service reports each change of status. A text.
-        watermark_info: An object.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
 
     Source: the gateway documentation.
     """
@@ -1093,21 +1093,21 @@ class O1(TypedJob):
     Args:
         prompt: What happens in the clip. A text of at most 2500 characters.
         image_list: The pictures to bring together, in this order. A list of 1 to 7, each a picture (link, pat…
-        element_list: A list of at least 1, each a whole number or a text or an object.
-        video_list: A list of 1 to 1, each a video (link, path or bytes) or an object.
+        element_list: Elements that you have made at the service, by their ids. A list of at least 1, each a w…
+        video_list: The video to edit or to follow. A list of 1 to 1, each a video (link, path or bytes) or an…
         mode: std is cheaper, pro is finer. One of std, pro.
         aspect_ratio: Width to height of the clip. One of 16:9, 9:16, 1:1.
         duration: Length of the clip in seconds. A whole number from 3 to 10, default 5.
-        sound: One of on, off, default "off".
-        multi_shot: True or false, default false.
+        sound: Make a sound track as well. One of on, off, default "off".
+        multi_shot: Make a clip of several shots. True or false, default false.
         shot_type: How a clip of several shots is cut. One of customize, intelligence.
         multi_prompt: One shot each, instead of a prompt. A list of 1 to 6, each an object.
         negative_prompt: What should not be seen. A text of at most 2500 characters.
         cfg_scale: How closely to follow the prompt: higher is closer. A number from 0 to 1.
         callback_url: Where the service reports each change of status. A text.
         external_task_id: An id of your own, unique in your account. A text.
-        watermark_info: An object.
-        endpoint: One of omni-video, video-extend, avatar/image2video, lip-sync, advanced-lip-sync, effects.
+        watermark_info: Whether the service also makes a clip with its mark. An object.
+        endpoint: The endpoint, where a model has several. It is not sent. One of omni-video, video-extend, av…
 
     prompt is required without multi_prompt.
     aspect_ratio is required without image_list[].type=first_frame or video_list[].refer_type=base.

@@ -15,18 +15,18 @@ class Trajectory(TypedDict, total=False):
     """A part of a request."""
 
     x: Required[int]
-    """A whole number."""
+    """From the left. A whole number."""
     y: Required[int]
-    """A whole number."""
+    """From the top. A whole number."""
 
 
 class DynamicMask(TypedDict, total=False):
     """A part of a request."""
 
     mask: Required[Picture]
-    """A picture (link, path or bytes)."""
+    """The region, as a picture. A picture (link, path or bytes)."""
     trajectories: Required[Sequence[Trajectory]]
-    """A list of 2 to 77, each an object."""
+    """The points of the path, in order. A list of 2 to 77, each an object."""
 
 
 Type = Literal[
@@ -42,26 +42,26 @@ class Config(TypedDict, total=False):
     """A part of a request."""
 
     horizontal: float
-    """A number from -10 to 10."""
+    """To the left (below 0) or right. A number from -10 to 10."""
     vertical: float
-    """A number from -10 to 10."""
+    """Down (below 0) or up. A number from -10 to 10."""
     pan: float
-    """A number from -10 to 10."""
+    """Turn up or down. A number from -10 to 10."""
     tilt: float
-    """A number from -10 to 10."""
+    """Tilt to the left or right. A number from -10 to 10."""
     roll: float
-    """A number from -10 to 10."""
+    """Roll to the left or right. A number from -10 to 10."""
     zoom: float
-    """A number from -10 to 10."""
+    """Nearer or further. A number from -10 to 10."""
 
 
 class CameraControl(TypedDict, total=False):
     """A part of a request."""
 
     type: Type
-    """One of simple, down_back, forward_up, right_turn_forward, left_turn_forward."""
+    """The kind, by the service's word. One of simple, down_back, forward_up, right_turn_forward, left_…"""
     config: Config
-    """An object."""
+    """How far the camera moves in each direction. An object."""
 
 
 class AdvancedCameraControl(TypedDict, total=False):

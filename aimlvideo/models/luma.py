@@ -14,7 +14,7 @@ class Frame0Image(TypedDict, total=False):
     """A part of a request."""
 
     type: Required[Literal["image"]]
-    """Only image."""
+    """The kind, by the service's word. Only image."""
     url: Required[Picture]
     """A file (link, path or bytes)."""
 
@@ -23,7 +23,7 @@ class Frame0Generation(TypedDict, total=False):
     """A part of a request."""
 
     type: Required[Literal["generation"]]
-    """Only generation."""
+    """The kind, by the service's word. Only generation."""
     id: Required[str]
     """A text."""
 
@@ -100,13 +100,13 @@ class Ray32(TypedJob):
 
     Args:
         prompt: What happens in the clip. A text.
-        type: One of video, video_edit, video_reframe, default "video".
+        type: The kind, by the service's word. One of video, video_edit, video_reframe, default "video".
         resolution: Lines of the clip. One of 360p, 540p, 720p, 1080p, default "720p".
         duration: Length of the clip in seconds. One of 5, 10, default 5.
         aspect_ratio: Width to height of the clip. One of 9:16, 3:4, 1:1, 4:3, 16:9, 21:9, default "16:9".
         loop: Let the end meet the beginning. True or false, default false.
-        hdr: True or false, default false.
-        exr_export: True or false, default false.
+        hdr: A wider range of light. True or false, default false.
+        exr_export: Also export EXR files. True or false, default false.
         image_url: The picture to start from. A picture (link, path or bytes).
         last_image_url: The picture to end with. A picture (link, path or bytes).
         video_url: The video to work on. A video (link, path or bytes).

@@ -63,7 +63,7 @@ class H3Max(TypedJob):
         ratio: Width to height of the clip. One of adaptive, 21:9, 16:9, 4:3, 1:1, 3:4, 9:16, default "adaptiv…
         resolution: Lines of the clip. One of 480p, 768p, default "768p".
         duration: Length of the clip in seconds. A whole number from 5 to 15, default 5.
-        prompt_expansion_mode: One of balanced, quality, default "balanced".
+        prompt_expansion_mode: How the service writes out the prompt. One of balanced, quality, default "balan…
         enable_safety_checker: Let the service look for unsafe content. True or false, default true.
         seed: The same seed and parameters give a similar clip. A whole number.
 

@@ -34,8 +34,8 @@ class LipSync(TypedJob):
     Args:
         video_url: The video to work on. A video (link, path or bytes).
         audio_url: The sound track. A sound (link, path or bytes).
-        lip_sync_tts_content: A text.
-        lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
+        lip_sync_tts_content: The words to speak. A text.
+        lip_sync_tts_speaker: The voice. One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jac…
 
     Exactly one of audio_url and lip_sync_tts_content.
     Only one of audio_url and lip_sync_tts_speaker.
@@ -70,8 +70,8 @@ class V55ImageToVideo(TypedJob):
         negative_prompt: What should not be seen. A text.
         style: The look. One of anime, 3d_animation, clay, comic, cyberpunk.
         seed: The same seed and parameters give a similar clip. A whole number.
-        generate_audio_switch: True or false, default false.
-        generate_multi_clip_switch: True or false, default false.
+        generate_audio_switch: Make a sound track as well. True or false, default false.
+        generate_multi_clip_switch: Make a clip of several shots. True or false, default false.
         thinking_type: One of enabled, disabled, auto, default "enabled".
 
     duration is 5 or 10 with resolution=1080p.
@@ -110,8 +110,8 @@ class V55TextToVideo(TypedJob):
         negative_prompt: What should not be seen. A text.
         style: The look. One of anime, 3d_animation, clay, comic, cyberpunk.
         seed: The same seed and parameters give a similar clip. A whole number.
-        generate_audio_switch: True or false, default false.
-        generate_multi_clip_switch: True or false, default false.
+        generate_audio_switch: Make a sound track as well. True or false, default false.
+        generate_multi_clip_switch: Make a clip of several shots. True or false, default false.
         thinking_type: One of enabled, disabled, auto, default "enabled".
 
     duration is 5 or 10 with resolution=1080p.
@@ -150,8 +150,8 @@ class V5ImageToVideo(TypedJob):
         negative_prompt: What should not be seen. A text.
         style: The look. One of anime, 3d_animation, clay, comic, cyberpunk.
         seed: The same seed and parameters give a similar clip. A whole number.
-        lip_sync_tts_content: A text.
-        lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
+        lip_sync_tts_content: The words to speak. A text.
+        lip_sync_tts_speaker: The voice. One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jac…
 
     duration is 5 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
@@ -188,8 +188,8 @@ class V5TextToVideo(TypedJob):
         negative_prompt: What should not be seen. A text.
         style: The look. One of anime, 3d_animation, clay, comic, cyberpunk.
         seed: The same seed and parameters give a similar clip. A whole number.
-        lip_sync_tts_content: A text.
-        lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
+        lip_sync_tts_content: The words to speak. A text.
+        lip_sync_tts_speaker: The voice. One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jac…
 
     duration is 5 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.
@@ -227,8 +227,8 @@ class V5Transition(TypedJob):
         negative_prompt: What should not be seen. A text.
         style: The look. One of anime, 3d_animation, clay, comic, cyberpunk.
         seed: The same seed and parameters give a similar clip. A whole number.
-        lip_sync_tts_content: A text.
-        lip_sync_tts_speaker: One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jack, Liam, Ja…
+        lip_sync_tts_content: The words to speak. A text.
+        lip_sync_tts_speaker: The voice. One of Harper, Ava, Isabella, Sophia, Emily, Chloe, Julia, Mason, Jac…
 
     duration is 5 with resolution=1080p.
     Source: AI/ML API published OpenAPI documents, 2026-08-21.

@@ -15,7 +15,7 @@ class CharacterVideo(TypedDict, total=False):
     """A part of a request."""
 
     type: Required[Literal["video"]]
-    """Only video."""
+    """The kind, by the service's word. Only video."""
     url: Required[Picture]
     """A file (link, path or bytes)."""
 
@@ -24,7 +24,7 @@ class CharacterImage(TypedDict, total=False):
     """A part of a request."""
 
     type: Required[Literal["image"]]
-    """Only image."""
+    """The kind, by the service's word. Only image."""
     url: Required[Picture]
     """A file (link, path or bytes)."""
 

@@ -1,0 +1,68 @@
+"""What a service says and gives reaches workers, too: models that are gone, several clips of one generation."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from aimlvideo.cli.options import client_options
+from aimlvideo.cli.service_facts import ask_service
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.worker_actions import init_database, queue_file
+from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.account import AccountLimits
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.worker import WorkerOptions
+from aimlvideo.errors import UsageError
+from aimlvideo.sandbox import Behaviour, Sandbox
+from aimlvideo.shell.journal.postgres import open_sync_journal
+
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
+
+OMNI, GONE = "klingai/video-v3-omni-720p-text-to-video", "minimax/hailuo-02"
+WITHDRAWN = {"id": GONE, "status": "withdrawn", "shutdown_at": "2026-08-10", "replaced_by": "minimax/hailuo-2.3"}
+QUIET = Terminal(quiet=True)
+
+
+async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model_that_is_gone(
+    dsn: str, tmp_path: Path
+) -> None:
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    lines = [
+        {"id": "walk", "model": OMNI, "prompt": "a walk", "duration": 3},
+        {"id": "x", "model": GONE, "prompt": "p"},
+    ]
+    jobs = tmp_path / "jobs.jsonl"
+    jobs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    queue = partial(queue_file, str(jobs), dsn, {"service": "aimlapi"}, QUIET, retry_failed=False)
+    await anyio.to_thread.run_sync(queue)
+    out = tmp_path / "out"
+    behaviour = Behaviour(seconds=0.1, video="tiny", several_clips=1.0, deprecations=(WITHDRAWN,))
+    async with Sandbox(behaviour) as sandbox:
+        told = {"service": "aimlapi", "base_url": sandbox.url, "api_key": "k", "poll": "every:0.1"}
+        limits = AccountLimits(10, 200, 100, 2.0, None)
+        async with open_worker(WorkerOptions(dsn, until_empty=True), str(out), told, limits) as worker:
+            await worker.run()
+        assert sandbox.stats()["posts"] == 1
+        with open_sync_journal(dsn) as journal:
+            walk, gone = journal.find("walk"), journal.find("x")
+        assert walk is not None
+        assert gone is not None
+        assert [clip.file for clip in walk.progress.files] == ["walk.mp4", "walk-2.mp4"]
+        assert {path.name for path in out.glob("*.mp4")} == {"walk.mp4", "walk-2.mp4"}
+        assert gone.progress.stage is Stage.FAILED
+        assert "withdrawn since 10 August 2026: use minimax/hailuo-2.3" in str(gone.progress.error)
+
+        settings = client_options("aimlapi", sandbox.url, "k")
+        async with VideoClient("k", sandbox.url) as client:
+            facts = await ask_service(client)
+        jobs.write_text(json.dumps({**lines[1], "id": "y"}))
+        with pytest.raises(UsageError, match="is withdrawn since 10 August 2026"):
+            await anyio.to_thread.run_sync(partial(queue, facts=facts, settings=settings))
+        with open_sync_journal(dsn) as journal:
+            assert journal.find("y") is None
