@@ -27,6 +27,8 @@ from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.shell.files.refused_inputs import is_still_refused
+from aimlvideo.shell.files.uploads import UPLOAD
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.metrics import run_metrics
 from aimlvideo.views.report.report_file import write_report
@@ -56,6 +58,22 @@ class RunOptions:
     name: str = ""
     store: str | None = None
     """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
+
+
+NAMING = "naming"
+"""The fact of a journal that has the template of its clips' names."""
+PLAIN_CLIPS = "plain clips"
+"""The fact of a journal whose clips carry no recipe."""
+LEGACY_URLS = "legacy URLs"
+"""The fact of a journal whose jobs are sent to the service's legacy URLs."""
+
+
+def note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:
+    """Keep what a run was told of its clips and of where they are made, for `resume`."""
+    journal.note(NAMING, options.name)
+    journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
+    journal.note(LEGACY_URLS, "yes" if options.legacy else "")
+    journal.note(UPLOAD, settings.get("upload") or "")
 
 
 @dataclass(slots=True)

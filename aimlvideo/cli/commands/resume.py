@@ -13,12 +13,18 @@ from aimlvideo.cli.options import (
     ApiKey,
     BaseUrl,
     Board,
+    Callback,
+    CallbackSecret,
+    CallbackUrl,
     ConfirmAbove,
     Folder,
     Json,
+    Legacy,
     MaxOutstanding,
     MaxSpend,
     Metrics,
+    Name,
+    NoMetadata,
     PollRate,
     Polls,
     Quiet,
@@ -29,10 +35,18 @@ from aimlvideo.cli.options import (
     Upload,
     Verify,
     board_address,
+    callback_address,
     client_options,
     exit_codes,
 )
-from aimlvideo.cli.session import RunOptions, fact_of_folder, service_of_folder
+from aimlvideo.cli.session import (
+    LEGACY_URLS,
+    NAMING,
+    PLAIN_CLIPS,
+    RunOptions,
+    fact_of_folder,
+    service_of_folder,
+)
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.shell.files.uploads import UPLOAD
@@ -61,22 +75,36 @@ def resume(
     confirm_above: ConfirmAbove = None,
     retry_failed: RetryFailed = False,
     verify: Verify = False,
+    legacy: Legacy = False,
+    callback: Callback = None,
+    callback_url: CallbackUrl = None,
+    callback_secret: CallbackSecret = None,
+    name: Name = "",
     upload: Upload = None,
+    no_metadata: NoMetadata = False,
     board: Board = None,
     metrics: Metrics = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Carry on with all unfinished jobs of a folder."""
+    """Carry on with all unfinished jobs of a folder.
+
+    The service, --name, --upload, --legacy and --no-metadata are those of its last run, where they are not given here.
+    """
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        name = service_of_folder(folder, service)
+        service_name = service_of_folder(folder, service)
+        legacy = legacy or bool(fact_of_folder(folder, LEGACY_URLS))
+        plain_clips = no_metadata or bool(fact_of_folder(folder, PLAIN_CLIPS))
         settings = client_options(
-            name, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
-            settle=settle, upload=upload or fact_of_folder(folder, UPLOAD),
+            service_name, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll,
+            poll_rate=poll_rate, settle=settle, legacy=legacy, callback=callback_address(callback),
+            callback_url=callback_url, callback_secret=callback_secret, metadata=not plain_clips,
+            upload=upload or fact_of_folder(folder, UPLOAD) or None,
         )  # fmt: skip
         options = RunOptions(
-            output=folder, service=name, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway,
-            confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board), metrics=metrics,
+            output=folder, service=service_name, legacy=legacy, retry_failed=retry_failed, verify=verify,
+            max_spend=max_spend, anyway=anyway, confirm_above=inf if confirm_above is None else confirm_above,
+            name=name or fact_of_folder(folder, NAMING) or "", board=board_address(board), metrics=metrics,
         )  # fmt: skip
         raise typer.Exit(carry_on(settings, options, terminal))

@@ -51,7 +51,7 @@ from aimlvideo.cli.options import (
 )
 from aimlvideo.cli.plan import JobReader, plan_file
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
-from aimlvideo.cli.session import RunOptions, RunScope, client_of, process, same_service, to_the_end
+from aimlvideo.cli.session import RunOptions, RunScope, client_of, note_options, process, same_service, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient, known_catalog
@@ -63,7 +63,6 @@ from aimlvideo.errors import InvalidJobs, UsageError, VideoError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 
@@ -183,8 +182,7 @@ async def plan(
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
                         journal.note(MATRIX, "yes")
-                    if upload := settings.get("upload"):
-                        journal.note(UPLOAD, upload)
+                    note_options(journal, settings, options)
                     plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)

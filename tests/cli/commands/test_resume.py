@@ -19,6 +19,17 @@ def test_resume_takes_up_all_that_was_left(command: Command, tmp_path: Path) -> 
     assert {row["stage"] for row in rows(tmp_path / "out").values()} == {"saved"}
 
 
+def test_resume_keeps_to_what_the_run_was_told_of_its_clips(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"}, {**JOB, "id": "b", "prompt": "sand"})
+    words = (*quick("jobs.jsonl"), "--name", "{prompt} {id}", "--no-metadata")
+    assert command(*words, "--max-spend", "0.4").exit_code == 3
+    assert command("resume", "out", "--poll", "every:0.1").exit_code == 0
+    clips = sorted(path.name for path in (tmp_path / "out").glob("*.mp4"))
+    assert clips == ["sand b.mp4", "waves a.mp4"]
+    for clip in clips:
+        assert command("show", f"out/{clip}").exit_code == 2
+
+
 def test_resume_needs_a_folder_of_its_service(command: Command, tmp_path: Path) -> None:
     none = command("resume", "nowhere")
     assert none.exit_code == 2
