@@ -32,7 +32,7 @@ JobFile = Annotated[
     str,
     typer.Argument(
         metavar="JOBS",
-        help="A job file (.jsonl, .json, .csv, .xlsx), prompts one per line (.txt), a folder of pictures, or - for "
+        help="A job file (.jsonl, .json, .csv, .xlsx), prompts (.txt, .md), a folder of pictures, or - for "
         "standard input.",
     ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.options import ApiKey, BaseUrl, Polls, Service, Timeout, client_options, exit_codes
+from aimlvideo.cli.options import ApiKey, BaseUrl, Polls, Service, Timeout, Upload, client_options, exit_codes
 from aimlvideo.cli.session import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -29,6 +29,7 @@ def mcp(
     api_key: ApiKey = None,
     timeout: Timeout = 1800.0,
     poll: Polls = "learned",
+    upload: Upload = None,
 ) -> None:
     """Serve tools for agents on standard input and output, within a spending limit."""
     with exit_codes(Terminal(json=True)):
@@ -40,7 +41,7 @@ def mcp(
         from aimlvideo.cli.mcp_server import serve
 
         async def work() -> None:
-            settings = client_options(service, base_url, api_key, "20", timeout=timeout, poll=poll)
+            settings = client_options(service, base_url, api_key, "20", timeout=timeout, poll=poll, upload=upload)
             async with client_of(settings) as client, open_tools(client, output, max_spend) as tools:
                 await serve(tools)
 

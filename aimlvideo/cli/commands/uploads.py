@@ -32,7 +32,8 @@ def uploads(
     remove: Annotated[
         bool,
         typer.Option(
-            help="Below a URL, remove the files whose links have expired; of a run all, once nothing is outstanding."
+            "--remove",
+            help="Below a URL, remove the files whose links have expired; of a run all, once nothing is outstanding.",
         ),
     ] = False,
 ) -> None:
