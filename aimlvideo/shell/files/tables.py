@@ -342,6 +342,8 @@ def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:
         near = difflib.get_close_matches(_plain_name(header), names, 1, 0.75)
         which = next(iter(models)) if len(models) == 1 else f"{len(models)} of the models"
         hint = f"did you mean {near[0]}?" if near else ""
+        if not hint and columns.id_column is None and header == columns.headers[0]:
+            hint = "to name the clips by it, call it `name`"
         yield Problem(
             f"column {header!r}" if header else "a column without a header",
             f"not sent: no parameter of {which}",

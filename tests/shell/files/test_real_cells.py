@@ -235,6 +235,12 @@ def test_jobs_by_their_ids_keep_them(tmp_path: Path) -> None:
     ]
 
 
+def test_a_first_column_that_may_be_meant_as_names_says_how_to_name_clips_by_it(tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text(f"Product,Owner,Model,Prompt\nCup,Anna,{TEXT},Waves\n")
+    hints = [problem.hint for _, problem in read(tmp_path / "jobs.csv")[1]]
+    assert hints == ["to name the clips by it, call it `name`", ""]
+
+
 # --- workbooks
 
 Fill = Callable[[Any, Any], None]
