@@ -8,5 +8,5 @@ from tests.promise.machine import Promise
 
 TestPromise = Promise.TestCase
 TestPromise.settings = settings(
-    max_examples=60, stateful_step_count=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=45, stateful_step_count=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

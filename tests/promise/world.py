@@ -173,6 +173,8 @@ class World:
     """The spending limit of the run that asks for a job; of several, the highest."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
+    broken: BrokenPromise | None = None
+    """The first purchase that should not have been made."""
     steps: int = 0
     runs: int = 0
     endings: Counter[str] = field(default_factory=Counter)
@@ -214,7 +216,13 @@ class World:
             raise Killed
 
     def accepted(self, row: LoggedRequest, body: Any) -> None:
-        """Judge a purchase at the moment at which it is made."""
+        """Judge a purchase at the moment at which it is made: what is raised here, the client would contain."""
+        try:
+            self._judge(row, body)
+        except BrokenPromise as broken:
+            self.broken = self.broken or broken
+
+    def _judge(self, row: LoggedRequest, body: Any) -> None:
         name = self.name_of(row)
         if name not in self.allowed:
             raise BrokenPromise(f"job {name} was bought and nobody asked for it: {sorted(self.allowed)} were asked for")
@@ -361,6 +369,7 @@ class World:
                     tasks.start_soon(intrude, settings)
             return 3
 
+        intruder = intruder and how.get("harm") is None  # another folder of the same name is another purchase
         if intruder:  # it may begin when the others have ended already
             limits |= dict.fromkeys(first)
         self._process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
@@ -407,6 +416,8 @@ class World:
                 if group.split(Killed)[1] is not None:
                     raise
         self._undo_harm()
+        if self.broken is not None:
+            raise self.broken
         self.endings["killed" if code is None else f"exit {code}"] += 1
         self.check(code, allowed)
 
