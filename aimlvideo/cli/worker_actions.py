@@ -34,7 +34,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
 from aimlvideo.errors import InvalidJobs, UsageError
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
@@ -126,7 +126,7 @@ def queue_file(
 
 def _learn_models(name: str, reader_of: dict[str, Any], settings: ClientOptions, defaults: JobDefaults) -> None:
     """Ask the service for the models of a file that the catalogue does not know. Standard input is read only once."""
-    if name == "-":
+    if not can_be_read_again(name):
         return
     catalog = known_catalog()
     reader = JobReader(catalog, folder=base_folder(name), **reader_of)

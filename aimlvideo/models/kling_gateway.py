@@ -264,6 +264,8 @@ class KlingEffects(TypedJob):
         watermark_info: Whether the service also makes a clip with its mark. An object.
 
     Exactly one of image_url and image_list.
+    image_list is required with effect_scene=hug or kiss or heart_gesture and image_url.
+    image_list not together with effect_scene=squish or expansion.
     Source: the gateway documentation.
     """
 
@@ -411,7 +413,9 @@ class KlingV1(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -473,7 +477,9 @@ class KlingV15(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -541,7 +547,9 @@ class KlingV16(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -605,7 +613,9 @@ class KlingV21(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -665,7 +675,9 @@ class KlingV21Master(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -725,7 +737,9 @@ class KlingV25Turbo(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -793,7 +807,9 @@ class KlingV26(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -859,7 +875,9 @@ class KlingV2Master(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -934,7 +952,9 @@ class KlingV3(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -1022,7 +1042,9 @@ class KlingV3Omni(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 
@@ -1139,7 +1161,9 @@ class O1(TypedJob):
       audio_url is required with audio_type=url.
     At advanced-lip-sync: session_id, face_choose required. face_choose[].audio_id is required without
       face_choose[].sound_file. face_choose[].sound_file not together with face_choose[].audio_id.
-    At effects: effect_scene required. Exactly one of image_url and image_list.
+    At effects: effect_scene required. Exactly one of image_url and image_list. image_list is required with
+      effect_scene=hug or kiss or heart_gesture and image_url. image_list not together with effect_scene=squish or
+      expansion.
     Source: the gateway documentation.
     """
 

@@ -108,8 +108,18 @@ def _fields(kind: Kind, body: Mapping[str, Any], name: str) -> Iterator[Fault]:
         yield Fault(("cfg_scale",), "a number from 0 to 1", shorten(scale))
     if name in _RULES:
         yield from _RULES[name](inner)
-    if name == "effects" and not body.get("effect_scene"):
+    if name == "effects":
+        yield from _effect(body.get("effect_scene"), inner.get("images"))
+
+
+def _effect(scene: object, images: object) -> Iterator[Fault]:
+    """Yield what is wrong with an effect: some are for two persons, some for one."""
+    if not scene:
         yield Fault(("effect_scene",), "the name of an effect", "nothing")
+    if scene in ("hug", "kiss", "heart_gesture") and (not isinstance(images, list) or len(images) != 2):
+        yield Fault(("input", "images"), "two pictures with this effect", shorten(images))
+    if scene in ("squish", "expansion") and images:
+        yield Fault(("input", "images"), "one picture with this effect", shorten(images))
 
 
 def _model(kind: Kind, body: Mapping[str, Any]) -> Iterator[Fault]:

@@ -150,3 +150,12 @@ def test_doctor_says_that_everything_is_understood(command: Command) -> None:
     found = json.loads(command("doctor", "--json").stdout)
     assert found["ok"] is True
     assert {finding["asked"] for finding in found["findings"]} >= {"prices", "balance", "ledger", "request log", "key"}
+
+
+def test_jobs_from_standard_input_are_not_read_twice(
+    command: Command, unshipped: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = json.dumps({"id": "a", "model": unshipped, "prompt": "waves"})
+    result = CliRunner().invoke(app, ["check", "-"], input=line)
+    assert result.exit_code == 2
+    assert "models --refresh" in " ".join(result.stderr.split())

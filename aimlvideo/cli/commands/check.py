@@ -31,7 +31,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import known_catalog
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.files.job_files import JobDefaults, base_folder, job_lines
+from aimlvideo.shell.files.job_files import JobDefaults, base_folder, can_be_read_again, job_lines
 
 app = command_app()
 
@@ -91,7 +91,8 @@ def check_file(
             seen.add(hash(job.id))
     reader.check_chains()
     if reader.problems:
-        if may_ask and name != "-" and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
+        again = may_ask and can_be_read_again(name)
+        if again and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
             return check_file(
                 name, settings, terminal, defaults, strict=strict, matrix=matrix, sandbox=sandbox, may_ask=False
             )

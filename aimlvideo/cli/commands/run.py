@@ -60,7 +60,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.base import Journal
@@ -196,7 +196,7 @@ async def plan(
             _remove_journal(options.output)
         if not folder_was_there and not any(options.output.iterdir()):
             options.output.rmdir()
-        read_again = client is not None and name != "-" and isinstance(error, InvalidJobs)
+        read_again = client is not None and can_be_read_again(name) and isinstance(error, InvalidJobs)
         if client is None or not read_again or not await client.learn_models(reader.unknown_models):
             raise
     return await plan(name, settings, options, terminal, facts, defaults, client)

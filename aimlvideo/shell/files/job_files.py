@@ -86,6 +86,11 @@ def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS
             yield _completed(itertools.chain(remark, lines), defaults)
 
 
+def can_be_read_again(source: str) -> bool:
+    """Tell whether a source is there a second time: a file or a folder is, standard input and a pipe are not."""
+    return source != "-" and (Path(source).is_file() or Path(source).is_dir())
+
+
 def _completed(lines: Iterable[Line], defaults: JobDefaults) -> Iterator[Line]:
     for where, line in lines:
         yield where, line if isinstance(line, Problem) else defaults.applied(line)

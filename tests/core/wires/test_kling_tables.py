@@ -308,6 +308,16 @@ TABLE_6_WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
         {"session_id": "s", "face_choose": [FACE, FACE]},
         "face_choose",
     ),
+    "effects: two pictures for two persons": (
+        "kling-effects",
+        {"effect_scene": "kiss", "image_url": LINK},
+        "image_list",
+    ),
+    "effects: one picture for one": (
+        "kling-effects",
+        {"effect_scene": "expansion", "image_list": [LINK, LINK]},
+        "image_list",
+    ),
     "effects: one picture or two": ("kling-effects", {"effect_scene": "hug"}, "image_url"),
     "multi-elements: no pictures with removal": (
         "kling-multi-elements",
