@@ -419,7 +419,10 @@ class VideoClient:
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
         feed = Feed(run, self._pipeline, self._catalog_for, settings.strict, settings.legacy, run.spec.live)
-        run.tasks.start_soon(feed.work, Chains(run).in_order(records))
+        run.tasks.start_soon(feed.work, self._in_order(run, records))
+
+    def _in_order(self, run: Run, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
+        return Chains(run).in_order(records)
 
     @asynccontextmanager
     async def _open_run(
@@ -453,7 +456,7 @@ class VideoClient:
             number = journal.begin()
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal, spending)
-            upload = next((one.upload for one in (store, own_store) if one), None)
+            kept_in = store or own_store
             spec = RunSpec(
                 journal=journal,
                 save=self._save,
@@ -466,7 +469,8 @@ class VideoClient:
                 goal=goal,
                 name=name,
                 on_result=results.write if results else None,
-                upload=upload,
+                upload=kept_in.upload if kept_in else None,
+                fetch=kept_in.fetch if kept_in else None,
                 uploads=uploads,
                 live=live,
             )

@@ -25,7 +25,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import result_of
+from aimlvideo.core.jobs.job import Progress, result_of
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.distributed.account import Account, AccountLimits, set_limits
@@ -111,6 +111,9 @@ def queue_file(
                     journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
                 except InvalidJobs as error:
                     reader.problems += (replace(problem, where=place) for problem in error.problems)
+            # By a connection of its own: the other one is copying.
+            with open_sync_journal(database) as earlier:
+                reader.check_chains(lambda name: earlier.find(name) is not None)
             if reader.problems:
                 raise InvalidJobs(reader.problems)
         failed = list(journal.failed_jobs()) if retry_failed else []
@@ -226,6 +229,12 @@ def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
         write_results(folder / RESULTS, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
     return 0
+
+
+def progress_of_jobs(dsn: str | None) -> dict[str, Progress]:
+    """Return how each job of the list stands, in the order in which they were planned."""
+    with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
+        return {job.id: progress for job, progress in journal.all_jobs()}
 
 
 def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: Terminal) -> int:

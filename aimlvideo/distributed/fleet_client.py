@@ -9,8 +9,10 @@ from typing import Any
 
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.services.base import Question
 from aimlvideo.distributed.registry import SharedDurations
+from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.run import Run
@@ -64,6 +66,13 @@ class FleetClient(VideoClient):
         """Return this worker's uploads: other workers have folders of their own, and remove nothing of ours."""
         owner = self._postgres.owner or ""
         return Uploads(store, journal, self._settings.timeout, owner, self._postgres.is_alive)
+
+    async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
+        """Return no limit: what may be spent is decided in the database."""
+        return Budget(None)
+
+    def _in_order(self, run: Run, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
+        return Chains(run, parents_ended=True).in_order(records)
 
     @asynccontextmanager
     async def work(self, records: AsyncIterator[Record], store: ClipStore) -> AsyncIterator[Run]:

@@ -12,8 +12,10 @@ import anyio
 from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.client import job_of, known_catalog
-from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
+from aimlvideo.core.catalog.validation import check, model_of
+from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -122,7 +124,12 @@ class JobList:
         checked = [job if isinstance(job, VideoJob) else job_of(job) for job in jobs]
         problems: list[Problem] = []
         for job in checked:
-            problems += check(job, self._catalog, service=self._service, strict=self._strict).problems
+            model = model_of(job, self._catalog, self._service)
+            if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
+                problems += misplaced
+                continue
+            complete = with_stand_ins(job)
+            problems += check(complete, self._catalog, service=self._service, strict=self._strict).problems
         if problems:
             raise InvalidJobs(problems)
         ids = await anyio.to_thread.run_sync(self._plan, checked)
@@ -139,6 +146,8 @@ class JobList:
                 journal.note("service", self._service)
                 put(journal.db, new.ids)
 
+            if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):
+                raise InvalidJobs(problems)
             with journal.planning(queue):
                 return [journal.plan(job, distinct=job.derived).job.id for job in jobs]
 

@@ -32,6 +32,12 @@ CHUNK = 5000
 # The engine's own cap counts all picked jobs at each taking and seats them one by one (pgqueuer #761): it is off.
 UNLIMITED = EntrypointExecutionParameter(concurrency_limit=0)
 NEVER = timedelta(days=36500)
+LOOK_AGAIN = 60.0
+"""Seconds after which a job that waits for another one is looked at in any case."""
+UNENDED_PARENT = """
+    SELECT FROM aimlvideo_jobs child JOIN aimlvideo_jobs parent ON parent.id = ANY(child.parents)
+    WHERE child.id = convert_from(payload, 'UTF8') AND parent.stage NOT IN ('saved', 'failed')
+"""
 
 
 class JobQueue:
@@ -46,6 +52,7 @@ class JobQueue:
         self._worker = QueueManagerId(worker)
         self.heartbeat = heartbeat
         self._table = self._queries.qbe.qualified.queue_table
+        self._awake = f"UPDATE {self._table} SET priority = 0, execute_after = now()"
 
     async def install(self) -> None:
         """Make the engine's tables, or bring them up to date."""
@@ -106,6 +113,22 @@ class JobQueue:
             "WHERE id = ANY(%s) AND queue_manager_id = %s"
         )
         await self.connection.execute(back, ([place.id for place in places], self._worker))
+
+    async def postpone(self, places: Sequence[QueueEntry]) -> None:
+        """Put jobs back that take clips from others which have not ended, behind all that can begin."""
+        waiting = (
+            f"UPDATE {self._table} SET status = 'queued', queue_manager_id = NULL, updated = now(), priority = -1, "
+            "execute_after = now() + make_interval(secs => %s) WHERE id = ANY(%s) AND queue_manager_id = %s"
+        )
+        ids = [place.id for place in places]
+        await self.connection.execute(waiting, (LOOK_AGAIN, ids, self._worker))
+        # One may have ended since it was read, and whoever ended it found this job not waiting yet.
+        await self.connection.execute(f"{self._awake} WHERE id = ANY(%s) AND NOT EXISTS ({UNENDED_PARENT})", (ids,))
+
+    async def wake_children(self, names: Sequence[str]) -> None:
+        """Let the jobs that take clips from these be taken at once: these have ended."""
+        children = "SELECT 'aimlvideo:' || id FROM aimlvideo_jobs WHERE parents && %s"
+        await self.connection.execute(f"{self._awake} WHERE status = 'queued' AND dedupe_key IN ({children})", (names,))
 
     async def release(self) -> None:
         """Give up all that is still ours, also what a statement took whose answer did not arrive."""

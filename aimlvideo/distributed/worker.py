@@ -73,6 +73,8 @@ class Handback(StrEnum):
     SAVED = auto()
     FAILED = auto()
     NOT_BEGUN = auto()
+    WAITS = auto()
+    """It takes a clip from a job that has not ended."""
     IN_DOUBT = auto()
     """It cannot be asked for: a person has to settle it."""
     LEFT = auto()
@@ -324,10 +326,14 @@ class Worker:
         for reason, names in by_reason.items():
             places = [going[name][0] for name in names]
             if reason in (Handback.SAVED, Handback.FAILED):
+                # Before its place is gone: if we die here, whoever takes the place over finds it ended, and wakes them.
+                await queue.wake_children(names)
                 await queue.done(places, well=reason is Handback.SAVED)
             elif reason is Handback.IN_DOUBT:
                 await self.journal.leave_in_doubt(names)
                 await queue.done(places, well=False)
+            elif reason is Handback.WAITS:
+                await queue.postpone(places)
             elif reason is Handback.NOT_BEGUN:
                 await queue.give_back(places)
             else:
@@ -385,6 +391,8 @@ class Worker:
         for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if self.winding_down or self.results.halted is not None:
                 self._ending[job.id] = fresh[job.id], _handback(result_of(job, progress))
+            elif self.journal.waits(job):
+                self._ending[job.id] = fresh[job.id], Handback.WAITS
             else:
                 record = self._fed[job.id] = Record(job, progress)
                 self.feed.send_nowait(record)

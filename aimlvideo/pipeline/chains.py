@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from aimlvideo.core.jobs.chains import Reference, parents, references, with_refe
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, ParentFailed, Problem, UsageError, VideoError
+from aimlvideo.errors import DownloadFailed, InvalidJobs, ParentFailed, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.files.video import When, frame_png
+from aimlvideo.shell.http.retrying import retrying
 
 FRAMES = "frames"
 """The folder of the frames that were taken, beside the clips."""
@@ -30,7 +33,11 @@ class Chains:
     """
 
     run: Run
+    parents_ended: bool = False
+    """Whether every job comes when those that it takes clips from have ended: then it waits for nobody here."""
     _waiting: dict[str, Record] = field(default_factory=dict)
+    _brought: dict[str, Path] = field(default_factory=dict)
+    """Folders of what was brought from elsewhere for a job, by its id."""
     _passed: set[str] = field(default_factory=set)
     """Ids that were passed on and have not ended: also a failed one that is tried again."""
 
@@ -47,7 +54,7 @@ class Chains:
             # A look costs a journal read for each job that waits: worth it for one that is new, or after an end.
             if self._waiting and (record.job.id in self._waiting or self._changed.is_set()):
                 self._changed.clear()
-                async for ready in self._ready(more=True):
+                async for ready in self._ready(more=not self.parents_ended):
                     yield ready
         while self._waiting:
             self._changed.clear()
@@ -65,6 +72,8 @@ class Chains:
         """Look again: a job has ended, or (None) the run submits nothing any more."""
         if entry is not None:
             self._passed.discard(entry.job.id)
+            if (brought := self._brought.pop(entry.job.id, None)) is not None:
+                shutil.rmtree(brought, ignore_errors=True)
         self._changed.set()
 
     async def _ready(self, *, more: bool) -> AsyncIterator[Record]:
@@ -77,6 +86,8 @@ class Chains:
                 if not more and (error := self._failed_parent(record, sources)) is not None:
                     await self._fail(record, error)
                     again = True
+                elif self.parents_ended and None in sources.values():
+                    await self._fail(record, self._why_stuck(record))
                 elif all(source and source.progress.stage is Stage.SAVED for source in sources.values()):
                     try:
                         complete = await self._resolved(
@@ -85,6 +96,9 @@ class Chains:
                     except UsageError as error:
                         await self._fail(record, error)
                         again = True
+                    except DownloadFailed as error:  # its parent's clip may be had later: it stays planned
+                        del self._waiting[record.job.id]
+                        self.run.end(await self.run.enter(record), error)
                     else:
                         del self._waiting[record.job.id]
                         self._passed.add(record.job.id)
@@ -111,24 +125,31 @@ class Chains:
 
     async def _resolved(self, record: Record, sources: Mapping[str, Record | None]) -> Record:
         """Return a record whose job has files where it had references. Raises UsageError where one cannot be had."""
-        folder = self.run.spec.folder
-        if folder is None or self.run.spec.upload is not None:
-            place = "a run that saves its clips into a folder of this machine"
-            raise InvalidJobs([Problem("from", place, "another one", job=record.job.id)])
+        folder, fetch = self.run.spec.folder, self.run.spec.fetch
+        if folder is None:
+            raise InvalidJobs([Problem("from", "a run that saves its clips", "another one", job=record.job.id)])
+        frames = folder / FRAMES
+        if fetch is not None:  # what is brought from elsewhere, and its frames, are this job's, and go with it
+            frames = self._brought[record.job.id] = frames / file_name(record.job.id, "")
         files: dict[Reference, Path] = {}
         for _, reference in references(record.job.params):
             source = sources[reference.job_id]
             assert source is not None  # all are saved
-            files[reference] = await _file(folder, folder / str(source.progress.file), reference)
+            name = str(source.progress.file)
+            if fetch is None:
+                clip = folder / name
+            else:
+                clip = await retrying(partial(fetch, name, frames), on=(DownloadFailed,))()
+            files[reference] = await _file(frames, clip, reference)
         params: dict[str, Any] = with_references(record.job.params, lambda reference: str(files[reference].resolve()))
         return Record(record.job.with_params(params), record.progress)
 
 
-async def _file(folder: Path, clip: Path, reference: Reference) -> Path:
+async def _file(frames: Path, clip: Path, reference: Reference) -> Path:
     """Return the file that a reference stands for: the clip itself, or its frame, taken once."""
     if reference.frame is None:
         return clip
-    path = folder / FRAMES / file_name(f"{clip.stem} {reference.frame}", ".png")
+    path = frames / file_name(f"{clip.stem} {reference.frame}", ".png")
     await anyio.to_thread.run_sync(_take_frame, clip, reference.frame, path)
     return path
 
@@ -137,7 +158,7 @@ def _take_frame(clip: Path, when: When, path: Path) -> None:
     """Write a clip's frame, unless it was taken since the clip was saved."""
     if path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
         return
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(frame_png(clip, when))
     part.replace(path)

@@ -146,6 +146,8 @@ class RunSpec:
     on_result: Callable[[Result], None] | None = None
     upload: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    fetch: Callable[[str, Path], Awaitable[Path]] | None = None
+    """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
     uploads: Uploads | None = None
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
     live: set[str] | None = None

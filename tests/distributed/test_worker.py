@@ -51,8 +51,8 @@ def job(number: int, **others: Any) -> dict[str, Any]:
 def queue(dsn: str, folder: Path, jobs: list[dict[str, Any]], **others: Any) -> None:
     """Queue jobs as the command does."""
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in jobs))
-    told = {"service": "aimlapi"} | others
-    queue_file(str(folder / "jobs.jsonl"), dsn, told, QUIET, retry_failed=False)
+    retry_failed = others.pop("retry_failed", False)
+    queue_file(str(folder / "jobs.jsonl"), dsn, {"service": "aimlapi"} | others, QUIET, retry_failed=retry_failed)
 
 
 def counts(dsn: str) -> dict[str, int]:
@@ -286,3 +286,19 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
     rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert {row["file"] for row in rows} == {f"job{n}.mp4" for n in range(20)}
     assert "job19.mp4" in (tmp_path / "out" / "report.html").read_text()
+
+
+async def test_a_generation_of_several_clips_keeps_all_of_them(dsn: str, tmp_path: Path) -> None:
+    walk = {"id": "walk", "model": "klingai/video-v3-omni-720p-text-to-video", "prompt": "a walk", "duration": 3}
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(queue, dsn, tmp_path, [walk])
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny", several_clips=1.0)) as sandbox:
+        async with opened(dsn, tmp_path, sandbox.url) as worker:
+            await worker.run()
+        assert sandbox.stats()["accepted"] == 1
+    with open_sync_journal(dsn) as journal:
+        record = journal.find("walk")
+    assert record is not None
+    names = [clip.file for clip in record.progress.files]
+    assert names[:2] == ["walk.mp4", "walk-2.mp4"]
+    assert all((tmp_path / "out" / name).is_file() for name in names)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.options import Folder, exit_codes
+from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.options import Dsn, DsnFile, Folder, database_of_page, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.video import join_clips
@@ -28,20 +31,31 @@ def join(
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[JOB...]", help="Jobs in the order of the film. Without any: all.")
     ] = None,
+    dsn: Dsn = None,
+    dsn_file: DsnFile = None,
     fade: Annotated[float, typer.Option(help="Seconds of cross-fade at each seam; 0 cuts.", min=0)] = 0.0,
 ) -> None:
-    """Join a run's clips to one film, in the order of the job file. Sound is kept, a frame shown twice is dropped."""
+    """Join a run's clips to one film, in the order of the job file. Sound is kept, a frame shown twice is dropped.
+
+    With --dsn (or AIMLVIDEO_DSN) the jobs are those of many workers; the folder is where their clips are.
+    """
     terminal = Terminal()
     with exit_codes(terminal):
-        film = join_clips(saved_clips(folder, ids or []), output, fade=fade)
+        from_database, database = database_of_page(folder, dsn, dsn_file, terminal)
+        if from_database:
+            with distributed_extra():
+                from aimlvideo.cli.worker_actions import progress_of_jobs
+            records = progress_of_jobs(database)
+        else:
+            with read_journal(folder / JOURNAL) as journal:
+                records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
+        film = join_clips(saved_clips(folder, records, ids or []), output, fade=fade)
         how = "copied as they are" if film.copied else "encoded anew"
         terminal.say(f"{film.path}: {format_seconds(film.seconds)}, {how}")
 
 
-def saved_clips(folder: Path, ids: list[str]) -> list[Path]:
+def saved_clips(folder: Path, records: Mapping[str, Progress], ids: list[str]) -> list[Path]:
     """Return the clips of these jobs in this order, of all in the run's order without ids. Raises UsageError."""
-    with read_journal(folder / JOURNAL) as journal:
-        records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
     unknown = [name for name in ids if name not in records]
     if unknown:
         raise UsageError(

@@ -40,6 +40,12 @@ class ClipStore(Protocol):
     async def upload(self, name: str) -> None:
         """Bring a clip from the staging to its place. Raises DownloadFailed (try again) or DiskFailed."""
 
+    async def fetch(self, name: str, into: Path) -> Path:
+        """Return a clip in its place as a file of this machine, brought `into` a folder where it is on none.
+
+        Raises DownloadFailed (try again).
+        """
+
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""
 
@@ -65,6 +71,13 @@ class SharedFolder:
             (self.staging / name).replace(self.folder / name)
         except OSError as error:
             raise DiskFailed(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
+
+    async def fetch(self, name: str, into: Path) -> Path:
+        """Return a clip in its place. Raises DownloadFailed where it is not there (yet)."""
+        path = self.folder / name
+        if not path.is_file():
+            raise DownloadFailed(f"there is no {path}: do all workers see the same folder?")
+        return path
 
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""
@@ -113,6 +126,16 @@ class ObjectStore:
         except Exception as error:  # each store has its own exceptions, and most are no OSError
             raise DownloadFailed(f"{self.url}/{name} could not be written: {error}") from error
         source.unlink(missing_ok=True)
+
+    async def fetch(self, name: str, into: Path) -> Path:
+        """Download a clip `into` a folder. Raises DownloadFailed (try again)."""
+        path = into / name
+        try:
+            into.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a folder of this machine
+            await anyio.to_thread.run_sync(self._files.get_file, f"{self._root}/{name}", str(path))
+        except Exception as error:
+            raise DownloadFailed(f"{self.url}/{name} could not be read: {error}") from error
+        return path
 
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""

@@ -197,6 +197,11 @@ MIGRATIONS = (
     ALTER TABLE aimlvideo_jobs ADD COLUMN status text, ADD COLUMN status_at double precision,
         ADD COLUMN file_sizes text;
     """,
+    # The jobs that a job takes clips from, so that whoever saves one finds those that wait for it.
+    """
+    ALTER TABLE aimlvideo_jobs ADD COLUMN parents text[];
+    CREATE INDEX aimlvideo_jobs_parents ON aimlvideo_jobs USING gin (parents) WHERE parents IS NOT NULL;
+    """,
 )
 """The statements that bring a database from each version of our tables to the next."""
 LOCK = "SELECT pg_advisory_lock(16706379)"

@@ -27,7 +27,7 @@ def first_release(dsn: str) -> None:
 def test_tables_of_the_first_release_are_brought_up_to_date(empty_database: str) -> None:
     first_release(empty_database)
     with (
-        pytest.raises(JournalError, match=r"version 1, expected 4: .*aimlvideo db init"),
+        pytest.raises(JournalError, match=rf"version 1, expected {len(MIGRATIONS)}: .*aimlvideo db init"),
         open_sync_journal(empty_database),
     ):
         pass
