@@ -13,6 +13,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
+from aimlvideo.core.catalog.corrections import correct
 from aimlvideo.core.catalog.endpoints import endpoint_facts, model_entries, unlisted_entry
 from aimlvideo.core.media_types import FileLimits
 
@@ -145,8 +146,15 @@ class Catalog:
     An entry of `unlisted` has a `pattern`, a regular expression for the whole id, and what all such models share.
     """
 
-    def __init__(self, models: Mapping[str, Any], *, unlisted: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Any],
+        *,
+        unlisted: Sequence[Mapping[str, Any]] = (),
+        refreshed: frozenset[str] = frozenset(),
+    ) -> None:
         self._raw = dict(models)
+        self._refreshed = refreshed
         self._read: dict[str, Model] = {}
         self._unlisted_read: dict[tuple[str, str], Model] = {}
         self._unlisted = tuple(unlisted)
@@ -161,7 +169,7 @@ class Catalog:
         name = model if model in self._raw else self._aliases.get(model, "")
         if name not in self._raw:
             return None
-        model_read = self._read[name] = self._read.get(name) or read_model(name, self._raw[name])
+        model_read = self._read[name] = self._read.get(name) or read_model(name, self._entry(name))
         return model_read
 
     def find_unlisted(self, model: Any, service: str | None = None) -> Model | None:
@@ -194,7 +202,16 @@ class Catalog:
         A broken entry is left out, and what was known of that model stays.
         """
         good = {name: self._undocumented(name) | raw for name, raw in models.items() if _readable(name, raw)}
-        return Catalog({**self._raw, **good}, unlisted=self._unlisted)
+        return Catalog({**self._raw, **good}, unlisted=self._unlisted, refreshed=self._refreshed | good.keys())
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        """Return a model's entry; a refreshed one with the rules of this release, whichever release has read it."""
+        raw: dict[str, Any] = self._raw[name]
+        if name not in self._refreshed:
+            return raw
+        corrected = correct(name, raw["path"], raw["params"])
+        params = {param: corrected["params"][param] for param in raw["params"]}
+        return {**raw, "params": params, "rules": corrected.get("rules", [])}
 
     def _undocumented(self, name: str) -> dict[str, Any]:
         """Return what no document tells about a model, and only its example once showed."""

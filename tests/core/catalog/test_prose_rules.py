@@ -200,3 +200,14 @@ def test_each_rule_says_where_it_stands(model: str) -> None:
     page = model_page(known)
     assert len(page.rules) == len(page.rule_sources)
     assert all(source.startswith("docs.aimlapi.com") for source in page.rule_sources)
+
+
+def test_a_list_that_an_earlier_release_refreshed_has_the_rules_of_this_one() -> None:
+    raw = {"developer": "x-ai", "path": "/v2/video/generations", "params": {
+        "prompt": {"type": "string"},
+        "image_url": {"type": "string", "media": "image"},
+        "reference_images": {"type": "array", "item": {"type": "string", "media": "image"}},
+    }}  # fmt: skip
+    refreshed = load_catalog({GROK: raw})
+    job = VideoJob(GROK, prompt="p", image_url=LINK, reference_images=[LINK])
+    assert [problem.field for problem in check(job, refreshed).problems] == ["reference_images"]
