@@ -56,7 +56,7 @@ from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, read_models, refresh
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, read_named_models, refresh
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
@@ -564,7 +564,7 @@ class VideoClient:
             entries: dict[str, Any] = {}
             try:
                 with anyio.move_on_after(LEARNING_PATIENCE):
-                    entries = await read_models(self._transport.send, service.models, fresh)
+                    entries = await read_named_models(self._transport.send, service.models, fresh)
             except (ServiceError, ValueError) as error:
                 log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
             new = {name: entry for name, entry in entries.items() if self._catalog.find(name) is None}

@@ -35,7 +35,7 @@ class FileLimits:
         return self.min_seconds > 0 or min(self.max_seconds, self.below_seconds) < inf
 
     def __str__(self) -> str:
-        parts = [" or ".join(map(type_name, self.types))]
+        parts = [" or ".join(map(media_type_name, self.types))]
         parts.append(f"at most {self.max_bytes / 2**20:g} MB" if self.max_bytes < inf else "")
         parts.append("x".join(map(str, self.pixels)) + " pixels" if self.pixels else "")
         parts.append(f"at least {self.min_side} pixels a side" if self.min_side else "")
@@ -64,7 +64,7 @@ class MediaLimits:
         return bool(self.files) or self.inline != FileLimits()
 
 
-def type_name(media_type: str) -> str:
+def media_type_name(media_type: str) -> str:
     """Return what people call a media type: PNG, MP3."""
     return {"audio/mpeg": "MP3", "audio/mp4": "M4A"}.get(media_type) or media_type.partition("/")[2].upper()
 

@@ -41,7 +41,7 @@ log = logging.getLogger("aimlvideo.doubt")
 
 CANNOT_ASK = "the service could not be asked for it"
 NO_LOOKUP = "the gateway does not find tasks by the id that we chose"
-MOST_PAGES = 20
+MOST_LIST_PAGES = 20
 """Pages of a list of tasks that are read for one lost answer."""
 AMBIGUOUS = "the service's log lists it, but names no generation, nor says that it failed unbilled"
 
@@ -227,7 +227,7 @@ class LostSubmissions:
     async def _search_list(self, tasks: TaskList, doubt: Doubt) -> Generation | None:
         """Return the task that the service's list has under our id; None where it has none back to the submission."""
         entry, since = doubt.entry, _sent_at(doubt) - WINDOW_MARGIN
-        for page in range(1, MOST_PAGES + 1):
+        for page in range(1, MOST_LIST_PAGES + 1):
             try:
                 listed = await self.log.request(tasks.request(page, entry.job), tasks.read)
             except Rejected:

@@ -19,7 +19,7 @@ from aimlvideo.errors import InvalidJobs, Problem, Refused, ServiceError, VideoE
 from aimlvideo.shell import clock
 from aimlvideo.shell.task_groups import task_group
 
-PATIENCE = 10.0
+PREFLIGHT_PATIENCE = 10.0
 """Seconds for which the two questions may take: a service that does not answer them stops nobody."""
 GOOD_FOR = 3600.0
 """Seconds after which a client that lives on asks again."""
@@ -73,7 +73,7 @@ class Preflight:
         async with self._lock:
             if clock.loop() - self._asked_at < GOOD_FOR:
                 return
-            with anyio.move_on_after(PATIENCE):
+            with anyio.move_on_after(PREFLIGHT_PATIENCE):
                 async with task_group(wait=True) as tasks:
                     tasks.start_soon(self._read_deprecations)
                     tasks.start_soon(self._read_key)

@@ -39,7 +39,7 @@ from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceErr
 MAX_LAYERS = 6
 EXTERNAL_ID_FIELDS = (("task_info", "external_task_id"), ("external_task_id",), ("external_id",))
 CREATED_FIELDS = ("created_at", "create_time", "submit_time")
-LINK_FIELDS: tuple[tuple[str, ...], ...] = (
+TASK_LINK_FIELDS: tuple[tuple[str, ...], ...] = (
     ("task_result", "videos", "url"),
     ("task_result", "url"),
     ("task_result", "video_url"),
@@ -303,7 +303,7 @@ def _words(layer: Mapping[str, Any]) -> list[str]:
 
 def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
     for layer in layers:
-        for place in LINK_FIELDS:
+        for place in TASK_LINK_FIELDS:
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
                 return links
         reason = as_text(layer.get("fail_reason"))  # older gateways put the clip's link there

@@ -47,12 +47,12 @@ def oddities(answer: Answer, fields: Fields) -> Iterator[Oddity]:
         return
     body = answer.json()
     if not isinstance(body, dict | list):
-        yield Oddity(BODY, "a JSON object", preview(answer.body[: MAX_SHOWN + 1].decode(errors="replace")))
+        yield Oddity(BODY, "a JSON object", _preview(answer.body[: MAX_SHOWN + 1].decode(errors="replace")))
         return
     for place, kind in fields.items():
         for value in _values(body, place.split(".")):
             if not KINDS[kind](value):
-                yield Oddity(place, kind, preview(value))
+                yield Oddity(place, kind, _preview(value))
                 break
 
 
@@ -74,7 +74,7 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
 MISSING = object()
 
 
-def preview(value: Any) -> str:
+def _preview(value: Any) -> str:
     """Return what a value is, in a few words."""
     if value is MISSING or value == "":
         return "nothing"

@@ -46,7 +46,7 @@ def recipe_in(path: Path) -> Mapping[str, Any]:
     return recipe
 
 
-def seconds_of(file: BinaryIO) -> float | None:
+def media_seconds(file: BinaryIO) -> float | None:
     """Return how long a sound or a clip lasts; None where its file does not tell."""
     file.seek(0)
     try:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import imagesize
 
-from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, type_name
+from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, media_type_name
 from aimlvideo.errors import UsageError
 
 HEAD = 64
@@ -134,7 +134,7 @@ def _beyond(limits: FileLimits, kind: str, file: BinaryIO, size: int) -> str:
     """Return what keeps a file from being taken, or an empty text."""
     if limits.types and kind not in limits.types:
         hint = f"; {UPLOAD_HINT}" if kind.startswith("video/") and limits.upload_helps else ""
-        return f"is {kind}; {limits.taken_by} takes {' and '.join(map(type_name, limits.types))}{hint}"
+        return f"is {kind}; {limits.taken_by} takes {' and '.join(map(media_type_name, limits.types))}{hint}"
     if size > limits.max_bytes:
         most = f"{limits.taken_by} takes at most {limits.max_bytes / 2**20:g} MB: make it smaller"
         return f"has {size / 2**20:.1f} MB; {most}" + (f", or {UPLOAD_HINT}" if limits.upload_helps else "")
@@ -160,9 +160,9 @@ def _wrong_picture(limits: FileLimits, file: BinaryIO) -> str:
 
 
 def _wrong_length(limits: FileLimits, file: BinaryIO) -> str:
-    from aimlvideo.shell.files.clip_metadata import seconds_of  # noqa: PLC0415 - 30 ms that few jobs need
+    from aimlvideo.shell.files.clip_metadata import media_seconds  # noqa: PLC0415 - 30 ms that few jobs need
 
-    seconds = seconds_of(file)
+    seconds = media_seconds(file)
     if seconds is None:
         return ""
     if seconds >= limits.below_seconds:

@@ -77,7 +77,7 @@ class CatalogCache:
             log.info("%s", error)
 
 
-async def read_models(fetch: Fetch, models: ModelList, names: Collection[str]) -> dict[str, Any]:
+async def read_named_models(fetch: Fetch, models: ModelList, names: Collection[str]) -> dict[str, Any]:
     """Return the entries of those of these models (by id or alias) that the service lists and describes.
 
     One that it does not list, or whose document cannot be had or used, is left out. Raises ServiceError or ValueError
