@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-_AROUND = "".join(map(chr, range(0x21))) + "\xa0\u200b\u200c\u200d\u2060\ufeff<>\"'`"
-"""What stands around a link and is no part of it: blanks, also those that nobody sees, brackets and quotes."""
+_BLANKS = "".join(map(chr, range(0x21))) + "\xa0\u200b\u200c\u200d\u2060\ufeff"
+"""What stands around a link and is no part of it, also where nobody sees it."""
+_WRAPPED = re.compile(r"<(https?:.*)>|\"(https?:.*)\"|'(https?:.*)'", re.IGNORECASE | re.DOTALL)
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SCHEME = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
 _HOST = re.compile(r"^(https?://[^/\\?#]*)\\")
@@ -21,7 +22,9 @@ def resolve_link(link: str, base_url: str) -> str:
     DNS has it. Everything else stays byte for byte: a signature holds for one spelling alone.
     Raises ValueError where it is no address.
     """
-    text = link.strip(_AROUND)
+    text = link.strip(_BLANKS)
+    if wrapped := _WRAPPED.fullmatch(text):
+        text = next(filter(None, wrapped.groups()))
     text = re.sub(r"[\x00-\x1f]", lambda match: f"%{ord(match[0]):02X}", text)
     if not text:
         raise ValueError("it is empty")
