@@ -82,7 +82,7 @@ def asked(url: str, **headers: str) -> tuple[int, bytes]:
 @pytest.mark.real_time
 def test_a_change_is_seen_within_a_second_and_a_clip_plays(opened: Any, running: Any, clip: Path) -> None:
     run, call = running
-    page = opened(run.url)
+    page = opened(run.url, motion="no-preference")
     until(page, "document.getElementById('pulse').textContent === 'live'")
     call(lambda: run.move("first", Stage.SUBMITTING, submitted_at=1000.0))
     call(lambda: run.move("first", Stage.RENDERING, generation_id="g-1", submitted_at=1001.0))

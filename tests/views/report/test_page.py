@@ -34,7 +34,7 @@ def until(page: Any, condition: str) -> None:
 
 
 def test_a_clip_plays_on_click_and_the_next_by_its_key(opened: Opened, folder: Path) -> None:
-    page = opened((folder / REPORT).as_uri())
+    page = opened((folder / REPORT).as_uri(), motion="no-preference")
     page.click(".card .thumb")
     until(page, "document.querySelector('#viewer video').currentTime > 0.2")
     before = page.text_content("#viewer-title")
@@ -67,7 +67,7 @@ def test_every_clip_of_a_generation_can_be_seen(opened: Opened, tmp_path: Path, 
 
 
 def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(opened: Opened, folder: Path) -> None:
-    page = opened((folder / REPORT).as_uri())
+    page = opened((folder / REPORT).as_uri(), motion="no-preference")
     page.hover(".card .thumb")
     until(page, "document.querySelector('video.moving')?.currentTime > 0.1")
     page.mouse.move(1, 1)
