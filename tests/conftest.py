@@ -12,8 +12,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aimlvideo.shell import clock
+
+PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("suite", max_examples=20, **PATIENT)
+settings.register_profile("deep", max_examples=1000, **PATIENT)
+settings.load_profile("suite")  # python -m pytest --hypothesis-profile=deep tests/core looks long
 
 
 class JumpingSelector(selectors.DefaultSelector):

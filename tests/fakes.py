@@ -87,6 +87,8 @@ class FakeService:
     log: list[LoggedRequest] = field(default_factory=list)
     log_reads: list[float] = field(default_factory=list)
     peak: int = 0
+    _running: list[float] = field(default_factory=list)
+    _rows: dict[tuple[str, str], LoggedRequest] = field(default_factory=dict)
 
     async def send(self, request: Request) -> Answer:
         """Answer one request; the key that came with it is `ASKING_KEY`."""
@@ -121,7 +123,9 @@ class FakeService:
 
     def outstanding(self) -> int:
         """Return how many generations are under way now."""
-        return sum(self.clock() - since < self.seconds for since in self.accepted.values())
+        now = self.clock()
+        self._running = [since for since in self._running if now - since < self.seconds]
+        return len(self._running)
 
     def charged(self) -> float:
         """Return what all generations cost that did not fail, in USD."""
@@ -134,6 +138,7 @@ class FakeService:
             return _given(twist)
         name = f"gen-{len(self.accepted)}"
         self.accepted[name] = self.clock()
+        self._running.append(self.accepted[name])
         self.by_request[request.headers["X-Client-Request-Id"]] += 1
         self.note(name, request.headers["X-Client-Request-Id"], (request.body or {}).get("model", ""))
         self.peak = max(self.peak, self.outstanding())
@@ -145,13 +150,15 @@ class FakeService:
         """Write an accepted generation into the log, where it is listed once it has ended."""
         at = self.accepted[name]
         listed_at = at + self.seconds + self.listing_delay
-        self.log.append(LoggedRequest(ASKING_KEY.get(), request_id, name, model, at, listed_at, self.price))
+        row = LoggedRequest(ASKING_KEY.get(), request_id, name, model, at, listed_at, self.price)
+        self.log.append(row)
+        self._rows[row.key, name] = row
 
     def _check(self, name: str) -> Answer:
         self.polled_at.append((self.clock(), name))
         if self.checks and (twist := self.checks.popleft()) is not None:
             return _given(twist)
-        mine = next((row for row in self.log if row.generation_id == name and row.key == ASKING_KEY.get()), None)
+        mine = self._rows.get((ASKING_KEY.get(), name))
         if name not in self.accepted or mine is None:
             return answer(404, {"message": "no such generation"})
         if self.clock() - self.accepted[name] < self.seconds:

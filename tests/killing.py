@@ -16,12 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from typer.testing import CliRunner
+
+from aimlvideo.cli.app import app
+from tests.servers import sandbox_thread
 
 MODELS = {"aimlapi": "kling-video/v1.6/pro/image-to-video", "kling": "kling-v1-6"}
 
@@ -55,21 +57,6 @@ class Outcome:
     """What `aimlvideo reconcile` found that does not match; a gateway has no ledger to ask."""
 
 
-@contextmanager
-def hostile_service(seed: int, knobs: dict[str, Any]) -> Iterator[str]:
-    """Give the URL of a sandbox in a process of its own."""
-    told = [f"--set={name}={json.dumps(value)}" for name, value in {**HOSTILE, **knobs}.items()]
-    law = ["--seconds", "uniform:0.2,0.8"]
-    command = [sys.executable, "-m", "aimlvideo", "sandbox", "--port", "0", "--seed", str(seed), *law]
-    with subprocess.Popen([*command, *told], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            said = process.stdout.readline()
-            yield next(word for word in said.split() if word.startswith("http"))
-        finally:
-            process.terminate()
-
-
 def kill_and_restart(
     folder: Path, *, jobs: int, kills: int, seed: int, service: str = "aimlapi", **knobs: Any
 ) -> Outcome:
@@ -77,8 +64,8 @@ def kill_and_restart(
     chance = random.Random(seed)
     job_file = folder / "jobs.jsonl"
     job_file.write_text("".join(json.dumps(_job(number, service)) + "\n" for number in range(jobs)))
-    with hostile_service(seed, knobs) as url:
-        command = _command(job_file, folder / "out", url, service)
+    with sandbox_thread(**{**HOSTILE, "seed": seed, "seconds": "uniform:0.2,0.8", **knobs}) as sandbox:
+        command = _command(job_file, folder / "out", sandbox.url, service)
         done = 0
         while done < kills:
             process = _start(command)
@@ -92,8 +79,8 @@ def kill_and_restart(
                 break
         last = _start(command)
         said, _ = last.communicate(timeout=300)
-        unmatched = _reconciled(folder / "out", url) if service == "aimlapi" else ""
-        stats = json.load(urllib.request.urlopen(f"{url}/__sandbox/stats"))
+        unmatched = _reconciled(folder / "out", sandbox.url) if service == "aimlapi" else ""
+        stats = sandbox.stats()
     rows = [json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()]
     stages = {stage: sum(row["stage"] == stage for row in rows) for stage in {row["stage"] for row in rows}}
     clips = len(list((folder / "out").glob("*.mp4")))
@@ -102,9 +89,8 @@ def kill_and_restart(
 
 def _reconciled(output: Path, url: str) -> str:
     """Return what the ledger, the log and the journal disagree about."""
-    command = [sys.executable, "-m", "aimlvideo", "reconcile", str(output), "--base-url", url, "--api-key", "k"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    return "" if told.returncode == 0 and "everything matches" in told.stdout else told.stdout + told.stderr
+    done = CliRunner().invoke(app, ["reconcile", str(output), "--base-url", url, "--api-key", "k"])
+    return "" if done.exit_code == 0 and "everything matches" in done.stdout else done.output
 
 
 def _job(number: int, service: str) -> dict[str, Any]:

@@ -14,10 +14,13 @@ from typing import Any
 import anyio
 import pytest
 
+from aimlvideo import VideoClient
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.sqlite import read_journal
 
 mcp = pytest.importorskip("mcp")
+from aimlvideo.cli.agent_tools import open_tools  # noqa: E402 - after the extra that it needs
+from aimlvideo.cli.mcp_server import server_of  # noqa: E402
 
 pytestmark = [pytest.mark.real_time, pytest.mark.long]
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -48,6 +51,23 @@ def agent(sandbox: Sandbox, tmp_path: Path) -> Agent:
     return session
 
 
+@pytest.fixture
+def agent_here(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
+    """Return a way to begin a session with a server in this process over the same folder."""
+    monkeypatch.chdir(tmp_path)
+
+    @asynccontextmanager
+    async def session(max_spend: float = 5.0) -> AsyncIterator[Any]:
+        async with (
+            VideoClient("key-that-nobody-may-see", sandbox.url, poll="every:0.1") as buyer,
+            open_tools(buyer, tmp_path / "clips", max_spend) as tools,
+            mcp.Client(server_of(tools)) as client,
+        ):
+            yield client
+
+    return session
+
+
 async def call(client: Any, tool: str, **arguments: Any) -> dict[str, Any]:
     answer = await client.call_tool(tool, arguments)
     assert not answer.is_error, answer.content
@@ -60,8 +80,8 @@ async def refusal(client: Any, tool: str, **arguments: Any) -> str:
     return str(answer.content[0].text)
 
 
-async def test_an_agent_makes_a_clip_and_sees_it(agent: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
-    async with agent() as client:
+async def test_an_agent_makes_a_clip_and_sees_it(agent_here: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
+    async with agent_here() as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
         assert any(row["model"] == MODEL for row in (await call(client, "models", words="kling"))["models"])
         assert any(row["name"] == "image_url" for row in (await call(client, "model", name=MODEL))["parameters"])
@@ -85,33 +105,34 @@ async def test_an_agent_makes_a_clip_and_sees_it(agent: Agent, sandbox: Sandbox,
 
 async def test_a_render_outlives_the_call_and_the_process(agent: Agent, sandbox: Sandbox, tmp_path: Path) -> None:
     before, behaviour = sandbox.stats()["posts"], sandbox.behaviour
-    sandbox.set(seconds=3.0)
+    sandbox.set(seconds=2.0)
     async with agent() as client:
         job = await call(client, "submit", model=MODEL, params=PARAMS, id="long")
         with read_journal(tmp_path / "clips" / "journal.sqlite3") as journal:
             assert journal.find("long") is not None
         _kill_server(tmp_path)
-    async with agent() as client:
+    async with agent(max_spend=0.01) as client:
         while (state := await call(client, "wait", id="long", seconds=5))["stage"] != "saved":
             assert state["generation_id"] == job["generation_id"]
+        assert "left of the limit" in await refusal(client, "submit", model=MODEL, params=PARAMS, id="another")
     assert sandbox.stats()["posts"] - before == 1
     sandbox.behaviour = behaviour
 
 
-async def test_no_caller_passes_the_limit_in_one_process_or_the_next(agent: Agent, sandbox: Sandbox) -> None:
+async def test_no_caller_passes_the_limit_in_one_session_or_the_next(agent_here: Agent, sandbox: Sandbox) -> None:
     before = sandbox.stats()["posts"]
-    async with agent() as client:
+    async with agent_here() as client:
         price = (await call(client, "price", model=MODEL, params=PARAMS))["usd"]
     answers: list[Any] = []
 
     async def buy(client: Any, job_id: str) -> None:
         answers.append(await client.call_tool("submit", {"model": MODEL, "params": PARAMS, "id": job_id}))
 
-    async with agent(max_spend=1.5 * price) as client, anyio.create_task_group() as tasks:
+    async with agent_here(max_spend=1.5 * price) as client, anyio.create_task_group() as tasks:
         for job_id in ("a", "b", "c"):
             tasks.start_soon(buy, client, job_id)
     assert sorted(answer.is_error for answer in answers) == [False, True, True]
-    async with agent(max_spend=1.5 * price) as client:
+    async with agent_here(max_spend=1.5 * price) as client:
         assert "left of the limit" in await refusal(client, "submit", model=MODEL, params=PARAMS, id="d")
         higher = {"model": MODEL, "params": PARAMS, "id": "e", "max_spend": 100.0}
         assert (await client.call_tool("submit", higher)).is_error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import Model
@@ -65,7 +65,7 @@ def test_both_refuse_each_single_mistake(developer: str) -> None:
 
 
 def test_both_take_what_is_made_at_random_from_the_facts_with_or_without_a_field() -> None:
-    @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5 * settings.default.max_examples)
     @given(st.data())
     def agree(data: st.DataObject) -> None:
         model = data.draw(st.sampled_from(MODELS))

@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,13 @@ def modules() -> Iterator[Path]:
             yield path
 
 
-def texts(path: Path) -> Iterator[str]:
-    """Give the texts and names of a module, without its docstrings."""
+@cache
+def texts(path: Path) -> tuple[str, ...]:
+    """Return the texts and names of a module, without its docstrings."""
+    return tuple(_texts(path))
+
+
+def _texts(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text("utf-8"))
     docstrings = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.readers import READERS
@@ -43,7 +43,6 @@ INPUTS = (
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(data=INPUTS)
 def test_a_reader_of_foreign_bytes_raises_nothing_of_its_own(name: str, data: bytes) -> None:
     READERS[name](data)

@@ -165,11 +165,11 @@ async def test_ids_that_are_heard_late_are_settled_beside_others_that_are_fine()
 
 
 async def test_the_log_is_read_no_more_often_than_the_service_allows() -> None:
-    service = FakeService(seconds=1)
+    service = FakeService(seconds=1, page_rows=10)
     service.lost.append(Unclear("reset"))
     async with FakeClient(service) as client, client.run(jobs(1)) as results:
         await anyio.sleep(0.1)
-        add_strangers(service, 4000)
+        add_strangers(service, 400)
         assert (await anext(results)).ok
     busiest = max(sum(moment <= other < moment + 10 for other in service.log_reads) for moment in service.log_reads)
     assert len(service.log_reads) > 40

@@ -18,7 +18,7 @@ JOBS = (
     {**JOB, "model": "kling-video/v1.6/standard/image-to-video"},
 )
 SUBMISSIONS, CHECKS = 1.0, 4.0  # a second; without a price, ten checks a second would be wanted
-COUNT, WARM = 1500, 400
+COUNT, WARM = 900, 250
 
 
 @dataclass

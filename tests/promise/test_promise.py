@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from tests.promise.machine import Promise
 
 TestPromise = Promise.TestCase
-TestPromise.settings = settings(
-    max_examples=45, stateful_step_count=15, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+TestPromise.settings = settings(max_examples=2 * settings.default.max_examples, stateful_step_count=15)

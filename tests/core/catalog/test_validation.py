@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import Model
@@ -44,7 +44,7 @@ def fields(checked: Checked) -> set[str]:
 def test_any_request_made_from_the_facts_is_accepted_and_sent_as_it_is(developer: str) -> None:
     models = [model for model in MODELS if model.developer == developer]
 
-    @settings(max_examples=4 * len(models), deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=max(settings.default.max_examples, len(models)))
     @given(st.sampled_from(models).flatmap(lambda model: st.tuples(st.just(model), requests(model))))
     def accepted(asked: tuple[Model, dict[str, Any]]) -> None:
         model, params = asked

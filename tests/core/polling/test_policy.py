@@ -7,7 +7,7 @@ import time
 from math import exp, log, sqrt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard
@@ -15,8 +15,8 @@ from aimlvideo.core.polling.next_poll import NextPoll
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key, parse_polls
 from tests.core.duration_models import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
 
-SEEDS = range(4)
-MANY_SEEDS = range(100, 116)
+SEEDS = range(3)
+MANY_SEEDS = range(100, 108)
 
 
 def ratio(median: float, sigma: float, first: int, last: int, make=LearnedPolls, *, seeds=SEEDS) -> float:
@@ -70,7 +70,7 @@ def test_where_the_law_is_known_the_looks_are_within_two_percent_of_the_optimum(
 @pytest.mark.parametrize(("factor", "at_first", "then"), [(2.0, 1.30, 1.10), (0.5, 1.40, 1.08)])
 def test_durations_that_change_are_followed(factor, at_first, then):
     near = far = best_near = best_far = 0.0
-    for seed in range(8):
+    for seed in range(4):
         times = lognormal_times(seed, 250, 127, 0.35)
         times[150:] = [factor * seconds for seconds in times[150:]]
         seen = watch(LearnedPolls(), times)
@@ -152,7 +152,6 @@ def test_while_little_is_known_nothing_sleeps_longer_than_15_s():
     assert policy.next_poll(0.0) > 100.0
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     looks=st.lists(st.tuples(st.floats(0, 2e4), st.floats(0, 5e3), st.booleans()), max_size=40),
     price=st.sampled_from([0.01, 0.5, 4.0, 100.0]),

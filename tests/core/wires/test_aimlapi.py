@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import load_catalog
@@ -519,7 +519,6 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=100, deadline=None)
 @given(told=ANSWERS)
 def test_no_answer_whatsoever_makes_a_reader_raise_anything_but_a_service_error(name: str, told: Answer) -> None:
     try:

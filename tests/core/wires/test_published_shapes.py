@@ -31,7 +31,7 @@ def generations(draw: st.DrawFn) -> dict[str, Any]:
     return body
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 @given(body=generations())
 def test_any_published_generation_is_read_and_an_ended_one_is_seen_to_end(body: dict[str, Any]) -> None:
     seen = WIRE.parse_status(answer(body), "gen-1")
@@ -55,7 +55,6 @@ def answers_of(name: str) -> st.SearchStrategy[Answer]:
     return answers(endpoints()[name].answer).map(answer)
 
 
-@settings(max_examples=60, deadline=None)
 @given(told=answers_of("GET /v2/billing/transactions"))
 def test_any_published_page_of_the_ledger_is_read(told: Answer) -> None:
     body = told.json()
@@ -69,7 +68,6 @@ def test_any_published_page_of_the_ledger_is_read(told: Answer) -> None:
     assert cursor == (body["pagination"]["next_cursor"] if body["pagination"]["has_more"] else None)
 
 
-@settings(max_examples=60, deadline=None)
 @given(told=answers_of("GET /v2/logs"))
 def test_any_published_page_of_the_log_is_read(told: Answer) -> None:
     body, rows = told.json(), read_log_page(told)
