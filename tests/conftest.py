@@ -9,8 +9,11 @@ import os
 import selectors
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+import anyio.to_thread
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -26,12 +29,17 @@ class JumpingSelector(selectors.DefaultSelector):
     """When nothing is ready, jump to the next timer instead of waiting for it."""
 
     jumped = 0.0
+    grace = 0.0
+    """Seconds within which a socket of this process has what its other end sent."""
+    busy_threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        if ready := super().select(0):
+        if ready := super().select(self.grace):
             return ready
+        if self.busy_threads:
+            return super().select(0.05)
         self.jumped += timeout
         return []
 
@@ -39,19 +47,26 @@ class JumpingSelector(selectors.DefaultSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock stands still while code runs, however slow the machine is, and jumps when it waits."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = 0.0) -> None:
         self._jump = JumpingSelector()
+        self._jump.grace = grace
         self.began = time.time()
         super().__init__(self._jump)
 
     def time(self) -> float:
         return self._jump.jumped
 
+    def count_thread(self, change: int) -> None:
+        """Note that a thread works for this loop, or has ended: time stands still for as long."""
+        self._jump.busy_threads += change
+
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
     """Give a test virtual time, or the real clock where it asks for it."""
     if "real_time" in item.keywords:
         return {"real": asyncio.SelectorEventLoop}
+    if "own_sockets" in item.keywords:
+        return {"sockets": partial(VirtualTimeLoop, grace=0.0005)}
     return {"virtual": VirtualTimeLoop}
 
 
@@ -63,6 +78,9 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with those that take longest, so that none is left alone at the end."""
     items.sort(key=lambda item: "long" not in item.keywords)
+    for item in items:
+        if "own_sockets" in item.keywords:
+            item.fixturenames.append("own_sockets")  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +121,35 @@ def dsn(empty_database: str) -> str:
 
     init_tables(empty_database)
     return empty_database
+
+
+@pytest.fixture
+def own_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let both ends of a socket, and all threads, live in the virtual time of one loop."""
+    run_sync, submit, real = anyio.to_thread.run_sync, ThreadPoolExecutor.submit, time.time
+
+    async def counted(*args: Any, **options: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        loop.count_thread(1)  # type: ignore[attr-defined]
+        try:
+            return await run_sync(*args, **options)
+        finally:
+            loop.count_thread(-1)  # type: ignore[attr-defined]
+
+    def submitted(self: ThreadPoolExecutor, *args: Any, **options: Any) -> Any:
+        loop, future = asyncio._get_running_loop(), submit(self, *args, **options)
+        if isinstance(loop, VirtualTimeLoop):
+            loop.count_thread(1)
+            future.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.count_thread, -1))
+        return future
+
+    def wall() -> float:
+        running = asyncio._get_running_loop()
+        return running.began + running.time() if isinstance(running, VirtualTimeLoop) else real()
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submitted)
+    monkeypatch.setattr(time, "time", wall)
 
 
 HOMES = itertools.count()
