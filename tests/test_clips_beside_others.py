@@ -14,7 +14,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import JournalError
 from aimlvideo.sandbox import Behaviour, Sandbox
 
-pytestmark = pytest.mark.real_time
+pytestmark = pytest.mark.own_sockets
 
 KEY = "sk-0123456789abcdef"
 JOB = VideoJob("kling-video/v1.6/standard/text-to-video", id="scene", prompt="waves")

@@ -17,7 +17,7 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 
-pytestmark = pytest.mark.real_time
+pytestmark = pytest.mark.own_sockets
 OMNI = "klingai/video-v3-omni-720p-text-to-video"
 JOB = {"id": "walk", "model": OMNI, "prompt": "a walk", "duration": 3}
 QUICK = Behaviour(seconds=0.02, video="tiny", several_clips=1.0)

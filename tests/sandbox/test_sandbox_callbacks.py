@@ -61,7 +61,7 @@ def test_only_this_machine_is_called(url: str, here: bool) -> None:
     assert is_here(url) is here
 
 
-@pytest.mark.real_time
+@pytest.mark.own_sockets
 async def test_each_change_is_told_once_as_the_bare_task_signed() -> None:
     async with page() as (url, calls, done), visiting(seconds=0.1, webhook_secret=SECRET) as visitor:
         await visitor.post(KLING + "text2video", TASK | {"callback_url": url})
@@ -74,7 +74,7 @@ async def test_each_change_is_told_once_as_the_bare_task_signed() -> None:
             assert headers["webhook-signature"] == signature
 
 
-@pytest.mark.real_time
+@pytest.mark.own_sockets
 async def test_a_page_that_is_not_there_disturbs_nothing() -> None:
     async with visiting() as visitor:
         accepted = await visitor.post(KLING + "text2video", TASK | {"callback_url": "http://127.0.0.1:9/hook"})

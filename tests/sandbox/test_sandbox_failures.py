@@ -12,7 +12,7 @@ import pytest
 from aimlvideo.sandbox import Behaviour
 from tests.sandbox.http_client import KLING, MULTI, TASK, UNIVERSAL, visiting
 
-pytestmark = pytest.mark.real_time
+pytestmark = pytest.mark.own_sockets
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.sandbox.http_client import UNIVERSAL, Visitor, visiting
 
-pytestmark = pytest.mark.real_time
+pytestmark = pytest.mark.own_sockets
 
 HALF = (
     f'POST {UNIVERSAL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key\r\nContent-Length: 999\r\n\r\n{{"model":'

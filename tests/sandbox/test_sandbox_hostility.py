@@ -13,7 +13,7 @@ from aimlvideo.sandbox import Behaviour, hostility
 from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
 from tests.sandbox.http_client import UNIVERSAL, visiting
 
-pytestmark = pytest.mark.real_time
+pytestmark = pytest.mark.own_sockets
 
 
 async def answer_of(visitor: Any, path: str = "/v2/billing", limit: int = 2**20) -> bytes:
