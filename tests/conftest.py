@@ -79,7 +79,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with those that take longest, so that none is left alone at the end."""
     items.sort(key=lambda item: "long" not in item.keywords)
     for item in items:
-        if "own_sockets" in item.keywords:
+        if "own_sockets" in item.keywords and "real_time" not in item.keywords:
             item.fixturenames.append("own_sockets")  # type: ignore[attr-defined]
 
 

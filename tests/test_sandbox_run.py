@@ -133,6 +133,7 @@ async def test_the_official_service_is_asked_with_signatures_by_its_own_clock(ah
     assert pack.remaining == 999
 
 
+@pytest.mark.real_time
 async def test_a_gateway_s_call_is_a_hint_to_ask_at_once() -> None:
     async with Sandbox(Behaviour(seconds=0.3, video="tiny"), port=0) as service:
         port = _free_port()

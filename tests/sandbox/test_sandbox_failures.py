@@ -103,6 +103,7 @@ async def test_a_status_check_may_be_cut() -> None:
             await visitor.get(UNIVERSAL, generation_id=accepted.json["id"])
 
 
+@pytest.mark.real_time
 async def test_odd_status_words_mean_the_same() -> None:
     async with visiting(unknown_status_words=1.0, seconds=0.2) as visitor:
         accepted = await visitor.submit()
