@@ -123,6 +123,8 @@ class JobReader:
         if not isinstance(model, Model):
             return
         for path, value in media_fields(model, params):
+            if isinstance(value, str) and value.startswith(("http://", "https://")):
+                continue  # there is nothing here to look into
             try:
                 Media(job.folder, file_limits(model, params, path, limits), self.uploads).check(value)
             except UsageError as error:

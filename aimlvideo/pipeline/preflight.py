@@ -69,9 +69,12 @@ class Preflight:
             log.warning("%s", sentence)
         return None
 
+    def _is_fresh(self) -> bool:
+        return clock.loop() - self._asked_at < GOOD_FOR
+
     async def _ask(self) -> None:
         async with self._lock:
-            if clock.loop() - self._asked_at < GOOD_FOR:
+            if self._is_fresh():
                 return
             with anyio.move_on_after(PREFLIGHT_PATIENCE):
                 async with task_group(wait=True) as tasks:
