@@ -1,0 +1,132 @@
+"""The promise over PostgreSQL: random rounds of two workers, one of which is killed, while answers are lost.
+
+Real time, since a database takes some: a few rounds in each run of the tests, PROMISE_ROUNDS=100 for more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.worker_actions import init_database, queue_file
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import id_prefix
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.account import AccountLimits
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.worker import WorkerOptions
+from aimlvideo.errors import Unclear, VideoError
+from aimlvideo.pipeline import download
+from aimlvideo.shell.journal.postgres import open_sync_journal
+from tests.fakes import JOB, MODEL, FakeDownload, FakeService, FakeTransport, answer
+
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
+
+NAMES = [f"job{number}" for number in range(8)]
+OWNERS = {id_prefix(VideoJob(MODEL, id=name)): name for name in NAMES}
+QUIET = Terminal(quiet=True)
+
+
+class CountingService(FakeService):
+    """Judges each purchase when it is made: whether somebody asked for it, whether it is the first, what it costs."""
+
+    def __init__(self, limit: float | None) -> None:
+        super().__init__(seconds=0.2)
+        self.limit, self.queued, self.wrong = limit, set[str](), list[str]()
+
+    def note(self, name: str, request_id: str, model: str = MODEL) -> None:
+        super().note(name, request_id, model)
+        job = OWNERS[request_id[:15]]
+        before = [
+            row
+            for row in self.log[:-1]
+            if OWNERS[row.request_id[:15]] == job and not self.has_failed(row.generation_id)
+        ]
+        exposure = sum(row.price for row in self.log if not self.has_failed(row.generation_id))
+        if job not in self.queued:
+            self.wrong.append(f"{job} was bought and nobody asked for it")
+        if before:
+            self.wrong.append(f"{job} was bought twice: {[row.request_id for row in before]}, {request_id}")
+        if self.limit is not None and exposure > self.limit + 0.005:
+            self.wrong.append(f"{exposure:.2f} USD are bought under a limit of {self.limit:.2f}")
+
+    def has_failed(self, generation_id: str) -> bool:
+        """Tell whether a generation has ended unbilled."""
+        return generation_id in self.broken and self.clock() >= self.accepted[generation_id] + self.seconds
+
+
+async def work(service: FakeService, dsn: str, folder: Path, limit: float | None, seconds: float) -> None:
+    """Work until the queue is empty, or until this worker is killed after so many seconds."""
+    settings: dict[str, Any] = {
+        "service": "aimlapi", "base_url": "http://127.0.0.1:1", "api_key": "key-1", "poll": "every:0.1", "settle": 1.5,
+        "transport": FakeTransport(service, "key-1"),
+    }  # fmt: skip
+    limits = AccountLimits(4, 200.0, 100.0, 1.0, limit)
+    with anyio.move_on_after(seconds):
+        try:
+            async with open_worker(WorkerOptions(dsn, until_empty=True), str(folder), settings, limits) as worker:
+                await worker.run()
+        except VideoError:
+            pass
+
+
+def set_faults(service: FakeService, chance: random.Random) -> None:
+    """Say what becomes of the next submissions."""
+    refusals = [None, None, None, None, Unclear("reset"), answer(429, retry_after="0"), answer(503)]
+    service.posts.clear()
+    service.lost.clear()
+    for _ in range(chance.randrange(6)):
+        refused = chance.choice(refusals)
+        service.posts.append(refused)
+        if refused is None:
+            service.lost.append(chance.choice([None, Unclear("reset"), answer(502)]))
+    if chance.random() < 0.3:
+        service.broken[f"gen-{len(service.accepted)}"] = "out of memory"
+
+
+@pytest.mark.parametrize("limit", [None, 1.25])
+async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lost(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None
+) -> None:
+    monkeypatch.setattr(download, "Download", FakeDownload)
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    service, chance = CountingService(limit), random.Random(int(os.environ.get("PROMISE_SEED", "1")))
+    for number in range(int(os.environ.get("PROMISE_ROUNDS", "2"))):
+        jobs = sorted(chance.sample(NAMES, chance.randint(2, 6)))
+        service.queued |= set(jobs)
+        file = tmp_path / f"jobs-{number}.jsonl"
+        file.write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in jobs))
+        retry = chance.random() < 0.5
+        how = partial(queue_file, str(file), dsn, {"service": "aimlapi"}, QUIET, retry_failed=retry)
+        await anyio.to_thread.run_sync(how)
+        set_faults(service, chance)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work, service, dsn, tmp_path / "out", limit, chance.uniform(0.3, 1.5))
+            tasks.start_soon(work, service, dsn, tmp_path / "out", limit, 4.0)
+        assert not service.wrong, (number, service.wrong)
+        check_ids(service, dsn)
+
+
+def check_ids(service: CountingService, dsn: str) -> None:
+    """Each accepted generation is in the journal, or its job in doubt."""
+    with open_sync_journal(dsn) as journal:
+        records = {name: journal.find(name) for name in NAMES}
+        attempts = {name: journal.attempts(name) for name in NAMES}
+    for row in service.log:
+        name = OWNERS[row.request_id[:15]]
+        record = records[name]
+        assert record is not None
+        assert row.request_id in {attempt.request_id for attempt in attempts[name]}, (name, attempts[name])
+        is_doubted = record.progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT)
+        generations = Counter(attempt.generation_id for attempt in attempts[name])
+        is_known = bool(generations[row.generation_id])
+        assert is_known or is_doubted or service.has_failed(row.generation_id), (name, row, record.progress)
