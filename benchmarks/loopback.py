@@ -1,22 +1,30 @@
-"""A service on 127.0.0.1 that costs as little as it can: `python -m benchmarks.loopback [LATENCY]` prints its port."""
+"""A service on 127.0.0.1 that costs as little as it can; it prints its port.
+
+python -m benchmarks.loopback [LATENCY [CLIP_BYTES]]
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
+from typing import BinaryIO
 
-LINKS = b'"video":{"url":"http://127.0.0.1/clip.mp4?sig=abc"},"meta":{"usage":{"credits_used":500000}}'
+LINKS = b'"video":{"url":"http://127.0.0.1:%d/clip.mp4?sig=abc"},"meta":{"usage":{"credits_used":500000}}'
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 
 
 class Loopback(asyncio.Protocol):
     """Speaks just enough HTTP: each POST is accepted, and each GET says that the generation is completed."""
 
     latency = 0.0
-    count = 0
+    count = port = clip_bytes = 0
+    clip: BinaryIO
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._held = b""
+        self._clip_sent: asyncio.Task[int] | None = None
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -30,13 +38,18 @@ class Loopback(asyncio.Protocol):
             self._answer(head)
 
     def _answer(self, head: bytes) -> None:
+        if head.startswith(b"get /clip.mp4"):
+            self._transport.write(HEAD % (b"video/mp4", self.clip_bytes))
+            loop = asyncio.get_running_loop()
+            self._clip_sent = loop.create_task(loop.sendfile(self._transport, self.clip, 0, self.clip_bytes))
+            return
         if head.startswith(b"post"):
             Loopback.count += 1
             body = b'{"id":"gen-%d","status":"queued"}' % Loopback.count
         else:
             name = head.split(b"generation_id=", 1)[-1].split(b" ", 1)[0]
-            body = b'{"id":"%s","status":"completed",%s}' % (name, LINKS)
-        status = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+            body = b'{"id":"%s","status":"completed",%s}' % (name, LINKS % self.port)
+        status = HEAD % (b"application/json", len(body))
         if self.latency:
             asyncio.get_running_loop().call_later(self.latency, self._send, status + body)
         else:
@@ -49,9 +62,14 @@ class Loopback(asyncio.Protocol):
 
 async def main() -> None:
     Loopback.latency = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
-    server = await asyncio.get_running_loop().create_server(Loopback, "127.0.0.1", 0, backlog=1024)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    Loopback.clip_bytes = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    with tempfile.TemporaryFile() as Loopback.clip:
+        Loopback.clip.write(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
+        Loopback.clip.truncate(Loopback.clip_bytes)
+        server = await asyncio.get_running_loop().create_server(Loopback, "127.0.0.1", 0, backlog=1024)
+        Loopback.port = server.sockets[0].getsockname()[1]
+        print(Loopback.port, flush=True)
+        await server.serve_forever()
 
 
 if __name__ == "__main__":

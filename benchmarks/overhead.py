@@ -197,9 +197,9 @@ def instructions(way: str, url: str, at_once: int) -> float:
 
 
 @contextmanager
-def loopback(latency: float) -> Iterator[str]:
+def loopback(latency: float, clip_bytes: int = 0) -> Iterator[str]:
     """Give the URL of a loopback service in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.loopback", str(latency)]
+    command = [sys.executable, "-m", "benchmarks.loopback", str(latency), str(clip_bytes)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
