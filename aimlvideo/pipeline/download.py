@@ -19,7 +19,7 @@ from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.poll import Send, fetch_status
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.run import Entry
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.clip_metadata import write_metadata
@@ -48,14 +48,10 @@ class Downloads:
     metadata: bool = True
     """Whether a clip's recipe is written into its file."""
 
-    async def run(self, run: Run) -> None:
-        """Save the clips of a run, one after the other; several of these work side by side."""
-        if run.closed:
-            return
-        async with run.downloads.clone() as waiting:
-            async for entry in waiting:
-                with contained(entry):
-                    await self._save(entry)
+    async def save(self, entry: Entry) -> None:
+        """Save the clips of one job."""
+        with contained(entry):
+            await self._save(entry)
 
     async def _save(self, entry: Entry) -> None:
         assert entry.run.spec.folder is not None

@@ -51,7 +51,9 @@ class Feed:
             self._waiting += 1
             async with self.run.feed_lock:
                 self._waiting -= 1
-                record = None if self.run.halted else await anext(records, None)
+                # Where nothing has to be waited for, no cancellation comes through: a run that was left is asked.
+                is_over = self.run.closed or self.run.halted is not None
+                record = None if is_over else await anext(records, None)
                 if record is None:
                     self.run.close_input()
                     return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -17,23 +19,24 @@ class SlotLimiter:
 
     def __init__(self, outstanding: ConcurrencyLimit) -> None:
         self.outstanding = outstanding
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def acquire(self) -> None:
         """Return when one more generation may be outstanding. First come, first served."""
         if self.outstanding.has_room() and not self._waiting:
             return self.outstanding.acquire()
-        handed = anyio.Event()
+        handed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(handed)
         try:
-            await handed.wait()
+            await handed
         except BaseException:
             # The slot may be handed over in the very pass in which its waiter is cancelled: it is passed on, else it
             # would be lost for good.
-            if handed.is_set():
-                self.release()
+            if handed.cancelled():
+                with suppress(ValueError):
+                    self._waiting.remove(handed)
             else:
-                self._waiting.remove(handed)
+                self.release()
             raise
 
     def take_over_limit(self) -> None:
@@ -56,8 +59,9 @@ class SlotLimiter:
 
     def _wake(self) -> None:
         while self._waiting and self.outstanding.has_room():
-            self.outstanding.acquire()
-            self._waiting.popleft().set()
+            if not (handed := self._waiting.popleft()).done():
+                self.outstanding.acquire()
+                handed.set_result(None)
 
 
 async def wait_until_due(pace: RateLimiter | PollBudget) -> None:

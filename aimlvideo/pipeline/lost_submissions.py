@@ -82,9 +82,7 @@ class LostSubmissions:
         if entry.ended:
             return
         sent_here = entry.moved
-        if entry.slot is None:
-            self.slots.take_over_limit()
-            entry.hold_slot(self.slots)
+        entry.take_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
         self._doubts.append(Doubt(entry, self._intent(entry), clock.loop(), answer, sent_here))

@@ -25,6 +25,7 @@ from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Transport
 from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.containment import contained
+from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads, origin_of
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
@@ -89,8 +90,8 @@ class Pipeline:
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
-        for _ in range(PARALLEL_DOWNLOADS):
-            run.tasks.start_soon(self.downloads.run, run)
+        run.downloads = Crew(run.next_download, self.downloads.save, PARALLEL_DOWNLOADS)
+        run.tasks.start_soon(run.downloads.run)
 
 
 def on_ready(entry: Entry) -> None:
@@ -100,7 +101,7 @@ def on_ready(entry: Entry) -> None:
     if entry.run.spec.folder is None:
         entry.run.end(entry)
     else:
-        entry.run.download.send_nowait(entry)
+        entry.run.download(entry)
 
 
 @asynccontextmanager

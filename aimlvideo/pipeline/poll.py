@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf
 
-import anyio
-
 from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -33,10 +31,10 @@ from aimlvideo.errors import (
     Unavailable,
 )
 from aimlvideo.pipeline.containment import contained
+from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
-from aimlvideo.shell.task_groups import background_tasks
 
 Send = Callable[[Request], Awaitable[Answer]]
 
@@ -127,20 +125,19 @@ class Poll:
     _by_id: dict[str, Waiting] = field(default_factory=dict)
     _policies: set[PollPolicy] = field(default_factory=set)
     _unknown_words: set[str] = field(default_factory=set)
-    _wake_at: float = -inf
     _price_updated_at: float = 0.0
+    _turn: float | None = None
+    """When the first of the backlog may be polled, once that is known."""
+    _alarm: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
-        self._wake = asyncio.Event()
-        self._polls_in_flight = asyncio.Semaphore(PARALLEL_POLLS)
+        self._crew = Crew(self._next, self._check, PARALLEL_POLLS)
 
     def watch(self, entry: Entry) -> None:
         """Watch a generation from now on."""
         if entry.ended:
             return
-        if entry.slot is None:
-            self.slots.take_over_limit()
-            entry.hold_slot(self.slots)
+        entry.take_slot(self.slots)
         now, accepted_at = clock.loop(), entry.progress.submitted_at
         accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
         policy = self.policy_for(entry.job)
@@ -172,18 +169,43 @@ class Poll:
         return True
 
     async def run(self) -> None:
-        """Ask at the right moments, for as long as the client is open."""
-        async with background_tasks() as checks:
-            while True:
-                now = clock.loop()
-                self._update_price(now)
-                self._backlog.extend(self._due(now))
-                while self._backlog and self.budget.paused_until > now:
-                    self._keep_waiting(self._backlog.popleft(), now)
-                if self._backlog:
-                    await self._start(checks, self._backlog.popleft())
-                else:
-                    await self._sleep_until_due()
+        """Poll at the right moments, for as long as the client is open."""
+        try:
+            await self._crew.run()
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
+
+    def _next(self) -> Waiting | None:
+        """Return who is to be polled now; None where nobody is, and the crew is called when somebody will be."""
+        now = clock.loop()
+        self._update_price(now)
+        self._backlog.extend(self._due(now))
+        while self._backlog and self.budget.paused_until > now:  # waited for in the wheel, where patience can end
+            self._keep_waiting(self._backlog.popleft(), now)
+        if self._backlog and self._turn is None:
+            self._turn = self.budget.reserve(now)
+        if not self._backlog or self._turn is None or self._turn > now:
+            self._call_at(self._turn if self._backlog else self._wheel.next_due())
+            return None
+        waiting, self._turn = self._backlog.popleft(), None
+        if self._backlog:
+            self._crew.call()
+        else:
+            self._call_at(self._wheel.next_due())
+        return waiting
+
+    def _call_at(self, moment: float | None) -> None:
+        """Call the crew at this moment, if it is not called earlier."""
+        if moment is None or (self._alarm is not None and self._alarm.when() <= moment):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(moment, self._call)
+
+    def _call(self) -> None:
+        self._alarm = None
+        self._crew.call()
 
     def _due(self, now: float) -> Iterator[Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
@@ -199,29 +221,16 @@ class Poll:
             if waiting.is_being_polled:
                 yield waiting
 
-    async def _start(self, checks: asyncio.TaskGroup, waiting: Waiting) -> None:
-        await anyio.sleep_until(self.budget.reserve(clock.loop()))
-        await self._polls_in_flight.acquire()
-        now = clock.loop()
-        if self.budget.paused_until > now:  # a refusal came meanwhile: waited for in the wheel, where patience can end
-            self._polls_in_flight.release()
-            self._keep_waiting(waiting, now)
-        else:
-            checks.create_task(self._check(waiting))
-
     async def _check(self, waiting: Waiting) -> None:
         """Ask once. One failed check fails nothing."""
         generation_id = waiting.entry.progress.generation_id or ""
-        try:
-            with contained(waiting.entry):
-                try:
-                    generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
-                except ServiceError as error:
-                    self._on_failed_check(waiting, error)
-                else:
-                    self._on_status(waiting, generation)
-        finally:
-            self._polls_in_flight.release()
+        with contained(waiting.entry):
+            try:
+                generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
+            except ServiceError as error:
+                self._on_failed_check(waiting, error)
+            else:
+                self._on_status(waiting, generation)
 
     def _on_status(self, waiting: Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
@@ -314,23 +323,7 @@ class Poll:
     def _schedule(self, waiting: Waiting, due: float) -> None:
         waiting.due = due
         self._wheel.add(due, waiting)
-        if due < self._wake_at:
-            self._wake.set()
-
-    async def _sleep_until_due(self) -> None:
-        """Return when something is due, or something new comes that may be due earlier."""
-        due = self._wheel.next_due()
-        # The moment is set together with the new event: `_schedule` compares with it to decide whether this event is to
-        # be set, so an old event, or an old moment, would be woken in vain or not at all.
-        self._wake_at, self._wake = inf if due is None else due, asyncio.Event()
-        # A timer of the loop's instead of a timeout around the wait: no cancel scope for each wake of 100,000.
-        alarm = None if due is None else asyncio.get_running_loop().call_at(due, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            self._wake_at = -inf
-            if alarm is not None:
-                alarm.cancel()
+        self._call_at(self._wheel.next_due())
 
     def _update_price(self, now: float) -> None:
         """Set the one price of a poll anew, once a second."""

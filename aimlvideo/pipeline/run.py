@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -22,6 +23,7 @@ from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Budget, is_paid
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, OverBudget, VideoError
+from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
@@ -98,6 +100,12 @@ class Entry:
         """Write down why this job is left where it is; the step with which it goes on forgets it."""
         self.progress, self.moved = self.progress._replace(error=error), True
         self.run.spec.journal.step(self.job, self.progress)
+
+    def take_slot(self, slots: SlotLimiter) -> None:
+        """Count this job, which is outstanding already, whatever the limit."""
+        if self.slot is None:
+            slots.take_over_limit()
+            self.slot = slots
 
     def hold_slot(self, slot: SlotLimiter) -> None:
         """Keep a slot that was taken for this job."""
@@ -180,11 +188,12 @@ class Run:
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = False
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
-        self._window = anyio.Semaphore(spec.window, fast_acquire=True)
         self._bought = 0
-        self._room_changed = anyio.Event()  # set and replaced when something was taken, settled or given up
-        self._out, self._results = anyio.create_memory_object_stream[tuple[Result, bool]](inf)
-        self.download, self.downloads = anyio.create_memory_object_stream[Entry](inf)
+        self._room_changed = asyncio.Event()  # wakes whoever waits, when something was taken, settled or given up
+        self._results: deque[tuple[Result, bool]] = deque()  # and whether each counts as bought until it is taken
+        self._result_ready = asyncio.Event()
+        self._ready: deque[Entry] = deque()
+        self.downloads: Crew[Entry] | None = None
         self.feed_lock = asyncio.Lock()
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
@@ -224,25 +233,21 @@ class Run:
         return to_frame([result async for result in self])
 
     async def __anext__(self) -> Result:
-        try:
-            result, bought = self._results.receive_nowait()
-        except anyio.WouldBlock:
-            result, bought = await self._next_result()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-        self._window.release()
-        self._count_bought(-1 if bought else 0)
+        while not self._results:
+            if self.closed or (self.input_exhausted and not self.entries):
+                raise StopAsyncIteration
+            # One wake-up for all that ends until the reader looks: it takes the rest without waiting.
+            self._result_ready.clear()
+            await self._result_ready.wait()
+        result, bought = self._results.popleft()
+        self._bought -= bought
+        self.notify_waiting()
         return result
-
-    async def _next_result(self) -> tuple[Result, bool]:
-        try:
-            return await self._results.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
 
     async def enter(self, record: Record) -> Entry:
         """Let one more job in, when there is room for it."""
-        await self._window.acquire()
+        while len(self.entries) + len(self._results) >= self.spec.window and not self.closed:
+            await self._room_changed.wait()
         paid_before = record.progress.stage in (Stage.READY, *ENDED) or record.progress.cost_usd is not None
         entry = Entry(record.job, record.progress, self, paid_before=paid_before)
         self.entries.add(entry)
@@ -297,7 +302,7 @@ class Run:
     def notify_waiting(self) -> None:
         """Let those check again who wait to buy: something was taken, settled or given up."""
         self._room_changed.set()
-        self._room_changed = anyio.Event()
+        self._room_changed.clear()
 
     def stepped(self, entry: Entry, before: Progress) -> None:
         """Write a step down, count it, and show it to whoever watches."""
@@ -335,15 +340,28 @@ class Run:
         holds = entry.bought and (progress.generation_id is not None or progress.stage not in (*ENDED, Stage.PLANNED))
         if entry.bought and not holds:
             self._count_bought(-1)
-        self._out.send_nowait((result, holds))
+        self._results.append((result, holds))
+        self._result_ready.set()
         for watch in self.ended_watchers:
             watch(entry)
-        self._close_if_done()
+
+    def download(self, entry: Entry) -> None:
+        """Have a clip that is ready saved, as soon as one of the downloads is free."""
+        self._ready.append(entry)
+        if self.downloads is not None:
+            self.downloads.call()
+
+    def next_download(self) -> Entry | None:
+        """Return the clip that has waited longest to be saved, None where none waits."""
+        entry = self._ready.popleft() if self._ready else None
+        if self._ready and self.downloads is not None:
+            self.downloads.call()
+        return entry
 
     def close_input(self) -> None:
         """Note that no more jobs will come."""
         self.input_exhausted = True
-        self._close_if_done()
+        self._result_ready.set()
 
     def halt(self, error: VideoError) -> None:
         """Submit nothing new from here on; see through what is outstanding."""
@@ -374,8 +392,7 @@ class Run:
         # No longer, because a shield without an end would make a closed client, or Ctrl-C, wait for a dead service.
         for shield in self._shields:
             shield.deadline = clock.loop() + GRACE
-        for stream in (self._out, self._results, self.download, self.downloads):
-            stream.close()
+        self._result_ready.set()
 
     def round_trip(self) -> anyio.CancelScope:
         """Return a scope that keeps one round trip from being cut off in the middle: its answer is worth a clip."""
@@ -391,11 +408,6 @@ class Run:
             self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)
-
-    def _close_if_done(self) -> None:
-        if self.input_exhausted and not self.entries:
-            self._out.close()
-            self.download.close()
 
 
 def over_budget(budget: Budget, price: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -68,6 +69,7 @@ class CheckedTransport:
 
     async def send(self, request: Request, /) -> Answer:
         """Return the answer. Raises Unclear where the connection failed in a way that the transport does not tell."""
+        await asyncio.sleep(0)  # a transport that answers at once would let nothing else of the event loop go on
         try:
             answer = await self.transport.send(request)
         except (OSError, TimeoutError) as error:

@@ -1,0 +1,53 @@
+"""A crew: workers who take one piece of work after the other, and are called when there is some."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from anyio.abc import TaskGroup
+
+from aimlvideo.shell.task_groups import task_group
+
+T = TypeVar("T")
+
+
+class Crew(Generic[T]):
+    """At most so many tasks, begun as they are needed and used again: none is made for a single piece of work.
+
+    `take` gives the next piece, or None while there is none; `work` does it.
+    """
+
+    def __init__(self, take: Callable[[], T | None], work: Callable[[T], Awaitable[None]], most: int) -> None:
+        self._take, self._work, self.most = take, work, most
+        self._idle: list[asyncio.Future[None]] = []
+        self._size = 0
+        self._tasks: TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Work, until this is cancelled; an error that `work` raises ends the whole crew."""
+        try:
+            async with task_group(wait=True) as self._tasks:
+                self.call()
+        finally:
+            self._tasks = None
+
+    def call(self) -> None:
+        """Have one more worker look for work; where all are busy, the next one to be free does so anyway."""
+        while self._idle:
+            if not (called := self._idle.pop()).done():
+                called.set_result(None)
+                return
+        if self._tasks is not None and self._size < self.most:
+            self._size += 1
+            self._tasks.start_soon(self._serve)
+
+    async def _serve(self) -> None:
+        while True:
+            piece = self._take()
+            if piece is None:
+                self._idle.append(called := asyncio.get_running_loop().create_future())
+                await called
+            else:
+                await self._work(piece)
