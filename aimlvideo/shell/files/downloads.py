@@ -9,10 +9,11 @@ import itertools
 import os
 import re
 import ssl
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +33,8 @@ from aimlvideo.shell.http.encodings import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
 
 CHUNK = 2**18
+BATCH = 2**20
+"""Bytes that are written and hashed at once, in a thread: a smaller clip is opened, written and named in one go."""
 MAX_CLIP = 8 * 2**30
 """Bytes of a clip at most."""
 LEAST_RATE, RATE_WINDOW = 1024, 30.0
@@ -44,6 +47,7 @@ DEAD = (401, 403, 404, 410)
 """Statuses with which a link that has expired or is refused answers."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
+_opening = threading.Lock()
 _inodes_in_use: set[tuple[int, int]] = set()
 """The files that downloads of this process write to now, by device and number."""
 
@@ -100,13 +104,14 @@ class Download:
         """Fetch what is missing, return the whole clip. Raises LinkDead, DownloadFailed (try again) or DiskFailed."""
         data = data_of_link(self._link)
         target = self._target() if data is None else None
+        if self._have and not (self._resumable and (not self._written or whole(self._part, self._written))):
+            self._start_over()
         try:
-            with self._opened() as file:
-                if target is not None:
-                    await self._receive(target, file)
-                elif data is not None:
-                    await anyio.to_thread.run_sync(self._unpack, *data, file)
-                path = await anyio.to_thread.run_sync(self._finish, file)
+            if target is not None:
+                await self._receive(target)
+            elif data is not None:
+                await anyio.to_thread.run_sync(self._unpack, *data)
+            path = await anyio.to_thread.run_sync(self._finish)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise LinkDead(f"the clip's link is not a valid URL: {_reason(error)}") from error
         except aiohttp.TooManyRedirects as error:
@@ -122,6 +127,8 @@ class Download:
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
             self.discard()
             raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
+        finally:
+            self._close()
         return Clip(path, self._have, self._hash.hexdigest())
 
     def discard(self) -> None:
@@ -142,11 +149,9 @@ class Download:
         except ValueError as error:
             raise LinkDead(f"the clip's link is not a valid URL: {error}") from error
 
-    def _unpack(self, is_base64: bool, data: str, file: BinaryIO) -> None:
-        """Write the clip that stands in the link itself."""
+    def _unpack(self, is_base64: bool, data: str) -> None:
+        """Take the clip that stands in the link itself."""
         self._start_over()
-        file.seek(0)
-        file.truncate()
         plain = unquote_to_bytes(data)
         try:
             clip = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=False) if is_base64 else plain
@@ -155,33 +160,46 @@ class Download:
         self._host = "the service"
         self._head = clip[:HEAD]
         self._check_head()
-        file.write(clip)
-        self._hash.update(clip)
-        self._have = len(clip)
+        self._pieces, self._have = [clip], len(clip)
 
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        """Open what was fetched so far, or begin anew where it is gone; another download's file is left alone."""
-        if not self._resumable or not whole(self._part, self._have):
-            self._start_over()
+    def _write(self) -> BinaryIO:
+        """Write and hash what was received and not written yet; runs in a thread, as all that waits for the disk."""
+        if self._file is None:
+            self._file = self._open()
+        pieces, self._pieces = self._pieces, []
+        for piece in pieces:
+            self._file.write(piece)
+            self._hash.update(piece)
+            self._written += len(piece)
+        return self._file
+
+    def _open(self) -> BinaryIO:
+        """Open the file of what was written so far; another download's file is left alone."""
         drop_link(self._part)
-        with open(self._part, "r+b" if self._have else "ab", opener=_no_follow) as file:
-            opened = os.fstat(file.fileno())
-            inode = (opened.st_dev, opened.st_ino)
-            if inode in _inodes_in_use:
-                self._part = next(_numbered(self._part))
-                with self._opened() as other:
-                    yield other
-                return
-            _inodes_in_use.add(inode)
-            try:
-                file.truncate(self._have)
-                file.seek(self._have)
-                yield file
-            finally:
-                _inodes_in_use.discard(inode)
+        file = open(self._part, "r+b" if self._written else "ab", opener=_no_follow)  # noqa: SIM115 - `_close` does it
+        opened = os.fstat(file.fileno())
+        self._inode = (opened.st_dev, opened.st_ino)
+        with _opening:
+            is_taken = self._inode in _inodes_in_use
+            _inodes_in_use.add(self._inode)
+        if not is_taken:
+            file.truncate(self._written)
+            file.seek(self._written)
+            return file
+        file.close()
+        self._part = next(_numbered(self._part))
+        if self._written:
+            self._start_over()
+            raise DownloadFailed("another download writes to the file that this one began")
+        return self._open()
 
-    async def _receive(self, target: URL, file: BinaryIO) -> None:
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            _inodes_in_use.discard(self._inode)
+
+    async def _receive(self, target: URL) -> None:
         headers = {"Accept-Encoding": "identity"}
         if self._have:
             headers["Range"] = f"bytes={self._have}-"
@@ -192,33 +210,37 @@ class Download:
         async with self._clips.get(target, headers=headers, auto_decompress=False) as response:
             if response.status in (401, 403) and not self._with_key and self._is_at_the_service(target):
                 self._with_key = True  # the service keeps its clips behind the key: it goes to this origin alone
-                await self._receive(target, file)
+                await self._receive(target)
                 return
             compressed = response.headers.get("Content-Encoding", "identity") != "identity"
-            self._check(response.status, response.headers, response.content_length, file)
+            self._check(response.status, response.headers, response.content_length)
             decompressor: Any = None
             pace = Pace()
             async for received in response.content.iter_chunked(CHUNK):
                 pace.check(len(received))
                 if compressed and not self._have and decompressor is None:
                     decompressor = unpacker(received, response.headers["Content-Encoding"])
-                chunk = _decompressed(decompressor, received) if decompressor is not None else received
-                if self._have + len(chunk) > MAX_CLIP:
-                    raise LinkDead(f"{self._host} sends more than {MAX_CLIP:,} bytes: no clip is that large")
-                self._sniff(chunk)
-                file.write(chunk)
-                self._hash.update(chunk)
-                self._have += len(chunk)
+                await self._take(_decompressed(decompressor, received) if decompressor is not None else received)
             if compressed and decompressor is None:
                 self._total = response.content_length  # a false label: the clip came as it is
             elif decompressor is not None and decompressor.eof:
                 self._total = self._have
         self._check_end()
 
+    async def _take(self, chunk: bytes) -> None:
+        """Take a piece of the clip; where enough has come together it is written before more is received."""
+        if self._have + len(chunk) > MAX_CLIP:
+            raise LinkDead(f"{self._host} sends more than {MAX_CLIP:,} bytes: no clip is that large")
+        self._sniff(chunk)
+        self._pieces.append(chunk)
+        self._have += len(chunk)
+        if self._have - self._written >= BATCH:
+            await anyio.to_thread.run_sync(self._write)
+
     def _is_at_the_service(self, target: URL) -> bool:
         return self._service is not None and same_origin(str(target), self._service.base_url)
 
-    def _check(self, status: int, headers: Mapping[str, str], length: int | None, file: BinaryIO) -> None:
+    def _check(self, status: int, headers: Mapping[str, str], length: int | None) -> None:
         """Read an answer's head: where its body starts, and how long the whole is."""
         if status in DEAD:
             raise LinkDead(f"the link to the clip at {self._host} is dead (HTTP {status})")
@@ -230,8 +252,6 @@ class Download:
                 return
         if status == 200:
             self._start_over()
-            file.seek(0)
-            file.truncate()
             self._tag = tag
             self._resumable = headers.get("Content-Encoding", "identity") == "identity"
             self._total = length if self._resumable else None
@@ -265,8 +285,9 @@ class Download:
         if self._have < HEAD:
             self._check_head()
 
-    def _finish(self, file: BinaryIO) -> Path:
+    def _finish(self) -> Path:
         """Put a whole file under its final name, so that it is there after a power cut; return that name."""
+        file = self._write()
         file.flush()
         self._check_boxes()
         if self._edit is not None and self._edit(self._part):
@@ -296,9 +317,14 @@ class Download:
 
     def _start_over(self) -> None:
         self._have, self._total, self._hash = 0, None, hashlib.sha256()
+        self._pieces, self._written = list[bytes](), 0
         self._head, self._tag, self._resumable = b"", "", True
 
     _have: int
+    """Bytes received: those in the file, and those in the pieces."""
+    _written: int
+    _file: BinaryIO | None = None
+    _inode: tuple[int, int]
     _total: int | None
     _tag: str
     _host: str = ""

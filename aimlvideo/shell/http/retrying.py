@@ -24,10 +24,22 @@ def retrying(
     The last error comes out.
     """
 
-    async def once() -> T:
-        return await attempt()
+    async def attempts() -> T:
+        try:
+            return await attempt()
+        except unless:
+            raise
+        except on as error:
+            failures = [error]
 
-    decorate = backoff.on_exception(
-        retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
-    )
-    return cast(Callable[[], Awaitable[T]], decorate(once))
+        async def again() -> T:
+            if failures:  # the first attempt was made already, before all this was set up in vain
+                raise failures.pop()
+            return await attempt()
+
+        decorate = backoff.on_exception(
+            retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
+        )
+        return await cast(Callable[[], Awaitable[T]], decorate(again))()
+
+    return attempts

@@ -525,7 +525,7 @@ async def test_a_download_that_is_stopped_leaves_nothing_under_the_final_name(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-    assert files(path) == ["clip.mp4.part"]
+    assert "clip.mp4" not in files(path)
     assert downloads._inodes_in_use == set()
     await fetched(session, Host(), path)
     assert files(path) == ["clip.mp4"]
@@ -625,3 +625,26 @@ async def test_a_link_of_another_host_never_gets_the_key(session: aiohttp.Client
         with pytest.raises(LinkDead):
             await Download(session, f"{url}/a.mp4", path, service=origin).fetch()
     assert asked == [None]
+
+
+async def test_a_large_clip_is_written_while_it_comes_and_goes_on_from_there(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+
+    monkeypatch.setattr(downloads, "BATCH", 2**14)
+    threads: set[int] = set()
+    write = Download._write
+
+    def noted(self: Download) -> Any:
+        threads.add(threading.get_ident())
+        return write(self)
+
+    monkeypatch.setattr(Download, "_write", noted)
+    host = Host(cut(100_000))
+    clip, wrong = await fetched(session, host, path)
+    assert len(wrong) == 1
+    assert host.ranges == [None, "bytes=100000-"]
+    assert path.read_bytes() == MP4
+    assert clip.sha256 == hashlib.sha256(MP4).hexdigest()
+    assert threading.get_ident() not in threads  # no disk holds the event loop up

@@ -186,9 +186,13 @@ async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
     def full(*_: Any, **__: Any) -> Any:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(downloads, "open", full, raising=False)
-    with pytest.raises(DownloadFailed, match="too many open files") as caught:
-        await Download(session, "http://127.0.0.1:1/", tmp_path / "a.mp4").fetch()
+    async def film(request: web.Request) -> web.Response:
+        return web.Response(body=b"\0\0\0\x18ftypmp42" * 100)
+
+    async with served(film) as url:
+        monkeypatch.setattr(downloads, "open", full, raising=False)
+        with pytest.raises(DownloadFailed, match="too many open files") as caught:
+            await Download(session, url, tmp_path / "a.mp4").fetch()
     assert type(caught.value) is DownloadFailed
     assert caught.value.retry_after == downloads.BREATH
 
