@@ -91,6 +91,7 @@ class VideoClient:
       and not yet taken by the reader of their run; `buy_ahead`: how many more of those there may be, 0 if not given;
     - `rate`: submissions a second;
     - `poll`: `"learned"` or `"every:SECONDS"`; `poll_rate`: status checks a second over all generations;
+    - `downloads`: clips of a run that are saved at a time (None: as many as the line takes);
     - `timeout`: seconds to wait for a generation from its acceptance, or from when this client took it up again; it
       goes on without us;
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
@@ -125,6 +126,7 @@ class VideoClient:
         rate: float = 5.0,
         poll: str = "learned",
         poll_rate: float = 50.0,
+        downloads: int | None = None,
         timeout: float = 1800.0,
         settle: float | None = None,
         strict: bool = False,
@@ -155,6 +157,7 @@ class VideoClient:
             rate=rate,
             poll=poll,
             poll_rate=poll_rate,
+            downloads=downloads,
             timeout=timeout,
             settle=settle,
             strict=strict,

@@ -34,6 +34,7 @@ class Settings:
     rate: float = 5.0
     poll: str = "learned"
     poll_rate: float = 50.0
+    downloads: int | None = None
     timeout: float = 1800.0
     settle: float | None = None
     strict: bool = False
@@ -50,11 +51,7 @@ class Settings:
         for name, (types, expected) in _TYPES.items():
             if not isinstance(value := getattr(self, name), types):
                 raise SettingsError(f"{name} is {_preview(name, value)}: expected {expected}")
-        for name, value in self._positive().items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise SettingsError(f"{name} is {value!r}: expected a number above 0")
-        if self.max_outstanding is not None and not float(self.max_outstanding).is_integer():
-            raise SettingsError(f"max_outstanding is {self.max_outstanding!r}: expected a whole number, or None")
+        self._check_numbers()
         if self.callback_secret is not None and not usable_secret(self.callback_secret):
             raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_")
         if self.callback is not None and not _is_address(self.callback):
@@ -83,6 +80,14 @@ class Settings:
         except (ValueError, AttributeError) as error:
             raise SettingsError(f"poll: {error}") from None
 
+    def _check_numbers(self) -> None:
+        for name, value in self._positive().items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise SettingsError(f"{name} is {value!r}: expected a number above 0")
+        for name in ("max_outstanding", "downloads"):
+            if (count := getattr(self, name)) is not None and not float(count).is_integer():
+                raise SettingsError(f"{name} is {count!r}: expected a whole number, or None")
+
     def _positive(self) -> Mapping[str, float]:
         most = inf if self.max_outstanding is None else self.max_outstanding
         settle = inf if self.settle is None else self.settle
@@ -90,6 +95,7 @@ class Settings:
             "max_outstanding": most,
             "rate": self.rate,
             "poll_rate": self.poll_rate,
+            "downloads": inf if self.downloads is None else self.downloads,
             "timeout": self.timeout,
             "settle": settle,
         }

@@ -99,7 +99,7 @@ def test_a_base_url_that_is_not_safe_for_a_key_is_refused(url: str, words: str) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["max_outstanding", "rate", "poll_rate", "timeout", "settle"])
+@pytest.mark.parametrize("name", ["max_outstanding", "downloads", "rate", "poll_rate", "timeout", "settle"])
 @pytest.mark.parametrize("value", [0, -1, nan, -inf, "5", True, [], 1j], ids=repr)
 def test_a_number_that_is_none_or_not_above_zero_is_refused_by_its_name(name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"{name} is .*: expected a number above 0"):

@@ -93,6 +93,7 @@ Polls = Annotated[str, typer.Option("--poll", help="When to poll: learned, or ev
 PollRate = Annotated[
     float, typer.Option(help="Status checks per second, across all generations.", rich_help_panel=PACE)
 ]
+Downloads = Annotated[str, typer.Option(help="Clips saved at a time: a number, or auto.", rich_help_panel=PACE)]
 Settle = Annotated[
     float | None,
     typer.Option(
@@ -183,6 +184,7 @@ class FurtherOptions(TypedDict, total=False):
     timeout: float
     poll: str
     poll_rate: float
+    downloads: int | None
     settle: float | None
     strict: bool
     legacy: bool
@@ -210,11 +212,17 @@ def client_options(
     **others: Unpack[FurtherOptions],
 ) -> ClientOptions:
     """Return a client's settings from a command's options. Raises UsageError for what is not a number."""
-    api_key = key_of(api_key)
-    if max_outstanding != "auto" and not max_outstanding.isdecimal():
-        raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a number or auto")
-    limit = None if max_outstanding == "auto" else int(max_outstanding)
-    return {"service": service, "base_url": base_url, "api_key": api_key, "max_outstanding": limit, **others}
+    limit = count_or_auto("--max-outstanding", max_outstanding)
+    return {"service": service, "base_url": base_url, "api_key": key_of(api_key), "max_outstanding": limit, **others}
+
+
+def count_or_auto(option: str, text: str) -> int | None:
+    """Return a number, or None for `auto`. Raises UsageError for anything else."""
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"{option} is {text!r}: expected a number or auto")
+    return int(text)
 
 
 def key_of(text: str | None) -> str | None:

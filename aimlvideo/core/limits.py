@@ -17,6 +17,8 @@ GROWTH = 0.0001  # and beyond it
 SETTLED = 60.0  # seconds without a refusal after which it widens faster and faster
 MEMORY = 5.0  # seconds over which the accepted requests are counted
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds, where the service does not say how long
+FIRST_DOWNLOADS, DOWNLOADS_STEP, MOST_DOWNLOADS = 8, 4, 32  # at a time
+WORTH_MORE = 1.1  # times the bytes a second that more downloads have to bring to be kept
 DEAREST = 200.0  # times the least price: beyond, asking more rarely no longer helps
 SLOWEST = 0.2  # requests a second: never wait longer than that on a guess
 
@@ -215,3 +217,39 @@ class PollBudget:
             self.price = min(max(self.price * change, self._least), DEAREST * self._least)
         self._requested = 0
         self._ticked_at = now
+
+
+class DownloadLimit:
+    """Allows `limit` downloads at a time; `DownloadLimit(None)` finds by itself how many the line takes.
+
+    More are tried while clips wait, and kept where they bring more bytes a second: where they do not, the line is full.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = FIRST_DOWNLOADS if limit is None else limit
+        self._adapts = limit is None
+        self._rate_before = 0.0
+        self._is_trying = False
+        self._try_again_at = -inf
+        self._begin(None)
+
+    def on_saved(self, size: int, now: float, *, more_wait: bool) -> None:
+        """Note a clip of `size` bytes; only a time in which more clips wait says something about the line."""
+        if not (self._adapts and more_wait) or self._began is None:
+            self._begin(now if more_wait else None)
+            return
+        self._bytes += size
+        self._clips += 1
+        if self._clips < 2 * self.limit:
+            return
+        rate = self._bytes / max(now - self._began, 1e-3)
+        if self._is_trying and rate < WORTH_MORE * self._rate_before:
+            self.limit -= DOWNLOADS_STEP
+            self._is_trying, self._try_again_at = False, now + SETTLED
+        elif now >= self._try_again_at and self.limit < MOST_DOWNLOADS:
+            self.limit += DOWNLOADS_STEP
+            self._is_trying, self._rate_before = True, rate
+        self._begin(now)
+
+    def _begin(self, now: float | None) -> None:
+        self._began, self._bytes, self._clips = now, 0, 0

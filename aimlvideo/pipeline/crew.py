@@ -16,11 +16,13 @@ T = TypeVar("T")
 class Crew(Generic[T]):
     """At most so many tasks, begun as they are needed and used again: none is made for a single piece of work.
 
-    `take` gives the next piece, or None while there is none; `work` does it.
+    `take` gives the next piece, or None while there is none; `work` does it. `most` says how many may work now.
     """
 
-    def __init__(self, take: Callable[[], T | None], work: Callable[[T], Awaitable[None]], most: int) -> None:
-        self._take, self._work, self.most = take, work, most
+    def __init__(
+        self, take: Callable[[], T | None], work: Callable[[T], Awaitable[None]], most: Callable[[], int]
+    ) -> None:
+        self._take, self._work, self._most = take, work, most
         self._idle: list[asyncio.Future[None]] = []
         self._size = 0
         self._tasks: TaskGroup | None = None
@@ -35,17 +37,19 @@ class Crew(Generic[T]):
 
     def call(self) -> None:
         """Have one more worker look for work; where all are busy, the next one to be free does so anyway."""
+        if self._size - len(self._idle) >= self._most():
+            return
         while self._idle:
             if not (called := self._idle.pop()).done():
                 called.set_result(None)
                 return
-        if self._tasks is not None and self._size < self.most:
+        if self._tasks is not None:
             self._size += 1
             self._tasks.start_soon(self._serve)
 
     async def _serve(self) -> None:
         while True:
-            piece = self._take()
+            piece = self._take() if self._size - len(self._idle) <= self._most() else None
             if piece is None:
                 self._idle.append(called := asyncio.get_running_loop().create_future())
                 await called

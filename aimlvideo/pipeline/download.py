@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from aimlvideo.core.jobs.file_names import numbered_name
 from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.limits import DownloadLimit
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
@@ -27,8 +28,6 @@ from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.http.retrying import retrying
 
-PARALLEL_DOWNLOADS = 8
-"""Downloads of one run at a time."""
 FRESH_LINKS = 2
 """How many new links are asked for."""
 LINK_WAITS = (0.0, 2.0, 6.0, 18.0)
@@ -47,6 +46,8 @@ class Downloads:
     service: ServiceOrigin | None = None
     metadata: bool = True
     """Whether a clip's recipe is written into its file."""
+    limit: DownloadLimit = field(default_factory=DownloadLimit)
+    """How many clips of a run are fetched at a time."""
 
     async def save(self, entry: Entry) -> None:
         """Save the clips of one job."""
@@ -80,6 +81,8 @@ class Downloads:
             entry.run.end(entry, error)
         else:
             files = tuple(ClipFile(clip.path.name, clip.bytes, clip.sha256) for clip in clips)
+            size = sum(clip.bytes for clip in clips)
+            self.limit.on_saved(size, clock.loop(), more_wait=entry.run.clips_wait)
             saved = {**files[0]._asdict(), "files": files if len(files) > 1 else ()}
             entry.step(Stage.SAVED, saved_at=clock.wall(), **saved)
             entry.run.end(entry)

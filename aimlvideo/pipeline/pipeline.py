@@ -16,7 +16,7 @@ from aimlvideo.core.catalog.validation import media_fields, model_of, replace_me
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
+from aimlvideo.core.limits import ConcurrencyLimit, DownloadLimit, PollBudget, RateLimiter
 from aimlvideo.core.lost_submissions import settle_seconds
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
@@ -26,7 +26,7 @@ from aimlvideo.core.wires.http import Transport
 from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.crew import Crew
-from aimlvideo.pipeline.download import PARALLEL_DOWNLOADS, Downloads, origin_of
+from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
@@ -90,7 +90,7 @@ class Pipeline:
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
-        run.downloads = Crew(run.next_download, self.downloads.save, PARALLEL_DOWNLOADS)
+        run.downloads = Crew(run.next_download, self.downloads.save, lambda: self.downloads.limit.limit)
         run.tasks.start_soon(run.downloads.run)
 
 
@@ -170,7 +170,7 @@ async def open_pipeline(
         settings.callback_url,
         id_field=service.id_field,
     )
-    downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata)
+    downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, DownloadLimit(settings.downloads))
     callbacks = Callbacks(send, wire, poll, lost_submissions)
     preflight = Preflight(send, service)
     pipeline = Pipeline(

@@ -129,9 +129,10 @@ class Poll:
     _turn: float | None = None
     """When the first of the backlog may be polled, once that is known."""
     _alarm: asyncio.TimerHandle | None = None
+    _alarm_at: float = inf
 
     def __post_init__(self) -> None:
-        self._crew = Crew(self._next, self._check, PARALLEL_POLLS)
+        self._crew = Crew(self._next, self._check, lambda: PARALLEL_POLLS)
 
     def watch(self, entry: Entry) -> None:
         """Watch a generation from now on."""
@@ -197,14 +198,15 @@ class Poll:
 
     def _call_at(self, moment: float | None) -> None:
         """Call the crew at this moment, if it is not called earlier."""
-        if moment is None or (self._alarm is not None and self._alarm.when() <= moment):
+        if moment is None or self._alarm_at <= moment:
             return
         if self._alarm is not None:
             self._alarm.cancel()
+        self._alarm_at = moment
         self._alarm = asyncio.get_running_loop().call_at(moment, self._call)
 
     def _call(self) -> None:
-        self._alarm = None
+        self._alarm_at = inf
         self._crew.call()
 
     def _due(self, now: float) -> Iterator[Waiting]:

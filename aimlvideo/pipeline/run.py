@@ -351,6 +351,11 @@ class Run:
         if self.downloads is not None:
             self.downloads.call()
 
+    @property
+    def clips_wait(self) -> bool:
+        """Whether clips are ready that no download has begun."""
+        return bool(self._ready)
+
     def next_download(self) -> Entry | None:
         """Return the clip that has waited longest to be saved, None where none waits."""
         entry = self._ready.popleft() if self._ready else None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
+from aimlvideo.core.limits import ConcurrencyLimit, DownloadLimit, PollBudget, RateLimiter
 
 
 def test_requests_start_at_the_pace_of_the_rate():
@@ -257,3 +257,39 @@ def test_a_refused_poll_pauses_all_polls():
     budget.on_rejected(10.0, retry_after=3.0)
     assert budget.reserve(10.1) == 13.0
     assert budget.per_second < 50
+
+
+def saved(limit: DownloadLimit, rate: Callable[[int], float], seconds: float, now: float = 0.0) -> float:
+    """Save clips of 1 MB one after the other, at the bytes a second that so many at a time bring."""
+    ends = now + seconds
+    while now < ends:
+        now += 1e6 / rate(limit.limit)
+        limit.on_saved(10**6, now, more_wait=True)
+    return now
+
+
+def test_downloads_grow_as_long_as_more_of_them_bring_more():
+    limit = DownloadLimit()
+    saved(limit, lambda many: many * 1e6, 100)
+    assert limit.limit == 32
+
+
+def test_downloads_stay_few_on_a_line_that_is_full_and_try_again_later():
+    limit = DownloadLimit()
+    now = saved(limit, lambda many: 8e6, 50)
+    assert limit.limit == 8
+    saved(limit, lambda many: many * 1e6, 100, now)
+    assert limit.limit > 8
+
+
+def test_downloads_that_were_given_a_number_keep_it():
+    limit = DownloadLimit(3)
+    saved(limit, lambda many: many * 1e6, 100)
+    assert limit.limit == 3
+
+
+def test_clips_that_come_one_at_a_time_say_nothing_about_the_line():
+    limit = DownloadLimit()
+    for now in range(1000):
+        limit.on_saved(10**6, float(now), more_wait=False)
+    assert limit.limit == 8

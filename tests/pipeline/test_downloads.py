@@ -122,11 +122,22 @@ async def test_a_full_disk_stops_submission_and_the_clip_is_fetched_by_the_next_
     assert len(service.posted_at) == 4
 
 
-async def test_a_clip_on_its_way_down_holds_no_slot_and_eight_come_at_a_time(files: Files, tmp_path: Path) -> None:
+async def test_without_a_number_more_clips_come_at_a_time_while_that_brings_more(files: Files, tmp_path: Path) -> None:
     service = FakeService(seconds=10)
-    async with FakeClient(service, max_outstanding=30) as client:
+    async with FakeClient(service, max_outstanding=200, rate=1000.0) as client:
+        results = await run_all(client, jobs(200), output=tmp_path)
+    assert 8 < files.peak <= 32  # each takes 3 s, however many there are
+    assert {result.stage for result in results.values()} == {Stage.SAVED}
+
+
+@pytest.mark.parametrize("downloads", [1, 3, 8])
+async def test_a_clip_on_its_way_down_holds_no_slot_and_as_many_come_at_a_time_as_was_said(
+    files: Files, tmp_path: Path, downloads: int
+) -> None:
+    service = FakeService(seconds=10)
+    async with FakeClient(service, max_outstanding=30, downloads=downloads) as client:
         results = await run_all(client, jobs(30), output=tmp_path)
-    assert files.peak == 8
+    assert files.peak == downloads
     assert {result.stage for result in results.values()} == {Stage.SAVED}
     assert all(result.saved_at >= result.completed_at for result in results.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from itertools import pairwise
 from typing import Any
@@ -278,3 +279,16 @@ async def test_a_generation_that_waits_in_the_queue_is_asked_about_as_one_that_h
         assert (await client.generate(MODEL, **PARAMS)).ok
     ages = [moment - service.posted_at[0] for moment, _ in service.polled_at]
     assert ages == pytest.approx([20, 27, 34, 41, 48, 55, 75], abs=0.3)
+
+
+@pytest.mark.real_time
+def test_generations_are_polled_on_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with FakeClient(FakeService(seconds=0.0), poll="every:0.01", rate=1000.0) as client:
+            results = await run_all(client, jobs(20))
+        assert all(result.ok for result in results.values())
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

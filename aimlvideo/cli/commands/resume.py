@@ -17,6 +17,7 @@ from aimlvideo.cli.options import (
     CallbackSecret,
     CallbackUrl,
     ConfirmAbove,
+    Downloads,
     Folder,
     Json,
     Legacy,
@@ -37,6 +38,7 @@ from aimlvideo.cli.options import (
     board_address,
     callback_address,
     client_options,
+    count_or_auto,
     exit_codes,
 )
 from aimlvideo.cli.session import (
@@ -70,6 +72,7 @@ def resume(
     max_spend: MaxSpend = None,
     poll: Polls = "learned",
     poll_rate: PollRate = 50.0,
+    downloads: Downloads = "auto",
     settle: Settle = None,
     anyway: Anyway = False,
     confirm_above: ConfirmAbove = None,
@@ -99,7 +102,8 @@ def resume(
         settings = client_options(
             service_name, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll,
             poll_rate=poll_rate, settle=settle, legacy=legacy, callback=callback_address(callback),
-            callback_url=callback_url, callback_secret=callback_secret, metadata=not plain_clips,
+            callback_url=callback_url, callback_secret=callback_secret,
+            downloads=count_or_auto("--downloads", downloads), metadata=not plain_clips,
             upload=upload or fact_of_folder(folder, UPLOAD) or None,
         )  # fmt: skip
         options = RunOptions(

@@ -21,6 +21,7 @@ from aimlvideo.cli.options import (
     ClientOptions,
     ConfirmAbove,
     DefaultModel,
+    Downloads,
     JobFile,
     Json,
     Legacy,
@@ -46,6 +47,7 @@ from aimlvideo.cli.options import (
     board_address,
     callback_address,
     client_options,
+    count_or_auto,
     exit_codes,
     job_defaults,
 )
@@ -86,6 +88,7 @@ def run(
     max_spend: MaxSpend = None,
     poll: Polls = "learned",
     poll_rate: PollRate = 50.0,
+    downloads: Downloads = "auto",
     settle: Settle = None,
     retry_failed: RetryFailed = False,
     verify: Annotated[
@@ -115,7 +118,8 @@ def run(
         settings = client_options(
             service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
             settle=settle, strict=strict, legacy=legacy, callback=callback_address(callback), callback_url=callback_url,
-            callback_secret=callback_secret, metadata=not no_metadata, upload=upload,
+            callback_secret=callback_secret, downloads=count_or_auto("--downloads", downloads),
+            metadata=not no_metadata, upload=upload,
         )  # fmt: skip
         if dry_run:
             defaults = job_defaults(model, set_)
