@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from itertools import chain
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.terminal import Terminal
@@ -16,18 +18,23 @@ from aimlvideo.core.services import service_of
 from aimlvideo.core.services.base import Ledger
 from aimlvideo.errors import ServiceError, Unclear, UsageError
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.base import JournalReader
 
 
-def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Terminal) -> int:
+def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Terminal) -> int:
     """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
     service = service_of(settings["service"])
     ledger = service.ledger
     if ledger is None:
         raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
-    sent = [
-        earliest_moment(progress.request_id, progress.submitted_at) for _, progress in records if progress.submitted_at
-    ]
-    since = min(sent, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
+
+    def records() -> Iterator[Record]:
+        yield from chain(journal.ended_jobs(), journal.open_jobs())
+
+    # The jobs are read twice instead of being kept: there may be very many.
+    submitted = (progress for _, progress in records() if progress.submitted_at)
+    moments = (earliest_moment(progress.request_id, progress.submitted_at or 0.0) for progress in submitted)
+    since = min(moments, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
 
     async def ask() -> Reconciliation:
         async with VideoClient(**settings) as client:
@@ -36,10 +43,10 @@ def reconcile_jobs(records: list[Record], settings: ClientOptions, terminal: Ter
                 reading = await client.read_log(since)
                 if not reading.complete:
                     terminal.problem("the service's log could not be read to its end: not all of it is compared")
-                return reconcile(records, charges, reading.rows)
+                return reconcile(records(), charges, reading.rows)
             except ServiceError as error:
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
-                return reconcile(records, charges)
+                return reconcile(records(), charges)
 
     reconciled = asyncio.run(ask())
     rows = [

@@ -31,11 +31,19 @@ WORDS = 5
 CHANGE_CONTENT = "reword the prompt or replace the pictures, under a new id"
 
 
+@dataclass(slots=True)
+class Failures:
+    """How many jobs failed in one way, and the first of them: id and reason."""
+
+    count: int = 0
+    first: list[tuple[str, str]] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """Where all jobs stand. Money is in USD; `unknown` counts clips whose cost nobody said.
 
-    `failed` has ids and reasons; `refused` those whose content moderation refused, which are not tried again.
+    `failed` says what failed; `refused` whose content moderation refused, which is not tried again.
     `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not.
     """
 
@@ -45,8 +53,8 @@ class RunSummary:
     unknown: int
     committed: float
     unpriced: int
-    failed: tuple[tuple[str, str], ...]
-    refused: tuple[tuple[str, str], ...]
+    failed: Failures
+    refused: Failures
     outstanding: tuple[Record, ...]
     others: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the folder that this is not about, by stage: an earlier file planned them."""
@@ -112,11 +120,11 @@ class RunSummary:
         """Name the first failed jobs, those of one reason in one line; refused content apart."""
         for heading, jobs in (("failed", self.failed), ("content refused", self.refused)):
             by_reason: defaultdict[str, list[str]] = defaultdict(list)
-            for job_id, reason in jobs[:FAILED_SHOWN]:
+            for job_id, reason in jobs.first:
                 by_reason[reason].append(job_id)
             for reason, job_ids in by_reason.items():
                 yield f"  {heading}: {', '.join(job_ids)}: {reason}"
-            if (more := len(jobs) - FAILED_SHOWN) > 0:
+            if (more := jobs.count - len(jobs.first)) > 0:
                 yield f"  and {more} more {heading}: all reasons are in {RESULTS}"
 
     def _doubts(self) -> Iterator[str]:
@@ -133,18 +141,15 @@ class RunSummary:
             yield f"  and {len(doubts) - NAMED} more in doubt"
 
 
-Failures = tuple[tuple[str, str], ...]
-"""Ids of jobs, each with why it failed."""
-
-
 def failures_of(failed_jobs: Iterable[Record]) -> tuple[Failures, Failures]:
     """Return the jobs that failed, and apart from them those whose content moderation refused."""
-    failed: list[tuple[str, str]] = []
-    refused: list[tuple[str, str]] = []
+    failed, refused = Failures(), Failures()
     for job, progress in failed_jobs:
         kind = refused if isinstance(progress.error, ContentRefused) else failed
-        kind.append((job.id, str(progress.error)[:160]))
-    return tuple(failed), tuple(refused)
+        kind.count += 1
+        if kind.count <= FAILED_SHOWN:
+            kind.first.append((job.id, str(progress.error)[:160]))
+    return failed, refused
 
 
 def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> RunSummary:
@@ -207,9 +212,9 @@ def advice(summary: RunSummary, halted: VideoError | None, command: str, place: 
         why = f"{halted}. " if halted else ""
         return f"{why}{waiting}To go on: {command}"
     if summary.exit_code == 1:
-        refused = len(summary.refused)
+        refused = summary.refused.count
         change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
-        again = f"to try the failed ones again: {command} --retry-failed" if summary.failed else ""
+        again = f"to try the failed ones again: {command} --retry-failed" if summary.failed.count else ""
         return ". ".join(part for part in (change, again) if part)
     return f"the clips are in {place}"
 

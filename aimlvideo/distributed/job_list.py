@@ -17,16 +17,15 @@ from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, model_of
 from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Result, VideoJob, result_of
-from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account, read_account
+from aimlvideo.distributed.end_watch import EndWatch
 from aimlvideo.distributed.queue import put
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
 
-LOOK_EVERY = 0.5
-"""Seconds between two reads of the jobs that are waited for."""
 PAGE = 1000
 log = logging.getLogger("aimlvideo.jobs")
 
@@ -51,6 +50,7 @@ class JobList:
         self._dsn, self._service, self._strict = dsn, service, strict
         self._folder = None if output is None else Path(output)
         self._added: dict[str, None] = {}
+        self._watch = EndWatch(self._ended)
         self._stack: AsyncExitStack | None = None
         self._pool: AsyncConnectionPool | None = None
 
@@ -94,14 +94,13 @@ class JobList:
         """
         waiting = dict.fromkeys(self._added if ids is None else ids)
         while waiting:
-            ended = await self._ended(list(waiting))
-            for result in ended:
+            with self._watch.waiting(list(waiting)):
+                results = await self._watch.ended(waiting)
+            for result in results:
                 del waiting[result.job.id]
                 if ids is None:
                     self._added.pop(result.job.id, None)
                 yield result
-            if waiting and not ended:
-                await anyio.sleep(LOOK_EVERY)
 
     async def wait(self, job_id: str) -> Result:
         """Return what came of one job, when it has ended."""
@@ -161,18 +160,14 @@ class JobList:
             try:
                 async with borrowed(self._open_pool()) as connection:
                     pages = [
-                        await read_records(connection, ids[start : start + PAGE]) for start in range(0, len(ids), PAGE)
+                        await read_records(connection, ids[start : start + PAGE], ended=True)
+                        for start in range(0, len(ids), PAGE)
                     ]
             except AWAY as error:
                 log.warning("%s", connection_error(error, self._dsn))
                 await anyio.sleep(AGAIN)
                 continue
-            return [
-                self._result(job, progress)
-                for page in pages
-                for (job, progress), is_left in page
-                if progress.stage in ENDED or is_left
-            ]
+            return [self._result(job, progress) for page in pages for (job, progress), _ in page]
 
     def _result(self, job: VideoJob, progress: Any) -> Result:
         if progress.stage is Stage.IN_DOUBT:

@@ -34,5 +34,4 @@ def reconcile(
                 from aimlvideo.cli.worker_actions import reconcile_all
             raise typer.Exit(reconcile_all(database, settings, terminal))
         with read_journal(run_folder / JOURNAL) as journal:
-            records = [*journal.ended_jobs(), *journal.open_jobs()]
-        raise typer.Exit(reconcile_jobs(records, settings, terminal))
+            raise typer.Exit(reconcile_jobs(journal, settings, terminal))

@@ -358,9 +358,15 @@ def record_of(row: Sequence[Any]) -> Record:
     return Record(job_from_json(job_id, folder, content), progress_of(columns))
 
 
-async def read_records(connection: Connection, ids: list[str]) -> list[tuple[Record, bool]]:
-    """Return jobs as they stand, each with whether it is in doubt and left to a person."""
-    question = f"SELECT stage = 'in_doubt' AND owner IS NULL, {ROW} FROM aimlvideo_jobs WHERE id = ANY(%s)"
+IS_LEFT = "(stage = 'in_doubt' AND owner IS NULL)"
+"""Whether a job is in doubt, and left to a person."""
+
+
+async def read_records(connection: Connection, ids: list[str], *, ended: bool = False) -> list[tuple[Record, bool]]:
+    """Return jobs as they stand, each with whether it is left to a person; with `ended`, only those and ended ones."""
+    question = f"SELECT {IS_LEFT}, {ROW} FROM aimlvideo_jobs WHERE id = ANY(%s)"
+    if ended:
+        question += f" AND (stage IN ('saved', 'failed') OR {IS_LEFT})"
     rows = await (await connection.execute(question, (ids,))).fetchall()
     return [(record_of(row[1:]), row[0]) for row in rows]
 

@@ -203,14 +203,13 @@ async def _run_until_left(scope: anyio.CancelScope, board: Board) -> None:
 def _snapshot(folder: Path, number: int) -> str:
     """Return the page as of now, and the number of the change up to which it is complete."""
     run = {
-        "jobs": cards_of(folder),
         "matrix": is_matrix(folder),
         "made": 0,
         "clips": "clips/",
         "live": True,
         "seq": number,
     }
-    return page(folder.resolve().name, run, {})
+    return "".join(page(folder.resolve().name, run, cards_of(folder), {}))
 
 
 def _event(name: str, content: Any, number: int | None = None) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,21 +20,20 @@ TABS = (
 )  # fmt: skip
 
 
-def page(title: str, run: Mapping[str, Any], posters: Mapping[str, str]) -> str:
-    """Return the whole page, one file that needs nothing but the clips: `run` has its jobs as cards."""
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            title=title,
-            run=run,
-            posters=posters,
-            live=bool(run.get("live")),
-            tabs=TABS,
-            version=__version__,
-            **_assets(),
-        )
+def page(
+    title: str, run: Mapping[str, Any], cards: Iterable[Mapping[str, Any]], posters: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield the text of the whole page, one file that needs nothing but the clips.
+
+    The cards of the jobs are read as the text is: there may be any number of them.
+    """
+    template = _environment().get_template("page.html.j2")
+    live = bool(run.get("live"))
+    text = template.stream(
+        title=title, run=run, cards=iter(cards), posters=posters, live=live, tabs=TABS, version=__version__, **_assets()
     )
+    text.enable_buffering(500)
+    yield from text
 
 
 @cache

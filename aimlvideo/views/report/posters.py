@@ -18,6 +18,8 @@ LARGEST, SMALLEST = 480, 128
 """Pixels of a poster's longer side."""
 BUDGET = 5_000_000
 """Characters of all posters of a page together: beyond, a browser shows the clip's own first picture."""
+MOST_POSTERS = 6000
+"""Clips of which a poster is made at most: at that number they are as small as they get, and fill the budget."""
 FULL = 0.02
 """The share of the budget that may be left over: a page that full is not worth opening more clips for."""
 PATIENCE = 10.0

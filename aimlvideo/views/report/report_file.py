@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.files.private_files import new_file
+from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.html import page
-from aimlvideo.views.report.posters import PATIENCE, earlier_posters, posters
+from aimlvideo.views.report.posters import MOST_POSTERS, PATIENCE, earlier_posters, posters
 
 
-def write_report(folder: Path, *, patience: float = PATIENCE, records: Iterable[Record] | None = None) -> Path:
+def write_report(folder: Path, *, patience: float = PATIENCE, journal: JournalReader | None = None) -> Path:
     """Write the page of a run into its folder, whole or not at all, and return its path.
 
-    The jobs are those of the folder's journal, or the `records` given. At most `patience` seconds go into new posters;
-    what has none shows the clip's own first picture.
+    The jobs are those of the folder's journal, or of the one given. They are never all in memory. At most `patience`
+    seconds go into new posters; what has none shows the clip's own first picture.
 
     Raises JournalError where there is no run, DiskFailed where the page cannot be written.
     """
-    cards = cards_of(folder) if records is None else [job_json(*record) for record in records]
     path = folder / REPORT
-    clips = {f"{one['file']}:{one.get('bytes', 0)}": one["file"] for one in cards if "file" in one}
-    matrix = records is None and is_matrix(folder)
-    run = {"jobs": cards, "matrix": matrix, "made": round(time.time(), 2), "clips": "", "live": False}
-    text = page(folder.resolve().name, run, posters(folder, clips, earlier_posters(path), patience))
-    _write(path, text)
+    with read_journal(folder / JOURNAL) if journal is None else nullcontext(journal) as reader:
+        clips = dict(islice(_clips(reader), MOST_POSTERS))
+        matrix = reader.fact(MATRIX) is not None
+        run = {"matrix": matrix, "made": round(time.time(), 2), "clips": "", "live": False}
+        cards = (job_json(*record) for record in chain(reader.open_jobs(), reader.ended_jobs()))
+        _write(path, page(folder.resolve().name, run, cards, posters(folder, clips, earlier_posters(path), patience)))
     return path
+
+
+def _clips(journal: JournalReader) -> Iterator[tuple[str, str]]:
+    """Yield the key and the file of each saved clip."""
+    for _, progress in journal.ended_jobs():
+        if progress.stage is Stage.SAVED and progress.file is not None:
+            yield f"{progress.file}:{progress.bytes or 0}", progress.file
 
 
 def cards_of(folder: Path) -> list[dict[str, Any]]:
@@ -49,11 +58,11 @@ def is_matrix(folder: Path) -> bool:
         return journal.fact(MATRIX) is not None
 
 
-def _write(path: Path, text: Any) -> None:
+def _write(path: Path, text: Iterable[str]) -> None:
     part = path.with_name(path.name + ".part")
     try:
         with new_file(part, errors="replace") as file:
-            file.write(text)
+            file.writelines(text)
         part.replace(path)
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}. Make space, then run again") from error

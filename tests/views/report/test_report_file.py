@@ -1,0 +1,27 @@
+"""The page's file, however many jobs it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.memory import InMemoryJournal
+from aimlvideo.views.report.report_file import write_report
+
+
+def test_a_page_is_written_as_its_jobs_are_read(tmp_path: Path) -> None:
+    """However many jobs there are, they are never all in memory."""
+    sizes: list[int] = []
+
+    class Endless(InMemoryJournal):
+        def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
+            for number in range(3000):
+                yield Record(VideoJob("m", id=f"job{number}", prompt="p" * 200), Progress(Stage.FAILED))
+                part = tmp_path / "report.html.part"
+                sizes.append(part.stat().st_size if part.exists() else 0)
+
+    write_report(tmp_path, journal=Endless())
+    assert 0 < sizes[-2000] < sizes[-1000] < sizes[-1]
+    assert "job2999" in (tmp_path / "report.html").read_text()
