@@ -96,6 +96,8 @@ for _ in range(500):
         {"listed": {"data": [None, 7, {"id": [NEW]}, {"id": NEW, "aliases": 3}]}},
         {"listed": {"data": [{"id": NEW, "info": {"docsJson": "http://10.0.0.1/x"}}]}},
         {"listed": {"data": [{"id": NEW, "info": {"docsJson": "file:///etc/passwd"}}]}},
+        {"listed": {"data": [{"id": "x" * 10_000, "aliases": [NEW], "info": {"docsJson": "/docs/next.json"}}]}},
+        {"listed": {"data": [{"id": "a\x1b[2Jb", "aliases": [NEW], "info": {"docsJson": "/docs/next.json"}}]}},
         {"described": Answer(200, {}, b"nothing")},
         {"described": answer(404)},
         {"described": DEEP},

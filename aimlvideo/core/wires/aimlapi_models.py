@@ -28,6 +28,8 @@ METRICS_FIELDS = {
     "models[].metrics.duration_ms.p90": "a number",
 }
 DEPRECATIONS_FIELDS = {"data": "a list", "data[].id": "text", "data[].status": "text"}
+MAX_NAME = 200
+"""Characters of a model's name."""
 MAX_PRICE = 1e6
 """USD: no clip costs this much."""
 
@@ -56,17 +58,22 @@ def read_models(answer: Any) -> list[ListedModel]:
 
 
 def _listed(entry: Any) -> ListedModel | None:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("id"), str) or entry.get("type", VIDEO) != VIDEO:
+    if not isinstance(entry, Mapping) or not _is_name(entry.get("id")) or entry.get("type", VIDEO) != VIDEO:
         return None
     info, aliases = entry.get("info"), entry.get("aliases")
     about = info if isinstance(info, Mapping) else {}
     address = about.get("docsJson")
     return ListedModel(
         id=entry["id"],
-        aliases=tuple(alias for alias in aliases if isinstance(alias, str)) if isinstance(aliases, list) else (),
+        aliases=tuple(filter(_is_name, aliases)) if isinstance(aliases, list) else (),
         developer=str(about.get("developer") or ""),
         document=address if isinstance(address, str) and _fetchable(address) else "",
     )
+
+
+def _is_name(value: Any) -> bool:
+    """Tell whether a value can be a model's name: it stands in files, messages and requests."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
 
 
 def _fetchable(address: str) -> bool:
