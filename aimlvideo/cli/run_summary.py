@@ -98,8 +98,9 @@ class RunSummary:
                 heard[record.progress.status].append(record.progress.status_at or 0.0)
         for word, moments in sorted(heard.items(), key=lambda item: (is_known_word(item[0]), -len(item[1])))[:WORDS]:
             ago = format_seconds(max(0.0, now - max(moments)))
-            unknown = "" if is_known_word(word) else ", which is not a known status"
-            yield f"  the service said {redact_for_display(repr(word))} of {len(moments)}, last {ago} ago{unknown}"
+            unknown = "" if is_known_word(word) else ", not a known status"
+            count = pluralize(len(moments), "generation")
+            yield f"  last status {redact_for_display(repr(word))}{unknown}: {count}, heard {ago} ago"
 
     def _others(self) -> Iterator[str]:
         planned = self.others.get(Stage.PLANNED, 0)

@@ -88,9 +88,9 @@ async def test_status_says_the_words_of_what_is_under_way_the_unknown_ones_first
             known = Progress(Stage.RENDERING, "r", f"g-{name}", status=word, status_at=1000.0 if word else None)
             journal.step(VideoJob("m", id=name), known)
         lines = list(summarize(journal, tmp_path).lines(now=1042.0))
-    assert [line for line in lines if "the service said" in line] == [
-        "  the service said 'Pondering' of 1, last 42 s ago, which is not a known status",
-        "  the service said 'generating' of 2, last 42 s ago",
+    assert [line for line in lines if "last status" in line] == [
+        "  last status 'Pondering', not a known status: 1 generation, heard 42 s ago",
+        "  last status 'generating': 2 generations, heard 42 s ago",
     ]
 
 
