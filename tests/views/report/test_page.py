@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +12,11 @@ from typing import Any
 import anyio
 import pytest
 
+from aimlvideo import VideoClient
 from aimlvideo.core.jobs.file_names import REPORT
 from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.report_file import write_report
 from tests.views.report.sample_runs import STRANGE
@@ -186,3 +189,23 @@ def test_refused_content_is_one_group_with_what_to_change(opened: Opened, folder
     groups = page.locator("#failures .group", has=page.locator("strong"))
     assert groups.count() == 1
     assert "reword the prompt, under a new id" in groups.first.text_content()
+
+
+def test_each_clip_of_a_generation_that_gave_several_can_be_played(opened: Opened, tmp_path: Path) -> None:
+    async def made() -> None:
+        behaviour = Behaviour(video="tiny", seconds=0.02, several_clips=1.0)
+        job = {"id": "walk", "model": "klingai/video-v3-omni-720p-text-to-video", "prompt": "a walk", "duration": 3}
+        async with (
+            Sandbox(behaviour) as sandbox,
+            VideoClient("k", sandbox.url, poll="every:0.02") as client,
+            client.run([job], output=tmp_path) as results,
+        ):
+            assert [len(result.files) async for result in results] == [2]
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, made()).result()
+    page = opened(write_report(tmp_path).as_uri())
+    assert "2 clips" in page.text_content(".card .line")
+    page.click(".card .thumb")
+    page.click("#viewer .clips button:nth-child(2)")
+    until(page, "document.querySelector('#viewer video').currentSrc.endsWith('walk-2.mp4')")
