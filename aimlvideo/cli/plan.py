@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import own_ids_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.services import service_of
@@ -43,6 +45,8 @@ class JobReader:
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
     unknown_models: set[str] = field(default_factory=set)
+    records: Callable[[], Iterable[Record]] | None = None
+    """The jobs of earlier files; read once, and only where a job names an id of its own."""
     _own_ids: dict[str, str] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
@@ -113,6 +117,9 @@ class JobReader:
         """Yield a problem where a job names a request id of its own that a job before it has named."""
         id_field = service_of(self.service).id_field
         own_id = job.params.get(id_field) if id_field else None
+        if own_id and self.records is not None:
+            self._own_ids = own_ids_of(self.records(), id_field) | self._own_ids
+            self.records = None
         if own_id and (other := self._own_ids.setdefault(str(own_id), job.id)) != job.id:
             yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=job.id)
 
@@ -138,6 +145,7 @@ def plan_file(
 
     Raises InvalidJobs with all problems.
     """
+    reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
     for where, job, params in reader.jobs(lines):
         try:
             planned = journal.plan(job, distinct=job.derived)

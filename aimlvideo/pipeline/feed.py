@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.request_ids import own_ids_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.errors import InvalidJobs, Problem
 from aimlvideo.pipeline.containment import contained
@@ -123,6 +125,9 @@ class Feed:
         """Yield a problem where a job names a request id of its own that another job of the run has named."""
         id_field = self.pipeline.service.id_field
         own_id = entry.job.params.get(id_field) if id_field else None
+        if own_id and not self._own_ids and self.live is not None:  # many machines share too much to be read for each
+            journal = self.run.spec.journal
+            self._own_ids = own_ids_of(chain(journal.ended_jobs(), journal.open_jobs()), id_field)
         if own_id and (other := self._own_ids.setdefault(str(own_id), entry.job.id)) != entry.job.id:
             yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=entry.job.id)
 

@@ -25,7 +25,7 @@ from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import DiskFailed, JournalError, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from tests.conftest import VirtualTimeLoop
-from tests.fakes import JOB, FakeClient, FakeService, answer, quick_downloads, run_all
+from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, answer, quick_downloads, run_all
 
 Command = Callable[..., Result]
 
@@ -290,6 +290,27 @@ def test_the_service_s_words_under_http_200_are_said_and_nothing_is_sent_again_a
     assert stopped.exit_code == 3
     assert words in " ".join(stopped.output.split())
     assert len(service.posted_at) <= len(MANY)
+
+
+def test_an_id_of_the_job_s_own_stands_for_one_job_in_a_folder_whatever_file_names_it(
+    command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = FakeGateway(seconds=30)
+    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(gateway, **settings))
+    job = {**GATEWAY_JOB, "external_task_id": "mine-1"}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**job, "id": "a"}))
+    assert command(*run("--service", "kling")).exit_code == 0
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**job, "id": "b"}))
+    refused = command(*run("--service", "kling"))
+    assert refused.exit_code == 2
+    assert "that of job 'a'" in refused.output
+
+    async def in_python() -> Any:
+        async with FakeClient(gateway, service="kling") as client:
+            return await run_all(client, [{**job, "id": "c"}], output=tmp_path / "out")
+
+    assert "that of job 'a'" in str(asyncio.run(in_python())["c"].error)
+    assert len(gateway.accepted) == 1
 
 
 # One clip ----------------------------------------------------------------------------------------------------------

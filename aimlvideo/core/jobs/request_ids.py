@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Record, VideoJob
 
 NAMESPACE = "av-"
 """What all of them begin with."""
@@ -60,3 +61,9 @@ def intent_of(request_id: str | None) -> Intent:
 def account_fingerprint(api_key: str, base_url: str) -> str:
     """Return 8 hex digits that change with the key and with the base URL, and lead back to neither."""
     return hashlib.sha256(f"aimlvideo account\0{base_url}\0{api_key}".encode()).hexdigest()[:8]
+
+
+def own_ids_of(records: Iterable[Record], id_field: str) -> dict[str, str]:
+    """Return the jobs that were sent under an id of their own, by that id: no other job may be sent under it."""
+    sent = (job for job, progress in records if progress.has_attempt)
+    return {str(own_id): job.id for job in sent if (own_id := job.params.get(id_field))}
