@@ -141,6 +141,8 @@ class VideoClient:
         limiters: Limiters | None = None,
         **unknown: Never,
     ) -> None:
+        # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the
+        # nearest right one.
         refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
         self._shared_limiters = limiters
         self._given_transport = None if transport is None else checked_transport(transport)
@@ -216,6 +218,7 @@ class VideoClient:
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:
+            # Runs first: they hold the stages, which the stack closes next.
             for run in list(self._runs):
                 run.close(VideoError("the client was closed before this job had ended"))
             self._poll_policies.save()
@@ -379,6 +382,11 @@ class VideoClient:
         return self._settings.chosen_service
 
     @property
+    def has_uploads(self) -> bool:
+        """Whether videos and large local files have a place to be uploaded to."""
+        return self._settings.upload is not None
+
+    @property
     def outstanding(self) -> Mapping[str, VideoJob]:
         """The jobs by generation id that were accepted, without a journal, and not seen to end."""
         open_jobs = self._memory.open_jobs()
@@ -442,7 +450,8 @@ class VideoClient:
         if self._stack is None:
             raise SettingsError(NOT_OPEN)
         if name:
-            rendered_name(name, VideoJob(""))  # a template that cannot be read is said before anything is bought
+            # A template that cannot be read is said before anything is bought.
+            rendered_name(name, VideoJob(""))
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         async with AsyncExitStack() as stack:
@@ -533,6 +542,7 @@ class VideoClient:
 
     def _listed_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
         """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
+        # What was bought at last month's price is charged at that price: for a limit the higher of all counts.
         before = [prices_from_json(journal.fact(PRICES)), *earlier_prices(journal.fact(EARLIER_PRICES))]
 
         def price(job: VideoJob) -> float | None:
@@ -654,6 +664,7 @@ def job_of(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
     if not isinstance(line, Mapping):
         raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
+    # A cell that is empty in a DataFrame is NaN: nothing was given there.
     return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
 
 

@@ -16,6 +16,7 @@ VideoError
 │   └── Unclear             nobody knows whether it was accepted
 ├── GenerationFailed        accepted, then failed at the service
 ├── ParentFailed            the job whose clip this one takes has failed
+├── ParentUnfinished        the job whose clip this one takes is not saved, and no part of this run
 ├── InDoubt                 the answer to a submission was lost
 ├── OutOfPatience           waited long enough; the generation goes on without us
 ├── OverBudget              one more would pass the spending limit
@@ -241,6 +242,10 @@ class ContentRefused(Rejected, GenerationFailed):
 
 class ParentFailed(VideoError):
     """The job that this one takes a frame or a clip from failed; nothing was sent for this one."""
+
+
+class ParentUnfinished(VideoError):
+    """The job that this one takes a frame or a clip from is not saved, and this run does not make it."""
 
 
 class InDoubt(VideoError):

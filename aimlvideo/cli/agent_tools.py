@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unk
 from aimlvideo.cli.session import same_service
 from aimlvideo.client import VideoClient, known_catalog
 from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.chains import parents
+from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
+from aimlvideo.core.catalog.validation import check, media_fields
+from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
+from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.task_groups import task_group
@@ -33,6 +35,7 @@ SUBMISSION_WAIT = 10.0
 """Seconds for which a submission's answer is waited for, before the job's id is returned without it."""
 CHECK_SECONDS = 0.1
 MAX_MODELS = 60
+NOT_AGAIN = "this job was there already, so nothing was bought: another id buys another clip"
 PICTURE_SIDE = 512
 """Pixels of the longer side of a result's picture."""
 
@@ -41,9 +44,11 @@ class AgentTools:
     """One folder of clips, with a spending limit over all that was ever bought into it.
 
     Every job is in the folder's journal before it is sent, so nothing depends on this process, or on a call, living on.
+    Local files are sent from below the folder that this process was started in, and from the folder of the clips.
     """
 
     def __init__(self, client: VideoClient, folder: Path, limit: float, run: Run, tasks: TaskGroup) -> None:
+        self._start = Path.cwd()
         self._client, self._folder, self._limit, self._run, self._tasks = client, folder, limit, run, tasks
         self._journal = run.spec.journal
         self._catalog = known_catalog()
@@ -69,7 +74,7 @@ class AgentTools:
 
     def price(self, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a job would cost, in USD. Raises InvalidJobs with every problem of it."""
-        job = self._checked(VideoJob(model, **params))
+        job = self._checked(VideoJob(model, **params).with_base_folder(self._start))
         return {"model": model, "usd": self._client.price(job), **self.spent()}
 
     def spent(self) -> dict[str, Any]:
@@ -88,22 +93,25 @@ class AgentTools:
 
         Raises InvalidJobs, and OverBudget where the limit would be passed or the price is not known.
         """
-        job = VideoJob(model, id=job_id, **params).with_base_folder(self._folder)
-        if parents(job):
-            raise UsageError("a job that takes another job's frame needs a job file: aimlvideo run")
+        job = VideoJob(model, id=job_id, **params).with_base_folder(self._start)
         self._checked(job)
         async with self._buying:
             record = self._journal.find(job.id)
+            was_there = record is not None and record.progress.stage is not Stage.PLANNED
             if record is None or record.progress.stage is Stage.PLANNED:
                 self._afford(job)
             if job.id not in self._active and (record is None or record.progress.stage not in ENDED):
                 self._active.add(job.id)
                 self._errors.pop(job.id, None)
+                if record is None and parents(job):
+                    self._journal.plan(job)  # its parents may take long: until then it is known by its id
+                    await self._journal.synced()
                 self._tasks.start_soon(self._see_through, job)
-                await self._until(job.id, SUBMISSION_WAIT, _is_sent)
+                if not self._unfinished_parents(job):
+                    await self._until(job.id, SUBMISSION_WAIT, _is_sent)
             elif record is not None and record.job.content() != job.content():
                 raise InvalidJobs([Problem("id", "an id that no other content has", job.id, job=job.id)])
-        return self.status(job.id)
+        return self.status(job.id) | ({"note": NOT_AGAIN} if was_there else {})
 
     def status(self, job_id: str) -> dict[str, Any]:
         """Return where one job stands. Raises UsageError where there is none of this id, or it could not be sent."""
@@ -121,6 +129,8 @@ class AgentTools:
         }
         if progress.stage is Stage.PLANNED and job_id not in self._active:
             facts["advice"] = facts["advice"] or "nothing was sent: submit it again to buy it"
+        elif progress.stage is Stage.PLANNED and (waits_for := self._unfinished_parents(job)):
+            facts["waits_for"] = waits_for
         return {name: value for name, value in facts.items() if value is not None}
 
     def overview(self) -> dict[str, Any]:
@@ -149,8 +159,19 @@ class AgentTools:
                 self._active.add(job.id)
                 self._tasks.start_soon(self._see_through, job)
 
+    def _unfinished_parents(self, job: VideoJob) -> list[str]:
+        """Return the jobs that one takes a clip or a frame from, and that have not ended."""
+        found = {name: self._journal.find(name) for name in sorted(parents(job))}
+        return [name for name, record in found.items() if record and record.progress.stage not in ENDED]
+
     async def _see_through(self, job: VideoJob) -> None:
         try:
+            while waits_for := self._unfinished_parents(job):
+                if not any(name in self._active for name in waits_for):
+                    raise UsageError(
+                        f"it needs the clip of job {waits_for[0]!r}, which was not sent: submit that first"
+                    )
+                await anyio.sleep(CHECK_SECONDS)
             async with self._client.run([job], output=self._folder, max_spend=self._limit) as results:
                 async for result in results:
                     if result.error is not None:
@@ -175,10 +196,35 @@ class AgentTools:
         return model
 
     def _checked(self, job: VideoJob) -> VideoJob:
-        checked = check(job, self._catalog, service=self._client.service.name, strict=True)
-        if checked.problems:
-            raise InvalidJobs(checked.problems)
+        """Return a job as it will be sent. Raises InvalidJobs with every problem of it."""
+        service = self._client.service
+        model = self._catalog.find(job.model)
+        problems = list(reference_problems(job, model)) if model else []
+        problems += chain_problems([job], lambda name: self._journal.find(name) is not None)
+        if problems:
+            raise InvalidJobs(problems)
+        checked = check(with_stand_ins(job), self._catalog, service=service.name, strict=True)
+        problems += checked.problems
+        media = Media(job.folder, service.media, self._client.has_uploads)
+        for place, value in media_fields(model, job.params) if model else ():
+            problems += self._file_problems(job, place, value, media)
+        if problems:
+            raise InvalidJobs(problems)
         return job.with_params(checked.params)
+
+    def _file_problems(self, job: VideoJob, place: str, value: Any, media: Media) -> Iterator[Problem]:
+        """Yield what is wrong with a local file: above all that it is none of those that an agent may send away."""
+        path = media.path_of(value)
+        if path is None:
+            return
+        roots = (self._start.resolve(), self._folder.resolve())
+        if not any(path.resolve().is_relative_to(root) for root in roots):
+            yield Problem(place, f"a link, or a file below {roots[0]}", str(value), job=job.id)
+            return
+        try:
+            media.check(value)
+        except UsageError as error:
+            yield Problem(place, "a picture that can be sent", str(error), job=job.id)
 
     def _afford(self, job: VideoJob) -> None:
         price = self._client.price(job)

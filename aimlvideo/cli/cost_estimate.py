@@ -62,6 +62,7 @@ class Tally:
     def add(self, model: str, params: Mapping[str, Any]) -> float | None:
         """Count one job; return its price in dollars, None where it cannot be quoted."""
         entry = self._catalog.find(model)
+        # The list names a model by its id or by an alias, as the job may too.
         pricing = self._prices.get(model) or (self._prices.get(entry.id) if entry else None)
         price = quote(entry, params, pricing) if entry else None
         self._jobs[model] += 1

@@ -13,7 +13,8 @@ from aimlvideo.errors import UsageError
 def distributed_extra() -> Iterator[None]:
     """Import inside this block what needs the extra. Raises UsageError where it is not installed."""
     try:
-        import_module("psycopg")  # the first that is missing, without the extra
+        # The first that is missing, without the extra.
+        import_module("psycopg")
         yield
     except ModuleNotFoundError as error:
         raise UsageError(f"{error}: pip install 'aimlvideo[distributed]'") from error

@@ -22,6 +22,8 @@ Makes video clips with hosted models. Every clip costs real money; a clip takes 
    answer: it is bought once only. Another id buys another clip.
 3. `wait` at most {MAX_WAIT:.0f} seconds a call, as often as needed, also in a later session: jobs outlive this process.
 4. `result` shows a picture of the clip and names its file.
+5. A picture is a link, or a file below the folder that this server was started in. A clip may begin with a frame of
+   another one: {{"image_url": {{"from": "JOB ID", "frame": "last"}}}}; submit both at once, it waits for the other.
 The spending limit was set by a person, for the whole folder. Do not try to get around it. A clip whose content was
 refused is refused again: change the prompt or the pictures, under a new id."""
 

@@ -227,7 +227,8 @@ def example_line(model: Model) -> str:
     if model.example:
         return json.dumps({"id": "clip-1", "model": model.id, **model.example}, ensure_ascii=False)
     named = [name for name in _order(model) if model.params[name].required or name in {"prompt", "duration"}]
-    for rule in model.rules:  # of those of which one is needed, the first
+    # Of those of which one is needed, the first.
+    for rule in model.rules:
         if rule.kind in ("exactly_one", "at_least_one") and not set(named) & set(rule.fields):
             named.append(rule.fields[0])
     params = {name: _example(name, model.params[name]) for name in named}

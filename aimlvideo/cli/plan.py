@@ -13,7 +13,7 @@ from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
-from aimlvideo.core.jobs.chains import chain_problems, parents
+from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import own_ids_of
@@ -48,7 +48,8 @@ class JobReader:
     records: Callable[[], Iterable[Record]] | None = None
     """The jobs of earlier files; read once, and only where a job names an id of its own."""
     _own_ids: dict[str, str] = field(default_factory=dict)
-    ids: set[str] = field(default_factory=set)
+    lengths: dict[str, float | None] = field(default_factory=dict)
+    """The seconds of each job's clip, by id; None where its parameters do not say."""
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
     """The jobs that take something from another one, by id, with where they stand."""
 
@@ -57,6 +58,7 @@ class JobReader:
         for where, line in lines:
             if isinstance(line, Problem):
                 (self.remarks if line.warning else self.problems).append(replace(line, where=where))
+                # A remark about the file is no line of it: a file of remarks alone is empty.
                 self.lines += not line.warning
                 continue
             self.lines += 1
@@ -68,15 +70,17 @@ class JobReader:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
 
     def _note_chain(self, where: str, job: VideoJob) -> None:
-        self.ids.add(job.id)
+        self.lengths[job.id] = clip_seconds(job)
         if parents(job):
             self.chained[job.id] = where, job
 
     def check_chains(self, planned: Callable[[str], bool] = lambda _: False) -> None:
         """Note references to jobs that neither this file has nor an earlier one `planned`, and circles of them."""
         jobs = [job for _, job in self.chained.values()]
-        for problem in chain_problems(jobs, lambda name: name in self.ids or planned(name)):
+        for problem in chain_problems(jobs, lambda name: name in self.lengths or planned(name)):
             self.problems.append(replace(problem, where=self.chained[problem.job][0]))
+        for where, job in self.chained.values():
+            self.problems += (replace(problem, where=where) for problem in late_frames(job, self.lengths))
 
     def add_duplicate(self, where: str, job: VideoJob) -> None:
         """Note a job whose id another one has."""

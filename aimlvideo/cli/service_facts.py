@@ -45,7 +45,8 @@ async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Serv
             answer = await client.send(question.request, tries=1)
             return question.read(answer) if answer.status in (200, 401) else otherwise
         except ServiceError as error:
-            if error.status == 401:  # a wrong key is better said now than when jobs are sent
+            # A wrong key is better said now than when jobs are sent.
+            if error.status == 401:
                 raise
             return otherwise
 

@@ -115,7 +115,8 @@ def to_the_end(
     hurried = False
     try:
         halted = in_loop(work())
-    except BrokenPipeError:  # nobody reads on: `| head -1`
+    except BrokenPipeError:
+        # Nobody reads on: `| head -1`.
         silence_stdout()
         if (options.output / JOURNAL).exists() and (scope.run is not None or scope.whole_folder):
             finish(options, halted, terminal, scope, hurried=True)
@@ -165,6 +166,8 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
             terminal.remark(remark)
         results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
     halted = results.halted
+    # A wrong key at the very start is a mistake in the command (exit code 2); later it is one that was revoked, and
+    # what was bought goes on (exit code 3).
     if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
         scope.begun = False
         raise UsageError(f"{halted}. Then: {command_again()}")
@@ -246,6 +249,7 @@ def command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
     if not isinstance(halted, OverBudget):
         return command
     limit = "" if dollars is None else f" --max-spend {ceil(dollars * 100 - 1e-6) / 100:.2f}"
+    # Rounded up to the cent: a suggestion that is a fraction too low would stop at the same place again.
     return re.sub(r" --max-spend[ =]\S+", "", command) + limit
 
 

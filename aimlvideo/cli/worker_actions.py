@@ -118,6 +118,7 @@ def queue_file(
         failed = list(journal.failed_jobs()) if retry_failed else []
         retried = [record for record in failed if not is_still_refused(*record)]
         queued += put(journal.db, journal.retry_failed(retried))
+        # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
         queued += put(journal.db, journal.begun_ids(), begun=True)
     reader.say_remarks(terminal.remark)
     terminal.say(f"{pluralize(queued, 'job')} queued")

@@ -83,6 +83,7 @@ def _root(falling: Callable[[float], float], value: float, upper: float) -> floa
     """Return where a falling function comes down to a value, at most `upper`."""
     lower = 0.0
     for _ in range(24):
+        # Bisection: the survival functions have no inverse, and 24 halvings of a few hours are finer than a second.
         middle = (lower + upper) / 2
         lower, upper = (middle, upper) if falling(middle) > value else (lower, middle)
     return upper

@@ -49,6 +49,8 @@ class RateLimiter:
         """
         interval = 1 / self.per_second
         start = max(now, self.paused_until, self._due - (self.burst - 1) * interval)
+        # From the due moment, not from `start`: after a rest a burst may start at once, and the rate over time stays
+        # the same (GCRA, the leaky bucket as a meter).
         self._due = max(start, self._due) + interval
         self._used_up = start > now
         return start
@@ -59,6 +61,7 @@ class RateLimiter:
             self._pause = SHORTEST_PAUSE / 2
         self._widen(now)
         self._decay(now)
+        # A leaky counter instead of a list of moments: constant memory, however fast the requests.
         self._flow += 1 / MEMORY
         self._accepted_at = max(now, self._accepted_at)
 
@@ -77,6 +80,8 @@ class RateLimiter:
             self._decay(now)
             self._narrowed_at = self._accepted_at = now
             self._refused_rate = self._recent_rate()
+            # Never below a quarter at once: a refusal may be about something else, and a rate near 0 takes minutes to
+            # widen.
             least = max(self.per_second / 4 if self.per_second < inf else 0.0, min(self.ceiling, SLOWEST))
             self.per_second = max(NARROW * self._refused_rate, least)  # one refusal says little about the rate
 
@@ -90,6 +95,8 @@ class RateLimiter:
 
         That is at least half of the rate where the rate had not been used up: the rest was not asked for.
         """
+        # In the first seconds the memory is not full: without the division a fresh limiter would underrate its own
+        # flow.
         flow = self._flow / max(self._watched, 1 - exp(-1 / MEMORY))
         if self.per_second == inf:
             return max(flow, 1.0)

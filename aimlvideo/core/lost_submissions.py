@@ -71,6 +71,8 @@ def seconds_since(intent: Intent, watched: float, service_now: float | None, pas
     That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the service's
     own clock and, since it may have been told by whoever stands in between, on this machine's as well (`passed_here`).
     """
+    # The wall clock of this machine is not asked: setting it forward would make a minute-old submission look old enough
+    # to send again.
     if service_now is None or intent.sent_at is None:
         return watched
     return max(watched, min(service_now - intent.sent_at, passed_here))
@@ -84,6 +86,7 @@ def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | Non
     not say that it failed, or that failed and was billed, settles nothing: such a job is left in doubt.
     """
     listed = list(rows)
+    # One success settles it, whatever other rows say: the same id may have failed first and been accepted on a retry.
     for row in listed:
         if row.succeeded and row.generation_id:
             return Outcome.ACCEPTED, row.generation_id
@@ -91,6 +94,8 @@ def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | Non
         return Outcome.NOT_BILLED, None
     if age <= settle:
         return Outcome.OPEN, None
+    # Only a complete look, in the right place, for long enough, proves an absence: anything less leaves the job in
+    # doubt.
     return (Outcome.UNRESOLVED if listed or gap else Outcome.NEVER_ACCEPTED), None
 
 

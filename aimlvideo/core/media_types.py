@@ -119,4 +119,5 @@ def is_video(head: bytes) -> bool:
     kind = media_type(head) or ""
     if kind.startswith("video/") or kind in _PICTURES_THAT_MOVE or head[4:8] in _BOXES:
         return True
-    return head[:1] == b"G" and head[188:189] == b"G"  # an MPEG transport stream
+    # An MPEG transport stream has a sync byte every 188 bytes.
+    return head[:1] == b"G" and head[188:189] == b"G"

@@ -101,7 +101,8 @@ class RunStats:
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""
-        models = list(self.models.values())  # a page of figures is read from a thread of its own
+        # A page of figures is read from a thread of its own.
+        models = list(self.models.values())
         return sum(counted.listed + counted.unlisted * (counted.price() or 0.0) for counted in models)
 
     def of(self, job: VideoJob) -> ModelStats:
@@ -129,4 +130,5 @@ class RunStats:
         if price is None:
             counted.unlisted += by
         else:
+            # Set to 0 where nothing is left, so that rounding does not leave a millionth of a cent committed for ever.
             counted.listed = counted.listed + by * price if counted.outstanding > counted.unlisted else 0.0

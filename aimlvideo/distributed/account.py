@@ -108,6 +108,7 @@ async def set_limits(connection: Connection, limits: AccountLimits) -> Account:
         values["max_spend"] = None
     if "max_outstanding" in chosen:
         cap = values["max_outstanding"] = None if chosen["max_outstanding"] == "auto" else chosen["max_outstanding"]
+        # What was learned under another limit says nothing about the new one.
         values |= {"room": 8 if cap is None else cap, "narrowed_at": None}
     if values:
         assignments = ", ".join(f"{name} = %s" for name in values)

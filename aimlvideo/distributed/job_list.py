@@ -131,6 +131,7 @@ class JobList:
             problems += check(complete, self._catalog, service=self._service, strict=self._strict).problems
         if problems:
             raise InvalidJobs(problems)
+        # In a thread, over a connection that blocks: one way to plan jobs, which the command takes too.
         ids = await anyio.to_thread.run_sync(self._plan, checked)
         self._added.update(dict.fromkeys(ids))
         return ids

@@ -26,7 +26,8 @@ async def check_output(connection: Connection, store: ClipStore) -> None:
     if token is None:
         token = str(uuid4())
         await store.write_text(TOKEN, token)
-        token = await store.read_text(TOKEN) or token  # another worker of the same folder may have been faster
+        # Another worker of the same folder may have been faster.
+        token = await store.read_text(TOKEN) or token
     row = await (await connection.execute(CLAIM, (token,))).fetchone()
     expected = str(row[0]) if row else token
     if expected == token:

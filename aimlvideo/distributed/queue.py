@@ -171,6 +171,7 @@ def put(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: boo
             let_go = f"UPDATE {table} SET status = 'picked', heartbeat = 'epoch' WHERE id = ANY(%s)"
             connection.execute(let_go, (new,))
         added += len(new)
+    # After many new rows at once the planner's statistics are those of a short queue.
     if added >= CHUNK:
         connection.execute(f"ANALYZE {table}")
     return added

@@ -97,9 +97,11 @@ class Permits:
     async def acquire(self) -> None:
         """Return when one more submission may start; while PostgreSQL is away, none may."""
         if self._remaining and anyio.current_time() <= self._until:
-            self._remaining -= 1  # at once: a turn of a busy event loop for each job would halve what is submitted
+            # At once: a turn of a busy event loop for each job would halve what is submitted.
+            self._remaining -= 1
             return
         async with self._lock:
+            # Permits that were reserved and not used in time are void: the account's rate went on without them.
             while self._remaining < 1 or anyio.current_time() > self._until:
                 await self._reserve()
             self._remaining -= 1
@@ -116,6 +118,8 @@ class Permits:
             await anyio.sleep(AGAIN)
             return
         assert row is not None
+        # The reservation begins when the account's turn comes: that moment is on the database's clock, so only the
+        # difference is used.
         await anyio.sleep(max(row[0], 0.0))
         self._remaining, self._until = permits, anyio.current_time() + FRESH
 

@@ -268,6 +268,8 @@ class Worker:
     async def _keep_up(self, queue: JobQueue, idle: float) -> bool:
         """Do all that is due. True: there may be more to take."""
         now = time.monotonic()
+        # This process was frozen (a laptop asleep, a stopped container): others may have taken over what it believes to
+        # have.
         if now - self._last_tick > idle + self.heartbeat / 3:
             await self._after_silence(now)
         self._last_tick = now
@@ -280,6 +282,7 @@ class Worker:
         if self.results.halted is not None:
             self._give_back_unread()
         await self._hand_back(queue)
+        # Taken off only when it was passed on: a refusal that PostgreSQL did not hear is told again.
         while self.refusals_to_broadcast:
             await self.registry.broadcast(queue.connection, *self.refusals_to_broadcast[0])
             self.refusals_to_broadcast.pop(0)
@@ -317,6 +320,7 @@ class Worker:
         """Give up the places of what has ended here, once the journal surely has it."""
         if not self._ending:
             return
+        # A copy before the await: what ends meanwhile is handed back the next time, after its own sync.
         going = dict(self._ending)
         await self.journal.synced()
         going = {name: back for name, back in going.items() if self._ending.get(name) == back}  # else lost meanwhile
@@ -355,6 +359,7 @@ class Worker:
             return False
         orphans: dict[str, QueueEntry] = {}
         if now - self._last_take_over >= min(IDLE, self.heartbeat / 4):
+            # Before new jobs: what silent workers began is paid for, and its clips expire.
             orphans = await queue.take_over(JOBS_PER_TAKE)
             await self._begin(orphans)
             if len(orphans) < JOBS_PER_TAKE:

@@ -14,15 +14,25 @@ import anyio
 
 from aimlvideo.core.jobs.chains import Reference, parents, references, with_references
 from aimlvideo.core.jobs.file_names import file_name
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import DownloadFailed, InvalidJobs, ParentFailed, Problem, UsageError, VideoError
+from aimlvideo.errors import (
+    DownloadFailed,
+    InvalidJobs,
+    ParentFailed,
+    ParentUnfinished,
+    Problem,
+    UsageError,
+    VideoError,
+)
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.files.video import When, frame_png
 from aimlvideo.shell.http.retrying import retrying
 
 FRAMES = "frames"
 """The folder of the frames that were taken, beside the clips."""
+LOOK_AGAIN = Record(VideoJob("", id="again"), Progress())
+"""Stands for no record: somebody has ended, and those that wait are to be looked at."""
 
 
 @dataclass(eq=False)
@@ -30,23 +40,31 @@ class Chains:
     """Gives the records of a run in an order in which every job finds the clips that it takes something from.
 
     What waits here holds no slot and no place in the run's window. A job without a reference passes at once.
+    `parents_ended`: every job comes when those that it takes clips from have ended, so it waits for nobody here.
     """
 
     run: Run
     parents_ended: bool = False
-    """Whether every job comes when those that it takes clips from have ended: then it waits for nobody here."""
     _waiting: dict[str, Record] = field(default_factory=dict)
     _brought: dict[str, Path] = field(default_factory=dict)
     """Folders of what was brought from elsewhere for a job, by its id."""
     _passed: set[str] = field(default_factory=set)
     """Ids that were passed on and have not ended: also a failed one that is tried again."""
+    _failed: set[str] = field(default_factory=set)
+    """Ids that failed in this run: no record to come changes that."""
+    _arrived: list[Record | None] = field(default_factory=list)
+    """A record that was read while others wait; None at the end."""
+    _reading: bool = False
 
     async def in_order(self, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
         """Pass records on as soon as they can begin; one whose parent failed is passed on as failed."""
         self.run.ended_watchers.append(self._note_end)
         self._changed = asyncio.Event()
-        async for record in records:
-            if parents(record.job) and record.progress.stage is Stage.PLANNED:
+        while (record := await self._next(records)) is not None:
+            if record is LOOK_AGAIN:
+                if self.run.halted:
+                    return
+            elif parents(record.job) and record.progress.stage is Stage.PLANNED:
                 self._waiting[record.job.id] = record
             else:
                 self._passed.add(record.job.id)
@@ -56,6 +74,11 @@ class Chains:
                 self._changed.clear()
                 async for ready in self._ready(more=not self.parents_ended):
                     yield ready
+        async for record in self._rest():
+            yield record
+
+    async def _rest(self) -> AsyncIterator[Record]:
+        """Pass on those that wait, when no more records come."""
         while self._waiting:
             self._changed.clear()
             async for ready in self._ready(more=False):
@@ -63,10 +86,30 @@ class Chains:
             if not self._waiting or self.run.halted:
                 return
             if not self._passed:
-                for stuck in list(self._waiting.values()):
-                    await self._fail(stuck, self._why_stuck(stuck))
+                await self._give_up()
                 return
             await self._changed.wait()
+
+    async def _next(self, records: AsyncIterator[Record]) -> Record | None:
+        """Return the next record, or LOOK_AGAIN where a job has ended before that one is there; None at the end.
+
+        Records may come slowly, or never end: those that wait here begin all the same when their parents are saved.
+        """
+        if not self._waiting and not self._reading and not self._arrived:
+            return await anext(records, None)  # no task for each job of a run without chains
+        if not self._reading and not self._arrived:
+            self._reading = True
+            self.run.tasks.start_soon(self._read, records)
+        if not self._waiting:
+            self._changed.clear()
+        if not self._arrived:
+            await self._changed.wait()
+        return self._arrived.pop() if self._arrived else LOOK_AGAIN
+
+    async def _read(self, records: AsyncIterator[Record]) -> None:
+        self._arrived.append(await anext(records, None))
+        self._reading = False
+        self._changed.set()
 
     def _note_end(self, entry: Entry | None) -> None:
         """Look again: a job has ended, or (None) the run submits nothing any more."""
@@ -74,68 +117,101 @@ class Chains:
             self._passed.discard(entry.job.id)
             if (brought := self._brought.pop(entry.job.id, None)) is not None:
                 shutil.rmtree(brought, ignore_errors=True)
+            if entry.progress.stage is Stage.FAILED:
+                self._failed.add(entry.job.id)
         self._changed.set()
 
     async def _ready(self, *, more: bool) -> AsyncIterator[Record]:
-        """Give those that wait for nothing any more. While `more` records are to come, nobody is given up."""
+        """Give those that wait for nothing any more; where `more` are to come, a parent may still be tried again."""
         again = True
-        while again:  # a job that fails here may fail those that wait for it
+        # A job that fails here may fail those that wait for it.
+        while again:
             again = False
             for record in list(self._waiting.values()):
                 sources = {name: self.run.spec.journal.find(name) for name in parents(record.job)}
-                if not more and (error := self._failed_parent(record, sources)) is not None:
-                    await self._fail(record, error)
+                if (failure := self._failed_parent(sources, more=more)) is not None:
+                    await self._end(record, failure)
                     again = True
                 elif self.parents_ended and None in sources.values():
-                    await self._fail(record, self._why_stuck(record))
+                    await self._end(record, self._lost(record.job.id, sources))
                 elif all(source and source.progress.stage is Stage.SAVED for source in sources.values()):
+                    saved = {name: source for name, source in sources.items() if source}
                     try:
-                        complete = await self._resolved(
-                            record, {name: source for name, source in sources.items() if source}
-                        )
+                        complete = await self._resolved(record, saved)
                     except UsageError as error:
-                        await self._fail(record, error)
+                        await self._end(record, error)
                         again = True
-                    except DownloadFailed as error:  # its parent's clip may be had later: it stays planned
-                        del self._waiting[record.job.id]
-                        self.run.end(await self.run.enter(record), error)
+                    except DownloadFailed as error:  # the next run fetches it
+                        await self._end(record, error, failed=False)
                     else:
-                        del self._waiting[record.job.id]
+                        self._remove(record)
                         self._passed.add(record.job.id)
                         yield complete
+        self.run.held_back = len(self._waiting)
 
-    def _failed_parent(self, record: Record, sources: Mapping[str, Record | None]) -> ParentFailed | None:
+    def _failed_parent(self, sources: Mapping[str, Record | None], *, more: bool) -> ParentFailed | None:
         for name, source in sources.items():
-            waits = name in self._passed or name in self._waiting
-            if source is not None and source.progress.stage is Stage.FAILED and not waits:
+            tried_again = name in self._passed or name in self._waiting or (more and name not in self._failed)
+            if source is not None and source.progress.stage is Stage.FAILED and not tried_again:
                 return ParentFailed(f"it needs the clip of job {name!r}, which failed: {source.progress.error}")
         return None
 
-    async def _fail(self, record: Record, error: VideoError) -> None:
+    async def _end(self, record: Record, error: VideoError, *, failed: bool = True) -> None:
         """End a job here; what waits for it sees that in the journal."""
-        del self._waiting[record.job.id]
+        self._remove(record)
         entry = await self.run.enter(record)
-        entry.step(Stage.FAILED, error=error)
-        self.run.end(entry)
+        if failed:
+            entry.step(Stage.FAILED, error=error)
+            self.run.end(entry)
+        else:
+            self.run.end(entry, error)
 
-    def _why_stuck(self, record: Record) -> VideoError:
-        lost = sorted(name for name in parents(record.job) if self.run.spec.journal.find(name) is None)
-        got = f"{lost[0]!r}, which no job has" if lost else "jobs that wait for each other"
-        return InvalidJobs([Problem("from", "the id of a job of this run", got, job=record.job.id)])
+    def _remove(self, record: Record) -> None:
+        del self._waiting[record.job.id]
+        self.run.held_back = len(self._waiting)
 
-    async def _resolved(self, record: Record, sources: Mapping[str, Record | None]) -> Record:
+    async def _give_up(self) -> None:
+        """End those that still wait when nothing is under way: they fail only where nobody will ever make a parent."""
+        reasons: dict[str, VideoError] = {}
+        while more := {
+            name: why for name in self._waiting.keys() - reasons.keys() if (why := self._why(name, reasons))
+        }:
+            reasons |= more
+        for name, record in list(self._waiting.items()):
+            circle = Problem("from", "the id of a job of this run", "jobs that wait for each other", job=name)
+            reason = reasons.get(name) or InvalidJobs([circle])
+            await self._end(record, reason, failed=not isinstance(reason, ParentUnfinished))
+
+    def _lost(self, name: str, sources: Mapping[str, Record | None]) -> InvalidJobs:
+        """Say which parent of a job nobody has planned."""
+        lost = next(parent for parent, source in sorted(sources.items()) if source is None)
+        got = f"{lost!r}, which no job has"
+        return InvalidJobs([Problem("from", "the id of a job of this run", got, job=name)])
+
+    def _why(self, name: str, reasons: Mapping[str, VideoError]) -> VideoError | None:
+        """Say why a job cannot begin, by its parents and by why those cannot; None where they do not tell."""
+        for parent in sorted(parents(self._waiting[name].job)):
+            if parent not in self._waiting and (source := self.run.spec.journal.find(parent)) is None:
+                return self._lost(name, {parent: None})
+            if parent not in self._waiting and source and source.progress.stage is not Stage.SAVED:
+                reason = f"it needs the clip of job {parent!r}, which is not saved and is no part of this run"
+                return ParentUnfinished(f"{reason}: `aimlvideo resume` makes both")
+            if (why := reasons.get(parent)) is not None:
+                kind = ParentUnfinished if isinstance(why, ParentUnfinished) else ParentFailed
+                return kind(f"it needs the clip of job {parent!r}, which cannot begin: {why}")
+        return None
+
+    async def _resolved(self, record: Record, sources: Mapping[str, Record]) -> Record:
         """Return a record whose job has files where it had references. Raises UsageError where one cannot be had."""
         folder, fetch = self.run.spec.folder, self.run.spec.fetch
         if folder is None:
-            raise InvalidJobs([Problem("from", "a run that saves its clips", "another one", job=record.job.id)])
+            raise InvalidJobs([Problem("from", "a run that saves its clips", "no output", job=record.job.id)])
         frames = folder / FRAMES
         if fetch is not None:  # what is brought from elsewhere, and its frames, are this job's, and go with it
             frames = self._brought[record.job.id] = frames / file_name(record.job.id, "")
         files: dict[Reference, Path] = {}
         for _, reference in references(record.job.params):
-            source = sources[reference.job_id]
-            assert source is not None  # all are saved
-            name = str(source.progress.file)
+            name = str(sources[reference.job_id].progress.file)
             if fetch is None:
                 clip = folder / name
             else:

@@ -86,7 +86,8 @@ class Feed:
         entry.claim_id(self.live)
         if self.run.shared and (record := self.run.spec.journal.find(entry.job.id)) is not None:
             self.run.stats.moved(entry.job, entry.progress, record.progress)
-            entry.progress = record.progress  # another run may have bought it since it was read
+            # Another run may have bought it since it was read.
+            entry.progress = record.progress
         return True
 
     async def _validate(self, entry: Entry) -> bool:

@@ -133,14 +133,16 @@ class LostSubmissions:
         """Read the log once, for all that is in doubt."""
         # Ages are taken before the log is read: a row may be written while its pages come in, and an age taken after
         # them would call a submission settled that the first page could not have listed yet.
-        doubts = list(self._doubts)  # one that comes in meanwhile is not looked for
+        # One that comes in meanwhile is not looked for.
+        doubts = list(self._doubts)
         ages = {doubt: self._age(doubt) for doubt in doubts}
         overdue = any(age > self.settle_time(doubt.entry.job) for doubt, age in ages.items())
         rows, reading = await self._rows(doubts, thorough=overdue)
         for doubt in doubts:
             gap, listed = absence_gap(doubt.intent, self._search(doubt, rows[None], reading)), rows[_request_id(doubt)]
             if not listed and (elsewhere := other_account(doubt.intent, self.account)):
-                self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)  # waiting would not make it visible to this key
+                # Waiting would not make it visible to this key.
+                self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
                 continue
             outcome, generation_id = outcome_of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
             self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
@@ -267,7 +269,8 @@ class LostSubmissions:
             entry.run.end(entry)
         else:
             request_id = entry.progress.request_id
-            if intent_of(request_id).account is None:  # an id of the job's own, sent again as it is: it cannot count
+            # An id of the job's own, sent again as it is: it cannot count.
+            if intent_of(request_id).account is None:
                 entry.run.spec.journal.note(_denials_of(request_id), str(doubt.intent.denials + 1))
             entry.step(Stage.PLANNED)
             entry.release_slot()

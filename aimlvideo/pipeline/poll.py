@@ -140,6 +140,8 @@ class Poll:
             return
         entry.take_slot(self.slots)
         now, accepted_at = clock.loop(), entry.progress.submitted_at
+        # Age by the wall clock, because only that survives a restart; never negative, because it may have been set
+        # back.
         accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
         policy = self.policy_for(entry.job)
         waiting = Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)

@@ -55,7 +55,8 @@ class PollPolicies:
         if isinstance(policy, LearnedPolls) and policy.endings >= 1:
             return Durations(policy.quantile(0.5), policy.quantile(0.9))
         if not self._keeps:
-            return None  # a service on this machine takes as long as it was told to, whatever is written elsewhere
+            # A service on this machine takes as long as it was told to, whatever is written elsewhere.
+            return None
         if (published := self._published.get(job.model)) is not None:
             return published
         return documented(model.documented_seconds) if model and model.documented_seconds else None

@@ -51,7 +51,8 @@ class TimedSender:
 
     async def __call__(self, request: Request) -> Answer:
         answer = await self.transport_send(request)
-        if request.path.startswith("/"):  # an absolute link leads to another host, with a clock of its own
+        # An absolute link leads to another host, with a clock of its own.
+        if request.path.startswith("/"):
             self.clock.observe(answer.headers, monotonic=clock.loop(), wall=clock.wall())
         body = without_signatures(answer.body)
         return answer if body is answer.body else replace(answer, body=body)

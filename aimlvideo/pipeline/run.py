@@ -187,6 +187,7 @@ class Run:
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = False
+        self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._bought = 0
         self._room_changed = asyncio.Event()  # wakes whoever waits, when something was taken, settled or given up
@@ -313,7 +314,8 @@ class Run:
         for watch in list(self.watchers):
             try:
                 watch(entry)
-            except Exception:  # a view that fails costs no clip
+            except Exception:
+                # A view that fails costs no clip.
                 log.exception("unexpected error: %r watches this run no more", watch)
                 self.watchers.remove(watch)
 
@@ -333,9 +335,11 @@ class Run:
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             try:
                 self.spec.on_result(result)
-            except DiskFailed as failure:  # the journal has it: the next run writes the line
+            except DiskFailed as failure:
+                # The journal has it: the next run writes the line.
                 self.halt(failure)
-        if self.closed:  # a clip that was saved while its run was left has its line, and no reader any more
+        # A clip that was saved while its run was left has its line, and no reader any more.
+        if self.closed:
             return
         holds = entry.bought and (progress.generation_id is not None or progress.stage not in (*ENDED, Stage.PLANNED))
         if entry.bought and not holds:

@@ -59,13 +59,15 @@ class Submit:
 
     async def admit(self, entry: Entry) -> bool:
         """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
+        # The slot before the turn: a job that waits for a slot must not hold a place in the rate, or the rate idles.
         await self.slots.acquire()
         entry.hold_slot(self.slots)
         try:
             if entry.run.halted is None and not entry.ended:
                 await self.rate_gate.wait_turn()
         finally:
-            if entry.ended:  # its run was left meanwhile: a slot that nobody holds any more would be lost
+            # Its run was left meanwhile: a slot that nobody holds any more would be lost.
+            if entry.ended:
                 entry.release_slot()
         if entry.run.halted is not None:
             entry.run.end(entry, entry.run.halted)
@@ -78,7 +80,8 @@ class Submit:
         except UsageError as error:
             self._fail(entry, error)
             return
-        except UploadFailed as error:  # it is planned still: the next run puts its file there
+        except UploadFailed as error:
+            # It is planned still: the next run puts its file there.
             entry.run.halt(error)
             entry.run.end(entry, error)
             return
@@ -94,6 +97,8 @@ class Submit:
             return False
         intent = self._intent(denied_request_id)
         own_id = entry.job.params.get(self.id_field)
+        # Five random bytes beside the job's own digest: two attempts of one job must be told apart in the service's
+        # log.
         generated_id = request_id_of(entry.job, secrets.token_hex(5), intent)
         request_id = own_id if isinstance(own_id, str) and own_id else generated_id
         sent = {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
@@ -116,7 +121,8 @@ class Submit:
             entry.run.halt(error)
             entry.run.end(entry, error)
         except Rejected as error:
-            if request_id == denied_request_id:  # an id of the job's own: refused, perhaps, since it was taken before
+            # An id of the job's own: refused, perhaps, since it was taken before.
+            if request_id == denied_request_id:
                 self._on_doubt(entry, str(error))
             else:
                 self._fail(entry, error)
@@ -136,7 +142,8 @@ class Submit:
             entry.run.halt(error)
             entry.run.end(entry, error)
             return False
-        if entry.ended:  # let go of while its intent was written
+        # Let go of while its intent was written.
+        if entry.ended:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
             entry.release_slot()
         return not entry.ended
@@ -186,6 +193,7 @@ class Submit:
         """Make room for a service that is busy, or wait for one that is away."""
         now = clock.loop()
         self.rate_gate.trouble = error
+        # Nobody is there: neither the rate nor the number of slots is to blame, so neither is narrowed.
         if not isinstance(error, Busy):
             self._unavailable_since = min(self._unavailable_since, now)
             silent = now - self._unavailable_since

@@ -50,6 +50,7 @@ class CallbackSender:
         url = generation.callback_url
         if not url:
             return
+        # A test with a callback URL of the real world must not make this machine call it.
         if not is_here(url):
             self._world.tally.callbacks["not on this machine"] += 1
             return
@@ -79,6 +80,7 @@ class CallbackSender:
         while self._rounds and self._rounds[0][0] <= now:
             _, number, phase, host = heappop(self._rounds)
             generation = self._world.generations[number]
+            # Its clip is late: the call waits for it, as the service's would.
             if phase == "completed" and generation.ended_at is None:
                 heappush(self._rounds, (now + _LOOK_AGAIN, number, phase, host))
             else:

@@ -30,6 +30,7 @@ def file_routes() -> list[web.RouteDef]:
 async def send_file(request: web.Request) -> web.StreamResponse:
     """Answer a download."""
     world = request.app[WORLD]
+    # Counted, not only refused: a test can assert that no key ever came here.
     if "Authorization" in request.headers:
         world.tally.key_leaks += 1
         return web.Response(status=400, text="This host is not the API: never send it your key")
@@ -60,6 +61,7 @@ def _opened(world: World, number: str, link: str, query: str) -> Generation | No
     generation = world.generations[int(number)]
     if generation.ended_at is None or query != signed_query(world.behaviour.seed, generation, int(link)):
         return None
+    # The first link is dead from the start, and asking for it makes the service give out the next one.
     if generation.fate.dead_link and link == "0":
         generation.link = 1
         return None
@@ -109,6 +111,7 @@ async def _send_half(
     answer.content_length = len(body)
     await answer.prepare(request)
     await answer.write(body[: len(body) // 2])
+    # Cut in the middle of the body, after its length was promised: the one case that tells a whole file from a part.
     if request.transport is not None:
         request.transport.close()
     return answer

@@ -66,6 +66,7 @@ class Generation:
 def draw_outcome(behaviour: Behaviour, dice: Dice, documented: float | None, *, kling: bool) -> Fate:
     """Return what will become of a generation that is being accepted."""
     return Fate(
+        # All that chance decides is decided at once, when it is accepted: what is asked later cannot change it.
         seconds=parse_law(behaviour.seconds).quantile(dice.roll("seconds"), documented) * behaviour.time_scale,
         ending=_ending(behaviour, dice, kling),
         answer=_answer(behaviour, dice),

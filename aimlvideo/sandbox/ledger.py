@@ -54,6 +54,8 @@ class Logbook:
     ) -> list[LogRow]:
         """Return the rows created from `start` up to `end`, oldest first."""
         while self._unwritten and self._unwritten[0][0] <= now:
+            # By the moment of the request, not of the writing: that is how the service sorts its log, and pages shift
+            # under whoever reads it.
             insort(self._rows, heappop(self._unwritten)[1])
         window = self._rows[bisect_left(self._rows, (start,)) : bisect_left(self._rows, (end,))]
         if not models and not statuses:

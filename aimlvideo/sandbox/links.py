@@ -18,6 +18,7 @@ _ENCODED = str.maketrans({"+": "%2b", "/": "%2F", "=": "%3d", "~": "%7E"})
 def signed_query(seed: int, generation: Generation, link: int) -> str:
     """Return the only query that opens this link of a generation."""
     signed = f"{seed}|{generation.id}|{link}".encode()
+    # With letters at its end that every normaliser of URLs changes.
     signature = b64encode(hmac.digest(b"sandbox", signed, sha256)).decode() + "~+"
     return f"Signature={signature.translate(_ENCODED)}&Expires={int(generation.created) + LIFETIME}"
 

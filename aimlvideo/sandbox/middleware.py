@@ -40,6 +40,7 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
     world = request.app[WORLD]
     if world.behaviour.latency:
         await anyio.sleep(world.behaviour.latency)
+    # Time passes only here: the sandbox has no clock of its own that would have to run between two requests.
     world.settle(monotonic())
     try:
         if not request.path.startswith(_PUBLIC):
@@ -49,7 +50,8 @@ async def desk(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _refuse(world, request, refusal)
     except web.HTTPException as error:
         answer = _refuse(world, request, Refusal("no such path" if error.status in (404, 405) else "not JSON"))
-    except ConnectionError:  # the caller has hung up, half way through a request or a download
+    except ConnectionError:
+        # The caller has hung up, half way through a request or a download.
         return web.Response()
     world.tally.answers[answer.status] += 1
     if not answer.prepared and not request.path.startswith("/files/"):

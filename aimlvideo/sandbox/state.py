@@ -54,6 +54,8 @@ class World:
     def dice(self, chosen_id: str | None) -> Dice:
         """Return the chance of one submission: of this id and how often it was tried, or of the next number."""
         key = chosen_id or ""
+        # By the caller's own id: the same job has the same fate whatever was submitted before it, so that one seed
+        # gives one run.
         self._attempts[key] += 1
         return Dice(self.behaviour.seed, f"{key}#{self._attempts[key]}")
 
@@ -95,6 +97,8 @@ class World:
         while self._due and self._due[0][0] <= now:
             moment, number = heappop(self._due)
             generation = self.generations[number]
+            # A clip that is still being drawn keeps its generation running: an end without a file would be a fault of
+            # ours.
             if generation.clip.done():
                 self._end(generation, moment, now)
             else:
@@ -138,5 +142,6 @@ def _new_id(dice: Dice, what: Accepted) -> str:
     """Return an id in one of the styles of the service: opaque, and some with `:` and `/`."""
     if what.wire.startswith("kling"):
         return str(int.from_bytes(dice.digest("id")) % 10**18 + 10**17)
+    # All styles that the service was seen to use: a client that takes an id for a path segment fails here first.
     styles = (dice.letters("id", 21), dice.uuid("id"), f"{dice.uuid('id')}:{what.model}")
     return styles[min(int(dice.roll("style") * 4), 2)] if "/" in what.model else styles[0]

@@ -21,6 +21,7 @@ SERVER_ERRORS = (500, 502, 504)
 def receive(world: World, studio: Studio, dice: Dice, judge: Callable[[Dice], Accepted]) -> Generation:
     """Accept a submission, or raise a `Refusal`; `judge` looks at the body once everything else allows it."""
     behaviour = world.behaviour
+    # In the service's order: who is too fast is refused before anybody reads his body.
     _turn_away(world, behaviour, dice)
     accepted = judge(dice)
     _check_key_limits(world, accepted.key)
@@ -65,6 +66,7 @@ def _in_rate(world: World, behaviour: Behaviour) -> bool:
     """Tell whether fewer than `max_rate` submissions (and at least one) were let in within the last second."""
     if behaviour.max_rate is None:
         return True
+    # Of a rate below 1 a second, the window is as long as one submission takes.
     now, span = monotonic(), max(1.0, 1 / behaviour.max_rate)
     while world.submitted and world.submitted[0] <= now - span:
         world.submitted.popleft()

@@ -44,6 +44,7 @@ async def background_tasks(*works: Callable[[], Coroutine[Any, Any, None]]) -> A
             try:
                 yield tasks
             finally:
+                # Only these: tasks that joined later may write something down, and end with their own work.
                 for task in running:
                     task.cancel()
     except BaseExceptionGroup as group:

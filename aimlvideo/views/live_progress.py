@@ -52,6 +52,8 @@ def watcher_of(run: Run, *, retried: int = 0) -> RunWatcher:
     if retried:
         before["planned"] = before.get("planned", 0) + retried
         before["failed"] = before.get("failed", 0) - retried
+    # The journal counts what has moved already since the run was opened: that is taken out again, so that nothing
+    # counts twice.
     began = {stage: before.get(stage, 0) - stats.stages[stage] + stats.arrived[stage] for stage in Stage}
     for model, counted in stats.models.items():
         planned[model] = planned.get(model, 0) + counted.entered_planned - counted.planned

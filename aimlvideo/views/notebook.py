@@ -28,6 +28,7 @@ REFRESH_SECONDS = 0.5
 
 def in_notebook() -> bool:
     """Tell whether this runs in a notebook's kernel (Jupyter, VS Code and their like)."""
+    # Not imported for this: where nobody has loaded IPython, this is no notebook, and loading it takes half a second.
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return shell is not None and hasattr(shell, "kernel")
 
@@ -47,6 +48,7 @@ def result_html(result: Result) -> str:
 def _film(result: Result) -> str:
     source = ""
     if result.path is not None and result.path.is_file():
+        # A clip in the notebook's own file is seen wherever the notebook is opened; a large one would make it unusable.
         if result.path.stat().st_size <= MAX_EMBED_BYTES:
             source = "data:video/mp4;base64," + base64.b64encode(result.path.read_bytes()).decode()
         else:

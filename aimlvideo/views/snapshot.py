@@ -135,6 +135,8 @@ async def watch(watcher: RunWatcher, display: Callable[[RunSnapshot], None], eve
     for gap in every:
         began = time.thread_time()
         display(watcher.snapshot())
+        # Drawing gets a fixed share of the thread at most: with a hundred thousand jobs it must not slow the run that
+        # it shows.
         await anyio.sleep(max(gap, (time.thread_time() - began) / SHARE))
 
 
@@ -143,6 +145,8 @@ def _waiting_for(run: Run, stages: Mapping[Stage, int]) -> str:
     if run.halted is not None:
         return f"no further jobs are submitted: {redact_for_display(str(run.halted))}"
     limiters, busy = run.limiters, sum(stages[stage] for stage in OUTSTANDING)
+    if run.held_back and run.held_back >= stages[Stage.PLANNED]:
+        return f"{pluralize(run.held_back, 'planned job')} waiting for other jobs' clips"
     if limiters is not None and stages[Stage.PLANNED]:
         return _limiter_wait(limiters)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:

@@ -27,6 +27,7 @@ _runs: WeakSet[Run] = WeakSet()
 
 def trace(run: Run) -> None:
     """Have the jobs of a run traced and measured, if this process uses OpenTelemetry; else do nothing."""
+    # An application that wants spans has loaded the API before: importing it here would cost everybody else.
     if "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules:
         _runs.add(run)
         run.watchers.append(_Tracing(run))
@@ -73,6 +74,8 @@ class _Tracing:
         ended = now.saved_at or now.completed_at or now.submitted_at
         if began is None or ended is None:
             return
+        # All spans of a job are written at its end, with the moments in its record: a job that waits for minutes, or
+        # across a restart, holds no open span.
         root = self._tracer.start_span("aimlvideo.job", start_time=_nanos(began), attributes=_about(entry))
         inside = trace.set_span_in_context(root)
         for name, start, end in _parts(now, sent):
@@ -91,6 +94,7 @@ def _meters(provider: Any) -> dict[str, Any]:
     from opentelemetry.metrics import Observation  # noqa: PLC0415 - an extra
 
     def outstanding(_: Any) -> Iterable[Observation]:
+        # A copy, because the exporter reads from a thread of its own.
         running = [run.stats.stages for run in list(_runs) if not run.closed]
         yield Observation(sum(stages[stage] for stages in running for stage in OUTSTANDING))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,33 @@ def test_a_chain_is_made_in_order_whatever_the_order_of_its_lines(command: Comma
     assert shown["model"] == PICTURE
 
 
+@pytest.mark.long
+def test_a_chain_of_four_whose_run_is_killed_goes_on_and_becomes_one_film(
+    command: Command, sandbox: Any, tmp_path: Path
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", *map(shot, (1, 2, 3, 4)))
+    accepted = sandbox.stats()["accepted"]
+    killed = subprocess.Popen([sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", *QUICK], cwd=tmp_path)
+    try:
+        patience = iter(range(600))
+        while not (tmp_path / "out/frames/shot-2 last.png").exists() and next(patience) >= 0:
+            time.sleep(0.02)
+    finally:
+        killed.kill()
+        killed.wait()
+    assert not (tmp_path / "out/shot-4.mp4").exists()
+    assert command("run", "jobs.jsonl", *QUICK).exit_code == 0
+    assert sandbox.stats()["accepted"] - accepted == 4
+    assert command("join", "out", "-o", "film.mp4").exit_code == 0
+    seconds = [seconds_of(tmp_path / name) for name in ("out/shot-1.mp4", "film.mp4")]
+    assert seconds[1] == pytest.approx(4 * seconds[0], rel=0.05)
+
+
+def seconds_of(clip: Path) -> float:
+    with av.open(str(clip)) as film:
+        return float(film.duration) / 1_000_000
+
+
 def test_a_failed_parent_fails_its_children_with_its_name_and_buys_nothing(
     command: Command, sandbox: Any, tmp_path: Path
 ) -> None:
@@ -65,8 +95,13 @@ def test_a_failed_parent_fails_its_children_with_its_name_and_buys_nothing(
         ),
         ([shot(1), shot(2, image_url={"from": "shot-1"})], 'got a whole clip (add "frame": "last")'),
         ([shot(1), shot(2, image_url={"from": "shot-1", "frame": "middle"})], 'expected "first", "last"'),
+        (
+            [shot(1), shot(2, image_url={"from": "shot-1", "frame": 7.5})],
+            "the clip of 'shot-1', which lasts 5 s, got 7.5",
+        ),
+        ([shot(1), shot(2, image_url={"from": "a.png", "frame": "last"})], 'stands there as it is, without "from"'),
     ],
-    ids=["an unknown id", "a circle", "a clip for a picture", "an unknown frame"],
+    ids=["an unknown id", "a circle", "a clip for a picture", "an unknown frame", "a late frame", "a file"],
 )
 def test_a_wrong_chain_is_refused_before_anything_is_bought(
     command: Command, tmp_path: Path, jobs: list[dict[str, Any]], message: str

@@ -17,6 +17,7 @@ import pytest
 from aimlvideo import VideoClient
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.sqlite import read_journal
+from tests.shell.files.test_media import picture
 
 mcp = pytest.importorskip("mcp")
 from aimlvideo.cli.agent_tools import open_tools  # noqa: E402 - after the extra that it needs
@@ -136,6 +137,35 @@ async def test_no_caller_passes_the_limit_in_one_session_or_the_next(agent_here:
         assert "left of the limit" in await refusal(client, "submit", model=MODEL, params=PARAMS, id="d")
         higher = {"model": MODEL, "params": PARAMS, "id": "e", "max_spend": 100.0}
         assert (await client.call_tool("submit", higher)).is_error
+    assert sandbox.stats()["posts"] - before == 1
+
+
+@pytest.fixture
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder beside the agent's, with a picture in it."""
+    folder = tmp_path_factory.mktemp("secrets")
+    (folder / "private.png").write_bytes(picture())
+    return folder
+
+
+async def test_an_agent_sends_files_of_its_folder_and_no_others_by_whatever_name(
+    agent: Agent, sandbox: Sandbox, tmp_path: Path, secrets: Path
+) -> None:
+    (tmp_path / "mine.png").write_bytes(picture())
+    (tmp_path / "link.png").symlink_to(secrets / "private.png")
+    before = sandbox.stats()["posts"]
+    outside = (
+        secrets / "private.png", Path("..") / secrets.name / "private.png", "link.png", "~/private.png", "/etc/hostname"
+    )  # fmt: skip
+    async with agent() as client:
+        for name in outside:
+            params = {**PARAMS, "image_url": str(name)}
+            for tool in ("price", "submit"):
+                assert f"a link, or a file below {tmp_path}" in await refusal(client, tool, model=MODEL, params=params)
+        missing = {**PARAMS, "image_url": "nothing.png"}
+        assert "nothing.png cannot be read" in await refusal(client, "submit", model=MODEL, params=missing)
+        params = {**PARAMS, "image_url": "mine.png"}
+        assert (await call(client, "submit", model=MODEL, params=params, id="mine"))["stage"] == "rendering"
     assert sandbox.stats()["posts"] - before == 1
 
 

@@ -118,6 +118,7 @@ def generate_one(
     params = _params(model, inputs, settings["service"])
     _check_output(output)
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
+    # The id follows from the content: the same command has the same id, and finds its journal and its clip.
     name = VideoJob(model, **params).id
     if output.exists() and not again and not _is_unfinished(journal, name):
         raise UsageError(

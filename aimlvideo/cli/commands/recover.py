@@ -44,10 +44,12 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         recorded = {str(row["generation_id"]) for row in rows if row.get("generation_id")}
         if reading is not None:
             _check_log(recorded, {row.generation_id for row in logged}, complete=reading.complete)
+        # Only what succeeded: a generation that failed cost nothing, and its job may be sent again.
         fresh = [row for row in logged if row.succeeded and row.generation_id not in recorded]
         recovered = {row.request_id: row.generation_id for row in fresh}
         async with open_journal(folder / JOURNAL, create=True) as journal:
             journal.note("service", settings["service"])
+            # All or nothing: half a recovered journal would let the missing half be bought again.
             with journal.planning():
                 for row in rows:
                     journal.recover(row)

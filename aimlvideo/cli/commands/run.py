@@ -152,7 +152,8 @@ def run_jobs(
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ask_service(client)
             scope.run = await plan(name, settings, options, terminal, facts, defaults, client)
-            client.skip_preflight()  # what is planned was held against the service's own words a moment ago
+            # What is planned was held against the service's own words a moment ago.
+            client.skip_preflight()
             return await process(client, options, terminal, scope)
 
     return to_the_end(work, options, terminal, scope)

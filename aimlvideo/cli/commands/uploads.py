@@ -54,7 +54,8 @@ def _below_url(url: str, terminal: Terminal, *, remove: bool) -> int:
             if (until := valid_until(folder)) is not None:
                 files = pluralize(len(store.names(folder)), "file")
                 terminal.say(f"{url}/{folder}: {files}, links valid until {_minute(until)}")
-    except Exception as error:  # each store has its own exceptions
+    except Exception as error:
+        # Each store has its own exceptions.
         raise UploadFailed(f"{url} cannot be read or changed: {error}") from error
     return 0
 

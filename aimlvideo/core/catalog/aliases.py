@@ -40,5 +40,6 @@ _ROW = {name: row for row in ALIASES for name in row}
 
 def canonical_name(name: str, names: Container[str]) -> str | None:
     """Return which of a model's parameter `names` is meant by one that is not among them; None where unsure."""
+    # Camel case, dashes and blanks: people write what the last service they used had.
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(" ", "_").lower()
     return next((other for other in (plain, *_ROW.get(plain, ())) if other in names), None)

@@ -169,6 +169,8 @@ class Catalog:
         name = model if model in self._raw else self._aliases.get(model, "")
         if name not in self._raw:
             return None
+        # Read at first use: a command needs a few of the hundred models, and reading all of them takes longer than the
+        # command.
         model_read = self._read[name] = self._read.get(name) or read_model(name, self._entry(name))
         return model_read
 

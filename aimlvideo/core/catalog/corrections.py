@@ -272,6 +272,8 @@ def _accepting(param: Raw, texts: list[str]) -> Raw:
 def _corrected(name: str, param: Raw) -> Raw:
     """Return a parameter with its default in its own type (or without one), and files marked as such."""
     corrected = dict(param)
+    # Documents give "5" for a whole number, or a default that is not among the choices: sent as it stands, it would be
+    # refused.
     if "default" in corrected and not _fits(corrected, corrected["default"]):
         default = _converted(corrected.pop("default"), corrected.get("type", ""))
         if default is not None and _fits(corrected, default):

@@ -53,6 +53,7 @@ def choose_endpoint(model: Model, params: Mapping[str, Any]) -> Model | Problem:
     if (named := params.get(NAMED)) is not None:
         return _named(model, named)
     fitting = [endpoint for endpoint in model.endpoints.values() if _fits(endpoint, names)]
+    # The one that knows most of the fields: a mark alone may be common to several.
     chosen = min(fitting, key=lambda endpoint: len(_unknown(endpoint, names)), default=None)
     chosen = chosen or next(iter(model.endpoints.values()))
     for name in sorted(_unknown(chosen, names)):
@@ -131,6 +132,7 @@ def _entry(facts: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]
     params: dict[str, Any] = {}
     for name in own:
         for field, raw in endpoints[name]["params"].items():
+            # Required at one endpoint is not required of the model: what is missing is said once the endpoint is known.
             params.setdefault(field, raw if len(own) == 1 else {**raw, "required": False})
     if len(endpoints) > 1:
         params[NAMED] = {"type": "string", "choices": list(endpoints)}
@@ -163,6 +165,8 @@ def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any]) 
     gone = [field for field in raw["fields"] if field in without]
     rules = [_without(rule, set(gone)) for rule in rules if _still_holds(rule, set(gone))]
     for rule in [rule for rule in rules if rule["kind"] == "required_unless" and len(rule["fields"]) == 1]:
+        # A rule that lost all but its first field by `without` says only that this one is required: then the parameter
+        # says so itself.
         rules.remove(rule)
         params[rule["fields"][0]] = {**params[rule["fields"][0]], "required": True, "min_length": 1}
     if gone:

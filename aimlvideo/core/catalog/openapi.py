@@ -101,6 +101,8 @@ class _Reader:
 
     def _plain(self, schema: Any) -> Mapping[str, Any]:
         """Return a schema with its reference followed and what `allOf` spreads over several put together."""
+        # A bound instead of a set of visited references: documents come from outside, and a long chain is as bad as a
+        # circle.
         for _ in range(DEPTH):
             self._count()
             if not isinstance(schema, Mapping):

@@ -75,8 +75,10 @@ def term_holds(term: str, params: Params, model: Model | None = None) -> str:
     if not words:
         return "yes" if any(entry not in ("", [], ()) for entry in values) else "no"
     allowed = words.split("|")
+    # As text: rules are written in a document's words, where true is `true` and 5 is `5`.
     if any(_text(entry) in allowed for entry in values):
         return "yes"
+    # A default counts like a value, because the service fills it in before it looks at its rules.
     is_default = model is not None and any(_default_is(name, word, params, model) for word in allowed)
     return "default" if is_default else "no"
 

@@ -174,6 +174,7 @@ def _validated(model: Model, params: dict[str, Any], problems: list[Problem], *,
 
 def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) -> Iterator[Problem]:
     """Yield one problem for each place that pydantic complains about."""
+    # A value that fits none of several forms is complained about once for each form: people want to read one line.
     seen: set[Place] = set()
     for detail in details:
         spot = _spot(model, params, detail["loc"])

@@ -60,6 +60,7 @@ def _string(param: Param, extra: Extra) -> CoreSchema:
     if param.media:
         return core_schema.no_info_plain_validator_function(_picture if param.media in _PICTURES else _file)
     limits = {"min_length": param.min_length, "max_length": param.max_length}
+    # Strict: a number for a prompt is a slip in a table, not a prompt.
     text = core_schema.str_schema(strict=True, **limits)  # type: ignore[arg-type]
     if _holds_number(param):
         return core_schema.no_info_before_validator_function(_as_text, text)
@@ -90,6 +91,7 @@ def _any_of(param: Param, extra: Extra) -> CoreSchema:
     forms: list[CoreSchema | tuple[CoreSchema, str]] = [
         (_schema(form, extra), str(number)) for number, form in enumerate(param.any_of)
     ]
+    # In the document's order, not by the best fit: a text that fits two forms must always become the same one.
     return core_schema.union_schema(forms, mode="left_to_right")
 
 
@@ -125,6 +127,7 @@ def _list_like(value: Any) -> Any:
 
 
 def _shortest(value: float) -> float:
+    # 5.0 is sent as 5: some services refuse the other spelling of a whole number.
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 

@@ -48,24 +48,32 @@ def reference_of(value: Any) -> Reference | None:
 def references(params: Mapping[str, Any]) -> Iterator[tuple[str, Reference]]:
     """Yield the references in a job's parameters, each with where it stands. Raises ValueError as `reference_of`."""
     for name, value in params.items():
-        if isinstance(value, PLAIN):
-            continue
-        for position, item in enumerate(value) if isinstance(value, list | tuple) else [(None, value)]:
-            if (reference := reference_of(item)) is not None:
-                yield name if position is None else f"{name}[{position}]", reference
+        if not isinstance(value, PLAIN):
+            yield from _references_in(value, name)
+
+
+def _references_in(value: Any, place: str) -> Iterator[tuple[str, Reference]]:
+    if (reference := reference_of(value)) is not None:
+        yield place, reference
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from _references_in(item, f"{place}[{position}]")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _references_in(item, f"{place}.{name}")
 
 
 def with_references(params: Mapping[str, Any], replaced: Callable[[Reference], Any]) -> dict[str, Any]:
-    """Return the parameters with every reference replaced."""
+    """Return the parameters with every reference replaced, wherever it stands."""
 
     def one(value: Any) -> Any:
-        reference = reference_of(value)
-        return value if reference is None else replaced(reference)
+        if (reference := reference_of(value)) is not None:
+            return replaced(reference)
+        if isinstance(value, list | tuple):
+            return [one(item) for item in value]
+        return {name: one(item) for name, item in value.items()} if isinstance(value, Mapping) else value
 
-    return {
-        name: [one(item) for item in value] if isinstance(value, list | tuple) else one(value)
-        for name, value in params.items()
-    }
+    return {name: one(value) for name, value in params.items()}
 
 
 def parents(job: VideoJob) -> frozenset[str]:
@@ -86,9 +94,35 @@ def chain_problems(jobs: Iterable[VideoJob], elsewhere: Callable[[str], bool] = 
     for name, parent_ids in links.items():
         for parent in sorted(parent_ids - links.keys()):
             if not elsewhere(parent):
-                yield Problem("from", "the id of a job of this file", repr(parent), job=name)
+                yield Problem("from", "the id of a job of this file", repr(parent), _hint(parent), job=name)
     try:
+        # Only for the circles: the order itself is found while the run goes on, as clips are saved.
         TopologicalSorter(links).prepare()
     except CycleError as error:
         circle = error.args[1]
         yield Problem("from", "jobs that do not wait for each other", " -> ".join(circle), job=circle[0])
+
+
+def _hint(parent: str) -> str:
+    """Return what to do about an id that looks like something else."""
+    if "/" in parent or "." in parent[-5:]:
+        return 'a file or a link stands there as it is, without "from"'
+    return ""
+
+
+def clip_seconds(job: VideoJob) -> float | None:
+    """Return how long a job's clip will be, as far as its parameters say."""
+    try:
+        seconds = float(str(job.params.get("duration", "")).removesuffix("s"))
+    except ValueError:
+        return None
+    return seconds if seconds > 0 else None
+
+
+def late_frames(job: VideoJob, lengths: Mapping[str, float | None]) -> Iterator[Problem]:
+    """Yield a problem for each frame that a parent's clip will be too short for; `lengths` are in seconds, by id."""
+    for place, reference in references(job.params):
+        length = lengths.get(reference.job_id)
+        if isinstance(reference.frame, float) and length is not None and reference.frame >= length:
+            expected = f"a second within the clip of {reference.job_id!r}, which lasts {length:g} s"
+            yield Problem(place, expected, f"{reference.frame:g}", job=job.id)

@@ -28,6 +28,7 @@ _OWN_FILES = {RESULTS, REPORT, JOURNAL, *(JOURNAL + ending for ending in ("-wal"
 
 def is_plain_name(name: str) -> bool:
     """Tell whether a name that was written down is one of a clip in the folder itself, on every system."""
+    # Also what only Windows takes for a path: a journal may be read on another system than it was written on.
     plain = not re.search(r"[/\\:\x00-\x1f\x7f]", name) and name.strip(". ") != ""
     return plain and len(name) <= 255 and name not in _OWN_FILES
 
@@ -52,6 +53,7 @@ def is_its_own(text: str) -> bool:
 
 
 def _stem(text: str) -> str:
+    # Composed letters: macOS decomposes names, and the same id would be another name when the folder is copied.
     stem = _REFUSED.sub("_", unicodedata.normalize("NFC", text)).strip(" .")
     if stem != text.strip(" ."):
         stem = stem.strip("_ .")
@@ -59,6 +61,7 @@ def _stem(text: str) -> str:
 
 
 def _cut(stem: str, most: int) -> str:
+    # Cut by bytes, as file systems count; `ignore` drops the rest of a letter that was cut in the middle.
     return stem.encode()[:most].decode(errors="ignore").rstrip(" .")
 
 

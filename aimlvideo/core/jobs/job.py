@@ -57,6 +57,8 @@ class VideoJob:
         return self._with(params, self.id, self.folder)
 
     def _with(self, params: Mapping[str, Any], job_id: str, folder: PurePath | None) -> VideoJob:
+        # Past `__init__`: it would hash the content again, which costs more than all else for a job with inline
+        # pictures.
         job = object.__new__(VideoJob)
         _setattr(job, "model", self.model)
         _setattr(job, "params", params)
@@ -156,7 +158,8 @@ class Progress(NamedTuple):
         """Return the progress after a step that the table of stages allows."""
         if stage not in STAGES[self.stage]:
             raise ValueError(f"a job cannot go from {self.stage} to {stage}")
-        if self.stage is Stage.IN_DOUBT:  # its error was why it was left there
+        # Its error was why it was left there.
+        if self.stage is Stage.IN_DOUBT:
             fields = {"error": None, **fields}
         return self._replace(stage=stage, **fields)
 

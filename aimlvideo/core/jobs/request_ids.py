@@ -37,6 +37,7 @@ class Intent:
 
 def id_prefix(job: VideoJob) -> str:
     """Return what all request ids of this job begin with, so that a service's log leads back to it."""
+    # Not of the parameters: a job whose prompt was corrected after a doubt must still find its first submission.
     hashed = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
     return f"{NAMESPACE}{hashlib.sha256(hashed).hexdigest()[: PREFIX_LENGTH - 3]}"
 
@@ -45,6 +46,7 @@ def request_id_of(job: VideoJob, token: str, intent: Intent | None = None) -> st
     """Return the id of one POST for this job; `token` is different for each. At most 128 of `A-Za-z0-9._:-`."""
     if intent is None or intent.account is None:
         return f"{id_prefix(job)}-{token}"
+    # In the id, because the id is the one thing that survives a lost journal: the service's log has it.
     moment = UNKNOWN_MOMENT if intent.sent_at is None else f"{int(intent.sent_at):08x}"[-8:]
     return f"{id_prefix(job)}-{intent.account}-{moment}-{min(intent.denials, 9)}-{token}"
 
@@ -60,6 +62,7 @@ def intent_of(request_id: str | None) -> Intent:
 
 def account_fingerprint(api_key: str, base_url: str) -> str:
     """Return 8 hex digits that change with the key and with the base URL, and lead back to neither."""
+    # 32 bits: enough to tell a few keys apart, too few to test guesses of a key against.
     return hashlib.sha256(f"aimlvideo account\0{base_url}\0{api_key}".encode()).hexdigest()[:8]
 
 

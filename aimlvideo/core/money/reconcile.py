@@ -71,6 +71,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
         if (other := owners.setdefault(progress.generation_id, job.id)) != job.id:
             findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {progress.generation_id}")
             continue
+        # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
         bill = Bill(job.id, progress.generation_id, total_of(generation_charges), progress.cost_usd)
         bills.append(bill)
@@ -82,6 +83,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
         if request_id is None:
             findings.append(f"a charge without a job: {_usd(generation_charges)} for generation {generation}")
         elif request_id[:PREFIX_LENGTH] not in jobs_by_prefix:
+            # Its request id is in another run's form or name: not ours, and no mistake.
             elsewhere += generation_charges
     findings += _unknown_to_us(logged, jobs_by_prefix, owners, by_generation)
     return Reconciliation(tuple(bills), tuple(findings), tuple(elsewhere))

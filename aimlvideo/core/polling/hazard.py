@@ -94,6 +94,7 @@ class PiecewiseHazard:
     @classmethod
     def of(cls, survival: Callable[[float], float]) -> Self:
         """Return the law of which a share `survival(age)` still runs at each age."""
+        # A logarithm is taken next: a survival of exactly 0 has none.
         surviving = [max(survival(edge), 1e-300) for edge in EDGES]
         hazards = [log(a / b) / width for a, b, width in zip(surviving, surviving[1:], WIDTHS, strict=False)]
         ended = next((i for i, share in enumerate(surviving) if share < 1e-12), len(hazards))

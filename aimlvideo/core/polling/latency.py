@@ -39,7 +39,8 @@ class Latency:
         self._old_weight = 1.0  # how much of that still counts
         self._recent = AgeHistogram()  # what came in since
         self._odd_streak = 0  # endings in a row that came too early (below 0) or too late
-        self._ended, self._lived = 0, 0.0  # since the law was made
+        # Since the law was made.
+        self._ended, self._lived = 0, 0.0
         self._make_law()
 
     def survived(self, lo: float, hi: float) -> None:
@@ -51,6 +52,7 @@ class Latency:
 
     def ended(self, lo: float, hi: float) -> None:
         """Count a generation that ran at age `lo` and had ended at age `hi`."""
+        # Two polls at the same moment give an empty interval, and a density of infinity.
         hi = max(hi, lo + 1e-3)
         # Judged before this ending is counted: a law that has learned from it would call it less odd.
         odd_ones = self._count_odd_streak(lo, hi)
@@ -64,6 +66,7 @@ class Latency:
         if odd_ones > 1:
             self._fade(DRIFT_KEEPS)
             self._ended = ENDINGS
+        # Counted from one again: the policy is careful until it has seen some endings of the new kind.
         if odd_ones >= SURE_OF_DRIFT:
             self.endings = 1
         self._learn()
@@ -142,6 +145,7 @@ def _spread(law: PiecewiseHazard, lo: float, hi: float) -> list[tuple[int, float
     Dempster, Laird and Rubin, 1977), but for a share that is spread evenly: the more of it the less the law had
     expected an ending here at all.
     """
+    # `expm1` keeps the digits: far out in the tail the difference of two survivals would be rounding noise.
     ending = -expm1(law.cumulative(lo) - law.cumulative(hi))
     strange = ODD_SHARE * (1 - uninformed_survival(hi) / uninformed_survival(lo))
     odd = strange / (strange + (1 - ODD_SHARE) * ending) if ending > 1e-6 else 1.0

@@ -86,9 +86,11 @@ class LearnedPolls:
         gap = self._next_poll.after(last) - last
         if gap <= SMALLEST_GAP:
             return last + SMALLEST_GAP
+        # A guess may be far off: until some generations have ended, no gap is long enough to miss most of a clip's lag.
         if self.latency.endings < ENOUGH_ENDINGS:
             gap = min(gap, LARGEST_GAP_AT_FIRST * self._gap_factor)
         elif gap > LARGEST_GAP_IN_TAIL and self._law.survival(last) < TAIL:
+            # Far out in the tail the law rests on hardly any data, and what still runs there may be stuck for ever.
             gap = min(gap, max(LARGEST_GAP_IN_TAIL * self._gap_factor, last / 20))
         return last + min(gap, LARGEST_GAP)
 

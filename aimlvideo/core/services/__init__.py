@@ -31,6 +31,7 @@ def service_of(name: object) -> Service:
         return _loaded[name]
     if name not in SERVICE_NAMES:
         raise SettingsError(_unknown(name))
+    # By name and late: a command loads the one service that it talks to, and `--help` none.
     module = import_module(f"{__name__}.{str(name).replace('-', '_')}")
     service: Service = module.SERVICE
     return _loaded.setdefault(service.name, service)

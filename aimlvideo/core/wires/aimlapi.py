@@ -101,6 +101,8 @@ class AimlApi:
             raise_for_error(answer, request_id)
             body = _object(answer, request_id) if answer.body.strip() else {}
             generation_id = _id(body)
+            # An answer without an id is read three times: for an error in it, for the id in a header, and only then it
+            # is unclear. A paid generation whose id is not found here is lost to the user.
             if generation_id is None:
                 _raise_for_body(answer, body, request_id)
                 error = nameless("the answer to a submission names no id", answer, request_id)
@@ -122,8 +124,11 @@ class AimlApi:
         """Return the generation as a status check's answer describes it."""
         raise_for_error(answer)
         if answer.status == ACCEPTED and not answer.body.strip():
-            return Generation(generation_id)  # it goes on, and there is nothing more to say
+            # It goes on, and there is nothing more to say.
+            return Generation(generation_id)
         body = _object(answer)
+        # A status, an id or a link makes it an answer about the generation, whatever else stands beside it; an error
+        # word alone may be about the request.
         if not (is_known_word(_word(body)) or as_text(body.get("id")) or links_in(body)[0]):
             _raise_for_body(answer, body)
         return _generation(body, answer, generation_id)
@@ -175,6 +180,8 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
     match status:
         case 301 | 302 | 307 | 308:
             return Refused(_redirected(answer), **about)
+        # Only of a submission: a 404 on a status check means that there is no such generation, which is no reason to
+        # stop.
         case 404 if request_id is not None and is_about_the_path(answer, message):
             return Refused(f"the service has no such path (404): {message}. Check the base URL: --base-url", **about)
         case 401:
@@ -213,6 +220,7 @@ def cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None
     meta = body.get("meta")
     usage = meta.get("usage") if isinstance(meta, dict) else None
     usage = usage if isinstance(usage, dict) else {}
+    # `:=` passes a 0 by on purpose: a status check costs nothing, and that is not the clip's price.
     if header := as_cost(headers.get("x-aimlapi-usd-spent")):
         return header
     if (spent := as_cost(usage.get("usd_spent"))) is not None:
@@ -295,6 +303,7 @@ def _code(answer: Answer) -> int | None:
 
 def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
     body = answer.json()
+    # Seen of proxies: the one object in a list.
     if isinstance(body, list) and len(body) == 1:
         body = body[0]
     if not isinstance(body, dict):

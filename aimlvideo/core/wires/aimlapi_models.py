@@ -164,7 +164,8 @@ def _pricing(raw: Any) -> Pricing:
             dollars, per = _amount(case)
             prices.append(Price(dollars, per, when))
         except ValueError as error:
-            prices.append(Price(None, "second", when))  # keeps its place, so that no later case counts in its stead
+            # Keeps its place, so that no later case counts in its stead.
+            prices.append(Price(None, "second", when))
             problem = problem or str(error)
     return Pricing(tuple(prices), problem)
 

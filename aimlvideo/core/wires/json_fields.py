@@ -9,6 +9,7 @@ from typing import Any
 
 def as_text(value: Any) -> str | None:
     """Return a text, or a whole number as text; None for nothing and for everything else."""
+    # Ids come as numbers too; a bool is an int in Python, and no id.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return value if isinstance(value, str) and value else None
@@ -40,4 +41,5 @@ def as_timestamp(value: Any) -> float:
         except (ValueError, OverflowError):
             pass
     number = as_number(value) or 0.0
+    # Milliseconds from 1973 on are above 1e11, seconds until the year 5138 below it.
     return number / (1000 if number > 1e11 else 1)

@@ -63,7 +63,9 @@ class Kling:
         if endpoint.sending.external_id:
             body[ID_FIELD] = request_id
         if callback_url:
+            # A job's own callback URL wins: somebody waits there.
             body.setdefault("callback_url", callback_url)
+        # A job's own id may have letters that no header can hold.
         headers = {"X-Client-Request-Id": request_id} if _PLAIN_ID.fullmatch(request_id) else {}
         return Request("POST", f"{self._root(job)}/{endpoint.endpoint}", body=body, headers=headers)
 
@@ -127,6 +129,7 @@ def path_below(base_path: str, path: str) -> str:
     `/v1/ai/{endpoint}/kling` has `/videos` below it, and a path that ends in `/videos` the endpoints themselves.
     """
     base, parts = base_path.strip("/").split("/"), path.strip("/").split("/")
+    # The longest overlap first: a base URL that ends in `/v1/videos` shares both parts with the path.
     overlap = next((n for n in range(len(parts), 0, -1) if base[-n:] == parts[:n]), 0)
     place = parts.index(_ENDPOINTS_BELOW) if _ENDPOINTS_BELOW in parts else 0
     if _NO_VERSION.search(base_path.rstrip("/")):
@@ -202,6 +205,7 @@ def endpoint_of(job: VideoJob) -> Model:
 def _possible_endpoints(job: VideoJob | None) -> list[Model]:
     """Return the endpoint of a job, else those of its model, else all that there are, each once."""
     catalog, in_order = load_catalog(), endpoint_facts()["endpoints"]
+    # Without parameters nobody knows which endpoint took the job: an id from elsewhere is asked for at each.
     if job is not None and job.params and (endpoint := _submission_endpoint(job)):
         return [endpoint]
     model = catalog.find(job.model) if job is not None and job.model else None
@@ -235,7 +239,8 @@ def body_of(job: VideoJob, endpoint: Model) -> dict[str, Any]:
     model = job.model if sending.sends_model else sending.default_model
     if not model:
         return body
-    return {"model_name": model, "model": model, **body}  # with `model` alone, Kling makes and bills a kling-v1 clip
+    # With `model` alone, Kling makes and bills a kling-v1 clip.
+    return {"model_name": model, "model": model, **body}
 
 
 def _as_objects(entries: Any, key: str) -> Any:
@@ -247,6 +252,7 @@ def _as_objects(entries: Any, key: str) -> Any:
 def _with_texts(name: str, value: Any) -> Any:
     """Write durations as texts, also those of shots, and number the shots."""
     if name == "duration":
+        # The service takes durations as texts, and "5.0" is none that it knows.
         return str(int(value) if isinstance(value, float) and value.is_integer() else value)
     if name == "multi_prompt" and isinstance(value, list | tuple):
         return [_shot(number, shot) for number, shot in enumerate(value, 1)]

@@ -140,6 +140,8 @@ def read_task(answer: Answer, request_id: str | None = None) -> Task:
     body = _body(answer)
     if isinstance(body, dict):
         task = _task(_layers(body))
+        # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it, it
+        # is about that task and not about our question.
         speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
         if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
             if not task.has_fields:
@@ -192,7 +194,10 @@ def error_of(answer: Answer, request_id: str | None) -> ServiceError:
         return nameless("the answer is cut short or no JSON object", answer, request_id)
     message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
     word, message = _upstream_s(word, message or "no reason given")
+    # `isdecimal` alone takes digits of every script, and a long run of them is an id, not a code.
     code = int(word) if word.isascii() and word.isdecimal() and len(word) < 10 else None
+    # Gateways answer HTTP 200 and put the real status into the body: the body is believed only where the status says
+    # nothing.
     status = code if code is not None and 300 <= code < 600 and answer.status < 300 else answer.status
     shown = "" if not word or word in GOOD_CODES else f", code {word[:60]}"
     text = f"the gateway says: {message[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status}{shown})"
@@ -236,6 +241,7 @@ def _by_number(text: str, status: int, code: int | None, wait: float | None, req
         return Refused(text, **about)
     if code in PASSING_CODES or status == 429:
         limit = PASSING_CODES.get(code) if code else None
+        # At least a second: gateways say "too fast" without a `Retry-After`, or with one of 0.
         return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=limit, **about)
     if code == UNAVAILABLE_CODE or status == 503:
         return Unavailable(text, retry_after=wait, **about)
@@ -265,6 +271,8 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
 def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the body and the objects inside it, the outermost first."""
     layers = [body]
+    # Gateways wrap the answer of the service behind them, some of them twice; a bound, because an answer may contain
+    # itself.
     while len(layers) < MAX_LAYERS and (inner := object_in(layers[-1])) is not None:
         layers.append(inner)
     return layers
@@ -278,12 +286,16 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     inward, outward = layers, layers[::-1]
     words = [word for layer in outward for word in _words(layer)]
     if len(words) > 1 and len(layers) > 1 and _words(layers[0]):
-        words = words[: -len(_words(layers[0]))]  # a word beside the wrapped object is about the request
+        # A word beside the wrapped object is about the request.
+        words = words[: -len(_words(layers[0]))]
+    # A gateway that caches shows "processing" outside and "succeed" inside, or the reverse: an end does not become
+    # undone.
     ended = [word for word in words if STATES.get(plain_word(word)) in (State.FAILED, State.COMPLETED)]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason, stated = _reason(outward), _reason(outward, with_messages=False)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_text(layer.get(field)))), None)
+    # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" for layer in layers)
     if has_content_page and task_id and not links and STATES.get(plain_word(word)) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
@@ -306,7 +318,8 @@ def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
         for place in TASK_LINK_FIELDS:
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
                 return links
-        reason = as_text(layer.get("fail_reason"))  # older gateways put the clip's link there
+        # Older gateways put the clip's link there.
+        reason = as_text(layer.get("fail_reason"))
         if reason and reason.startswith(("http://", "https://")) and STATES.get(plain_word(word)) is not State.FAILED:
             return (reason,)
     return next((links for layer in layers if (links := links_in(layer)[0])), ())

@@ -57,6 +57,7 @@ def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Return the headers that show who asks: a token signed with the secret key, good for half an hour."""
     import jwt  # noqa: PLC0415 - it takes 50 ms, and one service of several needs it
 
+    # At the first colon only: a secret may have one itself.
     access, _, secret = key.partition(":")
     claims = {"iss": access, "exp": int(now) + TOKEN_SECONDS, "nbf": int(now) - EARLIER}
     with warnings.catch_warnings(action="ignore"):  # how long a secret is the service decides

@@ -123,7 +123,8 @@ class Download:
                 f"the download from {self._host} was cut off after {self._have:,} bytes: {_reason(error)}"
             ) from error
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):  # other files are closed meanwhile: it passes by itself
+            # Other files are closed meanwhile: it passes by itself.
+            if error.errno in (errno.EMFILE, errno.ENFILE):
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
             self.discard()
             raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
@@ -142,6 +143,8 @@ class Download:
         try:
             address = resolve_link(self._link, self._service.base_url if self._service else "")
             self._host = urlsplit(address).netloc.rpartition("@")[2]
+            # Signed links hold byte for byte: yarl would re-encode what it thinks is written badly, and the signature
+            # would not match.
             target = URL(address, encoded=True)
             if target.port is None or target.host is None:
                 raise ValueError("it names no host")
@@ -203,6 +206,7 @@ class Download:
         headers = {"Accept-Encoding": "identity"}
         if self._have:
             headers["Range"] = f"bytes={self._have}-"
+            # A weak tag says that two bodies mean the same, not that their bytes are.
             if self._tag.startswith('"'):
                 headers["If-Range"] = self._tag
         if self._with_key and self._service is not None:
@@ -247,6 +251,7 @@ class Download:
         tag, content_range = headers.get("ETag", ""), headers.get("Content-Range", "")
         if status == 206 and (part := _RANGE.fullmatch(content_range)):
             start, total = int(part[1]), int(part[3])
+            # Only an exact continuation of the same file is appended; everything else begins again.
             if start == self._have and self._total in (None, total) and (not self._have or tag in ("", self._tag)):
                 self._total, self._tag = total, tag or self._tag
                 return
@@ -263,6 +268,7 @@ class Download:
 
     def _sniff(self, chunk: bytes) -> None:
         """Refuse what begins as no video does, as soon as that can be told."""
+        # At once, not at the end: an error page of a gigabyte is not downloaded to learn that it is none.
         if len(self._head) < HEAD:
             self._head += chunk[: HEAD - len(self._head)]
             if len(self._head) == HEAD:
@@ -294,6 +300,8 @@ class Download:
             with self._part.open("rb") as edited:
                 self._hash = hashlib.file_digest(edited, hashlib.sha256)
                 self._have = edited.tell()
+        # Before the rename: after a power cut the final name must never stand for a file whose content did not reach
+        # the disk.
         os.fsync(file.fileno())
         path = self._path
         if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
@@ -342,6 +350,8 @@ class Pace:
         seconds = time.monotonic() - self._began
         if seconds < RATE_WINDOW:
             return
+        # A host that sends a byte now and then would hold a download's place for hours; no timeout between two chunks
+        # ends that.
         if self._received < LEAST_RATE * seconds:
             raise DownloadFailed(f"the download is too slow: {self._received:,} bytes in {seconds:.0f} s")
         self._began, self._received = time.monotonic(), 0

@@ -108,7 +108,8 @@ def _reader(source: str) -> _Reader | None:
     }  # fmt: skip
     if ending in readers:
         return readers[ending]
-    if source == "-" or not Path(source).is_file():  # a pipe, as `<(...)` makes one
+    # A pipe, as `<(...)` makes one.
+    if source == "-" or not Path(source).is_file():
         return None
     raise SettingsError(f"{source}: expected a job file that ends in {FORMS}")
 
@@ -150,6 +151,7 @@ def _as_utf8(name: str, file: BinaryIO) -> tuple[BinaryIO, list[Line]]:
     if head.startswith(codecs.BOM_UTF8):
         file.seek(3)
         return _kept_open(file), []
+    # Excel's "Unicode text" and PowerShell's `>` write UTF-16.
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _transcoded(file, "utf-16"), []
     if (encoding := _utf16_of(head)) is not None:
@@ -336,6 +338,7 @@ def _items(file: BinaryIO) -> Iterator[Any]:
         builder = builder or ObjectBuilder()
         builder.event(event, value)
         depth += event in ("start_map", "start_array")
+        # Refused while it is read: to build it first would exhaust the stack.
         if depth > DEEPEST + 1:
             raise _TooDeep
         if depth == array and event != "map_key":
@@ -399,6 +402,7 @@ def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator
         )
         yield str(folder), problem
         return
+    # `a.png` and `a.jpg` are two jobs: the stem is an id only where it is the only one.
     stems = [path.stem for path in pictures]
     for path in pictures:
         job: dict[str, Any] = {"id": path.stem if stems.count(path.stem) == 1 else path.name}

@@ -95,7 +95,8 @@ class Media:
     def _opened(self, value: Any) -> Iterator[tuple[BinaryIO, int]]:
         """Give the content and its size."""
         if not _is_path(value):
-            if isinstance(value, str) and len(value) > 2 * MAX_BYTES:  # not decoded, to learn how large it is
+            # Not decoded, to learn how large it is.
+            if isinstance(value, str) and len(value) > 2 * MAX_BYTES:
                 raise UsageError(f"{_name(value)} is too large; {TOO_LARGE}")
             raw = _inline(value) if isinstance(value, str) else _raw(value)
             yield io.BytesIO(raw), len(raw)
@@ -236,7 +237,8 @@ def _raw(value: Any) -> bytes:
         return bytes(value)
     held = io.BytesIO()
     width, height = value.size
-    if width * height > MAX_PIXELS:  # told by its head: it is not decoded before
+    # Told by its head: it is not decoded before.
+    if width * height > MAX_PIXELS:
         raise UsageError(f"this picture has {width}x{height} pixels; at most {MAX_PIXELS:,} are sent: make it smaller")
     try:
         value.save(held, format="PNG")

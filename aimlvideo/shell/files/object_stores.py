@@ -123,7 +123,8 @@ class ObjectStore:
         source, place = self.staging / name, f"{self._root}/{name}"
         try:
             await anyio.to_thread.run_sync(self._put, str(source), place)
-        except Exception as error:  # each store has its own exceptions, and most are no OSError
+        except Exception as error:
+            # Each store has its own exceptions, and most are no OSError.
             raise DownloadFailed(f"{self.url}/{name} could not be written: {error}") from error
         source.unlink(missing_ok=True)
 

@@ -58,6 +58,7 @@ class OpenFolders:
     async def open(self, path: Path, *, verify: bool, remote: bool) -> AsyncIterator[OpenFolder]:
         """Give a folder, opened by the first who uses it, closed by the last. Raises JournalError, DiskFailed."""
         name = _name(path)
+        # A file that another run of this client is just writing would be found damaged.
         if name in self._open and verify:
             raise SettingsError(f"{path} cannot be verified while another run of this client writes into it")
         if name not in self._open:
@@ -83,6 +84,7 @@ class OpenFolders:
 
 def _name(path: Path) -> Path:
     """Return the name that a folder has, however it is reached."""
+    # A folder through a link, or with `..`, is the same folder: opened twice, its jobs would be bought twice.
     return path.resolve()
 
 

@@ -27,7 +27,8 @@ def _modified(job: VideoJob) -> Iterator[float]:
             path = Path(job.folder or "", Path(text).expanduser())
             if path.is_file():
                 yield path.stat().st_mtime
-        except (OSError, ValueError, RuntimeError):  # no path at all: a prompt, a link
+        except (OSError, ValueError, RuntimeError):
+            # No path at all: a prompt, a link.
             continue
 
 

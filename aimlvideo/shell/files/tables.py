@@ -256,6 +256,7 @@ def _as_text(cell: Any) -> str:
 
 
 def _columns(cells: list[Any]) -> _Columns:
+    # Spreadsheets save empty columns behind the last one that was ever touched.
     while cells and not cells[-1]:
         cells.pop()
     names = [_plain_name(cell) for cell in cells]

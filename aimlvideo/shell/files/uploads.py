@@ -53,6 +53,7 @@ class UploadStore:
 
     def check(self) -> None:
         """Raise SettingsError where nothing can be written, or no link can be signed: before anything is paid."""
+        # Written and signed for real: permissions of object stores are too many to be asked about one by one.
         probe = f".aimlvideo-{secrets.token_hex(4)}"
         with self._as_settings_error("cannot be written: is it there, and may this account write to it?"):
             self.files.pipe_file(self.path(probe), b"")
@@ -97,6 +98,7 @@ class UploadStore:
     def names(self, folder: str = "") -> list[str]:
         """Return the names in a folder of this place, without the folder's own."""
         path = self.path(folder).rstrip("/")
+        # fsspec remembers listings: another process's files would not be seen.
         self.files.invalidate_cache()
         try:
             return [str(name).rstrip("/").rpartition("/")[2] for name in self.files.ls(path, detail=False)]
@@ -109,7 +111,8 @@ class UploadStore:
             with suppress(FileNotFoundError):
                 self.files.rm_file(self.path(f"{folder}/{name}"))
         if not self.names(folder):
-            with suppress(Exception):  # object stores have no empty folders
+            # Object stores have no empty folders.
+            with suppress(Exception):
                 self.files.rmdir(self.path(folder))
 
     def remove_expired(self, now: float) -> int:
@@ -123,7 +126,8 @@ class UploadStore:
     def _as_settings_error(self, what: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # each store has its own exceptions
+        except Exception as error:
+            # Each store has its own exceptions.
             reason = (str(error).splitlines() or [""])[0]
             raise SettingsError(f"upload: {self.url} {what} ({type(error).__name__}: {reason})") from error
 
@@ -136,7 +140,8 @@ async def open_upload_store(url: str) -> UploadStore:
         store.check()
         try:
             store.remove_expired(clock.wall())
-        except Exception as error:  # tidying up fails no run
+        except Exception as error:
+            # Tidying up fails no run.
             log.warning("what earlier runs left in %s could not be removed: %s", store.url, error)
         return store
 
@@ -181,16 +186,21 @@ class Uploads:
         """
         folder = self._folder
         name = f"{folder}/{self._digest(file)[:32]}{_ending(kind)}"
+        # One lock for the table of locks, one for each object: two jobs of one picture put it there once, two of
+        # different ones do not wait for each other.
         with self._lock:
             lock = self._locks[name]
         with lock:
             try:
+                # The size, because a process that died may have left half an object where a store does not write whole
+                # ones.
                 if name not in self._users and self.store.size(name) != _size(file):
                     self.store.put(name, file)
                     self._own.add(name)
                 self._users.setdefault(name, set()).add(job_id)
                 return self.store.sign(name, (valid_until(folder) or 0) - clock.wall())
-            except Exception as error:  # each store has its own exceptions
+            except Exception as error:
+                # Each store has its own exceptions.
                 raise UploadFailed(f"a file could not be put into {self.store.url}: {error}. Run again") from error
 
     async def close(self) -> None:
@@ -238,10 +248,12 @@ class Uploads:
     def _outstanding(self) -> tuple[set[str], bool]:
         """Return which jobs that were given a link here are outstanding, and whether any other job is."""
         job_ids = set[str]().union(*self._users.values())
-        if self.owner:  # one of many workers: the list may be long, and others' links lead into folders of their own
+        # One of many workers: the list may be long, and others' links lead into folders of their own.
+        if self.owner:
             records = ((name, self.journal.find(name)) for name in job_ids)
             ids = {name for name, record in records if record and record.progress.stage in OUTSTANDING}
             return ids, sum(self.journal.counts().get(stage.value, 0) for stage in OUTSTANDING) > len(ids)
+        # The journal gives the outstanding ones first: a million planned jobs behind them are not read.
         begun = takewhile(lambda record: record.progress.stage is not Stage.PLANNED, self.journal.open_jobs())
         ids = {record.job.id for record in begun if record.progress.stage in OUTSTANDING}
         return ids & job_ids, bool(ids - job_ids)
@@ -259,6 +271,8 @@ class Uploads:
         """Return the SHA-256 of a file's content, read once for each state of a file."""
         key: tuple[int, ...] | None = None
         with suppress(OSError):
+            # By the open file, not by its name: what has the name may be replaced between the reading and the next
+            # look.
             state = os.fstat(file.fileno())
             key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
         if key is None or key not in self._digests:

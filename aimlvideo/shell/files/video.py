@@ -71,6 +71,7 @@ def frame_jpeg(clip: Path, side: int) -> bytes:
     try:
         with av.open(str(clip)) as film:
             stream = film.streams.video[0]
+            # One frame is wanted: starting a thread for each core takes longer than decoding it.
             stream.thread_type = "NONE"
             frame = next(film.decode(stream))
             return _jpeg(frame, side)
@@ -82,6 +83,7 @@ def _jpeg(frame: Any, side: int) -> bytes:
     import av  # noqa: PLC0415 - an extra
 
     scale = min(1.0, side / max(frame.width, frame.height))
+    # Even sides: half of the pixels carry the colour, and encoders refuse a half pixel of it.
     width, height = (max(2, round(length * scale) // 2 * 2) for length in (frame.width, frame.height))
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
@@ -144,9 +146,12 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> Fil
 
     if not clips:
         raise UsageError("expected clips to join, got none")
+    # With `.mp4` at its end: the library chooses the container by the name.
     part = target.with_name(target.name + ".part.mp4")
     try:
         shapes = [_shape(clip) for clip in clips]
+        # Clips that were made from another one's last frame begin with it: shown twice, it is a visible stop at the
+        # seam.
         repeats = [False, *(_same(first, second) for first, second in pairwise(clips))]
         copied = not fade and not any(repeats) and len({shape.key for shape in shapes}) == 1
         seconds = _copy(clips, part) if copied else _encode(clips, shapes, repeats, fade, part)
@@ -183,6 +188,8 @@ def _shape(clip: Path) -> _Shape:
         video, audio = film.streams.video[0], next(iter(film.streams.audio), None)
         rate = video.average_rate or Fraction(24)
         key: tuple[object, ...] = (
+            # The extradata has the decoder's settings, which a file has once: packets of another encoder's would not
+            # decode.
             video.codec_context.name, bytes(video.codec_context.extradata or b""), video.width, video.height,
             video.pix_fmt, video.time_base,
         )  # fmt: skip
@@ -204,6 +211,7 @@ def _same(first: Path, second: Path) -> bool:
             frame = _frame(film, when)  # type: ignore[arg-type]
         if frame is None:
             return False
+        # Small and grey: two encodings of one frame differ in detail, and in colour by their rounding.
         small.append(frame.reformat(64, 36, "gray").to_ndarray().astype(np.int16))
     return float(np.abs(small[0] - small[1]).mean()) <= SAME_FRAME
 
@@ -227,12 +235,15 @@ def _copy(clips: Sequence[Path], target: Path) -> float:
                     if packet.dts is None or packet.pts is None:
                         continue
                     base = packet.stream.time_base or Fraction(1, 90_000)
+                    # In the stream's own units: seconds as floats would drift apart over a hundred clips.
                     moved = round(shift / base)
                     packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
                     if packet.dts <= newest.get(packet.stream.type, packet.dts - 1):
-                        continue  # sound that is a little longer than its pictures reaches into the next clip
+                        # Sound that is a little longer than its pictures reaches into the next clip.
+                        continue
                     newest[packet.stream.type] = packet.dts
                     if packet.stream.type == "video":
+                        # The pictures decide how long a clip is: sound that ends later would open a gap at each seam.
                         end = max(end, Fraction(packet.pts + (packet.duration or 0)) * base)
                     packet.stream = streams[packet.stream.type]
                     film.mux(packet)
@@ -247,6 +258,7 @@ def _encode(
     import av  # noqa: PLC0415 - an extra
 
     first = shapes[0]
+    # 1001, for 30000/1001 and its kin; a clip's measured rate has more digits than any encoder takes.
     rate = max(shape.rate for shape in shapes).limit_denominator(1001)
     size = (first.width // 2 * 2, first.height // 2 * 2)
     overlap = round(fade * rate)
@@ -285,6 +297,8 @@ def _pictures(clip: Path, size: tuple[int, int], rate: Fraction, *, skip: bool) 
                     skip = False
                     start += _step(stream)
                     continue
+            # A frame is shown until the next one begins: of clips with a variable rate each is repeated for as long as
+            # it lasts.
             while held is not None and index / rate < moment - start - 1e-6:
                 yield held
                 index += 1
@@ -319,6 +333,7 @@ def _faded(parts: Sequence[Iterator[Pixels]], overlap: int, lengths: list[int]) 
     tail: deque[Pixels] = deque()
     for number, part in enumerate(parts):
         lengths.append(0)
+        # Only the overlap is kept in memory, never a clip: an hour of film has the memory of a second.
         ending = list(tail)
         tail.clear()
         for index, old in enumerate(ending):
@@ -378,6 +393,7 @@ def _sound_frames(samples: Samples) -> Iterator[Any]:
     import av  # noqa: PLC0415 - an extra
     import numpy as np  # noqa: PLC0415 - an extra
 
+    # AAC has frames of 1024 samples, and refuses others.
     for start in range(0, samples.shape[1], 1024):
         chunk = np.ascontiguousarray(samples[:, start : start + 1024])
         frame = av.AudioFrame.from_ndarray(chunk, format="fltp", layout="stereo")

@@ -54,9 +54,12 @@ class Destinations(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """Return the addresses of a name. Raises ForbiddenAddress where a link may lead to none of them."""
+        # Made late, because aiohttp's resolver needs a running loop, and this object is made before there is one.
         if self._resolver is None:
             self._resolver = aiohttp.ThreadedResolver()
         addresses = await self._resolver.resolve(host, port, family)
+        # At the name's resolution, because a check before it would see another answer than the connection does (DNS
+        # rebinding).
         public = [address for address in addresses if is_public(address["host"])]
         if host.lower() == self._host and not public:
             self._open = True  # a gateway in the network of this machine: its clips are there too

@@ -17,6 +17,8 @@ def decoded(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
     Proxies label plain bodies as `gzip`, and send packed ones without a label. A body that breaks off is a plain one.
     Raises TooLarge as soon as it unpacks to more than `limit` bytes.
     """
+    # Before the label: a proxy that unpacks a body often leaves the header as it was, and one that packs forgets to add
+    # it.
     if body.startswith(_GZIP):
         return _inflated(body, 31, limit) or body
     if "deflate" in encoding.lower():

@@ -76,6 +76,8 @@ class CheckedTransport:
             raise Unclear(f"the transport failed: {error or type(error).__name__}") from error
         if not isinstance(answer, Answer):
             raise TypeError(f"the transport returned {type(answer).__name__}: expected an aimlvideo.Answer")
+        # Answers are looked up by lower-case names everywhere: one place makes them so, for whatever a foreign
+        # transport returns.
         if any(name != name.lower() for name in answer.headers):
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Answer(answer.status, headers, answer.body)

@@ -84,6 +84,8 @@ class HttpTransport:
         """
         signed_at = self._now()
         answer = await self._send_once(request, signed_at)
+        # Only where the service's clock has just been learned to differ: a key that is simply wrong must not be sent
+        # twice each time.
         if answer.status == 401 and self.service.signs and abs(self._now() - signed_at) > CLOCK_TOLERANCE:
             answer = await self._send_once(request, self._now())
         return answer
@@ -99,7 +101,8 @@ class HttpTransport:
             headers["Content-Type"] = "application/json"
         try:
             target = URL(url, encoded=True)
-            if target.origin() == _origin(self.base_url):  # by where it really goes, whatever its path looks like
+            # By where it really goes, whatever its path looks like.
+            if target.origin() == _origin(self.base_url):
                 headers |= self.service.authorize(request, self.api_key, now)
             elif self.destinations is not None:
                 self.destinations.check(target)

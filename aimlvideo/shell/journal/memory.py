@@ -71,6 +71,7 @@ class InMemoryJournal:
             self._records[job.id] = Record(job, progress)
             return
         self._records.pop(job.id, None)
+        # What has ended is forgotten: a program that runs for months must not keep every job that it ever had.
         self._runs.pop(job.id, None)
         if progress.stage is not Stage.PLANNED:
             self._attempts.pop(job.id, None)

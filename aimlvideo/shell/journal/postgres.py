@@ -115,7 +115,8 @@ class SyncPostgresJournal:
     @contextmanager
     def _planning(self, also: Callable[[NewJobs], object]) -> Iterator[None]:
         with postgres_errors(), self.db.transaction():
-            self.db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # a person may be asked meanwhile
+            # A person may be asked meanwhile.
+            self.db.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             self.db.execute(INCOMING)
             with self.db.cursor().copy("COPY incoming (id, folder, asked, parents, price) FROM STDIN") as copy:
                 self._copy = copy.write_row
@@ -123,8 +124,11 @@ class SyncPostgresJournal:
                     yield
                 finally:
                     self._copy = None
+            # A temporary table has no statistics: without them a large file is compared with the list by a nested loop.
             self.db.execute("ANALYZE incoming")
             self._refuse_changed()
+            # Before the sums: a person is asked about the price of what is new, not of what an earlier file has
+            # planned.
             self.db.execute(f"DELETE FROM incoming WHERE EXISTS ({KNOWN})")
             sums = self.db.execute("SELECT count(*), sum(price), count(*) - count(price) FROM incoming").fetchone()
             assert sums is not None
@@ -202,6 +206,8 @@ class SyncPostgresJournal:
         job, before = record
         columns = ", ".join(f"{name} = %s" for name in PROGRESS_COLUMNS)
         alive = f"SELECT 1 FROM aimlvideo_workers WHERE id = owner AND seen_at > now() - interval '{ALIVE} s'"
+        # A person decides about what a page showed some seconds ago: where the job has moved since, that decision is
+        # void.
         unmoved = "id = %s AND stage = %s AND request_id IS NOT DISTINCT FROM %s"
         values = (*columns_of(progress), job.id, before.stage.value, before.request_id)
         with postgres_errors():
@@ -482,12 +488,15 @@ class PostgresJournal(SyncPostgresJournal):
         written_before = self._written
         while self._committed < written_before:
             await self._committed_more.wait()
+        # A worker that was frozen wakes up believing that all is still its own: before a request leaves, the database
+        # has to say so, within a third of the time after which others take over.
         while self.owner is not None and time.monotonic() - self._sure_at > self.lease:
             await self.verify()
 
     async def take(self, ids: Iterable[str]) -> list[Record]:
         """Make jobs ours, whoever had them, and return them as they stand."""
-        await self.synced()  # what an earlier life of a job left to be written is refused before it is ours again
+        # What an earlier life of a job left to be written is refused before it is ours again.
+        await self.synced()
         names = list(ids)
         async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(TAKE, (self.owner, names))).fetchall()
@@ -533,6 +542,8 @@ class PostgresJournal(SyncPostgresJournal):
     async def verify(self) -> None:
         """Ask whether what is ours still is; name each that is not to `lost`. Tries until there is an answer."""
         while True:
+            # The moment before the question counts, not that of the answer: what changes hands while it is on its way
+            # is not known.
             began, names = time.monotonic(), list(self._mine)
             try:
                 async with borrowed(self._pool) as connection:
@@ -553,9 +564,12 @@ class PostgresJournal(SyncPostgresJournal):
                 await self._step_noted.wait()
             await anyio.sleep(GATHER)
             self._step_noted = anyio.Event()
+            # Taken together, without an await between: a step that is noted after this line is of the next group.
             steps, self._waiting, covered = self._waiting, {}, self._written
             replaced, self._replaced = self._replaced, []
             try:
+                # Shielded: a statement that is cut off may have been committed or not, and the steps would be written
+                # twice or never.
                 with anyio.fail_after(PARTING, shield=True):
                     await self._flush(steps, replaced)
             except AWAY as error:
@@ -582,6 +596,8 @@ class PostgresJournal(SyncPostgresJournal):
         intents = {name: self._intents.get(name) for name, progress in steps.items() if self._buys(progress)}
         rows = [_row(name, progress, intents) for name, progress in steps.items()]
         async with borrowed(self._pool) as connection:
+            # First the attempts that were replaced: an id that is only in memory after the new step is written would be
+            # lost.
             for name, attempt in replaced:
                 await connection.execute(REPLACED, (name, *map(_clean, attempt)))
             # One statement, which commits itself: the row of the account is never locked while a worker is waited for.
@@ -646,7 +662,8 @@ def _json_text(rows: list[dict[str, Any]]) -> str:
         text.encode()
     except ValueError:
         text = "\\u0000"
-    if "\\u0000" in text:  # rare: only then is it worth to look at each value
+    # Rare: only then is it worth to look at each value.
+    if "\\u0000" in text:
         cleaned = [{key: _clean(value) for key, value in row.items()} for row in rows]
         text = json.dumps(cleaned, ensure_ascii=False)
     return text

@@ -120,6 +120,7 @@ class SqliteJournal:
             which = f"stage IN {stages} AND {_of_run(run)}"
             first = [seq for (seq,) in self._commits.read(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
             for seq in first:
+                # A job that moved while the caller worked is in a later group again.
                 if seq not in already_given:
                     already_given.add(seq)
                     yield self._record(self._commits.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
@@ -280,6 +281,7 @@ class SqliteJournal:
     def _of_stage(self, stage: str, run: int | None) -> Iterator[tuple[int, Record]]:
         last = 0
         page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? AND {_of_run(run)} ORDER BY seq LIMIT 500"
+        # By the last number, not by an offset: rows leave the stage while it is read, and an offset would skip others.
         while rows := self._commits.read(page, (stage, last)).fetchall():
             last = rows[-1][0]
             yield from ((row[0], self._record(row[1:])) for row in rows)
@@ -294,7 +296,8 @@ class SqliteJournal:
             raise JournalError(damaged(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
 
     def _path_of(self, folder: int) -> str:
-        if folder not in self._paths:  # a run that goes on beside us has written it since
+        # A run that goes on beside us has written it since.
+        if folder not in self._paths:
             self._read_folders()
         return self._paths[folder]
 
@@ -322,7 +325,8 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     stage = Stage(row["stage"])
     texts = {name: _text(row.get(name)) for name in ("generation_id", "video_url", "file", "sha256")}
     if texts["file"] is not None and not is_plain_name(texts["file"]):
-        texts["file"] = None  # whoever wrote this line, no clip is saved outside of its folder: it is fetched again
+        # Whoever wrote this line, no clip is saved outside of its folder: it is fetched again.
+        texts["file"] = None
     bytes.fromhex(texts["sha256"] or "")
     cost, length, polls = row.get("cost_usd"), row.get("bytes"), int(row.get("polls") or 0)
     numbers = {"cost_usd": None if cost is None else float(cost), "bytes": None if length is None else int(length)}

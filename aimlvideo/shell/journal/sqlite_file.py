@@ -140,6 +140,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold a journal for this process alone. The lock of a process that died holds nobody up. Raises JournalError."""
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
+        # A lock of the system's, not a file with a process id: it is gone with the process, however that ended.
         lock.acquire(timeout=0)
     except Timeout:
         raise JournalError(_in_use_message(path)) from None
@@ -168,7 +169,8 @@ def opened_to_write(path: Path, *, create: bool) -> Iterator[tuple[sqlite3.Conne
         try:
             _end(path, connection, files)
         finally:
-            files.close()  # after the connection: to close any descriptor of a file drops SQLite's locks on it
+            # After the connection: to close any descriptor of a file drops SQLite's locks on it.
+            files.close()
             free_reserve(path)
 
 
@@ -365,7 +367,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         _migrate(connection)
         check_values(path, connection)
         connection.execute(_OPEN)
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # a copy without its -wal shall say that it is one
+        # A copy without its -wal shall say that it is one.
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except BaseException:
         connection.close()
         raise
@@ -407,18 +410,21 @@ def _create(path: Path, *, beside_results: bool) -> None:
     """Make an empty journal beside its place and move it there, so that there is never half of one."""
     if not beside_results:
         _refuse_missing_journal(path)
-    for ending in ("-wal", "-shm"):  # of a journal that was moved away: SQLite would write them into the new one
+    # Of a journal that was moved away: SQLite would write them into the new one.
+    for ending in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{path}{ending}.old")
     part = path.with_name(path.name + ".new")
     _create_file(part)
     connection = sqlite3.connect(part, isolation_level=None)
     try:
-        connection.execute("PRAGMA page_size=8192")  # rows are long: smaller pages are left half empty
+        # Rows are long: smaller pages are left half empty.
+        connection.execute("PRAGMA page_size=8192")
         _migrate(connection)
     finally:
         connection.close()
     part.replace(path)
+    # The rename itself is in the folder: without this a power cut can take the new journal's name away again.
     _sync_folder(path.parent)
 
 
@@ -427,6 +433,7 @@ def _create_file(path: Path, size: int = 0) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
+        # Reserved for real: a file of zeros may be stored as a hole that takes no room.
         if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(descriptor, 0, size)
         else:
@@ -458,12 +465,14 @@ def _refuse_missing_journal(path: Path) -> None:
 
 def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None:
     """Refuse what is no whole journal of ours."""
+    # SQLite opens any file: without this, a database of another program would be migrated into ruins.
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION:
         raise JournalError(damaged(path, "not a journal of this program"))
     if version > len(SCHEMAS):
         raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
+    # Not `integrity_check`: that reads every index too, and takes seconds for a million jobs.
     if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise JournalError(damaged(path, check))
     if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
@@ -481,6 +490,8 @@ def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
     """Return a connection to a journal of this version: that one, or a migrated copy of an older one in memory."""
     if reader.execute("PRAGMA user_version").fetchone()[0] == len(SCHEMAS):
         return reader
+    # A reader never changes what it reads: an old journal is migrated in memory, so that an older release can still
+    # open the file.
     copy = sqlite3.connect(":memory:", isolation_level=None)
     reader.backup(copy)
     reader.close()

@@ -75,6 +75,7 @@ class GroupCommit:
 
     def _put(self, statement: str, values: tuple[Any, ...]) -> None:
         if not self._db.in_transaction:
+            # By hand, because the library's own transactions commit at statements that it does not know.
             self._db.execute("BEGIN")
         self._db.execute(statement, values)
         self._written += 1

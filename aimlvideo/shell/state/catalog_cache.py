@@ -117,6 +117,8 @@ async def _read_all(fetch: Fetch, models: ModelList, answer: Answer, cached: Ref
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
     entries, refused = await _documents(fetch, listed, models.usual_path)
     cached_models = {} if cached is None else {name: cached.models[name] for name in refused if name in cached.models}
+    # A list with refused documents is asked for in full the next time: with its tag it would be "not modified", and
+    # they would stay missing.
     etag = "" if refused else answer.headers.get("etag", "")
     return Refreshed({**cached_models, **entries}, refused, now, etag)
 

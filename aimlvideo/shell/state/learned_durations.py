@@ -67,7 +67,8 @@ class LearnedDurations:
     def save(self) -> None:
         """Write down what was learned since, joined with what others have written meanwhile. Never raises OSError."""
         if self.path == NOWHERE or (self.path.exists() and not self.path.is_file()):
-            return  # /dev/null stands for "keep nothing": it must never be replaced by a file
+            # /dev/null stands for "keep nothing": it must never be replaced by a file.
+            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _best_effort_lock(self.path.with_suffix(".lock")):
@@ -89,6 +90,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         written = json.loads(path.read_text(encoding="utf-8"))
         if written["version"] != VERSION:
             raise ValueError(f"version {written['version']!r} where {VERSION} was expected")
+        # Never above 1: a clock that was set back would make old knowledge weigh more than all that is new.
         share = 0.5 ** (max(time.time() - float(written["written"]), 0.0) / HALF_LIFE)
         return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in written["models"].items()}
     except FileNotFoundError:
@@ -100,6 +102,8 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 
 def _write(path: Path, states: Mapping[str, Mapping[str, Any]]) -> None:
     models = {key: state for key, state in sorted(states.items()) if sum(state["events"].values()) >= FORGOTTEN}
+    # A draft of its own for each process: two that end together replace the whole file, one after the other, and never
+    # mix.
     draft = path.with_suffix(f".{os.getpid()}.part")
     draft.write_text(json.dumps({"version": VERSION, "written": round(time.time()), "models": models}), "utf-8")
     os.replace(draft, path)
@@ -112,6 +116,7 @@ def _best_effort_lock(lock: Path) -> Iterator[None]:
     held = False
     while not held and time.monotonic() < give_up:
         try:
+            # Creating a file is the one lock that works on every file system, network ones too.
             os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
             held = True
         except FileExistsError:

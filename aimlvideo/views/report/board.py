@@ -97,6 +97,9 @@ class Board:
                 for event in events:
                     reader.send_nowait(event)
             except (anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                # A browser tab in the background reads nothing: it is cut off, because waiting for it would hold up the
+                # run, and keeping all for it would fill the memory. It reconnects by itself, with the number of the
+                # last event it saw.
                 reader.close()
                 self._readers.discard(reader)
 
@@ -109,12 +112,15 @@ class Board:
         for start in range(0, len(changed), JOBS_PER_EVENT):
             records = (self._journal.find(job_id) for job_id in changed[start : start + JOBS_PER_EVENT])
             last = start + JOBS_PER_EVENT >= len(changed)
+            # Only the last part has a number: a reader that is cut off in the middle asks for all of it again.
             yield _event("jobs", [job_json(*record) for record in records if record], number if last else None)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Let in who has the token; without one, only who asks for this machine by its own name."""
         if self._token:
+            # Compared in constant time; without a token the host's name must be this machine's, or a page of the web
+            # could read the board through the browser (DNS rebinding).
             is_allowed = compare_digest(request.match_info.get("token", "").encode(), self._token.encode())
         else:
             names = (request.host, request.host.rpartition(":")[0])
@@ -152,6 +158,7 @@ class Board:
     @contextmanager
     def _subscription(self, since: int) -> Iterator[Any]:
         """Give the events of one reader: first what it has missed, then what comes."""
+        # Collected and subscribed without an await between them, so that no change falls into the gap.
         missed = [*self._changes(since), _event("outlook", {"line": self._status_line()})]
         outlet, news = anyio.create_memory_object_stream[bytes](max(MAX_EVENTS_BEHIND, 2 * len(missed)))
         for event in missed:

@@ -71,6 +71,7 @@ def _medium(text: str) -> str:
     if text.startswith(("http://", "https://")):
         parts = urlsplit(text)
         return f"{parts.hostname}{parts.path}"[:VALUE]
+    # A journal may come from another system: a path is read by how it is written, not by where this runs.
     pictured = PureWindowsPath(text) if "\\" in text else PurePosixPath(text)
     return pictured.name if pictured.suffix and pictured.name != text and " " not in pictured.suffix else ""
 

@@ -21,6 +21,7 @@ class ChangeLog:
     def changed(self, job_id: str) -> None:
         """Note that a job has changed."""
         self.number += 1
+        # Taken out and put in again: a dict remembers its order, and the newest is the last.
         self._last.pop(job_id, None)
         self._last[job_id] = self.number
         if len(self._last) > REMEMBERED:
@@ -31,6 +32,7 @@ class ChangeLog:
         """Return the jobs that changed after this number, oldest first; None where too much came in between."""
         if number < self._forgotten or number > self.number:
             return None
+        # From the end, and only as far as needed: what a reader costs is what he missed, not how long the run is.
         newest_first: Iterator[tuple[str, int]] = reversed(self._last.items())
         changed = [job_id for job_id, _ in takewhile(lambda one: one[1] > number, newest_first)]
         return changed[::-1]

@@ -35,7 +35,8 @@ def failure_advice(error: VideoError) -> str:
     if isinstance(error, errors.ContentRefused):
         return f"The content was refused: {_change(error.field)}, under a new id. Unchanged it is never sent again."
     if isinstance(error, errors.GenerationFailed | errors.Rejected) and refuses_content(str(error)):
-        return f"The content was refused: {_change(None)}, under a new id."  # written down by an earlier release
+        # Written down by an earlier release.
+        return f"The content was refused: {_change(None)}, under a new id."
     return next((sentence for kind, sentence in ADVICE if isinstance(error, kind)), "Run again with --retry-failed.")
 
 

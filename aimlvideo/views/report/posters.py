@@ -37,6 +37,8 @@ def posters(
     """
     pictures = {key: earlier[key] for key in files if key in earlier}
     missing = [(key, folder / name) for key, name in files.items() if key not in pictures]
+    # Smaller where there are many: the budget is for the page, and thumbnails of a thousand clips are small on any
+    # screen.
     side = max(SMALLEST, min(LARGEST, int(LARGEST * sqrt(400 / max(len(files), 1)))))
     room = BUDGET - sum(map(len, pictures.values()))
     for some in _make_posters(missing if room > BUDGET * FULL else [], side, patience):
@@ -62,6 +64,7 @@ def _make_posters(clips: Sequence[tuple[str, Path]], side: int, patience: float)
     if find_spec("av") is None:
         return
     until = time.monotonic() + patience
+    # Two: decoding releases the interpreter, and more would take the cores from downloads that go on.
     with ThreadPoolExecutor(2) as makers:
         for some in _batched(clips, 16):
             if time.monotonic() > until:

@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.chains import Reference, chain_problems, parents, reference_of, references, with_references
+from aimlvideo.core.jobs.chains import (
+    Reference,
+    chain_problems,
+    clip_seconds,
+    late_frames,
+    parents,
+    reference_of,
+    references,
+    with_references,
+)
 from aimlvideo.core.jobs.job import VideoJob
 
 
@@ -48,11 +57,21 @@ def test_references_are_found_and_replaced_where_they_stand() -> None:
         "prompt": "x",
         "image_url": {"from": "a", "frame": "last"},
         "images": ["b.png", {"from": "c", "frame": 1}],
+        "elements": [{"name": "x", "pictures": [{"from": "d", "frame": "first"}]}],
     }
-    assert dict(references(params)) == {"image_url": Reference("a", "last"), "images[1]": Reference("c", 1.0)}
-    assert parents(VideoJob("m", **params)) == {"a", "c"}
+    assert dict(references(params)) == {
+        "image_url": Reference("a", "last"),
+        "images[1]": Reference("c", 1.0),
+        "elements[0].pictures[0]": Reference("d", "first"),
+    }
+    assert parents(VideoJob("m", **params)) == {"a", "c", "d"}
     replaced = with_references(params, lambda reference: f"{reference.job_id}.png")
-    assert replaced == {"prompt": "x", "image_url": "a.png", "images": ["b.png", "c.png"]}
+    assert replaced == {
+        "prompt": "x",
+        "image_url": "a.png",
+        "images": ["b.png", "c.png"],
+        "elements": [{"name": "x", "pictures": ["d.png"]}],
+    }
 
 
 def test_unknown_ids_and_circles_are_found_before_anything_is_bought() -> None:
@@ -65,3 +84,20 @@ def test_unknown_ids_and_circles_are_found_before_anything_is_bought() -> None:
 
 def test_a_right_chain_has_no_problem() -> None:
     assert list(chain_problems([shot("c", "b"), shot("b", "a"), shot("a")])) == []
+
+
+@pytest.mark.parametrize(("duration", "late"), [(5, True), ("5", True), ("5s", True), (10, False), ("auto", False)])
+def test_a_second_that_a_parent_s_clip_will_not_have_is_found_before_anything_is_bought(
+    duration: Any, late: bool
+) -> None:
+    parent = VideoJob("m", id="a", duration=duration)
+    child = VideoJob("m", id="b", image_url={"from": "a", "frame": 7}, tail_image_url={"from": "a", "frame": "last"})
+    problems = [str(problem) for problem in late_frames(child, {"a": clip_seconds(parent), "b": None})]
+    expected = ["job 'b': image_url: a second within the clip of 'a', which lasts 5 s, got 7"]
+    assert problems == (expected if late else [])
+
+
+@pytest.mark.parametrize("parent", ["pictures/a.png", "a.mp4", "https://x.test/a.png"])
+def test_a_file_in_the_place_of_an_id_is_told_how_files_are_written(parent: str) -> None:
+    [problem] = chain_problems([shot("b", parent)])
+    assert problem.hint == 'a file or a link stands there as it is, without "from"'

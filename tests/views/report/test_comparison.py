@@ -98,6 +98,8 @@ def test_the_comparison_fits_the_window_in_both_themes(
     page.click("#tab-comparison")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator(".cell").first.bounding_box()["width"] > 150
+    boxes = [cell.bounding_box() for cell in page.locator("#comparison-totals td").all()]
+    assert max(box["x"] + box["width"] for box in boxes) <= width
 
 
 def test_seeds_and_prompts_are_compared_too(opened: Opened, tmp_path: Path, clip: Path) -> None:

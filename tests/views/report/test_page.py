@@ -164,6 +164,17 @@ def test_nothing_sticks_out_on_a_phone(opened: Opened, folder: Path) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_every_tab_and_every_price_is_in_sight_on_a_phone(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri(), width=390)
+    page.click("#tab-prices")
+    for what in ("[role=tab]:visible", "#prices td:visible"):
+        boxes = [one.bounding_box() for one in page.locator(what).all()]
+        assert len(boxes) > 4
+        assert [box for box in boxes if box["x"] < 0 or box["x"] + box["width"] > 390] == []
+    cell = page.locator("#prices tbody td").nth(1)
+    assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Clips"'
+
+
 def test_ten_thousand_jobs_open_at_once_and_only_those_in_sight_are_there(opened: Opened, large: Path) -> None:
     assert (large / REPORT).stat().st_size < 15_000_000
     page = opened((large / REPORT).as_uri())

@@ -22,6 +22,16 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/* Make a table of texts and elements. Every cell has its heading too: on a narrow screen each row is a block of pairs. */
+function tableOf(caption, headings, rows, total) {
+  const row = (cells) => make('tr', {}, ...cells.map((cell, at) => make('td', { 'data-heading': at ? headings[at] : null, dir: at ? null : 'auto' }, ...[cell].flat())));
+  return make('table', {},
+    make('caption', { class: 'hidden' }, caption),
+    make('thead', {}, make('tr', {}, ...headings.map((name) => make('th', { scope: 'col' }, name)))),
+    make('tbody', {}, ...rows.map(row)),
+    total ? make('tfoot', {}, row(total)) : '');
+}
+
 function takeIn(job) {
   job.took = job.done && job.sent ? Math.max(0, job.done - job.sent) : undefined;
   job.last = job.looks && job.looks.length ? Math.abs(job.looks[job.looks.length - 1]) : 0;

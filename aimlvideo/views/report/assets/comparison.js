@@ -83,12 +83,12 @@ function drawComparison() {
 }
 
 function totalsOf(columns) {
-  const cell = (text) => make('td', {}, text), middle = (of, key) => quantile(of.map((job) => job[key]).filter((value) => value !== undefined).sort((a, b) => a - b), 0.5);
-  return make('table', {},
-    make('caption', { class: 'hidden' }, 'What is compared'),
-    make('thead', {}, make('tr', {}, ...['Compared', 'Clips', 'Total price', 'Median time', 'Total size'].map((name) => make('th', { scope: 'col' }, name)))),
-    make('tbody', {}, ...columns.map(([label, of]) => make('tr', {}, make('td', { dir: 'auto' }, label.slice(0, 160)), cell(comma(of.filter((job) => job.file).length)),
-      ...[sums(of, 'cost'), middle(of, 'took'), sums(of, 'bytes')].map((value, at) => cell(value === undefined ? '–' : unit[['cost', 'took', 'bytes'][at]](value)))))));
+  const middle = (of, key) => quantile(of.map((job) => job[key]).filter((value) => value !== undefined).sort((a, b) => a - b), 0.5);
+  const said = (key, value) => value === undefined ? '–' : unit[key](value);
+  return tableOf('What is compared', ['Compared', 'Clips', 'Total price', 'Median time', 'Total size'], columns.map(([label, of]) => [
+    label.slice(0, 160), comma(of.filter((job) => job.file).length),
+    said('cost', sums(of, 'cost')), said('took', middle(of, 'took')), said('bytes', sums(of, 'bytes')),
+  ]));
 }
 
 function rowOf(row, labels) {

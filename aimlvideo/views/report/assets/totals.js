@@ -85,14 +85,10 @@ function drawPrices() {
   }
   const total = (row) => row.paid.reduce((a, b) => a + b, 0);
   const ordered = [...rows].sort((a, b) => total(b[1]) - total(a[1]) || b[1].clips - a[1].clips);
-  const most = Math.max(...ordered.map(([, row]) => total(row)), 1e-9), cell = (text) => make('td', {}, text);
+  const most = Math.max(...ordered.map(([, row]) => total(row)), 1e-9), count = (number) => number ? comma(number) : '–';
   const all = ordered.reduce((a, [, r]) => ({ clips: a.clips + r.clips, failed: a.failed + r.failed, unknown: a.unknown + r.unknown, sum: a.sum + total(r) }), { clips: 0, failed: 0, unknown: 0, sum: 0 });
-  $('prices').replaceChildren(make('table', {},
-    make('caption', { class: 'hidden' }, 'Prices by model'),
-    make('thead', {}, make('tr', {}, ...['Model', 'Clips', 'Failed', 'Price unknown', 'A clip', 'Dearest', 'Together'].map((name) => make('th', { scope: 'col' }, name)))),
-    make('tbody', {}, ...ordered.map(([model, row]) => make('tr', {},
-      make('td', {}, model, make('span', { class: 'share', style: `width:${100 * total(row) / most}%` })),
-      cell(comma(row.clips)), cell(row.failed ? comma(row.failed) : '–'), cell(row.unknown ? comma(row.unknown) : '–'),
-      cell(row.paid.length ? money(total(row) / row.paid.length) : '–'), cell(row.paid.length ? money(row.paid.reduce((a, b) => Math.max(a, b), 0)) : '–'), cell(row.paid.length ? money(total(row)) : '–')))),
-    make('tfoot', {}, make('tr', {}, cell('All'), cell(comma(all.clips)), cell(comma(all.failed)), cell(comma(all.unknown)), cell(''), cell(''), cell(money(all.sum))))));
+  const prices = (row) => row.paid.length ? [total(row) / row.paid.length, row.paid.reduce((a, b) => Math.max(a, b), 0), total(row)].map(money) : ['–', '–', '–'];
+  $('prices').replaceChildren(tableOf('Prices by model', ['Model', 'Clips', 'Failed', 'Price unknown', 'A clip', 'Dearest', 'Together'],
+    ordered.map(([model, row]) => [[model, make('span', { class: 'share', style: `width:${100 * total(row) / most}%` })], comma(row.clips), count(row.failed), count(row.unknown), ...prices(row)]),
+    ['All', comma(all.clips), comma(all.failed), comma(all.unknown), '', '', money(all.sum)]));
 }

@@ -1,0 +1,188 @@
+"""What agents may do with a folder: chains, the same words twice, endless words, and a limit that always holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.cli.agent_tools import AgentTools, open_tools
+from aimlvideo.errors import InvalidJobs, OverBudget, UsageError
+from aimlvideo.pipeline import chains
+from tests.fakes import MODEL, PRICE, FakeClient, FakeService, quick_downloads
+from tests.shell.files.test_media import picture
+
+PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+Tools = Callable[..., AbstractAsyncContextManager[AgentTools]]
+
+
+@pytest.fixture
+def service() -> FakeService:
+    return FakeService()
+
+
+@pytest.fixture
+def tools(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """Return a way to open the tools of one folder, again and again; clips and frames are there at once."""
+    quick_downloads(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(chains, "frame_png", lambda clip, when: picture())
+
+    @asynccontextmanager
+    async def opened(limit: float = 5.0) -> Any:
+        async with FakeClient(service) as client, open_tools(client, tmp_path / "clips", limit) as tools:
+            yield tools
+
+    return opened
+
+
+async def ended(tools: AgentTools, name: str) -> dict[str, Any]:
+    """Return how a job stands when it has ended."""
+    with anyio.fail_after(1000):
+        while (state := await tools.wait(name, 50))["stage"] not in ("saved", "failed"):
+            pass
+    return state
+
+
+def child(parent: str, **more: Any) -> dict[str, Any]:
+    return {**PARAMS, "prompt": f"after {parent}", "image_url": {"from": parent, "frame": "last"}, **more}
+
+
+async def test_a_chain_may_be_submitted_all_at_once_and_its_price_counts_at_once(
+    tools: Tools, service: FakeService
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        assert (await agent.submit(MODEL, child("a"), "b"))["waits_for"] == ["a"]
+        assert (await agent.submit(MODEL, child("b"), "c"))["waits_for"] == ["b"]
+        assert agent.spent()["committed_usd"] == pytest.approx(3 * PRICE)
+        assert (await ended(agent, "c"))["stage"] == "saved"
+        assert agent.spent()["spent_usd"] == pytest.approx(3 * PRICE)
+    assert len(service.accepted) == 3
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (child("nobody"), "the id of a job"),
+        (child("a", image_url={"from": "a"}), 'add "frame": "last"'),
+        (child("a", image_url={"from": "a", "frame": "middle"}), "expected"),
+    ],
+)
+async def test_a_chain_that_cannot_be_is_refused_and_nothing_is_bought(
+    tools: Tools, service: FakeService, params: dict[str, Any], message: str
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        for refused in (lambda: agent.price(MODEL, params), None):
+            with pytest.raises(InvalidJobs, match=message):
+                refused() if refused else await agent.submit(MODEL, params, "b")
+    assert len(service.accepted) == 1
+
+
+async def test_what_waited_for_a_parent_when_the_process_ended_is_bought_only_when_it_is_submitted_again(
+    tools: Tools, service: FakeService
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        await agent.submit(MODEL, child("a"), "b")
+    async with tools() as agent:
+        assert (await ended(agent, "a"))["stage"] == "saved"
+        state = agent.status("b")
+        assert (state["stage"], state["advice"]) == ("planned", "nothing was sent: submit it again to buy it")
+        assert len(service.accepted) == 1
+        await agent.submit(MODEL, child("a"), "b")
+        assert (await ended(agent, "b"))["stage"] == "saved"
+    assert len(service.accepted) == 2
+
+
+async def test_a_child_of_what_was_never_sent_says_so(tools: Tools, service: FakeService) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        await agent.submit(MODEL, child("a"), "b")
+    async with tools() as agent:
+        await agent.submit(MODEL, child("b"), "c")
+        await anyio.sleep(1)
+        assert "job 'b', which was not sent" in agent.status("c")["error"]
+        await ended(agent, "a")
+    assert len(service.accepted) == 1
+
+
+async def test_the_same_words_twice_are_one_clip_and_the_second_answer_says_so(
+    tools: Tools, service: FakeService
+) -> None:
+    async with tools() as agent:
+        first = await agent.submit(MODEL, PARAMS, None)
+        second = await agent.submit(MODEL, PARAMS, None)
+        assert first["id"] == second["id"]
+        assert "note" not in first
+        assert "another id buys another clip" in second["note"]
+        await ended(agent, first["id"])
+        assert "nothing was bought" in (await agent.submit(MODEL, PARAMS, None))["note"]
+        with pytest.raises(InvalidJobs, match="an id that no other content has"):
+            await agent.submit(MODEL, {**PARAMS, "prompt": "wind"}, first["id"])
+    assert len(service.accepted) == 1
+
+
+async def test_another_content_under_an_id_that_is_under_way_is_refused(tools: Tools, service: FakeService) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        with pytest.raises(InvalidJobs, match="an id that no other content has"):
+            await agent.submit(MODEL, {**PARAMS, "prompt": "wind"}, "a")
+        await ended(agent, "a")
+    assert len(service.accepted) == 1
+
+
+async def test_what_is_spent_counts_in_every_later_process_whatever_its_limit(
+    tools: Tools, service: FakeService
+) -> None:
+    for number, limit in enumerate((1.5 * PRICE, 2.5 * PRICE)):
+        async with tools(limit) as agent:
+            await agent.submit(MODEL, PARAMS, f"bought{number}")
+            with pytest.raises(OverBudget, match="Only a person can start this server with a higher --max-spend"):
+                await agent.submit(MODEL, {**PARAMS, "prompt": "wind"}, f"refused{number}")
+            with pytest.raises(OverBudget):
+                await agent.submit(MODEL, child(f"bought{number}"), f"child{number}")
+    async with tools(PRICE) as agent:
+        assert agent.spent()["remaining_usd"] == 0
+        with pytest.raises(OverBudget):
+            await agent.submit(MODEL, PARAMS, "more")
+    assert len(service.accepted) == 2
+
+
+async def test_an_id_of_any_length_names_a_file_that_fits(tools: Tools, tmp_path: Path) -> None:
+    async with tools() as agent:
+        job = await agent.submit(MODEL, PARAMS, "shot " * 200)
+        state = await ended(agent, job["id"])
+        assert Path(state["file"]).parent == tmp_path / "clips"
+        assert len(Path(state["file"]).name.encode()) <= 255
+
+
+async def test_words_that_are_too_long_for_a_model_are_refused_in_few_words(tools: Tools, service: FakeService) -> None:
+    async with tools() as agent:
+        with pytest.raises(InvalidJobs) as refused:
+            await agent.submit("klingai/video-v2-6-pro-text-to-video", {"prompt": "waves " * 10_000}, "long")
+        assert "at most 2500" in str(refused.value)
+        assert len(str(refused.value)) < 300
+    assert not service.accepted
+
+
+@pytest.mark.parametrize("name", ["../private.png", "link.png", "~/private.png", "/etc/hostname", "clips/../../x.png"])
+async def test_a_file_elsewhere_is_never_sent(tools: Tools, service: FakeService, tmp_path: Path, name: str) -> None:
+    (tmp_path.parent / "private.png").write_bytes(picture())
+    (tmp_path / "link.png").symlink_to(tmp_path.parent / "private.png")
+    async with tools() as agent:
+        with pytest.raises(UsageError, match=f"a link, or a file below {tmp_path}"):
+            await agent.submit(MODEL, {**PARAMS, "image_url": name}, "x")
+    assert not service.bodies
+
+
+async def test_a_file_of_the_folder_is_sent(tools: Tools, service: FakeService, tmp_path: Path) -> None:
+    (tmp_path / "mine.png").write_bytes(picture())
+    async with tools() as agent:
+        await agent.submit(MODEL, {**PARAMS, "image_url": "mine.png"}, "x")
+    assert service.bodies[0]["image_url"].startswith("data:image/png;base64,")
