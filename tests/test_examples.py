@@ -46,7 +46,7 @@ def environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 @pytest.fixture
 def run(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a way to run a script as `python SCRIPT ...` does, with a client that asks sooner than is polite."""
-    for limit in ("SMALLEST_GAP", "LARGEST_GAP_UNKNOWING"):
+    for limit in ("SMALLEST_GAP", "LARGEST_GAP_AT_FIRST"):
         monkeypatch.setattr(polling, limit, 0.2)
 
     def run_script(*words: Any) -> None:
