@@ -30,13 +30,13 @@ class JumpingSelector(selectors.DefaultSelector):
 
     jumped = 0.0
     grace = 0.0
-    """Seconds within which a socket of this process has what its other end sent."""
+    """Seconds within which a socket of this process has what its other end sent; more before a longer jump."""
     busy_threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        if ready := super().select(self.grace):
+        if ready := super().select(self.grace and min(0.01, self.grace + timeout / 100)):
             return ready
         if self.busy_threads:
             return super().select(0.05)

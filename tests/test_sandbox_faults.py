@@ -71,7 +71,7 @@ ENDING: dict[str, tuple[dict[str, Any], Seen]] = {
 async def run(service: str, sandbox: Sandbox, folder: Path, seen: Seen) -> dict[str, Any]:
     """Run some jobs; when the fault has been seen at the service, it goes."""
     jobs = [{**JOBS[service], "id": f"job{number}"} for number in range(COUNT)]
-    settings: dict[str, Any] = {"poll": "every:0.05", "rate": 500.0, "settle": 30.0}
+    settings: dict[str, Any] = {"poll": "every:0.05", "rate": 500.0, "settle": 300.0}
 
     async def mend() -> None:
         while not seen(sandbox.stats()):  # noqa: ASYNC110 - the sandbox tells nobody
@@ -131,7 +131,7 @@ async def test_a_submission_that_failed_before_it_was_accepted_is_sent_again_onc
     model, params = JOBS[service]["model"], {**JOBS[service]}
     del params["model"]
     async with Sandbox(CALM, port=0) as sandbox:
-        async with VideoClient("key", sandbox.url, service, poll="every:0.05", settle=30.0) as client:
+        async with VideoClient("key", sandbox.url, service, poll="every:0.05", settle=300.0) as client:
             await client.generate(model, **params)  # a gateway has to have shown that it finds tasks by our ids
             sandbox.behaviour = replace(CALM, error_before=1.0)
             async with asyncio.TaskGroup() as tasks:
