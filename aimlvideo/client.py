@@ -56,7 +56,7 @@ from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, read_named_models, refresh
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, known_catalog, read_named_models, refresh
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
@@ -652,12 +652,6 @@ class VideoClient:
                 place = path.with_name(numbered_name(path.name, index)) if index else path
                 paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0)).path)
             return paths[0]
-
-
-def known_catalog() -> Catalog:
-    """Return the shipped catalogue, with what the last refresh found above it."""
-    cached = CatalogCache().read()
-    return load_catalog(cached.models if cached else None)
 
 
 def job_of(line: Mapping[str, Any]) -> VideoJob:

@@ -7,10 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.client import known_catalog
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Unavailable
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, read_named_models
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, known_catalog, read_named_models
 from tests.fakes import FakeClient, FakeService, answer, run_all
 
 NEW = "maker/next-video"

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 
 from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unknown_model
 from aimlvideo.cli.session import same_service
-from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, media_fields
@@ -26,6 +26,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
 from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.failure_advice import failure_advice
 

@@ -8,11 +8,11 @@ from aimlvideo.cli.plan import may_be_bought
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunOptions, RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import known_catalog
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.openapi import read_document as read_model_document
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import VideoJob
@@ -26,6 +26,7 @@ from aimlvideo.core.wires.shapes import BODY, Fields, Oddity, oddities
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
 from aimlvideo.shell import clock
 from aimlvideo.shell.http.proxies import proxy_for
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 UNKNOWN_ID = "aimlvideo-doctor-asks-for-nothing"
 """No generation has this id: the answer shows how the service says so."""

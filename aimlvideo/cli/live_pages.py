@@ -13,7 +13,6 @@ from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.views.live_progress import watcher_of
-from aimlvideo.views.report.board import open_board
 from aimlvideo.views.sentences import brief
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ async def serve_board(run: Run, at: Address | None, terminal: Terminal, *, retri
     if at is None:
         yield
         return
+    from aimlvideo.views.report.board import open_board  # noqa: PLC0415 - a web server and templates that few runs need
+
     (host, port), watcher = at, watcher_of(run, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
     async with open_board(run, lambda: brief(watcher.snapshot()), host=host, port=port, token=token) as url:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
-from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Record
@@ -19,6 +18,7 @@ from aimlvideo.core.wires.answers import is_known_word
 from aimlvideo.errors import ContentRefused, Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 CLOCK_OFFSET = "clock_offset"
 """The name under which a journal has the seconds by which the service's clock was ahead of this machine's."""

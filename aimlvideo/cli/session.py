@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil, inf
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
@@ -26,12 +26,14 @@ from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
-from aimlvideo.views.metrics import run_metrics
-from aimlvideo.views.report.report_file import write_report
+
+if TYPE_CHECKING:
+    from aimlvideo.views.metrics import Reading
 
 T = TypeVar("T")
 READ_AHEAD = 64
@@ -156,7 +158,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
         name=options.name,
         run=scope.run,
     ) as results:
-        with serve_metrics(lambda: run_metrics(results), options.metrics, terminal):
+        with serve_metrics(lambda: _figures(results), options.metrics, terminal):
             async with serve_board(results, options.board, terminal, retried=retried):
                 with terminal.progress(results, retried=retried):
                     scope.begun = True
@@ -253,9 +255,17 @@ def command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
     return re.sub(r" --max-spend[ =]\S+", "", command) + limit
 
 
+def _figures(results: Run) -> Iterable[Reading]:
+    from aimlvideo.views.metrics import run_metrics  # noqa: PLC0415 - an extra
+
+    return run_metrics(results)
+
+
 def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
     """Write the page at the end of a run; in a hurry without new posters. A page that fails fails no run."""
     try:
+        from aimlvideo.views.report.report_file import write_report  # noqa: PLC0415 - templates, at the end of a run only
+
         write_report(folder, patience=0.0) if hurried else write_report(folder)
     except DiskFailed as error:
         terminal.remark(str(error))

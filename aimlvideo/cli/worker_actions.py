@@ -21,7 +21,6 @@ from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.client import known_catalog
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, result_of
@@ -41,6 +40,7 @@ from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
 from aimlvideo.shell.journal.postgres_schema import init_tables
+from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.report_file import write_report
 

@@ -11,7 +11,7 @@ from typing import Any, Self, overload
 import anyio
 from psycopg_pool import AsyncConnectionPool
 
-from aimlvideo.client import job_of, known_catalog
+from aimlvideo.client import job_of
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, model_of
@@ -25,6 +25,7 @@ from aimlvideo.distributed.queue import put
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 PAGE = 1000
 log = logging.getLogger("aimlvideo.jobs")

@@ -23,7 +23,6 @@ from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.clip_metadata import write_metadata
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.http.retrying import retrying
@@ -163,4 +162,6 @@ def origin_of(settings: Settings) -> ServiceOrigin:
 
 def _write_recipe(job: VideoJob, progress: Progress, path: Path) -> bool:
     """Write a job's recipe into its clip; runs in a thread."""
+    from aimlvideo.shell.files.clip_metadata import write_metadata  # noqa: PLC0415 - 8 ms that only a saved clip needs
+
     return write_metadata(path, job.id, recipe_of(job, progress))

@@ -38,7 +38,6 @@ from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.uploads import Uploads
-from aimlvideo.shell.http.callback_server import callback_page
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.task_groups import background_tasks
 
@@ -204,6 +203,8 @@ async def _callback_page(settings: Settings, callbacks: Callbacks) -> AsyncItera
         yield
         return
     host, port = settings.callback
+    from aimlvideo.shell.http.callback_server import callback_page  # noqa: PLC0415 - 20 ms that only callbacks need
+
     async with callback_page(host, port, lambda body: callbacks.receive(read(body)), settings.callback_secret):
         yield
 

@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
-from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog import catalog
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.servers import sandbox_thread
 
 MODEL = "kling-video/v1.6/pro/image-to-video"

@@ -28,10 +28,10 @@ from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ask_without_a_run, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import known_catalog
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import JobDefaults, base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = command_app()
 

@@ -31,7 +31,6 @@ from aimlvideo.cli.service_facts import learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
@@ -39,6 +38,7 @@ from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 LISTS = ("image_list", "image_urls", "reference_image_urls", "images", "reference_images")
 SINGLES = ("image_url", "image", "first_frame_image", "first_frame_url", "image_urls")

@@ -14,10 +14,10 @@ from aimlvideo.cli.model_tables import ParamRow, example_line, model_page, unkno
 from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import command_line
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 FIRST_MODEL = "alibaba/wan-2-6-t2v"
 """The model of a sample where none was named: it takes a text alone."""

@@ -15,13 +15,13 @@ from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, client_options
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.state.catalog_cache import CatalogCache
+from aimlvideo.shell.state.catalog_cache import CatalogCache, known_catalog
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 PREVIEW = 6

@@ -56,7 +56,7 @@ from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunOptions, RunScope, client_of, note_options, process, same_service, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import VideoClient, known_catalog
+from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
@@ -67,6 +67,7 @@ from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is sent.")]
 

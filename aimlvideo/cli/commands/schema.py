@@ -12,9 +12,9 @@ from aimlvideo.cli.model_tables import unknown_model
 from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
-from aimlvideo.client import known_catalog
 from aimlvideo.core.catalog.json_schema import schema_of_jobs
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = command_app()
 

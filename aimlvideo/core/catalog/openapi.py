@@ -7,7 +7,6 @@ from typing import Any
 
 from aimlvideo.core.catalog.catalog import DEPTH, read_model
 from aimlvideo.core.catalog.corrections import correct
-from aimlvideo.core.catalog.validators import is_valid_model
 
 MOST_PARTS = 4_000  # parts of a schema that are looked at: the largest document known has some 200
 MOST_NAMES = 200  # parameters of one object
@@ -44,6 +43,8 @@ def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usua
         raise ValueError(f"not a usable document ({type(error).__name__}: {str(error)[:80]})") from error
     if not params:
         raise ValueError("a request without parameters")
+    from aimlvideo.core.catalog.validators import is_valid_model  # noqa: PLC0415 - 20 ms that only a refresh needs
+
     if not is_valid_model(read_model(model, entry)):
         raise ValueError("limits or choices that contradict each other")
     return entry

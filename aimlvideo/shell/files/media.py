@@ -14,8 +14,6 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 from urllib.parse import unquote_to_bytes
 
-import imagesize
-
 from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, media_type_name
 from aimlvideo.errors import UsageError
 
@@ -146,6 +144,8 @@ def _beyond(limits: FileLimits, kind: str, file: BinaryIO, size: int) -> str:
 
 def _wrong_picture(limits: FileLimits, file: BinaryIO) -> str:
     file.seek(0)
+    import imagesize  # noqa: PLC0415 - it brings an XML parser, and few jobs send a picture's file
+
     width, height = imagesize.get(file)
     if min(width, height) <= 0:
         return "is corrupt: no image size found"

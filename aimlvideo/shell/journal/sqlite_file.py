@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.stages import Stage
@@ -138,6 +136,8 @@ _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a journal for this process alone. The lock of a process that died holds nobody up. Raises JournalError."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms that only whoever writes a journal needs
+
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:
         # A lock of the system's, not a file with a process id: it is gone with the process, however that ended.

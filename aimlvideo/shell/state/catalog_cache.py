@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 from platformdirs import user_cache_path
 
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import parse_document
 from aimlvideo.core.services.base import ModelList
@@ -75,6 +76,12 @@ class CatalogCache:
             self.write(replace(cached, models={**cached.models, **models}))
         except SettingsError as error:
             log.info("%s", error)
+
+
+def known_catalog() -> Catalog:
+    """Return the shipped catalogue, with what the last refresh found above it."""
+    cached = CatalogCache().read()
+    return load_catalog(cached.models if cached else None)
 
 
 async def read_named_models(fetch: Fetch, models: ModelList, names: Collection[str]) -> dict[str, Any]:
