@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -15,7 +17,7 @@ import anyio
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown, obstacles, refuse_obstacles, summary_of
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.live_pages import serve_metrics
-from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
@@ -25,9 +27,12 @@ from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, result_of
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.jobs.templates import MATRIX
+from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.distributed.account import Account, AccountLimits, set_limits
 from aimlvideo.distributed.embedded_postgres import resolved_dsn
+from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
@@ -37,7 +42,7 @@ from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.files.uploads import UPLOAD
-from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal
+from aimlvideo.shell.journal.postgres import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
 from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -99,9 +104,7 @@ def queue_file(
             if settings is not None and new.count:
                 refuse_obstacles(obstacles(summary_of(tally, settings, facts), facts), terminal, anyway=anyway)
             _confirm(new, confirm_above, terminal)
-            journal.note("service", reader.service)
-            if upload is not None:
-                journal.note(UPLOAD, upload)
+            _note_facts(journal, {"service": reader.service, MATRIX: "yes" if reader.matrix else None, UPLOAD: upload})
             queued += put(journal.db, new.ids)
 
         with job_lines(name, catalog, defaults) as lines, journal.planning(queue):
@@ -137,6 +140,12 @@ def _learn_models(name: str, reader_of: dict[str, Any], settings: ClientOptions,
         for _ in reader.jobs(lines):
             pass
     learn_without_a_run(settings, reader.unknown_models)
+
+
+def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:
+    for name, value in facts.items():
+        if value is not None:
+            journal.note(name, value)
 
 
 def _confirm(new: NewJobs, confirm_above: float, terminal: Terminal) -> None:
@@ -228,6 +237,23 @@ def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
         path = write_report(folder, journal=journal)
         write_results(folder / RESULTS, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
+    return 0
+
+
+def serve_list_board(folder: Path, dsn: str | None, at: Address, terminal: Terminal) -> int:
+    """Serve the board of the whole list until a signal comes; return the exit code."""
+    host, port = at
+    token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
+
+    async def serve(where: str) -> None:
+        async with open_list_board(where, folder, _of_all, host=host, port=port, token=token) as url:
+            terminal.say(f"the board is at {url}")
+            with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for _ in signals:
+                    return
+
+    with resolved_dsn(dsn) as where:
+        asyncio.run(serve(where))
     return 0
 
 

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, DsnFile, Folder, database_of_page, exit_codes
+from aimlvideo.cli.options import Dsn, DsnFile, Folder, board_address, database_of_page, exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.contact_sheet import write_sheet
 from aimlvideo.views.report.report_file import write_report
@@ -26,18 +27,29 @@ def report(
     sheet: Annotated[
         bool, typer.Option("--sheet", help="Also write sheet.jpg: one picture with a frame of every clip.")
     ] = False,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[PORT]", help="Serve a live page of the jobs of many workers on this machine, or on HOST:PORT."
+        ),
+    ] = None,
 ) -> None:
     """Write report.html: a page with every clip, its price and its times, and the failures with what to do.
 
-    With --dsn (or AIMLVIDEO_DSN) it shows the jobs of many workers; the folder is where their clips are.
+    With --dsn (or AIMLVIDEO_DSN) it shows the jobs of many workers; the folder is where their clips are. With --board
+    it is not written but served, and updates itself until Ctrl-C.
     """
     terminal = Terminal()
     with exit_codes(terminal):
         from_database, database = database_of_page(folder, dsn, dsn_file, terminal)
         if from_database:
             with distributed_extra():
-                from aimlvideo.cli.worker_actions import write_page
+                from aimlvideo.cli.worker_actions import serve_list_board, write_page
+            if (address := board_address(board)) is not None:
+                raise typer.Exit(serve_list_board(folder, database, address, terminal))
             raise typer.Exit(write_page(folder, database, terminal))
+        if board is not None:
+            raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")
         terminal.say(f"the page is {write_report(folder)}: open it in a browser")
         if sheet:
             with read_journal(folder / JOURNAL) as journal:

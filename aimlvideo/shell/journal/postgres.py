@@ -244,6 +244,23 @@ class SyncPostgresJournal:
         """Give all jobs in the order in which they were planned."""
         yield from self._all("true")
 
+    def newer_than(self, last: int, most: int) -> tuple[int, list[Record]]:
+        """Return the number of the newest job, and the jobs planned after the one of number `last`: the newest of them.
+
+        Without one (`last` below 0) only the number is read.
+        """
+        newest = self._one("SELECT coalesce(max(seq), 0) FROM aimlvideo_jobs")
+        after = f"{ROWS} WHERE seq > %s ORDER BY seq DESC LIMIT %s"
+        rows = self.db.execute(after, (last, most)).fetchall() if 0 <= last < newest else []
+        return int(newest), [record_of(row) for row in reversed(rows)]
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Have all that is read in the block be of one moment."""
+        with postgres_errors(), self.db.transaction():
+            self.db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
         """Give the jobs that are saved or failed."""
         yield from self._all("stage IN ('saved', 'failed')")

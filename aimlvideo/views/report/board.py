@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from hmac import compare_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from aiohttp import web
 
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.run import Entry, Run
-from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.change_log import ChangeLog
 from aimlvideo.views.report.html import page
@@ -36,14 +38,31 @@ GUARDED = {
 }  # fmt: skip
 
 
+class JobFinder(Protocol):
+    """Where the jobs are that have changed."""
+
+    def find(self, job_id: str) -> Record | None:
+        """Return one job with its progress, or None."""
+
+
 class Board:
     """Serves one run's page, its events and its clips, and no other file.
 
     `status_line` gives the line under the totals.
     """
 
-    def __init__(self, folder: Path, journal: JournalReader, status_line: Callable[[], str], token: str = "") -> None:
-        self.change_log = ChangeLog()
+    def __init__(
+        self,
+        folder: Path,
+        journal: JobFinder,
+        status_line: Callable[[], str],
+        token: str = "",
+        *,
+        page: Callable[[int], str] | None = None,
+        changes: ChangeLog | None = None,
+    ) -> None:
+        self.change_log = ChangeLog() if changes is None else changes
+        self._page_at = partial(_snapshot, folder) if page is None else page
         self._folder = folder
         self._journal = journal
         self._status_line = status_line
@@ -134,7 +153,7 @@ class Board:
 
     async def _page(self, _: web.Request) -> web.Response:
         number = self.change_log.number
-        text = await anyio.to_thread.run_sync(_snapshot, self._folder, number)
+        text = await anyio.to_thread.run_sync(self._page_at, number)
         return web.Response(text=text, content_type="text/html")
 
     async def _clip(self, request: web.Request) -> web.StreamResponse:
@@ -180,19 +199,26 @@ async def open_board(
     assert run.spec.folder is not None
     with read_journal(run.spec.folder / JOURNAL) as journal:
         board = Board(run.spec.folder, journal, status_line, token)
-        runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        scope = anyio.CancelScope()
-        try:
-            await _start(runner, host, port)
+        async with open_pages(board, host, port, token) as url:
             run.watchers.append(board.on_step)
-            run.tasks.start_soon(_run_until_left, scope, board)
+            yield url
+
+
+@asynccontextmanager
+async def open_pages(
+    board: Board, host: str, port: int, token: str, *also: Callable[[], Coroutine[Any, Any, None]]
+) -> AsyncIterator[str]:
+    """Serve a board, and keep it up to date, until the block is left; give its URL. Raises SettingsError."""
+    runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await _start(runner, host, port)
+        async with background_tasks(board.run, *also):
             yield f"http://{host}:{runner.addresses[0][1]}/" + (f"{token}/" if token else "")
-        finally:
-            scope.cancel()
-            board.end()
-            with anyio.CancelScope(shield=True):
-                await runner.cleanup()
+    finally:
+        board.end()
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
 
 
 async def _start(runner: web.AppRunner, host: str, port: int) -> None:
@@ -202,21 +228,15 @@ async def _start(runner: web.AppRunner, host: str, port: int) -> None:
         raise SettingsError(f"the board cannot be served on {host}:{port}: {error.strerror}") from error
 
 
-async def _run_until_left(scope: anyio.CancelScope, board: Board) -> None:
-    with scope:
-        await board.run()
-
-
 def _snapshot(folder: Path, number: int) -> str:
     """Return the page as of now, and the number of the change up to which it is complete."""
-    run = {
-        "matrix": is_matrix(folder),
-        "made": 0,
-        "clips": "clips/",
-        "live": True,
-        "seq": number,
-    }
-    return "".join(page(folder.resolve().name, run, cards_of(folder), {}))
+    return live_page(folder, number, cards_of(folder), is_matrix=is_matrix(folder))
+
+
+def live_page(folder: Path, number: int, cards: Iterable[Mapping[str, Any]], *, is_matrix: bool) -> str:
+    """Return the page of these jobs, which updates itself from the change of this number on."""
+    run = {"matrix": is_matrix, "made": 0, "clips": "clips/", "live": True, "seq": number}
+    return "".join(page(folder.resolve().name, run, cards, {}))
 
 
 def _event(name: str, content: Any, number: int | None = None) -> bytes:

@@ -28,6 +28,16 @@ class ChangeLog:
             oldest = next(iter(self._last))
             self._forgotten = self._last.pop(oldest)
 
+    def __len__(self) -> int:
+        """How many changed jobs are remembered."""
+        return len(self._last)
+
+    def forget(self) -> None:
+        """Have every reader read the page again: something changed, and nobody knows what."""
+        self.number += 1
+        self._forgotten = self.number
+        self._last.clear()
+
     def since(self, number: int) -> list[str] | None:
         """Return the jobs that changed after this number, oldest first; None where too much came in between."""
         if number < self._forgotten or number > self.number:
