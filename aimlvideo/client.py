@@ -93,7 +93,7 @@ class VideoClient:
     - `poll`: `"learned"` or `"every:SECONDS"`; `poll_rate`: status checks a second over all generations;
     - `downloads`: clips of a run that are saved at a time (None: as many as the line takes);
     - `timeout`: seconds to wait for a generation from its acceptance, or from when this client took it up again; it
-      goes on without us;
+      keeps running at the service;
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
     - `strict`: unknown parameters are errors, not warnings;
     - `metadata`: whether a saved clip carries its recipe (model, prompt, parameters, cost) in its own file;
@@ -312,6 +312,7 @@ class VideoClient:
         if self._stack is None:
             raise SettingsError(NOT_OPEN)
         read, secret = self.service.read_callback, self._settings.callback_secret
+        # The signature is over the bytes as they came: a body that was parsed and written again has others.
         raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
         if secret and "webhook-signature" in lowered and not is_signed(secret, lowered, raw, clock.wall()):
@@ -336,8 +337,8 @@ class VideoClient:
         A job that is wrong, rejected or fails is a result with an `error`. With `output`, clips are saved as
         `<job id>.mp4` (or by the template `name`, such as `"{id} {seed}"`) beside `results.jsonl` and a journal: the
         same jobs again carry on where they stopped. `max_spend` (USD) stops submission before it would be passed.
-        Leaving the block early cancels what is local; every id that was heard is kept. With `progress` it is shown how
-        the run comes along: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
+        Leaving the block early cancels what is local; every id that was heard is kept. With `progress`, progress is
+        shown: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
@@ -466,6 +467,8 @@ class VideoClient:
             elif folder and not store:
                 results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
             number = journal.begin()
+            # After the journal: leaving goes the other way round, so that tasks end while it is still open, and what
+            # they heard is written.
             tasks = await stack.enter_async_context(task_group())
             budget = await self._budget(max_spend, journal, spending)
             kept_in = store or own_store

@@ -18,7 +18,7 @@ VideoError
 ├── ParentFailed            the job whose clip this one takes has failed
 ├── ParentUnfinished        the job whose clip this one takes is not saved, and no part of this run
 ├── InDoubt                 the answer to a submission was lost
-├── OutOfPatience           waited long enough; the generation goes on without us
+├── OutOfPatience           waited long enough; the generation keeps running
 ├── OverBudget              one more would pass the spending limit
 ├── UploadFailed            a local file could not be put where its link would lead: nothing was sent for its job
 ├── UnexpectedError         a fault that nobody foresaw; it ended one job, and its traceback is in the log

@@ -147,6 +147,8 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
     if not key:
         names = " and ".join(chosen.key_variables[0])
         raise SettingsError(f"no API key: set {names} (or pass api_key=, --api-key). Get one at {chosen.key_url}")
+    # Copied from a chat or a page, a key brings blanks, quotation marks or a line break along: the service would only
+    # say "wrong key".
     if any(ord(letter) < 33 or ord(letter) > 126 for letter in key):
         raise SettingsError(
             "the API key contains characters that keys never contain: copy it again, without spaces or line breaks"
@@ -182,6 +184,7 @@ def checked_base_url(text: str) -> str:
     parts = urlsplit(text.strip())
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"the base URL of {parts.hostname!r} must have no user, query or fragment")
+    # The key is in every request's header: over plain http everybody on the way can read it.
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise SettingsError(
             f"base URL {text!r} is plain http to another machine: the API key would be sent unencrypted. Use https"

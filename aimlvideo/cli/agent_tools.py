@@ -96,6 +96,7 @@ class AgentTools:
         """
         job = VideoJob(model, id=job_id, **params).with_base_folder(self._start)
         self._checked(job)
+        # One purchase at a time: two calls that check the limit together would both find room for one clip.
         async with self._buying:
             record = self._journal.find(job.id)
             was_there = record is not None and record.progress.stage is not Stage.PLANNED
@@ -229,6 +230,7 @@ class AgentTools:
 
     def _afford(self, job: VideoJob) -> None:
         price = self._client.price(job)
+        # Without a price a limit cannot be kept, and an agent cannot be asked: so it is refused.
         if price is None:
             raise OverBudget(f"the price of {job.model} is not known, so it might exceed the limit: nothing was sent")
         remaining = self.spent()["remaining_usd"]
@@ -269,6 +271,7 @@ async def open_tools(client: VideoClient, folder: Path, limit: float) -> AsyncIt
         try:
             yield tools
         finally:
+            # Local tasks only: what was bought goes on at the service, and the journal has its ids for the next start.
             tasks.cancel_scope.cancel()
 
 

@@ -210,6 +210,8 @@ class _Doctor:
             except Rejected:
                 generation = None
             if generation is not None:
+                # A gateway that answers any id with some task would settle a lost submission as accepted: nothing it
+                # says by our ids can be believed.
                 raise Unclear(f"a task is found under an id that nobody chose: {generation.id}", status=answer.status)
             return "a task that is not there is not found"
 

@@ -164,6 +164,7 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
     try:
         yield
     except InvalidJobs as error:
+        # A slip in a column is in every row: one line for the cause, with the rows, instead of a thousand lines.
         causes = one_per_cause(error.problems)
         for problem in causes[:MOST_CAUSES]:
             terminal.problem(str(problem))
@@ -281,7 +282,7 @@ def callback_address(text: str | None) -> Address | None:
 
 def dsn_of(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
     """Return the DSN that was given, in whichever way; None for the embedded database. Raises UsageError."""
-    database = dsn_from_options(dsn, dsn_file, terminal)
+    database = _dsn_from_options(dsn, dsn_file, terminal)
     return None if database == EMBEDDED_DSN else database
 
 
@@ -289,14 +290,14 @@ def database_of_page(
     folder: Path, dsn: str | None, dsn_file: Path | None, terminal: Terminal
 ) -> tuple[bool, str | None]:
     """Tell whether a page is made from the database, and from which: not where the folder has a journal of its own."""
-    database = dsn_from_options(dsn, dsn_file, terminal)
+    database = _dsn_from_options(dsn, dsn_file, terminal)
     named = dsn_file is not None or _on_command_line(dsn)
     return database is not None and (
         named or not (folder / JOURNAL).exists()
     ), None if database == EMBEDDED_DSN else database
 
 
-def dsn_from_options(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
+def _dsn_from_options(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
     """Return the DSN of --dsn, --dsn-file or the environment, None where there is none. Raises UsageError."""
     on_command_line = _on_command_line(dsn)
     if dsn_file is not None:
@@ -321,7 +322,7 @@ def folder_or_dsn(
 
     A folder wins over the environment's DSN. Raises UsageError where both or nothing was given.
     """
-    database = dsn_from_options(dsn, dsn_file, terminal)
+    database = _dsn_from_options(dsn, dsn_file, terminal)
     named = dsn_file is not None or (database is not None and _on_command_line(dsn))
     if folder is not None and named:
         raise UsageError("pass either a folder or --dsn")

@@ -119,6 +119,7 @@ class RunSummary:
 
     def _failures(self) -> Iterator[str]:
         """Name the first failed jobs, those of one reason in one line; refused content apart."""
+        # Refused content apart: it is the one kind of failure that another try cannot change.
         for heading, jobs in (("failed", self.failed), ("content refused", self.refused)):
             by_reason: defaultdict[str, list[str]] = defaultdict(list)
             for job_id, reason in jobs.first:

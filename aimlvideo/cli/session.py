@@ -192,7 +192,7 @@ def finish(
     """Say how the run ended and what to do next; return the exit code, which speaks of the jobs in scope."""
     with read_journal(options.output / JOURNAL) as journal:
         summary = summarize(journal, options.output, run=scope.run)
-        going_on = command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
+        going_on = _command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
     place = options.store or str(options.output)
     for line in summary.lines():
         terminal.say(line)
@@ -245,7 +245,7 @@ def command_again() -> str:
     return command_line(*words)
 
 
-def command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
+def _command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:
     """Return a command that goes on: after a spending stop, with a limit of these `dollars` (None: without one)."""
     command = command_again()
     if not isinstance(halted, OverBudget):

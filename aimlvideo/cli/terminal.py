@@ -39,7 +39,7 @@ class Terminal:
 
     @contextmanager
     def progress(self, run: Run, *, retried: int = 0) -> Iterator[None]:
-        """Show how a run comes along; `retried` jobs that had failed are tried again."""
+        """Show the progress of a run; `retried` jobs that had failed are tried again."""
         if self.quiet:
             yield
             return

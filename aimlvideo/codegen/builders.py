@@ -10,7 +10,7 @@ from itertools import groupby, pairwise
 from textwrap import wrap
 from typing import Any
 
-from aimlvideo.codegen.naming import class_name, type_name
+from aimlvideo.codegen.naming import class_name, typed_dict_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
@@ -113,7 +113,7 @@ class _Module:
         if param.type == "array":
             return f"Sequence[{self._type(name, param.item) if param.item else 'Any'}]"
         if param.fields is not None:
-            return self._log_lists_our_ids(type_name(name), self._object(param))
+            return self._named_type(typed_dict_name(name), self._object(param))
         return "dict[str, Any]" if param.type == "object" else _SIMPLE[param.type]
 
     def _literal(self, name: str, choices: Iterable[Any]) -> str:
@@ -121,9 +121,7 @@ class _Module:
         line = f"Literal[{', '.join(words)}]"
         if len(line) <= 80:
             return line
-        return self._log_lists_our_ids(
-            type_name(name), "Literal[\n" + "".join(f"    {word},\n" for word in words) + "]"
-        )
+        return self._named_type(typed_dict_name(name), "Literal[\n" + "".join(f"    {word},\n" for word in words) + "]")
 
     def _object(self, param: Param) -> str:
         lines = [self._field(name, part) for name, part in (param.fields or {}).items()]
@@ -134,7 +132,7 @@ class _Module:
         meaning = _meaning(name, param)
         return f'    {name}: {f"Required[{kind}]" if param.required else kind}\n    """{meaning}"""'
 
-    def _log_lists_our_ids(self, name: str, body: str) -> str:
+    def _named_type(self, name: str, body: str) -> str:
         """Return the name of a type, defining it if none like it is there."""
         if body not in self._types:
             free = (f"{name}{number}" for number in ["", *range(2, 100)] if f"{name}{number}" not in self._names)

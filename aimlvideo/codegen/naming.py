@@ -22,7 +22,7 @@ def class_name(model: str) -> str:
     return "".join(_cased(word) for word in re.split(r"[^A-Za-z0-9]+", short))
 
 
-def type_name(param: str) -> str:
+def typed_dict_name(param: str) -> str:
     """Return `DynamicMask` for one of `dynamic_masks`."""
     one = re.sub(r"ies$", "y", param).removesuffix("s")
     return "".join(_cased(word) for word in one.split("_"))

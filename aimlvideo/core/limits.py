@@ -1,8 +1,8 @@
-"""When may the next request start, and how many generations may be outstanding (AIMD: additive increase, multiplicative
-decrease; Chiu and Jain, 1989). All moments are on the caller's clock.
+"""When may the next request start, and how many generations may be outstanding. All moments are on the caller's clock.
 
-A limit that the service does not tell is found by running into it: a refusal narrows at once, success widens slowly.
-Refusals that arrive together are one piece of news: what was in flight together is refused together.
+A limit that the service does not tell is found by running into it, as in AIMD (Chiu and Jain, 1989): a refusal narrows
+by a share at once, success widens slowly. Refusals that arrive together are one piece of news: what was in flight
+together is refused together.
 """
 
 from __future__ import annotations

@@ -46,12 +46,14 @@ def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
 
 def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:
     """Yield the boxes that stand one after the other; the last may reach beyond `end`, be endless (-1) or senseless."""
+    # Bounded: a file of tiny boxes would otherwise cost a seek for each eight bytes.
     for _ in range(MAX_BOXES):
         if place >= end:
             return
         file.seek(place)
         header = file.read(min(2 * HEADER, end - place))
         size, start = int.from_bytes(header[:4]), place + HEADER
+        # A size of 1 says that the real one follows in 64 bits: clips of more than 4 GB.
         if size == 1:
             size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
         if len(header) < HEADER:
@@ -71,12 +73,14 @@ def _has_all_fragments(file: BinaryIO, boxes: list[_Box], length: int) -> bool |
         return any(box.kind == b"mdat" for box in boxes)
     if boxes[-1].kind in (b"moof", b"styp", b"sidx"):  # announces what is not there
         return False
+    # The table of all fragments stands at the very end: where it is, nothing can be missing.
     if boxes[-1].kind == b"mfra":
         return True
     ends = [_indexed_end(file, box) for box in boxes if box.kind == b"sidx"]
     if len(ends) == 1 or length < max(ends, default=0):  # with one each, nothing tells that there is another segment
         return length >= max(ends)
     announced, film = _announced_seconds(file, boxes), _fragment_seconds(file, boxes)
+    # Nearly: muxers round the announced length, and the last fragment may be a frame short.
     return None if announced is None or film is None else film >= NEARLY * announced
 
 
@@ -87,6 +91,7 @@ def _announces_fragments(file: BinaryIO, boxes: list[_Box]) -> bool:
 def _indexed_end(file: BinaryIO, box: _Box) -> int:
     """Return where the last part ends that an index of segments lists."""
     content = _content(file, box)
+    # ISO/IEC 14496-12, SegmentIndexBox: version 0 has moments and offsets in 32 bits, version 1 in 64.
     at = 20 if content[:1] == b"\0" else 28
     offset = int.from_bytes(content[12:16] if content[:1] == b"\0" else content[20:28])
     count = int.from_bytes(content[at + 2 : at + 4])
@@ -145,6 +150,7 @@ def _usual_duration(head: bytes) -> int:
 def _run_length(content: bytes, usual: int) -> int:
     """Return how long the samples of one run last together, in units of their track."""
     flags, count = int.from_bytes(content[1:4]), int.from_bytes(content[4:8])
+    # ISO/IEC 14496-12, TrackRunBox: the flags say which of four numbers each sample has.
     if not flags & _DURATION_OF_EACH:
         return count * usual
     at = 8 + (4 if flags & 0x1 else 0) + (4 if flags & 0x4 else 0)
@@ -154,8 +160,8 @@ def _run_length(content: bytes, usual: int) -> int:
 
 def _inside(file: BinaryIO, box: _Box, kind: bytes, *further: bytes) -> list[_Box]:
     """Return the boxes of a kind inside another one, or at a path inside it."""
-    found = [inner for inner in _boxes(file, box.start, box.end) if inner.kind == kind]
-    return [deep for one in found for deep in _inside(file, one, *further)] if further else found
+    inner_boxes = [inner for inner in _boxes(file, box.start, box.end) if inner.kind == kind]
+    return [deep for one in inner_boxes for deep in _inside(file, one, *further)] if further else inner_boxes
 
 
 def _content(file: BinaryIO, box: _Box) -> bytes:

@@ -15,12 +15,11 @@ import anyio
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.distributed.account import Account, AccountLimits, agree_on_limits, read_account
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.output_token import check_output
 from aimlvideo.distributed.registry import WorkerRegistry, read_durations
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, SettingsError, Unavailable, Unclear
-from aimlvideo.shell.files.object_stores import opened_store
+from aimlvideo.shell.files.object_stores import ClipStore, opened_store
 from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.postgres import open_postgres_journal
@@ -64,9 +63,9 @@ async def open_worker(
         fleet = WorkerShares(permits, broadcast, limits_before)
         chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
         client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
-        await check_key(client)
+        await _check_key(client)
         store = stack.enter_context(opened_store(output, str(worker)[:8]))
-        await check_output(connection, store)
+        await _check_output(connection, store)
         account = await _join(connection, registry, limits, stack)
         if account.limits.max_spend != inf:
             await client.read_prices()
@@ -87,7 +86,7 @@ async def open_worker(
         yield opened[0]
 
 
-async def check_key(client: FleetClient) -> None:
+async def _check_key(client: FleetClient) -> None:
     """Return where the service answers and takes the key: its balance is read, or an unknown generation asked for.
 
     Raises Refused where it does not take the key, Unavailable or Unclear where it does not answer.
@@ -146,3 +145,38 @@ async def _join(
 
     stack.push_async_callback(leave)
     return account
+
+
+# --- the mark of a job list in the place of its clips: all workers save into the same one
+
+TOKEN = ".aimlvideo-list"
+CLAIM = "UPDATE aimlvideo_account SET output_token = coalesce(output_token, %s) RETURNING output_token"
+TRIES, PAUSE = 20, 0.1
+"""How long a worker that starts at the same moment may take to write the token, and a shared folder to show it."""
+
+
+async def _check_output(connection: Connection, store: ClipStore) -> None:
+    """Return where this store is the one that the list's clips go to. Raises SettingsError where it is another.
+
+    The first worker decides: its folder's token is written into the database, once for all.
+    """
+    token = await store.read_text(TOKEN)
+    new = token is None
+    if token is None:
+        token = str(uuid4())
+        await store.write_text(TOKEN, token)
+        token = await store.read_text(TOKEN) or token  # another worker of the same folder may have been faster
+    row = await (await connection.execute(CLAIM, (token,))).fetchone()
+    expected = str(row[0]) if row else token
+    if expected == token:
+        return
+    for _ in range(TRIES if new else 1):
+        if await store.read_text(TOKEN) == expected:
+            return
+        await anyio.sleep(PAUSE)
+    if new:
+        await store.remove(TOKEN)
+    raise SettingsError(
+        f"{store} is not where the clips of this job list go: expected the token {expected} in {TOKEN} there. Give the "
+        f"output of the other workers, or, where the clips have moved, copy {TOKEN} to the new place"
+    )

@@ -73,6 +73,7 @@ class WorkerRegistry:
     def refusal_of(self, payload: str) -> tuple[str, float | None] | None:
         """Return the refusal that another worker met; None for one of our own."""
         news = json.loads(payload)
+        # PostgreSQL notifies whoever listens, the sender too: counted twice, one refusal would narrow us twice.
         return None if news["from"] == str(self.worker) else (news["kind"], news["seconds"])
 
 
@@ -86,6 +87,7 @@ class SharedDurations(LearnedDurations):
         """Add what was learned here to what all know, and go on from there."""
         empty = json.dumps(AgeHistogram().to_state())
         async with connection.transaction():
+            # In one order for all workers: two that lock rows in different orders wait for each other for ever.
             for key, policy in sorted(self._policies.items()):
                 insert = "INSERT INTO aimlvideo_knowledge VALUES (%s, %s) ON CONFLICT DO NOTHING"
                 await connection.execute(insert, (key, empty))

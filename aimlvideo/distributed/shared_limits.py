@@ -36,7 +36,7 @@ Broadcast = Callable[[str, float | None], None]
 log = logging.getLogger("aimlvideo.limits")
 
 
-class BroadcastingRate(RateLimiter):
+class _BroadcastingRate(RateLimiter):
     """A rate that tells the other workers of each refusal."""
 
     def __init__(self, per_second: float, kind: str, broadcast: Broadcast) -> None:
@@ -63,7 +63,7 @@ class BroadcastingRate(RateLimiter):
             self._refused_rate *= factor
 
 
-class BroadcastingConcurrency(ConcurrencyLimit):
+class _BroadcastingConcurrency(ConcurrencyLimit):
     """Counts what is outstanding here. How many may be is decided in the database, where a refusal is passed on to."""
 
     def __init__(self, broadcast: Broadcast) -> None:
@@ -124,7 +124,7 @@ class Permits:
         self._remaining, self._until = permits, anyio.current_time() + FRESH
 
 
-class SharedRateGate(RateGate):
+class _SharedRateGate(RateGate):
     """Turns that wait for the account's permit, and then for their own moment."""
 
     def __init__(self, rate: RateLimiter, permits: Permits) -> None:
@@ -143,9 +143,9 @@ class WorkerShares:
     def __init__(self, permits: Permits, broadcast: Broadcast, limits: AccountLimits) -> None:
         assert limits.rate is not None
         assert limits.poll_rate is not None
-        self.submissions = BroadcastingRate(limits.rate, "submissions", broadcast)
-        self.polls = BroadcastingRate(limits.poll_rate, "polls", broadcast)
-        self.outstanding = BroadcastingConcurrency(broadcast)
+        self.submissions = _BroadcastingRate(limits.rate, "submissions", broadcast)
+        self.polls = _BroadcastingRate(limits.poll_rate, "polls", broadcast)
+        self.outstanding = _BroadcastingConcurrency(broadcast)
         self._permits, self._workers = permits, 1
 
     @property
@@ -153,7 +153,7 @@ class WorkerShares:
         """What a job of this worker waits for."""
         poll_budget = PollBudget(self.polls.per_second)
         poll_budget.rate = self.polls
-        return Limiters(SlotLimiter(self.outstanding), SharedRateGate(self.submissions, self._permits), poll_budget)
+        return Limiters(SlotLimiter(self.outstanding), _SharedRateGate(self.submissions, self._permits), poll_budget)
 
     def shared_by(self, workers: int, limits: AccountLimits) -> None:
         """Take this worker's part of the polls, and of a submission rate that was found to be too high."""

@@ -40,10 +40,10 @@ def worker_metrics(worker: Worker) -> Iterator[Reading]:
     yield Reading("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
     yield Reading("aimlvideo_workers", "Workers heard of lately", worker.workers)
     yield Reading("aimlvideo_journal_unwritten", "Steps not yet written", worker.journal.unwritten)
-    yield from account_metrics(worker.account)
+    yield from _account_metrics(worker.account)
 
 
-def account_metrics(account: Account) -> Iterator[Reading]:
+def _account_metrics(account: Account) -> Iterator[Reading]:
     """Give what is true of the whole list, from any worker. Money is in USD."""
     jobs = {stage.value: float(account.jobs.get(stage.value, 0)) for stage in Stage}
     yield Reading("aimlvideo_list_jobs", "Jobs of the whole list, by stage", jobs, label="stage")
@@ -110,7 +110,7 @@ class Stopped(VideoError):
     """This worker is told to stop."""
 
 
-class NoPlace(VideoError):
+class _NoPlace(VideoError):
     """The account had no place for this job: as many generations are outstanding as may be."""
 
 
@@ -201,7 +201,7 @@ class Worker:
     def refuse(self, name: str, verdict: str) -> None:
         """Hand back a job that may not be bought now: its intent was not written, and nothing is sent."""
         if verdict == "full":
-            error: VideoError = NoPlace(f"no place for job {name}: {self.account.room} generations are outstanding")
+            error: VideoError = _NoPlace(f"no place for job {name}: {self.account.room} generations are outstanding")
             self._rest_until = max(self._rest_until, time.monotonic() + FULL)
         else:
             limit = f"the spending limit of {self.account.limits.max_spend or 0:.2f} USD for all workers"
@@ -413,7 +413,7 @@ NOT_HELD = frozenset({Stage.PLANNED, Stage.READY, *ENDED})
 
 def _handback(result: Result) -> Handback:
     """Return why a worker gives up the place of a job that has ended here."""
-    if isinstance(result.error, NoPlace | OverBudget):
+    if isinstance(result.error, _NoPlace | OverBudget):
         return Handback.NOT_BEGUN
     if result.stage in BY_STAGE:
         return BY_STAGE[result.stage]

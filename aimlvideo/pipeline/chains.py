@@ -232,6 +232,8 @@ async def _file(frames: Path, clip: Path, reference: Reference) -> Path:
 
 def _take_frame(clip: Path, when: When, path: Path) -> None:
     """Write a clip's frame, unless it was taken since the clip was saved."""
+    # By time, not by content: a clip that was fetched again has new frames, and reading it to compare would cost as
+    # much.
     if path.is_file() and path.stat().st_mtime >= clip.stat().st_mtime:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class SlotLimiter:
                 handed.set_result(None)
 
 
-async def wait_until_due(pace: RateLimiter | PollBudget) -> None:
+async def _wait_until_due(pace: RateLimiter | PollBudget) -> None:
     """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
     now = clock.loop()
     start = pace.reserve(now)
@@ -87,7 +87,7 @@ class RateGate:
 
     async def wait_turn(self) -> None:
         """Return when the next request may start. First come, first served, also after a pause."""
-        await wait_until_due(self.rate)
+        await _wait_until_due(self.rate)
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""
@@ -96,7 +96,7 @@ class RateGate:
 
 @dataclass(frozen=True, eq=False)
 class Limiters:
-    """All gates of one client, for whoever wants to know what a run waits for."""
+    """All limiters of one client: what its runs may wait for."""
 
     slots: SlotLimiter
     rate_gate: RateGate

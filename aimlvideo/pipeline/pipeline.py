@@ -124,6 +124,7 @@ async def open_pipeline(
 
     def on_accepted(entry: Entry) -> None:
         if entry.progress.request_id is not None:
+            # The newest one: a gateway that finds this by our id is asked about lost ones by theirs.
             lost_submissions.accepted_sample = Record(entry.job, entry.progress)
         if entry.run.spec.goal is Stage.RENDERING:
             entry.run.end(entry)
@@ -140,6 +141,7 @@ async def open_pipeline(
         entry.late_refusals += 1
         # A new request id: under the old one the service would answer with the generation that never ran.
         entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None, status=None, status_at=None)
+        # It was taken and then had no slot: there are fewer than we believed.
         slots.on_rejected(clock.loop())
         rate_gate.pause(1)
         entry.release_slot()
@@ -233,6 +235,7 @@ async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: 
     """
     listed = model_of(job, catalog)
     model = listed if isinstance(listed, Model) else catalog.find(job.model)
+    # Nearly every job: no thread is started for one that has only links.
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
     by_link = uploads is not None

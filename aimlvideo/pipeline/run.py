@@ -284,7 +284,7 @@ class Run:
             if entry.ended:
                 return False
             if self.halted is None and not budget.may_fit_later(price, self._under_way(job.id), model=job.model):
-                self.halt(OverBudget(over_budget(budget, price)))
+                self.halt(OverBudget(_over_budget(budget, price)))
             if self.halted is not None:
                 self.end(entry, self.halted)
                 return False
@@ -419,7 +419,7 @@ class Run:
             self.budget.release(job_id)
 
 
-def over_budget(budget: Budget, price: float | None) -> str:
+def _over_budget(budget: Budget, price: float | None) -> str:
     """Say why a job is not bought: by the figures of this moment."""
     limit = f"the limit of {budget.limit:.2f} USD"
     if price is None:

@@ -116,8 +116,11 @@ async def list_requests(request: web.Request) -> web.Response:
     if not set(statuses) <= {"succeeded", "failed"}:
         raise wrong("status", "succeeded or failed; repeat the parameter for both", ",".join(statuses))
     rows = world.logbook.read(start, end, now, models=request.query.getall("model", []), statuses=statuses)
+    # A request is listed only to the key that sent it: a client that looks with another key must not take that for
+    # "never accepted".
     rows = [row for row in rows if row.key == key_of(request)]
     total = len(rows)
+    # Counted from the newest: between two pages a row may be written, and the pages shift, as they do at the service.
     page = rows[max(total - offset - limit, 0) : max(total - offset, 0)]
     pagination = {"limit": limit, "offset": offset, "total": total, "has_more": offset + limit < total}
     return as_json({"data": [row.as_json() for row in reversed(page)], "pagination": pagination})
@@ -176,6 +179,7 @@ def _window(request: web.Request, now: float) -> tuple[float, float]:
 def _moment(request: web.Request, name: str) -> float:
     text = request.query[name]
     try:
+        # A `+` in a query that was not encoded arrives as a blank.
         moment = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
         raise wrong(name, "a moment in ISO 8601", text) from None
@@ -190,6 +194,7 @@ def _whole(request: web.Request, name: str, default: int, low: int, high: int) -
 
 
 def _cursor(position: int) -> str:
+    # Opaque on purpose: a client that computes cursors itself fails here.
     return urlsafe_b64encode(f"before:{position}".encode()).decode()
 
 

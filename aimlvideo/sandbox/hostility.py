@@ -161,6 +161,7 @@ def _raw_parts(
 ) -> tuple[int, bytes, list[bytes]] | None:
     """Return the status, the body and more header lines of an answer that no library would write; None: it is not."""
     body = _bytes_of(answer)
+    # Only clips are redirected: the client follows no redirect of the API, which would carry the key along.
     if station_of(request) == "files" and dice.happens("odd_redirects", behaviour.odd_redirects):
         place = dice.pick("redirect", ODD_REDIRECTS).replace("SELF", str(request.url))
         return 302, b"", [f"Location: {place}".encode("latin-1", "replace"), b"Content-Length: 0"]
@@ -177,6 +178,7 @@ async def _oddly_long(
 ) -> web.StreamResponse:
     """Return an answer that unpacks to too much, or send one without end."""
     if dice.happens("gzip_bomb", behaviour.gzip_bomb):
+        # In a thread: packing 256 MB takes a second, in which nobody else would be answered.
         answer.body = await asyncio.to_thread(bomb)
         answer.headers["Content-Encoding"] = "gzip"
     elif dice.happens("endless_body", behaviour.endless_body):
@@ -284,6 +286,7 @@ def _raw(request: web.Request, answer: web.Response, status: int, body: bytes, m
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), *more, b"Connection: close"]
     lines += [f"{name}: {value}".encode() for name, value in answer.headers.items() if name != "Content-Length"]
     if request.transport is not None:
+        # Past the web library, which refuses to write what no server should send.
         request.transport.write(b"\r\n".join([*lines, b"", body]))
         request.transport.close()
     return web.Response()

@@ -66,6 +66,7 @@ async def _check(request: web.Request) -> web.Response:
     """Answer a status check, by the task's id or, as on Kling itself, by the id that the caller chose."""
     world, task_id = request.app[WORLD], request.match_info["task_id"]
     generation = world.by_id.get(task_id)
+    # Kling itself finds a task by the caller's own id; most gateways do not, and answer as if there were none.
     if generation is None and world.behaviour.kling_external_query:
         generation = world.by_external_id.get(task_id)
     if generation is not None and (generation.wire != f"kling/{_kind(request)}" or _moved(world, generation)):
@@ -141,6 +142,7 @@ async def show_packs(request: web.Request) -> web.Response:
 
 def _kind(request: web.Request) -> str:
     below = request.path.removeprefix(HOME).removeprefix(OFFICIAL)
+    # The longest first: `image2video` begins other paths too.
     return next(kind for kind in sorted(KINDS, key=len, reverse=True) if below == kind or below.startswith(f"{kind}/"))
 
 
@@ -155,6 +157,8 @@ def _judge(world: World, kind: str, body: Mapping[str, Any], dice: Dice) -> Acce
         unknown = faults[0].path == ("model",)
         raise Refusal("unknown model" if unknown else "invalid", details=[fault.as_json() for fault in faults])
     external = body.get("external_task_id")
+    # The id is unique in an account: the service refuses a second task under it, which is what keeps a job from being
+    # bought twice.
     if world.behaviour.kling_external_query and external and external in world.by_external_id:
         raise Refusal("duplicate")
     params = _as_params(kind, body)

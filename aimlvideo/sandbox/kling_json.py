@@ -74,6 +74,7 @@ def in_shape(behaviour: Behaviour, generation: Generation, phase: Phase, host: s
     dice = Dice(behaviour.seed, generation.id)
     shape: str = behaviour.kling_shape
     if shape == "mixed":
+        # By the task's id, not by the call: one gateway answers for one task in one shape.
         shape = dice.pick("shape", QUERY_SHAPES)
     shapes: dict[str, Callable[[], dict[str, Any]]] = {
         "wrapped": lambda: _wrapped(task, generation, phase),

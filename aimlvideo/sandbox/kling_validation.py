@@ -139,6 +139,7 @@ _ALL_MODELS = {model for kind in KINDS.values() for model in kind.models}
 
 
 def _seconds_of(model: str) -> tuple[str, ...]:
+    # Lengths are texts here, as the service documents them: a number is refused as any other wrong type.
     longest = {"kling-v3": 15, "kling-v3-omni": 15, "kling-video-o1": 10}.get(model)
     return tuple(str(number) for number in range(3, longest + 1)) if longest else _SECONDS
 
@@ -295,6 +296,8 @@ def _picture(path: tuple[str | int, ...], value: object) -> Iterator[Fault]:
 def _base64_picture(path: tuple[str | int, ...], text: str) -> Iterator[Fault]:
     try:
         content = b64decode(text, validate=True)
+        # Opened for real: a client that sends something else than a picture under a picture's name is what this is to
+        # find.
         with Image.open(BytesIO(content)) as image:
             kind, (wide, high) = image.format, image.size
     except (binascii.Error, UnidentifiedImageError, OSError, ValueError):

@@ -95,6 +95,7 @@ def _deprecation(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _tagged(request: web.Request, body: Any, cache: str) -> web.Response:
     """Return a body with a tag over its data, or 304 to who has this tag already."""
     text = json.dumps(body, separators=(",", ":")).encode()
+    # Weak, as the service's is: it says that the content means the same.
     tag = f'W/"{sha256(text).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": cache}
     if tag in request.headers.get("If-None-Match", ""):
@@ -166,6 +167,7 @@ def _other(name: str, kind: str) -> dict[str, Any]:
 
 
 def _percentiles(world: World, behaviour: Behaviour, model: Model) -> dict[str, int] | None:
+    # What was really seen here comes first: published percentiles and the sandbox's own behaviour agree.
     if seen := sorted(world.seconds_seen.get(model.id, ())):
         return {name: round(1000 * seen[int(share * len(seen))]) for name, share in _PERCENTILES.items()}
     if model.seconds is None:

@@ -71,6 +71,7 @@ def find_faults(model: Model, body: Mapping[str, Any], *, legacy: bool = False) 
     if legacy:
         needed = (name for name in LEGACY_REQUIRED.get(model.id, ()) if name not in body)
         faults += [Fault((name,), "a value", "nothing") for name in needed]
+    # One fault for each field, the first one: the service lists a field once, whatever breaks in it.
     return list({fault.path: fault for fault in reversed(faults)}.values())[::-1]
 
 

@@ -23,7 +23,7 @@ FIRST_LINE, LAST_GAP = 5.0, 60.0
 
 @contextmanager
 def live_progress(watcher: RunWatcher, screen: Screen, *, is_interactive: bool) -> Iterator[None]:
-    """Show how a run comes along until the block is left: in place, or, on a pipe, in lines."""
+    """Show the progress of a run until the block is left: in place, or, on a pipe, in lines."""
     scope = anyio.CancelScope()
 
     async def until_left(display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:

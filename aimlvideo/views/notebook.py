@@ -33,7 +33,7 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def result_html(result: Result) -> str:
+def _result_html(result: Result) -> str:
     """Return a result as HTML: its clip, embedded where it is small; else what became of it."""
     cost = "" if result.cost_usd is None else f" · {format_usd(result.cost_usd)}"
     about = f"<b>{escape(result.job.id)}</b> · {escape(result.job.model)} · {result.stage.value}{cost}"
@@ -59,7 +59,7 @@ def _film(result: Result) -> str:
 
 
 def table_html(snapshot: RunSnapshot) -> str:
-    """Return a look at a run as HTML: a stacked bar, the counts, and when it ends."""
+    """Return a snapshot of a run as HTML: a stacked bar, the counts, and when it ends."""
     total = snapshot.total or sum(snapshot.stages.values()) or 1
     present = [stage for stage in ORDER if snapshot.stages.get(stage)]
     bar = "".join(
@@ -79,7 +79,7 @@ def table_html(snapshot: RunSnapshot) -> str:
     )
 
 
-def show_run(run: Run) -> None:
+def _show_run(run: Run) -> None:
     """Show a run as a table that updates in place until the run is left."""
     from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
 
@@ -100,9 +100,9 @@ async def _update(watcher: RunWatcher, show: Callable[[str], None]) -> None:
 
 @contextmanager
 def progress(run: Run) -> Iterator[None]:
-    """Show how a run comes along: a table in a notebook, a block in a terminal, lines elsewhere."""
+    """Show the progress of a run: a table in a notebook, a block in a terminal, lines elsewhere."""
     if in_notebook():
-        show_run(run)
+        _show_run(run)
         yield
         return
     from aimlvideo.views.console import Screen  # noqa: PLC0415 - as above
@@ -113,5 +113,5 @@ def progress(run: Run) -> Iterator[None]:
         yield
 
 
-Result.html = result_html
-Run.display = show_run
+Result.html = _result_html
+Run.display = _show_run

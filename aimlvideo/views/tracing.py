@@ -1,8 +1,8 @@
 """Spans and metrics of runs through OpenTelemetry's API (its one importer), where an application has loaded it.
 
-Spans: `aimlvideo.job`, and in it `aimlvideo.submit`, `aimlvideo.poll` (an event for each look) and
+Spans: `aimlvideo.job`, and in it `aimlvideo.submit`, `aimlvideo.poll` (an event for each poll) and
 `aimlvideo.download`. Metrics: `aimlvideo.outstanding`, `aimlvideo.lag` (seconds, half the gap between the last two
-looks), `aimlvideo.polls`, `aimlvideo.refusals` (429 and its kin), `aimlvideo.spent` (USD). No key and no link in any.
+polls), `aimlvideo.polls`, `aimlvideo.refusals` (429 and its kin), `aimlvideo.spent` (USD). No key and no link in any.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 
 import aimlvideo.models
 from aimlvideo.codegen.builders import DEVELOPERS, modules
-from aimlvideo.codegen.naming import class_name, type_name
+from aimlvideo.codegen.naming import class_name, typed_dict_name
 from aimlvideo.core.catalog.catalog import catalog_source, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
@@ -104,7 +104,7 @@ def test_class_names_follow_from_ids(model: str, name: str) -> None:
 
 
 def test_the_name_of_a_part_is_the_singular_of_its_parameter() -> None:
-    assert [type_name(name) for name in ("dynamic_masks", "trajectories", "elements")] == [
+    assert [typed_dict_name(name) for name in ("dynamic_masks", "trajectories", "elements")] == [
         "DynamicMask",
         "Trajectory",
         "Element",

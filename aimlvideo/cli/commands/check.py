@@ -82,6 +82,7 @@ def check_file(
     facts = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
     reader.uploads = bool(settings.get("upload"))
+    # Hashes, not ids: a file of a million jobs is checked in constant memory but for eight bytes a job.
     tally, seen = Tally(catalog, facts.prices), set[int]()
     with job_lines(name, catalog, defaults) as lines:
         for where, job, params in reader.jobs(lines):

@@ -29,10 +29,10 @@ def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
     """Make a dozen real clips on the embedded sandbox: no key, no network, no bill."""
     terminal = Terminal(quiet=quiet)
     with exit_codes(terminal):
-        raise typer.Exit(make_demo(output, terminal))
+        raise typer.Exit(_make_demo(output, terminal))
 
 
-def make_demo(output: Path, terminal: Terminal) -> int:
+def _make_demo(output: Path, terminal: Terminal) -> int:
     """Make a dozen clips over every wire and every model family; return the exit code."""
     *_, sample_picture = sandbox_parts()
     pictures = pictures_for(checked_folder(output) / "pictures", sample_picture)

@@ -89,7 +89,7 @@ def generate(
             upload=upload,
         )
         inputs = {"prompt": prompt, "images": image or [], "set": set_ or []}
-        raise typer.Exit(generate_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
+        raise typer.Exit(_generate_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
 
 
 def cost_of(result: Result) -> str:
@@ -99,7 +99,7 @@ def cost_of(result: Result) -> str:
     return "cost unknown" if result.cost_units is None else f"{result.cost_units:g} of the service's units"
 
 
-def generate_one(
+def _generate_one(
     model: str,
     inputs: Mapping[str, Any],
     output: Path,
@@ -117,6 +117,7 @@ def generate_one(
         learn_without_a_run(settings, [model], sandbox=sandbox)
     params = _params(model, inputs, settings["service"])
     _check_output(output)
+    # Hidden beside the clip: one command for one file has no folder to keep a journal in.
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
     # The id follows from the content: the same command has the same id, and finds its journal and its clip.
     name = VideoJob(model, **params).id

@@ -39,7 +39,7 @@ def init(
         chosen = catalog.find(model)
         if chosen is None:
             raise UsageError(unknown_model(catalog, model))
-        write = {".jsonl": sample_lines, ".csv": sample_table}.get(file.suffix.lower())
+        write = {".jsonl": _sample_lines, ".csv": _sample_table}.get(file.suffix.lower())
         if write is None:
             raise UsageError(f"{file}: expected a file that ends in .jsonl or .csv")
         try:
@@ -52,7 +52,7 @@ def init(
         terminal.say(f"wrote {file}. Edit it, then: {command_line('check', str(file))}")
 
 
-def sample_lines(model: Model) -> str:
+def _sample_lines(model: Model) -> str:
     """Return a sample job file as JSON lines; lines that begin with # are comments."""
     comments = [
         f"One job per line, for {model.id}. Lines that begin with # are comments.",
@@ -62,7 +62,7 @@ def sample_lines(model: Model) -> str:
     return "".join(f"# {line}\n" for line in comments) + example_line(model) + "\n"
 
 
-def sample_table(model: Model) -> str:
+def _sample_table(model: Model) -> str:
     """Return a sample job file as CSV; its column `notes` is for people, and is never sent."""
     job = json.loads(example_line(model))
     rows = {row.name: row for row in model_page(model).params}

@@ -51,11 +51,11 @@ def models(
     with exit_codes(terminal):
         settings = client_options(DEFAULT_SERVICE, base_url, api_key)
         if refresh:
-            refresh_models(settings, terminal)
+            _refresh_models(settings, terminal)
         if refresh or diff:
-            raise typer.Exit(show_changes(terminal))
+            raise typer.Exit(_show_changes(terminal))
         chosen = ModelFilter(image=image, audio=audio, max_price=max_price)
-        show = show_example if example else show_models
+        show = _show_example if example else _show_models
         show(
             word,
             chosen,
@@ -64,7 +64,7 @@ def models(
         )
 
 
-def show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
+def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
     """Show one model's page, or a table to look through. Raises UsageError where no model matches."""
     catalog = known_catalog()
     if (model := catalog.find(word) if word else None) is not None:
@@ -78,7 +78,7 @@ def show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: T
     terminal.say(f"{pluralize(len(rows), 'model')} ({catalog_source()}); one model's page: aimlvideo models MODEL")
 
 
-def show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
+def _show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
     """Print a line for a job file, for one model. Raises UsageError where there is none."""
     catalog = known_catalog()
     if (model := catalog.find(word)) is None:
@@ -103,7 +103,7 @@ def _no_match(catalog: Catalog, word: str, chosen: ModelFilter) -> str:
     return f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}"
 
 
-def refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
+def _refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
     """Read the live catalogue and keep it; return the exit code."""
 
     async def work() -> tuple[int, Mapping[str, str]]:
@@ -118,7 +118,7 @@ def refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
     return 0
 
 
-def show_changes(terminal: Terminal) -> int:
+def _show_changes(terminal: Terminal) -> int:
     """Show what the last refresh found otherwise than this release has it; return the exit code."""
     refreshed = CatalogCache().read()
     if refreshed is None:

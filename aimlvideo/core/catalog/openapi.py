@@ -73,6 +73,8 @@ class _Reader:
         requests = [(path, schema) for path, schema in self.requests() if self._is_for(schema, names)]
         if not requests:
             raise ValueError("no POST in it is for this model")
+        # A document may list a model's legacy address as well: the usual one is where it is submitted, else the first
+        # by name, so that the same document gives the same entry every time.
         return min(requests, key=lambda request: (request[0] != usual_path, request[0]))
 
     def requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -87,6 +89,7 @@ class _Reader:
 
     def _forms(self, schema: Any) -> list[Mapping[str, Any]]:
         plain = self._plain(schema)
+        # One document may describe several models, each as an alternative of one request's body.
         forms = plain.get("oneOf") or plain.get("anyOf") or [plain]
         return [self._plain(form) for form in forms]
 
@@ -145,6 +148,7 @@ class _Reader:
             raise ValueError(f"more than {DEPTH} objects inside each other (or a circular reference)")
         plain = self._plain(schema)
         param: Raw = {ours: plain[theirs] for theirs, ours in _LIMITS.items() if plain.get(theirs) is not None}
+        # Two ways to say so: OpenAPI 3.0 has `nullable`, 3.1 a list of types.
         if plain.get("nullable") is True or "null" in (plain.get("type") or ()):
             param["nullable"] = True
         if "default" in plain and plain["default"] is not None:

@@ -68,7 +68,7 @@ def progress_of(columns: Sequence[Any]) -> Progress:
     error, sha256, video_urls, files = values["error"], values["sha256"], values["video_urls"], values["files"]
     values |= {
         "stage": Stage(values["stage"]),
-        "error": error_from_text(error, values["generation_id"], values["request_id"]),
+        "error": _error_from_text(error, values["generation_id"], values["request_id"]),
         "sha256": sha256.hex() if sha256 else None,
         "poll_ages": values["poll_ages"] or b"",
         "video_urls": tuple(map(_text, json.loads(video_urls))) if video_urls else (),
@@ -76,6 +76,8 @@ def progress_of(columns: Sequence[Any]) -> Progress:
         "file_sizes": tuple(map(_size, json.loads(values["file_sizes"]))) if values["file_sizes"] else (),
     }
     if values["file"] is not None:
+        # A name that leads out of the folder was written by another hand: the journal is refused before anything is
+        # read or replaced there.
         _clip_file([values["file"]])
     return Progress(**values)
 
@@ -107,7 +109,7 @@ def job_from_json(job_id: str, folder: str | None, content: str) -> VideoJob:
     return job.with_base_folder(folder) if folder else job
 
 
-def error_from_text(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
+def _error_from_text(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
     """Return the error that was written down as `Name: message` or `Name[field]: message`, with its ids.
 
     Other attributes are gone.

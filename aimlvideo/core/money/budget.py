@@ -107,11 +107,13 @@ class Spending:
             elif progress.stage in OUTSTANDING and job.id not in self.commitments:
                 self.promise(job, price(job))
         self.spent = max(self.spent, spent)
+        # After all others: by then the highest price that was seen of each model is known.
         for job in unsaid:
             self.book(self.expected(job.model, price(job)))
 
     def reprice(self, price: Callable[[VideoJob], float | None]) -> None:
         """Ask again for the prices of what was promised without one."""
+        # A copy, because `add` takes names out while this goes on.
         for name in list(self._unpriced):
             if (job := self._jobs.get(name)) is not None and (dollars := price(job)) is not None:
                 self.add(name, job.model, dollars)
@@ -123,6 +125,7 @@ class Spending:
 
     def changed(self) -> None:
         """Tell those who wait for room."""
+        # A copy: whoever is told may leave.
         for tell in list(self.on_change):
             tell()
 
@@ -169,10 +172,12 @@ class Budget:
 
     def commit(self, job_id: str, price: float | None, *, model: str = "") -> bool:
         """Promise this job its price; False when that would pass the limit, and then nothing is promised."""
+        # A job that comes back from a refusal is promised anew, at its price of now.
         self.release(job_id)
         dollars = self.spending.expected(model, price)
         if self.limit is not None and (
             dollars is None
+            # What may cost anything leaves no room that is sure: nothing is bought beside it under a limit.
             or self.spending.has_unknown
             or self.spent + self.committed + dollars > self.limit + ROUNDING
         ):

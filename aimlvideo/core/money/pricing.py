@@ -78,6 +78,7 @@ def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> f
 
     A parameter that is not given counts as its documented default; without one, its price is not known.
     """
+    # The first that holds counts: lists put the special cases before the general one.
     for price in pricing.prices if pricing else ():
         cases = [_holds(model, params, name, value) for name, value in price.when.items()]
         if False in cases:

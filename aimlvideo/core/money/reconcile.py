@@ -96,6 +96,7 @@ def _unknown_to_us(
     charged: Mapping[str, list[Charge]],
 ) -> Iterator[str]:
     """Yield the generations that were bought for our jobs, by their request ids, and that no job has."""
+    # Each once: two pages of the log that shifted in between list a row twice.
     for row in {(row.generation_id, row.request_id): row for row in logged}.values():
         job, name = jobs_by_prefix.get((row.request_id or "")[:PREFIX_LENGTH]), row.generation_id
         if job is None or name is None or name in owners or not (row.succeeded or name in charged):

@@ -8,10 +8,10 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
-from aimlvideo.core import loopback
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.catalog.refresh import VIDEO
 from aimlvideo.core.eta import SHORTEST, Durations
+from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.core.money.pricing import Per, Price, Pricing
 from aimlvideo.core.wires.aimlapi import raise_for_error
 from aimlvideo.core.wires.http import Answer, Request
@@ -83,7 +83,7 @@ def _fetchable(address: str) -> bool:
     except ValueError:
         return False
     if parts.scheme == "http":
-        return parts.hostname in loopback.LOOPBACK
+        return parts.hostname in LOOPBACK
     return parts.scheme == "https" or (not parts.scheme and not parts.netloc and address.startswith("/"))
 
 
@@ -120,6 +120,8 @@ def read_prices(models_answer: Any) -> dict[str, Pricing]:
     entries = models_answer.get("data") if isinstance(models_answer, Mapping) else models_answer
     prices: dict[str, Pricing] = {}
     for entry in entries if isinstance(entries, list) else []:
+        # A price that cannot be read is kept with its problem, so that `check` says which and why; no price at all is
+        # no problem.
         if isinstance(entry, Mapping) and entry.get("pricing") is not None:
             prices.update(dict.fromkeys(_names(entry), _pricing(entry["pricing"])))
     return prices

@@ -105,8 +105,11 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     gives a reason. Whatever else is unknown is not finished yet.
     """
     state = STATES.get(plain_word(word))
+    # A clip that is there is done, whatever new word a service has found for that.
     if state is None and has_link:
         return State.COMPLETED
+    # "Completed" without a clip is believed only as far as: it may be a moment early. With a reason beside it, it has
+    # failed.
     if state in (None, State.COMPLETED) and not has_link:
         return State.FAILED if reason else State.RENDERING
     return state or State.RENDERING
@@ -125,18 +128,21 @@ def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None
 
 def _clips(body: Mapping[str, Any], depth: int) -> dict[str, int | None]:
     for name in LINK_FIELDS:
+        # The first place that has any, not all places: gateways repeat the same clip under several names.
         if clips := {link: _size(clip) for clip in _entries(body.get(name)) for link in _links(clip)}:
             return clips
+    # Only below names that hold results: a link of the request (the start picture, a callback) stands in the same
+    # answers, and must not be taken for the clip.
     for name in LINK_HOLDERS if depth < MAX_DEPTH else ():
-        found: dict[str, int | None] = {}
+        clips_here: dict[str, int | None] = {}
         for entry in _entries(body.get(name)):
             if isinstance(entry, dict):
                 own = {link: _size(entry) for link in _links(entry)}
-                found |= own or _clips(entry, depth + 1)
+                clips_here |= own or _clips(entry, depth + 1)
             elif isinstance(entry, str) and _LINK.match(entry):
-                found[entry.strip()] = None
-        if found:
-            return found
+                clips_here[entry.strip()] = None
+        if clips_here:
+            return clips_here
     return {}
 
 
@@ -214,6 +220,7 @@ def _in_lower_case(body: Mapping[str, Any]) -> Mapping[str, Any]:
 def _http_status(body: Mapping[str, Any]) -> int | None:
     """Return the HTTP status that a body repeats, as RFC 9457 has it, where it is one of an error."""
     status = body.get("status")
+    # `type`, not `isinstance`: True is an int, and no HTTP status.
     return status if type(status) is int and 400 <= status < 600 else None
 
 
@@ -223,9 +230,9 @@ def failure_in(body: Mapping[str, Any], *, surely_failed: bool = False) -> Any:
     Where it is known that it `surely_failed`, a plain message is the reason, too.
     """
     names = FAILURE_WORDS if surely_failed else FAILURE_FIELDS
-    found = next((body[name] for name in names if body.get(name)), None)
-    links = isinstance(found, str) and found.startswith(("http://", "https://"))
-    return None if links else found  # older gateways put the clip's link there
+    cause = next((body[name] for name in names if body.get(name)), None)
+    links = isinstance(cause, str) and cause.startswith(("http://", "https://"))
+    return None if links else cause  # older gateways put the clip's link there
 
 
 def reason(error: Any) -> str:

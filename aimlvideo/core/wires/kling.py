@@ -59,7 +59,7 @@ class Kling:
         Raises Rejected where no endpoint takes such a job.
         """
         endpoint = endpoint_of(job)
-        body = body_of(job, endpoint)
+        body = _body_of(job, endpoint)
         if endpoint.sending.external_id:
             body[ID_FIELD] = request_id
         if callback_url:
@@ -179,14 +179,16 @@ def helper_request(name: str, params: Mapping[str, Any], root: str = ROOT) -> Re
         raise InvalidJobs([Problem("helper", f"one of {', '.join(helpers)}", repr(name)[:60])])
     facts = helpers[name]
     helper = read_model(name, {"developer": "", "path": facts["path"], "endpoint": facts["path"], **facts})
-    given = {key: value for key, value in params.items() if value is not None}
-    required = [key for key, param in helper.params.items() if param.required and key not in given]
+    set_params = {key: value for key, value in params.items() if value is not None}
+    required = [key for key, param in helper.params.items() if param.required and key not in set_params]
     problems = [Problem(key, f"required: {expected(helper.params[key])}", "nothing") for key in required]
-    problems += [Problem(key, f"a parameter of {name}", "another one") for key in given if key not in helper.params]
-    problems += broken_rules(helper, given)
+    problems += [
+        Problem(key, f"a parameter of {name}", "another one") for key in set_params if key not in helper.params
+    ]
+    problems += broken_rules(helper, set_params)
     if problems:
         raise InvalidJobs(problems)
-    return Request("POST", f"{root}/{helper.path}", body=given)
+    return Request("POST", f"{root}/{helper.path}", body=set_params)
 
 
 def read_helper(answer: Answer) -> dict[str, Any]:
@@ -226,7 +228,7 @@ def _submission_endpoint(job: VideoJob) -> Model | None:
     return chosen if isinstance(chosen, Model) else None
 
 
-def body_of(job: VideoJob, endpoint: Model) -> dict[str, Any]:
+def _body_of(job: VideoJob, endpoint: Model) -> dict[str, Any]:
     """Return a submission's body: the service's own names, durations as texts, entries as objects."""
     sending, body = endpoint.sending, {}
     for name, value in flattened(endpoint, job.params).items():

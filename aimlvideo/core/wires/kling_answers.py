@@ -335,7 +335,7 @@ def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) 
     own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
     own = own if with_messages else []
     if not reasons:
-        reasons = [reason(found) for layer in layers if _words(layer) and (found := _failure(layer))]
+        reasons = [reason(cause) for layer in layers if _words(layer) and (cause := _failure(layer))]
     in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
     return next((text for text in (*in_words, *own, *reasons) if text and text.strip().lower() not in GOOD_CODES), None)
 

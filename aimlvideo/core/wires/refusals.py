@@ -76,9 +76,11 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     """
     about: dict[str, Any] = {"status": answer.status, "request_id": request_id}
     words = redact_for_display(_words(answer))
+    # Half an answer may have lost the id behind its words: what was cut is unclear, whatever its beginning says.
     is_whole = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
     if is_whole and cannot_pay(words):
         return _unpaid(f"the service says: {words}", Unclear(words, **about))
+    # Not for a submission: a gateway that says "too fast" may have accepted it all the same.
     if is_whole and request_id is None and refuses_frequency(words):
         return Busy(f"the service says: {words}", limit="rate", **about)
     if is_whole and refuses_content(words):

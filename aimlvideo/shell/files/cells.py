@@ -80,6 +80,7 @@ def _json(text: str) -> Any:
     except ValueError:
         pass
     try:
+        # A list that pandas or Python printed has single quotation marks. Literals only: nothing is called.
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         raise CellError("a list or object as JSON", reason) from None
@@ -87,6 +88,7 @@ def _json(text: str) -> Any:
 
 def _items(text: str, *, media: bool) -> list[str]:
     """Split a cell into its items; commas separate files, where no item has one itself."""
+    # Not at commas: prompts and links have them.
     items = [item.strip() for item in re.split(r"[;\n]", text) if item.strip()]
     if media and len(items) == 1 and "data:" not in text:
         by_comma = [item.strip() for item in text.split(",") if item.strip()]
@@ -110,12 +112,15 @@ def _spelled(name: str, forms: tuple[Param, ...], text: str) -> str:
     candidates = {choice for choice in choices if choice.casefold() in (text.casefold(), f"{text.casefold()}p")}
     if any(_RATIO.fullmatch(choice) for choice in choices):
         ratios = {f"{wide}:{high}" for wide, high in _ratios(text)} & {*choices}
+        # Excel makes a date of 9:16 and of 16:9 alike: which one was meant cannot be told, and a clip of the wrong
+        # shape is paid for.
         if len(ratios) > 1:
             shown = " or ".join(sorted(ratios))
             raise CellError("a ratio", f"a spreadsheet made a date of it ({shown}?): format the column as text")
         candidates |= ratios
     if numeric and (number := _number(text, is_time="duration" in name or "second" in name)) is not None:
         candidates |= {number} if not choices or number in choices else set()
+    # Two readings are none: the text stays, and the catalogue says what was expected.
     return candidates.pop() if len(candidates) == 1 else text
 
 

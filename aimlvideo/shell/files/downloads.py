@@ -29,7 +29,7 @@ from aimlvideo.core.mp4_boxes import is_whole_mp4
 from aimlvideo.core.retries import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.shell.files.private_files import drop_link
-from aimlvideo.shell.http.encodings import unpacker
+from aimlvideo.shell.http.bodies import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
 
 CHUNK = 2**18

@@ -215,6 +215,7 @@ def _is_data(text: str) -> bool:
 
 def _is_base64(text: str) -> bool:
     """Tell raw Base64 of a picture from a path: it is long, and its first bytes decode to a known type."""
+    # A short text is a path or a slip: no picture is that small.
     if len(text) < 64:
         return False
     try:

@@ -99,6 +99,7 @@ class SharedFolder:
     async def write_text(self, name: str, text: str) -> None:
         """Write a small file where none is. Raises SettingsError."""
         try:
+            # Exclusively: of two workers that start together, one writes it and the other finds it.
             with (self.folder / name).open("x") as file:
                 file.write(text)
         except FileExistsError:
@@ -174,6 +175,7 @@ class ObjectStore:
         """Raise SettingsError where nothing can be written: before anything is paid."""
         probe = f"{self._root}/.aimlvideo"
         try:
+            # Tried, not asked about: permissions of stores are many, and a run that cannot save must not buy.
             self._files.pipe_file(probe, b"")
             self._files.rm_file(probe)
         except Exception as error:
@@ -215,6 +217,7 @@ def local_folder(output: str) -> Path:
 
 def working_folder(url: str) -> Path:
     """Return where a run whose clips go to an object store has its journal: the same for the same URL."""
+    # For people who look into the folder; the digest is what tells two URLs apart.
     readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
     digest = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:8]
     return user_state_path("aimlvideo") / "runs" / f"{readable}-{digest}"

@@ -331,7 +331,9 @@ def _param(name: str, model: Model) -> str | None:
     if name in model.params:
         return name
     singular = name.removesuffix("s")
-    return next((found for one in (name, singular) if one and (found := canonical_name(one, model.params))), None)
+    return next(
+        (param_name for one in (name, singular) if one and (param_name := canonical_name(one, model.params))), None
+    )
 
 
 def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:

@@ -23,9 +23,8 @@ from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
-from aimlvideo.shell.http.bodies import MAX_BODY, clean_headers, read_body, spellings
+from aimlvideo.shell.http.bodies import ACCEPTED, MAX_BODY, clean_headers, decoded, read_body, spellings
 from aimlvideo.shell.http.destinations import Destinations
-from aimlvideo.shell.http.encodings import ACCEPTED, decoded
 from aimlvideo.shell.http.proxies import proxied_request
 
 CONNECTIONS = 256

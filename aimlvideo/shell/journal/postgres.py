@@ -74,7 +74,7 @@ class NewJobs:
 
 
 class SyncPostgresJournal:
-    """The jobs of one database, over one connection that blocks: for commands, not for a busy event loop."""
+    """The jobs of one database, over one connection that blocks: for CLI commands."""
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
         self._connect = connect

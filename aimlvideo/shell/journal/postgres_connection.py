@@ -39,7 +39,7 @@ BY_INDEX = "SELECT " + ", ".join(
 WRONG = re.compile(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied")
 
 
-def conninfo(dsn: str, *, writable: bool = True) -> str:
+def _conninfo(dsn: str, *, writable: bool = True) -> str:
     """Return a DSN with our defaults for what it does not say. Raises SettingsError where it cannot be read."""
     try:
         parts = conninfo_to_dict(dsn)
@@ -51,7 +51,7 @@ def conninfo(dsn: str, *, writable: bool = True) -> str:
     return make_conninfo(dsn, **missing)
 
 
-def redacted(error: object, dsn: str) -> str:
+def _redacted(error: object, dsn: str) -> str:
     """Return what an error says, without the DSN's password."""
     text = str(error).strip()
     try:
@@ -65,7 +65,7 @@ def redacted(error: object, dsn: str) -> str:
 
 def connection_error(error: BaseException, dsn: str) -> SettingsError | DatabaseAway:
     """Return what a failed connection amounts to: settings that never work, or a database that is away for now."""
-    text = redacted(error, dsn)
+    text = _redacted(error, dsn)
     if WRONG.search(text):
         return SettingsError(f"the database refuses the connection: {text}. Check the DSN")
     return DatabaseAway(f"the database cannot be reached: {text}")
@@ -75,7 +75,7 @@ def connection_error(error: BaseException, dsn: str) -> SettingsError | Database
 def connected(dsn: str, *, writable: bool = True) -> Iterator[psycopg.Connection[Any]]:
     """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none."""
     try:
-        connection = psycopg.connect(conninfo(dsn, writable=writable), autocommit=True)
+        connection = psycopg.connect(_conninfo(dsn, writable=writable), autocommit=True)
         connection.execute(SESSION)
     except psycopg.Error as error:
         raise connection_error(error, dsn) from None
@@ -87,7 +87,7 @@ def connected(dsn: str, *, writable: bool = True) -> Iterator[psycopg.Connection
 async def open_connection(dsn: str) -> AsyncIterator[Connection]:
     """Give a connection, closed on leaving. Raises what is in `AWAY` where there is none."""
     with anyio.fail_after(2 * CONNECT_TIMEOUT):
-        connection = await psycopg.AsyncConnection.connect(conninfo(dsn), autocommit=True)
+        connection = await psycopg.AsyncConnection.connect(_conninfo(dsn), autocommit=True)
     try:
         await connection.execute(SESSION)
         yield connection
@@ -105,7 +105,7 @@ async def open_pool(dsn: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
         await connection.execute(BY_INDEX)
 
     pool = AsyncConnectionPool(
-        conninfo(dsn), min_size=1, max_size=size, timeout=5, open=False, kwargs={"autocommit": True},
+        _conninfo(dsn), min_size=1, max_size=size, timeout=5, open=False, kwargs={"autocommit": True},
         configure=configure, reconnect_timeout=60,
     )  # fmt: skip
     await pool.open()

@@ -193,7 +193,7 @@ class OpenFiles:
                 f"What it held is written back when the run has ended (as {_rescued(self.path).name} where another "
                 "file has its name): keep that file, it has the ids of paid generations"
             )
-        elif file_identity(_wal(self.path)) != _identity(os.fstat(self.wal)):
+        elif _file_identity(_wal(self.path)) != _identity(os.fstat(self.wal)):
             harm, then = f"left without its {_wal(self.path).name}", "What that held is written into it at the end"
         else:
             return
@@ -211,12 +211,12 @@ class OpenFiles:
             return None
         with suppress(OSError):
             place = Path(os.readlink(f"/proc/self/fd/{self.database}"))
-            if file_identity(place) == _identity(os.fstat(self.database)):
+            if _file_identity(place) == _identity(os.fstat(self.database)):
                 return place
         return None
 
     def _has_its_name(self) -> bool:
-        return file_identity(self.path) == _identity(os.fstat(self.database))
+        return _file_identity(self.path) == _identity(os.fstat(self.database))
 
     def close(self) -> None:
         """Let go of the files."""
@@ -232,7 +232,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def file_identity(path: Path) -> tuple[int, int] | None:
+def _file_identity(path: Path) -> tuple[int, int] | None:
     """Return what tells the file of this name from any other that may take its place; None where there is none."""
     try:
         return _identity(path.stat())
@@ -325,7 +325,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         with sqlite_errors(path):
             _check(path, connection, had_wal=had_wal)
             connection = _up_to_date(connection)
-            check_values(path, connection)
+            _check_values(path, connection)
         yield connection
     finally:
         connection.close()
@@ -365,7 +365,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # FULL would sync at each commit, 30 times dearer, where only the intent to buy has to be on disk.
         connection.execute("PRAGMA synchronous=NORMAL")
         _migrate(connection)
-        check_values(path, connection)
+        _check_values(path, connection)
         connection.execute(_OPEN)
         # A copy without its -wal shall say that it is one.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -479,7 +479,7 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
         raise JournalError(_without_wal(path))
 
 
-def check_values(path: Path, connection: sqlite3.Connection) -> None:
+def _check_values(path: Path, connection: sqlite3.Connection) -> None:
     """Refuse a journal with a value that no run writes: SQLite keeps whatever another tool puts into a column."""
     for query in (_WRONG_JOB, _WRONG_FACT, _WRONG_FOLDER, _WRONG_ATTEMPT):
         if (wrong := connection.execute(query).fetchone()) is not None:
