@@ -50,6 +50,10 @@ class UploadStore:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.files, self._root = opened_filesystem(self.url)
+        if hasattr(
+            self.files, "auto_mkdir"
+        ):  # a shared folder, where folders have to be made; an object store has none
+            self.files.auto_mkdir = True
 
     def check(self) -> None:
         """Raise SettingsError where nothing can be written, or no link can be signed: before anything is paid."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
@@ -246,6 +247,18 @@ async def test_a_place_that_gives_no_links_is_refused_before_anything_is_bought(
         async with FakeClient(FakeService(), upload=url):
             pass
     assert not list(Path("/tmp").glob(".aimlvideo-*"))
+
+
+async def test_a_folder_that_a_web_server_shows_is_a_place_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sign(self: Any, path: str, expiration: int = 100, **_: Any) -> str:
+        return f"https://files.example{path}"
+
+    monkeypatch.setattr(LocalFileSystem, "sign", sign)
+    service = FakeService()
+    async with FakeClient(service, upload=(folder / "shown" / "here").as_uri()) as client:
+        await run_all(client, [job(folder, "a")], output=folder / "out")
+    assert service.bodies[0]["image_url"].startswith(f"https://files.example{folder}/shown/here/aimlvideo-")
+    assert list((folder / "shown" / "here").iterdir()) == []
 
 
 async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_bought(
