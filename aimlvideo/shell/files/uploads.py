@@ -29,7 +29,7 @@ import anyio
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.uploads import needed_validity, upload_folder, valid_until, validity
-from aimlvideo.errors import SettingsError, UploadFailed, UsageError, VideoError
+from aimlvideo.errors import SettingsError, UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import opened_filesystem
 from aimlvideo.shell.journal.base import Journal, JournalReader
@@ -211,7 +211,7 @@ class Uploads:
         """Remove what no outstanding generation may still fetch: of this process, and of those that are gone."""
         try:
             await self._close()
-        except VideoError as error:
+        except Exception as error:  # a journal that is away, too: tidying up fails no run
             log.warning("uploaded files stay in %s: %s", self.store.url, error)
 
     async def _close(self) -> None:

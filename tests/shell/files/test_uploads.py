@@ -21,6 +21,7 @@ from aimlvideo.core.uploads import upload_folder, valid_until, validity, without
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal
+from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
 from tests.servers import sandbox_thread
@@ -283,6 +284,21 @@ async def test_a_generation_that_is_handed_on_keeps_its_file_until_its_link_expi
     assert UploadStore(PLACE).remove_expired(until - 1) == 0
     assert UploadStore(PLACE).remove_expired(until + 1) == 1
     assert uploads_in() == []
+
+
+async def test_a_store_or_a_journal_that_fails_at_the_end_fails_no_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError("no route to the store")
+
+    monkeypatch.setattr(MemoryFileSystem, "rm_file", away)
+    async with FakeClient(FakeService(), upload=PLACE) as client:
+        results = await run_all(client, [job(folder, "a")], output=folder / "out")
+        monkeypatch.setattr(InMemoryJournal, "facts", away)
+    assert results["a"].stage is Stage.SAVED
+    assert f"Later: aimlvideo uploads {PLACE} --remove" in caplog.text
+    assert "uploaded files stay in" in caplog.text
 
 
 def test_the_longest_validity_is_what_stores_can_sign() -> None:
