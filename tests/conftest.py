@@ -71,8 +71,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Take two workers for each core: many tests wait for processes, sockets and browsers."""
-    return 2 * (os.cpu_count() or 1)
+    """Take one worker more than there are cores: some tests wait for processes and browsers; each collects anew."""
+    return 1 + (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

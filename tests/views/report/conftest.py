@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from aimlvideo.views.report.report_file import write_report
 from tests.views.report.sample_runs import made_run
@@ -32,6 +31,8 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         said = "there is no Chromium here: apt-get install chromium"
         pytest.fail(said) if os.environ.get("AIMLVIDEO_CI") else pytest.skip(said)
+    from playwright.sync_api import sync_playwright  # half a second that only the worker with the pages needs
+
     with ThreadPoolExecutor(1, "browser") as thread:
         playwright = thread.submit(lambda: sync_playwright().start()).result()
         chromium = thread.submit(playwright.chromium.launch, executable_path=CHROMIUM, args=ARGS).result()
