@@ -112,7 +112,8 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
         late = opened(url)
         until(late, "jobs.get('first').stage === 'rendering'")
         portal.call(board.end)
-        until(page, "document.getElementById('pulse').textContent.startsWith('the run has ended')")
+        for each in (page, late):
+            until(each, "document.getElementById('pulse').textContent.startsWith('the run has ended')")
 
 
 @asynccontextmanager
