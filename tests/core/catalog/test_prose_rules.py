@@ -55,6 +55,7 @@ RIGHT: list[tuple[str, dict[str, Any]]] = [
     ("minimax/h3-max", {"prompt": "p", "reference_image_urls": [LINK], "audio_urls": [SOUND]}),
 ]
 WRONG: list[tuple[str, dict[str, Any], str]] = [
+    (BEEBLE, {"video_url": LINK, "prompt": ""}, "prompt"),
     (PIXVERSE, {"prompt": "p", "resolution": "1080p", "duration": 8}, "duration"),
     ("pixverse/v5.5/text-to-video", {"prompt": "p", "resolution": "1080p", "duration": 8}, "duration"),
     (KREA, {"prompt": "p", "num_frames": 80}, "num_frames"),
