@@ -198,9 +198,11 @@ class Download:
 
     def _close(self) -> None:
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
             _inodes_in_use.discard(self._inode)
+            # What a full disk has not taken it does not take now either: the next attempt finds less than was written.
+            with suppress(OSError):
+                file.close()
 
     async def _receive(self, target: URL) -> None:
         headers = {"Accept-Encoding": "identity"}

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import errno
 import hashlib
+import io
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -648,3 +649,27 @@ async def test_a_large_clip_is_written_while_it_comes_and_goes_on_from_there(
     assert path.read_bytes() == MP4
     assert clip.sha256 == hashlib.sha256(MP4).hexdigest()
     assert threading.get_ident() not in threads  # no disk holds the event loop up
+
+
+class FullDisk(io.RawIOBase):
+    """A file on a disk without any room: also what was held back cannot be written when it is closed."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_a_disk_without_room_for_what_was_held_back_is_the_disk_s_fault(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(download: Any) -> io.BufferedWriter:
+        download._inode = (0, 0)
+        return io.BufferedWriter(FullDisk(), 2**20)
+
+    monkeypatch.setattr(Download, "_open", opened)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    async with served(Host()) as url:
+        with pytest.raises(DiskFailed, match="No space left"):
+            await Download(session, f"{url}/clip.mp4", path).fetch()
