@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -45,26 +44,81 @@ MAX_LATE_REFUSALS = 20
 """How often one job is submitted again that the service took and later had no slot for."""
 
 
-@dataclass(frozen=True, eq=False)
 class Pipeline:
-    """The stages of one open client, shared by all its runs."""
+    """The stages of one open client, shared by all its runs, and the ways from one to the next."""
 
-    service: Service
-    wire: Wire
-    send: TimedSender
-    log: LogReader
-    slots: SlotLimiter
-    submit: Submit
-    poll: Poll
-    lost_submissions: LostSubmissions
-    downloads: Downloads
-    callbacks: Callbacks
-    preflight: Preflight
+    def __init__(
+        self,
+        settings: Settings,
+        transport: Transport,
+        clips: ClipSource,
+        catalog: Callable[[], Catalog],
+        policy_for: Callable[[VideoJob], PollPolicy],
+        *,
+        limiters: Limiters,
+    ) -> None:
+        self.service, self.limiters, self.slots = settings.chosen_service, limiters, limiters.slots
+        self._settings, self._catalog, self._policy_for = settings, catalog, policy_for
+        service, slots = self.service, self.slots
+        balance = service.balance.request if service.balance else None
+        account = account_fingerprint(settings.api_key, settings.base_url)
+        self.wire = wire = wire_of(settings, catalog)
+        self.send = send = TimedSender(transport.send, balance)
+        self.log = LogReader(send, service.lookup)
+        has_callbacks = bool(settings.callback_url)
+        self.poll = Poll(send, wire, slots, limiters.polls, policy_for, on_ready, self.submit_again, has_callbacks)
+        self.lost_submissions = LostSubmissions(
+            self.log, account, slots, self.settle_time, self.on_accepted, self.resubmit_soon
+        )
+        self.submit = Submit(
+            send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
+            settings.callback_url, id_field=service.id_field,
+        )  # fmt: skip
+        limit = DownloadLimit(settings.downloads)
+        self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limit)
+        self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)
+        self.preflight = Preflight(send, service)
 
-    @property
-    def limiters(self) -> Limiters:
-        """What a job waits for before a request."""
-        return Limiters(self.slots, self.submit.rate_gate, self.poll.budget)
+    def on_accepted(self, entry: Entry) -> None:
+        """Wait for a generation that the service has taken, or hand it out where that was all that was wanted."""
+        if entry.progress.request_id is not None:
+            # The newest one: a gateway that finds this by our id is asked about lost ones by theirs.
+            self.lost_submissions.accepted_sample = Record(entry.job, entry.progress)
+        if entry.run.spec.goal is Stage.RENDERING:
+            entry.run.end(entry)
+        else:
+            self.poll.watch(entry)
+
+    def submit_again(self, entry: Entry) -> bool:
+        """Plan a job anew that the service took and had no slot for; False where that may not be."""
+        if not _may_resubmit(entry, self.service):
+            return False
+        entry.late_refusals += 1
+        # A new request id: under the old one the service would answer with the generation that never ran.
+        entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None, status=None, status_at=None)
+        # It was taken and then had no slot: there are fewer than we believed.
+        self.slots.on_rejected(clock.loop())
+        self.limiters.rate_gate.pause(1)
+        entry.release_slot()
+        self.resubmit_soon(entry)
+        return True
+
+    def resubmit_soon(self, entry: Entry) -> None:
+        """Begin to submit a job again, in a task of its run."""
+        if not entry.ended:
+            entry.run.tasks.start_soon(self.resubmit, entry)
+
+    def settle_time(self, job: VideoJob) -> float:
+        """Return after how long a submission that the service does not list was never accepted."""
+        if self._settings.settle is not None:
+            return self._settings.settle
+        if self.service.settle is not None:
+            return self.service.settle
+        return settle_seconds(self._policy_for(job).quantile(0.99))
+
+    async def encoded(self, entry: Entry) -> VideoJob:
+        """Return a job as it is sent. Raises as `encode` does."""
+        return await encode(entry.job, self._catalog(), self.service.media, entry.run.spec.uploads)
 
     async def route(self, entry: Entry) -> bool:
         """Set a job on its way at its stage. True: it is to be submitted now, by whoever asks."""
@@ -113,82 +167,14 @@ async def open_pipeline(
     *background: Callable[[], Coroutine[Any, Any, None]],
     limiters: Limiters | None = None,
 ) -> AsyncIterator[Pipeline]:
-    """Wire the stages together and run those that all runs share, until the block is left.
+    """Run the stages that all runs of a client share, until the block is left.
 
     `limiters` are those of an account that others use too, in place of ones by the settings.
     """
-    service = settings.chosen_service
-    wire = wire_of(settings, catalog)
-    own = limiters or _own_limiters(settings)
-    slots, rate_gate, budget = own.slots, own.rate_gate, own.polls
-
-    def on_accepted(entry: Entry) -> None:
-        if entry.progress.request_id is not None:
-            # The newest one: a gateway that finds this by our id is asked about lost ones by theirs.
-            lost_submissions.accepted_sample = Record(entry.job, entry.progress)
-        if entry.run.spec.goal is Stage.RENDERING:
-            entry.run.end(entry)
-        else:
-            poll.watch(entry)
-
-    def resubmit(entry: Entry) -> None:
-        if not entry.ended:
-            entry.run.tasks.start_soon(pipeline.resubmit, entry)
-
-    def submit_again(entry: Entry) -> bool:
-        if not _may_resubmit(entry, service):
-            return False
-        entry.late_refusals += 1
-        # A new request id: under the old one the service would answer with the generation that never ran.
-        entry.step(Stage.PLANNED, request_id=None, generation_id=None, submitted_at=None, status=None, status_at=None)
-        # It was taken and then had no slot: there are fewer than we believed.
-        slots.on_rejected(clock.loop())
-        rate_gate.pause(1)
-        entry.release_slot()
-        resubmit(entry)
-        return True
-
-    def settle_time(job: VideoJob) -> float:
-        return _settle_time(settings, service, policy_for(job))
-
-    async def encode_media(entry: Entry) -> VideoJob:
-        return await encode(entry.job, catalog(), service.media, entry.run.spec.uploads)
-
-    has_callbacks = bool(settings.callback_url)
-    send = TimedSender(transport.send, service.balance.request if service.balance else None)
-    log, account = LogReader(send, service.lookup), account_fingerprint(settings.api_key, settings.base_url)
-    poll = Poll(send, wire, slots, budget, policy_for, on_ready, submit_again, has_callbacks)
-    lost_submissions = LostSubmissions(log, account, slots, settle_time, on_accepted, resubmit)
-    submit = Submit(
-        send,
-        account,
-        wire,
-        slots,
-        rate_gate,
-        encode_media,
-        on_accepted,
-        lost_submissions.add,
-        settings.callback_url,
-        id_field=service.id_field,
-    )
-    downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, DownloadLimit(settings.downloads))
-    callbacks = Callbacks(send, wire, poll, lost_submissions)
-    preflight = Preflight(send, service)
-    pipeline = Pipeline(
-        service, wire, send, log, slots, submit, poll, lost_submissions, downloads, callbacks, preflight
-    )
-    async with (
-        background_tasks(poll.run, lost_submissions.run, callbacks.run, *background),
-        _callback_page(settings, callbacks),
-    ):
+    pipeline = Pipeline(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
+    works = (pipeline.poll.run, pipeline.lost_submissions.run, pipeline.callbacks.run, *background)
+    async with background_tasks(*works), _callback_page(settings, pipeline.callbacks):
         yield pipeline
-
-
-def _settle_time(settings: Settings, service: Service, policy: PollPolicy) -> float:
-    """Return after how long a submission that the service does not list was never accepted."""
-    if settings.settle is not None:
-        return settings.settle
-    return settle_seconds(policy.quantile(0.99)) if service.settle is None else service.settle
 
 
 def _may_resubmit(entry: Entry, service: Service) -> bool:
