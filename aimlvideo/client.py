@@ -412,6 +412,7 @@ class VideoClient:
                 job = line if isinstance(line, VideoJob) else job_of(line)
             except InvalidJobs as error:
                 named = line if isinstance(line, Mapping) else {}
+                # A line that cannot be read is a failed job like others: it must not stop those behind it.
                 unreadable = _single(str(named.get("model")), named.get("id"), {})
                 yield Record(unreadable, Progress(Stage.FAILED, error=error))
                 continue
@@ -576,6 +577,7 @@ class VideoClient:
             fresh = unknown - self._asked_for
             if service.models is None or not fresh:
                 return set()
+            # Before the answer: a service that fails is not asked again for each job of the model.
             self._asked_for |= fresh
             entries: dict[str, Any] = {}
             try:
@@ -585,6 +587,7 @@ class VideoClient:
                 log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
             new = {name: entry for name, entry in entries.items() if self._catalog.find(name) is None}
             self._catalog = self._catalog.with_refreshed(new)
+            # What a test's transport made up is not kept for real runs.
             if new and self._given_transport is None:
                 await anyio.to_thread.run_sync(CatalogCache().add, new)
             return {name for name in fresh if self._knows(name)}

@@ -52,6 +52,7 @@ class Settings:
             if not isinstance(value := getattr(self, name), types):
                 raise SettingsError(f"{name} is {_preview(name, value)}: expected {expected}")
         self._check_numbers()
+        # Found out now, not with the first call, hours later, when every signature would seem wrong.
         if self.callback_secret is not None and not usable_secret(self.callback_secret):
             raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_")
         if self.callback is not None and not _is_address(self.callback):

@@ -163,8 +163,8 @@ class AgentTools:
 
     def _unfinished_parents(self, job: VideoJob) -> list[str]:
         """Return the jobs that one takes a clip or a frame from, and that have not ended."""
-        found = {name: self._journal.find(name) for name in sorted(parents(job))}
-        return [name for name, record in found.items() if record and record.progress.stage not in ENDED]
+        records = {name: self._journal.find(name) for name in sorted(parents(job))}
+        return [name for name, record in records.items() if record and record.progress.stage not in ENDED]
 
     async def _see_through(self, job: VideoJob) -> None:
         try:

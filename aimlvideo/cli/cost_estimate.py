@@ -187,6 +187,7 @@ def confirm_cost(summary: CheckSummary, terminal: Terminal, *, above: float, any
             f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD): top up, "
             "or pass --anyway. Nothing was planned, nothing was sent"
         )
+    # An unknown price may be any: it is asked about like one that is too high.
     is_above = summary.dollars is None or summary.unquoted or summary.dollars > above
     if is_above and above < inf and not terminal.confirm("Start this run?"):
         raise UsageError("not confirmed: nothing was planned, nothing was sent")

@@ -138,6 +138,7 @@ class _Doctor:
         """Ask one question and note what was understood of its answer; return the answer where there is one."""
         try:
             with anyio.fail_after(ANSWER_WITHIN):
+                # One try: a service that is down has to be told of now, not after the patience of a run.
                 answer = await self.client.send(request, tries=1)
         except TimeoutError:
             self._note(what, False, f"expected an answer within {ANSWER_WITHIN:.0f} s, got none that ended", without)
@@ -146,12 +147,14 @@ class _Doctor:
             self._note(what, False, str(error), without)
             return None
         finally:
+            # Answers that refuse have a date too.
             self._see_clock()
         odd = tuple(oddities(answer, fields)) if fields else ()
         try:
             detail, refused = read(answer), False
         except ServiceError as error:
             detail, refused = str(error), True
+        # Of what is no JSON, the oddity shows the beginning; what the reader says of it would be the same once more.
         unreadable = bool(odd) and odd[0].field == BODY
         shown = [detail] if (refused and not unreadable) or not odd else []
         self._note(what, not (refused or odd), "; ".join([*shown, *map(str, odd[:3])]), without, odd)
@@ -235,6 +238,7 @@ class _Doctor:
                 f"expected that it is not there (404), got status {generation.status!r}", status=answer.status
             )
 
+        # Where there are several places to ask, only the last one's "not there" is final.
         *_, request = wire.status(UNKNOWN_ID)
         await self.ask("an unknown generation", request, read_absence, {}, "the end of generations that got lost")
 

@@ -102,6 +102,7 @@ def model_rows(
     """
     models = sorted(catalog, key=lambda model: (model.service, model.developer, model.id))
     texts = {model.id: " ".join((model.developer, model.id, *model.aliases)).lower() for model in models}
+    # Nobody remembers where an id has its slashes, dashes and dots.
     squeezed = {name: _letters(text) for name, text in texts.items()}
     vocabulary = {part for text in texts.values() for part in PARTS.findall(text)}
     sought = [part for word in words.lower().split() for part in _in_use(word, squeezed.values(), vocabulary)]

@@ -307,6 +307,7 @@ def _dsn_from_options(dsn: str | None, dsn_file: Path | None, terminal: Terminal
             return dsn_file.read_text(encoding="utf-8").strip() or None
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"--dsn-file {dsn_file} cannot be read: {error}") from None
+    # Both spellings of libpq: a URL and "key=value".
     if dsn and on_command_line and re.search(r"//[^/@:]*:[^@/]+@|password\s*=", dsn):
         terminal.remark(
             f"the password in --dsn is shown to every user of this machine by ps: use {DSN_VARIABLE}, --dsn-file, or "

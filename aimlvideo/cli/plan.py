@@ -105,11 +105,13 @@ class JobReader:
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
         model = model_of(job, self.catalog, self.service)
+        # Before the stand-ins take the references' place, after which nobody could see what was wrong.
         if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
             self.problems += (replace(problem, where=where) for problem in misplaced)
             return None
         if model is None and isinstance(job.model, str):
             self.unknown_models.add(job.model)
+        # A clip that another job makes is not there yet; the rest of the job is checked as if it were.
         complete = with_stand_ins(job)
         checked = check(complete, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
@@ -158,6 +160,7 @@ def plan_file(
         else:
             if may_be_bought(planned.progress, retry_failed=retry_failed):
                 tally.add(job.model, params)
+    # After all lines: a job may refer to one that stands below it.
     reader.check_chains(lambda name: journal.find(name) is not None)
     if reader.problems:
         raise InvalidJobs(reader.problems)

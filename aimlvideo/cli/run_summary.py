@@ -80,6 +80,7 @@ class RunSummary:
         for job, progress in self.accepted[:1]:
             since = "submitted elsewhere"
             if progress.submitted_at is not None:
+                # May be below zero where the clock was set back since, which `max` hides.
                 age = (clock.wall() if now is None else now) - progress.submitted_at
                 since = f"submitted {format_seconds(max(age, 0.0))} ago"
             yield f"  oldest outstanding: {progress.generation_id} (job {job.id}), {since}"
@@ -188,6 +189,7 @@ def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | 
 
 def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:
     """Return the spending limit that lets all planned jobs be bought, in USD; None where a price is not known."""
+    # The list that the run began with: its limit was checked against those prices.
     listed = journal.fact(PRICES)
     outstanding = [record for record in journal.open_jobs() if record.progress.stage in OUTSTANDING]
     planned = [record for record in journal.open_jobs(run=run) if record.progress.stage is Stage.PLANNED]

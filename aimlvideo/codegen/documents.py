@@ -33,6 +33,7 @@ def updated(content: Mapping[str, Any], place: str) -> tuple[dict[str, Any], lis
             for model in described:
                 entry = read_document(model, document, usual_path=UNIVERSAL)
                 before = content["models"].get(model, {})
+                # What was measured or read elsewhere outlives a new document.
                 models[model] = entry | {key: before[key] for key in NOT_IN_DOCUMENTS if key in before}
         except ValueError as error:
             refused.append(f"{name}: {error}")

@@ -35,6 +35,7 @@ def time_left(models: Iterable[Remaining], slots: float, rate: float) -> tuple[f
     if not rows:
         return None
     planned, busy = sum(row.planned for row in rows), sum(row.outstanding for row in rows)
+    # After the last start there are at most this many lives whose maximum decides; more slots than jobs stay empty.
     running = min(slots, planned + busy)
     queued = max(0.0, planned - max(0.0, slots - busy))
     work = sum(row.planned * row.durations.mean for row in rows)
@@ -42,6 +43,7 @@ def time_left(models: Iterable[Remaining], slots: float, rate: float) -> tuple[f
     begun = max(waiting, (planned - 1) / rate if planned else 0.0)
     tails = [_tail(row, running * (row.planned + row.outstanding) / (planned + busy)) for row in rows]
     likely, late = max(tail[0] for tail in tails), max(tail[1] for tail in tails)
+    # The waiting is a sum of many durations, so its spread shrinks with the root of their number.
     return begun + likely, begun * (1 + P90 / sqrt(queued + 1) / 2) + late
 
 

@@ -160,6 +160,8 @@ class ConcurrencyLimit:
         if self.taken >= self._hard_limit:
             self._hard_limit += 1.0
         if self.taken >= int(self._soft_limit):
+            # Until the first refusal nothing is known of the limit, so each accepted one adds a place (as in TCP's slow
+            # start); later one in as many as there are.
             unhurt = self._narrowed_at == -inf
             calm = max((now - self._narrowed_at) / SETTLED, 1.0)
             self._soft_limit = min(
@@ -247,6 +249,7 @@ class DownloadLimit:
             return
         self._bytes += size
         self._clips += 1
+        # Two rounds of clips: fewer would measure how long single ones take, not how much comes in.
         if self._clips < 2 * self.limit:
             return
         rate = self._bytes / max(now - self._began, 1e-3)

@@ -25,12 +25,14 @@ def resolve_link(link: str, base_url: str) -> str:
     text = link.strip(_BLANKS)
     if wrapped := _WRAPPED.fullmatch(text):
         text = next(filter(None, wrapped.groups()))
+    # urlsplit drops line breaks and tabs without a word, and a signature would no longer hold.
     text = re.sub(r"[\x00-\x1f]", lambda match: f"%{ord(match[0]):02X}", text)
     if not text:
         raise ValueError("it is empty")
     if scheme := _SCHEME.match(text):
         text = f"{scheme[1].lower()}://{text[scheme.end() :]}"
     elif text.startswith("\\"):
+        # As browsers read it: `\\host\clip.mp4` is written on Windows for `//host/clip.mp4`.
         text = text.replace("\\", "/", 2)
     text = _HOST.sub(lambda match: match[1] + "/", text)
     parts = urlsplit(text if _SCHEME.match(text) else _joined(base_url, text))

@@ -89,6 +89,7 @@ class RunStats:
         self.stages[before.stage] -= 1
         self.stages[now.stage] += 1
         counted = self.of(job)
+        # Taken away and added again, so that a step that goes back (a retry) needs no case of its own.
         self._count(job, counted, before, -1)
         self._count(job, counted, now, 1)
         self.accepted += before.stage is Stage.SUBMITTING and now.stage is Stage.RENDERING

@@ -126,6 +126,7 @@ async def agree_on_limits(connection: Connection, limits: AccountLimits) -> Acco
     current = account.limits.chosen()
     if all(current[name] == value for name, value in limits.chosen().items()):
         return account
+    # With nobody at work there is nobody to disagree with: limits of a run long past would only be in the way.
     row = await (await connection.execute(LIVE, (account.limits.heartbeat,))).fetchone()
     if row and row[0]:
         raise SettingsError(

@@ -36,6 +36,8 @@ class EndWatch:
         finally:
             self._waiters.subtract(ids)
             for name in ids:
+                # Counted: several callers may wait for one job, and the first to leave must not take the result from
+                # the others.
                 if self._waiters[name] <= 0:
                     del self._waiters[name]
                     self._results.pop(name, None)

@@ -93,6 +93,7 @@ class JobList:
 
         It ends when all of them have ended. A failed job is a value, and so is one that only a person can settle.
         """
+        # A dictionary for its order and for its quick removal; its values mean nothing.
         waiting = dict.fromkeys(self._added if ids is None else ids)
         while waiting:
             with self._watch.waiting(list(waiting)):
@@ -166,6 +167,7 @@ class JobList:
                         for start in range(0, len(ids), PAGE)
                     ]
             except AWAY as error:
+                # Whoever waits for hours does not want to hear of a database that was restarted.
                 log.warning("%s", connection_error(error, self._dsn))
                 await anyio.sleep(AGAIN)
                 continue

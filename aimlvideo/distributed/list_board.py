@@ -51,16 +51,19 @@ class ListWatch:
         with open_sync_journal(self._dsn) as journal, journal.snapshot():
             self.account = Account.of(journal.account())
             under_way = {record.job.id: record for record in journal.begun_jobs()}
-            left = [record for name in self._under_way.keys() - under_way.keys() if (record := journal.find(name))]
+            formerly_under_way = [
+                record for name in self._under_way.keys() - under_way.keys() if (record := journal.find(name))
+            ]
             last, new = journal.newer_than(self._last, MOST_NEW)
         moved = [record for name, record in under_way.items() if self._under_way.get(name) != record.progress]
         is_first, ended = self._last < 0, self.account.jobs.get("saved", 0) + self.account.jobs.get("failed", 0)
-        noted = sum(record.progress.stage in ENDED for record in (*left, *new))
+        noted = sum(record.progress.stage in ENDED for record in (*formerly_under_way, *new))
+        # A job may come in and end between two reads, or be tried again after it failed: the sum tells, at no cost.
         if not is_first and (ended != self._ended + noted or len(new) == MOST_NEW):
             self._changes.forget()
         self._under_way = {name: record.progress for name, record in under_way.items()}
         self._ended, self._last = ended, last
-        return [] if is_first else [*new, *left, *moved]
+        return [] if is_first else [*new, *formerly_under_way, *moved]
 
     def note(self, records: list[Record]) -> None:
         """Note that these jobs have changed."""
@@ -96,6 +99,7 @@ async def open_list_board(
             try:
                 watch.note(await anyio.to_thread.run_sync(watch.read))
             except DatabaseAway as error:
+                # The page keeps what it shows: a database that is restarted is no reason to take it away.
                 log.warning("%s", error)
 
     await anyio.to_thread.run_sync(watch.read)

@@ -48,6 +48,7 @@ async def open_worker(
     refusals: list[tuple[str, float | None]] = []
 
     def broadcast(kind: str, seconds: float | None) -> None:
+        # The other workers need to hear of it once per heartbeat; a thousand refused requests would say no more.
         if kind not in (pending for pending, _ in refusals):
             refusals.append((kind, seconds))
 
@@ -58,6 +59,7 @@ async def open_worker(
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
         pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
+        # Only to begin with: the limits that count are agreed on in `_join`, after all that can fail has been tried.
         limits_before = (await read_account(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
         fleet = WorkerShares(permits, broadcast, limits_before)
@@ -147,9 +149,8 @@ async def _join(
     return account
 
 
-# --- the mark of a job list in the place of its clips: all workers save into the same one
-
 TOKEN = ".aimlvideo-list"
+"""The mark of a job list in the place of its clips: all workers save into the same one."""
 CLAIM = "UPDATE aimlvideo_account SET output_token = coalesce(output_token, %s) RETURNING output_token"
 TRIES, PAUSE = 20, 0.1
 """How long a worker that starts at the same moment may take to write the token, and a shared folder to show it."""
@@ -165,7 +166,8 @@ async def _check_output(connection: Connection, store: ClipStore) -> None:
     if token is None:
         token = str(uuid4())
         await store.write_text(TOKEN, token)
-        token = await store.read_text(TOKEN) or token  # another worker of the same folder may have been faster
+        # Another worker of the same folder may have been faster.
+        token = await store.read_text(TOKEN) or token
     row = await (await connection.execute(CLAIM, (token,))).fetchone()
     expected = str(row[0]) if row else token
     if expected == token:

@@ -71,6 +71,7 @@ class JobQueue:
 
     async def take_over(self, most: int) -> dict[str, QueueEntry]:
         """Make up to `most` jobs ours that were begun, and whose worker is silent or has left them."""
+        # MATERIALIZED: inlined, the planner may run the locking query more than once and take more rows than `most`.
         overdue = f"""
             WITH overdue AS MATERIALIZED (
                 SELECT id FROM {self._table} WHERE status = 'picked' AND entrypoint = %s
@@ -138,6 +139,8 @@ class JobQueue:
             f"WHERE queue_manager_id = %s AND EXISTS ({planned})"
         )
         await self.connection.execute(back, (self._worker,))
+        # A job that may have been paid for stays "picked", so that it is taken over as begun and never as new; its
+        # heartbeat of 1970 lets that happen at once.
         let_go = f"UPDATE {self._table} SET heartbeat = 'epoch', queue_manager_id = NULL WHERE queue_manager_id = %s"
         await self.connection.execute(let_go, (self._worker,))
 

@@ -163,6 +163,7 @@ class WorkerShares:
         if limits.rate != self.submissions.ceiling:
             self.submissions.set_share(limits.rate)
         self.polls.set_share(limits.poll_rate / workers)
+        # What was learned by being refused is the account's rate: with more workers each one's part of it is smaller.
         self.submissions.stretch(self._workers / workers)
         self._workers = workers
 

@@ -257,6 +257,7 @@ class Worker:
     async def _tick(self, queue: JobQueue) -> None:
         """Say that we live, hand back, pass on, take."""
         idle = min(IDLE, self.heartbeat / 4)
+        # A connection that died without a word would hang until TCP gives up, while others take our jobs over.
         with anyio.fail_after(STALLED):
             full = await self._keep_up(queue, idle)
         if not full:
@@ -413,6 +414,7 @@ NOT_HELD = frozenset({Stage.PLANNED, Stage.READY, *ENDED})
 
 def _handback(result: Result) -> Handback:
     """Return why a worker gives up the place of a job that has ended here."""
+    # Before the stage, which says that it is being submitted: its intent was refused, so nothing was sent.
     if isinstance(result.error, _NoPlace | OverBudget):
         return Handback.NOT_BEGUN
     if result.stage in BY_STAGE:

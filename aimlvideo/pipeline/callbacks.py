@@ -42,6 +42,7 @@ class Callbacks:
         if call.state in UNFINISHED:
             is_waited_for = self.poll.on_unfinished(call.generation_id, queued=call.state is State.QUEUED)
         else:
+            # A call that says "completed" is a reason to ask, never a result: its links may be anybody's.
             is_waited_for = self.poll.hint(call.generation_id)
         if is_waited_for or call.request_id is None or call.generation_id is None:
             return is_waited_for
@@ -67,4 +68,5 @@ class Callbacks:
             if owner is not None and owner.job.id != entry.job.id:
                 log.warning("a call names generation %s, which is that of job %r", generation_id, owner.job.id)
             elif generation.request_id in (None, entry.progress.request_id):
+                # A call can be forged: what counts is the service's own answer, and that it names our id or none.
                 self.lost.confirm(entry, generation_id)

@@ -40,6 +40,7 @@ class Crew(Generic[T]):
         if self._size - len(self._idle) >= self._most():
             return
         while self._idle:
+            # Done already: this one was cancelled while it waited, and would never come.
             if not (called := self._idle.pop()).done():
                 called.set_result(None)
                 return

@@ -110,6 +110,7 @@ class Feed:
     async def _passes_preflight(self, entry: Entry) -> bool:
         """Ask the service whether anything stands in a right job's way; a key that may not buy stops the run."""
         objection = await self.pipeline.preflight.objection(entry.job)
+        # The question took its time: meanwhile the run may have been stopped, or the job cancelled.
         if entry.ended:
             return False
         if objection is None:
@@ -118,6 +119,7 @@ class Feed:
             entry.step(Stage.FAILED, error=objection)
             entry.run.end(entry)
         else:
+            # A key that may not buy says the same of every job: the run stops before a thousand failures.
             entry.run.halt(objection)
             entry.run.end(entry, objection)
         return False

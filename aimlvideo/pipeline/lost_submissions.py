@@ -81,6 +81,7 @@ class LostSubmissions:
         """Look for this entry's submission until its doubt is settled; `answer` says what came in place of one."""
         if entry.ended:
             return
+        # Before the step below, which sets it: what an earlier process sent is older than it has been watched here.
         sent_here = entry.moved
         entry.take_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
@@ -115,6 +116,7 @@ class LostSubmissions:
             except Exception as error:
                 log.exception("unexpected error while the service was asked for lost submissions")
                 self._give_up_where_unreachable(error)
+            # After the look, not before: an answer that came in this very turn still counts.
             self._give_up_after_patience()
             waits = [self._next_lookup_in(doubt) for doubt in self._doubts]
             await anyio.sleep(min(waits, default=0))
@@ -185,6 +187,8 @@ class LostSubmissions:
         request_ids = set(map(_request_id, doubts))
 
         def keep(row: LogRow) -> bool:
+            # Any row with an id of ours shows that this log has them at all; only then does the lack of one mean
+            # something.
             self._lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
             if row.request_id is None:
                 return any(may_be(row, doubt.entry.job, doubt.intent) for doubt in doubts)
@@ -234,6 +238,7 @@ class LostSubmissions:
                 return None
             if (ours := next((one for one in listed if one.request_id == entry.progress.request_id), None)) is not None:
                 return ours
+            # The newest come first: behind a task older than the submission there can only be older ones.
             if not listed or 0 < listed[-1].created_at < since:
                 return None
         return None

@@ -44,6 +44,7 @@ async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob
 
     Raises the ServiceError that the (last) answer amounts to.
     """
+    # The last place is asked outside the loop, so that its 404 is raised as what it is.
     *others, last = wire.status(generation_id, job)
     for question in others:
         try:
@@ -214,11 +215,13 @@ class Poll:
     def _due(self, now: float) -> Iterator[Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
         for waiting in self._wheel.pop_due(now):
+            # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
             if waiting.entry.ended:
                 self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
                 continue
             with contained(waiting.entry):
+                # What was learned since it was put to sleep may say that a poll would be too early.
                 waiting.is_being_polled = waiting.not_before == -inf or self._next_poll_at(waiting) <= now
                 if not waiting.is_being_polled:
                     self._keep_waiting(waiting, now)

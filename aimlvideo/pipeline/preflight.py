@@ -61,6 +61,7 @@ class Preflight:
         if deprecation is None:
             return None
         now = clock.wall()
+        # By this moment's clock, not the run's start: a run of days may pass the date.
         if deprecation.is_gone(now):
             expected = f"a model that is served: {deprecation.sentence(now, now)}"
             return InvalidJobs([Problem("model", expected, repr(job.model), job=job.id)])

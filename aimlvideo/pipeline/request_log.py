@@ -140,6 +140,7 @@ class LogReader:
             try:
                 content = read(await self.send(question))
             except NotAccepted as error:
+                # The log's rate is its own: a refused question here must not slow submissions down.
                 self._rate_gate.rate.on_rejected(clock.loop(), error.retry_after)
                 tries_left -= 1
                 if not tries_left:

@@ -204,6 +204,7 @@ class Run:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
         text = rendered_name(self.spec.name, job) if self.spec.name else job.id
         name = file_name(text)
+        # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
         if text == job.id and is_its_own(text):
             return name
         if self._names is None:
@@ -280,6 +281,7 @@ class Run:
             if not budget.holds(job.id):
                 budget.spending.add(job.id, job.model, price)
             return True
+        # A loop, as others that waited for the same room may have taken it by the time that this one wakes.
         while not budget.commit(job.id, price, model=job.model):
             if entry.ended:
                 return False

@@ -40,11 +40,11 @@ _REASONS = {
 def as_generation(world: World, generation: Generation, dice: Dice, now: float, host: str) -> dict[str, Any]:
     """Return the JSON of a generation; `dice` are those of this answer, `host` is how the caller names the API."""
     phase = generation.phase(now)
-    _odd = dice.happens("unknown_status_words", world.behaviour.unknown_status_words)
+    odd_word = dice.happens("unknown_status_words", world.behaviour.unknown_status_words)
     done = phase == "completed"
     answer = {
         "id": generation.id,
-        "status": _ODD_WORDS[phase] if _odd else phase,
+        "status": _ODD_WORDS[phase] if odd_word else phase,
         "video": _video(world, generation, host) if done else None,
         "error": _error(world, generation) if phase == "error" else None,
         "meta": {"usage": _usage(world, generation)} if done else None,

@@ -76,6 +76,7 @@ async def _send(world: World, request: web.Request, generation: Generation) -> w
         return web.Response(status=416, headers={"Content-Range": f"bytes */{clip.size}"})
     start, stop = part
     headers = {"Accept-Ranges": "bytes", "ETag": f'"{generation.number:x}-{clip.size:x}"', "Content-Type": "video/mp4"}
+    # RFC 9110, 14.2: a range that cannot be parsed is ignored, and the whole is sent.
     partial = "Range" in request.headers and _RANGE.fullmatch(request.headers["Range"]) is not None
     if partial:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{clip.size}"

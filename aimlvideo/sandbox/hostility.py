@@ -210,6 +210,7 @@ def odd_text(behaviour: Behaviour, dice: Dice, station: str, text: bytes) -> byt
         value = _replaced(value, _is_plain_text, lambda words: words + HALF)
     if dice.happens("control_characters", behaviour.control_characters):
         value = _replaced(value, _is_plain_text, lambda words: STEERING + words)
+    # Only there: in other answers nothing lists choices.
     if station == "catalogue" and dice.happens("huge_enums", behaviour.huge_enums):
         _widen(value)
     if dice.happens("odd_types", behaviour.odd_types):

@@ -21,10 +21,12 @@ def is_good_token(token: str, pairs: tuple[str, ...] | None, now: float) -> bool
     if len(parts) != 3:
         return False
     head, claims = _json(parts[0]), _json(parts[1])
+    # The algorithm is compared, never obeyed: "none" would let everybody in.
     if head != {"alg": "HS256", "typ": "JWT"} or not isinstance(claims.get("iss"), str):
         return False
     if not _whole(claims.get("exp")) or not _whole(claims.get("nbf")) or not claims["nbf"] <= now < claims["exp"]:
         return False
+    # The documentation gives tokens half an hour; one that is good for days is a mistake worth finding.
     if claims["exp"] - claims["nbf"] > 2 * 3600:
         return False
     secrets = [pair.partition(":")[2] for pair in pairs or () if pair.partition(":")[0] == claims["iss"]]

@@ -58,6 +58,7 @@ def _recording(content: bytes, rule: Mapping[str, Any]) -> Iterator[Found]:
         with av.open(BytesIO(content), "r") as film:
             kinds, length = film.format.name.split(","), film.duration
     except (av.FFmpegError, ValueError):
+        # What cannot be read has no length that could be wrong.
         return
     if not set(kinds) & set(rule.get("formats", kinds)):
         yield " or ".join(rule["formats"]), "/".join(kinds)

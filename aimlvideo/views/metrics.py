@@ -81,5 +81,6 @@ def metrics_page(read: Callable[[], Iterable[Reading]], port: int, host: str = "
         yield server.server_port
     finally:
         server.shutdown()
+        # shutdown() only ends the loop; the port stays taken until the socket is closed.
         server.server_close()
         thread.join()

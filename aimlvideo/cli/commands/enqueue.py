@@ -65,6 +65,7 @@ def enqueue(
     terminal = Terminal(quiet=quiet)
     with exit_codes(terminal):
         with distributed_extra():
+            # Here, not above: `aimlvideo --help` has to work without the extra.
             from aimlvideo.cli.worker_actions import queue_file
         reader_options = {"service": service, "strict": strict, "matrix": matrix, "legacy": legacy}
         settings = client_options(service, base_url, api_key, legacy=legacy)

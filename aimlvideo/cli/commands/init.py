@@ -43,6 +43,7 @@ def init(
         if write is None:
             raise UsageError(f"{file}: expected a file that ends in .jsonl or .csv")
         try:
+            # "x": a job file is a person's work, and is never written over, not even between a check and the writing.
             with file.open("x", encoding="utf-8", newline="") as opened:
                 opened.write(write(chosen))
         except FileExistsError:

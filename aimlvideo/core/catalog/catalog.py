@@ -212,6 +212,7 @@ class Catalog:
         if name not in self._refreshed:
             return raw
         corrected = correct(name, raw["path"], raw["params"])
+        # Corrections may add a parameter that this document did not have: the refreshed list decides which there are.
         params = {param: corrected["params"][param] for param in raw["params"]}
         return {**raw, "params": params, "rules": corrected.get("rules", [])}
 
@@ -277,6 +278,7 @@ def read_model(name: str, raw: Any) -> Model:
             example=dict(raw.get("example", {})),
         )
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        # A kept catalogue is a file that anybody may have edited: whatever its values are, the answer is one error.
         raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error
 
 
@@ -290,6 +292,7 @@ def read_param(raw: Any, depth: int = 0) -> Param:
     parts = raw.get("fields")
     return Param(
         type=kind,
+        # `is True`, not truth: a refreshed document that says "false" as text must not make a parameter required.
         required=raw.get("required") is True,
         choices=tuple(raw.get("choices", ())),
         minimum=_number(raw.get("min"), "min"),

@@ -33,6 +33,7 @@ def reference_problems(job: VideoJob, model: Model) -> Iterator[Problem]:
         name = place.partition("[")[0]
         param = model.params.get(name) or model.params.get(canonical_name(name, model.params) or "")
         kinds = _kinds(param) if param else set()
+        # No kinds: the parameter is unknown or takes no media, and the check against the catalogue says that better.
         if kinds and reference.kind not in kinds and "any" not in kinds:
             hint = 'add "frame": "last"' if "image" in kinds else 'leave out "frame"' if "video" in kinds else ""
             got = "a whole clip" if reference.frame is None else "a frame of a clip"

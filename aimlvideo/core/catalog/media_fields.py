@@ -38,6 +38,7 @@ def _replaced(param: Param, value: Any, path: str, replacement: Replacement) -> 
     if value is None or not param.holds_media:
         return value
     if param.media is not None:
+        # Some media parameters also take a word such as an asset's id: that is no path, even where a file has its name.
         return value if _is_no_file(param, value) else replacement(path, value)
     if param.any_of:
         form = form_of(param, value)

@@ -37,6 +37,7 @@ def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usua
     try:
         path, schema = reader.request_of({model, *also}, usual_path)
         params = reader.fields(schema, 0)
+        # Every job names its model beside its parameters, so a parameter of this name would be a second one.
         params.pop("model", None)
         entry = correct(model, path, params)
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
@@ -163,6 +164,7 @@ class _Reader:
             return {"any_of": [self._param(form, depth + 1) for form in forms]}
         kind = plain.get("type", "object" if "properties" in plain else "any")
         if isinstance(kind, list):
+            # OpenAPI 3.1 writes "nullable" as one more type; that is no form of its own.
             return {"any_of": [self._typed({**plain, "type": one}, depth) for one in kind if one != "null"]}
         if kind == "array":
             return (

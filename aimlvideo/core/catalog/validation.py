@@ -106,6 +106,7 @@ def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]
         hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"
         yield Problem("model", f"a model of service {service}", repr(name), hint)
     elif catalog.find_unlisted(name, service):
+        # A warning, not a problem: a gateway gets new models more often than this package is released.
         shared = f"not known here, checked by what all such models of service {service} share"
         yield Problem("model", shared, repr(name), warning=True)
     else:
@@ -213,6 +214,7 @@ def _spot(model: Model, params: Any, location: Place) -> _Spot | None:
         form = form_of(spot.param, spot.value)
         if form is None:
             return spot
+        # A person gave one form: complaints about the others would send them the wrong way.
         if str(spot.param.any_of.index(form)) != step:
             return None
         spot = replace(spot, param=form)

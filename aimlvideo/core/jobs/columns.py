@@ -118,6 +118,7 @@ def _error_from_text(text: str | None, generation_id: str | None, request_id: st
         return None
     heading, _, message = text.partition(": ")
     name, _, field = heading.removesuffix("]").partition("[")
+    # A journal may come from a newer release with errors that this one lacks: their text is kept all the same.
     kind = getattr(errors, name, None)
     if not (isinstance(kind, type) and issubclass(kind, VideoError)):
         return VideoError(message)

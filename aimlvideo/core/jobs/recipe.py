@@ -30,6 +30,7 @@ def recipe_of(job: VideoJob, progress: Progress) -> str:
         "completed_at": _iso(progress.completed_at),
     }
     recipe = {"job": line, **{name: value for name, value in facts.items() if value is not None}}
+    # Half a surrogate pair can stand in JSON, but not in a file's UTF-8.
     return json.dumps(recipe, ensure_ascii=False).encode(errors="replace").decode()
 
 

@@ -32,6 +32,7 @@ def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield fixed
         return
     if (total := count(template)) > MAX_COMBINATIONS:
+        # Python refuses to write numbers of more than 4300 digits, which a few long axes reach.
         many = f"{total:,}" if total < 10**30 else "more than 10^30"
         raise UsageError(f"matrix: {many} combinations; at most {MAX_COMBINATIONS:,} in one template")
     width = len(str(total))

@@ -124,6 +124,7 @@ def _law_of(evidence: AgeHistogram) -> PiecewiseHazard:
     centre = log_logistic(rough.quantile(0.25), rough.quantile(0.75))
     return PiecewiseHazard(
         [
+            # 0.05 of a generation: enough to shape what nobody has seen, too little to argue with the first one seen.
             (events + 0.05) / (lived + 0.05 / centre(age))
             for age, events, lived in zip(_AGES, smoothed.events, smoothed.exposure, strict=True)
         ]

@@ -161,9 +161,11 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
     code, words = error
     number = int(code) if code.isascii() and code.isdecimal() and len(code) < 10 else None
     text = reason(words) + (f" (code {code[:60]})" if code else "")
+    # Some gateways answer 200 and put the HTTP status into the body: it is treated as if it had been one.
     if number is not None and 300 <= number < 600:
         raise _error_of(answer, number, text, request_id)
     about: dict[str, Any] = {"status": answer.status, "code": number, "request_id": request_id}
+    # Unknown codes count as a refusal of this job; only the words for "too fast" tell that a later try would do.
     kind = CODES.get(number or 0, Busy if refuses_frequency(text) else Rejected)
     refusal = _content_refusal(text, about) if kind is Rejected else None
     raise refusal or kind(f"the service says: {text}", **about)
@@ -233,6 +235,7 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
     word, error = _word(body), failure_in(body)
     links, sizes = links_in(body)
     state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
+    # A second look: a reason in an unusual place is believed only once the status says that it failed.
     error = error or failure_in(body, surely_failed=state is State.FAILED)
     ended = state in (State.COMPLETED, State.FAILED)
     why = reason(error) if state is State.FAILED else None
@@ -245,6 +248,7 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
         video_urls=links,
         file_sizes=sizes,
         error=why,
+        # Before the end a cost is an estimate or a hold, and may still be given back.
         cost_usd=cost_of(body, answer.headers) if ended else None,
         content_refused=content_refused,
         refused_input=refused_input(why) if why and content_refused else None,

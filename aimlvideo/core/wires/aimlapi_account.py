@@ -99,6 +99,7 @@ def read_key(answer: Answer) -> KeyLimits:
     limit, scopes = data.get("limit"), data.get("scopes")
     limit = limit if isinstance(limit, dict) else {}
     return KeyLimits(
+        # Only a plain "true" stops a run: of any other value nothing is known.
         disabled=data.get("disabled") is True,
         scopes=tuple(map(str, scopes)) if isinstance(scopes, list) else None,
         limit=as_cost(limit.get("threshold")),

@@ -184,6 +184,7 @@ def _cases(raw: Any) -> list[Any]:
         case {"kind": "fixed", "units": [unit]}:
             return [unit]
         case {"kind": "fixed", "units": [_, _, *_]}:
+            # One number of a sum would be a price too low, and the spending limit would not hold.
             raise ValueError("the published price adds up several units")
         case {"kind": "variants", "variants": [_, *_] as variants}:
             return list(variants)

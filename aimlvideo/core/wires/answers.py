@@ -242,6 +242,7 @@ def reason(error: Any) -> str:
             return error[:MAX_MESSAGE_LENGTH]
         case {"detail": [*details]}:
             return "; ".join(_detail(one) for one in details)[:MAX_MESSAGE_LENGTH] or "no reason given"
+        # Before "detail" as text: where both stand, the message is the one written for people.
         case {"message": str(message), **rest}:
             name = rest.get("name") or rest.get("code")
             return (f"{name}: {message}" if name else message)[:MAX_MESSAGE_LENGTH]

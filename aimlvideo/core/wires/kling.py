@@ -99,6 +99,7 @@ class Kling:
             for endpoint in _possible_endpoints(job)
             for path in (
                 f"{self._root(job)}/{endpoint.endpoint}/{quote(generation_id, safe='')}",
+                # The gateway's documents show these tasks under other paths too; the one that answers is remembered.
                 *(query.format(task_id=quote(generation_id, safe="")) for query in endpoint.sending.other_queries),
             )
         )
@@ -178,6 +179,7 @@ def helper_request(name: str, params: Mapping[str, Any], root: str = ROOT) -> Re
     if name not in helpers:
         raise InvalidJobs([Problem("helper", f"one of {', '.join(helpers)}", repr(name)[:60])])
     facts = helpers[name]
+    # Checked like a model, so that a helper's parameters need no checker of their own.
     helper = read_model(name, {"developer": "", "path": facts["path"], "endpoint": facts["path"], **facts})
     set_params = {key: value for key, value in params.items() if value is not None}
     required = [key for key, param in helper.params.items() if param.required and key not in set_params]

@@ -103,7 +103,10 @@ def _words(answer: Answer) -> str:
     if not isinstance(body, dict):
         return raw[:MAX_WORDS]
     telling = {
-        name: value for name, value in body.items() if name not in ECHOES and value not in (None, "", False, True)
+        # What only repeats the request or says "failed" would hide the one text that says why.
+        name: value
+        for name, value in body.items()
+        if name not in ECHOES and value not in (None, "", False, True)
     }
     only = next(iter(telling.values()), "")
     return (only if len(telling) == 1 and isinstance(only, str) else json.dumps(telling, ensure_ascii=False))[

@@ -52,6 +52,7 @@ def oddities(answer: Answer, fields: Fields) -> Iterator[Oddity]:
     for place, kind in fields.items():
         for value in _values(body, place.split(".")):
             if not KINDS[kind](value):
+                # One of each place: a list of a thousand rows has the same mistake a thousand times.
                 yield Oddity(place, kind, _preview(value))
                 break
 

@@ -157,6 +157,7 @@ class Download:
         self._start_over()
         plain = unquote_to_bytes(data)
         try:
+            # Some encoders leave out the padding or break the lines.
             clip = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=False) if is_base64 else plain
         except ValueError as error:
             raise LinkDead(f"the clip's link holds no clip: {error}") from error
@@ -286,6 +287,7 @@ class Download:
         if self._total is not None and self._have != self._total:
             have, total = self._have, self._total
             if have > total:
+                # The pieces are not of one file: the next try must not go on behind them.
                 self._start_over()
             raise DownloadFailed(f"{self._host} sent {have:,} of {total:,} bytes")
         if not self._have:

@@ -246,6 +246,7 @@ def _json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iter
 
 def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
     try:
+        # A comma at a line's end is what is left of a JSON array that was cut into lines.
         value = json.loads(line.decode().rstrip().removesuffix(","))
     except ValueError as error:
         return Problem(
@@ -258,6 +259,7 @@ def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
 
 def _json_hint(line: bytes, error: ValueError) -> str:
     """Return what to do about a line that is no JSON."""
+    # Counted, as an apostrophe in a prompt says nothing.
     if b"'" in line and line.count(b"'") > line.count(b'"'):
         return "JSON has double quotation marks: \"model\", not 'model'"
     if "“".encode() in line or "”".encode() in line:
@@ -278,6 +280,7 @@ def as_job(value: Any) -> Mapping[str, Any] | Problem:
     if not isinstance(value, Mapping):
         got = json.dumps(value, default=str)[:40]
         return Problem("", 'a JSON object such as {"model": "...", "prompt": "..."}', got)
+    # Before anything walks the value: Python's own recursion limit would end the process with a traceback.
     if is_too_deep(value):
         return _too_deep()
     wrong = next(

@@ -120,6 +120,7 @@ class Media:
         if size > MAX_BYTES and not by_link:
             raise UsageError(f"{_name(value)} has {size / 2**20:.0f} MB; {TOO_LARGE}")
         inline = self.limits.inline
+        # By a link, a file's kind and size no longer matter; its pixels and seconds still do.
         for limits in (replace(inline, types=(), max_bytes=inf) if by_link else inline, *self.limits.files):
             if wrong := _beyond(limits, kind, file, size):
                 raise UsageError(f"{_name(value)} {wrong}")

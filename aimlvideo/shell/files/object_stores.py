@@ -248,6 +248,8 @@ def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]
             yield store
         return
     folder = local_folder(output)
+    # In the folder itself, so that moving a clip to its name is one rename within one file system; one for each worker,
+    # so that none sweeps away another's.
     own_staging = folder / f".arriving-{name}"
     try:
         own_staging.mkdir(parents=True, exist_ok=True)

@@ -53,11 +53,13 @@ def write_results(path: Path, results: Iterable[Result]) -> None:
 
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
     """Give the lines of a results file; one that was cut short by a crash is passed over."""
+    # A byte that was damaged costs its own line, not the file.
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
+                # Whatever stands in a line that cannot be read, the others have ids of paid generations.
                 continue
             if isinstance(row, dict):
                 yield row

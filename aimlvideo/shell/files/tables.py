@@ -43,6 +43,7 @@ def read_csv(name: str, file: BinaryIO, catalog: Catalog, default_model: str) ->
         reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
         yield from _jobs(_numbered(name, reader, start), catalog, default_model)
     finally:
+        # Closing the wrapper would close the file, which belongs to the caller.
         text.detach()
 
 
@@ -55,6 +56,7 @@ def _dialect(text: io.TextIOWrapper, is_header: Callable[[Sequence[Any]], bool])
     while True:
         place = text.tell()
         line = text.readline()
+        # Excel's own hint for the delimiter; other programs show it as a row.
         if match := re.fullmatch(r"\s*\"?sep=(.)\"?\s*", line, re.IGNORECASE):
             return skipped + 1, match[1]
         if line.strip(DELIMITERS + " \t\r\n") or not line:
@@ -63,6 +65,7 @@ def _dialect(text: io.TextIOWrapper, is_header: Callable[[Sequence[Any]], bool])
     below = [line, *itertools.islice(text, TITLE_ROWS)]
     text.seek(place)
     header = next((row for row in below if any(is_header(row.split(mark)) for mark in DELIMITERS)), line)
+    # A comma inside quotation marks delimits nothing.
     bare = re.sub(r'"[^"]*"', "", header)
     return skipped, max(DELIMITERS, key=bare.count)
 
@@ -285,6 +288,7 @@ def _duplicate_header(columns: _Columns) -> Problem | None:
 
 
 def _job(columns: _Columns, cells: Sequence[Any], catalog: Catalog, default_model: str) -> Mapping[str, Any] | Problem:
+    # Cells too many mean an unquoted comma: what follows it would be sent as other parameters, and paid.
     extra = [cell for cell in cells[len(columns.names) :] if cell]
     if extra:
         hint = "put a cell with a comma in it in quotation marks"
@@ -339,6 +343,7 @@ def _param(name: str, model: Model) -> str | None:
 def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:
     """Say once which columns are not sent, each with the parameter that its name is close to."""
     for header, models in columns.unsent.items():
+        # Spreadsheet programs and pandas add a column of row numbers that nobody wants to hear about.
         if _is_index(header):
             continue
         names = sorted({name for model in models if (read := catalog.find(model)) for name in read.params})

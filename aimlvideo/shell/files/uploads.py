@@ -239,6 +239,7 @@ class Uploads:
         try:
             names = self.store.names(folder)
             paths = {name: f"{folder}/{name}" for name in names}
+            # What an outstanding generation may still fetch stays; while others work here, so does what is theirs.
             removable = [
                 name for name, path in paths.items() if path not in used and (not only_own or path in self._own)
             ]

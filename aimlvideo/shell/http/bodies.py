@@ -72,10 +72,9 @@ def spellings(secret: str) -> tuple[str, ...]:
         base64.urlsafe_b64encode(raw).decode().rstrip("="),
         base64.b64encode(f"Bearer {secret}".encode()).decode(),
     }
+    # Longest first: where one spelling is part of another, replacing the short one would leave the rest of the key.
     return tuple(sorted((form for form in forms if form), key=lambda form: (-len(form), form)))
 
-
-# --- encodings
 
 _GZIP = b"\x1f\x8b"
 ACCEPTED = "gzip, deflate"
@@ -88,6 +87,8 @@ def decoded(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
     Proxies label plain bodies as `gzip`, and send packed ones without a label. A body that breaks off is a plain one.
     Raises TooLarge as soon as it unpacks to more than `limit` bytes.
     """
+    # Before the label: a proxy that unpacks a body often leaves the header as it was, and one that packs it forgets to
+    # add one.
     if body.startswith(_GZIP):
         return _inflated(body, 31, limit) or body
     if "deflate" in encoding.lower():

@@ -34,6 +34,7 @@ async def callback_page(
 
     async def called(request: web.Request) -> web.Response:
         body = await request.read()
+        # The services differ in whether they sign: without a signature a call is only a hint to ask sooner.
         signed = secret and "webhook-signature" in request.headers
         if secret and signed and not is_signed(secret, request.headers, body, time.time()):
             log.warning("rejected a callback with a wrong signature")

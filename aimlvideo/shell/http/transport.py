@@ -160,11 +160,13 @@ async def open_session(
         connector=pool or aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10, resolver=destinations),
         connector_owner=pool is None,
         trace_configs=[destinations.trace()] if destinations else [],
+        # A load balancer's cookie would tie all requests to one of its machines.
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},
         max_line_size=MAX_HEADER,
         max_field_size=MAX_HEADER,
         timeout=TIMEOUT,
+        # A signed link holds for one spelling alone.
         requote_redirect_url=False,
         request_class=proxied_request() if proxied else aiohttp.ClientRequest,
     ) as session:

@@ -51,6 +51,7 @@ class InMemoryJournal:
         elif record.job.content() != job.content():
             raise InvalidJobs([changed_content_problem(job.id, record.job.content(), job.content())])
         elif self._runs.get(job.id) == run:
+            # Twice in one run is a mistake in the file; again in a later run means "go on with it".
             raise InvalidJobs([duplicate_id_problem(job.id)])
         self._runs[job.id] = run
         return Record(job, record.progress)

@@ -109,6 +109,7 @@ class SyncPostgresJournal:
                 yield
         except BaseException:
             self._planned = before
+            # The ids that were given to copies were never written, so the next plan may give them again.
             self._copies.forget()
             raise
 
@@ -350,6 +351,7 @@ class SyncPostgresJournal:
         """Give jobs page by page, in the order in which they were planned: no transaction is open meanwhile."""
         last = -1
         while True:
+            # By key, not OFFSET: jobs that change their stage between two pages would shift the others.
             page = f"SELECT seq, {ROW} FROM aimlvideo_jobs WHERE ({which}) AND seq > %s ORDER BY seq LIMIT {PAGE}"
             with postgres_errors():
                 rows = self.db.execute(page, (last,)).fetchall()
@@ -529,8 +531,8 @@ class PostgresJournal(SyncPostgresJournal):
         }
         if not chained:
             return
-        found = await read_records(connection, sorted(frozenset().union(*chained.values())))
-        by_id = {record.job.id: record for record, _ in found}
+        parent_rows = await read_records(connection, sorted(frozenset().union(*chained.values())))
+        by_id = {record.job.id: record for record, _ in parent_rows}
         for child, names in chained.items():
             self._parents.pop(child, None)  # so that what was read last is found first
             self._parents[child] = {name: by_id[name] for name in names if name in by_id}
@@ -656,6 +658,8 @@ async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIter
             try:
                 yield journal
             finally:
+                # Shielded: a worker that is cancelled still writes down what it has paid for, but does not hang on a
+                # dead database.
                 with anyio.move_on_after(PARTING, shield=True):
                     await journal.synced()
 
@@ -666,6 +670,7 @@ def _row(name: str, progress: Progress, intents: Mapping[str, float | None]) -> 
     row: dict[str, Any] = {key: value for key, value in columns if value is not None}
     for key in BINARY:
         if key in row:
+            # The steps travel as JSON, which has no bytes; this is PostgreSQL's own spelling of them.
             row[key] = "\\x" + row[key].hex()
     if name in intents:
         row |= {"intent": True, "price": intents[name]}

@@ -44,6 +44,7 @@ def _conninfo(dsn: str, *, writable: bool = True) -> str:
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
+        # Without the cause: libpq quotes the DSN, and with it the password.
         raise SettingsError("the DSN cannot be read: expected postgresql://USER@HOST:PORT/DATABASE") from None
     missing = {name: value for name, value in DEFAULTS.items() if name not in parts}
     if not writable:
@@ -86,6 +87,7 @@ def connected(dsn: str, *, writable: bool = True) -> Iterator[psycopg.Connection
 @asynccontextmanager
 async def open_connection(dsn: str) -> AsyncIterator[Connection]:
     """Give a connection, closed on leaving. Raises what is in `AWAY` where there is none."""
+    # libpq's own timeout holds for each address of a host, and does not cover its name's look-up.
     with anyio.fail_after(2 * CONNECT_TIMEOUT):
         connection = await psycopg.AsyncConnection.connect(_conninfo(dsn), autocommit=True)
     try:

@@ -216,6 +216,7 @@ class SqliteJournal:
             job, progress = _recovered(row)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise JournalError(f"not a line of a run's results ({error!r:.200}): {ascii(row)[:200]}") from error
+        # Nothing was paid for it, so the job file itself says all there is to know.
         if progress.stage in NOT_SUBMITTED:
             return
         content = json.dumps([job.model, None])
@@ -234,6 +235,7 @@ class SqliteJournal:
         ours = {prefix: name for prefix, name in by_prefix.items() if prefix.startswith(NAMESPACE)}
         for row in ours.items():
             self._commits.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
+        # Nearly every journal has none, and planning a million jobs need not look for them a million times.
         self._any_in_log = self._any_in_log or bool(ours)
         return len(ours)
 
@@ -269,6 +271,7 @@ class SqliteJournal:
         if twice_in_this_run or record is None:
             return False
         progress = record.progress
+        # Only what surely cost nothing may be forgotten for another content.
         if progress.stage is Stage.FAILED and not progress.cost_usd and progress.for_retry().stage is Stage.PLANNED:
             self.step(job, Progress())
             return True
@@ -379,6 +382,7 @@ async def open_journal(path: Path, *, create: bool = False) -> AsyncIterator[Sql
         commits = GroupCommit(path, connection, files)
         journal = SqliteJournal(path, commits)
         journal.note("owner", str(os.getpid()))
+        # Committed before the first job: a run that is killed at once must not give its number to the next.
         journal.note("run", str(journal._run))
         commits.commit()
         try:

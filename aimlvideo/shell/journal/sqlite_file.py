@@ -282,6 +282,7 @@ def _restore(path: Path, connection: sqlite3.Connection) -> DiskFailed | None:
             connection.backup(copy)
         finally:
             copy.close()
+        # Another program's file may stand at the old place by now: it is left alone.
         part.replace(_rescued(path) if path.exists() else path)
     except (sqlite3.Error, OSError) as error:
         failure = DiskFailed(

@@ -134,6 +134,7 @@ async def _documents(fetch: Fetch, listed: list[ListedModel], usual_path: str) -
     """Ask for all documents, a few at once; return the entries, and why others were refused."""
     entries: dict[str, Any] = {}
     refused: dict[str, str] = {}
+    # One iterator that all askers share: each takes the next, without a queue.
     waiting = iter(listed)
 
     async def ask() -> None:
@@ -146,6 +147,7 @@ async def _documents(fetch: Fetch, listed: list[ListedModel], usual_path: str) -
     async with task_group(wait=True) as group:
         for _ in range(min(PARALLEL_DOCUMENTS, len(listed))):
             group.start_soon(ask)
+    # In the service's order, not that of arrival, so that two refreshes of one list write one file.
     order = [model.id for model in listed]
     return {name: entries[name] for name in order if name in entries}, refused
 

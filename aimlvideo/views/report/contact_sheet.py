@@ -40,6 +40,7 @@ def write_sheet(folder: Path, records: Sequence[Record]) -> Path:
     part = path.with_name(f"{SHEET}.part")
     try:
         part.write_bytes(_sheet(clips))
+        # Whole or not at all: a viewer may have the old sheet open.
         part.replace(path)
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}") from error
