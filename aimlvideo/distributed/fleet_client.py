@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from math import inf
@@ -58,8 +59,12 @@ class FleetClient(VideoClient):
         """What is learned of durations, None where polling is fixed."""
         return self._durations if self._poll_policies.learns else None
 
+    def _window(self) -> int:
+        """Return no limit: how many jobs this worker has in hand is decided where they are taken from the queue."""
+        return sys.maxsize
+
     def _most_bought(self) -> float:
-        """Return no limit: how many jobs this worker is given is decided where they are taken from the queue."""
+        """Return no limit, for the same reason."""
         return inf
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:

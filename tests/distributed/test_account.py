@@ -16,7 +16,9 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.worker_actions import init_database, show_limits, show_status, start_draining
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
+from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_limits import Permits
+from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, Unavailable
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_connection import open_pool
@@ -269,3 +271,16 @@ def test_a_dead_worker_is_forgotten(queued: str, tmp_path: Path) -> None:
 
     asyncio.run(work())
     assert ask(queued, "SELECT count(*) FROM aimlvideo_workers WHERE id = 'x'") == 0
+
+
+async def test_a_worker_without_flags_has_room_for_all_that_the_account_allows(queued: str, tmp_path: Path) -> None:
+    """How much is under way in a worker is decided where jobs are taken, by the account's limits of that moment."""
+    await anyio.to_thread.run_sync(show_limits, queued, AccountLimits(max_outstanding=5000), QUIET)
+    settings = {"service": "aimlapi", "api_key": "k", "poll": "every:0.1"}
+    async with Sandbox(Behaviour()) as sandbox:
+        opening = open_worker(
+            WorkerOptions(queued), str(tmp_path / "out"), {**settings, "base_url": sandbox.url}, AccountLimits()
+        )
+        async with opening as worker:
+            assert worker.results.spec.window > 2 * 5000
+            assert worker.results.spec.most_bought() > 5000
