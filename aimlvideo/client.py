@@ -21,7 +21,16 @@ from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Pricing, earlier_prices, prices_from_json, quote
+from aimlvideo.core.money.pricing import (
+    EARLIER_PRICES,
+    PRICES,
+    Pricing,
+    earlier_prices,
+    prices_from_json,
+    prices_to_json,
+    quote,
+    with_earlier,
+)
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
@@ -530,6 +539,9 @@ class VideoClient:
             # A list that a journal has kept may be of last week: a limit is kept by what is listed now.
             self._prices = prices.read(await self.send(prices.request))
             self._prices_are_current = True
+        if limit is not None and self._prices:
+            # What is bought now may be outstanding still when its price has fallen: it is counted at what it cost.
+            _keep_prices(journal, prices_to_json(self._prices))
         if spending is None:
             return Budget(limit)
         if limit is None:
@@ -658,6 +670,14 @@ class VideoClient:
                 place = path.with_name(numbered_name(path.name, index)) if index else path
                 paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0)).path)
             return paths[0]
+
+
+def _keep_prices(journal: Journal, listed: str) -> None:
+    """Write a price list into a journal, and the one that it replaces beside it."""
+    before = journal.fact(PRICES)
+    if before != listed:
+        journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), before, listed))
+        journal.note(PRICES, listed)
 
 
 def job_of(line: Mapping[str, Any]) -> VideoJob:

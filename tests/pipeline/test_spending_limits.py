@@ -205,3 +205,14 @@ async def test_a_clip_that_is_saved_while_its_run_is_left_has_its_line(tmp_path:
         left = [result.job.id async for result in results]
     assert saved
     assert ('"saved"' in lines) == (left == [])
+
+
+async def test_what_was_bought_under_a_limit_counts_at_its_price_of_then(tmp_path: Path) -> None:
+    service = FakeService(seconds=1000, price=0.5)
+    async with FakeClient(service) as client, client.run(jobs("a"), output=tmp_path, max_spend=0.6):
+        await anyio.sleep(10)
+    service.price = 0.25
+    for _ in range(2):  # the second run knows the new list only, if the first one replaced the old
+        async with FakeClient(service) as client, client.run(jobs("a", "b", "c"), output=tmp_path, max_spend=0.6):
+            await anyio.sleep(10)
+    assert len(service.accepted) == 1
