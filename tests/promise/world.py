@@ -121,7 +121,11 @@ class Watching(FakeService):
 
     def exposure(self) -> float:
         """Return what is charged, and what is outstanding at its price."""
-        return sum(row.price for row in self.log if not self.has_failed(row))
+        return sum(self.known_price(row) for row in self.log if not self.has_failed(row))
+
+    def known_price(self, row: LoggedRequest) -> float:
+        """Return what a generation costs; one that was bought when nobody had read the prices, by today's at most."""
+        return min(row.price, self.price) if row.generation_id in self.world.unpriced else row.price
 
 
 class PromisedService(Watching):
@@ -171,6 +175,10 @@ class World:
     """What may be bought now: the prompt by job id."""
     limits: dict[str, float | None] = field(default_factory=dict)
     """The spending limit of the run that asks for a job; of several, the highest."""
+    reads_prices: bool = True
+    """Whether this process has read the prices: one without a limit has no reason to, unless it was given a file."""
+    unpriced: set[str] = field(default_factory=set)
+    """Generations that were bought by a process that had not."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
     broken: BrokenPromise | None = None
@@ -217,6 +225,8 @@ class World:
 
     def accepted(self, row: LoggedRequest, body: Any) -> None:
         """Judge a purchase at the moment at which it is made: what is raised here, the client would contain."""
+        if not self.reads_prices:
+            self.unpriced.add(row.generation_id)
         try:
             self._judge(row, body)
         except BrokenPromise as broken:
@@ -290,7 +300,9 @@ class World:
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
 
-        self._process(command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, **how)
+        self._process(
+            command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, has_file=True, **how
+        )
 
     @property
     def service_name(self) -> str:
@@ -387,9 +399,11 @@ class World:
         agreed: bool = True,
         clock_step: tuple[float, float] | None = None,
         harm: tuple[float, str] | None = None,
+        has_file: bool = False,
     ) -> None:
         """Run a process to its end, or until it is killed, and see what is true then."""
         self.allowed, self.limits = allowed, limits
+        self.reads_prices = has_file or None not in limits.values()
         self.deadly, self.boundaries, self.dead = kill_at, 0, False
         self.set_faults(faults)
         self.runs += 1
@@ -478,7 +492,6 @@ class World:
             patch.object(sqlite_file, "sync", lambda _: None),
             patch.object(sqlite_transactions, "sync", lambda _: None),
             patch.object(sqlite_file, "RESERVE", 0),
-            patch.object(sqlite_file, "check_values", lambda *_: None),
             patch.object(GroupCommit, "write", around(GroupCommit.write)),
             patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
             patch.object(download, "Download", Download),
