@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import JournalError
+from aimlvideo.shell.journal.sqlite import read_journal
 from tests.cli.conftest import Command, rows, write_jobs
 
 av = pytest.importorskip("av")
@@ -44,21 +47,33 @@ def test_a_chain_of_four_whose_run_is_killed_goes_on_and_becomes_one_film(
     command: Command, sandbox: Any, tmp_path: Path
 ) -> None:
     write_jobs(tmp_path / "jobs.jsonl", *map(shot, (1, 2, 3, 4)))
-    accepted = sandbox.stats()["accepted"]
+    before, accepted = sandbox.behaviour, sandbox.stats()["accepted"]
+    sandbox.set(seconds=1.0)
     killed = subprocess.Popen([sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", *QUICK], cwd=tmp_path)
     try:
-        patience = iter(range(600))
-        while not (tmp_path / "out/frames/shot-2 last.png").exists() and next(patience) >= 0:
+        patience = iter(range(2000))
+        while not is_rendering(tmp_path / "out" / "journal.sqlite3", "shot-3") and next(patience) >= 0:
             time.sleep(0.02)
     finally:
         killed.kill()
         killed.wait()
+        sandbox.behaviour = before
     assert not (tmp_path / "out/shot-4.mp4").exists()
     assert command("run", "jobs.jsonl", *QUICK).exit_code == 0
     assert sandbox.stats()["accepted"] - accepted == 4
     assert command("join", "out", "-o", "film.mp4").exit_code == 0
     seconds = [seconds_of(tmp_path / name) for name in ("out/shot-1.mp4", "film.mp4")]
     assert seconds[1] == pytest.approx(4 * seconds[0], rel=0.05)
+
+
+def is_rendering(journal: Path, name: str) -> bool:
+    """Tell whether a job was accepted: by then no answer is on its way that a kill would lose."""
+    try:
+        with read_journal(journal) as kept:
+            record = kept.find(name)
+    except JournalError:  # it is not there yet, or not whole
+        return False
+    return record is not None and record.progress.stage is Stage.RENDERING
 
 
 def seconds_of(clip: Path) -> float:
