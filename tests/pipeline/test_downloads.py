@@ -159,3 +159,13 @@ async def test_a_link_that_works_a_little_after_completion_is_waited_for(files: 
     assert results["job0"].stage is Stage.SAVED
     assert len(files.links) == 5
     assert len(set(files.links)) == 1
+
+
+async def test_a_clip_that_is_gone_comes_back_under_its_own_name_whatever_names_are_given_now(
+    files: Files, tmp_path: Path
+) -> None:
+    async with FakeClient(FakeService(seconds=10)) as client:
+        await run_all(client, jobs(1), output=tmp_path, name="old-{id}")
+        (tmp_path / "old-job0.mp4").unlink()
+        await run_all(client, jobs(1), output=tmp_path, name="new-{id}")
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["old-job0.mp4"]
