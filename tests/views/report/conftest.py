@@ -25,7 +25,7 @@ ARGS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """One headless Chromium; without one the tests that need it are reported, and fail in continuous integration."""
     if CHROMIUM is None:
