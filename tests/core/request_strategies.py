@@ -105,7 +105,7 @@ def _lawful(model: Model, params: dict[str, Any]) -> dict[str, Any]:
         elif rule.kind in _MENDED:
             _MENDED[rule.kind](rule, model, params)
         needs_one = rule.kind in {"exactly_one", "required_unless", "at_least_one"}
-        if needs_one and all(params[name] == "" for name in given):  # an empty text is as good as none
+        if needs_one and all(params.get(name, "") == "" for name in given):  # an empty text is as good as none
             params[rule.fields[0]] = plain(model.params[rule.fields[0]])
     return params
 
