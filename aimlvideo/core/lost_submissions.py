@@ -24,7 +24,7 @@ MAX_DENIALS = 1
 """How often a job may be counted as never accepted, and sent again."""
 
 NO_FINGERPRINT = "an earlier release sent it, and did not note with which key: look into the service's dashboard"
-LOG_CUT = "the service's log could not be read to its end: run again later"
+LOG_CUT = "the service's log could not be read to its end, or not every row of it: run again later"
 NO_CLOCK = "the service's clock is not known (its answers had no Date), so neither is the right part of its log"
 NAMELESS = (
     "the service's log has a request for this model without the client's id: look into its dashboard whether it is "

@@ -17,6 +17,7 @@ from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import (
+    DiskFailed,
     DownloadFailed,
     InvalidJobs,
     ParentFailed,
@@ -25,6 +26,7 @@ from aimlvideo.errors import (
     UsageError,
     VideoError,
 )
+from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.files.video import When, frame_png
 from aimlvideo.shell.http.retrying import retrying
@@ -143,6 +145,8 @@ class Chains:
                         again = True
                     except DownloadFailed as error:  # the next run fetches it
                         await self._end(record, error, failed=False)
+                    except Exception as error:  # one frame that cannot be taken is one job's, not the run's
+                        await self._end_unexpected(record, error)
                     else:
                         self._remove(record)
                         self._passed.add(record.job.id)
@@ -165,6 +169,17 @@ class Chains:
             self.run.end(entry)
         else:
             self.run.end(entry, error)
+
+    async def _end_unexpected(self, record: Record, error: Exception) -> None:
+        """Leave a job planned, where its frame could not be taken or kept."""
+        if isinstance(error, OSError):
+            failure = DiskFailed(f"the frame for job {record.job.id!r} cannot be kept: {error.strerror or error}")
+            self.run.halt(failure)
+            await self._end(record, failure, failed=False)
+            return
+        self._remove(record)
+        with contained(await self.run.enter(record)):
+            raise error
 
     def _remove(self, record: Record) -> None:
         del self._waiting[record.job.id]

@@ -17,7 +17,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import DownloadLimit
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Request
-from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, OutOfPatience, ServiceError
 from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.pipeline.run import Entry
@@ -49,9 +49,15 @@ class Downloads:
     """How many clips of a run are fetched at a time."""
 
     async def save(self, entry: Entry) -> None:
-        """Save the clips of one job."""
+        """Save the clips of one job, or leave them where they are where that takes longer than `timeout`."""
+        patience = entry.run.spec.patience
         with contained(entry):
-            await self._save(entry)
+            with anyio.move_on_after(patience) as scope:
+                await self._save(entry)
+            if scope.cancelled_caught and not entry.ended:
+                generation_id = entry.progress.generation_id
+                why = f"the download of generation {generation_id} did not end within {patience:g} s"
+                entry.run.end(entry, OutOfPatience(f"{why}. Run again to fetch it", generation_id=generation_id))
 
     async def _save(self, entry: Entry) -> None:
         assert entry.run.spec.folder is not None

@@ -172,7 +172,13 @@ async def open_pipeline(
     `limiters` are those of an account that others use too, in place of ones by the settings.
     """
     pipeline = Pipeline(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
-    works = (pipeline.poll.run, pipeline.lost_submissions.run, pipeline.callbacks.run, *background)
+    works = (
+        pipeline.poll.run,
+        pipeline.poll.watch_key,
+        pipeline.lost_submissions.run,
+        pipeline.callbacks.run,
+        *background,
+    )
     async with background_tasks(*works), _callback_page(settings, pipeline.callbacks):
         yield pipeline
 

@@ -6,8 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
+
+import anyio
 
 from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.job import VideoJob
@@ -33,6 +36,7 @@ from aimlvideo.errors import (
 from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.limiters import SlotLimiter
+from aimlvideo.pipeline.request_log import TimedSender
 from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 
@@ -71,6 +75,14 @@ MAX_MISSES = 10
 
 REFUSALS_BEFORE_HALT = 3
 """Refused checks of one generation in a row, after which it is said and nothing new is bought: a key was revoked."""
+
+
+SILENCE = 45.0
+"""Seconds without any answer after which a free question is asked: is the key still good, while clips render?"""
+
+
+KEY_REFUSED = (401, 403)
+"""Statuses of an answer to a key that is good no more."""
 
 
 FIRST_MINUTE = 60.0
@@ -112,7 +124,7 @@ class Waiting:
 class Poll:
     """Polls every outstanding generation; completed ones go on to `on_ready`."""
 
-    send: Send
+    send: TimedSender
     wire: Wire
     slots: SlotLimiter
     budget: PollBudget
@@ -125,6 +137,7 @@ class Poll:
     _backlog: deque[Waiting] = field(default_factory=deque)
     _by_id: dict[str, Waiting] = field(default_factory=dict)
     _policies: set[PollPolicy] = field(default_factory=set)
+    _asked_at: float = -inf
     _unknown_words: set[str] = field(default_factory=set)
     _price_updated_at: float = 0.0
     _turn: float | None = None
@@ -134,6 +147,7 @@ class Poll:
 
     def __post_init__(self) -> None:
         self._crew = Crew(self._next, self._check, lambda: PARALLEL_POLLS)
+        self._watched = asyncio.Event()
 
     def watch(self, entry: Entry) -> None:
         """Watch a generation from now on."""
@@ -147,6 +161,7 @@ class Poll:
         policy = self.policy_for(entry.job)
         waiting = Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
         self._policies.add(policy)
+        self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
         self._sleep(waiting, now)
 
@@ -211,6 +226,25 @@ class Poll:
     def _call(self) -> None:
         self._alarm_at = inf
         self._crew.call()
+
+    async def watch_key(self) -> None:
+        """Ask a free question where generations render for long and nothing else is asked: was the key revoked?"""
+        question = self.send.free_question
+        while question is not None:
+            self._watched.clear()
+            if not self._by_id:
+                await self._watched.wait()
+            due = max(self.send.answered_at, self._asked_at) + SILENCE
+            if due > clock.loop():
+                await anyio.sleep_until(due)
+                continue
+            self._asked_at = clock.loop()
+            with suppress(ServiceError):
+                answer = await self.send(question)
+                # Checks of one generation say what the refusal means, in the words of its wire.
+                for _ in range(REFUSALS_BEFORE_HALT if answer.status in KEY_REFUSED else 0):
+                    self.hint(next(iter(self._by_id), None))
+                    await anyio.sleep(2)
 
     def _due(self, now: float) -> Iterator[Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TypeVar
 
 from aimlvideo.core.limits import RateLimiter
@@ -46,6 +47,8 @@ class TimedSender:
     free_question: Request | None = None
     """A request that costs nothing, whose answer says the time; None where the service has none."""
     clock: ServiceClock = field(default_factory=ServiceClock)
+    answered_at: float = -inf
+    """When the service last answered anything, on the event loop's clock."""
     _clock_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _clock_tries_left: int = TRIES
 
@@ -53,7 +56,8 @@ class TimedSender:
         answer = await self.transport_send(request)
         # An absolute link leads to another host, with a clock of its own.
         if request.path.startswith("/"):
-            self.clock.observe(answer.headers, monotonic=clock.loop(), wall=clock.wall())
+            self.answered_at = clock.loop()
+            self.clock.observe(answer.headers, monotonic=self.answered_at, wall=clock.wall())
         body = without_signatures(answer.body)
         return answer if body is answer.body else replace(answer, body=body)
 
@@ -119,14 +123,15 @@ class LogReader:
         rows: list[LogRow] = []
         # A service that ignores `offset` sends its first page for ever: the same page twice ends the reading,
         # incomplete, so that no absence is believed.
-        offset, last_page = 0, list[LogRow]()
+        offset, last_page, readable = 0, list[LogRow](), True
         for _ in range(MOST_PAGES):
             page, has_more = await self.request(request_log.request(since, until, offset), read_page)
             is_repeated = bool(page) and page == last_page
             rows += () if is_repeated else filter(keep, page)
             offset += len(page)
+            readable = readable and all(row.is_readable for row in page)
             if (has_more is False and (is_repeated or not page or not thorough)) or (has_more is None and not page):
-                return LogReading(tuple(rows), since, until, complete=True, clock_known=now is not None)
+                return LogReading(tuple(rows), since, until, complete=readable, clock_known=now is not None)
             if not page or is_repeated:
                 break
             last_page = page

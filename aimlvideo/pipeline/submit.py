@@ -20,6 +20,7 @@ from aimlvideo.errors import (
     DiskFailed,
     JournalError,
     NotAccepted,
+    OutOfPatience,
     Refused,
     Rejected,
     ServiceError,
@@ -56,6 +57,8 @@ class Submit:
     """The parameter in which a job may name its own request id; empty where the service has none."""
     _answered: bool = False
     _unavailable_since: float = inf
+    _busy_since: float = inf
+    """When the service began to refuse everything because it is busy."""
 
     async def admit(self, entry: Entry) -> bool:
         """Return when a slot and a turn are this job's; False where its run submits nothing any more."""
@@ -175,7 +178,7 @@ class Submit:
             entry.run.end(entry, error)
             return
         now = clock.loop()
-        self._answered, self._unavailable_since = True, inf
+        self._answered, self._unavailable_since, self._busy_since = True, inf, inf
         self.rate_gate.rate.on_accepted(now)
         self.slots.on_accepted(now)
         self.on_accepted(entry)
@@ -202,6 +205,9 @@ class Submit:
             self.rate_gate.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
             return
         entry.run.stats.refused["submissions"] += 1
+        self._busy_since = min(self._busy_since, now)
+        if now - self._busy_since > (patience := entry.run.spec.patience):
+            entry.run.halt(OutOfPatience(f"the service accepted nothing for {patience:g} s: {error}"))
         if error.limit != "rate":
             self.slots.on_rejected(now)
         if error.limit == "outstanding":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,27 @@ async def test_a_revoked_key_is_said_within_a_minute_and_nothing_new_is_bought(
     service = FakeService(seconds=400)
     service.checks.extend(answer(401, {"message": "revoked"}) for _ in range(30))
     async with FakeClient(service, max_outstanding=1, poll="every:5") as client, client.run(jobs(3)) as run:
+        await anyio.sleep(60)
+        assert run.halted is not None
+        assert "status checks are refused" in caplog.text
+        assert len(service.posted_at) == 1
+
+
+async def test_a_revoked_key_is_said_within_a_minute_also_where_no_check_is_due(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Revoked(FakeService):
+        revoked_at = inf
+
+        def answer(self, request: Request) -> Answer:
+            return answer(401, {"message": "revoked"}) if self.clock() >= self.revoked_at else super().answer(request)
+
+    service = Revoked(seconds=3000)
+    async with FakeClient(service, max_outstanding=1, poll="every:900") as client, client.run(jobs(3)) as run:
+        await anyio.sleep(200)
+        assert run.halted is None
+        assert service.polled_at == [], "a free question is no status check"
+        service.revoked_at = anyio.current_time()
         await anyio.sleep(60)
         assert run.halted is not None
         assert "status checks are refused" in caplog.text

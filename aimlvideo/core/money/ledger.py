@@ -17,6 +17,8 @@ class LogRow:
     cost_usd: float | None = None
     failed: bool = False
     """Whether the log says so: a row that says neither settles nothing."""
+    is_readable: bool = True
+    """Whether its ids could be read: a row that could not may be any request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import PathOf
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text
+from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
@@ -106,7 +106,7 @@ class AimlApi:
             if generation_id is None:
                 _raise_for_body(answer, body, request_id)
                 error = nameless("the answer to a submission names no id", answer, request_id)
-                generation_id = as_text(answer.headers.get("x-inference-id"))
+                generation_id = as_id(answer.headers.get("x-inference-id"))
                 if not generation_id or not isinstance(error, Unclear):
                     raise error
             return _generation(body, answer, generation_id)
@@ -259,7 +259,7 @@ def _id(body: Mapping[str, Any]) -> str | None:
     return next(
         (
             name
-            for name in map(as_text, map(body.get, ("id", "generation_id", "task_id", "taskId", "generationId")))
+            for name in map(as_id, map(body.get, ("id", "generation_id", "task_id", "taskId", "generationId")))
             if name
         ),
         None,

@@ -9,7 +9,7 @@ from aimlvideo.core.money.key_limits import KeyLimits
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.wires.aimlapi import CREDITS_PER_USD, raise_for_error
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text, as_timestamp
+from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text, as_timestamp
 from aimlvideo.errors import Unclear
 
 LOG_PAGE_ROWS = 100
@@ -139,9 +139,12 @@ def _pagination(answer: Answer) -> dict[str, Any]:
 
 def _log_row(row: dict[str, Any]) -> LogRow:
     status = (as_text(row.get("status")) or "").lower()
+    request_id, generation_id = as_id(row.get("client_request_id")), as_id(row.get("inference_id"))
+    has_own_id = row.get("client_request_id") not in (None, "")  # requests of other programs may have none
     return LogRow(
-        request_id=as_text(row.get("client_request_id")),
-        generation_id=as_text(row.get("inference_id")),
+        request_id=request_id,
+        generation_id=generation_id,
+        is_readable=request_id is not None or (generation_id is not None and not has_own_id),
         succeeded=status == "succeeded",
         created_at=as_timestamp(row.get("created")),
         model=as_text(row.get("model")) or "",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from aimlvideo.core.nesting import DEEPEST, is_too_deep
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +60,10 @@ class Transport(Protocol):
 def parsed_json(raw: bytes) -> Any:
     """Return JSON, or None where it is none; its texts can be written and sent on."""
     try:
-        value = json.loads(raw.decode("utf-8-sig", "replace"))
+        value = json.loads(raw.removeprefix(BOM_UTF8).decode("utf-8", "replace"))
         # Halves of surrogate pairs can be escaped, and written nowhere.
         if b"\\u" in raw:
-            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+            value = json.loads(_HALVES.sub("\N{REPLACEMENT CHARACTER}", json.dumps(value, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return None
     # Nearly every answer ends here: walking through it costs more than parsing did.

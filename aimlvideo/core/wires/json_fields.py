@@ -15,6 +15,12 @@ def as_text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def as_id(value: Any) -> str | None:
+    """Return an id, as text; None for what is none, and for a text of which a part was unreadable: it names nothing."""
+    text = as_text(value)
+    return text if text and text.isprintable() and "\ufffd" not in text else None
+
+
 def as_number(value: Any) -> float | None:
     """Return a finite number, also from its text; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):

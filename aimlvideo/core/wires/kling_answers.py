@@ -31,7 +31,7 @@ from aimlvideo.core.wires.answers import (
 )
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
-from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
+from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
 from aimlvideo.core.wires.refusals import nameless
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
@@ -294,7 +294,7 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason, stated = _reason(outward), _reason(outward, with_messages=False)
-    task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_text(layer.get(field)))), None)
+    task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_id(layer.get(field)))), None)
     # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" for layer in layers)
     if has_content_page and task_id and not links and STATES.get(plain_word(word)) is State.COMPLETED:

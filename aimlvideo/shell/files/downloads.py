@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import errno
 import hashlib
 import itertools
 import os
@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,6 +28,7 @@ from aimlvideo.core.media_types import is_video
 from aimlvideo.core.mp4_boxes import is_whole_mp4
 from aimlvideo.core.retries import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link
 from aimlvideo.shell.http.bodies import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
@@ -39,8 +40,8 @@ MAX_CLIP = 8 * 2**30
 """Bytes of a clip at most."""
 LEAST_RATE, RATE_WINDOW = 1024, 30.0
 """Bytes a second that a download brings at least, over so many seconds; one that only trickles is begun anew."""
-BREATH = 5.0
-"""Seconds in which files may be closed, where too many are open."""
+HEAD_TIMEOUT = 120.0
+"""Seconds until the head of an answer is here, with all redirects on the way to it."""
 HEAD = 200
 """Bytes that tell a video from something else."""
 DEAD = (401, 403, 404, 410)
@@ -124,7 +125,7 @@ class Download:
             ) from error
         except OSError as error:
             # Other files are closed meanwhile: it passes by itself.
-            if error.errno in (errno.EMFILE, errno.ENFILE):
+            if error.errno in TOO_MANY:
                 raise DownloadFailed(f"too many open files: {error.strerror}", retry_after=BREATH) from error
             self.discard()
             raise DiskFailed(f"{self._path} cannot be written: {error.strerror or error}") from error
@@ -214,7 +215,12 @@ class Download:
                 headers["If-Range"] = self._tag
         if self._with_key and self._service is not None:
             headers |= self._service.authorization(str(target))
-        async with self._clips.get(target, headers=headers, auto_decompress=False) as response:
+        async with AsyncExitStack() as stack:
+            # Within this time all redirects are followed and the head is here: one that trickles is none.
+            async with asyncio.timeout(HEAD_TIMEOUT):
+                response = await stack.enter_async_context(
+                    self._clips.get(target, headers=headers, auto_decompress=False)
+                )
             if response.status in (401, 403) and not self._with_key and self._is_at_the_service(target):
                 self._with_key = True  # the service keeps its clips behind the key: it goes to this origin alone
                 await self._receive(target)
@@ -227,7 +233,8 @@ class Download:
                 pace.check(len(received))
                 if compressed and not self._have and decompressor is None:
                     decompressor = unpacker(received, response.headers["Content-Encoding"])
-                await self._take(_decompressed(decompressor, received) if decompressor is not None else received)
+                for chunk in (received,) if decompressor is None else _decompressed(decompressor, received):
+                    await self._take(chunk)
             if compressed and decompressor is None:
                 self._total = response.content_length  # a false label: the clip came as it is
             elif decompressor is not None and decompressor.eof:
@@ -386,12 +393,14 @@ def _numbered(path: Path) -> Iterator[Path]:
             yield other
 
 
-def _decompressed(decompressor: Any, received: bytes) -> bytes:
-    try:
-        chunk: bytes = decompressor.decompress(received)
-    except zlib.error as error:
-        raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
-    return chunk
+def _decompressed(decompressor: Any, received: bytes) -> Iterator[bytes]:
+    """Give what a chunk unpacks to, piece by piece: a few KB may stand for hundreds of MB."""
+    while received:
+        try:
+            yield decompressor.decompress(received, CHUNK)
+        except zlib.error as error:
+            raise DownloadFailed(f"the clip cannot be unpacked: {error}") from error
+        received = decompressor.unconsumed_tail
 
 
 def _reason(error: BaseException) -> str:

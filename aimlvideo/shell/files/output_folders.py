@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import ClipFile, Progress, Result, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Spending
-from aimlvideo.errors import SettingsError
+from aimlvideo.errors import SettingsError, VideoError
+from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile, write_results
 from aimlvideo.shell.files.uploads import Uploads
@@ -21,6 +25,8 @@ from aimlvideo.shell.journal.sqlite import open_journal
 
 UploadsOf = Callable[[Journal], AbstractAsyncContextManager[Uploads | None]]
 """Gives the uploads of a journal's jobs, for as long as the journal is open."""
+
+log = logging.getLogger("aimlvideo")
 
 
 def checked_folder(path: Path) -> Path:
@@ -74,6 +80,18 @@ class OpenFolders:
                 await folder.exit_stack.aclose()
 
     async def _opened(self, path: Path, *, verify: bool, remote: bool) -> OpenFolder:
+        """Open a folder's journal and results; where too many files are open, once some are closed."""
+        for _ in range(BREATHS):
+            try:
+                return await self._opened_at_once(path, verify=verify, remote=remote)
+            except VideoError as error:
+                if not are_exhausted(error):
+                    raise
+                log.warning("%s. It is tried again in %.0f s", error, BREATH)
+                await anyio.sleep(BREATH)
+        return await self._opened_at_once(path, verify=verify, remote=remote)
+
+    async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> OpenFolder:
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
             write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, remote=remote))

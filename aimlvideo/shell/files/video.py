@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
@@ -32,6 +33,9 @@ JPEG_QUALITY = 5
 SAME_FRAME = 3.0
 """Mean difference of two small grey pictures, of 255, up to which they count as the same frame."""
 
+MAX_PIXELS = 8192 * 8192
+"""Pixels of a frame that is decoded: a damaged or ill-meant clip may name any number, and each takes memory."""
+
 When = Literal["first", "last"] | float
 
 
@@ -50,7 +54,7 @@ def frame_png(clip: Path, when: When) -> bytes:
     import av  # noqa: PLC0415 - an extra
 
     try:
-        with av.open(str(clip)) as film:
+        with _opened(clip) as film:
             frame = _frame(film, when)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise UsageError(f"{clip}: expected a clip with frames, got one that cannot be read: {error}") from error
@@ -69,14 +73,28 @@ def frame_jpeg(clip: Path, side: int) -> bytes:
     import av  # noqa: PLC0415 - an extra
 
     try:
-        with av.open(str(clip)) as film:
+        with _opened(clip) as film:
             stream = film.streams.video[0]
             # One frame is wanted: starting a thread for each core takes longer than decoding it.
             stream.thread_type = "NONE"
             frame = next(film.decode(stream))
             return _jpeg(frame, side)
-    except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError):
+    except (av.FFmpegError, OSError, IndexError, StopIteration, ValueError, UsageError):
         return b""
+
+
+@contextmanager
+def _opened(clip: Path) -> Iterator[Any]:
+    """Give a clip to read. Raises UsageError where its frames are larger than any that a service makes."""
+    import av  # noqa: PLC0415 - an extra
+
+    with av.open(str(clip)) as film:
+        for stream in film.streams.video:
+            width, height = stream.width or 0, stream.height or 0
+            if width * height > MAX_PIXELS:
+                raise UsageError(f"{clip}: expected frames of at most {MAX_PIXELS:,} pixels, got {width} x {height}")
+            stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # a stream may change its size on the way
+        yield film
 
 
 def _jpeg(frame: Any, side: int) -> bytes:
@@ -178,11 +196,10 @@ class _Shape:
 
 
 def _shape(clip: Path) -> _Shape:
-    import av  # noqa: PLC0415 - an extra
 
     if not clip.is_file():
         raise UsageError(f"{clip}: expected a clip, got no file")
-    with av.open(str(clip)) as film:
+    with _opened(clip) as film:
         if not film.streams.video:
             raise UsageError(f"{clip}: expected a clip, got a file without pictures")
         video, audio = film.streams.video[0], next(iter(film.streams.audio), None)
@@ -202,12 +219,11 @@ def _shape(clip: Path) -> _Shape:
 
 def _same(first: Path, second: Path) -> bool:
     """Tell whether a clip begins with the frame that the one before it ends with."""
-    import av  # noqa: PLC0415 - an extra
     import numpy as np  # noqa: PLC0415 - an extra
 
     small = []
     for clip, when in ((first, "last"), (second, "first")):
-        with av.open(str(clip)) as film:
+        with _opened(clip) as film:
             frame = _frame(film, when)  # type: ignore[arg-type]
         if frame is None:
             return False
@@ -225,7 +241,7 @@ def _copy(clips: Sequence[Path], target: Path) -> float:
         streams: dict[str, Any] = {}
         newest: dict[str, int] = {}
         for clip in clips:
-            with av.open(str(clip)) as source:
+            with _opened(clip) as source:
                 kinds = [*source.streams.video[:1], *source.streams.audio[:1]]
                 end = shift
                 for stream in kinds:
@@ -284,9 +300,8 @@ def _encode(
 
 def _pictures(clip: Path, size: tuple[int, int], rate: Fraction, *, skip: bool) -> Iterator[Pixels]:
     """Give a clip's frames at a constant rate, fitted into a size; `skip` leaves out its first one."""
-    import av  # noqa: PLC0415 - an extra
 
-    with av.open(str(clip)) as film:
+    with _opened(clip) as film:
         stream = film.streams.video[0]
         start, index, held = None, 0, None
         for frame in film.decode(stream):
@@ -379,7 +394,7 @@ def _sound(clip: Path, length: int) -> Samples:
 
     samples = np.zeros((2, length), np.float32)
     place = 0
-    with av.open(str(clip)) as film:
+    with _opened(clip) as film:
         resampler = av.AudioResampler("fltp", "stereo", AUDIO_RATE)
         for decoded in [*film.decode(film.streams.audio[0]), None]:
             for frame in resampler.resample(decoded):

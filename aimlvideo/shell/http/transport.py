@@ -23,12 +23,13 @@ from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.shell.descriptors import connections_that_fit
 from aimlvideo.shell.http.bodies import ACCEPTED, MAX_BODY, clean_headers, decoded, read_body, spellings
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import proxied_request
 
 CONNECTIONS = 256
-"""Connections of one client at most, over all hosts."""
+"""Connections of one client at most, over all hosts; fewer where the system allows few open files."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
 """Seconds, for a clip: as long as something comes, it may take as long as it likes."""
@@ -157,7 +158,8 @@ async def open_session(
     Idle connections are dropped early: a server that closes one while a POST is on its way leaves that POST in doubt.
     """
     async with aiohttp.ClientSession(
-        connector=pool or aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=10, resolver=destinations),
+        connector=pool
+        or aiohttp.TCPConnector(limit=connections_that_fit(CONNECTIONS), keepalive_timeout=10, resolver=destinations),
         connector_owner=pool is None,
         trace_configs=[destinations.trace()] if destinations else [],
         # A load balancer's cookie would tie all requests to one of its machines.

@@ -10,7 +10,7 @@ import re
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
+from aimlvideo.shell.descriptors import advice, are_exhausted
 
 APPLICATION = 0x41494D56
 """SQLite's `application_id` of our files: the letters AIMV."""
@@ -160,9 +161,18 @@ def opened_to_write(path: Path, *, create: bool) -> Iterator[tuple[sqlite3.Conne
             _create(path, beside_results=create)
         _create_file(_reserve(path), RESERVE)
         connection = _connect(path)
-        files = OpenFiles(path, os.open(path, os.O_RDONLY), os.open(_wal(path), os.O_RDWR))
-        # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
-        sync(files.wal)
+        descriptors: list[int] = []
+        try:
+            for file, flags in ((path, os.O_RDONLY), (_wal(path), os.O_RDWR)):
+                descriptors.append(os.open(file, flags))
+            # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
+            sync(descriptors[-1])
+        except BaseException:
+            _close(path, connection)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        files = OpenFiles(path, *descriptors)
     try:
         yield connection, files
     finally:
@@ -346,8 +356,10 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 def translation(path: Path, error: Exception) -> VideoError:
     """Return our error for one of SQLite's or the disk's."""
     message = str(error)
+    if are_exhausted(error):
+        return DiskFailed(f"the journal {path} cannot be opened: {message}. {advice(error)}")
     if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
-        return DiskFailed(f"the journal {path} cannot be written: {message}. Make space, then run again")
+        return DiskFailed(f"the journal {path} cannot be written: {message}. {advice(error)}")
     if "malformed" in message or "no such" in message or "could not decode" in message.lower():
         return JournalError(damaged(path, message))
     if isinstance(error, sqlite3.OperationalError | OSError):
@@ -371,7 +383,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # A copy without its -wal shall say that it is one.
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     except BaseException:
-        connection.close()
+        _close_keeping_log(path, connection) if _has_wal(path) else connection.close()
         raise
     return connection
 
@@ -384,13 +396,19 @@ def _close(path: Path, connection: sqlite3.Connection) -> None:
         connection.execute(_CLOSED)
         connection.close()
     except sqlite3.Error:
-        # The last connection to close deletes the write-ahead log. A reader that is still open keeps it, and with it
-        # the steps that could not be brought into the file: a full disk loses nothing.
-        with suppress(sqlite3.Error):
-            keeper = _reader(path)
+        _close_keeping_log(path, connection)
+
+
+def _close_keeping_log(path: Path, connection: sqlite3.Connection) -> None:
+    """Close a journal whose mark says that its run has not ended, so that its write-ahead log stays beside it."""
+    # The last connection to close deletes the log. A reader that is still open keeps it, and with it the steps that
+    # could not be brought into the file: a full disk loses nothing.
+    try:
+        with suppress(sqlite3.Error), closing(_reader(path)) as keeper:
             keeper.execute("SELECT count(*) FROM facts").fetchone()
             connection.close()
-            keeper.close()
+    finally:
+        connection.close()
 
 
 def _reader(path: Path) -> sqlite3.Connection:

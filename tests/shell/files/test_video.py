@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.video import frame_png, join_clips
+from aimlvideo.shell.files import video
+from aimlvideo.shell.files.video import frame_jpeg, frame_png, join_clips
 
 av = pytest.importorskip("av", reason="the extra `video`")
 np = pytest.importorskip("numpy")
@@ -126,3 +127,17 @@ def test_a_fade_longer_than_a_clip_loses_no_picture_of_the_next(tmp_path: Path) 
     clips = [clip(tmp_path / f"{name}.mp4", levels) for name, levels in parts]
     levels = levels_of(join_clips(clips, tmp_path / "film.mp4", fade=5).path)
     assert near(levels[-6:], [100] * 6)
+
+
+def test_a_clip_whose_frames_are_beyond_all_measure_is_not_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = clip(tmp_path / "huge.mp4", [10, 20])
+    assert frame_jpeg(huge, 32)
+    monkeypatch.setattr(video, "MAX_PIXELS", 1000)
+    with pytest.raises(UsageError, match="at most 1,000 pixels, got 64 x 48"):
+        frame_png(huge, "first")
+    with pytest.raises(UsageError, match="at most 1,000 pixels"):
+        join_clips([huge, huge], tmp_path / "film.mp4")
+    assert frame_jpeg(huge, 32) == b"", "a report goes without its poster"
+    assert not (tmp_path / "film.mp4").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from aiohttp import web
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DownloadFailed, LinkDead, ServiceError, SettingsError, Unclear
 from aimlvideo.settings import Settings
+from aimlvideo.shell.descriptors import BREATH
 from aimlvideo.shell.files import downloads
 from aimlvideo.shell.files.downloads import Download, Pace
 from aimlvideo.shell.http import transport
@@ -178,6 +180,45 @@ async def test_a_clip_without_end_is_given_up(
             await Download(session, url, tmp_path / "a.mp4").fetch()
 
 
+async def test_a_packed_clip_is_unpacked_in_small_pieces(
+    session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = b"\0\0\0\x18ftypmp42" * 2**21
+    packed, largest = gzip.compress(film, 9), 0
+    assert len(packed) < downloads.CHUNK
+    take = Download._take
+
+    async def watched(self: Download, chunk: bytes) -> None:
+        nonlocal largest
+        largest = max(largest, len(chunk))
+        await take(self, chunk)
+
+    async def films(request: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+
+    monkeypatch.setattr(Download, "_take", watched)
+    async with served(films) as url:
+        clip = await Download(session, url, tmp_path / "a.mp4").fetch()
+    assert clip.bytes == len(film)
+    assert largest <= downloads.CHUNK
+
+
+async def test_a_head_that_only_trickles_is_given_up(
+    session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def talk(reader: Any, writer: Any) -> None:
+        await read_request(reader)
+        for letter in b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"x" * 1000:
+            writer.write(bytes([letter]))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    monkeypatch.setattr(downloads, "HEAD_TIMEOUT", 0.2)
+    async with talking(talk) as url:
+        with pytest.raises(DownloadFailed, match="was cut after 0 bytes"):
+            await Download(session, url, tmp_path / "a.mp4").fetch()
+
+
 async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
     session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +235,7 @@ async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
         with pytest.raises(DownloadFailed, match="too many open files") as caught:
             await Download(session, url, tmp_path / "a.mp4").fetch()
     assert type(caught.value) is DownloadFailed
-    assert caught.value.retry_after == downloads.BREATH
+    assert caught.value.retry_after == BREATH
 
 
 # Where links may lead ----------------------------------------------------------------------------------------------

@@ -273,6 +273,30 @@ async def test_a_journal_that_could_not_be_closed_for_want_of_room_is_opened_aga
         assert journal.counts() == {"planned": 1}
 
 
+@pytest.mark.parametrize("fails", ["_migrate", "check_values", "sync"])
+async def test_a_journal_of_a_killed_run_is_opened_after_a_run_that_could_not_open_it(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    left = tmp_path / "killed"
+    left.mkdir()
+    async with open_journal(path) as journal:
+        journal.plan(named("a"))
+        await journal.synced()
+        for file in tmp_path.glob("journal.sqlite3*"):
+            (left / file.name).write_bytes(file.read_bytes())
+
+    def full(*_: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_file, fails, full)
+        with pytest.raises(DiskFailed, match="Too many open files"):
+            async with open_journal(left / path.name):
+                pass
+    async with open_journal(left / path.name) as journal:
+        assert journal.counts() == {"planned": 1}
+
+
 async def test_a_file_system_without_shared_memory_is_refused_with_a_reason(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,52 @@
+"""Open files and sockets: how many this process may have, and what to say and do where there are too many."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+BREATH = 5.0
+"""Seconds in which others may be closed."""
+BREATHS = 12
+"""How often that is waited for, where nothing can be done without another file."""
+KEPT_FREE = 32
+"""Files that a process has beside its connections: its journal, its clips, its libraries."""
+
+
+def connections_that_fit(most: int) -> int:
+    """Return how many connections may be open at a time: `most`, or fewer where the system allows fewer files."""
+    try:
+        import resource  # noqa: PLC0415 - POSIX only
+    except ImportError:
+        return most
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if allowed == resource.RLIM_INFINITY else max(2, min(most, (allowed - KEPT_FREE) // 2))
+
+
+def are_exhausted(error: BaseException | None) -> bool:
+    """Tell whether an error, or what caused it, is that too many files are open; it passes when some are closed."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in TOO_MANY:
+            return True
+        if isinstance(error, sqlite3.OperationalError) and not _is_one_left():
+            return True
+        error = error.__cause__
+    return False
+
+
+def advice(error: Exception) -> str:
+    """Return what to do about a file that could not be written."""
+    if are_exhausted(error):
+        return "Close some files, or allow more (ulimit -n), then run again"
+    return "Make space, then run again"
+
+
+def _is_one_left() -> bool:
+    """Tell whether one more file can be opened: SQLite does not say why it could not open one."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,87 @@
+"""Too many open files passes by itself: fewer connections from the start, and a wait where a file must be opened."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo.errors import DiskFailed
+from aimlvideo.shell import descriptors
+from aimlvideo.shell.descriptors import BREATH, are_exhausted, connections_that_fit
+from aimlvideo.shell.files import results_file
+from aimlvideo.shell.journal import sqlite_file
+from tests.cli.test_command import JOB as COMMAND_JOB
+from tests.cli.test_command import write_jobs
+from tests.fakes import FakeClient, FakeService, jobs, quick_downloads, run_all
+from tests.servers import sandbox_thread
+
+resource = pytest.importorskip("resource")
+FULL = OSError(24, "Too many open files")
+
+
+@pytest.mark.parametrize(("allowed", "connections"), [(40, 4), (256, 112), (1024, 256), (10, 2), (-1, 256)])
+def test_connections_leave_room_for_files(monkeypatch: pytest.MonkeyPatch, allowed: int, connections: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (allowed, allowed))
+    assert connections_that_fit(256) == connections
+
+
+def failing(times: int, work: Any) -> Any:
+    left = times
+
+    def fails_at_first(*args: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise FULL
+        return work(*args, **options)
+
+    return fails_at_first
+
+
+@pytest.mark.parametrize("what", ["results", "journal"])
+async def test_a_folder_is_opened_when_other_files_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    quick_downloads(monkeypatch)
+    if what == "results":
+        monkeypatch.setattr(results_file, "open", failing(3, open), raising=False)
+    else:
+        monkeypatch.setattr(sqlite_file.sqlite3, "connect", failing(3, sqlite3.connect))
+    async with FakeClient(FakeService()) as client:
+        results = await run_all(client, jobs(2), output=tmp_path)
+    assert all(result.path for result in results.values())
+
+
+async def test_files_that_stay_open_are_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_file, "open", failing(100, open), raising=False)
+    async with FakeClient(FakeService()) as client:
+        with pytest.raises(DiskFailed, match=r"allow more \(ulimit -n\), then run again"):
+            await run_all(client, jobs(2), output=tmp_path)
+
+
+def test_a_full_disk_is_told_from_too_many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not are_exhausted(OSError(28, "No space left on device"))
+    assert not are_exhausted(sqlite3.OperationalError("unable to open database file"))
+    monkeypatch.setattr(descriptors.os, "open", failing(9, os.open))
+    assert are_exhausted(sqlite3.OperationalError("unable to open database file"))
+    assert BREATH > 0
+
+
+@pytest.mark.long
+@pytest.mark.real_time
+def test_a_run_with_forty_files_saves_everything(tmp_path: Path) -> None:
+    with sandbox_thread(seconds=0.3) as sandbox:
+        write_jobs(tmp_path / "jobs.jsonl", *({**COMMAND_JOB, "id": f"job{n}", "prompt": f"{n}"} for n in range(30)))
+        words = [sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", "-o", "out", "--poll", "every:0.2"]
+        environment = {**os.environ, "AIMLAPI_BASE_URL": sandbox.url, "AIMLAPI_API_KEY": "k"}
+        command = ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *words, "--rate", "1000", "--max-outstanding", "30"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == 30
