@@ -215,7 +215,7 @@ async def test_a_head_that_only_trickles_is_given_up(
 
     monkeypatch.setattr(downloads, "HEAD_TIMEOUT", 0.2)
     async with talking(talk) as url:
-        with pytest.raises(DownloadFailed, match="was cut after 0 bytes"):
+        with pytest.raises(DownloadFailed, match="was cut off after 0 bytes"):
             await Download(session, url, tmp_path / "a.mp4").fetch()
 
 
