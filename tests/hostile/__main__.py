@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=SPEED, help="Seconds that pass here in one of the wall.")
     parser.add_argument("--keep", type=Path, help="Where episodes with findings are kept.")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background, and heirs too
     totals, began = Totals(), time.monotonic()
     if not can_mount():
         print("full disks are left out: they need root's rights")

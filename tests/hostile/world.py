@@ -275,7 +275,8 @@ class Episode:
             self._find(f"control characters on the screen after {what}")
         if any(key in words for key in KEYS.values() if len(key) > 8):
             self._find(f"the key on the screen after {what}")
-        too_early = not words and -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # it had not begun yet
+        # Before it listens to signals, and after its work is done, a signal ends a process as it ends any.
+        too_early = "Traceback" not in words and -code in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
         if code not in (0, 1, 3, -signal.SIGKILL) and not too_early:
             self._find(f"exit code {code} after {what}: {words[-300:]!r}")
 
@@ -319,8 +320,8 @@ class Episode:
 
     def _find(self, what: str) -> None:
         self.totals.findings.append(f"seed {self.seed}: {what}")
-        with self.log.open("a") as log:
-            log.write(f"\nFINDING: {what}\n")
+        with (self.folder / "findings.txt").open("a") as findings:
+            findings.write(f"{what}\n")
 
 
 def last_error(words: str) -> str:
