@@ -48,7 +48,7 @@ DEAD = (401, 403, 404, 410)
 """Statuses with which a link that has expired or is refused answers."""
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_opening = threading.Lock()
+_opening, _naming = threading.Lock(), threading.Lock()
 _inodes_in_use: set[tuple[int, int]] = set()
 """The files that downloads of this process write to now, by device and number."""
 
@@ -181,10 +181,11 @@ class Download:
     def _open(self) -> BinaryIO:
         """Open the file of what was written so far; another download's file is left alone."""
         drop_link(self._part)
-        file = open(self._part, "r+b" if self._written else "ab", opener=_no_follow)  # noqa: SIM115 - `_close` does it
-        opened = os.fstat(file.fileno())
-        self._inode = (opened.st_dev, opened.st_ino)
+        # As one step: another download that names and lets go of this very file in between would be written over.
         with _opening:
+            file = open(self._part, "r+b" if self._written else "ab", opener=_no_follow)  # noqa: SIM115 - `_close` does
+            opened = os.fstat(file.fileno())
+            self._inode = (opened.st_dev, opened.st_ino)
             is_taken = self._inode in _inodes_in_use
             _inodes_in_use.add(self._inode)
         if not is_taken:
@@ -201,7 +202,8 @@ class Download:
     def _close(self) -> None:
         if self._file is not None:
             file, self._file = self._file, None
-            _inodes_in_use.discard(self._inode)
+            with _opening:
+                _inodes_in_use.discard(self._inode)
             # What a full disk has not taken it does not take now either: the next attempt finds less than was written.
             with suppress(OSError):
                 file.close()
@@ -314,10 +316,12 @@ class Download:
         # Before the rename: after a power cut the final name must never stand for a file whose content did not reach
         # the disk.
         os.fsync(file.fileno())
-        path = self._path
-        if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
-            path = next(_numbered(path))
-        return self._part.replace(path)
+        # As one step: two that end at once would both find the name free, and one clip would replace the other.
+        with _naming:
+            path = self._path
+            if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
+                path = next(_numbered(path))
+            return self._part.replace(path)
 
     def _check_boxes(self) -> None:
         """Refuse a clip of another length than the service says, or of unknown length and cut by its own boxes."""
