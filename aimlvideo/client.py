@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
 from inspect import signature
@@ -85,6 +86,10 @@ Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping
 """Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
 
 NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`"
+OTHER_LOOP = (
+    "this client was opened in another event loop, and its connections belong to that one: open a client in each loop "
+    "(or thread), with `async with VideoClient() as client:`"
+)
 
 
 class VideoClient:
@@ -221,7 +226,7 @@ class VideoClient:
             )
             self._pipeline: Pipeline = await stack.enter_async_context(opened)
             # Only now is all of it open: until here an error closes what was opened; from here on `__aexit__` does.
-            self._stack = stack.pop_all()
+            self._stack, self._loop = stack.pop_all(), asyncio.get_running_loop()
         return self
 
     async def __aexit__(self, *error: Any) -> bool | None:
@@ -247,6 +252,17 @@ class VideoClient:
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
         return Uploads(store, journal, self._settings.timeout)
+
+    @property
+    def _opened(self) -> Pipeline:
+        """The stages of this client. Raises SettingsError where it is not open, or was opened in another event loop."""
+        if self._stack is None:
+            raise SettingsError(NOT_OPEN)
+        # Waiting for what another loop has to wake up would never end.
+        with suppress(RuntimeError):
+            if asyncio.get_running_loop() is self._loop:
+                return self._pipeline
+        raise SettingsError(OTHER_LOOP)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Transport, ClipSource]]:
@@ -290,7 +306,8 @@ class VideoClient:
 
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
-        return await fetch_status(self._pipeline.send, self._pipeline.wire, generation_id)
+        stages = self._opened
+        return await fetch_status(stages.send, stages.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
@@ -318,8 +335,7 @@ class VideoClient:
         `body` is the call's, as it came. With a `callback_secret`, a call whose signature does not hold is turned away.
         A call ends nothing by itself: the service is asked with our own key before anything counts.
         """
-        if self._stack is None:
-            raise SettingsError(NOT_OPEN)
+        callbacks = self._opened.callbacks
         read, secret = self.service.read_callback, self._settings.callback_secret
         # The signature is over the bytes as they came: a body that was parsed and written again has others.
         raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
@@ -328,7 +344,7 @@ class VideoClient:
             log.warning("rejected a callback with a wrong signature")
             return False
         content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()
-        return read is not None and self._pipeline.callbacks.receive(read(content))
+        return read is not None and callbacks.receive(read(content))
 
     @asynccontextmanager
     async def run(
@@ -458,8 +474,7 @@ class VideoClient:
         store: ClipStore | None = None,
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
-        if self._stack is None:
-            raise SettingsError(NOT_OPEN)
+        stages = self._opened
         if name:
             # A template that cannot be read is said before anything is bought.
             rendered_name(name, VideoJob(""))
@@ -499,12 +514,12 @@ class VideoClient:
                 uploads=uploads,
                 live=live,
             )
-            run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), self._pipeline.limiters)
+            run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), stages.limiters)
             if own_store:
                 stack.push_async_callback(own_store.upload_copy, RESULTS)
             stack.enter_context(self._listed(run))
             if folder:
-                self._pipeline.start_downloads(run)
+                stages.start_downloads(run)
             yield run
 
     @contextmanager
@@ -594,7 +609,7 @@ class VideoClient:
             entries: dict[str, Any] = {}
             try:
                 with anyio.move_on_after(LEARNING_PATIENCE):
-                    entries = await read_named_models(self._transport.send, service.models, fresh)
+                    entries = await read_named_models(self._opened.send, service.models, fresh)
             except (ServiceError, ValueError) as error:
                 log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
             new = {name: entry for name, entry in entries.items() if self._catalog.find(name) is None}
@@ -622,7 +637,7 @@ class VideoClient:
 
     def skip_preflight(self) -> None:
         """Ask no more whether models are gone or the key may buy: somebody has read it, and decided."""
-        self._pipeline.preflight.enabled = False
+        self._opened.preflight.enabled = False
 
     async def refresh_catalog(self, *, force: bool = False) -> Refreshed:
         """Read what the service's models accept now, keep it for later runs, and use it from here on.
@@ -633,14 +648,14 @@ class VideoClient:
         models = self._settings.chosen_service.models
         if models is None:
             raise SettingsError(f"{self._settings.chosen_service.title} has no list of models to read")
-        refreshed = await refresh(self._transport.send, CatalogCache(), models, now=now, force=force)
+        refreshed = await refresh(self._opened.send, CatalogCache(), models, now=now, force=force)
         self._catalog = load_catalog(refreshed.models)
         return refreshed
 
     @property
     def clock_offset(self) -> float | None:
         """Seconds by which the service's clock is ahead of this machine's; None while no answer has said its time."""
-        return self._pipeline.send.clock.offset
+        return self._opened.send.clock.offset
 
     async def read_log(self, since: float | None = None) -> LogReading:
         """Return the service's log since a moment (seconds since 1970, the service's clock), to its end.
@@ -648,11 +663,12 @@ class VideoClient:
         It lists the requests of this client's key only, of the last 92 days at most, newest first.
         Raises ServiceError where it cannot be had.
         """
-        return await self._pipeline.log.read(since)
+        return await self._opened.log.read(since)
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
-        return await retrying(lambda: self._pipeline.send(question), on=(ServiceError,), tries=tries)()
+        stages = self._opened
+        return await retrying(lambda: stages.send(question), on=(ServiceError,), tries=tries)()
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a result's clips, also after this client was closed: further ones beside the first; return its path."""

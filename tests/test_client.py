@@ -489,3 +489,38 @@ async def test_when_patience_ends_the_last_word_is_said_and_nothing_that_the_ser
     assert words in str(result.error)
     assert ("keeps running" in str(result.error)) == (words.startswith("keeps"))
     assert ("upscaling" in caplog.text) == ("upscaling" in words)
+
+
+async def test_results_that_are_read_after_their_block_say_so_and_what_is_kept() -> None:
+    async with FakeClient(FakeService(seconds=10)) as client:
+        async with client.run(jobs(2)) as results:
+            pass
+        with pytest.raises(VideoError, match="read after their `async with` block"):
+            await anext(results)
+        async with client.run(jobs(2)) as complete:
+            await anyio.sleep(100)
+        assert len([result async for result in complete]) == 2
+
+
+def test_a_client_of_another_event_loop_is_refused_and_never_waited_for() -> None:
+    client, loop = FakeClient(FakeService()), asyncio.new_event_loop()
+    loop.run_until_complete(client.__aenter__())
+    try:
+        for call in (
+            lambda: client.generate(MODEL, prompt="waves"),
+            lambda: client.status("gen-0"),
+            lambda: client.wait("gen-0"),
+            client.read_log,
+        ):
+            with pytest.raises(SettingsError, match="another event loop"):
+                asyncio.run(call())
+    finally:
+        loop.run_until_complete(client.__aexit__(None, None, None))
+        loop.close()
+
+
+async def test_a_client_that_is_not_open_says_so_whatever_it_is_asked() -> None:
+    client = FakeClient(FakeService())
+    for call in (lambda: client.generate(MODEL, prompt="waves"), lambda: client.status("gen-0"), client.read_log):
+        with pytest.raises(SettingsError, match="not open"):
+            await call()

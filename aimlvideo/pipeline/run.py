@@ -61,6 +61,10 @@ def step_seconds(before: Progress, now: Progress) -> float | None:
     return None if began is None or ended is None else max(0.0, ended - began)
 
 
+LEFT = (
+    "these results were read after their `async with` block was left: read them inside it. What was not finished is "
+    "where it was, and with a journal the same jobs carry on"
+)
 GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
 
@@ -186,7 +190,7 @@ class Run:
         self.ended_watchers: list[Callable[[Entry | None], None]] = []
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
-        self.input_exhausted = self.closed = False
+        self.input_exhausted = self.closed = self._left_early = False
         self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._bought = 0
@@ -236,6 +240,8 @@ class Run:
 
     async def __anext__(self) -> Result:
         while not self._results:
+            if self._left_early:
+                raise VideoError(LEFT)
             if self.closed or (self.input_exhausted and not self.entries):
                 raise StopAsyncIteration
             # One wake-up for all that ends until the reader looks: it takes the rest without waiting.
@@ -392,6 +398,7 @@ class Run:
 
     def leave(self) -> None:
         """Let go of everything local. What was heard is written down; a round trip under way has a moment left."""
+        self._left_early = not self.closed and not (self.input_exhausted and not self.entries)
         self.closed = True
         self.notify_waiting()
         if self.notify_waiting in self.budget.spending.on_change:
