@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -54,10 +55,15 @@ class CatalogCache:
         try:
             cached = json.loads(self.path.read_bytes())
             refreshed = Refreshed(**cached)
-        except (OSError, ValueError, TypeError, RecursionError):
+            texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
+            if not texts or not isinstance(refreshed.models, dict) or not isinstance(refreshed.refused, dict):
+                raise ValueError("its fields have the wrong types")
+        except FileNotFoundError:
             return None
-        texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
-        return refreshed if texts and isinstance(refreshed.models, dict) else None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            _say_damaged(self.path, f"{type(error).__name__}: {str(error)[:200]}")
+            return None
+        return refreshed
 
     def write(self, refreshed: Refreshed) -> None:
         """Keep this in the place of what was there, whole or not at all."""
@@ -76,6 +82,15 @@ class CatalogCache:
             self.write(replace(cached, models={**cached.models, **models}))
         except SettingsError as error:
             log.info("%s", error)
+
+
+@lru_cache(maxsize=16)  # said once, however often one command reads it
+def _say_damaged(path: Path, reason: str) -> None:
+    log.error(
+        "the catalogue kept in %s is damaged, the shipped one is used: %s. `aimlvideo models --refresh` makes it anew",
+        path,
+        reason,
+    )
 
 
 def known_catalog() -> Catalog:

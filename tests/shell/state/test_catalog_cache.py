@@ -155,10 +155,14 @@ async def test_a_list_that_cannot_be_had_changes_nothing(cache: CatalogCache) ->
     "text",
     [b"", b"{", b"[]", b"5", b'{"models": 5}', b'{"models": {}, "date": 5}', b'{"else": 1}', b"[" * 99_999, b"\xff"],
 )
-def test_a_file_that_cannot_be_read_counts_as_none(text: bytes, cache: CatalogCache) -> None:
+def test_a_file_that_cannot_be_read_counts_as_none_and_is_said_to_be_damaged(
+    text: bytes, cache: CatalogCache, caplog: pytest.LogCaptureFixture
+) -> None:
     cache.path.parent.mkdir()
     cache.path.write_bytes(text)
     assert cache.read() is None
+    assert "is damaged, the shipped one is used" in caplog.text
+    assert "models --refresh" in caplog.text
 
 
 def test_no_file_is_no_refresh(cache: CatalogCache) -> None:
