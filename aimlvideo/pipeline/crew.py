@@ -44,7 +44,8 @@ class Crew(Generic[T]):
             if not (called := self._idle.pop()).done():
                 called.set_result(None)
                 return
-        if self._tasks is not None:
+        # A task that begins in a group whose cancellation is through would never be cancelled, and hold it open.
+        if self._tasks is not None and not self._tasks.cancel_scope.cancel_called:
             self._size += 1
             self._tasks.start_soon(self._serve)
 
