@@ -84,6 +84,8 @@ class Entry:
     moved: bool = False
     paid_before: bool = False
     """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
+    holds_promise: bool = False
+    """Whether its price was promised to it; what is promised to another entry of the same id is not its to settle."""
     ended: bool = False
     late_refusals: int = 0
     """How often the service took this job and later said that it had no slot for it."""
@@ -286,6 +288,7 @@ class Run:
         if stage is not Stage.PLANNED:
             if not budget.holds(job.id):
                 budget.spending.add(job.id, job.model, price)
+            entry.holds_promise = True
             return True
         # A loop, as others that waited for the same room may have taken it by the time that this one wakes.
         while not budget.commit(job.id, price, model=job.model):
@@ -297,6 +300,7 @@ class Run:
                 self.end(entry, self.halted)
                 return False
             await self._room_changed.wait()
+        entry.holds_promise = True
         return True
 
     def _under_way(self, job_id: str) -> set[str]:
@@ -337,7 +341,7 @@ class Run:
         entry.ended = True
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
-        if not entry.paid_before:
+        if entry.holds_promise and not entry.paid_before:
             self._settle(progress, entry.job.id)
         result = result_of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):

@@ -216,3 +216,19 @@ async def test_what_was_bought_under_a_limit_counts_at_its_price_of_then(tmp_pat
         async with FakeClient(service) as client, client.run(jobs("a", "b", "c"), output=tmp_path, max_spend=0.6):
             await anyio.sleep(10)
     assert len(service.accepted) == 1
+
+
+async def test_a_second_job_of_the_same_id_takes_back_no_promise_that_the_first_one_holds(tmp_path: Path) -> None:
+    service = FakeService(seconds=50)
+
+    async def read(client: FakeClient, names: str, limit: float | None) -> None:
+        async with client.run(jobs(*names), output=tmp_path, max_spend=limit) as results:
+            async for result in results:
+                stages[limit, result.job.id] = result.stage
+
+    stages: dict[tuple[float | None, str], Stage] = {}
+    async with FakeClient(service, max_outstanding=2) as client, anyio.create_task_group() as both:
+        both.start_soon(read, client, "ab", None)
+        both.start_soon(read, client, "abc", 0.5)
+    assert len(service.accepted) == 2
+    assert stages[0.5, "c"] is Stage.PLANNED
