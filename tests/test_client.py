@@ -474,6 +474,7 @@ def test_in_doubt_is_an_error_that_names_the_request_id() -> None:
     [
         ({"status": "generating"}, "keeps running at the service, which said 'generating'"),
         ({"status": "upscaling"}, "was 'upscaling', which is not a known status"),
+        ({"status": "completed", "video": None}, "The service said 'completed' 0.0 s ago, and gave no link to a clip"),
         (None, "No check of it was answered with its status; the last check failed: cut short"),
     ],
 )

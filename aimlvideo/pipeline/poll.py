@@ -19,7 +19,7 @@ from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.observation import PollState, pack_poll_ages
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
-from aimlvideo.core.wires.answers import is_known_word
+from aimlvideo.core.wires.answers import has_ended, is_known_word
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer, Request
@@ -403,6 +403,8 @@ def _out_of_patience(waiting: Waiting) -> OutOfPatience:
     word, age = progress.status, format_seconds(max(0.0, clock.wall() - (progress.status_at or 0.0)))
     if word is None:
         heard = "No check of it was answered with its status"
+    elif has_ended(word):
+        heard = f"The service said {word!r} {age} ago, and gave no link to a clip"
     elif is_known_word(word):
         heard = f"It keeps running at the service, which said {word!r} {age} ago"
     else:

@@ -98,6 +98,11 @@ def is_known_word(word: str) -> bool:
     return plain_word(word) in STATES
 
 
+def has_ended(word: str) -> bool:
+    """Tell whether a status word says that a generation has ended, well or badly."""
+    return STATES.get(plain_word(word)) in (State.COMPLETED, State.FAILED)
+
+
 def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     """Return what a status word means; where it is unknown or misses its clip, what the rest of the answer shows.
 
