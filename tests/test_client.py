@@ -24,18 +24,9 @@ from aimlvideo.errors import (
     VideoError,
 )
 from aimlvideo.shell.journal.sqlite import open_journal
-from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer
+from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
-
-
-def jobs(count: int) -> list[dict[str, Any]]:
-    return [{**JOB, "id": f"job{number}"} for number in range(count)]
-
-
-async def all_of(client: FakeClient, many: Any, **options: Any) -> dict[str, Any]:
-    async with client.run(many, **options) as results:
-        return {result.job.id: result async for result in results}
 
 
 async def test_a_clip_is_ready_at_its_link_with_its_cost_and_its_moments() -> None:
@@ -69,7 +60,7 @@ async def test_many_calls_at_once_share_the_limit_of_outstanding_generations() -
 async def test_no_more_submissions_start_in_a_second_than_the_rate_allows() -> None:
     service = FakeService(seconds=1)
     async with FakeClient(service, rate=4.0, max_outstanding=100) as client:
-        await all_of(client, jobs(40))
+        await run_all(client, jobs(40))
     for moment in service.posted_at:
         assert sum(moment <= other < moment + 1 for other in service.posted_at) <= 5
 
@@ -77,7 +68,7 @@ async def test_no_more_submissions_start_in_a_second_than_the_rate_allows() -> N
 async def test_many_jobs_at_once_end_each_once() -> None:
     service = FakeService(seconds=60)
     async with FakeClient(service, max_outstanding=100, poll_rate=1000.0) as client:
-        results = await all_of(client, jobs(400))
+        results = await run_all(client, jobs(400))
     assert len(results) == 400
     assert {result.stage for result in results.values()} == {Stage.READY}
     assert max(service.by_request.values()) == 1
@@ -88,7 +79,7 @@ async def test_a_job_that_fails_is_a_value_and_the_others_go_on() -> None:
     service.posts.extend([None, answer(400, {"message": "Body validation error"}), None])
     service.broken["gen-1"] = {"name": "ContentPolicy", "message": "not allowed"}
     async with FakeClient(service) as client:
-        results = await all_of(client, jobs(3))
+        results = await run_all(client, jobs(3))
     assert results["job0"].ok
     assert isinstance(results["job1"].error, Rejected)
     assert "Body validation error" in str(results["job1"].error)
@@ -100,7 +91,7 @@ async def test_a_wrong_job_is_a_value_that_names_every_field_and_is_not_sent() -
     service = FakeService()
     wrong = {"id": "wrong", "model": MODEL, "duration": 7, "cfg_scale": 3}
     async with FakeClient(service) as client:
-        results = await all_of(client, [*jobs(1), wrong])
+        results = await run_all(client, [*jobs(1), wrong])
     error = results["wrong"].error
     assert isinstance(error, InvalidJobs)
     assert {problem.field for problem in error.problems} == {"image_url", "duration", "cfg_scale"}
@@ -140,7 +131,7 @@ async def test_a_service_that_never_answered_is_given_up_and_the_job_stays_plann
     service = FakeService()
     service.posts.extend(Unavailable("nobody there") for _ in range(1000))
     async with FakeClient(service) as client:
-        results = await all_of(client, jobs(3))
+        results = await run_all(client, jobs(3))
     assert {result.stage for result in results.values()} == {Stage.PLANNED}
     assert all(isinstance(result.error, Unavailable) for result in results.values())
 
@@ -175,7 +166,7 @@ async def test_one_reading_of_the_log_answers_for_all_that_is_in_doubt() -> None
     service = FakeService(seconds=5)
     service.lost.extend(Unclear("reset") for _ in range(50))
     async with FakeClient(service, max_outstanding=50) as client:
-        results = await all_of(client, jobs(50))
+        results = await run_all(client, jobs(50))
     assert all(result.ok for result in results.values())
     assert len(service.posted_at) == 50
     assert len(service.log_reads) < 50
@@ -255,7 +246,7 @@ async def test_leaving_early_returns_at_once_and_keeps_every_id_that_was_heard()
             left_at = anyio.current_time()
         assert anyio.current_time() - left_at < 1
         assert client.outstanding.keys() == service.accepted.keys()
-        again = await all_of(client, [{**JOB, "id": "after"}])
+        again = await run_all(client, [{**JOB, "id": "after"}])
     assert again["after"].ok
 
 
@@ -273,7 +264,7 @@ async def test_stopped_at_any_of_200_moments_around_a_submission_no_id_is_lost(w
         client = FakeClient(service, poll="every:1")
         async with client:
             one = way == "generate"
-            work = asyncio.ensure_future(client.generate(MODEL, **PARAMS) if one else all_of(client, jobs(2)))
+            work = asyncio.ensure_future(client.generate(MODEL, **PARAMS) if one else run_all(client, jobs(2)))
             await asyncio.sleep(moment * 0.02)
             work.cancel()
             await asyncio.wait([work])
@@ -327,7 +318,7 @@ async def test_one_id_stands_for_one_job_at_a_time() -> None:
 async def test_jobs_of_the_same_content_are_clips_of_their_own() -> None:
     service = FakeService()
     async with FakeClient(service) as client:
-        results = await all_of(client, [JOB, JOB])
+        results = await run_all(client, [JOB, JOB])
     assert len(results) == 2
     assert len(service.posted_at) == 2
 
@@ -336,7 +327,7 @@ async def test_the_same_jobs_again_with_one_client_and_its_journal_buy_nothing(t
     service = FakeService()
     async with FakeClient(service, journal=tmp_path / "journal.sqlite3") as client:
         for _ in range(2):
-            results = await all_of(client, [JOB])
+            results = await run_all(client, [JOB])
             assert [result.ok for result in results.values()] == [True]
         for _ in range(2):
             assert (await client.generate(MODEL, id="mine", **PARAMS)).ok

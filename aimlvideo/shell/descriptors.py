@@ -36,7 +36,7 @@ def are_exhausted(error: BaseException | None) -> bool:
     return False
 
 
-def advice(error: Exception) -> str:
+def write_failure_advice(error: Exception) -> str:
     """Return what to do about a file that could not be written."""
     if are_exhausted(error):
         return "Close some files, or allow more (ulimit -n), then run again"

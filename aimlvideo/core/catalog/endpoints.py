@@ -189,15 +189,16 @@ def _at_endpoint(facts: Mapping[str, Any], name: str, model: Mapping[str, Any]) 
 
 def _still_holds(rule: Mapping[str, Any], gone: set[str]) -> bool:
     """Tell whether a rule speaks of something without these fields."""
-    conditions, fields = set(map(_field_of, rule.get("if", ()))), set(map(_field_of, rule["fields"]))
+    conditions, fields = set(map(param_of_term, rule.get("if", ()))), set(map(param_of_term, rule["fields"]))
     return not conditions & gone and not fields <= gone and not (rule["kind"] == "adds_up" and fields & gone)
 
 
 def _without(rule: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
-    return {**rule, "fields": [field for field in rule["fields"] if _field_of(field) not in gone]}
+    return {**rule, "fields": [field for field in rule["fields"] if param_of_term(field) not in gone]}
 
 
-def _field_of(term: str) -> str:
+def param_of_term(term: str) -> str:
+    """Return the parameter of which a rule's term speaks: `image` of `!image[].type=first`."""
     return term.lstrip("!").partition("=")[0].partition("[]")[0]
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import Model, Rule
+from aimlvideo.core.catalog.endpoints import param_of_term
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.errors import Problem
 
@@ -184,7 +185,7 @@ def _only_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 def _needs(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     first, *others = rule.fields
     if term_holds(first, params) == "yes" and all(term_holds(other, params, model) == "no" for other in others):
-        yield Problem(_name(first), f"only together with {' or '.join(others)}", "without it")
+        yield Problem(param_of_term(first), f"only together with {' or '.join(others)}", "without it")
 
 
 def _steps(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
@@ -201,11 +202,6 @@ def _items(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     if value is not None and count != rule.limit and _applies(rule, model, params) != "no":
         condition = f" with {_condition(rule)}" if rule.conditions or rule.when else ""
         yield Problem(rule.fields[0], f"exactly {_entries(rule.limit)}{condition}", str(count))
-
-
-def _name(term: str) -> str:
-    """Return the parameter of which a term speaks."""
-    return term.lstrip("!").partition("=")[0].partition("[]")[0]
 
 
 def file_limits(model: Model, params: Params, place: str, limits: MediaLimits) -> MediaLimits:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.errors import DiskFailed
-from aimlvideo.shell.descriptors import advice
+from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
 
 ODD_LETTERS = "backslashreplace"
@@ -85,4 +85,4 @@ def _disk_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DiskFailed(f"{path} cannot be written: {error.strerror}. {advice(error)}") from error
+        raise DiskFailed(f"{path} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error

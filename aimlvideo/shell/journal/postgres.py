@@ -179,10 +179,6 @@ class SyncPostgresJournal:
             yield from self.failed_jobs()
         yield from self._all("stage = 'planned'")
 
-    def open_ids(self) -> Iterator[str]:
-        """Give the ids of the jobs that are not ended, in the order in which they were planned."""
-        yield from self._rows("SELECT id FROM aimlvideo_jobs WHERE stage NOT IN ('saved', 'failed') ORDER BY seq")
-
     def begun_ids(self) -> Iterator[str]:
         """Give the ids of the jobs that were begun and are not ended."""
         yield from self._rows(f"SELECT id FROM aimlvideo_jobs WHERE {BEGUN} ORDER BY seq")

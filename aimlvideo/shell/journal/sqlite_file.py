@@ -18,7 +18,7 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
-from aimlvideo.shell.descriptors import advice, are_exhausted
+from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 
 APPLICATION = 0x41494D56
 """SQLite's `application_id` of our files: the letters AIMV."""
@@ -357,9 +357,9 @@ def translation(path: Path, error: Exception) -> VideoError:
     """Return our error for one of SQLite's or the disk's."""
     message = str(error)
     if are_exhausted(error):
-        return DiskFailed(f"the journal {path} cannot be opened: {message}. {advice(error)}")
+        return DiskFailed(f"the journal {path} cannot be opened: {message}. {write_failure_advice(error)}")
     if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
-        return DiskFailed(f"the journal {path} cannot be written: {message}. {advice(error)}")
+        return DiskFailed(f"the journal {path} cannot be written: {message}. {write_failure_advice(error)}")
     if "malformed" in message or "no such" in message or "could not decode" in message.lower():
         return JournalError(damaged(path, message))
     if isinstance(error, sqlite3.OperationalError | OSError):

@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
-from aimlvideo.shell.descriptors import advice
+from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import read_journal
@@ -66,4 +66,4 @@ def _write(path: Path, text: Iterable[str]) -> None:
             file.writelines(text)
         part.replace(path)
     except OSError as error:
-        raise DiskFailed(f"{path} cannot be written: {error.strerror}. {advice(error)}") from error
+        raise DiskFailed(f"{path} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error

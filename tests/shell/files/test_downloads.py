@@ -337,6 +337,16 @@ async def test_trouble_on_the_way_does_not_cost_what_is_here(session: aiohttp.Cl
     assert host.ranges == [None, *["bytes=1000-"] * 3]
 
 
+def clip_after(heads: list[bytes]) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """Return a host that notes the head of each request and answers with a whole clip."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await read_request(reader))
+        writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
+
+    return talk
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -346,13 +356,8 @@ async def test_trouble_on_the_way_does_not_cost_what_is_here(session: aiohttp.Cl
     ],
 )
 async def test_a_signed_link_is_sent_byte_for_byte(session: aiohttp.ClientSession, path: Path, sent: str) -> None:
-    heads = []
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await read_request(reader))
-        writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
-
-    async with talking(talk) as url:
+    heads: list[bytes] = []
+    async with talking(clip_after(heads)) as url:
         await Download(session, url + sent, path).fetch()
     assert heads[0].split(b" ")[1].decode() == sent
 
@@ -363,13 +368,8 @@ async def test_a_signed_link_is_sent_byte_for_byte(session: aiohttp.ClientSessio
 async def test_what_no_request_can_hold_is_encoded(
     session: aiohttp.ClientSession, path: Path, given: str, sent: bytes
 ) -> None:
-    heads = []
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await read_request(reader))
-        writer.write(OK + b"Content-Length: %d\r\n\r\n" % len(MP4) + MP4)
-
-    async with talking(talk) as url:
+    heads: list[bytes] = []
+    async with talking(clip_after(heads)) as url:
         await Download(session, url + given, path).fetch()
     assert heads[0].split(b"\r\n")[0] == b"GET " + sent + b" HTTP/1.1"
 
