@@ -82,8 +82,6 @@ class Entry:
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
     moved: bool = False
-    paid_before: bool = False
-    """Whether the journal's sum of what was spent has counted it already: it was ready or ended when it came in."""
     holds_promise: bool = False
     """Whether its price was promised to it; what is promised to another entry of the same id is not its to settle."""
     ended: bool = False
@@ -258,8 +256,7 @@ class Run:
         """Let one more job in, when there is room for it."""
         while len(self.entries) + len(self._results) >= self.spec.window and not self.closed:
             await self._room_changed.wait()
-        paid_before = record.progress.stage in (Stage.READY, *ENDED) or record.progress.cost_usd is not None
-        entry = Entry(record.job, record.progress, self, paid_before=paid_before)
+        entry = Entry(record.job, record.progress, self)
         self.entries.add(entry)
         self.stats.job_entered(record.job, record.progress)
         return entry
@@ -281,7 +278,10 @@ class Run:
         that the job fits after all, this waits.
         """
         job, budget, stage = entry.job, self.budget, entry.progress.stage
-        is_paid_for = stage in (*ENDED, Stage.READY) or (entry.paid_before and stage is not Stage.PLANNED)
+        # What was charged already is in the journal's sum of what was spent.
+        is_paid_for = stage in (*ENDED, Stage.READY) or (
+            entry.progress.cost_usd is not None and stage is not Stage.PLANNED
+        )
         if is_paid_for or (budget.limit is None and self.spec.folder is None):
             return True
         price = self.spec.price(job)
@@ -341,7 +341,7 @@ class Run:
         entry.ended = True
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
-        if entry.holds_promise and not entry.paid_before:
+        if entry.holds_promise:
             self._settle(progress, entry.job.id)
         result = result_of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
