@@ -298,7 +298,9 @@ class FakeGateway(FakeService):
         request_id = next(row.request_id for row in self.log if row.generation_id == name)
         task: dict[str, Any] = {"task_id": name, "task_status": "processing" if age < self.seconds else "succeed"}
         task["task_info"] = {"external_task_id": request_id}
-        if age >= self.seconds:
+        if age >= self.seconds and name in self.broken:
+            task |= {"task_status": "failed", "task_status_msg": self.broken[name]}
+        elif age >= self.seconds:
             task["task_result"] = {"videos": [{"url": f"https://files.example.com/{name}.mp4"}]}
         return answer(200, {"code": 0, "message": "SUCCEED", "data": task})
 

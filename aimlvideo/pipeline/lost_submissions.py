@@ -298,8 +298,10 @@ def _not_this_one(generation: Generation, doubt: Doubt) -> str | None:
 
     An id of our own making is never used twice; one that a person chose may have been, by an earlier run.
     """
-    entry = doubt.entry
-    owner = entry.run.spec.journal.by_generation(generation.id)
+    entry, journal = doubt.entry, doubt.entry.run.spec.journal
+    if any(generation.id == attempt.generation_id for attempt in journal.attempts(entry.job.id)):
+        return f"the service shows generation {generation.id} for its id, which is of an earlier attempt of this job"
+    owner = journal.by_generation(generation.id)
     if owner is not None and owner.job.id != entry.job.id:
         return f"the service shows generation {generation.id} for its id, which is that of job {owner.job.id!r}"
     if 0 < generation.created_at < _sent_at(doubt) - WINDOW_MARGIN:

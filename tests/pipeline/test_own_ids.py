@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import InDoubt, Unclear
-from tests.fakes import FakeClient, FakeGateway, answer, business_error
+from aimlvideo.errors import GenerationFailed, InDoubt, Unclear
+from tests.fakes import FakeClient, FakeGateway, answer, business_error, quick_downloads
 
 OWN = {"model": "kling-v1-6", "prompt": "waves", "external_task_id": "mine"}
 
@@ -70,6 +71,24 @@ async def test_a_task_of_our_own_id_that_is_as_new_as_the_submission_is_taken() 
         result = await anext(run)
     assert result.ok, result.error
     assert len(service.bodies) == 1
+
+
+async def test_an_earlier_attempt_under_the_same_id_is_not_taken_for_the_one_whose_answer_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeGateway(seconds=20)
+    service.broken["gen-0"] = "out of memory"
+    async with FakeClient(service, service="kling", settle=30) as client:
+        async with client.run([OWN], tmp_path) as run:
+            failed = await anext(run)
+        service.lost.append(Unclear("reset"))
+        async with client.resume(tmp_path, retry_failed=True) as run:
+            again = await anext(run)
+    assert isinstance(failed.error, GenerationFailed)
+    assert isinstance(again.error, InDoubt), "the service shows the first attempt, and the second is being paid"
+    assert "of an earlier attempt of this job" in str(again.error)
+    assert len(service.bodies) == 2
 
 
 class Listing(Aged):
