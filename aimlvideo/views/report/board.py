@@ -70,6 +70,7 @@ class Board:
         self._readers: set[Any] = set()
         self._sent_up_to = 0
         self._line = ""
+        self._is_over = False
 
     def application(self) -> web.Application:
         """Return the web application."""
@@ -102,6 +103,7 @@ class Board:
     def end(self) -> None:
         """Tell the readers the last news, and that there will be no more."""
         self.push()
+        self._is_over = True
         self._send(_event("over", {}))
         self.disconnect()
 
@@ -179,10 +181,15 @@ class Board:
         """Give the events of one reader: first what it has missed, then what comes."""
         # Collected and subscribed without an await between them, so that no change falls into the gap.
         missed = [*self._changes(since), _event("outlook", {"line": self._status_line()})]
+        if self._is_over:
+            missed.append(_event("over", {}))
         outlet, news = anyio.create_memory_object_stream[bytes](max(MAX_EVENTS_BEHIND, 2 * len(missed)))
         for event in missed:
             outlet.send_nowait(event)
         self._readers.add(outlet)
+        if self._is_over:
+            # Who comes just after the end would otherwise wait for news that never come.
+            outlet.close()
         try:
             yield news
         finally:

@@ -116,6 +116,13 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
             until(each, "document.getElementById('pulse').textContent.startsWith('the run has ended')")
 
 
+@pytest.mark.real_time
+def test_who_comes_just_after_the_end_is_told_that_it_is_over(tmp_path: Path) -> None:
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(cut_run(tmp_path)) as (board, url, _):
+        portal.call(board.end)
+        assert b"event: over" in asked(f"{url}events")[1]
+
+
 @asynccontextmanager
 async def cut_run(folder: Path) -> AsyncIterator[tuple[Board, str, ServedRun]]:
     """Give a run with a board whose streams a test may cut."""
