@@ -69,12 +69,21 @@ def test_every_clip_of_a_generation_can_be_seen(opened: Opened, tmp_path: Path, 
     assert page.locator("#viewer dd", has_text="twins.mp4, twins-2.mp4").count() == 1
 
 
-def test_a_clip_plays_under_the_mouse_and_stops_when_it_leaves(opened: Opened, folder: Path) -> None:
+def test_a_few_frames_of_a_clip_follow_each_other_under_the_mouse_until_it_leaves(opened: Opened, folder: Path) -> None:
     page = opened((folder / REPORT).as_uri(), motion="no-preference")
     page.hover(".card .thumb")
-    until(page, "document.querySelector('video.moving')?.currentTime > 0.1")
+    until(page, "document.querySelector('video.frames')?.readyState >= 2")
+    first = page.evaluate("document.querySelector('video.frames').currentTime")
+    until(page, f"document.querySelector('video.frames').currentTime > {first}")
+    assert page.evaluate("document.querySelector('video.frames').paused")
     page.mouse.move(1, 1)
-    assert page.locator("video.moving").count() == 0
+    assert page.locator("video.frames").count() == 0
+
+
+def test_nothing_moves_under_the_mouse_of_who_wants_less_motion(opened: Opened, folder: Path) -> None:
+    page = opened((folder / REPORT).as_uri())
+    page.hover(".card .thumb")
+    assert page.locator("video.frames").count() == 0
 
 
 def test_the_arrow_keys_walk_over_the_clips(opened: Opened, folder: Path) -> None:
