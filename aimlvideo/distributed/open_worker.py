@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -18,14 +19,15 @@ from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import WorkerRegistry, read_durations
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
-from aimlvideo.errors import Busy, GenerationFailed, Rejected, SettingsError, Unavailable, Unclear
+from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import ClipStore, opened_store
 from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.http.retrying import retrying
-from aimlvideo.shell.journal.postgres import open_postgres_journal
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, price_what_was_bought
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
 from aimlvideo.shell.journal.postgres_schema import checked_version
 
+log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"
 GATEWAY_AWAY = (None, 502, 504)
 SERVICE = """
@@ -69,9 +71,7 @@ async def open_worker(
         store = stack.enter_context(opened_store(output, str(worker)[:8]))
         await _check_output(connection, store)
         account = await _join(connection, registry, limits, stack)
-        if account.limits.max_spend != inf:
-            await client.read_prices()
-        journal.price_of = client.price
+        await _know_prices(client, journal, connection, needed=account.limits.max_spend != inf)
         fleet.shared_by(1, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
@@ -86,6 +86,19 @@ async def open_worker(
         run = await stack.enter_async_context(client.work(ours(), store))
         opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, refusals))
         yield opened[0]
+
+
+async def _know_prices(client: FleetClient, journal: PostgresJournal, connection: Connection, *, needed: bool) -> None:
+    """Know what clips cost, and note it with what was bought unpriced. Raises ServiceError where that is `needed`."""
+    try:
+        await client.read_prices()
+    except ServiceError as error:
+        # Without a limit nothing depends on it; what is bought now counts at its price of now under a later one.
+        if needed:
+            raise
+        log.warning("the prices could not be read: %s", error)
+    journal.price_of = client.price
+    await price_what_was_bought(connection, client.price)
 
 
 async def _check_key(client: FleetClient) -> None:

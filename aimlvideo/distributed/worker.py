@@ -20,6 +20,7 @@ from psycopg import Notify
 
 from aimlvideo.core.jobs.job import Record, Result, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.money.budget import Verdict, refusal
 from aimlvideo.distributed.account import Account, read_account
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
@@ -28,7 +29,7 @@ from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.errors import InDoubt, OutOfPatience, OverBudget, VideoError
 from aimlvideo.pipeline.run import Entry, Run
 from aimlvideo.shell.journal.memory import InMemoryJournal
-from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.metrics import Reading, run_metrics
@@ -85,7 +86,7 @@ class Handback(StrEnum):
 BY_STAGE = {Stage.SAVED: Handback.SAVED, Stage.FAILED: Handback.FAILED, Stage.PLANNED: Handback.NOT_BEGUN}
 TAKEN_OVER_AFTER = {Handback.LEFT: 0.0, Handback.TIMED_OUT: 60.0, Handback.NOT_DOWNLOADED: 30.0}
 """Seconds after which a job that was begun, and handed back unfinished, is taken over again."""
-FULL = 0.5
+PAUSE_WHEN_FULL = 0.5
 """Seconds for which nothing is taken after the account had no place for a job."""
 STALLED = 20.0
 """Seconds that one round of statements may take; then the connection counts as cut."""
@@ -145,6 +146,8 @@ class Worker:
     _last_take_over: float = 0.0
     _last_tick: float = field(default_factory=time.monotonic)
     _rest_until: float = 0.0
+    _waits_for_money: bool = False
+    _money_before: tuple[float | None, ...] = ()
     _last_share: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -198,16 +201,18 @@ class Worker:
             entry.run.end(entry, Elsewhere(f"another worker has job {name} now"))
             entry.run = self._detached_run
 
-    def refuse(self, name: str, verdict: str) -> None:
+    def refuse(self, name: str, refused: Refusal) -> None:
         """Hand back a job that may not be bought now: its intent was not written, and nothing is sent."""
-        if verdict == "full":
+        if refused.verdict == FULL:
             error: VideoError = _NoPlace(f"no place for job {name}: {self.account.room} generations are outstanding")
-            self._rest_until = max(self._rest_until, time.monotonic() + FULL)
+            self._rest_until = max(self._rest_until, time.monotonic() + PAUSE_WHEN_FULL)
         else:
-            limit = f"the spending limit of {self.account.limits.max_spend or 0:.2f} USD for all workers"
-            why = "would be passed by" if verdict == "over budget" else "is set, and no price is known for"
-            error = OverBudget(f"{limit} {why} job {name}")
-            self.results.halt(error)
+            verdict, limit = Verdict(refused.verdict), self.account.limits.max_spend or 0.0
+            error = OverBudget(f"all workers: {refusal(verdict, limit, refused.price, refused.standing)}")
+            if verdict is Verdict.WAIT:
+                self._waits_for_money = True
+            else:
+                self.results.halt(error)
         for entry in [entry for entry in self.results.entries if entry.job.id == name]:
             self.results.end(entry, error)
 
@@ -366,11 +371,23 @@ class Worker:
             if len(orphans) < JOBS_PER_TAKE:
                 self._last_take_over = now
         most = await self._room(queue)
+        if self._must_wait_for_money():
+            most = 0
         taken = await queue.take(most) if most > 0 else {}
         await self._begin(taken)
         if self.options.until_empty and not taken and not self.places and await queue.is_empty():
             self.feed.close()
         return len(orphans) == JOBS_PER_TAKE or (len(taken) == most > 0)
+
+    def _must_wait_for_money(self) -> bool:
+        """Tell whether nothing has been settled since a job was refused that may fit when something is."""
+        account = self.account
+        money = (account.spent, account.committed, account.limits.max_spend)
+        if self._waits_for_money and account.outstanding and self._money_before in ((), money):
+            self._money_before = money
+            return True
+        self._waits_for_money, self._money_before = False, ()
+        return False
 
     async def _read_account(self, queue: JobQueue) -> None:
         self.account = await read_account(queue.connection)

@@ -19,8 +19,8 @@ from anyio.abc import TaskGroup
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import file_name, is_its_own, rendered_name, unlike
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
-from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.money.budget import Budget, is_paid
+from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
+from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as, refusal
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, OverBudget, VideoError
 from aimlvideo.pipeline.crew import Crew
@@ -294,8 +294,11 @@ class Run:
         while not budget.commit(job.id, price, model=job.model):
             if entry.ended:
                 return False
-            if self.halted is None and not budget.may_fit_later(price, self._under_way(job.id), model=job.model):
-                self.halt(OverBudget(_over_budget(budget, price)))
+            under_way = self._under_way(job.id)
+            verdict = budget.verdict(price, under_way, model=job.model)
+            if self.halted is None and verdict is not Verdict.WAIT:
+                expected = budget.spending.expected(job.model, price)
+                self.halt(OverBudget(refusal(verdict, budget.limit or 0.0, expected, budget.standing())))
             if self.halted is not None:
                 self.end(entry, self.halted)
                 return False
@@ -424,20 +427,9 @@ class Run:
 
     def _settle(self, progress: Progress, job_id: str) -> None:
         """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
-        if progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING) or not self.budget.holds(job_id):
+        if progress.stage in OUTSTANDING or not self.budget.holds(job_id):
             return
-        if is_paid(progress):
+        if counts_as(progress) is Counts.SPENT:
             self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)
-
-
-def _over_budget(budget: Budget, price: float | None) -> str:
-    """Say why a job is not bought: by the figures of this moment."""
-    limit = f"the limit of {budget.limit:.2f} USD"
-    if price is None:
-        return f"the price of the next job is not known, so it might exceed {limit}"
-    if budget.spending.has_unknown:
-        return f"the price of a job that is outstanding is not known, so the next one might exceed {limit}"
-    so_far = f"{budget.spent:.2f} spent, {budget.committed:.2f} committed"
-    return f"the next job ({price:.2f} USD) would pass {limit}: {so_far}"

@@ -22,7 +22,7 @@ from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, Unavailable
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_connection import open_pool
-from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, init_tables
+from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, MONEY_SUMS, init_tables
 from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued, until
 
 __all__ = ["queued"]
@@ -236,24 +236,23 @@ def test_tables_of_the_first_release_are_brought_up_to_date(dsn: str) -> None:
 
 def test_the_sums_of_the_account_are_those_of_its_jobs(queued: str) -> None:
     steps = (
-        ("submitting", None), ("rendering", None), ("ready", 0.4), ("saved", 0.4), ("in_doubt", None), ("failed", None),
-        ("planned", None),
+        ("submitting", "committed", None), ("rendering", "committed", None), ("ready", "spent", 0.4),
+        ("saved", "spent", 0.4), ("in_doubt", "committed", None), ("failed", "spent", None), ("failed", None, None),
+        ("planned", None, None),
     )  # fmt: skip
+    names = ("outstanding", "spent", "assumed", "unknown_costs", "committed", "settling", "unpriced")
+    columns = ("outstanding", "spent", "assumed", "unknown", "committed", "settling", "unpriced")
     with psycopg.connect(queued, autocommit=True) as db:
-        for stage, cost in steps:
-            moved = "UPDATE aimlvideo_jobs SET stage = %s, cost_usd = %s, price = 0.5, owner = 'w' WHERE id < 'job15'"
-            db.execute(moved, (stage, cost))
-            kept = ask(
-                queued, "SELECT (outstanding, spent, assumed, unknown_costs, committed)::text FROM aimlvideo_account"
+        for stage, counted_as, cost in steps:
+            moved = (
+                "UPDATE aimlvideo_jobs SET stage = %s, counts = %s, cost_usd = %s, owner = 'w', "
+                "price = CASE WHEN id < 'job12' THEN 0.5 END WHERE id < 'job15'"
             )
-            counted = ask(
-                queued,
-                "SELECT (sum(s.outstanding), sum(s.spent), sum(s.assumed), sum(s.unknown), sum(s.committed))::text "
-                "FROM aimlvideo_jobs, aimlvideo_sums(stage, owner, price, cost_usd) s",
-            )
-            assert [float(one) for one in kept[1:-1].split(",")] == pytest.approx(
-                [float(one) for one in counted[1:-1].split(",")]
-            )
+            db.execute(moved, (stage, counted_as, cost))
+            kept = db.execute(f"SELECT {', '.join(names)} FROM aimlvideo_account").fetchone()
+            sums = ", ".join(f"sum(s.{column})" for column in columns)
+            counted = db.execute(f"SELECT {sums} FROM aimlvideo_jobs, {MONEY_SUMS} s").fetchone()
+            assert kept == pytest.approx(counted)
         db.execute("DELETE FROM aimlvideo_jobs")
         assert db.execute("SELECT planned, outstanding FROM aimlvideo_account").fetchone() == (0, 0)
 

@@ -174,7 +174,8 @@ class Progress(NamedTuple):
 class Attempt(NamedTuple):
     """One submission of a job: its ids, who was charged for it, and the stage in which it was left (or is now).
 
-    `submitted_at` is by our clock, `service_time` by the service's, both in seconds since 1970.
+    `submitted_at` is by our clock, `service_time` by the service's, both in seconds since 1970. `cost_usd` is what it
+    was charged, None where unknown: a failed one may be billed, and counts as spent also when the job is tried again.
     """
 
     request_id: str | None
@@ -183,13 +184,14 @@ class Attempt(NamedTuple):
     submitted_at: float | None
     service_time: float | None
     stage: Stage
+    cost_usd: float | None = None
 
 
 def attempt_of(progress: Progress) -> Attempt:
     """Return the submission that a job's progress tells of."""
     return Attempt(
         progress.request_id, progress.generation_id, progress.account, progress.submitted_at, progress.service_time,
-        progress.stage,
+        progress.stage, progress.cost_usd,
     )  # fmt: skip
 
 

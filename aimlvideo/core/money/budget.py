@@ -2,14 +2,84 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import DownloadFailed
 
 ROUNDING = 1e-9  # dollars: ten jobs of 0.1 fit a limit of 1.0
+
+
+class Counts(StrEnum):
+    """As what the price of a job counts for as long as nobody has said what it cost."""
+
+    SPENT = "spent"
+    COMMITTED = "committed"
+
+
+class Verdict(StrEnum):
+    """Whether a job may be bought under a limit; if not, why, and whether that may change by itself."""
+
+    ADMITTED = "admitted"
+    WAIT = "wait"
+    """It may fit when jobs under way settle below their price."""
+    UNPRICED = "unpriced"
+    """Nobody knows what it costs."""
+    UNKNOWN = "unknown"
+    """Nobody knows what something that is outstanding costs."""
+    OVER_BUDGET = "over budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a limit is held against. Money is in US dollars."""
+
+    spent: float = 0.0
+    committed: float = 0.0
+    settling: float = 0.0
+    """What of `committed` is promised to jobs that are under way, so that it may still settle below its price."""
+    under_way: bool = False
+    """Whether any such job is under way."""
+    has_unknown: bool = False
+    """Whether something outstanding may cost anything."""
+
+
+def counts_as(progress: Progress) -> Counts | None:
+    """Return as what a job's price counts, where its cost is not known; None where nothing was bought, or billed."""
+    if is_paid(progress):
+        return Counts.SPENT
+    return Counts.COMMITTED if progress.stage in OUTSTANDING else None
+
+
+def verdict(limit: float | None, price: float | None, standing: Standing) -> Verdict:
+    """Return whether a job of this price may be bought. The database decides the same: see `aimlvideo_admit` there."""
+    if limit is None:
+        return Verdict.ADMITTED
+    # Nobody could say whether it keeps within the limit.
+    if price is None:
+        return Verdict.UNPRICED
+    room = limit + ROUNDING - standing.spent - standing.committed
+    # What may cost anything leaves no room that is sure: nothing is bought beside it under a limit.
+    if not standing.has_unknown and price <= room:
+        return Verdict.ADMITTED
+    if standing.under_way and price <= room + standing.settling:
+        return Verdict.WAIT
+    return Verdict.UNKNOWN if standing.has_unknown else Verdict.OVER_BUDGET
+
+
+def refusal(verdict: Verdict, limit: float, price: float | None, standing: Standing) -> str:
+    """Say why a job is not bought: by the figures of this moment."""
+    named = f"the limit of {limit:.2f} USD"
+    if verdict is Verdict.UNPRICED or price is None:
+        return f"the price of the next job is not known, so it might exceed {named}"
+    if verdict is Verdict.UNKNOWN:
+        return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
+    so_far = f"{standing.spent:.2f} spent, {standing.committed:.2f} committed"
+    return f"the next job ({price:.2f} USD) would pass {named}: {so_far}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +104,7 @@ class Spending:
     _unpriced: set[str] = field(default_factory=set)
     _highest: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, VideoJob] = field(default_factory=dict)
+    _unknown_by_model: Counter[str] = field(default_factory=Counter)
 
     @property
     def committed(self) -> float:
@@ -83,9 +154,10 @@ class Spending:
         if price is None:
             self._jobs[job.id] = job
 
-    def book(self, cost: float | None) -> None:
-        """Add what a job was charged; None where nobody said."""
+    def book(self, cost: float | None, model: str = "") -> None:
+        """Add what a job was charged; None where nobody said: it counts when a price of its model is seen."""
         self.unknown += cost is None
+        self._unknown_by_model[model] += cost is None
         self.spent += cost or 0.0
 
     def count(
@@ -97,19 +169,25 @@ class Spending:
         says that was charged in all: also for generations that failed, and were tried again since.
         """
         self.counted, self.spent, self.unknown = True, 0.0, 0
-        unsaid: list[VideoJob] = []
+        self._unknown_by_model.clear()
+        unsaid: list[tuple[str, float | None]] = []
         for job, progress in records:
+            counts = counts_as(progress)
             if progress.cost_usd is not None:
                 self.see(job.model, progress.cost_usd)
                 self.book(progress.cost_usd)
-            elif is_paid(progress):
-                unsaid.append(job)
-            elif progress.stage in OUTSTANDING and job.id not in self.commitments:
+            elif counts is Counts.SPENT:
+                unsaid.append((job.model, price(job)))
+            elif counts is Counts.COMMITTED and job.id not in self.commitments:
                 self.promise(job, price(job))
+            elif progress.has_attempt:
+                self.see(job.model, price(job))
         self.spent = max(self.spent, spent)
-        # After all others: by then the highest price that was seen of each model is known.
-        for job in unsaid:
-            self.book(self.expected(job.model, price(job)))
+        # After all others: only then is the highest price that was seen of each model known.
+        for model, dollars in unsaid:
+            self.see(model, dollars)
+        for model, dollars in unsaid:
+            self.book(self.expected(model, dollars), model)
 
     def reprice(self, price: Callable[[VideoJob], float | None]) -> None:
         """Ask again for the prices of what was promised without one."""
@@ -120,8 +198,12 @@ class Spending:
 
     def see(self, model: str, dollars: float | None) -> None:
         """Remember a price, for jobs of this model whose own is not known."""
-        if dollars is not None:
-            self._highest[model] = max(dollars, self._highest.get(model, 0.0))
+        if dollars is None:
+            return
+        self._highest[model] = max(dollars, self._highest.get(model, 0.0))
+        if count := self._unknown_by_model.pop(model, 0):
+            self.unknown -= count
+            self.spent += count * dollars
 
     def changed(self) -> None:
         """Tell those who wait for room."""
@@ -174,23 +256,22 @@ class Budget:
         """Promise this job its price; False when that would pass the limit, and then nothing is promised."""
         # A job that comes back from a refusal is promised anew, at its price of now.
         self.release(job_id)
-        dollars = self.spending.expected(model, price)
-        if self.limit is not None and (
-            dollars is None
-            # What may cost anything leaves no room that is sure: nothing is bought beside it under a limit.
-            or self.spending.has_unknown
-            or self.spent + self.committed + dollars > self.limit + ROUNDING
-        ):
+        if self.verdict(price, (), model=model) is not Verdict.ADMITTED:
             return False
         self.spending.add(job_id, model, price)
         return True
 
-    def may_fit_later(self, price: float | None, under_way: Collection[str], *, model: str = "") -> bool:
-        """Tell whether a job may still fit: when those `under_way` settle below what is promised to them."""
-        dollars = self.spending.expected(model, price)
-        if self.limit is None or dollars is None or not self.spending.commitments.keys() & set(under_way):
-            return False
-        return self.spent + self.spending.committed_beyond(under_way) + dollars <= self.limit + ROUNDING
+    def verdict(self, price: float | None, under_way: Collection[str], *, model: str = "") -> Verdict:
+        """Return whether a job may be bought, and if not, whether it may later: while these are `under_way`."""
+        expected = self.spending.expected(model, price)
+        return verdict(self.limit, expected, self.standing(under_way))
+
+    def standing(self, under_way: Collection[str] = ()) -> Standing:
+        """Return what the limit is held against, while the jobs of these ids are under way."""
+        spending = self.spending
+        followed = [name for name in under_way if name in spending.commitments]
+        settling = spending.committed - spending.committed_beyond(followed) if followed else 0.0
+        return Standing(spending.spent, spending.committed, settling, bool(followed), spending.has_unknown)
 
     def holds(self, job_id: str) -> bool:
         """Tell whether something is promised to a job."""
@@ -199,9 +280,10 @@ class Budget:
     def settle(self, job_id: str, cost: float | None) -> None:
         """Book what an ended job was charged; where nobody said, what was promised to it."""
         commitment = self.spending.commitments.get(job_id)
+        model = commitment.model if commitment else ""
         promised = self.spending.remove(job_id)
-        self.spending.see(commitment.model if commitment else "", cost)
-        self.spending.book(promised if cost is None else cost)
+        self.spending.see(model, cost)
+        self.spending.book(promised if cost is None else cost, model)
         self.spending.changed()
 
     def release(self, job_id: str) -> None:

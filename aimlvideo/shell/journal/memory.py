@@ -22,6 +22,7 @@ class InMemoryJournal:
         self._attempts: defaultdict[str, list[Attempt]] = defaultdict(list)
         self._facts: dict[str, str] = {}
         self._copies = CopyNumbers()
+        self._spent = 0.0
         self._run = 1
 
     def begin(self) -> int:
@@ -68,6 +69,10 @@ class InMemoryJournal:
         before = self._records.get(job.id)
         if before is not None and is_another_attempt(before.progress, progress):
             self._attempts[job.id].append(attempt_of(before.progress))
+        if before is not None:
+            # What has ended is not kept, so a cost is added where it is heard: when an outstanding job moves on.
+            charged_before = 0.0 if is_another_attempt(before.progress, progress) else before.progress.cost_usd
+            self._spent += (progress.cost_usd or 0.0) - (charged_before or 0.0)
         if progress.stage in OUTSTANDING:
             self._records[job.id] = Record(job, progress)
             return
@@ -121,8 +126,8 @@ class InMemoryJournal:
         return dict(Counter(planned))
 
     def spent(self) -> float:
-        """Return 0: what earlier runs cost is not kept here."""
-        return 0.0
+        """Return what all jobs are known to have cost, in USD: those of this object."""
+        return self._spent
 
     def unknown_costs(self) -> int:
         """Return 0: what has ended is not kept here."""

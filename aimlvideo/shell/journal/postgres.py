@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import psycopg
@@ -35,6 +35,7 @@ from aimlvideo.core.jobs.columns import (
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
 from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.money.budget import Standing, counts_as
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
@@ -61,6 +62,14 @@ INCOMING = """
 """
 ALIVE = 60
 """Seconds for which a worker that was heard of may still be sending what it began to send."""
+
+
+class Refusal(NamedTuple):
+    """Why a job may not be bought now: a `Verdict`, or `full`; its price, and what the limit was held against."""
+
+    verdict: str
+    price: float | None
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -201,12 +210,12 @@ class SyncPostgresJournal:
         False, and nothing is written, where the job has moved since, or is being submitted by a worker that lives.
         """
         job, before = record
-        columns = ", ".join(f"{name} = %s" for name in PROGRESS_COLUMNS)
+        columns = ", ".join(f"{name} = %s" for name in (*PROGRESS_COLUMNS, "counts"))
         alive = f"SELECT 1 FROM aimlvideo_workers WHERE id = owner AND seen_at > now() - interval '{ALIVE} s'"
         # A person decides about what a page showed some seconds ago: where the job has moved since, that decision is
         # void.
         unmoved = "id = %s AND stage = %s AND request_id IS NOT DISTINCT FROM %s"
-        values = (*columns_of(progress), job.id, before.stage.value, before.request_id)
+        values = (*columns_of(progress), counts_as(progress), job.id, before.stage.value, before.request_id)
         with postgres_errors():
             settled = self.db.execute(
                 f"UPDATE aimlvideo_jobs SET {columns}, owner = NULL "
@@ -216,10 +225,8 @@ class SyncPostgresJournal:
         return settled.rowcount == 1
 
     def unpriced(self) -> int:
-        """Return how many outstanding jobs have no price."""
-        return int(
-            self._one(f"SELECT count(*) FROM aimlvideo_jobs WHERE {BEGUN} AND stage <> 'ready' AND price IS NULL")
-        )
+        """Return how many outstanding jobs may cost anything."""
+        return int(self._one("SELECT unpriced FROM aimlvideo_account"))
 
     def is_alive(self, worker: str) -> bool:
         """Tell whether a worker was heard of lately."""
@@ -270,11 +277,11 @@ class SyncPostgresJournal:
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self.db.execute(
-            "SELECT request_id, generation_id, account, submitted_at, service_time, stage FROM aimlvideo_attempts "
-            "WHERE job = %s ORDER BY seq",
+            "SELECT request_id, generation_id, account, submitted_at, service_time, stage, cost_usd "
+            "FROM aimlvideo_attempts WHERE job = %s ORDER BY seq",
             (job_id,),
         )
-        earlier = [Attempt._make((*values, Stage(stage))) for *values, stage in rows]
+        earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
         record = self.find(job_id)
         return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
 
@@ -392,6 +399,16 @@ async def read_records(connection: Connection, ids: list[str], *, ended: bool = 
     return [(record_of(row[1:]), row[0]) for row in rows]
 
 
+async def price_what_was_bought(connection: Connection, price: Callable[[VideoJob], float | None]) -> None:
+    """Note the prices of jobs that were bought when nobody knew them, and whose cost is not known yet."""
+    unpriced = f"{ROWS} WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL"
+    for row in await (await connection.execute(unpriced)).fetchall():
+        job, _ = record_of(row)
+        if (dollars := price(job)) is not None:
+            note = "UPDATE aimlvideo_jobs SET price = %s WHERE id = %s AND price IS NULL"
+            await connection.execute(note, (dollars, job.id))
+
+
 TYPES: Mapping[Kind, str] = {
     "text": "text", "integer": "int8", "count": "int4", "number": "float8", "bytes": "bytea",
 }  # fmt: skip
@@ -399,26 +416,31 @@ TYPES: Mapping[Kind, str] = {
 BINARY = tuple(name for name, kind in COLUMN_KINDS.items() if kind == "bytes")
 COLUMN_TYPES = ", ".join(f"{name} {TYPES[kind]}" for name, kind in COLUMN_KINDS.items())
 # One text for all steps: an array a column cost a worker and PostgreSQL more than the steps themselves.
-NEW_STEPS = f"json_to_recordset(%s::json) AS new(id text, intent boolean, price float8, {COLUMN_TYPES})"
-ASSIGNED = ", ".join(f"{name} = new.{name}" for name in PROGRESS_COLUMNS)
+NEW_STEPS = f"json_to_recordset(%s::json) AS new(id text, intent boolean, counts text, {COLUMN_TYPES})"
+ASSIGNED = ", ".join(f"{name} = new.{name}" for name in (*PROGRESS_COLUMNS, "counts"))
 STEPS = f"""
     UPDATE aimlvideo_jobs AS job SET {ASSIGNED} FROM {NEW_STEPS}
-    WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) RETURNING job.id, NULL
+    WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) RETURNING job.id, NULL, NULL, NULL, NULL
 """
 INTENTS = f"""
-    WITH verdicts AS MATERIALIZED (SELECT id, verdict FROM aimlvideo_admit(%s, %s, %s)), moved AS (
-        UPDATE aimlvideo_jobs AS job SET {ASSIGNED}, price = coalesce(new.price, job.price) FROM {NEW_STEPS}
-        WHERE job.id = new.id AND job.owner = %s
-            AND (new.intent IS NULL OR new.id IN (SELECT id FROM verdicts WHERE verdict = 'admitted'))
+    WITH verdicts AS MATERIALIZED (SELECT * FROM aimlvideo_admit(%s, %s, %s)), moved AS (
+        UPDATE aimlvideo_jobs AS job SET {ASSIGNED}, price = coalesce(verdicts.price, job.price)
+        FROM {NEW_STEPS} LEFT JOIN verdicts ON verdicts.id = new.id
+        WHERE job.id = new.id AND job.owner = %s AND (new.intent IS NULL OR verdicts.verdict = 'admitted')
         RETURNING job.id
     )
-    SELECT id, NULL FROM moved UNION ALL SELECT id, verdict FROM verdicts WHERE verdict <> 'admitted'
+    SELECT id, NULL, NULL, NULL, NULL FROM moved
+    UNION ALL SELECT id, verdict, expected, spent, committed FROM verdicts WHERE verdict <> 'admitted'
 """
 """Steps among which there are intents to buy: those that the account has no room or no money for are not written."""
 REPLACED = """
-    INSERT INTO aimlvideo_attempts (job, request_id, generation_id, account, submitted_at, service_time, stage)
-    VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+    INSERT INTO aimlvideo_attempts (
+        job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd
+    ) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
+SEE_PRICE = "SELECT aimlvideo_see_price(%s, %s)"
+FULL = "full"
+"""The verdict where the account has no place for one more generation."""
 
 
 COLUMNS = ", ".join(PROGRESS_COLUMNS)
@@ -437,7 +459,7 @@ class PostgresJournal(SyncPostgresJournal):
     """The journal in one database, for one worker (its `owner`).
 
     `lost` is called with each job that turns out to be another owner's now, `refused` with each that may not be bought
-    now, and why: the account has no place for it (`full`), or no money (`over budget`, `unpriced`).
+    now, and why.
     """
 
     def __init__(
@@ -448,9 +470,11 @@ class PostgresJournal(SyncPostgresJournal):
         self.lease = 10.0
         """Seconds for which it is taken for granted, before a request, that a job is still ours."""
         self.lost: Callable[[str], None] = lambda _: None
-        self.refused: Callable[[str, str], None] = lambda _, verdict: None
+        self.refused: Callable[[str, Refusal], None] = lambda _, refusal: None
         self.price_of: Callable[[VideoJob], float | None] = lambda _: None
         self._intents: dict[str, float | None] = {}
+        self._seen_prices: dict[str, float] = {}
+        self._new_prices: dict[str, float] = {}
         self._parents: dict[str, dict[str, Record]] = {}
         self._sample: Record | None = None
         self._pool = pool
@@ -482,10 +506,17 @@ class PostgresJournal(SyncPostgresJournal):
             self._replaced.append((job.id, attempt_of(before)))
         self._waiting[job.id] = progress
         if progress.stage is Stage.SUBMITTING:
-            self._intents[job.id] = self.price_of(job)
+            self._intents[job.id] = price = self.price_of(job)
+            self._see_price(job.model, price)
         elif progress.stage is Stage.RENDERING and progress.request_id is not None:
             self._sample = Record(job, progress)
+        self._see_price(job.model, progress.cost_usd)
         self._step_noted.set()
+
+    def _see_price(self, model: str, dollars: float | None) -> None:
+        """Remember the highest price of a model, for its jobs whose own is not known."""
+        if dollars is not None and dollars > self._seen_prices.get(model, -1.0):
+            self._seen_prices[model] = self._new_prices[model] = dollars
 
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where none is known here."""
@@ -609,8 +640,12 @@ class PostgresJournal(SyncPostgresJournal):
     async def _flush(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
         began = time.monotonic()
         intents = {name: self._intents.get(name) for name, progress in steps.items() if self._buys(progress)}
-        rows = [_row(name, progress, intents) for name, progress in steps.items()]
+        rows = [_row(name, progress, name in intents) for name, progress in steps.items()]
         async with borrowed(self._pool) as connection:
+            for model, dollars in list(self._new_prices.items()):
+                await connection.execute(SEE_PRICE, (_clean(model), dollars))
+                if self._new_prices.get(model) == dollars:
+                    del self._new_prices[model]
             # First the attempts that were replaced: an id that is only in memory after the new step is written would be
             # lost.
             for name, attempt in replaced:
@@ -622,13 +657,13 @@ class PostgresJournal(SyncPostgresJournal):
             else:
                 done = await connection.execute(STEPS, (_json_text(rows), self.owner, self.owner))
             verdicts = await done.fetchall()
-        self._lose(steps.keys() - {name for name, _ in verdicts})
+        self._lose(steps.keys() - {name for name, *_ in verdicts})
         self._sure_at = began
         for name in intents:
             self._intents.pop(name, None)
-        for name, verdict in verdicts:
+        for name, verdict, price, spent, committed in verdicts:
             if verdict is not None:
-                self.refused(name, verdict)
+                self.refused(name, Refusal(verdict, price, Standing(spent, committed)))
 
     def _buys(self, progress: Progress) -> bool:
         return progress.stage is Stage.SUBMITTING and self.owner is not None
@@ -660,7 +695,7 @@ async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIter
                     await journal.synced()
 
 
-def _row(name: str, progress: Progress, intents: Mapping[str, float | None]) -> dict[str, Any]:
+def _row(name: str, progress: Progress, is_intent: bool) -> dict[str, Any]:
     """Return a step as `NEW_STEPS` reads it; what is not there is NULL."""
     columns = zip(PROGRESS_COLUMNS, columns_of(progress), strict=True)
     row: dict[str, Any] = {key: value for key, value in columns if value is not None}
@@ -668,8 +703,10 @@ def _row(name: str, progress: Progress, intents: Mapping[str, float | None]) -> 
         if key in row:
             # The steps travel as JSON, which has no bytes; this is PostgreSQL's own spelling of them.
             row[key] = "\\x" + row[key].hex()
-    if name in intents:
-        row |= {"intent": True, "price": intents[name]}
+    if is_intent:
+        row["intent"] = True
+    if (counts := counts_as(progress)) is not None:
+        row["counts"] = counts
     return {"id": name, **row}
 
 

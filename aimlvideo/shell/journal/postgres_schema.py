@@ -6,11 +6,12 @@ which stage and for how much money. A trigger keeps it in the transaction of eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
 
+from aimlvideo.core.money.budget import ROUNDING
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.postgres_connection import Connection, connected, postgres_errors
 
@@ -108,21 +109,22 @@ SUMS = {
     "outstanding": "outstanding", "spent": "spent", "assumed": "assumed", "unknown_costs": "unknown",
     "committed": "committed",
 }  # fmt: skip
+MORE_SUMS = {**SUMS, "settling": "settling", "unpriced": "unpriced"}
 
 
-def _trigger(event: str, moved: str, tables: str, accepted: str) -> str:
-    """Return what keeps the sums of the account when jobs are inserted, updated or deleted."""
+def _counting(event: str, moved: str, accepted: str, sums: str, names: Mapping[str, str]) -> str:
+    """Return the function that keeps the sums of the account when jobs are inserted, updated or deleted."""
     changes = {name: f"sum(sign) FILTER (WHERE stage = '{name}')" for name in STAGE_COLUMNS}
-    changes |= {name: f"sum(sign * s.{column})" for name, column in SUMS.items()}
+    changes |= {name: f"sum(sign * s.{column})" for name, column in names.items()}
     columns = ", ".join(f"coalesce({change}, 0) AS {name}" for name, change in changes.items())
     updates = ", ".join(f"{name} = {name} + change.{name}" for name in changes)
     nothing = " AND ".join(f"change.{name} = 0" for name in changes)
     # The room widens as that of a single process does: by one for each acceptance, slowly after a refusal.
     return f"""
-    CREATE FUNCTION aimlvideo_count_{event}() RETURNS trigger LANGUAGE plpgsql AS $$
+    CREATE OR REPLACE FUNCTION aimlvideo_count_{event}() RETURNS trigger LANGUAGE plpgsql AS $$
     DECLARE change record; accepted bigint;
     BEGIN
-        SELECT {columns} INTO change FROM ({moved}) job, aimlvideo_sums(stage, owner, price, cost_usd) s;
+        SELECT {columns} INTO change FROM ({moved}) job, {sums} s;
         IF {nothing} THEN RETURN NULL; END IF;
         accepted := ({accepted});
         UPDATE aimlvideo_account SET {updates}, room = CASE WHEN accepted > 0 AND outstanding >= floor(room) THEN
@@ -131,9 +133,22 @@ def _trigger(event: str, moved: str, tables: str, accepted: str) -> str:
             ELSE room END;
         RETURN NULL;
     END $$;
+    """
+
+
+def _trigger(event: str, tables: str) -> str:
+    return f"""
     CREATE TRIGGER aimlvideo_count_{event} AFTER {event.upper()} ON aimlvideo_jobs REFERENCING {tables}
         FOR EACH STATEMENT EXECUTE FUNCTION aimlvideo_count_{event}();
     """
+
+
+def _all_counting(sums: str, names: Mapping[str, str]) -> str:
+    return (
+        _counting("insert", AFTER, "SELECT 0", sums, names)
+        + _counting("delete", BEFORE, "SELECT 0", sums, names)
+        + _counting("update", f"{BEFORE} UNION ALL {AFTER}", ACCEPTED, sums, names)
+    )
 
 
 BEFORE, AFTER = "SELECT -1 AS sign, * FROM old_jobs", "SELECT 1 AS sign, * FROM new_jobs"
@@ -142,9 +157,150 @@ ACCEPTED = (
     "WHERE before.stage = 'submitting' AND after.stage = 'rendering'"
 )
 TRIGGERS = (
-    _trigger("insert", AFTER, "NEW TABLE AS new_jobs", "SELECT 0")
-    + _trigger("delete", BEFORE, "OLD TABLE AS old_jobs", "SELECT 0")
-    + _trigger("update", f"{BEFORE} UNION ALL {AFTER}", "OLD TABLE AS old_jobs NEW TABLE AS new_jobs", ACCEPTED)
+    _all_counting("aimlvideo_sums(stage, owner, price, cost_usd)", SUMS)
+    + _trigger("insert", "NEW TABLE AS new_jobs")
+    + _trigger("delete", "OLD TABLE AS old_jobs")
+    + _trigger("update", "OLD TABLE AS old_jobs NEW TABLE AS new_jobs")
+)
+MONEY_SUMS = "aimlvideo_sums(stage, owner, counts, price, likely_price, cost_usd)"
+ONE_SET_OF_RULES = (
+    """
+    -- `counts` is as what a job's price counts, as `counts_as` of the package says: the database only adds. Where a job
+    -- has no price, `likely_price` is the highest that was seen of its model.
+    ALTER TABLE aimlvideo_jobs ADD COLUMN counts text, ADD COLUMN likely_price double precision;
+    ALTER TABLE aimlvideo_attempts ADD COLUMN cost_usd double precision;
+    -- `settling` is what of `committed` is promised to jobs that a worker follows, `unpriced` how many outstanding jobs
+    -- may cost anything.
+    ALTER TABLE aimlvideo_account ADD COLUMN settling double precision NOT NULL DEFAULT 0,
+        ADD COLUMN unpriced bigint NOT NULL DEFAULT 0;
+    CREATE TABLE aimlvideo_model_prices (model text PRIMARY KEY, highest double precision NOT NULL);
+    CREATE INDEX aimlvideo_jobs_unpriced ON aimlvideo_jobs (seq)
+        WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL;
+
+    UPDATE aimlvideo_jobs SET counts = CASE
+        WHEN stage IN ('ready', 'saved') OR cost_usd IS NOT NULL OR error ~ '^(DownloadFailed|LinkDead|DiskFailed):'
+            THEN 'spent'
+        WHEN stage IN ('submitting', 'in_doubt', 'rendering') THEN 'committed' END
+    WHERE stage <> 'planned';
+    INSERT INTO aimlvideo_model_prices SELECT asked::json ->> 0, max(cost_usd) FROM aimlvideo_jobs
+        WHERE cost_usd IS NOT NULL GROUP BY 1;
+    UPDATE aimlvideo_jobs SET likely_price = highest FROM aimlvideo_model_prices
+        WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL AND model = asked::json ->> 0;
+
+    DROP FUNCTION aimlvideo_sums;
+    CREATE FUNCTION aimlvideo_sums(
+        stage text, owner text, counts text, price float8, likely_price float8, cost float8,
+        OUT outstanding int, OUT spent float8, OUT assumed float8, OUT unknown int, OUT committed float8,
+        OUT settling float8, OUT unpriced int
+    ) LANGUAGE sql IMMUTABLE AS $$
+        SELECT o, coalesce(cost, 0), CASE WHEN counts = 'spent' THEN p ELSE 0 END,
+            (cost IS NULL AND stage IN ('ready', 'saved'))::int,
+            CASE WHEN counts = 'committed' THEN p ELSE 0 END, CASE WHEN counts = 'committed' THEN p * o ELSE 0 END,
+            coalesce(cost IS NULL AND counts = 'committed' AND coalesce(price, likely_price) IS NULL, false)::int
+        FROM (SELECT
+            (stage IN ('submitting', 'rendering') OR (stage = 'in_doubt' AND owner IS NOT NULL))::int AS o,
+            CASE WHEN cost IS NULL THEN coalesce(price, likely_price, 0) ELSE 0 END AS p
+        ) parts
+    $$;
+    """
+    + _all_counting(MONEY_SUMS, MORE_SUMS)
+    + f"""
+    UPDATE aimlvideo_account SET (spent, assumed, committed, settling, unpriced) = (
+        SELECT coalesce(sum(s.spent), 0), coalesce(sum(s.assumed), 0), coalesce(sum(s.committed), 0),
+            coalesce(sum(s.settling), 0), coalesce(sum(s.unpriced), 0) FROM aimlvideo_jobs, {MONEY_SUMS} s
+    );
+
+    -- What a submission was charged stays spent when the job is tried again.
+    CREATE OR REPLACE FUNCTION aimlvideo_keep_attempt() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO aimlvideo_attempts (
+            job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd
+        ) SELECT OLD.id, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
+            OLD.cost_usd
+        WHERE NOT EXISTS (
+            SELECT 1 FROM aimlvideo_attempts WHERE job = OLD.id AND request_id = OLD.request_id
+            AND (OLD.generation_id IS NULL OR generation_id = OLD.generation_id)
+        )
+        ON CONFLICT DO NOTHING;
+        RETURN NULL;
+    END $$;
+    CREATE FUNCTION aimlvideo_keep_cost() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE aimlvideo_account SET spent = spent + NEW.cost_usd;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER aimlvideo_keep_cost AFTER INSERT ON aimlvideo_attempts FOR EACH ROW
+        WHEN (NEW.cost_usd IS NOT NULL) EXECUTE FUNCTION aimlvideo_keep_cost();
+
+    CREATE FUNCTION aimlvideo_likely_price() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        NEW.likely_price := (SELECT highest FROM aimlvideo_model_prices WHERE model = NEW.asked::json ->> 0);
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER aimlvideo_likely_price BEFORE UPDATE ON aimlvideo_jobs FOR EACH ROW
+        WHEN (NEW.counts IS NOT NULL AND NEW.price IS NULL AND NEW.cost_usd IS NULL AND NEW.likely_price IS NULL)
+        EXECUTE FUNCTION aimlvideo_likely_price();
+    -- A price of a model was seen: what has none, and was bought, counts as the highest.
+    CREATE FUNCTION aimlvideo_see_price(seen_model text, dollars float8) RETURNS void LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO aimlvideo_model_prices AS known VALUES (seen_model, dollars)
+            ON CONFLICT (model) DO UPDATE SET highest = EXCLUDED.highest WHERE known.highest < EXCLUDED.highest;
+        IF FOUND THEN
+            UPDATE aimlvideo_jobs SET likely_price = dollars
+            WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL AND asked::json ->> 0 = seen_model;
+        END IF;
+    END $$;
+
+    -- Which of these planned jobs may be bought now, as `verdict` of the package decides it for a single process. What
+    -- is admitted takes its place, and its price from the budget, in the same transaction: the row of the account stays
+    -- locked until the intent is committed. `full` is no word of `verdict`: there is no place under the cap.
+    DROP FUNCTION aimlvideo_admit;
+    CREATE FUNCTION aimlvideo_admit(names text[], prices float8[], worker text) RETURNS TABLE (
+        id text, verdict text, price float8, expected float8, spent float8, committed float8
+    ) LANGUAGE plpgsql AS $$
+    #variable_conflict use_column
+    DECLARE
+        limits aimlvideo_account; job record; places bigint; room float8; settling float8; followed bigint;
+    BEGIN
+        SELECT * INTO limits FROM aimlvideo_account FOR UPDATE;
+        places := floor(least(limits.room, limits.max_outstanding)) - limits.outstanding;
+        spent := limits.spent + limits.assumed;
+        committed := limits.committed;
+        settling := limits.settling;
+        followed := limits.outstanding;
+        FOR job IN
+            SELECT known.id, known.stage, coalesce(new.price, known.price) AS price,
+                CASE WHEN coalesce(new.price, known.price) IS NULL THEN (
+                    SELECT highest FROM aimlvideo_model_prices WHERE model = known.asked::json ->> 0
+                ) END AS highest
+            FROM unnest(names, prices) WITH ORDINALITY AS new(id, price, position)
+            JOIN aimlvideo_jobs known ON known.id = new.id AND known.owner = worker ORDER BY new.position
+        LOOP
+            id := job.id;
+            price := job.price;
+            expected := coalesce(job.price, job.highest);
+            room := limits.max_spend + {ROUNDING} - spent - committed;
+            verdict := CASE
+                WHEN job.stage <> 'planned' THEN 'admitted'
+                WHEN places <= 0 THEN 'full'
+                WHEN limits.max_spend IS NULL THEN 'admitted'
+                WHEN expected IS NULL THEN 'unpriced'
+                WHEN limits.unpriced = 0 AND expected <= room THEN 'admitted'
+                WHEN followed > 0 AND expected <= room + settling THEN 'wait'
+                WHEN limits.unpriced > 0 THEN 'unknown'
+                ELSE 'over budget'
+            END;
+            IF verdict = 'admitted' AND job.stage = 'planned' THEN
+                places := places - 1;
+                followed := followed + 1;
+                limits.unpriced := limits.unpriced + (expected IS NULL)::int;
+                committed := committed + coalesce(expected, 0);
+                settling := settling + coalesce(expected, 0);
+            END IF;
+            RETURN NEXT;
+        END LOOP;
+    END $$;
+    """
 )
 MIGRATIONS = (
     """
@@ -202,6 +358,7 @@ MIGRATIONS = (
     ALTER TABLE aimlvideo_jobs ADD COLUMN parents text[];
     CREATE INDEX aimlvideo_jobs_parents ON aimlvideo_jobs USING gin (parents) WHERE parents IS NOT NULL;
     """,
+    ONE_SET_OF_RULES,
 )
 """The statements that bring a database from each version of our tables to the next."""
 LOCK = "SELECT pg_advisory_lock(16706379)"

@@ -139,11 +139,11 @@ class SqliteJournal:
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
         rows = self._commits.read(
-            "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage "
+            "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd "
             "FROM attempts a JOIN jobs ON jobs.seq=a.job WHERE jobs.id=? ORDER BY a.rowid",
             (job_id,),
         )
-        earlier = [Attempt._make((*values, Stage(stage))) for *values, stage in rows]
+        earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
         record = self.find(job_id)
         return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
 

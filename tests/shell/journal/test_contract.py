@@ -232,6 +232,36 @@ async def test_a_failed_job_that_is_tried_again_keeps_what_it_was_before(opened:
     assert ids == [("av-1", "gen:kling/v1.6", Stage.FAILED), ("av-2", None, Stage.SUBMITTING)]
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_a_failed_generation_was_charged_stays_spent_when_the_job_is_tried_again(
+    journal: Journal, at_once: bool
+) -> None:
+    failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), cost_usd=0.5)
+    again = failed.for_retry().to(Stage.SUBMITTING, request_id="av-2").to(Stage.RENDERING, generation_id="gen-2")
+    ready = again.to(Stage.READY, cost_usd=0.25)
+    asked_again = ready.to(Stage.RENDERING)
+    job = journal.plan(JOB).job
+    spent = []
+    for progress in (SENT, RENDERING, failed, failed.for_retry(), again, ready, asked_again, ready, ready):
+        journal.step(job, progress)
+        if not at_once:
+            await journal.synced()
+            spent.append(journal.spent())
+    await journal.synced()
+    assert journal.spent() == 0.75
+    assert spent in ([], [0, 0, 0.5, 0.5, 0.5, 0.75, 0.75, 0.75, 0.75])
+
+
+async def test_a_charge_is_kept_with_the_submission_that_it_was_for(opened: Opened) -> None:
+    failed = RENDERING.to(Stage.FAILED, error=GenerationFailed("no"), cost_usd=0.5)
+    async with opened() as journal:
+        journal.plan(JOB)
+        for progress in (RENDERING, failed, failed.for_retry(), SENT._replace(request_id="av-2")):
+            journal.step(JOB, progress)
+            await journal.synced()
+        assert [(one.request_id, one.cost_usd) for one in journal.attempts("one")] == [("av-1", 0.5), ("av-2", None)]
+
+
 async def test_outstanding_jobs_are_found_and_counted(journal: Journal) -> None:
     for name, progress in (("a", Progress()), ("b", RENDERING), ("c", SENT)):
         job = journal.plan(JOB.with_id(name)).job

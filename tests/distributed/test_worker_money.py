@@ -1,0 +1,112 @@
+"""The money rules of workers, which are those of a single process, seen at one worker with a fake service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.worker_actions import init_database, queue_file
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.account import AccountLimits
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.worker import Worker, WorkerOptions
+from aimlvideo.errors import OverBudget
+from aimlvideo.pipeline import download
+from aimlvideo.shell.journal.postgres import open_sync_journal
+from tests.fakes import JOB, FakeDownload, FakeService, FakeTransport
+
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
+
+QUIET = Terminal(quiet=True)
+PRICE = 0.25
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> FakeService:
+    monkeypatch.setattr(download, "Download", FakeDownload)
+    return FakeService(seconds=0.5, price=PRICE)
+
+
+async def queued(dsn: str, folder: Path, names: str, *, retry_failed: bool = False) -> None:
+    """Queue a job for each letter, without a price: the worker prices them."""
+    path = folder / "jobs.jsonl"
+    path.write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in names))
+    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+
+    def queue() -> None:
+        queue_file(str(path), dsn, {"service": "aimlapi"}, QUIET, retry_failed=retry_failed)
+
+    await anyio.to_thread.run_sync(queue)
+
+
+@asynccontextmanager
+async def opened(service: FakeService, dsn: str, folder: Path, limit: float = inf) -> AsyncIterator[Worker]:
+    settings = {
+        "service": "aimlapi", "base_url": "http://127.0.0.1:1", "api_key": "k", "poll": "every:0.1", "settle": 1.5,
+        "transport": FakeTransport(service, "k"),
+    }  # fmt: skip
+    limits = AccountLimits(4, 200.0, 100.0, 1.0, limit)
+    async with open_worker(WorkerOptions(dsn, until_empty=True), str(folder / "out"), settings, limits) as worker:
+        yield worker
+
+
+def stages(dsn: str) -> dict[str, int]:
+    with open_sync_journal(dsn) as journal:
+        return journal.counts()
+
+
+async def test_a_worker_waits_while_what_is_outstanding_may_settle_below_its_price(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    service.broken["gen-0"] = "out of memory"
+    await queued(dsn, tmp_path, "abc")
+    async with opened(service, dsn, tmp_path, limit=PRICE) as worker:
+        await worker.run()
+    assert stages(dsn) == {"failed": 1, "saved": 1, "planned": 1}
+    assert isinstance(worker.results.halted, OverBudget)
+    assert "all workers: the next job (0.25 USD) would pass the limit of 0.25 USD: 0.25 spent" in str(
+        worker.results.halted
+    )
+    assert len(service.posted_at) == 2
+
+
+async def test_what_was_bought_without_a_limit_counts_at_its_price_under_one(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    await queued(dsn, tmp_path, "a")
+    service.seconds = 60
+    async with opened(service, dsn, tmp_path) as worker, anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(0.02)
+        await worker.stop()
+    await queued(dsn, tmp_path, "ab")
+    service.seconds = 0.5
+    async with opened(service, dsn, tmp_path, limit=PRICE) as worker:
+        await worker.run()
+    assert stages(dsn) == {"saved": 1, "planned": 1}
+
+
+async def test_a_failed_generation_that_was_charged_counts_after_its_job_is_queued_again(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    service.broken["gen-0"] = "out of memory"
+    await queued(dsn, tmp_path, "a")
+    async with opened(service, dsn, tmp_path) as worker:
+        await worker.run()
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("UPDATE aimlvideo_jobs SET cost_usd = %s, counts = 'spent'", (PRICE,))
+    await queued(dsn, tmp_path, "a", retry_failed=True)
+    async with opened(service, dsn, tmp_path, limit=1.5 * PRICE) as worker:
+        await worker.run()
+    assert stages(dsn) == {"planned": 1}
+    with open_sync_journal(dsn) as journal:
+        assert journal.spent() == PRICE
