@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unknown_model
-from aimlvideo.cli.session import same_service
+from aimlvideo.cli.run_options import same_service
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.plan import may_be_bought
+from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
-from aimlvideo.cli.session import RunOptions, RunScope, client_of, process, to_the_end
+from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError

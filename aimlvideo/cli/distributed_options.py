@@ -1,56 +1,153 @@
-"""The options of the commands for many machines: the limits of the account."""
+"""The options of the commands for many machines: their database, and the limits of the account.
+
+The help of these commands works without the extra that they need.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
 from aimlvideo.cli.options import PACE
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
 
 if TYPE_CHECKING:
     from aimlvideo.distributed.account import AccountLimits
 
-AccountMaxOutstanding = Annotated[
-    str | None,
-    typer.Option(help="Generations at a time across all workers, or auto.", show_default=False, rich_help_panel=PACE),
-]
-AccountRate = Annotated[
-    float | None,
-    typer.Option(help="Submissions per second across all workers.", show_default=False, rich_help_panel=PACE),
-]
-AccountPollRate = Annotated[
-    float | None,
-    typer.Option(help="Status checks per second across all workers.", show_default=False, rich_help_panel=PACE),
-]
-Heartbeat = Annotated[
-    float | None,
-    typer.Option(
-        help="Seconds of silence after which other workers take over.", show_default=False, rich_help_panel=PACE
-    ),
-]
-AccountMaxSpend = Annotated[
-    float | None,
-    typer.Option(
-        help="USD that the whole list may cost; inf removes the limit.", show_default=False, rich_help_panel=PACE
-    ),
-]
+DSN_VARIABLE = "AIMLVIDEO_DSN"
+EMBEDDED_DSN = "embedded"
 
 
-def account_limits(
-    max_outstanding: str | None,
-    rate: float | None,
-    poll_rate: float | None,
-    heartbeat: float | None,
-    max_spend: float | None,
-) -> AccountLimits:
-    """Return the limits that were given. Raises UsageError where one cannot be right."""
-    with distributed_extra():
-        from aimlvideo.distributed.account import AccountLimits  # noqa: PLC0415 - an extra
-    if max_outstanding is None or max_outstanding == "auto":
-        return AccountLimits("auto" if max_outstanding else None, rate, poll_rate, heartbeat, max_spend)
-    if not max_outstanding.isdecimal():
-        raise UsageError(f"--max-outstanding is {max_outstanding!r}: expected a whole number above 0, or auto")
-    return AccountLimits(int(max_outstanding), rate, poll_rate, heartbeat, max_spend)
+@contextmanager
+def distributed_extra() -> Iterator[None]:
+    """Import inside this block what needs the extra. Raises UsageError where it is not installed."""
+    try:
+        # The first that is missing, without the extra.
+        import_module("psycopg")
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{error}: pip install 'aimlvideo[distributed]'") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseOptions:
+    """Which database holds the jobs of many workers. None of these names it: the embedded one, where it may."""
+
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            envvar=DSN_VARIABLE,
+            show_envvar=True,
+            show_default=False,
+            help="The database that workers share: postgresql://USER@HOST/NAME, or embedded. Keep a password out of "
+            "it: put it into PGPASSFILE, or the whole DSN into the environment or --dsn-file.",
+        ),
+    ] = None
+    dsn_file: Annotated[
+        Path | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
+    ] = None
+
+    def address(self, terminal: Terminal) -> str | None:
+        """Return the DSN that was given, in whichever way; None for the embedded database. Raises UsageError."""
+        return _unless_embedded(self._given(terminal))
+
+    def address_of_page(self, folder: Path, terminal: Terminal) -> tuple[bool, str | None]:
+        """Tell whether a page is made from the database, and which: not where the folder has a journal of its own."""
+        dsn = self._given(terminal)
+        named = self.dsn_file is not None or self._is_typed
+        return dsn is not None and (named or not (folder / JOURNAL).exists()), _unless_embedded(dsn)
+
+    def or_folder(self, folder: Path | None, terminal: Terminal) -> tuple[Path | None, str | None]:
+        """Return the folder of a run, or else the DSN of the database that was named (None: the embedded one).
+
+        A folder wins over the environment's DSN. Raises UsageError where both or nothing was given.
+        """
+        dsn = self._given(terminal)
+        if folder is not None and (self.dsn_file is not None or (dsn is not None and self._is_typed)):
+            raise UsageError("pass either a folder or --dsn")
+        if folder is None and dsn is None:
+            raise UsageError(
+                f"pass either a folder or --dsn (or {DSN_VARIABLE}; --dsn embedded for the embedded database)"
+            )
+        return folder, _unless_embedded(dsn)
+
+    @property
+    def _is_typed(self) -> bool:
+        """Whether --dsn was typed: what is in the environment is not shown by ps, and names no place by itself."""
+        return self.dsn is not None and self.dsn != os.environ.get(DSN_VARIABLE)
+
+    def _given(self, terminal: Terminal) -> str | None:
+        """Return the DSN of --dsn, --dsn-file or the environment, None where there is none. Raises UsageError."""
+        if self.dsn_file is not None:
+            if self._is_typed:
+                raise UsageError("pass either --dsn or --dsn-file")
+            try:
+                return self.dsn_file.read_text(encoding="utf-8").strip() or None
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"--dsn-file {self.dsn_file} cannot be read: {error}") from None
+        # Both spellings of libpq: a URL and "key=value".
+        if self.dsn and self._is_typed and re.search(r"//[^/@:]*:[^@/]+@|password\s*=", self.dsn):
+            terminal.remark(
+                f"the password in --dsn is shown to every user of this machine by ps: use {DSN_VARIABLE}, --dsn-file, "
+                "or PGPASSFILE"
+            )
+        return self.dsn or None
+
+
+def _unless_embedded(dsn: str | None) -> str | None:
+    return None if dsn == EMBEDDED_DSN else dsn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountOptions:
+    """The limits of the account, for all workers together; what is not given stays as it is."""
+
+    max_outstanding: Annotated[
+        str | None,
+        typer.Option(
+            help="Generations at a time across all workers, or auto.", show_default=False, rich_help_panel=PACE
+        ),
+    ] = None
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Submissions per second across all workers.", show_default=False, rich_help_panel=PACE),
+    ] = None
+    poll_rate: Annotated[
+        float | None,
+        typer.Option(help="Status checks per second across all workers.", show_default=False, rich_help_panel=PACE),
+    ] = None
+    heartbeat: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds of silence after which other workers take over.", show_default=False, rich_help_panel=PACE
+        ),
+    ] = None
+    max_spend: Annotated[
+        float | None,
+        typer.Option(
+            help="USD that the whole list may cost; inf removes the limit.", show_default=False, rich_help_panel=PACE
+        ),
+    ] = None
+
+    def limits(self) -> AccountLimits:
+        """Return the limits that were given. Raises UsageError where one cannot be right."""
+        with distributed_extra():
+            from aimlvideo.distributed.account import AccountLimits  # noqa: PLC0415 - an extra
+        others = (self.rate, self.poll_rate, self.heartbeat, self.max_spend)
+        if self.max_outstanding is None:
+            return AccountLimits(None, *others)
+        if self.max_outstanding == "auto":
+            return AccountLimits("auto", *others)
+        if not self.max_outstanding.isdecimal():
+            raise UsageError(f"--max-outstanding is {self.max_outstanding!r}: expected a whole number above 0, or auto")
+        return AccountLimits(int(self.max_outstanding), *others)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict, Unpack
 
@@ -15,8 +15,7 @@ import typer
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, LEGACY_HELP, SERVICE_HELP, service_of
+from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP, service_of
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError, one_per_cause
 from aimlvideo.shell.files.job_files import JobDefaults
 
@@ -51,21 +50,6 @@ OutputOrStore = Annotated[
 ]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run.")]
 FolderOrNone = Annotated[Path | None, typer.Argument(metavar="DIR", help="The output folder of a run.")]
-DSN_VARIABLE = "AIMLVIDEO_DSN"
-EMBEDDED_DSN = "embedded"
-Dsn = Annotated[
-    str | None,
-    typer.Option(
-        envvar=DSN_VARIABLE,
-        show_envvar=True,
-        show_default=False,
-        help="The database that workers share: postgresql://USER@HOST/NAME, or embedded. Keep a password out of it: "
-        "put it into PGPASSFILE, or the whole DSN into the environment or --dsn-file.",
-    ),
-]
-DsnFile = Annotated[
-    Path | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
-]
 Service = Annotated[str, typer.Option(help=SERVICE_HELP, rich_help_panel=SERVICE)]
 BaseUrl = Annotated[
     str | None,
@@ -90,10 +74,6 @@ Timeout = Annotated[
     ),
 ]
 Polls = Annotated[str, typer.Option("--poll", help="When to poll: learned, or every:SECONDS.", rich_help_panel=PACE)]
-PollRate = Annotated[
-    float, typer.Option(help="Status checks per second, across all generations.", rich_help_panel=PACE)
-]
-Downloads = Annotated[str, typer.Option(help="Clips saved at a time: a number, or auto.", rich_help_panel=PACE)]
 Settle = Annotated[
     float | None,
     typer.Option(
@@ -101,33 +81,19 @@ Settle = Annotated[
         rich_help_panel=PACE,
     ),
 ]
-MaxSpend = Annotated[
-    float | None, typer.Option(help="USD: stop submitting before this sum would be exceeded.", rich_help_panel=MONEY)
-]
-ConfirmAbove = Annotated[
-    float | None,
-    typer.Option(help="USD: on a terminal, ask before a run that costs more.", rich_help_panel=MONEY),
-]
 Anyway = Annotated[
     bool,
     typer.Option("--anyway", help="Start even if the balance cannot cover the estimated cost.", rich_help_panel=MONEY),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat unknown parameters as errors.")]
 Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the lists under `matrix` are combined.")]
-Verify = Annotated[bool, typer.Option("--verify", help="Check saved clips by their SHA-256, not only their length.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Retry the jobs that failed in earlier runs.")]
-Name = Annotated[
-    str, typer.Option("--name", help="How clips are named: fields are id, model and parameters, as in '{id} {seed}'.")
-]
 Upload = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
         help="Where videos and large local files are put, for a link to them: s3://bucket/prefix, gs://..., az://....",
     ),
-]
-NoMetadata = Annotated[
-    bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
 ]
 Json = Annotated[
     bool,
@@ -146,15 +112,6 @@ Board = Annotated[
 ]
 Metrics = Annotated[
     int | None, typer.Option(help="Serve Prometheus metrics on this port of 127.0.0.1.", rich_help_panel=SHOWN)
-]
-Callback = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="Where to listen for a gateway's calls.", rich_help_panel=CALLBACKS),
-]
-CallbackUrl = Annotated[str | None, typer.Option(help="The public URL that leads there.", rich_help_panel=CALLBACKS)]
-CallbackSecret = Annotated[
-    str | None,
-    typer.Option(help="whsec_...: calls with a wrong signature are refused.", rich_help_panel=CALLBACKS),
 ]
 
 
@@ -205,16 +162,37 @@ class ClientOptions(FurtherOptions):
     max_outstanding: NotRequired[int | None]
 
 
-def client_options(
-    service: str,
-    base_url: str | None,
-    api_key: str | None,
-    max_outstanding: str = "1",
-    **others: Unpack[FurtherOptions],
-) -> ClientOptions:
-    """Return a client's settings from a command's options. Raises UsageError for what is not a number."""
-    limit = count_or_auto("--max-outstanding", max_outstanding)
-    return {"service": service, "base_url": base_url, "api_key": key_of(api_key), "max_outstanding": limit, **others}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceOptions:
+    """Which service a command asks, where, and with which key."""
+
+    service: Service = DEFAULT_SERVICE
+    base_url: BaseUrl = None
+    api_key: ApiKey = None
+
+    def client(self, max_outstanding: str = "1", **others: Unpack[FurtherOptions]) -> ClientOptions:
+        """Return a client's settings. Raises UsageError for what is not a number."""
+        return {
+            "service": self.service,
+            "base_url": self.base_url,
+            "api_key": key_of(self.api_key),
+            "max_outstanding": count_or_auto("--max-outstanding", max_outstanding),
+            **others,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFileOptions:
+    """How a job file is read: what its jobs have in common, and how strictly they are checked."""
+
+    model: DefaultModel = ""
+    set_: SetParams = None
+    strict: Strict = False
+    matrix: Matrix = False
+
+    def defaults(self) -> JobDefaults:
+        """Return what `--model` and `--set` say of every job. Raises UsageError where one of them cannot be read."""
+        return JobDefaults(self.model, dict(assigned(text) for text in self.set_ or ()))
 
 
 def count_or_auto(option: str, text: str) -> int | None:
@@ -235,11 +213,6 @@ def key_of(text: str | None) -> str | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"--api-key {text} cannot be read: {reason}") from error
-
-
-def job_defaults(model: str, assignments: Sequence[str] | None) -> JobDefaults:
-    """Return what `--model` and `--set` say of every job. Raises UsageError where one of them cannot be read."""
-    return JobDefaults(model, dict(assigned(text) for text in assignments or ()))
 
 
 def assigned(text: str) -> tuple[str, Any]:
@@ -268,70 +241,3 @@ def board_address(text: str | None) -> Address | None:
     if not port.isdecimal() or int(port) > 65535:
         raise UsageError(f"--board is {text!r}: expected PORT or HOST:PORT")
     return host or "127.0.0.1", int(port)
-
-
-def callback_address(text: str | None) -> Address | None:
-    """Read `HOST:PORT` of `--callback`; None where no calls are expected. Raises UsageError."""
-    if text is None:
-        return None
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UsageError(f"--callback is {text!r}: expected HOST:PORT")
-    return host, int(port)
-
-
-def dsn_of(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
-    """Return the DSN that was given, in whichever way; None for the embedded database. Raises UsageError."""
-    database = _dsn_from_options(dsn, dsn_file, terminal)
-    return None if database == EMBEDDED_DSN else database
-
-
-def database_of_page(
-    folder: Path, dsn: str | None, dsn_file: Path | None, terminal: Terminal
-) -> tuple[bool, str | None]:
-    """Tell whether a page is made from the database, and from which: not where the folder has a journal of its own."""
-    database = _dsn_from_options(dsn, dsn_file, terminal)
-    named = dsn_file is not None or _on_command_line(dsn)
-    return database is not None and (
-        named or not (folder / JOURNAL).exists()
-    ), None if database == EMBEDDED_DSN else database
-
-
-def _dsn_from_options(dsn: str | None, dsn_file: Path | None, terminal: Terminal) -> str | None:
-    """Return the DSN of --dsn, --dsn-file or the environment, None where there is none. Raises UsageError."""
-    on_command_line = _on_command_line(dsn)
-    if dsn_file is not None:
-        if on_command_line:
-            raise UsageError("pass either --dsn or --dsn-file")
-        try:
-            return dsn_file.read_text(encoding="utf-8").strip() or None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--dsn-file {dsn_file} cannot be read: {error}") from None
-    # Both spellings of libpq: a URL and "key=value".
-    if dsn and on_command_line and re.search(r"//[^/@:]*:[^@/]+@|password\s*=", dsn):
-        terminal.remark(
-            f"the password in --dsn is shown to every user of this machine by ps: use {DSN_VARIABLE}, --dsn-file, or "
-            "PGPASSFILE"
-        )
-    return dsn or None
-
-
-def folder_or_dsn(
-    folder: Path | None, dsn: str | None, dsn_file: Path | None, terminal: Terminal
-) -> tuple[Path | None, str | None]:
-    """Return the folder of a run, or else the DSN of the database that was named (None: the embedded one).
-
-    A folder wins over the environment's DSN. Raises UsageError where both or nothing was given.
-    """
-    database = _dsn_from_options(dsn, dsn_file, terminal)
-    named = dsn_file is not None or (database is not None and _on_command_line(dsn))
-    if folder is not None and named:
-        raise UsageError("pass either a folder or --dsn")
-    if folder is None and database is None:
-        raise UsageError(f"pass either a folder or --dsn (or {DSN_VARIABLE}; --dsn embedded for the embedded database)")
-    return folder, None if database == EMBEDDED_DSN else database
-
-
-def _on_command_line(dsn: str | None) -> bool:
-    """Tell whether a DSN was typed: what is in the environment is not shown by ps, and names no place by itself."""
-    return dsn is not None and dsn != os.environ.get(DSN_VARIABLE)

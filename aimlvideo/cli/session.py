@@ -8,13 +8,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
-from aimlvideo.cli.options import Address, ClientOptions
+from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.run_summary import CLOCK_OFFSET, advice, dollars_to_go_on, not_retried, summarize
 from aimlvideo.cli.signals import INTERRUPTED, ended_by_signals, silence_stdout
 from aimlvideo.cli.terminal import Terminal
@@ -24,12 +25,9 @@ from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import offset_remark
-from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.refused_inputs import is_still_refused
-from aimlvideo.shell.files.uploads import UPLOAD
-from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
 
 if TYPE_CHECKING:
@@ -41,43 +39,6 @@ READ_AHEAD = 64
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """How a run is made and shown, beside the client's settings."""
-
-    output: Path
-    service: str = DEFAULT_SERVICE
-    strict: bool = False
-    legacy: bool = False
-    retry_failed: bool = False
-    verify: bool = False
-    max_spend: float | None = None
-    matrix: bool = False
-    anyway: bool = False
-    confirm_above: float = inf
-    board: Address | None = None
-    metrics: int | None = None
-    name: str = ""
-    store: str | None = None
-    """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
-
-
-NAMING = "naming"
-"""The fact of a journal that has the template of its clips' names."""
-PLAIN_CLIPS = "plain clips"
-"""The fact of a journal whose clips carry no recipe."""
-LEGACY_URLS = "legacy URLs"
-"""The fact of a journal whose jobs are sent to the service's legacy URLs."""
-
-
-def note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:
-    """Keep what a run was told of its clips and of where they are made, for `resume`."""
-    journal.note(NAMING, options.name)
-    journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
-    journal.note(LEGACY_URLS, "yes" if options.legacy else "")
-    journal.note(UPLOAD, settings.get("upload") or "")
-
-
 @dataclass(slots=True)
 class RunScope:
     """Which jobs of a folder a command is about: those planned in one run, or, where that is None, all of them."""
@@ -86,27 +47,6 @@ class RunScope:
     whole_folder: bool = True
     begun: bool = False
     """Whether jobs were set on their way: from then on no error means that nothing was sent."""
-
-
-def service_of_folder(folder: Path, service: str | None) -> str:
-    """Return the service that a folder was begun with. Raises UsageError where another one was named."""
-    begun = fact_of_folder(folder, "service")
-    return same_service(folder, begun, service or begun or DEFAULT_SERVICE)
-
-
-def fact_of_folder(folder: Path, name: str) -> str | None:
-    """Return a fact of a folder's journal. Raises UsageError where there is none to read."""
-    if not (folder / JOURNAL).exists():
-        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
-    with read_journal(folder / JOURNAL) as journal:
-        return journal.fact(name)
-
-
-def same_service(folder: Path, begun: str | None, service: str) -> str:
-    """Return the service. Raises UsageError where the folder has another one's ids: they mean nothing to this one."""
-    if begun is not None and begun != service:
-        raise UsageError(f"{folder} was started with --service {begun}: use that, or another folder")
-    return service
 
 
 def to_the_end(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
-from typing import Any, ClassVar
+from inspect import Parameter, Signature, signature
+from typing import Any, ClassVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -25,6 +26,35 @@ class Listed:
 def command_app() -> typer.Typer:
     """Return what a command's module declares its command on."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take dataclasses of options: on the command line each of their fields is an option of its own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[Parameter] = []
+    for name, parameter in signature(command).parameters.items():
+        # Typer tells options from arguments by their annotations, so all may be keywords, in any order of defaults.
+        alone = Parameter(name, Parameter.KEYWORD_ONLY, default=parameter.default, annotation=hints[name])
+        parameters += _members(groups[name]) if name in groups else [alone]
+
+    def spread(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{member.name: values.pop(member.name) for member in fields(group)})
+        command(**values)
+
+    spread.__name__, spread.__doc__ = command.__name__, command.__doc__
+    spread.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return spread
+
+
+def _members(group: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        Parameter(member.name, Parameter.KEYWORD_ONLY, default=member.default, annotation=hints[member.name])
+        for member in fields(group)
+    ]
 
 
 class LazyGroup(TyperGroup):

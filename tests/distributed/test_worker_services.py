@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aimlvideo.cli.options import client_options
+from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.worker_actions import init_database, queue_file
@@ -58,7 +58,7 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
         assert gone.progress.stage is Stage.FAILED
         assert "withdrawn since 10 August 2026: use minimax/hailuo-2.3" in str(gone.progress.error)
 
-        settings = client_options("aimlapi", sandbox.url, "k")
+        settings = ServiceOptions(base_url=sandbox.url, api_key="k").client()
         async with VideoClient("k", sandbox.url) as client:
             facts = await ask_service(client)
         jobs.write_text(json.dumps({**lines[1], "id": "y"}))

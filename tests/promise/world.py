@@ -22,7 +22,7 @@ import anyio
 from aimlvideo.cli import session
 from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.commands.run import run_jobs
-from aimlvideo.cli.session import RunOptions
+from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix

@@ -6,13 +6,13 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit_codes
+from aimlvideo.cli.options import ServiceOptions, exit_codes
 from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
 from aimlvideo.core.money.key_limits import KeyLimits
-from aimlvideo.core.services import DEFAULT_SERVICE, service_of
+from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import UsageError
 
@@ -20,12 +20,13 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo balance")
-def balance(service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_key: ApiKey = None) -> None:
+@takes_groups
+def balance(access: ServiceOptions) -> None:
     """Show what the account has left."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = client_options(service, base_url, api_key)
-        account = service_of(service)
+        settings = access.client()
+        account = service_of(access.service)
         dollars, packs = account.balance, account.packs
         if dollars is None and packs is None:
             raise UsageError(f"{account.title} has no balance to ask for: look at {account.key_url}")

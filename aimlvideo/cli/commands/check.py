@@ -6,48 +6,36 @@ import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, obstacles, price_line, summary_of
 from aimlvideo.cli.options import (
-    ApiKey,
-    BaseUrl,
     ClientOptions,
-    DefaultModel,
     JobFile,
+    JobFileOptions,
     Legacy,
-    Matrix,
     MaxOutstanding,
     Rate,
-    Service,
-    SetParams,
-    Strict,
+    ServiceOptions,
     Upload,
     UseSandbox,
-    client_options,
     exit_codes,
-    job_defaults,
 )
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ask_without_a_run, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
-from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.files.job_files import JobDefaults, base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.files.job_files import base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo check jobs.jsonl")
+@takes_groups
 def check_jobs(
     jobs: JobFile,
-    model: DefaultModel = "",
-    set_: SetParams = None,
-    service: Service = DEFAULT_SERVICE,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
+    file: JobFileOptions,
+    access: ServiceOptions,
     max_outstanding: MaxOutstanding = "20",
     rate: Rate = 5.0,
-    strict: Strict = False,
-    matrix: Matrix = False,
     legacy: Legacy = False,
     upload: Upload = None,
     sandbox: UseSandbox = False,
@@ -55,22 +43,16 @@ def check_jobs(
     """Validate and price a job file; nothing is sent that costs anything."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = client_options(service, base_url, api_key, max_outstanding, rate=rate, legacy=legacy, upload=upload)
-        raise typer.Exit(
-            check_file(
-                jobs, settings, terminal, job_defaults(model, set_), strict=strict, matrix=matrix, sandbox=sandbox
-            )
-        )
+        settings = access.client(max_outstanding, rate=rate, legacy=legacy, upload=upload)
+        raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
 
 
 def check_file(
     name: str,
     settings: ClientOptions,
     terminal: Terminal,
-    defaults: JobDefaults,
+    file: JobFileOptions,
     *,
-    strict: bool,
-    matrix: bool,
     sandbox: bool = False,
     may_ask: bool = True,
 ) -> int:
@@ -78,9 +60,9 @@ def check_file(
 
     With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    catalog, service = known_catalog(), settings["service"]
+    catalog, service, defaults = known_catalog(), settings["service"], file.defaults()
     facts = ask_without_a_run(settings, sandbox=sandbox)
-    reader = JobReader(catalog, service, base_folder(name), strict, matrix, settings.get("legacy", False))
+    reader = JobReader(catalog, service, base_folder(name), file.strict, file.matrix, settings.get("legacy", False))
     reader.uploads = bool(settings.get("upload"))
     # Hashes, not ids: a file of a million jobs is checked in constant memory but for eight bytes a job.
     tally, seen = Tally(catalog, facts.prices), set[int]()
@@ -94,9 +76,7 @@ def check_file(
     if reader.problems:
         again = may_ask and can_be_read_again(name)
         if again and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
-            return check_file(
-                name, settings, terminal, defaults, strict=strict, matrix=matrix, sandbox=sandbox, may_ask=False
-            )
+            return check_file(name, settings, terminal, file, sandbox=sandbox, may_ask=False)
         reader.say_remarks(terminal.remark)
         raise InvalidJobs(reader.problems)
     reader.say_remarks(terminal.remark)

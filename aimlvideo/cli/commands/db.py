@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.distributed_options import (
-    AccountMaxOutstanding,
-    AccountMaxSpend,
-    AccountPollRate,
-    AccountRate,
-    Heartbeat,
-    account_limits,
-)
-from aimlvideo.cli.options import Dsn, DsnFile, dsn_of, exit_codes
+from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions, distributed_extra
+from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 
 app = command_app()
 
@@ -26,38 +18,22 @@ def db() -> None:
 
 
 @app.command()
-def init(
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
-    max_outstanding: AccountMaxOutstanding = None,
-    rate: AccountRate = None,
-    poll_rate: AccountPollRate = None,
-    heartbeat: Heartbeat = None,
-    max_spend: AccountMaxSpend = None,
-) -> None:
+@takes_groups
+def init(database: DatabaseOptions, account: AccountOptions) -> None:
     """Make the tables, or bring them up to date, and set the limits of the account that are given."""
     terminal = Terminal()
     with exit_codes(terminal):
         with distributed_extra():
             from aimlvideo.cli.worker_actions import init_database
-        limits = account_limits(max_outstanding, rate, poll_rate, heartbeat, max_spend)
-        raise typer.Exit(init_database(dsn_of(dsn, dsn_file, terminal), terminal, limits))
+        raise typer.Exit(init_database(database.address(terminal), terminal, account.limits()))
 
 
 @app.command()
-def limits(
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
-    max_outstanding: AccountMaxOutstanding = None,
-    rate: AccountRate = None,
-    poll_rate: AccountPollRate = None,
-    heartbeat: Heartbeat = None,
-    max_spend: AccountMaxSpend = None,
-) -> None:
+@takes_groups
+def limits(database: DatabaseOptions, account: AccountOptions) -> None:
     """Show the limits of the account; those that are given are changed first, for all workers at once."""
     terminal = Terminal()
     with exit_codes(terminal):
         with distributed_extra():
             from aimlvideo.cli.worker_actions import show_limits
-        chosen = account_limits(max_outstanding, rate, poll_rate, heartbeat, max_spend)
-        raise typer.Exit(show_limits(dsn_of(dsn, dsn_file, terminal), chosen, terminal))
+        raise typer.Exit(show_limits(database.address(terminal), account.limits(), terminal))

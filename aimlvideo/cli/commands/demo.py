@@ -10,8 +10,9 @@ import typer
 
 from aimlvideo.cli.demo_jobs import pictures_for, scenes
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
-from aimlvideo.cli.options import Output, Quiet, client_options, exit_codes
-from aimlvideo.cli.session import RunOptions, RunScope, finish, in_loop, process
+from aimlvideo.cli.options import Output, Quiet, ServiceOptions, exit_codes
+from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.session import RunScope, finish, in_loop, process
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
@@ -44,7 +45,8 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
         async with sandbox_here(seconds="uniform:0.4,1.6") as url:
             for service, legacy, jobs in scenes(pictures):
                 await _plan(output, jobs)
-                settings = client_options(service, url, "sandbox", "20", legacy=legacy, poll="every:0.2", rate=10.0)
+                access = ServiceOptions(service=service, base_url=url, api_key="sandbox")
+                settings = access.client("20", legacy=legacy, poll="every:0.2", rate=10.0)
                 options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client:
                     halted = await process(client, options, terminal, RunScope()) or halted

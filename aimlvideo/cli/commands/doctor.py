@@ -11,12 +11,11 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.doctor import Diagnosis, diagnose
-from aimlvideo.cli.options import ApiKey, BaseUrl, Service, client_options, exit_codes
+from aimlvideo.cli.options import ServiceOptions, exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
 from aimlvideo.core.service_clock import offset_remark
-from aimlvideo.core.services import DEFAULT_SERVICE
 
 app = command_app()
 LOOKUP = {
@@ -27,16 +26,15 @@ LOOKUP = {
 
 
 @app.command(epilog="Example: aimlvideo doctor")
+@takes_groups
 def doctor(
-    service: Service = DEFAULT_SERVICE,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
+    access: ServiceOptions,
     json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
     """Ask every free endpoint of the service, and say what of its answers is understood; nothing is bought."""
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        settings = client_options(service, base_url, api_key)
+        settings = access.client()
 
         async def ask() -> Diagnosis:
             async with VideoClient(**settings) as client:

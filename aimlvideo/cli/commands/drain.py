@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, DsnFile, dsn_of, exit_codes
+from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 
 app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo drain")
-def drain(dsn: Dsn = None, dsn_file: DsnFile = None) -> None:
+@takes_groups
+def drain(database: DatabaseOptions) -> None:
     """Tell all workers to buy nothing more, and to exit when their outstanding generations have ended."""
     terminal = Terminal()
     with exit_codes(terminal):
         with distributed_extra():
             from aimlvideo.cli.worker_actions import start_draining
-        raise typer.Exit(start_draining(dsn_of(dsn, dsn_file, terminal), terminal))
+        raise typer.Exit(start_draining(database.address(terminal), terminal))

@@ -7,50 +7,36 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
+from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.options import (
     Anyway,
-    ApiKey,
-    BaseUrl,
-    DefaultModel,
-    Dsn,
-    DsnFile,
     JobFile,
+    JobFileOptions,
     Legacy,
-    Matrix,
     Quiet,
     RetryFailed,
-    Service,
-    SetParams,
-    Strict,
+    ServiceOptions,
     Upload,
-    client_options,
-    dsn_of,
     exit_codes,
     has_service_settings,
-    job_defaults,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
-from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.cli.typer_app import command_app, takes_groups
 
 app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo enqueue jobs.jsonl --dsn postgresql://...")
+@takes_groups
 def enqueue(
     jobs: JobFile,
-    model: DefaultModel = "",
-    set_: SetParams = None,
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
-    service: Service = DEFAULT_SERVICE,
-    strict: Strict = False,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
-    matrix: Matrix = False,
-    confirm_above: Annotated[float | None, typer.Option(help="USD: on a terminal, ask before more is queued.")] = None,
+    file: JobFileOptions,
+    database: DatabaseOptions,
+    access: ServiceOptions,
+    confirm_above: Annotated[
+        float, typer.Option(help="USD: on a terminal, ask before more is queued.", show_default=False)
+    ] = inf,
     retry_failed: RetryFailed = False,
     legacy: Legacy = False,
     anyway: Anyway = False,
@@ -67,21 +53,21 @@ def enqueue(
         with distributed_extra():
             # Here, not above: `aimlvideo --help` has to work without the extra.
             from aimlvideo.cli.worker_actions import queue_file
-        reader_options = {"service": service, "strict": strict, "matrix": matrix, "legacy": legacy}
-        settings = client_options(service, base_url, api_key, legacy=legacy)
-        priced = confirm_above is not None or has_service_settings(settings)
+        reader_options = {"service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy}
+        settings = access.client(legacy=legacy)
+        priced = confirm_above < inf or has_service_settings(settings)
         facts = ask_without_a_run(settings) if priced else ServiceFacts()
         code = queue_file(
             jobs,
-            dsn_of(dsn, dsn_file, terminal),
+            database.address(terminal),
             reader_options,
             terminal,
             retry_failed=retry_failed,
-            defaults=job_defaults(model, set_),
+            defaults=file.defaults(),
             upload=upload,
             facts=facts,
             settings=settings if priced else None,
             anyway=anyway,
-            confirm_above=inf if confirm_above is None else confirm_above,
+            confirm_above=confirm_above,
         )
         raise typer.Exit(code)

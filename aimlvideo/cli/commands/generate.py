@@ -11,31 +11,27 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.options import (
-    ApiKey,
-    BaseUrl,
     ClientOptions,
     Json,
     Legacy,
     Polls,
     Quiet,
-    Service,
+    ServiceOptions,
     Strict,
     Timeout,
     Upload,
     UseSandbox,
     assigned,
-    client_options,
     exit_codes,
 )
 from aimlvideo.cli.service_facts import learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again, in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING
-from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -48,9 +44,11 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo generate alibaba/wan-2-6-t2v -p 'Waves at night' --set duration=5 -o waves.mp4")
+@takes_groups
 def generate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model: see `aimlvideo models`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of the clip.")],
+    access: ServiceOptions,
     prompt: Annotated[str | None, typer.Option("-p", "--prompt", help="What the clip shows.")] = None,
     image: Annotated[
         list[str] | None, typer.Option("-i", "--image", help="A picture: a path or a link; may be repeated.")
@@ -58,9 +56,6 @@ def generate(
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model; may be repeated.")
     ] = None,
-    service: Service = DEFAULT_SERVICE,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
     timeout: Timeout = 1800.0,
     poll: Polls = "learned",
     strict: Strict = False,
@@ -77,17 +72,7 @@ def generate(
     """Make one clip."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = client_options(
-            service,
-            base_url,
-            api_key,
-            "1",
-            timeout=timeout,
-            poll=poll,
-            strict=strict,
-            legacy=legacy,
-            upload=upload,
-        )
+        settings = access.client(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
         inputs = {"prompt": prompt, "images": image or [], "set": set_ or []}
         raise typer.Exit(_generate_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, DsnFile, Folder, database_of_page, exit_codes
+from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.options import Folder, exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
@@ -25,14 +25,14 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo join clips -o film.mp4 --fade 0.5")
+@takes_groups
 def join(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of the film.")],
+    database: DatabaseOptions,
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="[JOB...]", help="Jobs in the order of the film. Without any: all.")
     ] = None,
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
     fade: Annotated[float, typer.Option(help="Seconds of cross-fade at each seam; 0 cuts.", min=0)] = 0.0,
 ) -> None:
     """Join a run's clips to one film, in the order of the job file. Sound is kept, a frame shown twice is dropped.
@@ -41,11 +41,11 @@ def join(
     """
     terminal = Terminal()
     with exit_codes(terminal):
-        from_database, database = database_of_page(folder, dsn, dsn_file, terminal)
+        from_database, dsn = database.address_of_page(folder, terminal)
         if from_database:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import progress_of_jobs
-            records = progress_of_jobs(database)
+            records = progress_of_jobs(dsn)
         else:
             with read_journal(folder / JOURNAL) as journal:
                 records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}

@@ -8,25 +8,23 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.options import ApiKey, BaseUrl, Polls, Service, Timeout, Upload, client_options, exit_codes
+from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload, exit_codes
 from aimlvideo.cli.session import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
-from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.errors import SettingsError, UsageError
 
 app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo mcp -o clips --max-spend 5")
+@takes_groups
 def mcp(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips and of their journal.")],
     max_spend: Annotated[
         float, typer.Option(help="USD: the most that may ever be spent in this folder. No caller can raise it.")
     ],
-    service: Service = DEFAULT_SERVICE,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
+    access: ServiceOptions,
     timeout: Timeout = 1800.0,
     poll: Polls = "learned",
     upload: Upload = None,
@@ -41,7 +39,7 @@ def mcp(
         from aimlvideo.cli.mcp_server import serve
 
         async def work() -> None:
-            settings = client_options(service, base_url, api_key, "20", timeout=timeout, poll=poll, upload=upload)
+            settings = access.client("20", timeout=timeout, poll=poll, upload=upload)
             async with client_of(settings) as client, open_tools(client, output, max_spend) as tools:
                 await serve(tools)
 

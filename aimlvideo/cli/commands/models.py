@@ -11,7 +11,7 @@ import typer
 
 from aimlvideo.cli import model_tables
 from aimlvideo.cli.model_tables import ModelFilter, unknown_model
-from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, client_options, exit_codes
+from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, ServiceOptions, exit_codes
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -19,7 +19,6 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.polling.policy import PollPolicy
-from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.state.catalog_cache import CatalogCache, known_catalog
 from aimlvideo.shell.state.learned_durations import LearnedDurations
@@ -49,7 +48,7 @@ def models(
     """List the models, or show what one model accepts."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = client_options(DEFAULT_SERVICE, base_url, api_key)
+        settings = ServiceOptions(base_url=base_url, api_key=api_key).client()
         if refresh:
             _refresh_models(settings, terminal)
         if refresh or diff:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import typer
 
-from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, Folder, Service, client_options, exit_codes
+from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions, exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.services import DEFAULT_SERVICE, service_of
+from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -22,13 +22,12 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo recover clips")
-def recover(
-    folder: Folder, service: Service = DEFAULT_SERVICE, base_url: BaseUrl = None, api_key: ApiKey = None
-) -> None:
+@takes_groups
+def recover(folder: Folder, access: ServiceOptions) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
     terminal = Terminal()
     with exit_codes(terminal):
-        raise typer.Exit(recover_journal(folder, client_options(service, base_url, api_key), terminal))
+        raise typer.Exit(recover_journal(folder, access.client(), terminal))
 
 
 def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -> int:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, DsnFile, Folder, board_address, database_of_page, exit_codes
+from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.options import Folder, board_address, exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
@@ -20,10 +20,10 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo report clips")
+@takes_groups
 def report(
     folder: Folder,
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
+    database: DatabaseOptions,
     sheet: Annotated[
         bool, typer.Option("--sheet", help="Also write sheet.jpg: one picture with a frame of every clip.")
     ] = False,
@@ -41,13 +41,13 @@ def report(
     """
     terminal = Terminal()
     with exit_codes(terminal):
-        from_database, database = database_of_page(folder, dsn, dsn_file, terminal)
+        from_database, dsn = database.address_of_page(folder, terminal)
         if from_database:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import serve_list_board, write_page
             if (address := board_address(board)) is not None:
-                raise typer.Exit(serve_list_board(folder, database, address, terminal))
-            raise typer.Exit(write_page(folder, database, terminal))
+                raise typer.Exit(serve_list_board(folder, dsn, address, terminal))
+            raise typer.Exit(write_page(folder, dsn, terminal))
         if board is not None:
             raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")
         terminal.say(f"the page is {write_report(folder)}: open it in a browser")

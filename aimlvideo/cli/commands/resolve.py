@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, DsnFile, exit_codes, folder_or_dsn
+from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.run_summary import settled_sentence
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.errors import UsageError
@@ -22,12 +22,12 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo resolve clips ballerina --not-accepted")
+@takes_groups
 def resolve(
     words: Annotated[list[str], typer.Argument(metavar="[FOLDER] JOB", help="The folder, and the job in doubt.")],
+    database: DatabaseOptions,
     generation: Annotated[str | None, typer.Option(help="The generation that the job has become.")] = None,
     not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never accepted it.")] = False,
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
 ) -> None:
     """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""
     terminal = Terminal()
@@ -37,11 +37,11 @@ def resolve(
         *folders, job = words
         if len(folders) > 1:
             raise UsageError("pass FOLDER JOB, or JOB --dsn ...")
-        run_folder, database = folder_or_dsn(Path(folders[0]) if folders else None, dsn, dsn_file, terminal)
+        run_folder, dsn = database.or_folder(Path(folders[0]) if folders else None, terminal)
         if run_folder is None:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import settle_job
-            raise typer.Exit(settle_job(job, generation, database, terminal))
+            raise typer.Exit(settle_job(job, generation, dsn, terminal))
         asyncio.run(_settle(run_folder, job, generation))
         terminal.say(settled_sentence(job, generation))
 

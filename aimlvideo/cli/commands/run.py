@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -11,51 +10,20 @@ import typer
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
 from aimlvideo.cli.options import (
-    Anyway,
-    ApiKey,
-    BaseUrl,
-    Board,
-    Callback,
-    CallbackSecret,
-    CallbackUrl,
     ClientOptions,
-    ConfirmAbove,
-    DefaultModel,
-    Downloads,
     JobFile,
-    Json,
-    Legacy,
-    Matrix,
-    MaxOutstanding,
-    MaxSpend,
-    Metrics,
-    Name,
-    NoMetadata,
+    JobFileOptions,
     OutputOrStore,
-    PollRate,
-    Polls,
-    Quiet,
-    Rate,
-    RetryFailed,
     Service,
-    SetParams,
-    Settle,
-    Strict,
-    Timeout,
-    Upload,
     UseSandbox,
-    board_address,
-    callback_address,
-    client_options,
-    count_or_auto,
     exit_codes,
-    job_defaults,
 )
 from aimlvideo.cli.plan import JobReader, plan_file
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, note_options, same_service
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
-from aimlvideo.cli.session import RunOptions, RunScope, client_of, note_options, process, same_service, to_the_end
+from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
@@ -69,71 +37,32 @@ from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is sent.")]
-
 app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo run jobs.jsonl -o clips --max-spend 20")
+@takes_groups
 def run(
     jobs: JobFile,
     output: OutputOrStore,
-    model: DefaultModel = "",
-    set_: SetParams = None,
+    *,
+    file: JobFileOptions,
     service: Service = DEFAULT_SERVICE,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
-    max_outstanding: MaxOutstanding = "20",
-    rate: Rate = 5.0,
-    timeout: Timeout = 1800.0,
-    max_spend: MaxSpend = None,
-    poll: Polls = "learned",
-    poll_rate: PollRate = 50.0,
-    downloads: Downloads = "auto",
-    settle: Settle = None,
-    retry_failed: RetryFailed = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Check saved clips by their SHA-256, not only their length.")
-    ] = False,
-    strict: Strict = False,
-    matrix: Matrix = False,
-    anyway: Anyway = False,
-    confirm_above: ConfirmAbove = None,
-    legacy: Legacy = False,
-    callback: Callback = None,
-    callback_url: CallbackUrl = None,
-    callback_secret: CallbackSecret = None,
-    name: Name = "",
-    upload: Upload = None,
-    no_metadata: NoMetadata = False,
-    board: Board = None,
-    metrics: Metrics = None,
+    shared: SharedRunOptions,
     sandbox: UseSandbox = False,
-    dry_run: DryRun = False,
-    json: Json = False,
-    quiet: Quiet = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Validate and price only, as `check` does: nothing is sent.")
+    ] = False,
 ) -> None:
     """Make every clip of a job file. The same command again carries on where it stopped."""
-    terminal = Terminal(json=json, quiet=quiet)
+    terminal = shared.terminal()
     with exit_codes(terminal):
-        settings = client_options(
-            service, base_url, api_key, max_outstanding, rate=rate, timeout=timeout, poll=poll, poll_rate=poll_rate,
-            settle=settle, strict=strict, legacy=legacy, callback=callback_address(callback), callback_url=callback_url,
-            callback_secret=callback_secret, downloads=count_or_auto("--downloads", downloads),
-            metadata=not no_metadata, upload=upload,
-        )  # fmt: skip
+        settings = shared.client(service, strict=file.strict)
         if dry_run:
-            defaults = job_defaults(model, set_)
-            raise typer.Exit(
-                check_file(jobs, settings, terminal, defaults, strict=strict, matrix=matrix, sandbox=sandbox)
-            )
-        options = RunOptions(
-            output=journal_folder(output), store=output if is_remote(output) else None, service=service, strict=strict,
-            legacy=legacy, matrix=matrix, retry_failed=retry_failed, verify=verify, max_spend=max_spend, anyway=anyway,
-            name=name, confirm_above=inf if confirm_above is None else confirm_above, board=board_address(board),
-            metrics=metrics,
-        )  # fmt: skip
-        raise typer.Exit(run_jobs(jobs, settings, options, terminal, job_defaults(model, set_), sandbox=sandbox))
+            raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
+        store = output if is_remote(output) else None
+        options = shared.run(journal_folder(output), service, store=store, strict=file.strict, matrix=file.matrix)
+        raise typer.Exit(run_jobs(jobs, settings, options, terminal, file.defaults(), sandbox=sandbox))
 
 
 def run_jobs(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.options import Dsn, DsnFile, FolderOrNone, exit_codes, folder_or_dsn
+from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.options import FolderOrNone, exit_codes
 from aimlvideo.cli.run_summary import summarize
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.shell.journal.sqlite import read_journal
 
@@ -16,15 +16,16 @@ app = command_app()
 
 
 @app.command(epilog="Example: aimlvideo status clips")
-def status(folder: FolderOrNone = None, dsn: Dsn = None, dsn_file: DsnFile = None) -> None:
+@takes_groups
+def status(database: DatabaseOptions, folder: FolderOrNone = None) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
     terminal = Terminal()
     with exit_codes(terminal):
-        run_folder, database = folder_or_dsn(folder, dsn, dsn_file, terminal)
+        run_folder, dsn = database.or_folder(folder, terminal)
         if run_folder is None:
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import show_status
-            raise typer.Exit(show_status(database, terminal))
+            raise typer.Exit(show_status(dsn, terminal))
         with read_journal(run_folder / JOURNAL) as journal:
             for line in summarize(journal, run_folder).lines():
                 terminal.say(line)

@@ -6,67 +6,42 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_extra import distributed_extra
-from aimlvideo.cli.distributed_options import (
-    AccountMaxOutstanding,
-    AccountMaxSpend,
-    AccountPollRate,
-    AccountRate,
-    Heartbeat,
-    account_limits,
-)
+from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions, distributed_extra
 from aimlvideo.cli.options import (
-    ApiKey,
-    BaseUrl,
-    Dsn,
-    DsnFile,
     Json,
     Legacy,
     Metrics,
     Polls,
     Quiet,
-    Service,
+    ServiceOptions,
     Settle,
     Strict,
     Timeout,
     Upload,
-    client_options,
-    dsn_of,
     exit_codes,
 )
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
-from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.cli.typer_app import command_app, takes_groups
 
 app = command_app()
 
 
-Place = Annotated[
-    str, typer.Option("-o", "--output", help="A folder that all workers share, or s3://..., gs://..., az://....")
-]
-UntilEmpty = Annotated[bool, typer.Option("--until-empty", help="Exit when the queue is empty.")]
-
-
 @app.command(epilog="Example: aimlvideo worker -o s3://bucket/clips --until-empty")
+@takes_groups
 def worker(
-    output: Place,
-    dsn: Dsn = None,
-    dsn_file: DsnFile = None,
-    service: Service = DEFAULT_SERVICE,
-    base_url: BaseUrl = None,
-    api_key: ApiKey = None,
-    max_outstanding: AccountMaxOutstanding = None,
-    rate: AccountRate = None,
-    max_spend: AccountMaxSpend = None,
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="A folder that all workers share, or s3://..., gs://..., az://....")
+    ],
+    database: DatabaseOptions,
+    access: ServiceOptions,
+    account: AccountOptions,
     timeout: Timeout = 1800.0,
     poll: Polls = "learned",
-    poll_rate: AccountPollRate = None,
     settle: Settle = None,
     strict: Strict = False,
     legacy: Legacy = False,
     upload: Upload = None,
-    heartbeat: Heartbeat = None,
-    until_empty: UntilEmpty = False,
+    until_empty: Annotated[bool, typer.Option("--until-empty", help="Exit when the queue is empty.")] = False,
     metrics: Metrics = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -78,22 +53,10 @@ def worker(
     """
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = client_options(
-            service,
-            base_url,
-            api_key,
-            "1",
-            timeout=timeout,
-            poll=poll,
-            settle=settle,
-            strict=strict,
-            legacy=legacy,
-            upload=upload,
-        )
+        settings = access.client(timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload)
         del settings["max_outstanding"]
         with distributed_extra():
             from aimlvideo.cli.worker_actions import work
-        limits = account_limits(max_outstanding, rate, poll_rate, heartbeat, max_spend)
-        database = dsn_of(dsn, dsn_file, terminal)
-        code = work(database, output, settings, limits, terminal, until_empty=until_empty, metrics=metrics)
+        dsn = database.address(terminal)
+        code = work(dsn, output, settings, account.limits(), terminal, until_empty=until_empty, metrics=metrics)
         raise typer.Exit(code)

@@ -1,0 +1,202 @@
+"""How a run is made and shown: as `run` and `resume` are told, and as the folder's journal keeps it for `resume`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimlvideo.cli.options import (
+    CALLBACKS,
+    MONEY,
+    PACE,
+    Address,
+    Anyway,
+    ApiKey,
+    BaseUrl,
+    Board,
+    ClientOptions,
+    Json,
+    Legacy,
+    MaxOutstanding,
+    Metrics,
+    Polls,
+    Quiet,
+    Rate,
+    RetryFailed,
+    ServiceOptions,
+    Settle,
+    Timeout,
+    Upload,
+    board_address,
+    count_or_auto,
+)
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.uploads import UPLOAD
+from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.sqlite import read_journal
+
+NAMING = "naming"
+"""The fact of a journal that has the template of its clips' names."""
+PLAIN_CLIPS = "plain clips"
+"""The fact of a journal whose clips carry no recipe."""
+LEGACY_URLS = "legacy URLs"
+"""The fact of a journal whose jobs are sent to the service's legacy URLs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is made and shown, beside the client's settings."""
+
+    output: Path
+    service: str = DEFAULT_SERVICE
+    strict: bool = False
+    legacy: bool = False
+    retry_failed: bool = False
+    verify: bool = False
+    max_spend: float | None = None
+    matrix: bool = False
+    anyway: bool = False
+    confirm_above: float = inf
+    board: Address | None = None
+    metrics: int | None = None
+    name: str = ""
+    store: str | None = None
+    """The URL of the object store that clips go to; `output` then is only where the run has its journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRunOptions:
+    """What `run` and `resume` are told alike."""
+
+    base_url: BaseUrl = None
+    api_key: ApiKey = None
+    max_outstanding: MaxOutstanding = "20"
+    rate: Rate = 5.0
+    timeout: Timeout = 1800.0
+    max_spend: Annotated[
+        float | None,
+        typer.Option(help="USD: stop submitting before this sum would be exceeded.", rich_help_panel=MONEY),
+    ] = None
+    poll: Polls = "learned"
+    poll_rate: Annotated[
+        float, typer.Option(help="Status checks per second, across all generations.", rich_help_panel=PACE)
+    ] = 50.0
+    downloads: Annotated[str, typer.Option(help="Clips saved at a time: a number, or auto.", rich_help_panel=PACE)] = (
+        "auto"
+    )
+    settle: Settle = None
+    retry_failed: RetryFailed = False
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check saved clips by their SHA-256, not only their length.")
+    ] = False
+    anyway: Anyway = False
+    confirm_above: Annotated[
+        float,
+        typer.Option(
+            help="USD: on a terminal, ask before a run that costs more.", show_default=False, rich_help_panel=MONEY
+        ),
+    ] = inf
+    legacy: Legacy = False
+    callback: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to listen for a gateway's calls.", rich_help_panel=CALLBACKS),
+    ] = None
+    callback_url: Annotated[
+        str | None, typer.Option(help="The public URL that leads there.", rich_help_panel=CALLBACKS)
+    ] = None
+    callback_secret: Annotated[
+        str | None,
+        typer.Option(help="whsec_...: calls with a wrong signature are refused.", rich_help_panel=CALLBACKS),
+    ] = None
+    name: Annotated[
+        str,
+        typer.Option("--name", help="How clips are named: fields are id, model and parameters, as in '{id} {seed}'."),
+    ] = ""
+    upload: Upload = None
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Save clips byte for byte, without their recipe in the file.")
+    ] = False
+    board: Board = None
+    metrics: Metrics = None
+    json: Json = False
+    quiet: Quiet = False
+
+    def terminal(self) -> Terminal:
+        """Return the terminal that shows the run."""
+        return Terminal(json=self.json, quiet=self.quiet)
+
+    def client(self, service: str, *, strict: bool = False) -> ClientOptions:
+        """Return the settings of the run's client. Raises UsageError for what cannot be read."""
+        options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
+        return options.client(
+            self.max_outstanding, rate=self.rate, timeout=self.timeout, poll=self.poll, poll_rate=self.poll_rate,
+            downloads=count_or_auto("--downloads", self.downloads), settle=self.settle, strict=strict,
+            legacy=self.legacy, callback=_callback_address(self.callback), callback_url=self.callback_url,
+            callback_secret=self.callback_secret, metadata=not self.no_metadata, upload=self.upload,
+        )  # fmt: skip
+
+    def run(
+        self, output: Path, service: str, *, store: str | None = None, strict: bool = False, matrix: bool = False
+    ) -> RunOptions:
+        """Return how the run is made and shown. Raises UsageError for what cannot be read."""
+        return RunOptions(
+            output=output, store=store, service=service, strict=strict, matrix=matrix, legacy=self.legacy,
+            retry_failed=self.retry_failed, verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,
+            confirm_above=self.confirm_above, name=self.name, board=board_address(self.board), metrics=self.metrics,
+        )  # fmt: skip
+
+    def as_begun(self, folder: Path) -> SharedRunOptions:
+        """Return these options, and those of the folder's last run where they are not given here."""
+        return replace(
+            self,
+            legacy=self.legacy or bool(_fact_of_folder(folder, LEGACY_URLS)),
+            no_metadata=self.no_metadata or bool(_fact_of_folder(folder, PLAIN_CLIPS)),
+            upload=self.upload or _fact_of_folder(folder, UPLOAD) or None,
+            name=self.name or _fact_of_folder(folder, NAMING) or "",
+        )
+
+
+def note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:
+    """Keep what a run was told of its clips and of where they are made, for `resume`."""
+    journal.note(NAMING, options.name)
+    journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
+    journal.note(LEGACY_URLS, "yes" if options.legacy else "")
+    journal.note(UPLOAD, settings.get("upload") or "")
+
+
+def service_of_folder(folder: Path, service: str | None) -> str:
+    """Return the service that a folder was begun with. Raises UsageError where another one was named."""
+    begun = _fact_of_folder(folder, "service")
+    return same_service(folder, begun, service or begun or DEFAULT_SERVICE)
+
+
+def same_service(folder: Path, begun: str | None, service: str) -> str:
+    """Return the service. Raises UsageError where the folder has another one's ids: they mean nothing to this one."""
+    if begun is not None and begun != service:
+        raise UsageError(f"{folder} was started with --service {begun}: use that, or another folder")
+    return service
+
+
+def _fact_of_folder(folder: Path, name: str) -> str | None:
+    """Return a fact of a folder's journal. Raises UsageError where there is none to read."""
+    if not (folder / JOURNAL).exists():
+        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
+    with read_journal(folder / JOURNAL) as journal:
+        return journal.fact(name)
+
+
+def _callback_address(text: str | None) -> Address | None:
+    """Read `HOST:PORT` of `--callback`; None where no calls are expected. Raises UsageError."""
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--callback is {text!r}: expected HOST:PORT")
+    return host, int(port)
