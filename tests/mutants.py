@@ -1,8 +1,10 @@
 """Do the tests notice a fault? Run by hand: `python -m tests.mutants --seed 1 --count 120`.
 
-Small faults are put into a copy of the package, one at a time, and the tests of the changed module are run. A fault
-that leaves them green has survived: a test is missing, or the fault changes nothing that anybody can see. The same
-seed, count and code give the same faults. Each takes some seconds, so this stays out of the checks of every change.
+Small faults are put into a copy of the package, one at a time, and the tests that run the changed function are run. A
+fault that leaves them green has survived: a test is missing, or the fault changes nothing that anybody can see. The
+same seed, count and code give the same faults. Which test runs which function is recorded once and kept beside this
+project, in `.mutants_cache`; a test file that has changed is recorded again. Each fault takes some seconds, so this
+stays out of the checks of every change.
 """
 
 from __future__ import annotations
@@ -10,24 +12,35 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import hashlib
+import importlib
+import json
 import os
 import random
+import resource
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType, FrameType
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
-AREAS = {
-    "aimlvideo/core": ("tests/core", "tests/pipeline", "tests/test_client.py"),
-    "aimlvideo/pipeline": ("tests/pipeline", "tests/test_client.py", "tests/test_crash_points.py"),
-    "aimlvideo/shell": ("tests/shell", "tests/pipeline", "tests/test_client.py"),
-}
-"""The tests of each area, which are run for a fault there beside all that import the module."""
+CACHE = ROOT / ".mutants_cache" / "calls.json"
+AREAS = ("aimlvideo/core", "aimlvideo/pipeline", "aimlvideo/shell")
+TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views")
+"""Whose test files may notice a fault: `tests` means those of that folder itself."""
+IMPORTED_BEFORE = ("aiohttp.web", "anyio", "hypothesis", "jinja2", "pydantic", "pytest_asyncio", "rich", "typer")
+"""What no fault changes, imported once: each run of tests is forked from a process that has it."""
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not browser", "-W", "ignore:Module already imported")
+LONGEST = 90.0
+"""Seconds of tests, as recorded, that are tried on one fault; the nearest and quickest come first."""
 FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -62,6 +75,8 @@ class Mutant:
     end: int
     before: str
     text: str
+    function: str
+    """Whose call runs it, as Python qualifies the name; "" where importing the module does."""
 
     @property
     def area(self) -> str:
@@ -81,12 +96,28 @@ def mutants_of(path: str, source: bytes) -> list[Mutant]:
     lines = [0]
     for line in source.splitlines(keepends=True):
         lines.append(lines[-1] + len(line))
-    mutants = []
-    for node, text in _changes(ast.parse(source)):
+    mutants, tree = [], ast.parse(source)
+    functions = list(_functions(tree, ""))
+    for node, text in _changes(tree):
         start = lines[node.lineno - 1] + node.col_offset
         end = lines[(node.end_lineno or node.lineno) - 1] + (node.end_col_offset or 0)
-        mutants.append(Mutant(path, node.lineno, start, end, source[start:end].decode(), text))
+        around = [name for name, first, last in functions if first <= (node.lineno, node.col_offset) < last]
+        function = around[-1] if around else ""
+        mutants.append(Mutant(path, node.lineno, start, end, source[start:end].decode(), text, function))
     return mutants
+
+
+def _functions(node: ast.AST, inside: str) -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:
+    """Give each function's qualified name, where its body begins and where it ends; the outer one comes first."""
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+            first, last = part.body[0], part.body[-1]
+            name = inside + part.name
+            end = (last.end_lineno or last.lineno, last.end_col_offset or 0)
+            yield name, (first.lineno, first.col_offset), end
+            yield from _functions(part, f"{name}.<locals>.")
+        else:
+            yield from _functions(part, f"{inside}{part.name}." if isinstance(part, ast.ClassDef) else inside)
 
 
 def _changes(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
@@ -133,9 +164,7 @@ def _wrong_statements(node: ast.stmt) -> Iterator[str]:
 def _parts_that_run(node: ast.AST) -> Iterator[ast.AST]:
     """Give all parts of a module but annotations, decorators, classes of constants' defaults and what is only said."""
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "bases", "keywords") and isinstance(
-            node, ast.stmt | ast.arg
-        ):
+        if name in NOT_RUN and isinstance(node, ast.stmt | ast.arg):
             continue
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, ast.AST) and not _only_speaks(getattr(part, "value", None)) and not _is_for_types(part):
@@ -190,62 +219,191 @@ def choose(seed: int, count: int, only: str = "") -> list[Mutant]:
     return chosen
 
 
-def chosen_tests(path: str, tree: Path) -> list[str]:
-    """Return the test files of a module's area, and those that import it; the quickest and nearest come first."""
-    area = next(area for area in AREAS if path.startswith(area))
-    module = path.removesuffix(".py").replace("/", ".")
-    texts = {file: file.read_text() for file in _test_files(tree / "tests") if "distributed" not in file.parts}
-    own = {file for place in AREAS[area] for file in _test_files(tree / place)}
-    files = [file for file, text in texts.items() if file in own or module in text]
-    files.sort(key=lambda file: ("pytest.mark.long" in texts[file], file not in own, module not in texts[file]))
-    return [str(file.relative_to(tree)) for file in files]
+@dataclass
+class Recorder:
+    """A plugin of pytest that notes for each test how long it takes and which functions of the package it calls."""
+
+    package: str
+    tests: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
+    """Seconds and functions of each test that passes."""
+    _codes: set[CodeType] = field(default_factory=set)
+    _began: float = 0.0
+
+    def pytest_runtest_logstart(self) -> None:
+        self._began = time.monotonic()
+        self._codes.clear()
+        threading.settrace(self._note)
+        sys.settrace(self._note)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.tests[report.nodeid] = (time.monotonic() - self._began, [])
+        elif report.failed:
+            self.tests.pop(report.nodeid, None)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        sys.settrace(None)
+        if nodeid in self.tests:
+            codes = [code for code in self._codes if code.co_filename.startswith(self.package)]
+            self.tests[nodeid][1].extend(sorted({self._name(code) for code in codes}))
+
+    def _note(self, frame: FrameType, event: str, argument: object) -> None:
+        self._codes.add(frame.f_code)
+
+    def _name(self, code: CodeType) -> str:
+        """Return a function's file and name. A lambda and what a comprehension runs belong to what they stand in."""
+        name = code.co_qualname
+        while name.endswith(">"):
+            name = name.rpartition(".")[0].removesuffix(".<locals>")
+        return f"aimlvideo{code.co_filename.removeprefix(self.package)}:{name}"
 
 
-def _test_files(place: Path) -> list[Path]:
-    return sorted(place.rglob("test_*.py")) if place.is_dir() else [place] if place.exists() else []
+@dataclass(frozen=True)
+class Selection:
+    """A plugin of pytest that runs some tests of what it has collected, the quickest first."""
+
+    seconds: dict[str, float]
+    """Test ids, with how long each takes."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = sorted(
+            (item for item in items if item.nodeid in self.seconds), key=lambda item: self.seconds[item.nodeid]
+        )
 
 
-def try_out(mutant: Mutant, tree: Path, limits: Mapping[str, float]) -> str:
-    """Put a fault into a copy of the project, run its tests, and take it out again."""
-    file = tree / mutant.path
-    whole = file.read_bytes()
-    file.write_bytes(mutant.applied_to(whole))
-    try:
-        return run_tests(chosen_tests(mutant.path, tree), tree, limits[mutant.area])
-    finally:
-        file.write_bytes(whole)
+class Tree:
+    """A copy of the project in which faults are tried, and what its tests call."""
 
+    def __init__(self, place: Path, say: Callable[[str], None]) -> None:
+        self.place = place
+        shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
+        self.files: dict[str, dict[str, tuple[float, list[str]]]] = {}
+        self._record(say)
 
-def run_tests(tests: list[str], tree: Path, seconds: float | None = None) -> str:
-    """Return "SURVIVED" where the tests are green, "noticed" where they are red, "hung" where they do not end."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not browser", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    process = subprocess.Popen(
-        command, cwd=tree, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        return "noticed" if process.wait(seconds) else "SURVIVED"
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
-        process.wait()
+    def _record(self, say: Callable[[str], None]) -> None:
+        recorded = json.loads(CACHE.read_text()) if CACHE.exists() else {}
+        CACHE.parent.mkdir(exist_ok=True)
+        for file in _test_files(self.place):
+            digest = hashlib.sha256((self.place / file).read_bytes()).hexdigest()
+            if recorded.get(file, {}).get("digest") != digest:
+                say(f"recording what {file} calls")
+                recorded[file] = {"digest": digest, "tests": self._calls(file)}
+                CACHE.write_text(json.dumps(recorded))
+            self.files[file] = recorded[file]["tests"]
+
+    def _calls(self, file: str) -> dict[str, tuple[float, list[str]]]:
+        written = self.place / "recorded.json"
+        written.unlink(missing_ok=True)
+
+        def record() -> int:
+            recorder = Recorder(str(self.place / "aimlvideo"))
+            pytest.main([option for option in (*OPTIONS, file) if option != "-x"], [recorder])
+            written.write_text(json.dumps(recorder.tests))
+            return 0
+
+        self._fork(record, 600)
+        return dict(json.loads(written.read_text())) if written.exists() else {}
+
+    def tests_of(self, mutant: Mutant) -> dict[str, dict[str, float]]:
+        """Return the tests that run the changed function, by file: the nearest files first, then the quickest."""
+        module = mutant.path.removeprefix("aimlvideo/").removesuffix(".py")
+        called = f"{mutant.path}:{mutant.function}"
+        chosen = {}
+        for file, tests in self.files.items():
+            imports = mutant.path.removesuffix(".py").replace("/", ".") in (self.place / file).read_text()
+            seconds = {
+                test: duration
+                for test, (duration, calls) in tests.items()
+                if called in calls or (not mutant.function and (imports or any(c.startswith(called) for c in calls)))
+            }
+            if seconds:
+                mirrors = file == f"tests/{Path(module).parent}/test_{Path(module).name}.py"
+                chosen[file] = (not mirrors, sum(seconds.values()) / (1 + imports), seconds)
+        ordered = sorted(chosen, key=lambda file: chosen[file][:2])
+        return {file: chosen[file][2] for file in ordered}
+
+    def try_out(self, mutant: Mutant, number: int) -> str:
+        """Return "SURVIVED" where the tests are green, "noticed" where they are red, "hung" where they do not end."""
+        file = self.place / mutant.path
+        whole, status = file.read_bytes(), file.stat()
+        tests = self.tests_of(mutant)
+        file.write_bytes(mutant.applied_to(whole))
+        # Python takes compiled code as current by its file's time: each fault has one of its own.
+        os.utime(file, (status.st_atime, status.st_mtime + 10 * (number + 1)))
+        try:
+            return self._fork(lambda: _first_failure(tests), sum(sum(one.values()) for one in tests.values()))
+        finally:
+            file.write_bytes(whole)
+            os.utime(file, (status.st_atime, status.st_mtime))
+
+    def _fork(self, work: Callable[[], int], seconds: float) -> str:
+        """Work in a process of its own, which has five times as long as the tests took without a fault."""
+        child = os.fork()
+        if not child:
+            self._become_a_run_of_tests(30 + 5 * min(seconds, LONGEST))
+            code = 3
+            try:
+                code = work()
+            finally:
+                os._exit(code)
+        deadline = time.monotonic() + 120 + 15 * seconds
+        while time.monotonic() < deadline:
+            if (ended := os.waitpid(child, os.WNOHANG))[0]:
+                return _verdict(ended[1])
+            time.sleep(0.05)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
         return "hung"
 
+    def _become_a_run_of_tests(self, cpu_seconds: float) -> None:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 1))
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        os.chdir(self.place)
+        os.environ["PYTHONPATH"] = str(self.place)
+        sys.path[:] = [str(self.place), *(place for place in sys.path if place not in ("", str(ROOT)))]
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "aimlvideo")]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
 
-def measure(mutants: list[Mutant], say: Callable[[str], None]) -> list[str]:
-    """Try each fault and return what came of it. Tests have four times as long as they take without a fault."""
-    verdicts = []
+
+def _test_files(place: Path) -> list[str]:
+    patterns = [f"{folder}/{'*' if folder == 'tests' else '**/*'}" for folder in TESTS]
+    files = (file for pattern in patterns for file in sorted(place.glob(pattern)))
+    return [str(file.relative_to(place)) for file in files if file.name.startswith("test_") and file.suffix == ".py"]
+
+
+def _first_failure(tests: dict[str, dict[str, float]]) -> int:
+    """Run tests file by file until one fails: 1 then, else 0."""
+    spent = 0.0
+    for file, seconds in tests.items():
+        if spent and spent + sum(seconds.values()) > LONGEST:
+            continue
+        spent += sum(seconds.values())
+        if pytest.main([*OPTIONS, file], [Selection(seconds)]) not in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            return 1
+    return 0
+
+
+def _verdict(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        return "hung" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) else "noticed"
+    return "noticed" if os.WEXITSTATUS(status) else "SURVIVED"
+
+
+def measure(mutants: Iterable[Mutant], say: Callable[[str], None]) -> list[str]:
+    """Try each fault and return what came of it."""
+    for module in IMPORTED_BEFORE:
+        importlib.import_module(module)
+    verdicts: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "project"
-        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
-        limits = {}
-        for area, path in {mutant.area: mutant.path for mutant in mutants}.items():
-            began = time.monotonic()
-            if run_tests(chosen_tests(path, tree), tree) != "SURVIVED":
-                raise SystemExit(f"the tests of {path} fail without any fault: mend them first")
-            limits[area] = 60 + 4 * (time.monotonic() - began)
+        tree = Tree(Path(folder) / "project", say)
         for number, mutant in enumerate(mutants, 1):
-            verdicts.append(try_out(mutant, tree, limits))
-            say(f"{number}/{len(mutants)} {verdicts[-1]} {mutant}")
+            verdicts.append(tree.try_out(mutant, number))
+            say(f"{number} {verdicts[-1]} {mutant}")
     return verdicts
 
 
