@@ -40,8 +40,8 @@ ENDS = ("kill", "kill", "term", "int int", "hup", "natural", "natural", "natural
 CALM = {"seconds": "lognormal:60,0.3", "hostile_at": list(STATIONS)}
 SPEED = 30.0
 """Seconds that pass here in one of the wall."""
-MOST_MEMORY = 600
-"""MB that one process may take at its peak: an answer of 16 MB, read and decoded, several at a time."""
+MOST_MEMORY = 400
+"""MB that one process may take at its peak: four answers of 16 MB at a time, and a part of every other one."""
 MOST_DESCRIPTORS = 700
 """Files and sockets that one process may have open: 256 connections twice, 8 downloads, a journal."""
 STUCK = 400.0

@@ -11,10 +11,14 @@ from functools import lru_cache
 from urllib.parse import quote
 
 import aiohttp
+import anyio
 from multidict import CIMultiDict
 
 MAX_BODY = 16 * 2**20
 """Bytes of an answer, decoded: the largest known, a list of all models, has a tenth."""
+SMALL_BODY = 2**18
+"""Bytes that every answer may take at the same time; those of more wait for one of a few places."""
+LARGE_AT_ONCE = 4
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -22,15 +26,24 @@ class TooLarge(aiohttp.ClientPayloadError):
     """An answer goes on beyond what any answer has."""
 
 
-async def read_body(response: aiohttp.ClientResponse, limit: int = MAX_BODY) -> bytes:
-    """Return an answer's body. Raises TooLarge as soon as it is: nothing more of it is read or unpacked."""
+async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -> bytes:
+    """Return an answer's body; a large one is read where one of the `places` is free.
+
+    Raises TooLarge as soon as it is: nothing more of it is read or unpacked.
+    """
     content = response.content
     body = bytearray(await content.readany())
-    while len(body) <= limit and not content.at_eof():
+    while len(body) < SMALL_BODY and not content.at_eof():
         body += await content.readany()
-    if len(body) > limit:
+    if content.at_eof():
+        return bytes(body)
+    # What a connection has read ahead is bounded: while this one waits, its sender waits too.
+    async with places:
+        while len(body) <= MAX_BODY and not content.at_eof():
+            body += await content.readany()
+    if len(body) > MAX_BODY:
         response.close()
-        raise TooLarge(f"the answer has more than {limit // 2**20} MB")
+        raise TooLarge(f"the answer has more than {MAX_BODY // 2**20} MB")
     return bytes(body)
 
 
@@ -81,18 +94,18 @@ ACCEPTED = "gzip, deflate"
 """The encodings that are read here."""
 
 
-def decoded(body: bytes, encoding: str, limit: int = MAX_BODY) -> bytes:
+def decoded(body: bytes, encoding: str) -> bytes:
     """Return a body decoded; one that is not encoded in the way its label says is returned as it came.
 
     Proxies label plain bodies as `gzip`, and send packed ones without a label. A body that breaks off is a plain one.
-    Raises TooLarge as soon as it unpacks to more than `limit` bytes.
+    Raises TooLarge as soon as it unpacks to more than 16 MB.
     """
     # Before the label: a proxy that unpacks a body often leaves the header as it was, and one that packs it forgets to
     # add one.
     if body.startswith(_GZIP):
-        return _inflated(body, 31, limit) or body
+        return _inflated(body, 31) or body
     if "deflate" in encoding.lower():
-        return _inflated(body, 15, limit) or _inflated(body, -15, limit) or body
+        return _inflated(body, 15) or _inflated(body, -15) or body
     return body
 
 
@@ -102,12 +115,12 @@ def unpacker(head: bytes, encoding: str) -> zlib._Decompress | None:
     return zlib.decompressobj(31) if is_packed else None
 
 
-def _inflated(body: bytes, window: int, limit: int) -> bytes | None:
+def _inflated(body: bytes, window: int) -> bytes | None:
     unpack = zlib.decompressobj(window)
     try:
-        plain = unpack.decompress(body, limit + 1)
+        plain = unpack.decompress(body, MAX_BODY + 1)
     except zlib.error:
         return None
-    if len(plain) > limit:
-        raise TooLarge(f"the answer has more than {limit // 2**20} MB")
+    if len(plain) > MAX_BODY:
+        raise TooLarge(f"the answer has more than {MAX_BODY // 2**20} MB")
     return plain if unpack.eof else None

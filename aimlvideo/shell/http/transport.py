@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+import anyio
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -24,7 +25,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.descriptors import connections_that_fit
-from aimlvideo.shell.http.bodies import ACCEPTED, MAX_BODY, clean_headers, decoded, read_body, spellings
+from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, decoded, read_body, spellings
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import proxied_request
 
@@ -74,6 +75,7 @@ class HttpTransport:
     clock: ServiceClock = field(default_factory=ServiceClock)
     destinations: Destinations | None = None
     """Where requests may go that are not for the service's own origin; None: anywhere."""
+    _large_bodies: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(LARGE_AT_ONCE), repr=False)
 
     async def send(self, request: Request) -> Answer:
         """Return the service's answer, whatever its status. A redirect is an answer: it is not followed.
@@ -115,7 +117,8 @@ class HttpTransport:
                 auto_decompress=False,
                 timeout=_timeout(self.session, body),
             ) as response:
-                raw = decoded(await read_body(response), response.headers.get("Content-Encoding", ""), MAX_BODY)
+                encoding = response.headers.get("Content-Encoding", "")
+                raw = decoded(await read_body(response, self._large_bodies), encoding)
                 clean = clean_headers(response.headers)
                 self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())
                 return self._answer(response.status, clean, raw)
@@ -204,6 +207,8 @@ def _translated(error: Exception, url: str, request: Request) -> ServiceError:
     host = urlsplit(url).netloc.rpartition("@")[2]
     request_id = request.headers.get("X-Client-Request-Id")
     reason = str(error) or type(error).__name__
+    if isinstance(error, TooLarge):
+        error.__traceback__ = None  # its frames hold 16 MB, for as long as a result has this error
     raised: ServiceError
     if isinstance(error, NEVER_SENT):
         raised = Unavailable(f"no connection to {host}: {reason}", request_id=request_id)

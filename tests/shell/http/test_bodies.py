@@ -1,0 +1,97 @@
+"""Many large answers at once take the memory of a few."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import anyio
+import pytest
+
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import Unclear
+from aimlvideo.shell.http.bodies import LARGE_AT_ONCE, MAX_BODY, SMALL_BODY, TooLarge
+from aimlvideo.shell.http.transport import HttpTransport
+
+PIECE = 2**16
+
+
+class SlowAnswers:
+    """Stands for a session of aiohttp: each answer comes piece by piece; counts what is read and not given up yet."""
+
+    timeout = aiohttp.ClientTimeout()
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held = self.most_held = 0
+
+    @asynccontextmanager
+    async def request(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        sent = 0
+
+        async def readany() -> bytes:
+            nonlocal sent
+            await anyio.sleep(0.01)
+            sent += PIECE
+            self.held += PIECE
+            self.most_held = max(self.most_held, self.held)
+            return b" " * PIECE
+
+        content = SimpleNamespace(readany=readany, at_eof=lambda: sent >= self.size)
+        try:
+            yield SimpleNamespace(status=200, headers={}, content=content, close=lambda: None)
+        finally:
+            self.held -= sent
+
+
+async def read_at_once(answers: SlowAnswers, count: int) -> list[int]:
+    transport = HttpTransport(answers, "http://127.0.0.1:1", "k")  # type: ignore[arg-type]
+    sizes = []
+
+    async def read() -> None:
+        try:
+            sizes.append(len((await transport.send(Request("GET", "/x"))).body))
+        except Unclear:
+            sizes.append(-1)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(read)
+    return sizes
+
+
+@pytest.mark.parametrize("size", [4 * 2**20, 2 * MAX_BODY])
+async def test_a_hundred_large_answers_at_once_are_held_a_few_at_a_time(size: int) -> None:
+    answers = SlowAnswers(size)
+    sizes = await read_at_once(answers, 100)
+    assert sizes == [size if size <= MAX_BODY else -1] * 100
+    assert answers.most_held <= 100 * (SMALL_BODY + 2 * PIECE) + LARGE_AT_ONCE * (MAX_BODY + PIECE)
+    assert answers.most_held < 200 * 2**20
+
+
+async def test_small_answers_wait_for_no_large_one() -> None:
+    answers = SlowAnswers(SMALL_BODY)
+    with anyio.move_on_after(0.01 * SMALL_BODY / PIECE + 0.01) as in_time:
+        assert await read_at_once(answers, 100) == [SMALL_BODY] * 100
+    assert not in_time.cancelled_caught
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 2**20 + b"0]", b"[" + b"7," * 2**20 + b"7]"])
+def test_an_answer_of_a_million_values_is_none_that_is_understood(body: bytes) -> None:
+    assert Answer(200, {}, body).json() is None
+
+
+def test_an_answer_as_large_as_any_service_sends_is_read() -> None:
+    body = b"[" + b'{"id": "kling", "type": "video"},' * 50_000 + b"0]"
+    assert len(Answer(200, {}, body).json()) == 50_001
+
+
+async def test_an_error_of_an_answer_that_is_too_large_does_not_keep_what_was_read() -> None:
+    transport = HttpTransport(SlowAnswers(2 * MAX_BODY), "http://127.0.0.1:1", "k")  # type: ignore[arg-type]
+    with pytest.raises(Unclear) as caught:
+        await transport.send(Request("GET", "/x"))
+    assert isinstance(caught.value.__cause__, TooLarge)
+    assert caught.value.__cause__.__traceback__ is None
