@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from aimlvideo.shell import clock
+from tests.waiting import PATIENCE
 
 PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("suite", max_examples=20, **PATIENT)
@@ -34,7 +35,11 @@ class JumpingSelector(selectors.DefaultSelector):
     busy_threads = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None or timeout <= 0:
+        if timeout is None:
+            if ready := super().select(PATIENCE):
+                return ready
+            raise TimeoutError(f"no timer is set, and for {PATIENCE:g} s nothing came: what is waited for never comes")
+        if timeout <= 0:
             return super().select(timeout)
         if ready := super().select(self.grace and min(0.01, self.grace + timeout / 100)):
             return ready

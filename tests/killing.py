@@ -74,7 +74,7 @@ def kill_and_restart(
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 done += 1
-            process.communicate()
+            process.communicate(timeout=60)
             if process.returncode in (0, 1):
                 break
         last = _start(command)

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
 from aimlvideo.core.polling import policy as polling
 from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
+from tests.waiting import PATIENCE, assert_alive, until
 
 pytestmark = pytest.mark.long
 
@@ -85,21 +87,21 @@ async def test_a_web_application_goes_on_with_what_was_rendering_when_it_was_kil
     command = [sys.executable, str(ROOT / "tests" / "fast_polling.py"), str(EXAMPLES / name)]
     url = f"http://127.0.0.1:{port}"
     wanted = {"prompt": "waves", "image_url": "https://example.com/a.png"}
+    log = tmp_path / "application.log"
     async with ClientSession() as web:
-        with started(command, environment) as application:
-            await until_it_answers(web, url)
+        with started(command, environment, log) as application:
+            await until_it_answers(web, url, application, log)
             async with web.post(f"{url}/clips", json={**wanted, "image_url": "/etc/passwd"}) as refused:
                 assert refused.status == 422
             async with web.post(f"{url}/clips", json=wanted) as answer:
                 assert answer.status == 202, await answer.text()
                 generation = (await answer.json())["id"]
             application.kill()
-        with started(command, environment):
-            await until_it_answers(web, url)
+        with started(command, environment, log) as application:
+            await until_it_answers(web, url, application, log)
             async with web.post(f"{url}/callback", json={"task_id": generation}) as answer:
                 assert answer.status == 204
-            while not list(tmp_path.glob("clips/*.mp4")):  # noqa: ASYNC110 - another process writes it
-                await asyncio.sleep(0.05)
+            await until(lambda: list(tmp_path.glob("clips/*.mp4")), "the clip", application, log)
             async with web.get(f"{url}/clips/{generation}") as answer:
                 assert (await answer.json())["status"] == "completed"
             async with web.post(f"{url}/clips", json={**wanted, "image_list": ["/etc/passwd"]}) as answer:
@@ -109,22 +111,39 @@ async def test_a_web_application_goes_on_with_what_was_rendering_when_it_was_kil
 
 
 @contextmanager
-def started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(command, env=environment) as process:
+def started(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as said, subprocess.Popen(command, env=environment, stdout=said, stderr=said) as process:
         try:
             yield process
         finally:
             process.terminate()
-            process.wait(20)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise AssertionError(f"it did not end after SIGTERM:\n{log.read_text()[-4000:]}") from None
 
 
-async def until_it_answers(web: ClientSession, url: str) -> None:
-    while True:
-        try:
-            async with web.get(f"{url}/clips/none"):
-                return
-        except ClientConnectionError:
-            await asyncio.sleep(0.05)
+async def until_it_answers(web: ClientSession, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    with anyio.fail_after(PATIENCE):
+        while True:
+            try:
+                async with web.get(f"{url}/clips/none"):
+                    return
+            except ClientConnectionError:
+                assert_alive(process, "the first answer", log)
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.real_time
+async def test_an_application_that_ends_before_it_answers_is_said_to_have_ended_with_its_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", "raise SystemExit('no port for me')"]
+    url = f"http://127.0.0.1:{free_port()}"
+    said = pytest.raises(AssertionError, match=r"(?s)the first answer.*ended with 1.*no port for me")
+    async with ClientSession() as web:
+        with started(command, dict(os.environ), log) as process, said:
+            await until_it_answers(web, url, process, log)
 
 
 def free_port() -> int:

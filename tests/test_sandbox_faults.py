@@ -14,6 +14,7 @@ from aimlvideo import Stage, VideoClient
 from aimlvideo.errors import GenerationFailed, Rejected
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
+from tests.waiting import until
 
 pytestmark = pytest.mark.own_sockets
 
@@ -74,8 +75,7 @@ async def run(service: str, sandbox: Sandbox, folder: Path, seen: Seen) -> dict[
     settings: dict[str, Any] = {"poll": "every:0.05", "rate": 500.0, "settle": 300.0}
 
     async def mend() -> None:
-        while not seen(sandbox.stats()):  # noqa: ASYNC110 - the sandbox tells nobody
-            await asyncio.sleep(0.01)
+        await until(lambda: seen(sandbox.stats()), "the fault")
         sandbox.behaviour = CALM
 
     mending = asyncio.ensure_future(mend())
@@ -136,8 +136,7 @@ async def test_a_submission_that_failed_before_it_was_accepted_is_sent_again_onc
             sandbox.behaviour = replace(CALM, error_before=1.0)
             async with asyncio.TaskGroup() as tasks:
                 second = tasks.create_task(client.generate(model, **params))
-                while not sandbox.stats()["refusals"]:  # noqa: ASYNC110 - the sandbox tells nobody
-                    await asyncio.sleep(0.01)
+                await until(lambda: sandbox.stats()["refusals"], "a refusal")
                 sandbox.behaviour = CALM
             assert second.result().ok
         assert sandbox.stats()["refusals"]["error before"] == 1

@@ -167,13 +167,14 @@ async def test_the_documentation_s_own_loop_ends_with_a_link_that_downloads(sand
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer key"}) as session:
         async with session.post(f"{sandbox.url}/v2/video/generations", json=JOB) as answer:
             generation = (await answer.json())["id"]
-        while True:
+        for _ in range(2000):
             query = {"generation_id": generation}
             async with session.get(f"{sandbox.url}/v2/video/generations", params=query) as answer:
                 told = await answer.json()
             if told["status"] == "completed":
                 break
             await asyncio.sleep(0.05)
+    assert told["status"] == "completed", told
     from yarl import URL
 
     async with aiohttp.ClientSession() as session, session.get(URL(told["video"]["url"], encoded=True)) as answer:

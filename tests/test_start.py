@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -27,7 +26,7 @@ for module in pkgutil.iter_modules(aimlvideo.cli.commands.__path__, "aimlvideo.c
 def imported(code: str) -> set[str]:
     """Return the modules that a new process has after this code."""
     code = f"{code}\nimport sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stdout.split())
 
 

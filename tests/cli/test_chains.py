@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.sqlite import read_journal
 from tests.cli.conftest import Command, rows, write_jobs
+from tests.waiting import wait_until
 
 av = pytest.importorskip("av")
 TEXT = "alibaba/wan-2-6-t2v"
@@ -51,12 +51,11 @@ def test_a_chain_of_four_whose_run_is_killed_goes_on_and_becomes_one_film(
     sandbox.set(seconds=1.0)
     killed = subprocess.Popen([sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", *QUICK], cwd=tmp_path)
     try:
-        patience = iter(range(2000))
-        while not is_rendering(tmp_path / "out" / "journal.sqlite3", "shot-3") and next(patience) >= 0:
-            time.sleep(0.02)
+        journal = tmp_path / "out" / "journal.sqlite3"
+        wait_until(lambda: is_rendering(journal, "shot-3"), "the third shot to render", killed)
     finally:
         killed.kill()
-        killed.wait()
+        killed.wait(20)
         sandbox.behaviour = before
     assert not (tmp_path / "out/shot-4.mp4").exists()
     assert command("run", "jobs.jsonl", *QUICK).exit_code == 0

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -21,6 +20,7 @@ from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from tests.cli.conftest import Command, quick, rows, write_jobs
 from tests.servers import sandbox_thread
+from tests.waiting import wait_until
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}
@@ -387,9 +387,7 @@ def test_ctrl_c_says_what_is_outstanding_and_how_to_go_on(tmp_path: Path) -> Non
         run = subprocess.Popen(
             words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-        while not sandbox.stats()["accepted"]:
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.05)
+        wait_until(lambda: sandbox.stats()["accepted"], "the job to be accepted", run)
         run.send_signal(signal.SIGINT)
         said, _ = run.communicate(timeout=25)  # the clip would take 30 s
     assert run.returncode == 3, said

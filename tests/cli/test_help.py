@@ -67,8 +67,9 @@ def test_h_shows_the_help_in_groups(flag: str) -> None:
 
 def python(*words: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, check=False, env={**os.environ, **environment}
-    )
+        [sys.executable, *words], capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **environment},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from aimlvideo.errors import UsageError
 from aimlvideo.views.console import Screen
 from tests.cli.test_command import JOB, write_jobs
 from tests.servers import sandbox_thread
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -47,9 +47,7 @@ def test_signals_that_come_together_are_one_and_end_the_run_in_good_order(
     with sandbox_thread(seconds=30) as sandbox:
         write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "one"})
         run = started(tmp_path, sandbox.url)
-        while not sandbox.stats()["accepted"]:
-            assert run.poll() is None, run.communicate()
-            time.sleep(0.05)
+        wait_until(lambda: sandbox.stats()["accepted"], "the job to be accepted", run)
         for number in signals:
             run.send_signal(number)
         out, errors = run.communicate(timeout=25)
@@ -67,7 +65,7 @@ def test_a_reader_that_goes_away_ends_the_run_with_3_and_no_traceback(tmp_path: 
         run = started(tmp_path, sandbox.url, "--json")
         assert run.stdout is not None
         assert run.stderr is not None
-        run.stdout.readline()
+        run.stdout.readline()  # it ends with the process, and the process with its deadline
         run.stdout.close()
         errors = run.stderr.read()
         run.stderr.close()

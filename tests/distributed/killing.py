@@ -138,7 +138,7 @@ class Workers:
             process = self.running.pop(which)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.wait(20)
 
     def signal(self, which: int, number: signal.Signals) -> None:
         """Send one a signal."""
@@ -163,7 +163,7 @@ class Workers:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                process.wait(20)
 
 
 def _started(command: list[str], log: Any, skew: float) -> subprocess.Popen[bytes]:

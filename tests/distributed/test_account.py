@@ -23,7 +23,8 @@ from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, U
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_connection import open_pool
 from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, MONEY_SUMS, init_tables
-from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued, until
+from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
+from tests.waiting import until
 
 __all__ = ["queued"]
 

@@ -20,7 +20,8 @@ from aimlvideo.errors import InvalidJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from tests.distributed.test_exit_codes import command
-from tests.distributed.test_worker import QUIET, counts, opened, queue, until
+from tests.distributed.test_worker import QUIET, counts, opened, queue
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 pytest.importorskip("av")

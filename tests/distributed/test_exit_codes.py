@@ -18,8 +18,9 @@ from aimlvideo.cli.worker_actions import init_database
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DatabaseAway, OverBudget, Refused, SettingsError, Unavailable, VideoError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued, until
+from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
 from tests.postgres_server import Server
+from tests.waiting import until
 
 __all__ = ["queued"]
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -69,7 +70,7 @@ async def test_a_web_application_queues_clips_that_another_process_makes(dsn: st
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as worker:  # noqa: ASYNC220 - it returns at once
             async with browser.get("/clips/job3/wait") as answer:
                 assert await answer.json() == {"stage": "saved", "path": str(tmp_path / "out" / "job3.mp4")}
-            results, sentences = await anyio.to_thread.run_sync(worker.communicate)
+            results, sentences = await anyio.to_thread.run_sync(partial(worker.communicate, timeout=60))
             assert worker.returncode == 0
     await runner.cleanup()
     assert counts(dsn) == {"saved": 4}

@@ -27,6 +27,7 @@ from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.views.metrics import metrics_page
+from tests.waiting import until
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -79,13 +80,6 @@ async def opened(
     limits = AccountLimits(cap, rate, 100, heartbeat, max_spend)
     async with open_worker(WorkerOptions(dsn, until_empty), str(folder / "out"), told, limits) as worker:
         yield worker
-
-
-async def until(condition: Any, patience: float = 8.0) -> None:
-    """Return when something is true."""
-    with anyio.fail_after(patience):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await anyio.sleep(0.02)
 
 
 async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.uploads import FOLDER_FACT
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
-from tests.distributed.test_worker import QUIET, counts, job, opened, until
+from tests.distributed.test_worker import QUIET, counts, job, opened
 from tests.shell.files.test_uploads import LARGE, PLACE, store, uploads_in
+from tests.waiting import until
 
 __all__ = ["store"]
 pytestmark = [pytest.mark.long, pytest.mark.real_time]

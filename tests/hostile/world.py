@@ -251,7 +251,7 @@ class Episode:
         except subprocess.TimeoutExpired:
             self._find(f"a process did not end after {ends}: {process.args!r}")
             process.kill()
-            process.wait()
+            process.wait(20)
 
     def _measure(self, pid: int) -> None:
         with contextlib.suppress(OSError, StopIteration, ValueError):

@@ -81,7 +81,9 @@ def test_a_run_with_forty_files_saves_everything(tmp_path: Path) -> None:
         words = [sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", "-o", "out", "--poll", "every:0.2"]
         environment = {**os.environ, "AIMLAPI_BASE_URL": sandbox.url, "AIMLAPI_API_KEY": "k"}
         command = ["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", *words, "--rate", "1000", "--max-outstanding", "30"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
+        )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert len(list((tmp_path / "out").glob("*.mp4"))) == 30

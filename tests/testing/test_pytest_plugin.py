@@ -52,11 +52,13 @@ def test_an_applications_tests_run_on_the_sandbox(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIML", "PYTEST"))}
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "aimlvideo.testing.pytest_plugin", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
     assert "5 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_loading_the_plugin_loads_no_sandbox() -> None:
     code = "import aimlvideo.testing.pytest_plugin, sys; print({'av', 'numpy', 'aiohttp'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "set()"

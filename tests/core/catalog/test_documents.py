@@ -68,6 +68,8 @@ def test_every_model_that_a_document_names_is_found_once() -> None:
 
 
 def test_a_command_that_is_not_understood_prints_all_steps() -> None:
-    done = subprocess.run([sys.executable, "-m", "aimlvideo.codegen", "?"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "aimlvideo.codegen", "?"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 2
     assert "codegen documents PLACE" in done.stderr

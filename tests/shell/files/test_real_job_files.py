@@ -338,7 +338,7 @@ def test_a_pipe_under_a_name_is_read_too(tmp_path: Path) -> None:
     writer = threading.Thread(target=pipe.write_bytes, args=(b"prompt\nWaves\nWind\n",))
     writer.start()
     jobs, _ = read(pipe, TEXT)
-    writer.join()
+    writer.join(20)
     assert [job["prompt"] for job in jobs] == ["Waves", "Wind"]
 
 

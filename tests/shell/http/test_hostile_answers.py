@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,14 @@ async def endless(request: web.Request) -> web.StreamResponse:
         await answer.write(b" " * 2**18)
 
 
+@cache
+def packed_spaces() -> bytes:
+    """64 MB that are 65 KB while they are packed."""
+    return gzip.compress(b" " * 2**26, 6)
+
+
 async def bomb(request: web.Request) -> web.StreamResponse:
-    packed = gzip.compress(b" " * 2**28, 9)
-    return web.Response(body=packed, headers={"Content-Encoding": "gzip"})
+    return web.Response(body=packed_spaces(), headers={"Content-Encoding": "gzip"})
 
 
 async def trickling(request: web.Request) -> web.StreamResponse:

@@ -379,7 +379,7 @@ async def test_every_step_survives_a_killed_process(path: Path, lines: int) -> N
     running.send_signal(signal.SIGKILL)
     said += [int(line) for line in running.stdout.read().split("\n")[:-1]]
     running.stdout.close()
-    running.wait()
+    running.wait(20)
     for _ in range(2):  # to look at it takes nothing away
         with read_journal(path) as journal:
             assert all(known_id(journal, number) == f"gen-{number}" for number in said)
@@ -449,7 +449,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.real_time
 async def test_on_a_disk_that_fills_up_no_id_is_lost_and_nothing_new_is_begun(small_disk: Path) -> None:
     path = small_disk / "journal.sqlite3"
-    ended = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
     full, *said, last = ended.stdout.splitlines()
     assert (ended.stderr, full) == ("", "full")
     assert "Make space, then run again" in last

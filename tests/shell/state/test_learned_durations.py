@@ -87,7 +87,7 @@ def test_many_writers_at_the_same_moment_leave_a_whole_file(path):
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join()
+        writer.join(20)
     assert LearnedDurations.load(path).keys() == [f"m{i}" for i in range(8)]
     assert [entry.name for entry in path.parent.iterdir()] == ["knowledge.json"]
 
