@@ -28,8 +28,8 @@ def is_too_deep(value: Any, limit: int = DEEPEST) -> bool:
 
 
 def _has_parts(value: Any) -> bool:
-    return not isinstance(value, PLAIN) and isinstance(value, Mapping | list | tuple)
+    return type(value) is dict or (not isinstance(value, PLAIN) and isinstance(value, Mapping | list | tuple))
 
 
 def _parts(value: Any) -> Any:
-    return value.values() if isinstance(value, Mapping) else value
+    return value.values() if type(value) is dict or isinstance(value, Mapping) else value

@@ -89,9 +89,12 @@ class RunStats:
         self.stages[before.stage] -= 1
         self.stages[now.stage] += 1
         counted = self.of(job)
-        # Taken away and added again, so that a step that goes back (a retry) needs no case of its own.
-        self._count(job, counted, before, -1)
-        self._count(job, counted, now, 1)
+        if before.stage in OUTSTANDING and now.stage in OUTSTANDING:
+            counted.start_sum += (now.submitted_at or 0.0) - (before.submitted_at or 0.0)
+        else:
+            # Taken away and added again, so that a step that goes back (a retry) needs no case of its own.
+            self._count(job, counted, before, -1)
+            self._count(job, counted, now, 1)
         self.accepted += before.stage is Stage.SUBMITTING and now.stage is Stage.RENDERING
         if now.stage is Stage.FAILED:
             self.failures.append((job.id, str(now.error)))

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
+from typing import Any
 
 import anyio
 
@@ -293,11 +294,10 @@ class Poll:
             self._keep_waiting(waiting, now)
             return
         entry.run.stats.unknown_statuses.pop(entry.job.id, None)
-        entry.note(polls=polls, **heard)
         waiting.state.ended(now, policy)
-        self._on_ended(entry, generation)
+        self._on_ended(entry, generation, {"polls": polls, **heard})
 
-    def _on_ended(self, entry: Entry, generation: Generation) -> None:
+    def _on_ended(self, entry: Entry, generation: Generation, noted: Mapping[str, Any]) -> None:
         self._by_id.pop(generation.id, None)
         now = clock.wall()
         cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
@@ -306,10 +306,12 @@ class Poll:
             name = entry.progress.file or entry.run.name_of(entry.job)
             links = generation.video_urls if len(generation.video_urls) > 1 else ()
             ready = {"video_url": generation.video_url, "video_urls": links, "file": name}
-            entry.step(Stage.READY, completed_at=now, file_sizes=generation.file_sizes, **ready, **cost)
+            entry.step(Stage.READY, completed_at=now, file_sizes=generation.file_sizes, **ready, **cost, **noted)
             entry.release_slot()
             self.on_ready(entry)
-        elif not (generation.never_ran and self.submit_again(entry)):
+            return
+        entry.note(**noted)
+        if not (generation.never_ran and self.submit_again(entry)):
             entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
             entry.run.end(entry)
 

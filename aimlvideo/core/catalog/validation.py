@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from aimlvideo.core.catalog.aliases import canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
@@ -15,8 +16,11 @@ from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_m
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem
 from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
-from aimlvideo.core.nesting import is_too_deep
+from aimlvideo.core.nesting import PLAIN, is_too_deep
 from aimlvideo.errors import Problem
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator, ValidationError
 
 __all__ = ["Checked", "check", "media_fields", "model_of", "replace_media"]
 
@@ -40,10 +44,11 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     With `strict`, unknown names are problems. `legacy`: it is sent to the service's older URLs, which have rules and
     parameters of their own.
     """
-    if is_too_deep(job.params):
-        return _checked(job, dict(job.params), [too_deep_problem()])
-    if any(unwritable_place(value, name) for name, value in job.params.items()):
-        return _checked(job, dict(job.params), [unwritable_problem(job)])
+    if not all(map(_is_plain, job.params.values())):
+        if is_too_deep(job.params):
+            return _checked(job, dict(job.params), [too_deep_problem()])
+        if any(unwritable_place(value, name) for name, value in job.params.items()):
+            return _checked(job, dict(job.params), [unwritable_problem(job)])
     service = service or default_service()
     listed = catalog.find(job.model)
     problems: list[Problem] = []
@@ -65,6 +70,11 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         broken = broken_rules(model, params, legacy=legacy)
         problems.extend(problem for problem in broken if problem.field not in wrong_fields)
     return _checked(job, params, problems)
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell a value that holds nothing and can be written, without walking through it."""
+    return value.isascii() if type(value) is str else type(value) in PLAIN
 
 
 def _legacy_only(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
@@ -156,12 +166,19 @@ def _renamed(params: dict[str, Any], name: str, ours: str) -> Iterator[Problem]:
     params.setdefault(ours, value)
 
 
-def _validated(model: Model, params: dict[str, Any], problems: list[Problem], *, strict: bool) -> dict[str, Any]:
-    """Return the parameters as they are to be sent: checked strictly for problems, then leniently for unknown names."""
-    from pydantic_core import ValidationError  # noqa: PLC0415 - 40 ms that not every command needs
+@lru_cache(maxsize=1)
+def _pydantic() -> tuple[type[ValidationError], Callable[[Model, Literal["allow", "forbid"]], SchemaValidator]]:
+    """Load what validates when it is first used: 40 ms that not every command needs."""
+    from pydantic_core import ValidationError  # noqa: PLC0415
 
     from aimlvideo.core.catalog.validators import validator_for  # noqa: PLC0415
 
+    return ValidationError, validator_for
+
+
+def _validated(model: Model, params: dict[str, Any], problems: list[Problem], *, strict: bool) -> dict[str, Any]:
+    """Return the parameters as they are to be sent: checked strictly for problems, then leniently for unknown names."""
+    ValidationError, validator_for = _pydantic()  # noqa: N806 - a class
     try:
         return dict(validator_for(model, "forbid").validate_python(params))
     except ValidationError as error:

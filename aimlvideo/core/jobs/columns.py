@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, Literal
 
 from aimlvideo import errors
@@ -31,7 +30,7 @@ COLUMN_KINDS: Mapping[str, Kind] = {
     "account": "text", "service_time": "number", "cost_units": "number", "status": "text", "status_at": "number",
     "file_sizes": "text",
 }  # fmt: skip
-"""The columns, in order, named after the fields of `Progress`; a journal has a type of its own for each kind."""
+"""The columns, named after the fields of `Progress`, in its order; a journal has a type of its own for each kind."""
 PROGRESS_COLUMNS = tuple(COLUMN_KINDS)
 
 
@@ -50,13 +49,12 @@ _AS_PLAIN_VALUE: Mapping[str, Callable[[Any], Any]] = {
     "file_sizes": json.dumps,
 }
 """How a field that holds something becomes a plain value; an empty one is None, every other field is one already."""
-_FIELDS = attrgetter(*PROGRESS_COLUMNS)
 _CONVERSIONS = tuple((PROGRESS_COLUMNS.index(name), convert) for name, convert in _AS_PLAIN_VALUE.items())
 
 
 def columns_of(progress: Progress) -> tuple[Any, ...]:
     """Return the values of the columns: plain numbers, text and bytes."""
-    values = list(_FIELDS(progress))
+    values = list(progress)
     for place, convert in _CONVERSIONS:
         values[place] = convert(values[place]) if values[place] else None
     return tuple(values)

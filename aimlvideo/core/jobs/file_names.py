@@ -21,6 +21,8 @@ _REFUSED = re.compile(
     r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\ud800-\udfff\ufffe\uffff\u200e\u200f\u2028-\u202e\u2066-\u2069]+"
 )
 """What some file system refuses, or what makes a name read otherwise than it is written."""
+_PLAIN_STEM = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)$)[A-Za-z0-9_-]{1,100}")
+"""What nearly every name is: nothing in it has to be changed."""
 
 
 _OWN_FILES = {RESULTS, REPORT, JOURNAL, *(JOURNAL + ending for ending in ("-wal", "-shm", ".lock", ".reserve", ".new"))}
@@ -53,6 +55,8 @@ def is_its_own(text: str) -> bool:
 
 
 def _stem(text: str) -> str:
+    if _PLAIN_STEM.fullmatch(text):
+        return text
     # Composed letters: macOS decomposes names, and the same id would be another name when the folder is copied.
     stem = _REFUSED.sub("_", unicodedata.normalize("NFC", text)).strip(" .")
     if stem != text.strip(" ."):

@@ -79,9 +79,7 @@ class VideoJob:
             raise InvalidJobs([too_deep_problem()])
         model_and_params = [self.model, self.params]
         try:
-            return json.dumps(
-                model_and_params, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default
-            )
+            return _CONTENT.encode(model_and_params)
         except (TypeError, ValueError) as error:
             raise InvalidJobs([Problem("params", "values that JSON can hold", str(error)[:200])]) from error
 
@@ -104,6 +102,9 @@ def _json_default(value: object) -> object:
         return repr(value)
     shape = f"{getattr(value, 'mode', '')} {getattr(value, 'size', '')} ".encode()
     return f"sha256:{hashlib.sha256(shape + pixels()).hexdigest()}"
+
+
+_CONTENT = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
 
 
 class ClipFile(NamedTuple):

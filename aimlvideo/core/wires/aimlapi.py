@@ -45,6 +45,7 @@ BASE_URL_TAILS = re.compile(r"/v[0-9]+(/(video|generate)(/.*)?)?$")
 ALSO_FOR_FREQUENCY = (400, 403, 409, 420, 425)
 """Statuses under which some services refuse requests because there are too many: their words then say so."""
 
+_STATUS_NAMES = frozenset(STATUS_FIELDS)
 CREDITS_PER_USD = 2_000_000
 CODES: dict[int, type[ServiceError]] = {
     1000: Unclear,
@@ -236,7 +237,8 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
     links, sizes = links_in(body)
     state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
     # A second look: a reason in an unusual place is believed only once the status says that it failed.
-    error = error or failure_in(body, surely_failed=state is State.FAILED)
+    if state is State.FAILED:
+        error = error or failure_in(body, surely_failed=True)
     ended = state in (State.COMPLETED, State.FAILED)
     why = reason(error) if state is State.FAILED else None
     content_refused = why is not None and refuses_content(_all_words(error))
@@ -256,14 +258,8 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
 
 
 def _id(body: Mapping[str, Any]) -> str | None:
-    return next(
-        (
-            name
-            for name in map(as_id, map(body.get, ("id", "generation_id", "task_id", "taskId", "generationId")))
-            if name
-        ),
-        None,
-    )
+    names = ("id", "generation_id", "task_id", "taskId", "generationId")
+    return next((text for name in names if name in body and (text := as_id(body[name]))), None)
 
 
 def _word(body: Mapping[str, Any]) -> str:
@@ -312,6 +308,7 @@ def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
         body = body[0]
     if not isinstance(body, dict):
         raise nameless("the answer is cut short or no JSON object", answer, request_id)
-    names = (*ID_FIELDS, *STATUS_FIELDS)
-    inner = None if any(name in body for name in STATUS_FIELDS) or _id(body) else object_in(body)
-    return dict(inner) if inner and any(name in inner for name in names) else body
+    if not _STATUS_NAMES.isdisjoint(body) or _id(body):
+        return body
+    inner = object_in(body)
+    return dict(inner) if inner and any(name in inner for name in (*ID_FIELDS, *STATUS_FIELDS)) else body

@@ -95,12 +95,16 @@ def plain_word(word: str) -> str:
 
 def is_known_word(word: str) -> bool:
     """Tell whether a status word says where a generation stands; one that is missing does not."""
-    return plain_word(word) in STATES
+    return _state(word) is not None
 
 
 def has_ended(word: str) -> bool:
     """Tell whether a status word says that a generation has ended, well or badly."""
-    return STATES.get(plain_word(word)) in (State.COMPLETED, State.FAILED)
+    return _state(word) in (State.COMPLETED, State.FAILED)
+
+
+def _state(word: str) -> State | None:
+    return STATES.get(word) or STATES.get(plain_word(word))
 
 
 def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
@@ -109,7 +113,7 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     An unknown word with a link is completed; an unknown word, or completed without a link, is failed where the answer
     gives a reason. Whatever else is unknown is not finished yet.
     """
-    state = STATES.get(plain_word(word))
+    state = _state(word)
     # A clip that is there is done, whatever new word a service has found for that.
     if state is None and has_link:
         return State.COMPLETED
@@ -134,13 +138,13 @@ def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None
 def _clips(body: Mapping[str, Any], depth: int) -> dict[str, int | None]:
     for name in LINK_FIELDS:
         # The first place that has any, not all places: gateways repeat the same clip under several names.
-        if clips := {link: _size(clip) for clip in _entries(body.get(name)) for link in _links(clip)}:
+        if name in body and (clips := {link: _size(clip) for clip in _entries(body[name]) for link in _links(clip)}):
             return clips
     # Only below names that hold results: a link of the request (the start picture, a callback) stands in the same
     # answers, and must not be taken for the clip.
     for name in LINK_HOLDERS if depth < MAX_DEPTH else ():
         clips_here: dict[str, int | None] = {}
-        for entry in _entries(body.get(name)):
+        for entry in _entries(body[name]) if name in body else ():
             if isinstance(entry, dict):
                 own = {link: _size(entry) for link in _links(entry)}
                 clips_here |= own or _clips(entry, depth + 1)

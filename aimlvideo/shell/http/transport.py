@@ -55,6 +55,8 @@ CLOCK_TOLERANCE = 4.0
 REAL_KEY = 16
 """Characters of a key that no text has by chance: it is taken out of every answer, a shorter one out of errors."""
 
+_JSON = json.JSONEncoder(allow_nan=False)
+
 NEVER_SENT = (
     aiohttp.ClientConnectorError,  # refused, DNS, TLS, the proxy away
     aiohttp.ConnectionTimeoutError,
@@ -103,8 +105,7 @@ class HttpTransport:
             headers["Content-Type"] = "application/json"
         try:
             target = URL(url, encoded=True)
-            # By where it really goes, whatever its path looks like.
-            if target.origin() == _origin(self.base_url):
+            if _is_below(request.path) or target.origin() == _origin(self.base_url):
                 headers |= self.service.authorize(request, self.api_key, now)
             elif self.destinations is not None:
                 self.destinations.check(target)
@@ -120,7 +121,8 @@ class HttpTransport:
                 encoding = response.headers.get("Content-Encoding", "")
                 raw = decoded(await read_body(response, self._large_bodies), encoding)
                 clean = clean_headers(response.headers)
-                self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())
+                if self.service.signs:
+                    self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())
                 return self._answer(response.status, clean, raw)
         except (aiohttp.ClientError, TimeoutError, ssl.SSLError, OSError, ValueError) as error:
             raised = _translated(error, url, request)
@@ -196,7 +198,7 @@ def _encoded(request: Request) -> Any:
     if request.body is None:
         return None
     try:
-        body = json.dumps(request.body, allow_nan=False).encode()
+        body = _JSON.encode(request.body).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Rejected(f"the request cannot be put into JSON: {error}") from error
     return body if len(body) < LARGE else io.BytesIO(body)
@@ -217,6 +219,11 @@ def _translated(error: Exception, url: str, request: Request) -> ServiceError:
     if not isinstance(error, aiohttp.ClientResponseError):
         raised.__cause__ = error
     return raised
+
+
+def _is_below(path: str) -> bool:
+    """Tell a path that leads to the base URL's own host, whatever it holds; of any other, the whole URL tells."""
+    return path.startswith("/") and not path.startswith("//")
 
 
 def _absolute(path: str) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aimlvideo.core.jobs import stages
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix, request_id_of
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
@@ -223,3 +224,7 @@ def test_a_problem_without_a_place_is_its_words() -> None:
         "jobs.jsonl:3: job 'a': duration: 5 or 10, got 7 (try 5)"
     )
     assert str(InvalidJobs([Problem("a", "x"), Problem("b", "y")])) == "a: x\nb: y"
+
+
+def test_the_columns_of_a_journal_are_the_fields_of_a_progress_in_their_order() -> None:
+    assert Progress._fields == PROGRESS_COLUMNS
