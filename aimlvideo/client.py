@@ -42,13 +42,14 @@ from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
+from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.request_log import LogReading
-from aimlvideo.pipeline.run import Run, RunSpec
+from aimlvideo.pipeline.run import Run
 from aimlvideo.settings import Settings, refuse_unknown, resolve_base_url, resolve_key
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame

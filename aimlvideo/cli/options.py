@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
 
@@ -134,9 +134,13 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
         raise typer.Exit(exit_code_of(error)) from None
 
 
-class FurtherOptions(TypedDict, total=False):
-    """Settings of a client that a command passes on as they are."""
+class ClientOptions(TypedDict, total=False):
+    """The settings of a client, as far as a command has them: `VideoClient(**options)`."""
 
+    service: str
+    base_url: str | None
+    api_key: str | None
+    max_outstanding: int | None
     journal: Path | None
     rate: float
     timeout: float
@@ -153,15 +157,6 @@ class FurtherOptions(TypedDict, total=False):
     upload: str | None
 
 
-class ClientOptions(FurtherOptions):
-    """The settings of a client, as far as a command has them: `VideoClient(**options)`."""
-
-    service: str
-    base_url: str | None
-    api_key: str | None
-    max_outstanding: NotRequired[int | None]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceOptions:
     """Which service a command asks, where, and with which key."""
@@ -170,15 +165,11 @@ class ServiceOptions:
     base_url: BaseUrl = None
     api_key: ApiKey = None
 
-    def client(self, max_outstanding: str = "1", **others: Unpack[FurtherOptions]) -> ClientOptions:
+    def client(self, max_outstanding: str = "1", **others: Unpack[ClientOptions]) -> ClientOptions:
         """Return a client's settings. Raises UsageError for what is not a number."""
-        return {
-            "service": self.service,
-            "base_url": self.base_url,
-            "api_key": key_of(self.api_key),
-            "max_outstanding": count_or_auto("--max-outstanding", max_outstanding),
-            **others,
-        }
+        limit = count_or_auto("--max-outstanding", max_outstanding)
+        own: ClientOptions = {"service": self.service, "base_url": self.base_url, "api_key": key_of(self.api_key)}
+        return {**own, "max_outstanding": limit, **others}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

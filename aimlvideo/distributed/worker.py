@@ -27,7 +27,8 @@ from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
 from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.errors import InDoubt, OutOfPatience, OverBudget, VideoError
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.entry import Entry
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
@@ -198,7 +199,7 @@ class Worker:
         self._fed.pop(name, None)
         self.journal.let_go([name])
         for entry in [entry for entry in self.results.entries if entry.job.id == name]:
-            entry.run.end(entry, Elsewhere(f"another worker has job {name} now"))
+            entry.end(Elsewhere(f"another worker has job {name} now"))
             entry.run = self._detached_run
 
     def refuse(self, name: str, refused: Refusal) -> None:

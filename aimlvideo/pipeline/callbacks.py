@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import Callback, State
 from aimlvideo.errors import ServiceError
+from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll, Send, fetch_status
-from aimlvideo.pipeline.run import Entry
 
 MAX_WAITING = 1000
 """Calls that wait to be looked into, at most: the page that takes them is open to anybody."""

@@ -26,8 +26,8 @@ from aimlvideo.errors import (
     UsageError,
     VideoError,
 )
-from aimlvideo.pipeline.containment import contained
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.entry import Entry, contained
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.video import When, frame_png
 from aimlvideo.shell.http.retrying import retrying
 

@@ -18,9 +18,8 @@ from aimlvideo.core.limits import DownloadLimit
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, OutOfPatience, ServiceError
-from aimlvideo.pipeline.containment import contained
+from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.poll import Send, fetch_status
-from aimlvideo.pipeline.run import Entry
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
@@ -57,7 +56,7 @@ class Downloads:
             if scope.cancelled_caught and not entry.ended:
                 generation_id = entry.progress.generation_id
                 why = f"the download of generation {generation_id} did not end within {patience:g} s"
-                entry.run.end(entry, OutOfPatience(f"{why}. Run again to fetch it", generation_id=generation_id))
+                entry.end(OutOfPatience(f"{why}. Run again to fetch it", generation_id=generation_id))
 
     async def _save(self, entry: Entry) -> None:
         assert entry.run.spec.folder is not None
@@ -78,19 +77,18 @@ class Downloads:
                     await entry.run.spec.upload(clips[-1].path.name)
         except LinkDead as error:
             entry.step(Stage.FAILED, error=error)
-            entry.run.end(entry)
+            entry.end()
         except DiskFailed as error:
-            entry.run.halt(error)
-            entry.run.end(entry, error)
+            entry.stop_run(error)
         except (DownloadFailed, ServiceError) as error:
-            entry.run.end(entry, error)
+            entry.end(error)
         else:
             files = tuple(ClipFile(clip.path.name, clip.bytes, clip.sha256) for clip in clips)
             size = sum(clip.bytes for clip in clips)
             self.limit.on_saved(size, clock.loop(), more_wait=entry.run.clips_wait)
             saved = {**files[0]._asdict(), "files": files if len(files) > 1 else ()}
             entry.step(Stage.SAVED, saved_at=clock.wall(), **saved)
-            entry.run.end(entry)
+            entry.end()
 
     async def _fetch_clip(self, entry: Entry, path: Path, index: int, *, overwrite: bool) -> Clip:
         """Bring one clip of a generation to `path`."""

@@ -13,9 +13,9 @@ from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.request_ids import own_ids_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.errors import InvalidJobs, Problem
-from aimlvideo.pipeline.containment import contained
+from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.pipeline import Pipeline
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.run import Run
 
 PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
@@ -81,7 +81,7 @@ class Feed:
             return True
         if entry.job.id in self.live:
             problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
-            entry.run.end(entry, InvalidJobs([problem]))
+            entry.end(InvalidJobs([problem]))
             return False
         entry.claim_id(self.live)
         if self.run.shared and (record := self.run.spec.journal.find(entry.job.id)) is not None:
@@ -102,7 +102,7 @@ class Feed:
         problems = [*checked.problems, *shared_id]
         if problems:
             entry.step(Stage.FAILED, error=InvalidJobs(problems))
-            entry.run.end(entry)
+            entry.end()
             return False
         entry.job = entry.job.with_params(checked.params)
         return await self._passes_preflight(entry)
@@ -117,11 +117,10 @@ class Feed:
             return True
         if isinstance(objection, InvalidJobs):
             entry.step(Stage.FAILED, error=objection)
-            entry.run.end(entry)
+            entry.end()
         else:
             # A key that may not buy says the same of every job: the run stops before a thousand failures.
-            entry.run.halt(objection)
-            entry.run.end(entry, objection)
+            entry.stop_run(objection)
         return False
 
     def _shared_own_id(self, entry: Entry) -> Iterator[Problem]:

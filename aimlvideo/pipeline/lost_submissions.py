@@ -30,10 +30,9 @@ from aimlvideo.core.money.ledger import LogRow
 from aimlvideo.core.services.base import LookupById, TaskList
 from aimlvideo.core.wires.generation import Generation
 from aimlvideo.errors import DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
-from aimlvideo.pipeline.containment import contained
+from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.request_log import LogReader, LogReading
-from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
 
@@ -265,13 +264,13 @@ class LostSubmissions:
         if outcome is Outcome.UNRESOLVED:
             error = in_doubt_error(entry, why or CANNOT_ASK, doubt.answer)
             entry.keep_reason(error)
-            entry.run.end(entry, error)
+            entry.end(error)
         elif outcome is Outcome.ACCEPTED:
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.on_accepted(entry)
         elif outcome is Outcome.NOT_BILLED and doubt.intent.denials >= MAX_DENIALS:
             entry.step(Stage.FAILED, error=GenerationFailed("the service's log lists it as failed, twice, unbilled"))
-            entry.run.end(entry)
+            entry.end()
         else:
             request_id = entry.progress.request_id
             # An id of the job's own, sent again as it is: it cannot count.

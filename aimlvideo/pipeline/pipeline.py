@@ -23,15 +23,15 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Transport
 from aimlvideo.pipeline.callbacks import Callbacks
-from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.download import Downloads, origin_of
+from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll
 from aimlvideo.pipeline.preflight import Preflight
 from aimlvideo.pipeline.request_log import LogReader, TimedSender
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
@@ -85,7 +85,7 @@ class Pipeline:
             # The newest one: a gateway that finds this by our id is asked about lost ones by theirs.
             self.lost_submissions.accepted_sample = Record(entry.job, entry.progress)
         if entry.run.spec.goal is Stage.RENDERING:
-            entry.run.end(entry)
+            entry.end()
         else:
             self.poll.watch(entry)
 
@@ -106,7 +106,7 @@ class Pipeline:
     def resubmit_soon(self, entry: Entry) -> None:
         """Begin to submit a job again, in a task of its run."""
         if not entry.ended:
-            entry.run.tasks.start_soon(self.resubmit, entry)
+            entry.run.start_soon(self.resubmit, entry)
 
     def settle_time(self, job: VideoJob) -> float:
         """Return after how long a submission that the service does not list was never accepted."""
@@ -132,7 +132,7 @@ class Pipeline:
             case Stage.READY:
                 on_ready(entry)
             case Stage.SAVED | Stage.FAILED:
-                entry.run.end(entry)
+                entry.end()
         return False
 
     async def resubmit(self, entry: Entry) -> None:
@@ -152,7 +152,7 @@ def on_ready(entry: Entry) -> None:
     if entry.ended:
         return
     if entry.run.spec.folder is None:
-        entry.run.end(entry)
+        entry.end()
     else:
         entry.run.download(entry)
 

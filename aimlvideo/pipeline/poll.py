@@ -34,11 +34,10 @@ from aimlvideo.errors import (
     ServiceError,
     Unavailable,
 )
-from aimlvideo.pipeline.containment import contained
 from aimlvideo.pipeline.crew import Crew
+from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
 from aimlvideo.pipeline.request_log import TimedSender
-from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 
 Send = Callable[[Request], Awaitable[Answer]]
@@ -313,7 +312,7 @@ class Poll:
         entry.note(**noted)
         if not (generation.never_ran and self.submit_again(entry)):
             entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
-            entry.run.end(entry)
+            entry.end()
 
     def _on_failed_check(self, waiting: Waiting, error: ServiceError) -> None:
         now = clock.loop()
@@ -331,7 +330,7 @@ class Poll:
             waiting.not_before = now + pause
         if waiting.misses >= MAX_MISSES and _is_final(error) and now - waiting.state.running_since > FIRST_MINUTE:
             self._by_id.pop(waiting.entry.progress.generation_id or "", None)
-            waiting.entry.run.end(waiting.entry, error)
+            waiting.entry.end(error)
             return
         if isinstance(error, Refused) and waiting.misses == REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
             log.error(
@@ -349,7 +348,7 @@ class Poll:
         else:
             self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
-            waiting.entry.run.end(waiting.entry, _out_of_patience(waiting))
+            waiting.entry.end(_out_of_patience(waiting))
 
     def _sleep(self, waiting: Waiting, now: float) -> None:
         waiting.is_being_polled = False

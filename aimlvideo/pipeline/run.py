@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from itertools import chain
-from math import inf
-from pathlib import Path
 from typing import Any, ClassVar
 from weakref import WeakSet
 
@@ -24,13 +22,21 @@ from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as, refu
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, OverBudget, VideoError
 from aimlvideo.pipeline.crew import Crew
-from aimlvideo.pipeline.limiters import Limiters, SlotLimiter
+from aimlvideo.pipeline.entry import Entry, RunSpec
+from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
-from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.journal.base import Journal
 
+log = logging.getLogger("aimlvideo")
 step_log = logging.getLogger("aimlvideo.steps")
+
+LEFT = (
+    "these results were read after their `async with` block was left: read them inside it. What was not finished is "
+    "where it was, and with a journal the same jobs carry on"
+)
+GRACE = 0.7
+"""Seconds that a round trip under way still has when its run is left early."""
 
 
 def log_step(job: VideoJob, before: Progress, now: Progress) -> None:
@@ -59,111 +65,6 @@ def step_seconds(before: Progress, now: Progress) -> float | None:
         case _:
             return None
     return None if began is None or ended is None else max(0.0, ended - began)
-
-
-LEFT = (
-    "these results were read after their `async with` block was left: read them inside it. What was not finished is "
-    "where it was, and with a journal the same jobs carry on"
-)
-GRACE = 0.7
-"""Seconds that a round trip under way still has when its run is left early."""
-
-
-log = logging.getLogger("aimlvideo")
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One job on its way through the pipeline, with what it holds. What a stage needs beside it is that stage's own."""
-
-    job: VideoJob
-    progress: Progress
-    run: Run
-    slot: SlotLimiter | None = None
-    claimed: set[str] | None = None
-    moved: bool = False
-    holds_promise: bool = False
-    """Whether its price was promised to it; what is promised to another entry of the same id is not its to settle."""
-    ended: bool = False
-    late_refusals: int = 0
-    """How often the service took this job and later said that it had no slot for it."""
-    bought: bool = False
-    """Whether it counts among those that are bought and not yet taken by the reader."""
-
-    def step(self, stage: Stage, **fields: Any) -> None:
-        """Note a step of this job: in the journal, before anything else is awaited."""
-        before = self.progress
-        self.progress, self.moved = before.to(stage, **fields), True
-        self.run.stepped(self, before)
-
-    def note(self, **fields: Any) -> None:
-        """Remember something that is worth no step of its own: it is written down with the next one."""
-        self.progress = self.progress._replace(**fields)
-
-    def keep_reason(self, error: VideoError) -> None:
-        """Write down why this job is left where it is; the step with which it goes on forgets it."""
-        self.progress, self.moved = self.progress._replace(error=error), True
-        self.run.spec.journal.step(self.job, self.progress)
-
-    def take_slot(self, slots: SlotLimiter) -> None:
-        """Count this job, which is outstanding already, whatever the limit."""
-        if self.slot is None:
-            slots.take_over_limit()
-            self.slot = slots
-
-    def hold_slot(self, slot: SlotLimiter) -> None:
-        """Keep a slot that was taken for this job."""
-        self.slot = slot
-
-    def claim_id(self, live: set[str]) -> None:
-        """Keep this job's id from others while it is under way."""
-        live.add(self.job.id)
-        self.claimed = live
-
-    def release_slot(self) -> None:
-        """Give this job's slot back, if it has one."""
-        if self.slot is not None:
-            self.slot.release()
-            self.slot = None
-
-    def release_all(self) -> None:
-        """Give back all that this job holds: it is under way no more."""
-        self.release_slot()
-        if self.claimed is not None:
-            self.claimed.discard(self.job.id)
-            self.claimed = None
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class RunSpec:
-    """What a run is to do, and what it was given for that. Nothing here changes while it goes on."""
-
-    journal: Journal
-    save: Callable[[Result, Path], Awaitable[Path]]
-    """Saves the clip of one result, also when the run is over."""
-    number: int | None = None
-    """The run's number in its journal."""
-    window: int = 10**6
-    """Jobs on their way, or results waiting to be taken, at a time: what keeps memory flat."""
-    most_bought: Callable[[], float] = lambda: inf
-    """How many generations may be outstanding, or bought and not yet taken by the reader."""
-    price: Callable[[VideoJob], float | None] = lambda job: None
-    """What a job costs in USD; None where unknown."""
-    folder: Path | None = None
-    patience: float = inf
-    """Seconds for which one generation is waited for."""
-    name: str = ""
-    """A template for the clips' names, as `rendered_name` reads it; by default each is named by its job's id."""
-    goal: Stage = Stage.SAVED
-    on_result: Callable[[Result], None] | None = None
-    upload: Callable[[str], Awaitable[None]] | None = None
-    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
-    fetch: Callable[[str, Path], Awaitable[Path]] | None = None
-    """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
-    uploads: Uploads | None = None
-    """Where videos and large local files go, for a link to them; None where all files are sent along."""
-    live: set[str] | None = None
-    """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
 
 
 class Run:
@@ -363,6 +264,10 @@ class Run:
         self._result_ready.set()
         for watch in self.ended_watchers:
             watch(entry)
+
+    def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
+        """Go on with a job in a task of this run."""
+        self.tasks.start_soon(work, entry)
 
     def download(self, entry: Entry) -> None:
         """Have a clip that is ready saved, as soon as one of the downloads is free."""

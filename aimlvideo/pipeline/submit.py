@@ -28,9 +28,9 @@ from aimlvideo.errors import (
     UploadFailed,
     UsageError,
 )
+from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.limiters import RateGate, SlotLimiter
 from aimlvideo.pipeline.request_log import TimedSender
-from aimlvideo.pipeline.run import Entry
 from aimlvideo.shell import clock
 
 FIRST_PATIENCE = 20.0
@@ -73,7 +73,7 @@ class Submit:
             if entry.ended:
                 entry.release_slot()
         if entry.run.halted is not None:
-            entry.run.end(entry, entry.run.halted)
+            entry.end(entry.run.halted)
         return not entry.ended
 
     async def __call__(self, entry: Entry) -> None:
@@ -85,8 +85,7 @@ class Submit:
             return
         except UploadFailed as error:
             # It is planned still: the next run puts its file there.
-            entry.run.halt(error)
-            entry.run.end(entry, error)
+            entry.stop_run(error)
             return
         while await self._submit_once(entry, job) and await self.admit(entry):
             pass
@@ -121,8 +120,7 @@ class Submit:
             return True
         except Refused as error:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
-            entry.run.halt(error)
-            entry.run.end(entry, error)
+            entry.stop_run(error)
         except Rejected as error:
             # An id of the job's own: refused, perhaps, since it was taken before.
             if request_id == denied_request_id:
@@ -142,8 +140,7 @@ class Submit:
             await entry.run.spec.journal.synced()
         except DiskFailed as error:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
-            entry.run.halt(error)
-            entry.run.end(entry, error)
+            entry.stop_run(error)
             return False
         # Let go of while its intent was written.
         if entry.ended:
@@ -174,8 +171,7 @@ class Submit:
             # It was bought: the journal still has its intent, so the next run looks it up, and sends nothing again.
             about = {"job": entry.job.id, "request_id": entry.progress.request_id}
             log.error("generation %s was bought and cannot be written down: %s", generation.id, error, extra=about)
-            entry.run.halt(error)
-            entry.run.end(entry, error)
+            entry.stop_run(error)
             return
         now = clock.loop()
         self._answered, self._unavailable_since, self._busy_since = True, inf, inf
@@ -190,7 +186,7 @@ class Submit:
 
     def _fail(self, entry: Entry, error: Rejected | UsageError) -> None:
         entry.step(Stage.FAILED, error=error)
-        entry.run.end(entry)
+        entry.end()
 
     def _slow_down(self, entry: Entry, error: NotAccepted) -> None:
         """Make room for a service that is busy, or wait for one that is away."""

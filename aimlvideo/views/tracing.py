@@ -17,7 +17,8 @@ from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.entry import Entry
+from aimlvideo.pipeline.run import Run
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

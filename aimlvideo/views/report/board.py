@@ -17,7 +17,8 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.loopback import LOOPBACK
 from aimlvideo.errors import SettingsError
-from aimlvideo.pipeline.run import Entry, Run
+from aimlvideo.pipeline.entry import Entry
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.cards import job_json

@@ -18,7 +18,8 @@ from anyio.from_thread import start_blocking_portal
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget
-from aimlvideo.pipeline.run import Entry, Run, RunSpec
+from aimlvideo.pipeline.entry import Entry, RunSpec
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.board import Board, open_board
 from aimlvideo.views.report.change_log import ChangeLog

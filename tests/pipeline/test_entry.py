@@ -14,8 +14,8 @@ from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InDoubt, Unclear, UnexpectedError
 from aimlvideo.pipeline import download
+from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.poll_policies import PollPolicies
-from aimlvideo.pipeline.run import Entry
 from tests.fakes import FakeClient, FakeService, answer, jobs, run_all
 from tests.pipeline.test_downloads import Files
 

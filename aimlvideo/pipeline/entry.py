@@ -1,0 +1,194 @@
+"""One job on its way through the pipeline: what it holds, what it may ask of its run, and a wall round it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+
+from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.run_stats import RunStats
+from aimlvideo.errors import DiskFailed, JournalError, UnexpectedError, VideoError
+from aimlvideo.pipeline.limiters import SlotLimiter
+from aimlvideo.shell.files.uploads import Uploads
+from aimlvideo.shell.journal.base import Journal
+
+log = logging.getLogger("aimlvideo")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunSpec:
+    """What a run is to do, and what it was given for that. Nothing here changes while it goes on."""
+
+    journal: Journal
+    save: Callable[[Result, Path], Awaitable[Path]]
+    """Saves the clip of one result, also when the run is over."""
+    number: int | None = None
+    """The run's number in its journal."""
+    window: int = 10**6
+    """Jobs on their way, or results waiting to be taken, at a time: what keeps memory flat."""
+    most_bought: Callable[[], float] = lambda: inf
+    """How many generations may be outstanding, or bought and not yet taken by the reader."""
+    price: Callable[[VideoJob], float | None] = lambda job: None
+    """What a job costs in USD; None where unknown."""
+    folder: Path | None = None
+    patience: float = inf
+    """Seconds for which one generation is waited for."""
+    name: str = ""
+    """A template for the clips' names, as `rendered_name` reads it; by default each is named by its job's id."""
+    goal: Stage = Stage.SAVED
+    on_result: Callable[[Result], None] | None = None
+    upload: Callable[[str], Awaitable[None]] | None = None
+    """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
+    fetch: Callable[[str, Path], Awaitable[Path]] | None = None
+    """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
+    uploads: Uploads | None = None
+    """Where videos and large local files go, for a link to them; None where all files are sent along."""
+    live: set[str] | None = None
+    """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
+
+
+class RunOfEntry(Protocol):
+    """What a job, and the stages that it passes, may ask of the run that it belongs to."""
+
+    spec: RunSpec
+    stats: RunStats
+    halted: VideoError | None
+    """Why nothing new is submitted any more; None while it is."""
+
+    def stepped(self, entry: Entry, before: Progress) -> None:
+        """Write a step of a job down, count it, and show it to whoever watches."""
+
+    def end(self, entry: Entry, error: VideoError | None = None) -> None:
+        """Hand out what came of a job."""
+
+    def halt(self, error: VideoError) -> None:
+        """Submit nothing new from here on."""
+
+    def name_of(self, job: VideoJob) -> str:
+        """Return the file name of a job's clip."""
+
+    def download(self, entry: Entry) -> None:
+        """Have a clip that is ready saved."""
+
+    @property
+    def clips_wait(self) -> bool:
+        """Whether more clips wait to be saved than are being saved."""
+
+    async def afford(self, entry: Entry) -> bool:
+        """Promise a job what it costs; False where it may not be bought."""
+
+    def start_soon(self, work: Callable[[Entry], Coroutine[Any, Any, None]], entry: Entry) -> None:
+        """Go on with a job in a task of its run."""
+
+    def round_trip(self) -> anyio.CancelScope:
+        """Return a scope that keeps one round trip from being cut off in the middle."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One job on its way through the pipeline, with what it holds. What a stage needs beside it is that stage's own."""
+
+    job: VideoJob
+    progress: Progress
+    run: RunOfEntry
+    slot: SlotLimiter | None = None
+    claimed: set[str] | None = None
+    moved: bool = False
+    holds_promise: bool = False
+    """Whether its price was promised to it; what is promised to another entry of the same id is not its to settle."""
+    ended: bool = False
+    late_refusals: int = 0
+    """How often the service took this job and later said that it had no slot for it."""
+    bought: bool = False
+    """Whether it counts among those that are bought and not yet taken by the reader."""
+
+    def step(self, stage: Stage, **fields: Any) -> None:
+        """Note a step of this job: in the journal, before anything else is awaited."""
+        before = self.progress
+        self.progress, self.moved = before.to(stage, **fields), True
+        self.run.stepped(self, before)
+
+    def note(self, **fields: Any) -> None:
+        """Remember something that is worth no step of its own: it is written down with the next one."""
+        self.progress = self.progress._replace(**fields)
+
+    def keep_reason(self, error: VideoError) -> None:
+        """Write down why this job is left where it is; the step with which it goes on forgets it."""
+        self.progress, self.moved = self.progress._replace(error=error), True
+        self.run.spec.journal.step(self.job, self.progress)
+
+    def end(self, error: VideoError | None = None) -> None:
+        """Hand out what came of this job. An `error` here is why an unfinished one was left where it is."""
+        self.run.end(self, error)
+
+    def stop_run(self, error: VideoError) -> None:
+        """Leave this job where it is, and buy nothing more in its run: the same would happen to every other job."""
+        self.run.halt(error)
+        self.run.end(self, error)
+
+    def take_slot(self, slots: SlotLimiter) -> None:
+        """Count this job, which is outstanding already, whatever the limit."""
+        if self.slot is None:
+            slots.take_over_limit()
+            self.slot = slots
+
+    def hold_slot(self, slot: SlotLimiter) -> None:
+        """Keep a slot that was taken for this job."""
+        self.slot = slot
+
+    def claim_id(self, live: set[str]) -> None:
+        """Keep this job's id from others while it is under way."""
+        live.add(self.job.id)
+        self.claimed = live
+
+    def release_slot(self) -> None:
+        """Give this job's slot back, if it has one."""
+        if self.slot is not None:
+            self.slot.release()
+            self.slot = None
+
+    def release_all(self) -> None:
+        """Give back all that this job holds: it is under way no more."""
+        self.release_slot()
+        if self.claimed is not None:
+            self.claimed.discard(self.job.id)
+            self.claimed = None
+
+
+class contained:  # noqa: N801 - reads as what it does: `with contained(entry):`
+    """End this job, where it stands, on an exception that no stage expects; what was paid is fetched by a later run.
+
+    Only a record that cannot be kept goes on: without it every job would be at risk.
+    """
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, Exception) or isinstance(error, DiskFailed | JournalError):
+            return False
+        job, stage = self._entry.job, self._entry.progress.stage
+        log.error("unexpected error: job %r ends at stage %s", job.id, stage, extra={"job": job.id}, exc_info=error)
+        self._entry.end(unexpected(error, f"job {job.id!r} was left at stage {stage}; run again to go on"))
+        return True
+
+
+def unexpected(error: Exception, consequence: str) -> UnexpectedError:
+    """Return our error for one that nobody foresaw."""
+    description = redact_for_display(f"{type(error).__name__}: {error}")
+    translated = UnexpectedError(
+        f"unexpected error ({description}): {consequence}. The traceback is in the log: please report it"
+    )
+    translated.__cause__ = error
+    return translated
