@@ -165,11 +165,12 @@ class ServiceOptions:
     base_url: BaseUrl = None
     api_key: ApiKey = None
 
-    def client(self, max_outstanding: str = "1", **others: Unpack[ClientOptions]) -> ClientOptions:
-        """Return a client's settings. Raises UsageError for what is not a number."""
-        limit = count_or_auto("--max-outstanding", max_outstanding)
-        own: ClientOptions = {"service": self.service, "base_url": self.base_url, "api_key": key_of(self.api_key)}
-        return {**own, "max_outstanding": limit, **others}
+    def client(self, **others: Unpack[ClientOptions]) -> ClientOptions:
+        """Return a client's settings: for one generation at a time, where nothing else is said."""
+        own: ClientOptions = {
+            "service": self.service, "base_url": self.base_url, "api_key": key_of(self.api_key), "max_outstanding": 1,
+        }  # fmt: skip
+        return {**own, **others}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

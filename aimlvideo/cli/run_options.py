@@ -136,8 +136,9 @@ class SharedRunOptions:
         """Return the settings of the run's client. Raises UsageError for what cannot be read."""
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
         return options.client(
-            self.max_outstanding, rate=self.rate, timeout=self.timeout, poll=self.poll, poll_rate=self.poll_rate,
-            downloads=count_or_auto("--downloads", self.downloads), settle=self.settle, strict=strict,
+            max_outstanding=count_or_auto("--max-outstanding", self.max_outstanding),
+            downloads=count_or_auto("--downloads", self.downloads), rate=self.rate, timeout=self.timeout,
+            poll=self.poll, poll_rate=self.poll_rate, settle=self.settle, strict=strict,
             legacy=self.legacy, callback=_callback_address(self.callback), callback_url=self.callback_url,
             callback_secret=self.callback_secret, metadata=not self.no_metadata, upload=self.upload,
         )  # fmt: skip

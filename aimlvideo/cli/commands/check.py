@@ -15,6 +15,7 @@ from aimlvideo.cli.options import (
     ServiceOptions,
     Upload,
     UseSandbox,
+    count_or_auto,
     exit_codes,
 )
 from aimlvideo.cli.plan import JobReader
@@ -43,7 +44,9 @@ def check_jobs(
     """Validate and price a job file; nothing is sent that costs anything."""
     terminal = Terminal()
     with exit_codes(terminal):
-        settings = access.client(max_outstanding, rate=rate, legacy=legacy, upload=upload)
+        settings = access.client(
+            max_outstanding=count_or_auto("--max-outstanding", max_outstanding), rate=rate, legacy=legacy, upload=upload
+        )
         raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
 
 

@@ -46,7 +46,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
             for service, legacy, jobs in scenes(pictures):
                 await _plan(output, jobs)
                 access = ServiceOptions(service=service, base_url=url, api_key="sandbox")
-                settings = access.client("20", legacy=legacy, poll="every:0.2", rate=10.0)
+                settings = access.client(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
                 options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client:
                     halted = await process(client, options, terminal, RunScope()) or halted

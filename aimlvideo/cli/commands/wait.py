@@ -32,7 +32,7 @@ def wait(
     """Wait for generations by their ids, and save their clips; without ids, carry on with all that the folder has."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = access.client("20", timeout=timeout, poll=poll)
+        settings = access.client(max_outstanding=20, timeout=timeout, poll=poll)
         if generations:
             adopt_generations(output, generations, "", access.service)
         raise typer.Exit(carry_on(settings, RunOptions(output=output, service=access.service), terminal))
