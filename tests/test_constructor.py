@@ -15,6 +15,7 @@ from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.settings import Settings
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.task_groups import task_group
+from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService
 
 NOT_IN_SETTINGS = {"self", "transport", "limiters", "unknown"}
@@ -29,7 +30,7 @@ def test_every_setting_is_an_argument_with_its_type_and_its_default() -> None:
         assert arguments[name].default == default or name in ("api_key", "base_url"), name
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("misspelt", "nearest"),
     [
         ("max_outstandig", "max_outstanding"),
@@ -48,7 +49,7 @@ def test_a_setting_like_no_other_is_refused_with_all_there_are() -> None:
         VideoClient("key", zzz=1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value"),
     [
         ("api_key", 5),

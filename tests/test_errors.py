@@ -24,6 +24,7 @@ from aimlvideo.errors import (
     VideoError,
     one_per_cause,
 )
+from tests.cases import for_each
 
 
 def slip(where: str, got: str = "7") -> Problem:
@@ -36,7 +37,7 @@ def test_the_same_slip_in_forty_rows_is_one_line_with_their_ranges() -> None:
     assert len(InvalidJobs(problems).problems) == 42
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("places", "text"),
     [
         (["a:1"], "a:1"),
@@ -63,7 +64,7 @@ def test_a_single_problem_keeps_the_name_of_its_job() -> None:
     assert str(problem) == "jobs.csv:2: job 'a': prompt: required: text, got nothing"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "error",
     [
         InvalidJobs([slip("a:1")]),

@@ -10,6 +10,7 @@ import pytest
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Unavailable
 from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, known_catalog, read_named_models
+from tests.cases import for_each
 from tests.fakes import FakeClient, FakeService, answer, run_all
 
 NEW = "maker/next-video"
@@ -82,7 +83,7 @@ for _ in range(500):
     DEEP = [DEEP]
 
 
-@pytest.mark.parametrize(
+@for_each(
     "pages",
     [
         {"listed": answer(500)},

@@ -10,11 +10,12 @@ import pytest
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import Settings, checked_base_url, resolve_base_url, resolve_key
+from tests.cases import for_each
 
 ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BASE_URL": "https://proxy.example.com/"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "environment", "key"),
     [
         ("mine", ENVIRONMENT, "mine"),
@@ -40,14 +41,14 @@ def test_without_a_key_it_says_which_variable_and_where_to_get_one(service: str,
         assert place in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel"])
+@for_each("key", ["Bearer abc", "ab\ncd", "abc…", "abc\0d", "schlüssel"])
 def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(SettingsError, match="characters that keys never contain") as caught:
         resolve_key(key, "aimlapi", {})
     assert key not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "service", "environment", "url"),
     [
         ("https://mine.example.com/api/", "aimlapi", ENVIRONMENT, "https://mine.example.com/api"),
@@ -67,7 +68,7 @@ def test_a_base_url_comes_from_the_nearest_place(
     assert resolve_base_url(given, service, environment) == url
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "words"),
     [
         ("api.example.com", "is not a URL: expected something like https://api.example.com"),
@@ -99,8 +100,8 @@ def test_a_base_url_that_is_not_safe_for_a_key_is_refused(url: str, words: str) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["max_outstanding", "downloads", "rate", "poll_rate", "timeout", "settle"])
-@pytest.mark.parametrize("value", [0, -1, nan, -inf, "5", True, [], 1j], ids=repr)
+@for_each("name", ["max_outstanding", "downloads", "rate", "poll_rate", "timeout", "settle"])
+@for_each("value", [0, -1, nan, -inf, "5", True, [], 1j], ids=repr)
 def test_a_number_that_is_none_or_not_above_zero_is_refused_by_its_name(name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=rf"{name} is .*: expected a number above 0"):
         Settings(**{name: value})
@@ -129,7 +130,7 @@ def test_the_wire_is_the_service_s() -> None:
     assert Settings(legacy=True).chosen_service.name == "aimlapi"
 
 
-@pytest.mark.parametrize("poll", ["", "every", "every:", "every:0", "every:-1", "every:nan", "every:inf", "15", None])
+@for_each("poll", ["", "every", "every:", "every:0", "every:-1", "every:nan", "every:inf", "15", None])
 def test_a_way_of_polling_that_nobody_knows_is_refused(poll: Any) -> None:
     with pytest.raises(SettingsError, match="poll"):
         Settings(poll=poll)
@@ -174,8 +175,8 @@ def test_a_key_that_is_no_text_is_refused_and_not_shown() -> None:
     assert "123456" not in str(refused.value)
 
 
-@pytest.mark.parametrize("service", ["aimlapi"])
-@pytest.mark.parametrize("tail", ["", "/", "/v1", "/v2/", "/v1/"])
+@for_each("service", ["aimlapi"])
+@for_each("tail", ["", "/", "/v1", "/v2/", "/v1/"])
 def test_a_base_url_may_have_the_version_that_people_copy_along(service: str, tail: str) -> None:
     for root in ("https://gateway.example.com", "https://gateway.example.com/proxy/aiml"):
         assert resolve_base_url(root + tail, service) == root

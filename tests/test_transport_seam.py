@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aimlvideo import Answer, FunctionTransport, LinkDead, Request, SettingsError, Unclear, VideoClient
+from tests.cases import for_each
 
 MODEL = "alibaba/wan-2-6-t2v"
 LINK = "https://files.example.com/clip.mp4?sig=a%2Bb"
@@ -99,7 +100,7 @@ async def test_headers_are_found_however_they_are_written() -> None:
     assert result.stage == "ready"
 
 
-@pytest.mark.parametrize("transport", [5, "http://127.0.0.1", object(), lambda request: Answer.of()])
+@for_each("transport", [5, "http://127.0.0.1", object(), lambda request: Answer.of()])
 def test_what_is_no_transport_is_refused(transport: Any) -> None:
     with pytest.raises(SettingsError, match=r"transport is of type .*FunctionTransport"):
         VideoClient(transport=transport)

@@ -15,6 +15,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.wires.shapes import Oddity
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.http.proxies import proxy_for
+from tests.cases import for_each
 from tests.shell.http_server import served
 
 pytestmark = pytest.mark.real_time
@@ -26,7 +27,7 @@ async def diagnosis_of(url: str, service: str = "aimlapi") -> Diagnosis:
         return await diagnose(client, url)
 
 
-@pytest.mark.parametrize("service", ["aimlapi", "kling", "kling-official"])
+@for_each("service", ["aimlapi", "kling", "kling-official"])
 async def test_the_sandbox_is_understood_in_every_answer(service: str) -> None:
     async with Sandbox(Behaviour(video="tiny")) as sandbox:
         diagnosis = await diagnosis_of(sandbox.url, service)
@@ -104,8 +105,8 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("service", ["aimlapi", "kling", "kling-official"])
-@pytest.mark.parametrize("nonsense", range(len(NONSENSE)))
+@for_each("service", ["aimlapi", "kling", "kling-official"])
+@for_each("nonsense", range(len(NONSENSE)))
 async def test_whatever_a_service_answers_is_said_in_words_for_each_question(service: str, nonsense: int) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         given = NONSENSE[nonsense]

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from aimlvideo.cli.app import Commands, app
 from aimlvideo.cli.typer_app import log_first
+from tests.cases import for_each
 
 COMMANDS = tuple(Commands.listed)
 
@@ -36,7 +37,7 @@ def options() -> Iterator[Any]:
         yield pytest.param(param, id=f"aimlvideo {param.name}")
 
 
-@pytest.mark.parametrize("param", [*options()])
+@for_each("param", [*options()])
 def test_every_option_says_in_a_sentence_what_it_does(param: Any) -> None:
     text = param.help or ""
     assert len(text) > 10
@@ -45,7 +46,7 @@ def test_every_option_says_in_a_sentence_what_it_does(param: Any) -> None:
     assert not re.search(r"\(\)|the same\b|TODO|\.\. ", text), text
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@for_each("name", COMMANDS)
 def test_the_list_and_a_command_s_own_help_say_one_thing(name: str) -> None:
     command, listed = group().load(name), Commands.listed[name].summary
     assert re.findall(r"[\w.]+\w", command.help)[:2] == re.findall(r"[\w.]+\w", listed)[:2]
@@ -97,7 +98,7 @@ def test_a_shell_completes_commands_and_their_options() -> None:
     assert flags == ["--max-outstanding", "--max-spend"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("typed", "read"),
     [
         (["--log", "info", "run", "a"], ["--log", "info", "run", "a"]),

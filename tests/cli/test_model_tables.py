@@ -15,6 +15,7 @@ from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.wires.aimlapi_models import read_prices
+from tests.cases import for_each
 
 CATALOG = load_catalog()
 V16 = "kling-video/v1.6/pro/image-to-video"
@@ -75,7 +76,7 @@ def test_filters_for_pictures_sound_and_price() -> None:
     assert ids(max_price=0.49) == set()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("raw", "shown"),
     [
         (fixed(0.35), "$0.35"),
@@ -90,7 +91,7 @@ def test_prices_are_shown_with_per_what(raw: Any, shown: str) -> None:
     assert price_of(read_prices([{"id": "m", "pricing": raw}]).get("m")) == shown
 
 
-@pytest.mark.parametrize("model", list(CATALOG), ids=lambda model: model.id)
+@for_each("model", list(CATALOG), ids=lambda model: model.id)
 def test_the_example_is_a_line_that_its_model_accepts(model: Model) -> None:
     line = json.loads(example_line(model))
     checked = check(VideoJob(**line), CATALOG, service=model.service, strict=True)
@@ -147,7 +148,7 @@ def test_jobs_and_prices_are_counted_by_model_and_in_all() -> None:
     assert (found.jobs, found.dollars, found.unquoted, found.enough) == (4, 2.0, 1, None)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("balance", "dollars", "unquoted", "verdict"),
     [(2.0, 2.0, 0, True), (1.99, 2.0, 0, False), (1.99, 2.0, 5, False), (100.0, 2.0, 1, None), (0.0, 0.0, 0, True)],
 )

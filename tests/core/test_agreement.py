@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
+from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, MODELS, least, mistakes, requests
 
 accepts = pytest.importorskip("aimlvideo.sandbox.validation", reason="the sandbox is an extra").accepts
@@ -53,7 +54,7 @@ def in_json(value: Any) -> bool:
         return False
 
 
-@pytest.mark.parametrize("developer", sorted({model.developer for model in MODELS}))
+@for_each("developer", sorted({model.developer for model in MODELS}))
 def test_both_refuse_each_single_mistake(developer: str) -> None:
     models = [model for model in MODELS if model.developer == developer]
     asked = [(model, what, body) for model in models for what, body in wrong_requests(model)]

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.eta import Durations, documented, estimate
 from aimlvideo.core.wires.aimlapi_models import read_metrics
+from tests.cases import for_each
 
 STEADY = {"m": Durations(100, 100)}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("jobs", "outstanding", "rate", "seconds"),
     [(0, 20, 5, 0), (1, 20, 5, 100), (20, 20, 1000, 100), (40, 20, 1000, 200), (1000, 1000, 1, 1099)],
 )

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.limits import ConcurrencyLimit, DownloadLimit, PollBudget, RateLimiter
+from tests.cases import for_each
 
 
 def test_requests_start_at_the_pace_of_the_rate():
@@ -114,7 +115,7 @@ def serve(rate: RateLimiter | PollBudget, limit: float, seconds: float, each: Ca
     return answered, refused
 
 
-@pytest.mark.parametrize("allowed", [31.0, 60.0, 500.0, inf])
+@for_each("allowed", [31.0, 60.0, 500.0, inf])
 def test_a_hidden_limit_of_30_a_second_is_found_and_kept(allowed):
     answered, refused = serve(RateLimiter(allowed), 30, 1200)
     assert answered / 1200 >= 0.94 * 30
@@ -178,8 +179,8 @@ def bulk(slots: ConcurrencyLimit, hidden: int, seconds: int, takes: int = 60) ->
     return total / seconds, refused
 
 
-@pytest.mark.parametrize("asked", [None, 30, 500])
-@pytest.mark.parametrize("hidden", [1, 5, 20])
+@for_each("asked", [None, 30, 500])
+@for_each("hidden", [1, 5, 20])
 def test_a_hidden_number_of_places_is_found(asked, hidden):
     held, refused = bulk(ConcurrencyLimit(asked), hidden, 6000)
     assert held >= 0.8 * hidden

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
+from tests.cases import for_each
 
 BASE = "https://api.example.com/proxy"
 SIGNED = "https://cdn.example.com/a.mp4?Signature=a%2bB%7E+/=&Expires=1"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("link", "address"),
     [
         (SIGNED, SIGNED),
@@ -36,9 +37,7 @@ def test_a_link_leads_where_a_browser_would_go(link: str, address: str) -> None:
     assert resolve_link(link, BASE) == address
 
 
-@pytest.mark.parametrize(
-    "link", ["", "  ", "ftp://example.com/a", "blob:https://example.com/1", "https://", "https://a:b/"]
-)
+@for_each("link", ["", "  ", "ftp://example.com/a", "blob:https://example.com/1", "https://", "https://a:b/"])
 def test_what_is_no_address_is_said_to_be_none(link: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         resolve_link(link, BASE)

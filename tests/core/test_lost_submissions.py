@@ -21,6 +21,7 @@ from aimlvideo.core.lost_submissions import (
     settle_seconds,
 )
 from aimlvideo.core.money.ledger import LogRow
+from tests.cases import for_each
 
 WON = LogRow("av-1", "gen-1", True, 0.0)
 LOST = LogRow("av-1", "gen-2", False, 0.0, failed=True, cost_usd=0.0)
@@ -30,7 +31,7 @@ RUNNING = LogRow("av-1", "gen-4", False, 0.0)
 NAMELESS = LogRow("av-1", None, True, 0.0)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("rows", "age", "said", "generation"),
     [
         ([WON], 1, Outcome.ACCEPTED, "gen-1"),
@@ -55,7 +56,7 @@ def test_only_what_surely_was_not_bought_may_be_sent_again(
     assert outcome_of(rows, age, settle=600) == (said, generation)
 
 
-@pytest.mark.parametrize(("p99", "seconds"), [(None, 600), (0, 600), (100, 600), (200, 600), (500, 1500)])
+@for_each(("p99", "seconds"), [(None, 600), (0, 600), (100, 600), (200, 600), (500, 1500)])
 def test_an_absence_proves_something_after_three_times_the_slowest_and_never_before_ten_minutes(
     p99: float | None, seconds: float
 ) -> None:
@@ -77,7 +78,7 @@ def test_an_absence_counts_where_the_submission_was_surely_looked_for() -> None:
     assert absence_gap(INTENT, SEARCH) is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("intent", "search", "reason"),
     [
         (Intent("ffffffff", SENT), SEARCH, "another API key or to another base URL"),
@@ -113,7 +114,7 @@ def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -
     assert intent_of(request_id_of(VideoJob("m", id="a"), "0a1b2c3d4e", intent)) == intent
 
 
-@pytest.mark.parametrize("request_id", [None, "", "av-0123456789ab-0a1b2c3d4e", "somebody-s"])
+@for_each("request_id", [None, "", "av-0123456789ab-0a1b2c3d4e", "somebody-s"])
 def test_ids_of_the_first_release_and_of_others_say_nothing(request_id: str | None) -> None:
     assert intent_of(request_id) == Intent()
     assert earliest_moment(request_id, 1e9) < 1e9 - 86400

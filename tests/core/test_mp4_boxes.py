@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from aimlvideo.core.mp4_boxes import is_whole_mp4
+from tests.cases import for_each
 
 
 def box(kind: bytes, content: bytes = b"", size: int | None = None) -> bytes:
@@ -20,7 +21,7 @@ MDAT = box(b"mdat", bytes(100))
 LONG = (1).to_bytes(4) + b"mdat" + (116).to_bytes(8) + bytes(100)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "whole"),
     [
         (FTYP + box(b"moov") + MDAT, True),
@@ -94,7 +95,7 @@ def test_an_index_that_promises_fragments_and_has_none_is_not_whole() -> None:
     assert is_whole_mp4(io.BytesIO(film), len(film)) is False
 
 
-@pytest.mark.parametrize("seed", range(40))
+@for_each("seed", range(40))
 def test_boxes_of_nonsense_are_judged_without_an_error(seed: int) -> None:
     random = Random(seed)
     film = bytearray(FILMS["announced"] + segment_index(5) + SECOND)

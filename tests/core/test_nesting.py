@@ -13,6 +13,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.templates import expand
 from aimlvideo.core.nesting import is_too_deep
 from aimlvideo.errors import InvalidJobs, UsageError
+from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService, jobs, run_all
 
 
@@ -35,7 +36,7 @@ def test_levels_are_counted_also_where_a_list_holds_itself() -> None:
     ]
 
 
-@pytest.mark.parametrize("levels", [33, 900, 100_000])
+@for_each("levels", [33, 900, 100_000])
 def test_a_job_whose_lists_stand_in_each_other_is_refused(levels: int) -> None:
     with pytest.raises(InvalidJobs, match="params: at most 32 levels"):
         VideoJob(**JOB, extra=nested(levels))
@@ -51,7 +52,7 @@ async def test_one_such_job_among_others_is_the_only_one_that_fails() -> None:
     assert len(service.posted_at) == 2
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "place"),
     [
         ({"prompt": "a \ud83d"}, "prompt"),

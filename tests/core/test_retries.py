@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.retries import LONGEST_WAIT, retry_after, retry_delays
 from aimlvideo.errors import Busy, DownloadFailed, Unavailable, Unclear
+from tests.cases import for_each
 
 NOW = "Sat, 01 Aug 2026 10:00:00 GMT"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "date", "seconds"),
     [
         ("7", "", 7),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from aimlvideo.core.service_clock import ServiceClock, offset_remark
+from tests.cases import for_each
 
 NOON = {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}
 NOON_SECONDS = 1_795_694_400.0
@@ -18,7 +17,7 @@ def test_the_time_goes_on_between_answers_whatever_the_wall_clock_does() -> None
     assert clock.offset == NOON_SECONDS - 5
 
 
-@pytest.mark.parametrize("headers", [{}, {"date": "noon"}, {"date": ""}, {**NOON, "age": "3600"}])
+@for_each("headers", [{}, {"date": "noon"}, {"date": ""}, {**NOON, "age": "3600"}])
 def test_an_answer_without_a_date_or_from_a_cache_says_nothing(headers: dict[str, str]) -> None:
     clock = ServiceClock()
     clock.observe(headers, monotonic=0.0, wall=0.0)

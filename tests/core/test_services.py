@@ -28,6 +28,7 @@ from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import SettingsError
 from aimlvideo.settings import resolve_key
 from aimlvideo.shell.http.transport import HttpTransport
+from tests.cases import for_each
 
 PACKAGE = Path(aimlvideo.__file__).parent
 MAY_NAME_A_SERVICE = {"wires", "services", "sandbox", "codegen", "models", "testing"}
@@ -95,7 +96,7 @@ def test_the_help_names_each_service_and_where_its_key_is_read_from(name: str) -
     assert all(variable in API_KEY_HELP for names in service.key_variables for variable in names)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "hint"),
     [("aiml", "aimlapi"), ("Kling", "kling"), ("klng", "kling"), ("sora.example", ""), (None, ""), (7, "")],
 )

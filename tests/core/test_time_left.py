@@ -10,6 +10,7 @@ from statistics import mean
 import pytest
 
 from aimlvideo.core.eta import Durations, Remaining, time_left
+from tests.cases import for_each
 
 MEDIAN, SIGMA = 127.0, 0.35
 LAW = Durations(MEDIAN, MEDIAN * math.exp(1.2816 * SIGMA))
@@ -33,8 +34,8 @@ def seen(run: list[tuple[float, float]], now: float) -> Remaining:
     return Remaining(sum(start > now for start, _ in run), len(ages), mean(ages) if ages else 0.0, LAW)
 
 
-@pytest.mark.parametrize(("jobs", "slots"), [(600, 20), (100, 20), (400, 300), (20, 20)])
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75])
+@for_each(("jobs", "slots"), [(600, 20), (100, 20), (400, 300), (20, 20)])
+@for_each("share", [0.0, 0.25, 0.5, 0.75])
 def test_the_end_is_foretold_to_an_eighth_and_the_latest_end_holds(jobs: int, slots: int, share: float) -> None:
     chance = random.Random(7)
     truths, likely, held = [], [], 0

@@ -23,6 +23,7 @@ from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, U
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_connection import open_pool
 from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, MONEY_SUMS, init_tables
+from tests.cases import for_each
 from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
 from tests.waiting import until
 
@@ -185,7 +186,7 @@ async def test_the_rate_is_that_of_all_workers_together(dsn: str) -> None:
     assert len(granted) > 10
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("limits", "named"),
     [({"rate": 0}, "--rate is 0"), ({"poll_rate": -1}, "--poll-rate"), ({"heartbeat": 0.5}, "--heartbeat"),
      ({"max_outstanding": 0}, "--max-outstanding is 0"), ({"rate": float("nan")}, "--rate"),

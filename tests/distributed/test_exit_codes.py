@@ -18,6 +18,7 @@ from aimlvideo.cli.worker_actions import init_database
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DatabaseAway, OverBudget, Refused, SettingsError, Unavailable, VideoError
 from aimlvideo.sandbox import Behaviour, Sandbox
+from tests.cases import for_each
 from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
 from tests.postgres_server import Server
 from tests.waiting import until
@@ -49,7 +50,7 @@ def command(*words: str, dsn: str | None = None) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "again"),
     [
         (SettingsError("s"), False),

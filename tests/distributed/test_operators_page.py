@@ -22,6 +22,7 @@ from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.worker import Worker, worker_metrics
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.views.metrics import Readings
+from tests.cases import for_each
 
 yaml: Any = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ def commands() -> Iterator[str]:
             yield shlex.join(words if words[0] == "aimlvideo" else ["aimlvideo", *words])
 
 
-@pytest.mark.parametrize("line", sorted(set(commands())))
+@for_each("line", sorted(set(commands())))
 def test_a_command_that_operators_are_told_is_one_of_ours(line: str) -> None:
     words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)[1:]]
     done = CliRunner().invoke(app, [*words, "--help"])  # an unknown command or flag is an error before the help
@@ -74,7 +75,7 @@ def test_a_command_that_operators_are_told_is_one_of_ours(line: str) -> None:
     assert "Usage:" in done.output
 
 
-@pytest.mark.parametrize(
+@for_each(
     "expression", [rule["expr"] for rule in ALERTS] + [one["expr"] for panel in PANELS for one in panel["targets"]]
 )
 def test_the_figures_of_dashboard_and_alerts_are_those_that_a_worker_shows(expression: str) -> None:

@@ -18,6 +18,7 @@ from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.models.base import TypedJob
 from aimlvideo.models.klingai import V3StandardImageToVideo, V16ProImageToVideo, V16StandardMultiImageToVideo
+from tests.cases import for_each
 
 CATALOG = load_catalog()
 HERE = Path(aimlvideo.models.__file__).parent
@@ -32,7 +33,7 @@ def classes() -> list[type[TypedJob]]:
     return [made for made in found if isinstance(made, type) and issubclass(made, TypedJob) and made is not TypedJob]
 
 
-@pytest.mark.parametrize("name", DEVELOPERS)
+@for_each("name", DEVELOPERS)
 def test_the_module_checked_in_is_what_the_catalogue_gives(name: str) -> None:
     text = modules(CATALOG, catalog_source())[name]
     assert (HERE / f"{name}.py").read_text("utf-8") == text
@@ -88,7 +89,7 @@ def test_the_documentation_of_a_class_has_units_limits_time_and_source() -> None
     assert catalog_source() in said
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "name"),
     [
         ("klingai/video-v3-standard-image-to-video", "V3StandardImageToVideo"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-import pytest
-
 from aimlvideo.pipeline.crew import Crew
+from tests.cases import for_each
 
 
-@pytest.mark.parametrize("turns", range(8))
+@for_each("turns", range(8))
 async def test_a_call_while_the_crew_is_cancelled_begins_nothing_that_nobody_ends(turns: int) -> None:
     pieces, loop = [1], asyncio.get_running_loop()
 

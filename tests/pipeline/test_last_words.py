@@ -15,6 +15,7 @@ from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import OutOfPatience, Refused
 from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 from aimlvideo.views.report.cards import job_json
+from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -115,7 +116,7 @@ TOO_OFTEN = [
 ]
 
 
-@pytest.mark.parametrize("refusal", TOO_OFTEN, ids=lambda refusal: f"{refusal.status} {refusal.body[:40]!r}")
+@for_each("refusal", TOO_OFTEN, ids=lambda refusal: f"{refusal.status} {refusal.body[:40]!r}")
 async def test_a_refusal_of_frequency_is_no_failed_check_however_it_is_worded(refusal: Answer) -> None:
     service = FakeService(seconds=60)
     service.checks.extend([refusal] * 11)
@@ -124,8 +125,8 @@ async def test_a_refusal_of_frequency_is_no_failed_check_however_it_is_worded(re
         assert results.stats.refused["polls"] == 11
 
 
-@pytest.mark.parametrize("code", [1301, 1302, 1303])
-@pytest.mark.parametrize("status", [200, 400, 429, 500])
+@for_each("code", [1301, 1302, 1303])
+@for_each("status", [200, 400, 429, 500])
 async def test_a_gateway_s_rate_code_on_a_check_is_no_failed_check_under_any_http_status(
     code: int, status: int
 ) -> None:
@@ -137,7 +138,7 @@ async def test_a_gateway_s_rate_code_on_a_check_is_no_failed_check_under_any_htt
     assert (video.completed_at - video.submitted_at).total_seconds() < 250
 
 
-@pytest.mark.parametrize("words", ["Too many requests", "rate limit exceeded", "请求过于频繁"])
+@for_each("words", ["Too many requests", "rate limit exceeded", "请求过于频繁"])
 async def test_a_gateway_that_says_too_often_in_words_only_is_not_asked_as_before(words: str) -> None:
     service = FakeGateway(seconds=60)
     service.checks.extend(answer(400, {"error": {"message": words, "type": "new_api_error"}}) for _ in range(11))

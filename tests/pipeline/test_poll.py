@@ -15,6 +15,7 @@ from aimlvideo import Stage
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import OutOfPatience, Refused, Rejected
 from aimlvideo.pipeline.poll_policies import PollPolicies
+from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -74,8 +75,8 @@ async def test_checks_that_come_too_fast_are_no_failed_checks() -> None:
     assert (video.completed_at - video.submitted_at).total_seconds() < 100
 
 
-@pytest.mark.parametrize("code", [1302, 1303])
-@pytest.mark.parametrize("status", [200, 429])
+@for_each("code", [1302, 1303])
+@for_each("status", [200, 429])
 async def test_a_gateway_s_too_fast_is_no_failed_check_whatever_the_http_status(code: int, status: int) -> None:
     service = FakeGateway(seconds=60)
     service.checks.extend(business_error(code, "too fast", status) for _ in range(11))
@@ -150,7 +151,7 @@ async def test_a_service_that_fails_for_an_hour_is_waited_for_as_long_as_patienc
     assert anyio.current_time() - began == pytest.approx(2500, abs=1)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "trouble",
     [
         None,
@@ -160,7 +161,7 @@ async def test_a_service_that_fails_for_an_hour_is_waited_for_as_long_as_patienc
     ],
     ids=["none", "failing", "away", "too fast"],
 )
-@pytest.mark.parametrize("poll", ["every:7", "every:600"])
+@for_each("poll", ["every:7", "every:600"])
 async def test_patience_ends_when_it_was_said_to_end(trouble: Any, poll: str) -> None:
     service = FakeService(seconds=10_000) if trouble is None else Refusing(trouble, until=10_000, seconds=10_000)
     async with FakeClient(service, timeout=100.0, poll=poll) as client:

@@ -6,12 +6,12 @@ from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from aimlvideo.sandbox import accepts
 from aimlvideo.sandbox.build_models import convert
 from aimlvideo.sandbox.kling_validation import find_gateway_faults
+from tests.cases import for_each
 from tests.sandbox.http_client import BODIES, MULTI, PICTURE, PRO, TASK, V3
 
 OMNI = "klingai/video-v3-omni-720p-image-to-video"
@@ -19,7 +19,7 @@ TURBO = "klingai/video-v3-standard-turbo-text-to-video"
 DATA = "data:image/png;base64,iVBORw0KGgo="
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "params"),
     [
         (MULTI, {}),
@@ -46,7 +46,7 @@ def test_ai_ml_api_takes(model: str, params: dict[str, Any]) -> None:
     assert accepts(model, body) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "params", "field"),
     [
         (MULTI, {"image_list": [PICTURE]}, "image_list"),
@@ -82,7 +82,7 @@ def base64_picture(wide: int, high: int, kind: str = "PNG") -> str:
     return b64encode(file.getvalue()).decode()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "fields"),
     [
         ("text2video", {}),
@@ -96,7 +96,7 @@ def test_the_gateway_takes(kind: str, fields: dict[str, Any]) -> None:
     assert find_gateway_faults(kind, TASK | fields) == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "fields", "path"),
     [
         ("text2video", {"duration": 5}, "duration"),

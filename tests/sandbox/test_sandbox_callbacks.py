@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from aimlvideo.sandbox.callbacks import is_here, sign
+from tests.cases import for_each
 from tests.sandbox.http_client import KLING, TASK, visiting
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -47,7 +48,7 @@ def test_the_signature_is_that_of_the_published_example() -> None:
     assert sign(SECRET, "9876543210", 1781080794, body) == "v1,UsKlJP00XoQyOn410NM9xv34sP+Gl0jnOO9Lcpr7NJ4="
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("url", "here"),
     [
         ("http://127.0.0.1:9/x", True),

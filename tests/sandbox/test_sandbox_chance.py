@@ -6,6 +6,7 @@ import pytest
 
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.timing import parse_law
+from tests.cases import for_each
 
 
 def test_dice_answer_the_same_question_the_same_way_and_others_otherwise() -> None:
@@ -21,7 +22,7 @@ def test_things_happen_as_often_as_they_should() -> None:
     assert all(Dice(1, f"job-{number}").happens("a", 1.0) for number in range(100))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("seconds", "shares"),
     [
         (12, {0.1: 12, 0.9: 12}),

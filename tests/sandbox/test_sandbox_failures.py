@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from aimlvideo.sandbox import Behaviour
+from tests.cases import for_each
 from tests.sandbox.http_client import KLING, MULTI, TASK, UNIVERSAL, visiting
 
 pytestmark = pytest.mark.own_sockets
@@ -182,7 +183,7 @@ async def test_a_service_restarted_on_its_port_remembers_its_generations() -> No
         assert visitor.sandbox.stats()["accepted"] == 1
 
 
-@pytest.mark.parametrize("wrong", [{"seconds": "soon"}, {"seconds": "gamma:1,2"}, {"dropped": 1.5}, {"seconds": -1}])
+@for_each("wrong", [{"seconds": "soon"}, {"seconds": "gamma:1,2"}, {"dropped": 1.5}, {"seconds": -1}])
 def test_a_knob_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"seconds|dropped"):
         Behaviour(**wrong)

@@ -17,6 +17,7 @@ from aimlvideo.sandbox.film.render import render
 from aimlvideo.sandbox.film.storyboard import Storyboard, plan, preview_size
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.pictures import SAMPLES, sample_picture
+from tests.cases import for_each
 from tests.sandbox.http_client import BODIES, MULTI, PRO, V3, visiting
 
 
@@ -125,7 +126,7 @@ def test_every_model_has_a_storyboard_of_some_length_and_even_sides() -> None:
         assert board.shape is None or not any(side % 2 for side in board.shape)
 
 
-@pytest.mark.parametrize("shape", [(16, 9), (9, 16), (1, 1), (4, 3), (3, 4), (21, 9), (2, 3), (848, 480)])
+@for_each("shape", [(16, 9), (9, 16), (1, 1), (4, 3), (3, 4), (21, 9), (2, 3), (848, 480)])
 def test_a_preview_has_an_even_short_side_of_360(shape: tuple[int, int]) -> None:
     size = preview_size(*shape)
     assert min(size) == 360
@@ -165,7 +166,7 @@ async def test_a_generation_is_not_completed_before_its_clip_is_there() -> None:
             assert file.streams.audio
 
 
-@pytest.mark.parametrize("name", [*SAMPLES, "anything else"])
+@for_each("name", [*SAMPLES, "anything else"])
 def test_a_sample_picture_is_always_the_same(name: str) -> None:
     content = sample_picture(name)
     assert content == sample_picture(name)

@@ -11,6 +11,7 @@ import pytest
 
 from aimlvideo.sandbox import Behaviour, hostility
 from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
+from tests.cases import for_each
 from tests.sandbox.http_client import UNIVERSAL, visiting
 
 pytestmark = pytest.mark.own_sockets
@@ -109,7 +110,7 @@ def test_every_knob_is_a_share() -> None:
     assert set(HOSTILE) <= set(SHARES)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "value"),
     [
         ("latency", "x"), ("latency", -1), ("odd_types", 2), ("video", "foo"), ("hostile_at", ("x",)),

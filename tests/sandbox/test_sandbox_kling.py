@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import jwt
-import pytest
 
+from tests.cases import for_each
 from tests.sandbox.http_client import KLING, PICTURE, TASK, visiting
 
 CLIP, SOUND = "https://example.com/x.mp4", "https://example.com/x.mp3"
@@ -34,7 +34,7 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", BODIES)
+@for_each("kind", BODIES)
 async def test_every_endpoint_takes_its_task_and_shows_it_where_it_was_submitted(kind: str) -> None:
     async with visiting() as visitor:
         accepted = await visitor.post(KLING + kind, BODIES[kind])
@@ -44,7 +44,7 @@ async def test_every_endpoint_takes_its_task_and_shows_it_where_it_was_submitted
         assert (await visitor.post(KLING + kind, {})).json["code"] == 1201
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("shape", "where"),
     [("native", "data"), ("openai", None), ("flat", None), ("bare", None)],
 )
@@ -54,7 +54,7 @@ async def test_a_submission_is_answered_in_each_published_shape(shape: Any, wher
         assert (told[where] if where else told)["task_id"]
 
 
-@pytest.mark.parametrize("shape", ["wrapped-url", "bare", "openai", "qiniu", "mixed"])
+@for_each("shape", ["wrapped-url", "bare", "openai", "qiniu", "mixed"])
 async def test_a_query_is_answered_in_each_published_shape(shape: Any) -> None:
     async with visiting(kling_shape=shape) as visitor:
         accepted = (await visitor.post(KLING + "text2video", TASK)).json["data"]["task_id"]
@@ -98,7 +98,7 @@ def token(secret: str = PAIR.partition(":")[2], **claims: Any) -> str:
     return f"Bearer {jwt.encode(whole, secret, algorithm='HS256', headers={'typ': 'JWT'})}"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("authorization", "status"),
     [
         (token(), 404),

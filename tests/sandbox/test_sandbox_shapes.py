@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from aimlvideo.cli.model_tables import example_line
 from aimlvideo.core.catalog.catalog import load_catalog
+from tests.cases import for_each
 from tests.sandbox.http_client import UNIVERSAL, V3, Visitor, visiting
 from tests.schemas import endpoints, generation_schemas
 
@@ -23,7 +24,7 @@ def faults(body: Any, schema: dict[str, Any]) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(body)]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("path", "query"),
     [
         ("/v1/models", {}),

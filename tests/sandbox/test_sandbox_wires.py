@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.cases import for_each
 from tests.sandbox.http_client import BODIES, KLING, MULTI, PICTURE, PRO, TASK, UNIVERSAL, V3, visiting
 
 pytestmark = pytest.mark.real_time
@@ -111,7 +112,7 @@ async def test_an_unknown_model_an_unknown_id_and_an_unknown_path_are_404() -> N
         assert (await visitor.post(UNIVERSAL, ["not", "an", "object"])).status == 400
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("kind", "fields"),
     [
         ("text2video", {}),
@@ -119,7 +120,7 @@ async def test_an_unknown_model_an_unknown_id_and_an_unknown_path_are_404() -> N
         ("multi-image2video", {"image_list": [{"image": PICTURE}] * 4}),
     ],
 )
-@pytest.mark.parametrize("shape", ["native", "wrapped", "flat"])
+@for_each("shape", ["native", "wrapped", "flat"])
 async def test_a_kling_task_is_told_in_each_shape(kind: str, fields: dict[str, object], shape: str) -> None:
     async with visiting(kling_shape=shape) as visitor:
         accepted = await visitor.post(KLING + kind, TASK | fields)
@@ -167,7 +168,7 @@ async def test_a_failed_kling_task_says_so_itself_while_the_answer_says_succeed(
         assert ended.json["data"]["task_status_msg"]
 
 
-@pytest.mark.parametrize("key", ["", "Bearer ", "Bearer bad-key", "Basic abc"])
+@for_each("key", ["", "Bearer ", "Bearer bad-key", "Basic abc"])
 async def test_nobody_comes_in_without_a_good_key(key: str) -> None:
     async with visiting(kling_http_200=0.0) as visitor:
         assert (await visitor.get("/v2/billing", headers={"Authorization": key})).status == 401

@@ -16,6 +16,7 @@ import pytest
 from aimlvideo import errors
 from aimlvideo.client import VideoClient
 from aimlvideo.shell.task_groups import background_tasks, task_group
+from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService
 
 CLASSES = [one for one in vars(errors).values() if inspect.isclass(one) and issubclass(one, errors.VideoError)]
@@ -49,10 +50,8 @@ async def nested() -> AsyncIterator[None]:
         yield
 
 
-@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize(
-    "block", [task_group, lambda: background_tasks(nothing), nested], ids=["tasks", "back", "both"]
-)
+@for_each("error", RAISED, ids=lambda error: type(error).__name__)
+@for_each("block", [task_group, lambda: background_tasks(nothing), nested], ids=["tasks", "back", "both"])
 async def test_an_error_leaves_a_block_as_it_was_and_without_a_group_behind_it(block: Any, error: Exception) -> None:
     error.__cause__ = cause = OSError("why")
     with pytest.raises(type(error)) as raised:
@@ -63,8 +62,8 @@ async def test_an_error_leaves_a_block_as_it_was_and_without_a_group_behind_it(b
     assert groups_behind(error) == []
 
 
-@pytest.mark.parametrize("error", RAISED[:-1], ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("block", ["tasks", "background"])
+@for_each("error", RAISED[:-1], ids=lambda error: type(error).__name__)
+@for_each("block", ["tasks", "background"])
 async def test_an_error_of_a_task_leaves_its_block_in_the_same_way(block: str, error: Exception) -> None:
     async def fails() -> None:
         await anyio.sleep(1)
@@ -126,7 +125,7 @@ async def test_a_cancelled_block_is_cancelled() -> None:
     assert groups_behind(raised.value) == []
 
 
-@pytest.mark.parametrize("error", RAISED[:-1], ids=lambda error: type(error).__name__)
+@for_each("error", RAISED[:-1], ids=lambda error: type(error).__name__)
 async def test_an_error_leaves_a_client_and_a_run_without_a_group_behind_it(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(type(error)) as outside:
         async with FakeClient(FakeService()):

@@ -37,6 +37,7 @@ from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import live_progress
 from aimlvideo.views.sentences import line
 from aimlvideo.views.snapshot import RunWatcher
+from tests.cases import for_each
 from tests.work import lines_run
 
 
@@ -214,7 +215,7 @@ def test_json_has_nothing_but_results_on_stdout(said: tuple[str, str]) -> None:
     assert sorted(json.loads(text)["id"] for text in out.splitlines()) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("said", "meant"),
     [(None, None), ("0", ("127.0.0.1", 0)), ("80", ("127.0.0.1", 80)), ("0.0.0.0:1", ("0.0.0.0", 1))],
 )
@@ -222,7 +223,7 @@ def test_where_a_board_is_asked_for(said: str | None, meant: Any) -> None:
     assert board_address(said) == meant
 
 
-@pytest.mark.parametrize("said", ["", "x", "70000", "host:", "host:x"])
+@for_each("said", ["", "x", "70000", "host:", "host:x"])
 def test_a_board_in_no_place_is_refused(said: str) -> None:
     with pytest.raises(UsageError):
         board_address(said)

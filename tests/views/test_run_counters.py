@@ -14,6 +14,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import GenerationFailed
 from aimlvideo.views.sentences import shares
+from tests.cases import for_each
 
 JOB = VideoJob("m", id="a")
 SENT = Progress(Stage.SUBMITTING, submitted_at=1.0)
@@ -78,8 +79,8 @@ def test_the_last_failures_are_remembered() -> None:
     assert list(tally.failures) == [("c", "no c"), ("d", "no d"), ("e", "no e")]
 
 
-@pytest.mark.parametrize("cells", [10, 37, 100])
-@pytest.mark.parametrize(
+@for_each("cells", [10, 37, 100])
+@for_each(
     "stages", [{Stage.SAVED: 1}, {Stage.SAVED: 9999, Stage.FAILED: 1}, {Stage.PLANNED: 5, Stage.RENDERING: 5}, {}]
 )
 def test_a_bar_is_full_and_hides_nobody(stages: dict[Stage, int], cells: int) -> None:
@@ -88,7 +89,7 @@ def test_a_bar_is_full_and_hides_nobody(stages: dict[Stage, int], cells: int) ->
     assert all(given[stage] >= 1 for stage in stages)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("amount", "said"),
     [(0.04, "0.0 s"), (8.44, "8.4 s"), (59, "59 s"), (60, "1 min"), (125, "2 min 5 s"), (1500, "25 min"),
      (12_000, "3 h 20 min"), (3600, "1 h"), (200_000, "55 h")],

@@ -20,6 +20,7 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import log_step, step_seconds
 from aimlvideo.sandbox import Behaviour, Sandbox
+from tests.cases import for_each
 
 KEY = "key-that-nobody-may-see"
 
@@ -73,7 +74,7 @@ async def test_a_run_is_told_in_spans_figures_and_lines(
     assert "signature" not in whole.lower()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("before", "now", "seconds"),
     [
         (Progress(), Progress(Stage.SUBMITTING, submitted_at=1.0), None),

@@ -12,6 +12,7 @@ import aimlvideo.core.catalog
 from aimlvideo.codegen.facts import convert, dump
 from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model, read_param
 from aimlvideo.core.catalog.corrections import correct, developer_of
+from tests.cases import for_each
 
 CATALOG = load_catalog()
 SHIPPED = Path(aimlvideo.core.catalog.__file__).with_name("catalog.json")
@@ -48,7 +49,7 @@ def test_a_model_is_read_once() -> None:
     assert load_catalog() is CATALOG
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("asked", "nearest"),
     [
         ("kling-video/v1.6/pro/image-to-vide", V16),
@@ -76,7 +77,7 @@ def test_a_refreshed_model_stands_above_the_shipped_one_and_is_found_by_its_alia
     assert "one" not in CATALOG
 
 
-@pytest.mark.parametrize(
+@for_each(
     "entry",
     [
         None,
@@ -119,7 +120,7 @@ def test_a_gateway_model_that_is_not_listed_has_the_common_form() -> None:
 # -- making it --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("param", "default"),
     [
         ({"type": "integer", "default": "5"}, 5),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
-
 from aimlvideo.core.catalog.deprecations import Deprecation, notices
 from aimlvideo.core.money.key_limits import KeyLimits
 from aimlvideo.core.wires.aimlapi_account import read_key
 from aimlvideo.core.wires.aimlapi_models import read_deprecations
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 
 NOW = datetime(2026, 8, 20, tzinfo=UTC).timestamp()
@@ -35,7 +34,7 @@ def test_a_withdrawn_model_is_named_with_its_day_and_its_successor() -> None:
     assert sentences(shutdown_at=None, deprecated_at=None, replaced_by=None) == (["model 'old/one' is withdrawn"], [])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changed", "remark"),
     [
         (
@@ -77,7 +76,7 @@ def test_a_key_has_limits_of_its_own() -> None:
     assert "own limit of 5.00 USD" in key(limit={"retention": "month", "threshold": 5}).problem()
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("data", "problem"),
     [
         ({}, ""),

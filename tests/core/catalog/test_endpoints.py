@@ -13,6 +13,7 @@ from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Problem, Rejected
+from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, mistakes
 
 WIRE = Kling()
@@ -188,7 +189,7 @@ def wrong(checked: Checked) -> set[str]:
     return {problem.field for problem in checked.problems}
 
 
-@pytest.mark.parametrize(("model", "endpoint", "params", "sent"), JOBS.values(), ids=JOBS)
+@for_each(("model", "endpoint", "params", "sent"), JOBS.values(), ids=JOBS)
 def test_a_job_goes_to_its_endpoint_in_the_service_s_own_words(
     model: str, endpoint: str, params: dict[str, Any], sent: Sent
 ) -> None:
@@ -249,7 +250,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("model", "params", "field", "named"), REFUSED.values(), ids=REFUSED)
+@for_each(("model", "params", "field", "named"), REFUSED.values(), ids=REFUSED)
 def test_what_fits_no_endpoint_is_refused_by_name_and_never_sent(
     model: str, params: dict[str, Any], field: str, named: str
 ) -> None:
@@ -381,7 +382,7 @@ RULES: dict[str, tuple[str, dict[str, Any], set[str]]] = {
 }
 
 
-@pytest.mark.parametrize(("model", "params", "fields"), RULES.values(), ids=RULES)
+@for_each(("model", "params", "fields"), RULES.values(), ids=RULES)
 def test_a_rule_of_an_endpoint_is_broken_by_name(model: str, params: dict[str, Any], fields: set[str]) -> None:
     assert wrong(ask(model, params)) == fields
 
@@ -405,7 +406,7 @@ def right(endpoint: Model) -> dict[str, Any]:
     return simple.get(endpoint.endpoint, found) | {"endpoint": endpoint.endpoint}
 
 
-@pytest.mark.parametrize("endpoint", endpoints(), ids=lambda endpoint: f"{endpoint.id} {endpoint.endpoint}")
+@for_each("endpoint", endpoints(), ids=lambda endpoint: f"{endpoint.id} {endpoint.endpoint}")
 def test_each_single_mistake_at_each_endpoint_is_refused_with_its_field_named(endpoint: Model) -> None:
     plain = right(endpoint)
     assert not ask(endpoint.id, plain).problems
@@ -426,7 +427,7 @@ def test_every_rule_and_every_endpoint_says_where_it_is_written() -> None:
             assert rule.kind == "forbidden" or set(names) <= endpoint.params.keys(), (endpoint.id, rule)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("term", "params", "holds"),
     [
         ("a", {"a": 1}, "yes"),

@@ -12,6 +12,7 @@ from aimlvideo.core.catalog.refresh import LARGEST, compare, parse_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi_models import read_models
+from tests.cases import for_each
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 UNIVERSAL = "/v2/video/generations"
@@ -125,7 +126,7 @@ for _ in range(3000):
 WIDE = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(201)}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "broken",
     [
         None,
@@ -168,7 +169,7 @@ def test_a_hostile_or_broken_document_is_refused_with_a_short_reason(broken: Any
     assert len(str(refused.value)) < 250
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("broken", "reason"),
     [
         (document(body(a={"$ref": "#/components/schemas/Loop"}), components={"schemas": {"Loop": LOOP}}), "circular"),
@@ -218,7 +219,7 @@ def test_video_models_are_listed_with_their_aliases_and_broken_entries_left_out(
     assert read_models(entries) == listed
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("address", "asked"),
     [
         ("https://docs.example/a.json", True),
@@ -237,7 +238,7 @@ def test_only_safe_addresses_are_asked_for_documents(address: Any, asked: bool) 
     assert bool(listed.document) is asked
 
 
-@pytest.mark.parametrize("answer", [None, 5, {}, {"data": {}}, "x"])
+@for_each("answer", [None, 5, {}, {"data": {}}, "x"])
 def test_a_list_that_is_none_is_refused(answer: Any) -> None:
     with pytest.raises(ValueError, match="not a list"):
         read_models(answer)

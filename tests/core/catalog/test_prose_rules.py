@@ -19,6 +19,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.media import Media
+from tests.cases import for_each
 
 accepts = pytest.importorskip("aimlvideo.sandbox.validation", reason="the sandbox is an extra").accepts
 
@@ -119,19 +120,19 @@ FILES_WRONG: list[tuple[str, dict[str, Any], str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "params"), RIGHT)
+@for_each(("model", "params"), RIGHT)
 def test_what_the_documents_allow_is_taken_by_both(model: str, params: dict[str, Any]) -> None:
     assert not check(VideoJob(model, **params), CATALOG, strict=True).problems
     assert accepts(model, params) == []
 
 
-@pytest.mark.parametrize(("model", "params", "field"), WRONG)
+@for_each(("model", "params", "field"), WRONG)
 def test_what_a_rule_in_prose_forbids_is_refused_by_both(model: str, params: dict[str, Any], field: str) -> None:
     assert {problem.field for problem in check(VideoJob(model, **params), CATALOG).problems} == {field}
     assert accepts(model, params)
 
 
-@pytest.mark.parametrize(("model", "params", "field", "content"), FILES_RIGHT)
+@for_each(("model", "params", "field", "content"), FILES_RIGHT)
 def test_a_file_within_its_model_s_limits_is_sent_and_taken(
     model: str, params: dict[str, Any], field: str, content: bytes
 ) -> None:
@@ -139,7 +140,7 @@ def test_a_file_within_its_model_s_limits_is_sent_and_taken(
     assert accepts(model, {**params, field: sent}) == []
 
 
-@pytest.mark.parametrize(("model", "params", "field", "content", "words"), FILES_WRONG)
+@for_each(("model", "params", "field", "content", "words"), FILES_WRONG)
 def test_a_file_beyond_its_model_s_limits_is_refused_before_and_at_the_service(
     model: str, params: dict[str, Any], field: str, content: bytes, words: str
 ) -> None:
@@ -158,7 +159,7 @@ def _sent(model_id: str, params: dict[str, Any], field: str, content: bytes) -> 
     return str(media.encoded(content))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "value"),
     [
         ("google/gemini-omni-flash-preview", "gs://bucket/a.png"),
@@ -193,7 +194,7 @@ def test_a_picture_whose_name_looks_like_an_asset_is_still_a_file() -> None:
     assert [value for _, value in media_fields(model, {"image_url": "asset-1.png"})] == ["asset-1.png"]
 
 
-@pytest.mark.parametrize("model", sorted({model for model, *_ in [*RIGHT, *WRONG, *FILES_RIGHT, *FILES_WRONG]}))
+@for_each("model", sorted({model for model, *_ in [*RIGHT, *WRONG, *FILES_RIGHT, *FILES_WRONG]}))
 def test_each_rule_says_where_it_stands(model: str) -> None:
     known = CATALOG.find(model)
     assert known is not None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.validation import Checked, check, media_fields, replace_media
 from aimlvideo.core.jobs.job import VideoJob
+from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, MODELS, beside, least, mistakes, plain, requests
 
 MULTI = "kling-video/v1.6/standard/multi-image-to-video"
@@ -40,7 +41,7 @@ def fields(checked: Checked) -> set[str]:
     return {problem.field for problem in checked.problems}
 
 
-@pytest.mark.parametrize("developer", sorted({model.developer for model in MODELS}))
+@for_each("developer", sorted({model.developer for model in MODELS}))
 def test_any_request_made_from_the_facts_is_accepted_and_sent_as_it_is(developer: str) -> None:
     models = [model for model in MODELS if model.developer == developer]
 
@@ -56,7 +57,7 @@ def test_any_request_made_from_the_facts_is_accepted_and_sent_as_it_is(developer
     accepted()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+@for_each("model", MODELS, ids=lambda model: model.id)
 def test_each_single_mistake_is_refused_with_its_field_named(model: Model) -> None:
     right = least(model)
     assert not ask(model, model.service, **right).problems
@@ -70,7 +71,7 @@ def test_each_single_mistake_is_refused_with_its_field_named(model: Model) -> No
     assert made >= 2 * len(model.params)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+@for_each("model", MODELS, ids=lambda model: model.id)
 def test_what_is_missing_is_named_with_what_it_takes(model: Model) -> None:
     right = least(model)
     for name in right:
@@ -80,7 +81,7 @@ def test_what_is_missing_is_named_with_what_it_takes(model: Model) -> None:
         assert checked.problems[0].got in {"nothing", "neither"}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+@for_each("model", MODELS, ids=lambda model: model.id)
 def test_a_misspelt_name_is_told_the_nearest_right_one(model: Model) -> None:
     for name, param in model.params.items():
         wrong = {**least(model), f"{name}q": plain(param)}
@@ -106,7 +107,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     assert all(problem.job == "job" for problem in checked.problems)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("given", "sent"),
     [
         ({"duration": "5"}, {"duration": 5}),
@@ -129,7 +130,7 @@ def test_what_only_the_legacy_url_takes_is_remarked_elsewhere() -> None:
     assert {remark.field for remark in elsewhere.warnings} == {"external_task_id", "type"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "wrong"),
     [
         ({"image_url": "a"}, {"prompt"}),
@@ -143,7 +144,7 @@ def test_the_legacy_url_has_rules_of_its_own(params: dict[str, Any], wrong: set[
     assert not ask(V16, **params).problems
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), ("0.5", 0.5), ("1", 1)])
+@for_each(("text", "value"), [("true", True), ("False", False), ("0.5", 0.5), ("1", 1)])
 def test_a_table_of_texts_gives_switches_and_numbers(text: str, value: Any) -> None:
     name = "generate_audio" if isinstance(value, bool) else "cfg_scale"
     assert ask(V3, image_url="a", prompt="p", **{name: text}).params[name] == value
@@ -155,7 +156,7 @@ def test_a_duration_that_is_wanted_as_text_may_be_given_as_a_number() -> None:
     assert ask(model, **least(model), duration=5).params["duration"] == "5"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "given", "ours"),
     [
         (V16, "last_image_url", "tail_image_url"),
@@ -192,7 +193,7 @@ def test_two_names_for_one_thing_with_two_values_are_a_problem_and_with_one_are_
     assert (same.params, same.problems) == ({"image_list": PICTURES}, ())
 
 
-@pytest.mark.parametrize("name", [model.id for model in MODELS if "multi_prompt" in model.params])
+@for_each("name", [model.id for model in MODELS if "multi_prompt" in model.params])
 def test_exactly_one_of_prompt_and_multi_prompt(name: str) -> None:
     model = CATALOG.find(name)
     assert model is not None
@@ -204,13 +205,13 @@ def test_exactly_one_of_prompt_and_multi_prompt(name: str) -> None:
     assert fields(ask(name, **right)) == {"prompt"}
 
 
-@pytest.mark.parametrize(("audio", "refused"), [(True, True), ("true", True), (None, True), (False, False)])
+@for_each(("audio", "refused"), [(True, True), ("true", True), (None, True), (False, False)])
 def test_no_last_picture_with_sound_on_the_omni_models(audio: Any, refused: bool) -> None:
     checked = ask(OMNI, image_url="a", tail_image_url="b", prompt="p", generate_audio=audio)
     assert fields(checked) == ({"tail_image_url"} if refused else set())
 
 
-@pytest.mark.parametrize("picture", ["a.png", "https://x/y", b"\x89PNG", Path("a.png"), PurePosixPath("b"), PilLike()])
+@for_each("picture", ["a.png", "https://x/y", b"\x89PNG", Path("a.png"), PurePosixPath("b"), PilLike()])
 def test_a_local_picture_stands_wherever_a_link_does(picture: Any) -> None:
     assert ask(V16, image_url=picture).params["image_url"] is picture
     element = {"reference_image_urls": [picture]}
@@ -221,7 +222,7 @@ def test_a_picture_is_no_sound() -> None:
     assert fields(ask("veed/fabric-1.0", image_url="a", audio_url=PilLike())) == {"audio_url"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     [
         "x" * 10**7,
@@ -260,7 +261,7 @@ def test_an_unknown_model_is_told_the_nearest_and_how_to_learn_new_ones() -> Non
     assert "aimlvideo models --refresh" in problem.hint
 
 
-@pytest.mark.parametrize("model", [None, 5, ["a"], ""])
+@for_each("model", [None, 5, ["a"], ""])
 def test_a_model_that_is_no_name_is_a_problem_and_no_crash(model: Any) -> None:
     assert fields(ask_raw(model)) == {"model"}
 
@@ -285,7 +286,7 @@ def test_the_gateways_own_names_and_objects_become_ours() -> None:
     assert checked == Checked({"image_url": "a", "tail_image_url": "b"})
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("params", "wrong"),
     [
         ({}, {"prompt"}),
@@ -347,7 +348,7 @@ def test_files_are_found_and_replaced_at_every_depth_and_nothing_given_is_change
     }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "params", "found"),
     [
         (V16, {"dynamic_masks": [{"mask": "m", "trajectories": []}]}, ["dynamic_masks[0].mask"]),

@@ -17,13 +17,14 @@ from aimlvideo.core.jobs.chains import (
     with_references,
 )
 from aimlvideo.core.jobs.job import VideoJob
+from tests.cases import for_each
 
 
 def shot(name: str, *sources: str) -> VideoJob:
     return VideoJob("m", id=name, image_list=[{"from": source, "frame": "last"} for source in sources])
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "reference"),
     [
         ({"from": "a", "frame": "last"}, Reference("a", "last")),
@@ -39,7 +40,7 @@ def test_a_reference_is_told_from_other_values(value: Any, reference: Reference 
     assert reference_of(value) == reference
 
 
-@pytest.mark.parametrize(
+@for_each(
     "value",
     [
         {"from": 5}, {"from": ""}, {"from": "a", "farme": "last"}, {"from": "a", "frame": "middle"},
@@ -86,7 +87,7 @@ def test_a_right_chain_has_no_problem() -> None:
     assert list(chain_problems([shot("c", "b"), shot("b", "a"), shot("a")])) == []
 
 
-@pytest.mark.parametrize(("duration", "late"), [(5, True), ("5", True), ("5s", True), (10, False), ("auto", False)])
+@for_each(("duration", "late"), [(5, True), ("5", True), ("5s", True), (10, False), ("auto", False)])
 def test_a_second_that_a_parent_s_clip_will_not_have_is_found_before_anything_is_bought(
     duration: Any, late: bool
 ) -> None:

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from aimlvideo.core.jobs.file_names import LONGEST, file_name, is_its_own, rendered_name, unlike
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import SettingsError
+from tests.cases import for_each
 
 RESERVED = ("con", "PRN", "aux", "NUL", "com1", "LPT9", "con.txt")
 
 
-@pytest.mark.parametrize(
+@for_each(
     "name",
     [
         "ballerina", "job-0123456789ab", "Scene_01", "a.b-c", "two words", "product 01 \u2014 Caf\u00e9",
@@ -25,7 +26,7 @@ def test_an_id_as_people_write_it_is_its_own_name(name: str) -> None:
     assert is_its_own(name)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "kept"),
     [
         ("../../etc/passwd", "etc_passwd"),
@@ -68,7 +69,7 @@ def test_two_ids_with_a_hash_never_share_a_name(one: str, other: str) -> None:
     assert one == other or unlike(one, one) != unlike(other, other)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("template", "name"),
     [
         ("{id} {seed}", "waves 7"),

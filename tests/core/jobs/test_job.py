@@ -21,6 +21,7 @@ from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix, request_id
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
+from tests.cases import for_each
 
 
 def test_an_id_comes_from_the_content_and_stays_the_same() -> None:
@@ -57,7 +58,7 @@ def picture(width: int, height: int, mode: str = "RGB") -> Image.Image:
     return Image.new(mode, (width, height))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("one", "other"),
     [
         (b"a", b"b"),
@@ -80,8 +81,8 @@ def test_half_a_surrogate_pair_has_an_id_too() -> None:
 # Stages ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", Stage)
-@pytest.mark.parametrize("after", Stage)
+@for_each("before", Stage)
+@for_each("after", Stage)
 def test_a_job_goes_where_the_table_says_and_nowhere_else(before: Stage, after: Stage) -> None:
     if after in STAGES[before]:
         assert Progress(before).to(after, polls=3) == Progress(after, polls=3)
@@ -194,7 +195,7 @@ def test_the_mark_of_a_job_is_its_own_and_no_folder_s_or_other_model_s() -> None
     assert id_prefix(VideoJob("m", id="\ud83d"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "told"),
     [
         (b'{"a": 1}', {"a": 1}),

@@ -8,6 +8,7 @@ import pytest
 
 from aimlvideo.core.jobs.templates import count, expand
 from aimlvideo.errors import UsageError
+from tests.cases import for_each
 
 
 def test_every_combination_is_a_job_with_a_number_the_last_list_fastest() -> None:
@@ -42,7 +43,7 @@ def test_a_million_jobs_are_counted_without_being_made() -> None:
     assert next(expand(template)) == {"prompt": 0, "model": 0, "seed": 0}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("template", "field"),
     [
         ({"matrix": [1]}, "matrix"),

@@ -13,6 +13,7 @@ from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Price, Pricing, quote
 from aimlvideo.core.wires.aimlapi_models import read_prices
 from aimlvideo.errors import GenerationFailed, LinkDead
+from tests.cases import for_each
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 V3 = "klingai/video-v3-standard-image-to-video"
@@ -40,7 +41,7 @@ def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
     return quote(known, params, read_prices({"data": [{"id": "m", "pricing": pricing}]}).get("m"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pricing", "params", "dollars"),
     [
         (FIXED, {}, 0.35),
@@ -91,7 +92,7 @@ def test_a_price_per_second_without_a_known_length_is_unknown() -> None:
     assert price(fixed(0.35, "second"), "krea/krea-wan-14b/text-to-video") is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "pricing",
     [
         7,
@@ -127,7 +128,7 @@ def test_a_broken_price_is_unknown_by_itself_and_says_what_is_wrong(pricing: Any
     assert quote(model, {}, prices["broken"]) is None
 
 
-@pytest.mark.parametrize("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])
+@for_each("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])
 def test_an_answer_without_prices_gives_none(answer: Any) -> None:
     assert read_prices(answer) == {}
 

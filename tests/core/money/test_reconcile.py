@@ -10,6 +10,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.ledger import Charge, LogRow
 from aimlvideo.core.money.reconcile import Bill, reconcile
 from aimlvideo.errors import GenerationFailed
+from tests.cases import for_each
 
 
 def record(name: str, stage: Stage = Stage.SAVED, cost: float | None = 0.2, **more: object) -> Record:
@@ -35,7 +36,7 @@ def test_a_job_that_was_never_submitted_and_a_deposit_are_no_business_of_it() ->
 FAILED = GenerationFailed("moderated")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("records", "charges", "words"),
     [
         ([record("a")], [charge("a"), charge("a")], "charged twice: job 'a' (generation gen-a) was charged 2 times"),
@@ -74,7 +75,7 @@ A = record("a")
 AGAIN = request_id_of(A.job, "again")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("charges", "rows", "words"),
     [
         ([charge("z")], [logged("z", AGAIN)], f"gen-z, bought for job 'a' as {AGAIN}, charged 0.2000 USD"),

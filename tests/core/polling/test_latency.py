@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aimlvideo.core.polling.hazard import EDGES, AgeHistogram, PiecewiseHazard
 from aimlvideo.core.polling.latency import FADE, Latency
 from aimlvideo.core.polling.priors import prior_from, uninformed_prior
+from tests.cases import for_each
 from tests.core.duration_models import PUBLISHED, lognormal_times
 
 AGES = st.floats(0, 20_000)
@@ -114,7 +115,7 @@ def test_the_published_median_is_believed_at_first():
     assert Latency(documented=60.0).law.quantile(0.5) == pytest.approx(60, rel=0.25)
 
 
-@pytest.mark.parametrize("published", [{0.5: 2.0, 0.9: 3.0}, {0.9: 175.0}, {}, {0.5: float("nan")}, {0.5: -1.0}, None])
+@for_each("published", [{0.5: 2.0, 0.9: 3.0}, {0.9: 175.0}, {}, {0.5: float("nan")}, {0.5: -1.0}, None])
 def test_what_cannot_be_the_duration_of_a_video_is_not_believed(published):
     assert sum(prior_from(published, None).events) == 0
     assert sum(prior_from(published, 60.0).events) == pytest.approx(2.0)
@@ -172,7 +173,7 @@ def test_what_others_wrote_fades_with_what_came_in_here():
     assert sum(two.merged_state(one.merged_state())["events"].values()) == pytest.approx(63.4 + 0.366 * 63.4, rel=0.01)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "state",
     [{}, {"events": {}}, {"events": {"900": 1.0}, "exposure": {}}, {"events": {"1": -1.0}, "exposure": {}},
      {"events": {"x": 1.0}, "exposure": {}}, {"events": {"1": float("nan")}, "exposure": {}},

@@ -17,6 +17,7 @@ from aimlvideo.core.wires.aimlapi_account import (
 )
 from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import Refused, ServiceError, Unclear
+from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
 
 ROW = {
@@ -47,7 +48,7 @@ def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
     assert row == LogRow("av-1", "gen:1/a", True, TEN, "m", 0.21, False)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "succeeded", "failed"),
     [
         ("succeeded", True, False),
@@ -71,7 +72,7 @@ def test_a_page_has_as_many_rows_as_the_service_sent_so_that_no_page_after_it_is
     assert rows[4].cost_usd is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pagination", "has_more"),
     [({"has_more": True}, True), ({"has_more": False}, False), ({}, None), ({"has_more": "yes"}, None), (None, None)],
 )
@@ -82,8 +83,8 @@ def test_the_log_says_whether_another_page_follows_whatever_a_page_holds(
         assert log_has_more(answer({"data": rows, "pagination": pagination})) is has_more
 
 
-@pytest.mark.parametrize("read", [read_log_page, read_ledger_page, read_balance])
-@pytest.mark.parametrize("body", [body for name, body in ODD_BODIES.items() if name != "a list"], ids=repr)
+@for_each("read", [read_log_page, read_ledger_page, read_balance])
+@for_each("body", [body for name, body in ODD_BODIES.items() if name != "a list"], ids=repr)
 def test_an_odd_page_is_not_taken_for_an_empty_one(read: Any, body: bytes) -> None:
     with pytest.raises(Unclear):
         read(answer(body))
@@ -105,7 +106,7 @@ CHARGE = {
 }
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("changed", "usd"),
     [
         ({}, 0.21),
@@ -128,7 +129,7 @@ def test_an_amount_is_what_was_taken_and_one_that_cannot_be_read_is_unknown(
     assert charge == Charge("gen-1", usd, "MODEL_USAGE", TEN)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("pagination", "cursor"),
     [
         ({"next_cursor": "a=b&c", "has_more": True}, "a=b&c"),
@@ -154,18 +155,18 @@ def test_the_ledger_is_asked_from_its_newest_page_on() -> None:
     assert dict(ledger_request("a=b&c").query) == {"limit": "100", "cursor": "a=b&c"}
 
 
-@pytest.mark.parametrize(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])
+@for_each(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])
 def test_the_balance_is_what_is_left(body: Any, usd: float) -> None:
     assert read_balance(answer({"current_balance": body, "currency": "USD"})) == usd
 
 
-@pytest.mark.parametrize("body", [None, "much", True, [], float("nan")])
+@for_each("body", [None, "much", True, [], float("nan")])
 def test_a_balance_that_is_no_number_is_not_taken_for_nothing(body: Any) -> None:
     with pytest.raises(ServiceError, match="names no balance"):
         read_balance(answer({"current_balance": body}))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "seconds"),
     [
         ("2026-08-01T10:00:00.500Z", TEN),

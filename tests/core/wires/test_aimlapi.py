@@ -17,6 +17,7 @@ from aimlvideo.core.wires.generation import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, read_callback, read_external_task
 from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear
+from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
 
 WIRE = AimlApi()
@@ -46,7 +47,7 @@ def test_a_question_names_the_generation_whatever_its_id_holds() -> None:
     assert dict(request.query) == {"generation_id": "d7c67219:veed/fabric-1.0-fast"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("model", "legacy", "vendor"),
     [
         ("kling-video/v1.6/pro/image-to-video", True, "kling"),
@@ -88,7 +89,7 @@ def test_a_generation_of_an_unknown_model_is_asked_about_at_the_universal_endpoi
         assert [request.path for request in wire.status("gen-1", job)] == ["/v2/video/generations"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "headers", "name"),
     [
         ({"id": "gen-1", "status": "queued"}, {}, "gen-1"),
@@ -112,7 +113,7 @@ NAMELESS = [body for name, body in ODD_BODIES.items() if name != "a huge number"
 """Odd bodies that name no generation: a huge number is a name."""
 
 
-@pytest.mark.parametrize("body", [*NAMELESS, b'{"id": true}', b'{"id": {}}', b'{"id": ""}'], ids=repr)
+@for_each("body", [*NAMELESS, b'{"id": true}', b'{"id": {}}', b'{"id": ""}'], ids=repr)
 def test_a_submission_whose_answer_names_no_generation_is_in_doubt(body: bytes) -> None:
     with pytest.raises(Unclear) as caught:
         WIRE.parse_submission(answer(body, 201), "av-1")
@@ -120,7 +121,7 @@ def test_a_submission_whose_answer_names_no_generation_is_in_doubt(body: bytes) 
     assert caught.value.status == 201
 
 
-@pytest.mark.parametrize("body", [body for name, body in ODD_BODIES.items() if name != "an empty object"], ids=repr)
+@for_each("body", [body for name, body in ODD_BODIES.items() if name != "an empty object"], ids=repr)
 def test_a_status_check_with_an_odd_answer_says_nothing(body: bytes) -> None:
     with pytest.raises(Unclear, match="cut short or no JSON object"):
         WIRE.parse_status(answer(body), "gen-1")
@@ -129,7 +130,7 @@ def test_a_status_check_with_an_odd_answer_says_nothing(body: bytes) -> None:
 VIDEO = {"url": "https://cdn.example.com/a.mp4?sig=a%2Bb", "content_type": "video/mp4", "file_size": 1, "new": []}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("word", "state"),
     [
         ("queued", State.QUEUED),
@@ -158,7 +159,7 @@ def test_a_status_word_says_where_a_generation_stands_and_a_link_what_a_new_one_
     assert seen.error == ("why" if state is State.FAILED else None)
 
 
-@pytest.mark.parametrize("word", ["upscaling", "completed", "done", ""])
+@for_each("word", ["upscaling", "completed", "done", ""])
 def test_without_a_link_a_reason_is_the_end_and_no_reason_is_not_finished_yet(word: str) -> None:
     body = {"id": "gen-1", "status": word, "video": None}
     failed = WIRE.parse_status(answer({**body, "error": {"name": "Gone", "message": "no frames"}}), "gen-1")
@@ -173,7 +174,7 @@ def test_a_word_that_goes_on_goes_on_whatever_stands_beside_it() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("fields", "links"),
     [
         ({"video": [{"url": "https://a/1"}, {"url": "https://a/2"}]}, ("https://a/1", "https://a/2")),
@@ -195,7 +196,7 @@ def test_the_size_of_each_clip_is_kept_where_the_answer_says_it() -> None:
     assert WIRE.parse_status(answer({"status": "completed", "video": clips}), "gen-1").file_sizes == (12, None)
 
 
-@pytest.mark.parametrize("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, [], [None]])
+@for_each("video", [None, {}, {"url": None}, {"url": ""}, {"url": ["x"]}, [], [None]])
 def test_completed_without_a_link_is_not_ready_yet(video: Any) -> None:
     seen = WIRE.parse_status(answer({"status": "completed", "video": video}), "gen-1")
     assert (seen.state, seen.video_url) == (State.RENDERING, None)
@@ -205,7 +206,7 @@ def test_a_link_comes_out_byte_for_byte() -> None:
     assert WIRE.parse_status(answer({"status": "completed", "video": VIDEO}), "g").video_url == VIDEO["url"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "words"),
     [
         ({"name": "moderation", "message": "not allowed"}, "moderation: not allowed"),
@@ -230,7 +231,7 @@ def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words:
     assert (seen.state, seen.error) == (State.FAILED, words)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "kind", "words", "code"),
     [
         ({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}, Rejected, "new_sensitive", 1026),
@@ -263,7 +264,7 @@ def test_an_error_under_http_200_reaches_the_user_and_is_no_doubt(
         assert caught.value.code == code
 
 
-@pytest.mark.parametrize("word", ["error", "failed", "Rejected", "aborted", "blocked", "Terminated"])
+@for_each("word", ["error", "failed", "Rejected", "aborted", "blocked", "Terminated"])
 def test_a_submission_that_failed_and_names_no_id_is_rejected_and_not_doubted(word: str) -> None:
     body = {"status": word, "error": {"name": "Moderation", "message": "not allowed"}}
     with pytest.raises(Rejected, match="Moderation: not allowed"):
@@ -271,7 +272,7 @@ def test_a_submission_that_failed_and_names_no_id_is_rejected_and_not_doubted(wo
     assert WIRE.parse_submission(answer({**body, "id": "gen-1"}), "av-1").id == "gen-1"
 
 
-@pytest.mark.parametrize("fields", [{"code": 200}, {"statusCode": 200}, {"base_resp": {"status_code": 0}}, {"code": 0}])
+@for_each("fields", [{"code": 200}, {"statusCode": 200}, {"base_resp": {"status_code": 0}}, {"code": 0}])
 def test_a_code_that_means_well_is_no_error(fields: Any) -> None:
     assert WIRE.parse_submission(answer({"id": "gen-1", "status": "queued", **fields}), "av-1").id == "gen-1"
     assert WIRE.parse_status(answer({"status": "done", "video": VIDEO, **fields}), "gen-1").state is State.COMPLETED
@@ -289,7 +290,7 @@ def test_the_code_of_an_error_is_kept_beside_the_http_status() -> None:
 NO_CREDITS = "You've run out of credits. Please top up your balance or update your payment method"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("status", "message", "kind"),
     [
         (400, "Body validation error", Rejected),
@@ -352,7 +353,7 @@ def test_a_concurrency_limit_is_told_from_a_rate() -> None:
         assert caught.value.limit == limit
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b"<html>404</html>",
@@ -386,7 +387,7 @@ def test_a_redirect_says_where_the_base_url_should_lead() -> None:
         raise_for_error(answer(b"", 308, location="https://www.example.com/"))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "words"),
     [
         ({"message": "Body validation error", "errors": [{"path": ["duration"]}]}, "error [{'path': ['duration']}]"),
@@ -414,7 +415,7 @@ def usage(**used: Any) -> dict[str, Any]:
     return {"meta": {"usage": used}}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("told", "header", "usd"),
     [
         ({}, "0.21", 0.21),

@@ -14,6 +14,7 @@ from aimlvideo.core.wires.kling import Kling, external_task_request, read_callba
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.settings import resolve_base_url
 from aimlvideo.shell.http.transport import HttpTransport
+from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
 
 WIRE = Kling()
@@ -59,7 +60,7 @@ def test_without_a_picture_it_is_text_alone() -> None:
     assert WIRE.submission(job(prompt="waves"), "av-1").path == f"{ROOT}/text2video"
 
 
-@pytest.mark.parametrize(("given", "sent"), [(5, "5"), ("10", "10"), (5.0, "5"), (7.5, "7.5")])
+@for_each(("given", "sent"), [(5, "5"), ("10", "10"), (5.0, "5"), (7.5, "7.5")])
 def test_seconds_of_any_kind_become_the_text_that_is_wanted(given: Any, sent: str) -> None:
     body = WIRE.submission(job(duration=given), "av-1").body
     assert body is not None
@@ -87,7 +88,7 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
     assert external_task_request("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("base", "url"),
     [
         ("https://h", "https://h/kling/v1/videos/text2video"),
@@ -157,7 +158,7 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize(("body", "state", "error"), SHAPES)
+@for_each(("body", "state", "error"), SHAPES)
 def test_a_task_is_read_from_each_of_its_shapes(body: Any, state: State, error: str | None) -> None:
     seen = WIRE.parse_status(answer(body), "task-1")
     assert (seen.state, seen.error) == (state, error)
@@ -166,7 +167,7 @@ def test_a_task_is_read_from_each_of_its_shapes(body: Any, state: State, error: 
     assert seen.cost_usd is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         {"code": 0, "message": "SUCCEED", "data": {"task_id": "t", "task_status": "submitted"}},
@@ -182,7 +183,7 @@ def test_an_accepted_submission_names_its_task(body: Any) -> None:
     assert WIRE.parse_submission(answer(body), "av-1").id == "t"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body", [*ODD_BODIES.values(), b'{"code": 0, "data": null}', b'{"code": 0, "data": {}}', b'{"code": 0}'], ids=repr
 )
 def test_a_submission_whose_answer_names_no_task_is_in_doubt(body: bytes) -> None:
@@ -206,7 +207,7 @@ CODES = [
 ]
 
 
-@pytest.mark.parametrize(("code", "status", "kind"), CODES)
+@for_each(("code", "status", "kind"), CODES)
 def test_a_code_means_the_same_under_its_own_status_and_under_200(
     code: int, status: int, kind: type[ServiceError]
 ) -> None:
@@ -223,8 +224,8 @@ def test_a_code_means_the_same_under_its_own_status_and_under_200(
             assert f"code {code}" in str(caught.value)
 
 
-@pytest.mark.parametrize(("code", "limit"), [(1302, "rate"), (1303, "outstanding")])
-@pytest.mark.parametrize(("said", "wait"), [(None, 1.0), ("0.2", 1.0), ("7", 7.0), ("nonsense", 1.0)])
+@for_each(("code", "limit"), [(1302, "rate"), (1303, "outstanding")])
+@for_each(("said", "wait"), [(None, 1.0), ("0.2", 1.0), ("7", 7.0), ("nonsense", 1.0)])
 def test_the_codes_that_pass_say_which_limit_it_was_and_are_waited_for_a_second_at_least(
     code: int, limit: str, said: str | None, wait: float
 ) -> None:
@@ -262,7 +263,7 @@ STATUSES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "kind"), STATUSES, ids=lambda value: str(value)[:20])
+@for_each(("status", "code", "kind"), STATUSES, ids=lambda value: str(value)[:20])
 def test_without_a_known_code_the_status_decides(status: int, code: Any, kind: type[ServiceError]) -> None:
     with pytest.raises(ServiceError) as caught:
         WIRE.parse_submission(answer({"code": code, "message": "so it is"}, status), "av-1")
@@ -300,7 +301,7 @@ def test_a_task_is_found_by_the_id_that_we_chose(task: Any) -> None:
     assert read_external_task(answer({"code": 0, "data": task}), "av-2") is None
 
 
-@pytest.mark.parametrize(
+@for_each(
     "task",
     [
         {},
@@ -321,7 +322,7 @@ def test_an_answer_that_nobody_can_read_is_not_taken_for_nothing_found() -> None
             read_external_task(answer(body), "av-1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "name"),
     [
         ({"task_id": "t", "task_status": "succeed"}, "t"),
@@ -339,7 +340,7 @@ def test_a_call_names_the_task_to_ask_about(body: Any, name: str | None) -> None
     assert (called.generation_id if called else None) == name
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "external", "state"),
     [
         (

@@ -10,6 +10,7 @@ import pytest
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 
 WIRE = Kling()
@@ -45,7 +46,7 @@ SUBMISSIONS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("body", SUBMISSIONS.values(), ids=SUBMISSIONS)
+@for_each("body", SUBMISSIONS.values(), ids=SUBMISSIONS)
 def test_a_submission_in_every_published_shape_names_its_task(body: Any) -> None:
     accepted = WIRE.parse_submission(answer(body), "av-1")
     assert accepted.id == "t-1"
@@ -67,7 +68,7 @@ NEW_API_ERRORS: list[tuple[str, int, str, type[ServiceError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("word", "status", "message", "kind"), NEW_API_ERRORS, ids=lambda value: str(value)[:30])
+@for_each(("word", "status", "message", "kind"), NEW_API_ERRORS, ids=lambda value: str(value)[:30])
 def test_an_error_word_of_new_api_is_a_refusal_or_a_doubt(
     word: str, status: int, message: str, kind: type[ServiceError]
 ) -> None:
@@ -144,7 +145,7 @@ QUERIES: dict[str, tuple[Any, State]] = {
 }
 
 
-@pytest.mark.parametrize(("body", "state"), QUERIES.values(), ids=QUERIES)
+@for_each(("body", "state"), QUERIES.values(), ids=QUERIES)
 def test_a_query_in_every_published_shape_is_read(body: Any, state: State) -> None:
     seen = WIRE.parse_status(answer(body), "t-1")
     assert seen.state is state
@@ -169,7 +170,7 @@ def test_a_watermarked_clip_alone_is_not_the_clip() -> None:
     assert not WIRE.parse_status(answer({"code": 0, "data": task}), "t-1").ended
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("word", "state"),
     [
         (" Succeed ", State.COMPLETED),
@@ -186,7 +187,7 @@ def test_a_word_is_read_in_any_case_and_an_unknown_one_beside_a_link_is_the_end(
     assert WIRE.parse_status(answer({"task_id": "t-1", "status": word, **links}), "t-1").state is state
 
 
-@pytest.mark.parametrize("word", ["Cancelled", "canceled", "EXPIRED", "rejected ", "fail", "timeout", "timed out"])
+@for_each("word", ["Cancelled", "canceled", "EXPIRED", "rejected ", "fail", "timeout", "timed out"])
 def test_a_word_that_ends_badly_is_a_failure_with_its_reason(word: str) -> None:
     seen = WIRE.parse_status(answer({"task_id": "t-1", "status": word, "fail_reason": "so it is"}), "t-1")
     assert (seen.state, seen.error) == (State.FAILED, "so it is")
@@ -203,7 +204,7 @@ def test_the_state_beside_a_wrapped_task_is_about_the_request() -> None:
     assert WIRE.parse_status(answer(body), "t-1").status == "processing"
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         {"code": 0, "message": "SUCCEED", "data": {"task_status": "failed", "task_status_msg": "moderated"}},
@@ -243,7 +244,7 @@ def test_no_channel_for_a_model_is_this_model_s_fault_not_the_service_away() -> 
     assert not isinstance(caught.value, Unavailable)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("task", "units"),
     [
         ({"final_unit_deduction": "1.5"}, 1.5),

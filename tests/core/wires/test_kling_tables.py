@@ -12,6 +12,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.kling import Kling, helper_request, list_request, read_helper, read_list
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 
 WIRE, CATALOG = Kling(), load_catalog()
@@ -48,7 +49,7 @@ TABLE_3: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("model", "params", "path"), TABLE_3.values(), ids=TABLE_3)
+@for_each(("model", "params", "path"), TABLE_3.values(), ids=TABLE_3)
 def test_table_3_each_kind_of_task_is_submitted_at_its_own_path(model: str, params: dict[str, Any], path: str) -> None:
     checked = check(VideoJob(model, id="a", **params), CATALOG, service="kling")
     assert not checked.problems
@@ -65,14 +66,14 @@ TABLE_3_HELPERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "params"), TABLE_3_HELPERS.items(), ids=TABLE_3_HELPERS)
+@for_each(("name", "params"), TABLE_3_HELPERS.items(), ids=TABLE_3_HELPERS)
 def test_table_3_each_call_that_prepares_a_task_has_its_own_path(name: str, params: dict[str, Any]) -> None:
     request = helper_request(name, params)
     assert (request.method, request.path, request.body) == ("POST", f"{HOME}/{name}", params)
     assert read_helper(answer({"code": 0, "data": {"session_id": "s"}})) == {"session_id": "s"}
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "params", "field"),
     [
         ("identify-face", {}, "video_id"),
@@ -123,12 +124,12 @@ TABLE_4: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("body", TABLE_4.values(), ids=TABLE_4)
+@for_each("body", TABLE_4.values(), ids=TABLE_4)
 def test_table_4_a_submission_names_its_task(body: Any) -> None:
     assert WIRE.parse_submission(answer(body), "av-1").id == "t-1"
 
 
-@pytest.mark.parametrize("word", ["task_not_exist", "fail_to_fetch_task", "model_price_error", "invalid_request"])
+@for_each("word", ["task_not_exist", "fail_to_fetch_task", "model_price_error", "invalid_request"])
 def test_table_4_an_error_of_new_api_is_a_refusal(word: str) -> None:
     with pytest.raises(Rejected, match="in its words"):
         WIRE.parse_submission(answer({"code": word, "message": "in its words", "data": None}, 400), "av-1")
@@ -156,7 +157,7 @@ TABLE_5: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("body", TABLE_5.values(), ids=TABLE_5)
+@for_each("body", TABLE_5.values(), ids=TABLE_5)
 def test_table_5_a_finished_task_gives_its_clip(body: Any) -> None:
     seen = WIRE.parse_status(answer(body), "t-1")
     assert (seen.state, seen.video_url) == (State.COMPLETED, FILM)
@@ -255,7 +256,7 @@ TABLE_6: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("model", "params", "sent"), TABLE_6.values(), ids=TABLE_6)
+@for_each(("model", "params", "sent"), TABLE_6.values(), ids=TABLE_6)
 def test_table_6_fields_are_sent_in_the_service_s_own_words(
     model: str, params: dict[str, Any], sent: dict[str, Any]
 ) -> None:
@@ -327,7 +328,7 @@ TABLE_6_WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("model", "params", "field"), TABLE_6_WRONG.values(), ids=TABLE_6_WRONG)
+@for_each(("model", "params", "field"), TABLE_6_WRONG.values(), ids=TABLE_6_WRONG)
 def test_table_6_what_an_endpoint_does_not_take_is_refused_by_name(
     model: str, params: dict[str, Any], field: str
 ) -> None:

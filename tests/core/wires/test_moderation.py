@@ -13,6 +13,7 @@ from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.core.wires.moderation import refused_input, refuses_content
 from aimlvideo.errors import ContentRefused, GenerationFailed, Refused, Rejected, ServiceError
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 
 AIMLAPI, KLING = AimlApi(), Kling()
@@ -38,7 +39,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("message", "field"), REFUSALS)
+@for_each(("message", "field"), REFUSALS)
 def test_the_words_of_a_refusal_are_recognised_and_name_the_input_where_they_do(
     message: str, field: str | None
 ) -> None:
@@ -46,7 +47,7 @@ def test_the_words_of_a_refusal_are_recognised_and_name_the_input_where_they_do(
     assert refused_input(message) == field
 
 
-@pytest.mark.parametrize(
+@for_each(
     "message",
     [
         "Body validation error",
@@ -64,8 +65,8 @@ def test_what_only_sounds_like_one_is_none(message: str) -> None:
     assert not refuses_content(message)
 
 
-@pytest.mark.parametrize("status", [400, 403, 422])
-@pytest.mark.parametrize("name", ["message", "error", "detail"])
+@for_each("status", [400, 403, 422])
+@for_each("name", ["message", "error", "detail"])
 def test_ai_ml_api_refuses_the_content_of_a_submission(name: str, status: int) -> None:
     with pytest.raises(ContentRefused, match="content policy") as caught:
         AIMLAPI.parse_submission(answer({name: "The prompt was rejected by the content policy"}, status), "av-1")
@@ -77,7 +78,7 @@ def test_a_forbidden_key_is_still_the_account_s_fault() -> None:
         AIMLAPI.parse_submission(answer({"message": "Your key has no access to this model"}, 403), "av-1")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("error", "field"),
     [
         ({"name": "ContentPolicyViolation", "message": "The prompt may be unsafe"}, "prompt"),
@@ -99,7 +100,7 @@ def test_a_generation_that_failed_for_another_reason_was_not_refused() -> None:
     assert not KLING.parse_status(answer(task), "t").content_refused
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("body", "status", "field"),
     [
         ({"code": 1301, "message": "Content policy: the input may be unsafe"}, 400, None),
@@ -116,7 +117,7 @@ def test_kling_and_its_gateways_refuse_the_content_of_a_submission(body: Any, st
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         {"code": 0, "data": {"task_status": "failed", "task_status_msg": "Failure to pass the risk control system"}},

@@ -12,10 +12,11 @@ from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 
 WIRES: dict[str, Wire] = {"aimlapi": AimlApi(), "kling": Kling()}
-both = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+both = for_each("wire", WIRES.values(), ids=WIRES)
 FILM = "https://cdn.example.com/a.mp4?sig=a%2Bb"
 OTHER = "https://cdn.example.com/b.mp4"
 
@@ -49,7 +50,7 @@ REFUSALS: dict[str, tuple[Any, type[ServiceError], str]] = {
 
 
 @both
-@pytest.mark.parametrize(("body", "kind", "words"), REFUSALS.values(), ids=REFUSALS)
+@for_each(("body", "kind", "words"), REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_under_http_200_is_one_in_the_service_s_words(
     wire: Wire, body: Any, kind: type[ServiceError], words: str
 ) -> None:
@@ -60,9 +61,7 @@ def test_a_refusal_under_http_200_is_one_in_the_service_s_words(
 
 
 @both
-@pytest.mark.parametrize(
-    ("body", "code"), [({"errcode": 40035, "errmsg": "x"}, 40035), ({"ret": "17", "msg": "x"}, 17)]
-)
+@for_each(("body", "code"), [({"errcode": 40035, "errmsg": "x"}, 40035), ({"ret": "17", "msg": "x"}, 17)])
 def test_the_code_of_an_error_is_kept(wire: Wire, body: Any, code: int) -> None:
     with pytest.raises(Rejected) as caught:
         wire.parse_submission(answer(body), "av-1")
@@ -70,14 +69,14 @@ def test_the_code_of_an_error_is_kept(wire: Wire, body: Any, code: int) -> None:
 
 
 @both
-@pytest.mark.parametrize("body", [[], 5, "text", True, {}, {"message": "Internal Server Error"}, {"ret": 0}])
+@for_each("body", [[], 5, "text", True, {}, {"message": "Internal Server Error"}, {"ret": 0}])
 def test_what_says_neither_yes_nor_no_stays_in_doubt(wire: Wire, body: Any) -> None:
     with pytest.raises(Unclear):
         wire.parse_submission(answer(body), "av-1")
 
 
 @both
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         {"generationId": "g-1", "status": "queued"},
@@ -121,14 +120,14 @@ PLACES: dict[str, Any] = {
 
 
 @both
-@pytest.mark.parametrize("body", PLACES.values(), ids=PLACES)
+@for_each("body", PLACES.values(), ids=PLACES)
 def test_a_finished_clip_is_found_wherever_its_link_stands(wire: Wire, body: Any) -> None:
     seen = wire.parse_status(answer({"id": "g-1", "status": "completed", **body}), "g-1")
     assert (seen.state, seen.video_urls) == (State.COMPLETED, (FILM,))
 
 
 @both
-@pytest.mark.parametrize(
+@for_each(
     "body", [{"urls": [FILM, OTHER]}, {"results": [{"url": FILM}, {"url": OTHER}]}, {"output": [FILM, OTHER]}], ids=str
 )
 def test_all_clips_are_found_wherever_they_stand(wire: Wire, body: Any) -> None:
@@ -137,7 +136,7 @@ def test_all_clips_are_found_wherever_they_stand(wire: Wire, body: Any) -> None:
 
 
 @both
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         {"input": {"video_url": FILM}},
@@ -155,7 +154,7 @@ def test_what_was_sent_and_what_is_no_clip_is_not_taken_for_the_clip(wire: Wire,
 
 
 @both
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         {"message": "no GPU"},
@@ -181,7 +180,7 @@ def test_a_message_alone_is_no_failure(wire: Wire) -> None:
     assert seen.state is State.RENDERING
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("link", "address"),
     [
         ("//cdn.x/a.mp4?s=1%2B", "https://cdn.x/a.mp4?s=1%2B"),

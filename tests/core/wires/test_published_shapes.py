@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.aimlapi_account import log_has_more, read_balance, read_ledger_page, read_log_page
 from aimlvideo.core.wires.generation import State
 from aimlvideo.core.wires.http import Answer
+from tests.cases import for_each
 from tests.core.wires.answers import answer
 from tests.schemas import endpoints, generation_schemas
 from tests.schemas.strategies import answers
@@ -118,6 +118,6 @@ def test_every_question_of_the_client_has_documented_parameters_alone() -> None:
     assert [dict(request.query).keys() for request in WIRE.status("gen-1")] == [{"generation_id"}]
 
 
-@pytest.mark.parametrize("model", ["klingai/video-v3-omni-720p-text-to-video", "minimax/h3-max", "veo2", ""])
+@for_each("model", ["klingai/video-v3-omni-720p-text-to-video", "minimax/h3-max", "veo2", ""])
 def test_the_shapes_are_those_of_single_models(model: str) -> None:
     assert generation_schemas()[model]["required"] == ["id", "status"]

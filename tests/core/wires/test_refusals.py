@@ -11,6 +11,7 @@ from aimlvideo.core.services import SERVICE_NAMES, service_of
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import ContentRefused, Refused, Rejected, ServiceError, Unclear
+from tests.cases import for_each
 
 WIRES = [(name, legacy) for name in SERVICE_NAMES for legacy in ((False, True) if service_of(name).log else (False,))]
 
@@ -64,24 +65,24 @@ def error_of(wire: Wire, body: Any, status: int = 200) -> ServiceError:
     return caught.value
 
 
-@pytest.mark.parametrize("body", CANNOT_PAY, ids=str)
+@for_each("body", CANNOT_PAY, ids=str)
 def test_an_account_that_cannot_pay_is_said_to_be_one_and_not_a_lost_answer(wire: Wire, body: Any) -> None:
     assert isinstance(error_of(wire, body), Refused)
 
 
-@pytest.mark.parametrize("status", [400, 402, 422])
+@for_each("status", [400, 402, 422])
 def test_an_account_that_cannot_pay_stops_the_run_also_where_the_request_is_called_wrong(
     wire: Wire, status: int
 ) -> None:
     assert isinstance(error_of(wire, {"message": "Insufficient balance"}, status), Refused)
 
 
-@pytest.mark.parametrize("body", REFUSED_CONTENT, ids=str)
+@for_each("body", REFUSED_CONTENT, ids=str)
 def test_refused_content_is_said_to_be_refused(wire: Wire, body: Any) -> None:
     assert isinstance(error_of(wire, body), ContentRefused)
 
 
-@pytest.mark.parametrize("body", [{"message": "duration must be 5"}, {"message": "sold out of luck"}], ids=str)
+@for_each("body", [{"message": "duration must be 5"}, {"message": "sold out of luck"}], ids=str)
 def test_a_wrong_request_is_no_matter_of_the_account(wire: Wire, body: Any) -> None:
     error = error_of(wire, body, 400)
     assert isinstance(error, Rejected)
@@ -95,12 +96,12 @@ def unclear(wire: Wire, body: Any) -> Unclear:
     return caught.value
 
 
-@pytest.mark.parametrize("body", NOT_UNDERSTOOD, ids=str)
+@for_each("body", NOT_UNDERSTOOD, ids=str)
 def test_what_is_not_understood_is_in_doubt_and_said_in_the_service_s_words(wire: Wire, body: Any) -> None:
     assert next(text for text in body.values() if text) in str(unclear(wire, body))
 
 
-@pytest.mark.parametrize(
+@for_each(
     "body",
     [
         b'{"id": "gen-1", "status": "queued", "note": "insufficient balance so',

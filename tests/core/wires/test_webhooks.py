@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.wires.webhooks import is_signed, signature, usable_secret
+from tests.cases import for_each
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
 OTHER = "whsec_" + base64.b64encode(b"another secret, of the right length").decode()
@@ -29,7 +29,7 @@ def test_the_published_example_is_signed() -> None:
     assert is_signed(SECRET, headers(), BODY, SIGNED_AT)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("told", "body", "late", "good"),
     [
         (headers(f"v1,old== v1,{SIGNATURE}"), BODY, 0, True),
@@ -71,7 +71,7 @@ def test_whatever_a_stranger_sends_is_turned_away_and_breaks_nothing(told: dict[
     assert not is_signed(SECRET, told, body, SIGNED_AT)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("secret", "usable"),
     [
         (SECRET, True),

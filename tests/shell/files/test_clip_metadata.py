@@ -14,6 +14,7 @@ from aimlvideo.core.jobs.recipe import read_recipe, recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.clip_metadata import recipe_in, write_metadata
+from tests.cases import for_each
 
 av = pytest.importorskip("av", reason="the sandbox's extra")
 sandbox = pytest.importorskip("aimlvideo.sandbox")
@@ -42,7 +43,7 @@ def test_a_recipe_has_no_signature_and_no_picture_in_it() -> None:
     assert "a.png" in text
 
 
-@pytest.mark.parametrize("text", ["", "a comment", "[1]", '{"job": 5}', '{"job": {}}', "[" * 100_000])
+@for_each("text", ["", "a comment", "[1]", '{"job": 5}', '{"job": {}}', "[" * 100_000])
 def test_another_comment_is_no_recipe(text: str) -> None:
     assert read_recipe(text) is None
 

@@ -16,6 +16,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files import media
 from aimlvideo.shell.files.media import Media
+from tests.cases import for_each
 
 
 def picture(kind: str = "PNG", width: int = 320, height: int = 400, **options: Any) -> bytes:
@@ -37,10 +38,11 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "b.jpg").write_bytes(JPEG)
     (tmp_path / "note.png").write_text("this is a text")
     (tmp_path / "empty.png").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")
     return tmp_path
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "sent"),
     [
         ("a.png", URI),
@@ -65,7 +67,7 @@ def test_ai_ml_api_gets_a_link_or_a_data_uri(folder: Path, value: Any, sent: str
     assert media.changes(value) or value == sent
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "sent"),
     [
         ("a.png", BASE64),
@@ -103,7 +105,7 @@ def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monke
     assert Media(None, AI_ML_API).encoded("a.png") == URI
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "words"),
     [
         ("none.png", "none.png cannot be read: No such file or directory"),
@@ -121,9 +123,8 @@ def test_without_a_folder_a_path_starts_where_the_process_is(folder: Path, monke
     ],
     ids=lambda value: repr(value)[:30],
 )
-@pytest.mark.parametrize("limits", [AI_ML_API, GATEWAY], ids=["AI/ML API", "gateway"])
+@for_each("limits", [AI_ML_API, GATEWAY], ids=["AI/ML API", "gateway"])
 def test_what_is_no_picture_is_refused_in_a_short_line(folder: Path, value: Any, words: str, limits: Any) -> None:
-    os.mkfifo(folder / "pipe")
     media = Media(folder, limits)
     for way in (media.check, media.encoded):
         with pytest.raises(UsageError) as caught:
@@ -141,8 +142,8 @@ def test_a_file_that_cannot_be_read_half_way_is_said_as_that(folder: Path, monke
         Media(folder, AI_ML_API).encoded("a.png")
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize(
+@for_each("kind", ["PNG", "JPEG"])
+@for_each(
     ("width", "height", "words"),
     [
         (300, 300, ""),
@@ -191,7 +192,7 @@ def test_checking_a_large_file_does_not_read_it_whole(folder: Path) -> None:
         Media(folder, AI_ML_API).encoded("large.mp4")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("head", "kind"),
     [
         (PNG, "image/png"),

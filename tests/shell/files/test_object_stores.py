@@ -25,6 +25,7 @@ from aimlvideo.shell.files.object_stores import (
     opened_store,
     working_folder,
 )
+from tests.cases import for_each
 from tests.shell.files.test_media import picture
 
 pytestmark = pytest.mark.real_time
@@ -65,7 +66,7 @@ def bucket(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return files
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("output", "remote"),
     [
         ("clips", False),

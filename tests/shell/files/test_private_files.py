@@ -15,6 +15,7 @@ from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.files.results_file import ResultsFile, read_results, write_results
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.report_file import write_report
+from tests.cases import for_each
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and modes of POSIX")
 
@@ -68,7 +69,7 @@ def test_a_new_file_takes_the_place_of_a_link(tmp_path: Path, bystander: Path) -
     assert bystander.read_text() == "mine\n"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "plain"),
     [
         ("a.mp4", True), ("job-1 (2).mp4", True), ("é.mp4", True), ("..a", True),

@@ -16,6 +16,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.cells import CellError, cell_value
 from aimlvideo.shell.files.media import Media
+from tests.cases import for_each
 from tests.shell.files.test_media import AI_ML_API, picture
 from tests.shell.files.test_real_job_files import PICTURE, PICTURES, TEXT, WAVES, read
 
@@ -26,7 +27,7 @@ ROW = f"{TEXT},Waves,5\n"
 HEADER = "model,prompt,duration\n"
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "cell", "value"),
     [
         ("duration", "5,0", "5"),
@@ -70,7 +71,7 @@ def test_a_cell_of_a_text_model_means_what_it_can_only_mean(name: str, cell: str
     assert cell_value(name, WAN.params[name], cell) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("cell", "value"),
     [
         ('"C:\\Users\\me\\my pic.png"', "C:\\Users\\me\\my pic.png"),
@@ -84,7 +85,7 @@ def test_a_file_or_a_link_loses_what_was_copied_along(cell: str, value: str) -> 
     assert cell_value("image_url", KLING.params["image_url"], cell) == value
 
 
-@pytest.mark.parametrize(
+@for_each(
     "cell",
     [
         '["a.png", "b c.png"]',
@@ -101,7 +102,7 @@ def test_a_list_is_read_in_every_form(cell: str) -> None:
     assert cell_value("image_list", model.params["image_list"], cell) == ["a.png", "b c.png"]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "cell", "message"),
     [
         ("prompt", "#N/A", "a formula failed there"),
@@ -137,7 +138,7 @@ FILES: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+@for_each("name", FILES)
 def test_a_file_as_programs_write_it_is_one_job(tmp_path: Path, name: str) -> None:
     ending, content = FILES[name]
     path = tmp_path / f"jobs.{ending}"
@@ -147,7 +148,7 @@ def test_a_file_as_programs_write_it_is_one_job(tmp_path: Path, name: str) -> No
     assert [problem for _, problem in problems if not problem.warning] == []
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("content", "encoding"),
     [
         (f"提示,model,prompt\n,{TEXT},波\n", "utf-16-le"),
@@ -160,7 +161,7 @@ def test_utf_16_is_told_whatever_it_begins_with(tmp_path: Path, content: str, en
     assert read(tmp_path / "jobs.csv")[0][0]["prompt"] in ("波", "Промпт")
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("encoding", "prompt"),
     [("gbk", "夜晚的海浪,慢镜头"), ("shift_jis", "夜の波、スローモーション"), ("cp1251", "Ночные волны, медленно")],
 )
@@ -184,7 +185,7 @@ def test_a_csv_of_excel_for_mac_is_read_as_such(tmp_path: Path) -> None:
     assert "read as Mac Roman" in str(remark)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("ending", "content", "message"),
     [
         (
@@ -210,7 +211,7 @@ def test_a_slip_in_a_file_is_refused_with_what_to_do(tmp_path: Path, ending: str
     assert message in refusals[0]
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("ending", "content", "prompts"),
     [
         ("txt", "- Waves\n* Wind\n- [ ] Rain\n", ["Waves", "Wind", "Rain"]),
@@ -286,7 +287,7 @@ def workbook(tmp_path: Path, fill: Fill) -> Path:
     return tmp_path / "jobs.xlsx"
 
 
-@pytest.mark.parametrize("name", SHEETS)
+@for_each("name", SHEETS)
 def test_a_sheet_is_read_as_people_see_it(tmp_path: Path, name: str) -> None:
     fill, expected = SHEETS[name]
     jobs, problems = read(workbook(tmp_path, fill))
@@ -329,14 +330,14 @@ def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
 # --- paths
 
 
-@pytest.mark.parametrize("name", ["pics\\b 1.png", "pics/b 1.png", ".\\pics\\b 1.png"])
+@for_each("name", ["pics\\b 1.png", "pics/b 1.png", ".\\pics\\b 1.png"])
 def test_a_relative_path_of_windows_leads_to_the_same_picture(tmp_path: Path, name: str) -> None:
     (tmp_path / "pics").mkdir()
     (tmp_path / "pics" / "b 1.png").write_bytes(picture())
     Media(tmp_path, AI_ML_API).check(name)
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "message"),
     [
         ("C:\\Users\\me\\a.png", "a path of Windows. Write it as it is on this machine"),

@@ -13,6 +13,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.job_files import JobDefaults, job_lines
+from tests.cases import for_each
 
 CATALOG = load_catalog()
 TEXT = "alibaba/wan-2-6-t2v"
@@ -140,7 +141,7 @@ RIGHT: dict[str, tuple[str, bytes, list[dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("name", RIGHT)
+@for_each("name", RIGHT)
 def test_a_file_as_people_have_it_is_read_rightly(tmp_path: Path, name: str) -> None:
     ending, content, jobs = RIGHT[name]
     path = tmp_path / f"jobs.{ending}"
@@ -199,7 +200,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@for_each("name", REFUSED)
 def test_a_file_that_cannot_be_read_is_refused_in_one_message(tmp_path: Path, name: str) -> None:
     ending, content, message = REFUSED[name]
     path = tmp_path / f"jobs.{ending}"

@@ -25,6 +25,7 @@ from aimlvideo.shell.http.bodies import spellings
 from aimlvideo.shell.http.destinations import Destinations, ForbiddenAddress, is_public
 from aimlvideo.shell.http.proxies import proxy_hosts
 from aimlvideo.shell.http.transport import HttpTransport, open_session
+from tests.cases import for_each
 from tests.shell.http_server import read_request, served, talking
 
 pytestmark = pytest.mark.real_time
@@ -247,7 +248,7 @@ async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
 # Where links may lead ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("address", "public"),
     [
         ("8.8.8.8", True), ("2606:4700::1", True), ("127.0.0.1", False), ("10.0.0.1", False), ("192.168.1.1", False),

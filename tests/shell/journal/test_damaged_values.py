@@ -12,6 +12,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from tests.cases import for_each
 
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "id": (b"\xff",),
@@ -40,9 +41,9 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
 CASES = [(column, value) for column, values in BAD_VALUES.items() for value in values]
 
 
-@pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    path = tmp_path / "journal.sqlite3"
+async def journal_in(folder: Path) -> Path:
+    """Write a journal as it should be."""
+    path = folder / "journal.sqlite3"
     async with open_journal(path) as journal:
         job = journal.plan(VideoJob("m", id="a", prompt="x").with_base_folder("/tmp")).job
         journal.step(job, Progress(Stage.RENDERING, generation_id="gen-1", request_id="av-1", submitted_at=1.0))
@@ -69,19 +70,20 @@ async def read_everything(path: Path) -> None:
         assert journal.plan(VideoJob("m", id="a", prompt="x")) in records
 
 
-@pytest.mark.parametrize(("column", "value"), CASES, ids=lambda part: f"{part!r:.24}")
+@for_each(("column", "value"), CASES, ids=lambda part: f"{part!r:.24}")
 async def test_a_value_that_no_run_writes_is_said_as_damage_with_what_to_do(
-    path: Path, column: str, value: Any
+    tmp_path: Path, column: str, value: Any
 ) -> None:
+    path = await journal_in(tmp_path)
     try:
         tamper(path, f"UPDATE jobs SET {column}=?", value)
     except (sqlite3.IntegrityError, UnicodeEncodeError):
-        pytest.skip("SQLite itself does not take it")
+        return  # SQLite itself does not take it
     with pytest.raises(JournalError, match=r"damaged .*aimlvideo recover"):
         await read_everything(path)
 
 
-@pytest.mark.parametrize(
+@for_each(
     "statement",
     [
         "INSERT OR REPLACE INTO facts VALUES ('run', 'soon')",
@@ -95,11 +97,12 @@ async def test_a_value_that_no_run_writes_is_said_as_damage_with_what_to_do(
         "ALTER TABLE jobs DROP COLUMN account",
     ],
 )
-async def test_what_stands_beside_the_jobs_is_checked_too(path: Path, statement: str) -> None:
+async def test_what_stands_beside_the_jobs_is_checked_too(tmp_path: Path, statement: str) -> None:
+    path = await journal_in(tmp_path)
     tamper(path, statement)
     with pytest.raises(JournalError, match="damaged"):
         await read_everything(path)
 
 
-async def test_a_journal_as_it_should_be_is_read(path: Path) -> None:
-    await read_everything(path)
+async def test_a_journal_as_it_should_be_is_read(tmp_path: Path) -> None:
+    await read_everything(await journal_in(tmp_path))

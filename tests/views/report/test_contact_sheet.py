@@ -10,6 +10,7 @@ from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.views.report.contact_sheet import MOST_BYTES, WIDEST, _drawable, write_sheet
+from tests.cases import for_each
 from tests.shell.files.test_video import clip
 
 pytest.importorskip("av", reason="the extra `video`")
@@ -62,7 +63,7 @@ def test_every_clip_of_a_generation_is_on_the_sheet(tmp_path: Path) -> None:
         assert abs(sheet.convert("L").getpixel((480, 90)) - 220) < 8
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("name", "label"),
     [("Café 01", "Café 01"), ("夏日促销", "no. 7"), ("промо 3", "no. 7  3"), ("a\tb", "no. 7 ab")],
 )

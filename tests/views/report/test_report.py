@@ -15,6 +15,7 @@ from aimlvideo.views.report import posters
 from aimlvideo.views.report.cards import job_json, prompt_of, shown_params
 from aimlvideo.views.report.failure_advice import ADVICE, failure_advice
 from aimlvideo.views.report.report_file import write_report
+from tests.cases import for_each
 from tests.views.report.sample_runs import made_run
 
 
@@ -34,7 +35,7 @@ def test_a_card_has_no_secret_in_any_place() -> None:
     assert "HIDE-ME" not in repr(job_json(job, known))
 
 
-@pytest.mark.parametrize(
+@for_each(
     ("value", "text"),
     [
         ("data:image/png;base64," + "A" * 400, "image/png, 316 bytes"),
@@ -57,7 +58,7 @@ def test_the_words_of_several_shots_are_one_text() -> None:
     assert prompt_of({"multi_prompt": ["one", {"prompt": "two"}]}) == "one\ntwo"
 
 
-@pytest.mark.parametrize(("kind", "said"), ADVICE)
+@for_each(("kind", "said"), ADVICE)
 def test_each_kind_of_failure_has_advice(kind: type[VideoError], said: str) -> None:
     error = kind([]) if kind.__name__ == "InvalidJobs" else kind("x")  # type: ignore[arg-type]
     assert failure_advice(error) == said
