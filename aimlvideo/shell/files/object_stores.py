@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import mimetypes
 import os
 import re
 import shutil
@@ -194,10 +195,10 @@ class ObjectStore:
 
     def _put(self, source: str, place: str) -> None:
         if self._scheme in ATOMIC_SCHEMES:
-            self._files.put_file(source, place)
+            put_file(self._files, source, place)
             return
         part = f"{place}.{os.getpid()}.part"
-        self._files.put_file(source, part)
+        put_file(self._files, source, part)
         self._files.mv(part, place)
 
     @property
@@ -259,6 +260,15 @@ def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]
         yield SharedFolder(folder, own_staging)
     finally:
         shutil.rmtree(own_staging, ignore_errors=True)
+
+
+def put_file(files: Any, source: str, place: str) -> None:
+    """Write a file of this machine to a store, marked as what the ending of its place says that it is."""
+    kind, _ = mimetypes.guess_type(place)
+    # S3 and Google's store mark it themselves. Azure's marks everything as bytes, which browsers save instead of
+    # playing, and which a service that is sent the link may refuse.
+    is_azure = "abfs" in (files.protocol if isinstance(files.protocol, tuple | list) else (files.protocol,))
+    files.put_file(source, place, **({"content_settings": {"content_type": kind}} if kind and is_azure else {}))
 
 
 def opened_filesystem(url: str) -> tuple[Any, str]:

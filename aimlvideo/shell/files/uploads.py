@@ -31,7 +31,7 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.uploads import needed_validity, upload_folder, valid_until, validity
 from aimlvideo.errors import SettingsError, UploadFailed, UsageError
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.object_stores import opened_filesystem
+from aimlvideo.shell.files.object_stores import opened_filesystem, put_file
 from aimlvideo.shell.journal.base import Journal, JournalReader
 
 UPLOAD = "upload"
@@ -62,7 +62,10 @@ class UploadStore:
         with self._as_settings_error("cannot be written: is it there, and may this account write to it?"):
             self.files.pipe_file(self.path(probe), b"")
         try:
-            with self._as_settings_error("can be written, but gives no signed links: expected s3://, gs:// or az://"):
+            with self._as_settings_error(
+                "can be written, but no link to it can be signed: expected s3://, gs:// or az://, "
+                "and an account that may sign"
+            ):
                 link = self.sign(probe, 60)
                 if urlsplit(link).scheme not in ("http", "https"):
                     raise ValueError(f"{urlsplit(link).scheme or 'a bare path'!r} is not a scheme that a service reads")
@@ -85,7 +88,7 @@ class UploadStore:
         """Write an object, whole or not at all."""
         own_name = getattr(file, "name", None)
         if isinstance(own_name, str | Path) and Path(own_name).suffix == Path(name).suffix:
-            self.files.put_file(str(own_name), self.path(name))
+            put_file(self.files, str(own_name), self.path(name))
             return
         # By its ending the store tells services what it is: a file named otherwise is handed over under a right name.
         with tempfile.TemporaryDirectory(prefix="aimlvideo-") as folder:
@@ -93,7 +96,7 @@ class UploadStore:
             with renamed.open("wb") as copy:
                 file.seek(0)
                 shutil.copyfileobj(file, copy)
-            self.files.put_file(str(renamed), self.path(name))
+            put_file(self.files, str(renamed), self.path(name))
 
     def sign(self, name: str, seconds: float) -> str:
         """Return a link to an object that is valid for so many seconds."""

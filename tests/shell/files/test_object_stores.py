@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from yarl import URL
 
 from aimlvideo import Answer, FunctionTransport, Request
@@ -23,6 +24,7 @@ from aimlvideo.shell.files.object_stores import (
     journal_folder,
     local_folder,
     opened_store,
+    put_file,
     working_folder,
 )
 from tests.cases import for_each
@@ -179,3 +181,21 @@ async def test_workers_that_share_a_folder_fetch_into_parts_of_their_own(tmp_pat
 def test_an_unknown_kind_of_store_is_a_users_mistake() -> None:
     with pytest.raises(SettingsError, match="gopher"):
         ObjectStore("gopher://x/y", Path())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("dance.mp4", "video/mp4"), ("start.png", "image/png"), ("results.jsonl", None)]
+)
+def test_a_file_in_azures_store_is_marked_as_what_it_is(tmp_path: Path, name: str, kind: str | None) -> None:
+    """Without the mark a browser saves the clip instead of playing it."""
+    (tmp_path / name).write_bytes(b"x")
+    marks: list[dict[str, str]] = []
+
+    class Azure(MemoryFileSystem):
+        protocol = ("abfs", "az", "abfss")
+
+        def put_file(self, lpath: str, rpath: str, content_settings: dict[str, str] | None = None) -> None:
+            marks.append(content_settings or {})
+
+    put_file(Azure(), str(tmp_path / name), f"/bucket/{name}")
+    assert marks == [{"content_type": kind} if kind else {}]

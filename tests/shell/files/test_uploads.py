@@ -238,7 +238,7 @@ def test_signatures_are_taken_out_however_a_link_is_escaped(slash: str) -> None:
     [
         ("clips", "expected s3://bucket/prefix"),
         ("gopher://x/y", "gopher"),
-        ("file:///tmp", "gives no signed links"),
+        ("file:///tmp", "no link to it can be signed"),
     ],
 )
 async def test_a_place_that_gives_no_links_is_refused_before_anything_is_bought(
