@@ -101,7 +101,8 @@ class Spending:
     counted: bool = False
     """Whether what a journal has of earlier runs was counted."""
     _priced: float = 0.0
-    _unpriced: set[str] = field(default_factory=set)
+    _unpriced: Counter[str] = field(default_factory=Counter)
+    """Jobs under way whose price nobody knows, by model: a job costs the same with 100,000 of them as with one."""
     _highest: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, VideoJob] = field(default_factory=dict)
     _unknown_by_model: Counter[str] = field(default_factory=Counter)
@@ -109,12 +110,12 @@ class Spending:
     @property
     def committed(self) -> float:
         """What the jobs under way will cost, as far as that is known."""
-        return self._priced + sum(self._dollars(self.commitments[name]) or 0.0 for name in self._unpriced)
+        return self._priced + sum(count * self._highest.get(model, 0.0) for model, count in self._unpriced.items())
 
     @property
     def has_unknown(self) -> bool:
         """Whether something under way may cost anything: no price of its model was ever seen."""
-        return any(self._dollars(self.commitments[name]) is None for name in self._unpriced)
+        return not self._unpriced.keys() <= self._highest.keys()
 
     def committed_beyond(self, job_ids: Collection[str]) -> float:
         """Return what is promised to jobs that are not among these."""
@@ -132,7 +133,7 @@ class Spending:
         self.remove(job_id)
         self.commitments[job_id] = _Commitment(model, price)
         if price is None:
-            self._unpriced.add(job_id)
+            self._unpriced[model] += 1
         else:
             self._priced += price
 
@@ -142,7 +143,10 @@ class Spending:
         if commitment is None:
             return None
         dollars = self._dollars(commitment)
-        self._unpriced.discard(job_id)
+        if commitment.dollars is None:
+            self._unpriced[commitment.model] -= 1
+            if not self._unpriced[commitment.model]:
+                del self._unpriced[commitment.model]
         self._jobs.pop(job_id, None)
         # Counted anew where nothing is promised any more, so that rounding does not pile up.
         self._priced = self._priced - (commitment.dollars or 0.0) if self.commitments else 0.0
@@ -192,8 +196,8 @@ class Spending:
     def reprice(self, price: Callable[[VideoJob], float | None]) -> None:
         """Ask again for the prices of what was promised without one."""
         # A copy, because `add` takes names out while this goes on.
-        for name in list(self._unpriced):
-            if (job := self._jobs.get(name)) is not None and (dollars := price(job)) is not None:
+        for name, job in list(self._jobs.items()):
+            if (dollars := price(job)) is not None:
                 self.add(name, job.model, dollars)
 
     def see(self, model: str, dollars: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -220,3 +221,30 @@ def test_what_a_journal_says_was_charged_in_all_counts_beside_what_its_jobs_cost
     spending = Spending()
     spending.count([Record(VideoJob("m"), Progress(Stage.SAVED, cost_usd=0.25))], lambda job: None, spent=0.5)
     assert spending.spent == 0.5
+
+
+def test_a_purchase_takes_as_many_steps_with_ten_thousand_outstanding_of_unknown_price_as_with_ten() -> None:
+    def steps(outstanding: int) -> int:
+        budget = Budget()
+        for number in range(outstanding):
+            budget.commit(f"job{number}", None, model="m")
+        calls: list[str] = []
+        sys.setprofile(lambda frame, event, value: calls.append(event))
+        try:
+            budget.commit("one more", None, model="m")
+        finally:
+            sys.setprofile(None)
+        return len(calls)
+
+    assert steps(10_000) == steps(10)
+
+
+def test_what_is_outstanding_at_an_unknown_price_counts_as_the_highest_of_its_model_once_one_was_seen() -> None:
+    budget = Budget(10.0)
+    budget.spending.add("a", "m", None)
+    budget.spending.add("b", "m", None)
+    assert budget.spending.has_unknown
+    budget.spending.see("m", 1.5)
+    assert (budget.committed, budget.spending.has_unknown) == (3.0, False)
+    budget.release("a")
+    assert budget.committed == 1.5
