@@ -332,6 +332,21 @@ def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
     assert len(service.accepted) == 2
 
 
+def test_what_an_empty_account_could_not_buy_again_is_not_bought_later_by_the_plain_words(
+    command: Command, service: FakeService
+) -> None:
+    words = ["generate", JOB["model"], "-p", "waves", "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15"]
+    assert command(*words).exit_code == 0
+    service.posts.append(answer(200, {"message": "insufficient balance"}))
+    assert command(*words, "--again").exit_code != 0
+    refused = command(*words)
+    assert refused.exit_code == 2
+    assert "--again" in refused.output
+    assert len(service.accepted) == 1
+    assert command(*words, "--again").exit_code == 0
+    assert len(service.accepted) == 2
+
+
 def test_another_clip_into_the_file_of_one_that_is_outstanding_is_not_bought_unasked(
     command: Command, service: FakeService, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
 from math import ceil, inf
 
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -25,7 +26,7 @@ BATCH = 125
 """Histories with one seed."""
 
 
-def run_batch(number: int, histories: int, length: int) -> tuple[Counter[str], str]:
+def run_batch(number: int, histories: int, length: int, *, shrink: bool = True) -> tuple[Counter[str], str]:
     """Run the histories of one seed; return what they came to, and the one that broke the promise, shrunk."""
     logging.disable(logging.CRITICAL)
     TOTALS.clear()
@@ -35,7 +36,7 @@ def run_batch(number: int, histories: int, length: int) -> tuple[Counter[str], s
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
-        phases=(Phase.generate, Phase.shrink),
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         print_blob=False,
         report_multiple_bugs=False,
     )
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="Go on until so many steps were seen, whatever --histories says.")
     parser.add_argument("--length", type=int, default=20, help="Steps of one history at most.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-shrink", action="store_true", help="Tell at once that a promise was broken, and not how.")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     began, totals, broken = time.monotonic(), Counter[str](), ""
@@ -61,9 +63,8 @@ def main() -> None:
     if options.steps is None:
         batches = iter(range(options.seed, options.seed + ceil(options.histories / BATCH)))
     with ProcessPoolExecutor(options.cores) as pool:
-        running = {
-            pool.submit(run_batch, one, BATCH, options.length) for one in itertools.islice(batches, options.cores)
-        }
+        one_batch = partial(run_batch, histories=BATCH, length=options.length, shrink=not options.no_shrink)
+        running = {pool.submit(one_batch, one) for one in itertools.islice(batches, options.cores)}
         while running:
             ended, running = wait(running, return_when=FIRST_COMPLETED)
             for future in ended:
@@ -71,7 +72,7 @@ def main() -> None:
                 totals, broken = totals + counted, broken or found
                 number = None if broken or totals["steps"] >= (options.steps or inf) else next(batches, None)
                 if number is not None:
-                    running.add(pool.submit(run_batch, number, BATCH, options.length))
+                    running.add(pool.submit(one_batch, number))
     verdict = broken or "no promise was broken"
     print(f"{dict(totals)} in {time.monotonic() - began:.0f} s: {verdict}")
     sys.exit(bool(broken))

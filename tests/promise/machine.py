@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.promise.world import IDS, World
+from tests.promise.world import IDS, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
-FAULTS = ("fine", "fine", "fine", "lost", "cut", "unsent", "busy", "away", "wrong", "broke", "blocked", "refused")
+FAULTS = (
+    "fine", "fine", "fine", "lost", "lost", "lost", "cut", "cut", "unsent", "busy", "away", "wrong", "broke", "blocked",
+    "refused",
+)  # fmt: skip
 
 faults = st.lists(st.sampled_from(FAULTS), max_size=8)
-files = st.dictionaries(st.sampled_from(IDS), st.sampled_from(("waves", "hills")), min_size=1, max_size=len(IDS))
+words = st.sampled_from(PROMPTS)
+files = st.dictionaries(st.sampled_from(IDS), words, min_size=1, max_size=len(IDS))
 limits = st.sampled_from((None, None, 0.25, 0.5, 0.75, 1.0, 2.0))
 mostly = st.sampled_from((True, True, True, False))
 rarely = st.sampled_from((False, False, False, True))
 process = {
     "key": st.sampled_from(("key-1", "key-1", "key-1", "key-2")),
     "faults": faults,
+    "then": st.sampled_from((None, None, None, None, None, "broke", "blocked", "refused")),
     "kill_at": st.one_of(st.none(), st.none(), st.integers(0, 120)),
     "interrupt_at": st.one_of(st.none(), st.none(), st.floats(0.1, 900.0)),
     "clock_step": st.one_of(
@@ -31,7 +36,8 @@ process = {
     ),
     "harm": st.one_of(*[st.none()] * 6, st.tuples(st.floats(0.1, 100.0), st.sampled_from(("delete", "rename")))),
 }
-"""What may happen to any process: another key, faults of the service, its death, a set clock, deleted files."""
+"""What may happen to any process: another key, faults of the service (`then` for ever), its death, a set clock, deleted
+files."""
 
 TOTALS: Counter[str] = Counter()
 """What all histories of this process came to."""
@@ -42,12 +48,17 @@ class Promise(RuleBasedStateMachine):
 
     @initialize(
         seconds=st.sampled_from((5.0, 30.0, 300.0)),
-        gateway=st.sampled_from(("", "", "", "finds ids", "ignores ids")),
+        gateway=st.sampled_from(("", "", "", "", "finds ids", "ignores ids")),
+        rows=st.sampled_from((1, 7, 100)),
+        strangers=st.sampled_from((0, 20)),
+        offset=st.sampled_from((0.0, 0.0, -3600.0, -400.0, 400.0, 3600.0)),
     )
-    def begin(self, seconds: float, gateway: str) -> None:
+    def begin(self, seconds: float, gateway: str, rows: int, strangers: int, offset: float) -> None:
         base = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None, prefix="promise-"))
         self.world = World(base / "out", gateway=gateway)
-        self.world.service.seconds = seconds
+        service = self.world.service
+        service.seconds, service.page_rows, service.strangers = seconds, rows, strangers
+        self.world.wall_offset = offset
 
     @rule(
         jobs=files, agreed=mostly, limit=limits, retry_failed=st.booleans(), own_ids=rarely, chained=rarely,
@@ -63,6 +74,20 @@ class Promise(RuleBasedStateMachine):
     @rule(jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 3), **process)
     def read_some_results(self, **how: object) -> None:
         self.world.read_some(**self._without_limits(how))  # type: ignore[arg-type]
+
+    @precondition(lambda self: not self.world.gateway)
+    @rule(prompt=words, file=st.sampled_from(("a.mp4", "b.mp4")), again=rarely, **process)
+    def generate_one_clip(self, **how: Any) -> None:
+        self.world.generate(**how)
+
+    @rule(name=st.sampled_from(IDS), prompt=words, **process)
+    def generate_from_python(self, **how: Any) -> None:
+        self.world.generate_from_python(**how)
+
+    @precondition(lambda self: not self.world.gateway)
+    @rule(jobs=files, limit=st.sampled_from((0.25, 0.5, 1.0)), stays=st.sampled_from((0.0, 60.0, 900.0)), **process)
+    def let_an_agent_buy(self, **how: Any) -> None:
+        self.world.let_an_agent_buy(**how)
 
     @rule(first=files, second=files, limit=limits, other_limit=limits, intruder=rarely, **process)
     def run_two_at_once(
@@ -84,9 +109,9 @@ class Promise(RuleBasedStateMachine):
     def step_the_clock(self, offset: float) -> None:
         self.world.wall_offset = offset
 
-    @rule(price=st.sampled_from((0.1, 0.25, 0.5)))
-    def change_the_price(self, price: float) -> None:
-        self.world.service.price = price
+    @rule(price=st.sampled_from((0.1, 0.25, 0.5)), listed=mostly)
+    def change_the_price(self, price: float, listed: bool) -> None:
+        self.world.service.price, self.world.service.lists_price = price, listed
 
     @rule()
     def let_the_next_generation_fail(self) -> None:
@@ -111,5 +136,6 @@ class Promise(RuleBasedStateMachine):
         TOTALS["histories"] += 1
         TOTALS["processes"] += self.world.runs
         TOTALS["generations"] += len(self.world.service.log)
+        TOTALS["delivered to files"] += len(self.world.delivered)
         TOTALS.update(self.world.endings)
         shutil.rmtree(self.world.folder.parent, ignore_errors=True)

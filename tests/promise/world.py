@@ -9,7 +9,7 @@ import shutil
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -20,13 +20,15 @@ from unittest.mock import patch
 import anyio
 
 from aimlvideo.cli import session
+from aimlvideo.cli.agent_tools import open_tools
 from aimlvideo.cli.carry_on import carry_on
+from aimlvideo.cli.commands.generate import make_one
 from aimlvideo.cli.commands.run import run_jobs
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Unclear, UsageError, VideoError
 from aimlvideo.pipeline import chains, download
@@ -49,10 +51,24 @@ from tests.fakes import (
 )
 
 IDS = ("a", "b", "c", "d")
+PROMPTS = ("waves", "hills")
+MOST_POSTS = 25
+"""Submissions that one process may send: each fault takes one, and no more than eight jobs are run at once."""
 OWN_IDS = tuple(f"own-{name}" for name in IDS)
 CENT = 0.005
 STUCK = 40_000.0
 """Seconds of virtual time after which a run that does not end is ended."""
+
+
+REFUSALS: Mapping[str, Answer | Unclear] = {
+    "unsent": Unclear("reset"),
+    "busy": answer(429, {"message": "Too Many Requests"}, retry_after="2"),
+    "away": answer(503, {"message": "unavailable"}),
+    "wrong": answer(400, {"message": "Body validation error"}),
+    "broke": answer(200, {"message": "insufficient balance"}),
+    "blocked": answer(200, {"error": {"message": "blocked by moderation"}}),
+    "refused": answer(403, {"message": "You've run out of credits"}),
+}
 
 
 class Killed(BaseException):
@@ -96,12 +112,20 @@ class Watching(FakeService):
     world: World
     doomed = False
     """Whether the next generation that is accepted will fail, unbilled."""
+    then: Answer | Unclear | None = None
+    """What it answers to every submission after those of which a twist is told."""
+    lists_price = True
+    """Whether its list has a price of the model."""
     date_offset = 0.0
     """Seconds by which the `Date` of its answers is off, as it is behind a proxy with a clock of its own."""
 
     async def send(self, request: Request) -> Answer:
         self.world.boundary()
+        if self.then is not None and request.method == "POST" and not self.posts:
+            self.posts.append(self.then)
         given = await super().send(request)
+        if request.path == "/v1/models" and not self.lists_price:
+            given = answer(200, {"data": [{"id": MODEL, "aliases": []}]})
         self.world.boundary()
         if self.date_offset and "date" in given.headers:
             date = formatdate(self.now() + self.date_offset, usegmt=True)
@@ -120,8 +144,9 @@ class Watching(FakeService):
         return row.generation_id in self.broken and self.clock() >= row.accepted_at + self.seconds
 
     def exposure(self) -> float:
-        """Return what is charged, and what is outstanding at its price."""
-        return sum(self.known_price(row) for row in self.log if not self.has_failed(row))
+        """Return what is charged, and what is outstanding at its price, of all that was bought into the folder."""
+        rows = (row for row in self.log if self.world.place_of[row.generation_id] == "")
+        return sum(self.known_price(row) for row in rows if not self.has_failed(row))
 
     def known_price(self, row: LoggedRequest) -> float:
         """Return what a generation costs; one that was bought when nobody had read the prices, by today's at most."""
@@ -170,6 +195,13 @@ class World:
     """Whether this process has read the prices: one without a limit has no reason to, unless it was given a file."""
     unpriced: set[str] = field(default_factory=set)
     """Generations that were bought by a process that had not."""
+    posts_before: int = 0
+    """How many submissions earlier processes have sent."""
+    place: str = ""
+    """The file that this process makes; empty for the folder."""
+    place_of: dict[str, str] = field(default_factory=dict)
+    delivered: set[str] = field(default_factory=set)
+    """Generations that are in the file that they were bought for, and that may be bought again by whoever says so."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
     broken: BrokenPromise | None = None
@@ -186,7 +218,13 @@ class World:
         self.service.world = self
         if isinstance(self.service, PromisedGateway):
             self.service.finds_ids = self.gateway == "finds ids"
-        self.prefixes = {id_prefix(VideoJob(self.template["model"], id=name)): name for name in IDS}
+        names = {name: name for name in IDS} | {self.words(prompt).id: prompt for prompt in PROMPTS}
+        model = self.template["model"]
+        self.prefixes = {id_prefix(VideoJob(model, id=job_id)): name for job_id, name in names.items()}
+
+    def words(self, prompt: str) -> VideoJob:
+        """Return the job that a command for one clip makes of these words."""
+        return VideoJob(**{**self.template, "prompt": prompt})
 
     def name_of(self, row: LoggedRequest) -> str:
         """Return the job for which a request was sent: an id of the job's own is `own-` and its name."""
@@ -218,6 +256,7 @@ class World:
         """Judge a purchase at the moment at which it is made: what is raised here, the client would contain."""
         if not self.reads_prices:
             self.unpriced.add(row.generation_id)
+        self.place_of[row.generation_id] = self.place
         try:
             self._judge(row, body)
         except BrokenPromise as broken:
@@ -231,7 +270,7 @@ class World:
             raise BrokenPromise(f"job {name} was bought as {body['prompt']!r}, not as {self.allowed[name]!r}")
         if str(body.get("image_url")).startswith("data:") and not (self.folder / f"{IDS[0]}.mp4").is_file():
             raise BrokenPromise(f"job {name} was bought before the clip was there that it begins with")
-        before = [other for other in self.service.log[:-1] if self.name_of(other) == name]
+        before = [other for other in self.service.log[:-1] if self._is_same(other, row)]
         if any(not self.service.has_failed(other) for other in before):
             raise BrokenPromise(
                 f"job {name} was bought twice: {[other.request_id for other in before]}, {row.request_id}"
@@ -240,24 +279,21 @@ class World:
         if limit is not None and self.service.exposure() > limit + CENT:
             raise BrokenPromise(f"{self.service.exposure():.2f} USD are bought under a limit of {limit:.2f}")
 
-    def set_faults(self, faults: Sequence[str]) -> None:
-        """Say what becomes of the next submissions, in order."""
+    def _is_same(self, other: LoggedRequest, row: LoggedRequest) -> bool:
+        """Tell whether two purchases are one that was made twice."""
+        same_place = self.place_of[other.generation_id] == self.place_of[row.generation_id]
+        return same_place and self.name_of(other) == self.name_of(row) and other.generation_id not in self.delivered
+
+    def set_faults(self, faults: Sequence[str], then: str | None) -> None:
+        """Say what becomes of the next submissions, in order, and of all that follow them."""
         service = self.service
         service.posts.clear()
         service.lost.clear()
         for fault in faults:
-            refused = {
-                "unsent": Unclear("reset"),
-                "busy": answer(429, {"message": "Too Many Requests"}, retry_after="2"),
-                "away": answer(503, {"message": "unavailable"}),
-                "wrong": answer(400, {"message": "Body validation error"}),
-                "broke": answer(200, {"message": "insufficient balance"}),
-                "blocked": answer(200, {"error": {"message": "blocked by moderation"}}),
-                "refused": answer(403, {"message": "You've run out of credits"}),
-            }.get(fault)
-            service.posts.append(refused)
-            if refused is None:
+            service.posts.append(REFUSALS.get(fault))
+            if fault not in REFUSALS:
                 service.lost.append({"lost": Unclear("reset"), "cut": answer(502)}.get(fault))
+        service.then = None if then is None else REFUSALS[then]
 
     def wall(self) -> float:
         """Return what this machine's clock says."""
@@ -341,6 +377,52 @@ class World:
         if len(bought) > taken + most:
             raise BrokenPromise(f"{len(bought)} were bought, {taken} taken, at most {most} wanted")
 
+    def generate(self, prompt: str, file: str, *, again: bool, **how: Any) -> None:
+        """Make one clip: `aimlvideo generate`, with the same words into the same file as before, or with others."""
+        path, job = self.folder.parent / file, self.words(prompt)
+        inputs = {"prompt": prompt, "images": [job.params["image_url"]], "set": []}
+        stage, _ = self._beside(file, prompt)
+        unfinished = stage not in (None, Stage.PLANNED)
+        may_buy = again or not path.exists() or unfinished
+
+        def command(settings: dict[str, Any], terminal: Terminal) -> int:
+            return make_one(job.model, inputs, path, settings, terminal, sandbox=False, again=again)
+
+        how["harm"] = None
+        self._process(command, {prompt: prompt} if may_buy else {}, {prompt: None}, place=file, **how)
+
+    def generate_from_python(self, name: str, prompt: str, **how: Any) -> None:
+        """Make one clip with an id into the folder from Python: the same call again is never paid twice."""
+
+        async def work(settings: dict[str, Any]) -> int:
+            (line,) = self.jobs({name: prompt}, own_ids=False, chained=False)
+            async with FakeClient(self.service, **settings) as client:
+                await client.generate(**line, output=self.folder)
+            return 3
+
+        self._process(lambda settings, _: asyncio.run(work(settings)), {name: prompt}, {name: None}, **how)
+
+    def let_an_agent_buy(self, jobs: dict[str, str], *, limit: float, stays: float, **how: Any) -> None:
+        """Let an agent buy clips within a limit, without a person: the tools of `aimlvideo mcp`."""
+        lines = self.jobs(jobs, own_ids=False, chained=False)
+
+        async def work(settings: dict[str, Any]) -> int:
+            async with (
+                FakeClient(self.service, **settings | {"max_outstanding": 20}) as client,
+                open_tools(client, self.folder, limit) as tools,
+            ):
+                for line in lines:
+                    params = {name: value for name, value in line.items() if name not in ("id", "model")}
+                    with suppress(VideoError):
+                        await tools.submit(line["model"], params, line["id"])
+                await anyio.sleep(stays)
+            return 3
+
+        # It carries on with what an earlier process has begun: that may be sent again where it surely was not accepted.
+        allowed = jobs | (self.planned(OUTSTANDING) if (self.folder / "journal.sqlite3").exists() else {})
+        limits: dict[str, float | None] = dict.fromkeys(allowed, limit)
+        self._process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
+
     def run_two(self, runs: Sequence[tuple[dict[str, str], float | None]], *, intruder: bool, **how: Any) -> None:
         """Run two lists of jobs side by side from Python; an `intruder` is another process that tries the folder."""
         (first, _), (second, _) = runs
@@ -385,18 +467,21 @@ class World:
         *,
         key: str,
         faults: Sequence[str],
+        then: str | None,
         kill_at: int | None,
         interrupt_at: float | None,
         agreed: bool = True,
         clock_step: tuple[float, float] | None = None,
         harm: tuple[float, str] | None = None,
         has_file: bool = False,
+        place: str = "",
     ) -> None:
         """Run a process to its end, or until it is killed, and see what is true then."""
-        self.allowed, self.limits = allowed, limits
+        self.allowed, self.limits, self.place = allowed, limits, place
+        self.posts_before = len(self.service.posted_at)
         self.reads_prices = has_file or None not in limits.values()
         self.deadly, self.boundaries, self.dead = kill_at, 0, False
-        self.set_faults(faults)
+        self.set_faults(faults, then)
         self.runs += 1
         settings = {
             "service": self.service_name, "api_key": key, "base_url": "http://127.0.0.1:1", "max_outstanding": 2,
@@ -424,7 +509,7 @@ class World:
         if self.broken is not None:
             raise self.broken
         self.endings["killed" if code is None else f"exit {code}"] += 1
-        self.check(code, allowed)
+        self.check_all(code, allowed)
 
     def _harm(self, harm: str) -> None:
         """Delete the journal, or rename the folder, while a run goes on."""
@@ -496,23 +581,61 @@ class World:
 
     # What must hold ------------------------------------------------------------------------------------------------
 
-    def planned(self) -> dict[str, str]:
-        """Return the jobs of the folder that nobody has bought, by what they ask for."""
+    def planned(self, stages: Collection[Stage] = frozenset(Stage)) -> dict[str, str]:
+        """Return what the jobs of the folder ask for that are not saved; those in these stages."""
         with read_journal(self.folder / "journal.sqlite3") as journal:
             records = [*journal.open_jobs(retry_failed=True)]
-        return {job.id: str(job.params["prompt"]) for job, _ in records}
+        return {job.id: str(job.params["prompt"]) for job, progress in records if progress.stage in stages}
+
+    def check_all(self, code: int | None, asked: dict[str, str]) -> None:
+        """Raise BrokenPromise where this process has left anything other than it promised."""
+        if (posts := len(self.service.posted_at) - self.posts_before) > MOST_POSTS:
+            raise BrokenPromise(f"{posts} submissions were sent by one process")
+        if self.place:
+            self.check_file(code, self.place, asked)
+        else:
+            self.check(code, asked)
+
+    def check_file(self, code: int | None, place: str, asked: dict[str, str]) -> None:
+        """Raise BrokenPromise where a clip that was bought for a file is neither there nor in the journal beside it."""
+        self.steps += 1
+        path = self.folder.parent / place
+        clip = path.read_text() if path.exists() else ""
+        bought = [row for row in self.service.log if self.place_of[row.generation_id] == place]
+        there = {row.generation_id for row in bought if f"/{row.generation_id}.mp4" in clip}
+        if code == 0:
+            if not there & {row.generation_id for row in bought if self.name_of(row) in asked}:
+                raise BrokenPromise(f"the command said that {place} is saved, and it is not what was asked for")
+            self.delivered |= there
+        request_ids = {name for prompt in PROMPTS for name in self._beside(place, prompt)[1]}
+        for row in bought:
+            is_there = row.generation_id in self.delivered | there
+            if not is_there and row.request_id not in request_ids and not self.service.has_failed(row):
+                raise BrokenPromise(f"{row.request_id} was bought for {place}, and nothing knows of it")
+
+    def _beside(self, file: str, prompt: str) -> tuple[Stage | None, set[str | None]]:
+        """Return how the journal beside a file has these words, and every request id under which they were sent."""
+        path = self.folder.parent / f".{file}.journal"
+        if not path.exists():
+            return None, set()
+        job_id = self.words(prompt).id
+        with read_journal(path) as journal:
+            record, attempts = journal.find(job_id), journal.attempts(job_id)
+        return record and record.progress.stage, {attempt.request_id for attempt in attempts}
 
     def check(self, code: int | None, asked: dict[str, str]) -> None:
         """Raise BrokenPromise where the journal, the files and the service do not agree."""
         self.steps += 1
         if not (self.folder / "journal.sqlite3").exists():
-            if self.service.log:
+            if "" in self.place_of.values():
                 raise BrokenPromise("clips were bought, and there is no journal")
             return
         with read_journal(self.folder / "journal.sqlite3") as journal:
             records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
             attempts = {name: journal.attempts(name) for name in records}
         for row in self.service.log:
+            if self.place_of[row.generation_id]:
+                continue
             name = self.name_of(row)
             self._check_purchase(row, name, records[name].progress.stage, attempts.get(name, ()))
         if code is not None:

@@ -31,7 +31,7 @@ from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
-from aimlvideo.core.jobs.stages import OUTSTANDING
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -74,7 +74,7 @@ def generate(
     with exit_codes(terminal):
         settings = access.client(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
         inputs = {"prompt": prompt, "images": image or [], "set": set_ or []}
-        raise typer.Exit(_generate_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
+        raise typer.Exit(make_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
 
 
 def cost_of(result: Result) -> str:
@@ -84,7 +84,7 @@ def cost_of(result: Result) -> str:
     return "cost unknown" if result.cost_units is None else f"{result.cost_units:g} of the service's units"
 
 
-def _generate_one(
+def make_one(
     model: str,
     inputs: Mapping[str, Any],
     output: Path,
@@ -106,7 +106,7 @@ def _generate_one(
     journal = None if sandbox else output.with_name(f".{output.name}.journal")
     # The id follows from the content: the same command has the same id, and finds its journal and its clip.
     name = VideoJob(model, **params).id
-    if output.exists() and not again and not _is_unfinished(journal, name):
+    if output.exists() and not again and not _is_begun(journal, name):
         raise UsageError(
             f"{output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
             f"{command_again()} --again"
@@ -149,12 +149,16 @@ def _check_output(output: Path) -> None:
         raise UsageError(f"the folder of {output} is not there, or cannot be written")
 
 
-def _is_unfinished(journal: Path | None, name: str) -> bool:
-    """Tell whether the journal beside the clip has this job: then the command carries on, and buys nothing twice."""
+def _is_begun(journal: Path | None, name: str) -> bool:
+    """Tell whether the journal beside the clip has this job as sent: then the command carries on, and buys nothing new.
+
+    One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
+    """
     if journal is None or not journal.exists():
         return False
     with read_journal(journal) as opened:
-        return opened.find(name) is not None
+        record = opened.find(name)
+    return record is not None and record.progress.stage is not Stage.PLANNED
 
 
 def _refuse_beside_another(journal: Path | None, name: str, output: Path) -> None:
