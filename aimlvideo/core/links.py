@@ -12,6 +12,8 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SCHEME = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
 _HOST = re.compile(r"^(https?://[^/\\?#]*)\\")
 """A host that is closed by a backslash, as some programs for Windows write it."""
+_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,4})?/([!-\"$-\[\]-~]*[!-\"$->@-\[\]-~])?")
+"""Links as nearly all are: in them nothing changes."""
 _DATA = re.compile(r"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 
 
@@ -22,6 +24,8 @@ def resolve_link(link: str, base_url: str) -> str:
     DNS has it. Everything else stays byte for byte: a signature holds for one spelling alone.
     Raises ValueError where it is no address.
     """
+    if (plain := _PLAIN.fullmatch(link)) and int((plain[1] or ":80")[1:]) < 2**16:
+        return link
     text = link.strip(_BLANKS)
     if wrapped := _WRAPPED.fullmatch(text):
         text = next(filter(None, wrapped.groups()))

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 
@@ -30,6 +31,9 @@ FRESH_LINKS = 2
 """How many new links are asked for."""
 LINK_WAITS = (0.0, 2.0, 6.0, 18.0)
 """Seconds before each of them; where the service gives the same link again, it works a little after completion."""
+
+Edit = Callable[[BinaryIO], bool]
+"""Changes a whole clip in place, and says whether it did."""
 
 log = logging.getLogger("aimlvideo.download")
 
@@ -119,7 +123,7 @@ class Downloads:
         fresh_link: Callable[[], Awaitable[str | None]],
         *,
         overwrite: bool = True,
-        edit: Callable[[Path], bool] | None = None,
+        edit: Edit | None = None,
         size: Callable[[], int | None] = lambda: None,
     ) -> Clip:
         """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
@@ -143,7 +147,13 @@ class Downloads:
         return await self._fetch_link(link, path, overwrite=overwrite, edit=edit, size=size())
 
     async def _fetch_link(
-        self, link: str | None, path: Path, *, overwrite: bool, edit: Callable[[Path], bool] | None, size: int | None
+        self,
+        link: str | None,
+        path: Path,
+        *,
+        overwrite: bool,
+        edit: Edit | None,
+        size: int | None,
     ) -> Clip:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
@@ -165,8 +175,8 @@ def origin_of(settings: Settings) -> ServiceOrigin:
     return ServiceOrigin(settings.base_url, authorization)
 
 
-def _write_recipe(job: VideoJob, progress: Progress, path: Path) -> bool:
+def _write_recipe(job: VideoJob, progress: Progress, clip: BinaryIO) -> bool:
     """Write a job's recipe into its clip; runs in a thread."""
     from aimlvideo.shell.files.clip_metadata import write_metadata  # noqa: PLC0415 - 8 ms that only a saved clip needs
 
-    return write_metadata(path, job.id, recipe_of(job, progress))
+    return write_metadata(clip, job.id, recipe_of(job, progress))

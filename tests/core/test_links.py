@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from tests.cases import for_each
@@ -35,6 +37,17 @@ SIGNED = "https://cdn.example.com/a.mp4?Signature=a%2bB%7E+/=&Expires=1"
 )
 def test_a_link_leads_where_a_browser_would_go(link: str, address: str) -> None:
     assert resolve_link(link, BASE) == address
+
+
+@given(st.from_regex(r"https?://[a-z.0-9-]{1,9}(:[0-9]{1,6})?(/[!-~]{0,20})?", fullmatch=True))
+def test_a_plain_link_is_read_as_any_other_is(link: str) -> None:
+    def outcome(text: str) -> str:
+        try:
+            return resolve_link(text, BASE)
+        except ValueError as error:
+            return f"refused: {error}"
+
+    assert outcome(link) == outcome(f" {link}")  # blanks around a link are no part of it
 
 
 @for_each("link", ["", "  ", "ftp://example.com/a", "blob:https://example.com/1", "https://", "https://a:b/"])

@@ -18,17 +18,17 @@ TITLE, COMMENT = "\xa9nam", "\xa9cmt"
 log = logging.getLogger("aimlvideo.download")
 
 
-def write_metadata(path: Path, title: str, recipe: str) -> bool:
-    """Write a clip's title and recipe into its file, in place; return False where the file is no MP4 that takes them.
+def write_metadata(file: BinaryIO, title: str, recipe: str) -> bool:
+    """Write a clip's title and recipe into it, in place; return False where it is no MP4 that takes them.
 
     A clip is worth more than what is said about it: where its boxes cannot be edited it stays as it came.
     """
     try:
-        clip = MP4(path)  # type: ignore[no-untyped-call]
+        clip = MP4(file)  # type: ignore[no-untyped-call]
         clip[TITLE], clip[COMMENT] = title, recipe
-        clip.save()  # type: ignore[no-untyped-call]
+        clip.save(file)  # type: ignore[no-untyped-call]
     except (MutagenError, ValueError, KeyError, EOFError) as error:
-        log.info("%s has no metadata: %s", path.name, error)
+        log.info("the clip of %s has no metadata: %s", title, error)
         return False
     return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -13,7 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -76,7 +77,7 @@ class Download:
     The link is sent byte for byte: the signature of a re-encoded one does not hold. Where another file has the name
     already (also one that differs in case alone, where the file system makes no difference), it is replaced; unless
     `overwrite` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so. `edit` may change
-    the whole file in place before it gets its final name, and says whether it did; `Clip` is of the file as it is then.
+    the whole clip in place before it gets its final name, and says whether it did; `Clip` is of the file as it is then.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Download:
         path: Path,
         *,
         overwrite: bool = True,
-        edit: Callable[[Path], bool] | None = None,
+        edit: Callable[[BinaryIO], bool] | None = None,
         size: int | None = None,
         service: ServiceOrigin | None = None,
     ) -> None:
@@ -189,7 +190,8 @@ class Download:
             is_taken = self._inode in _inodes_in_use
             _inodes_in_use.add(self._inode)
         if not is_taken:
-            file.truncate(self._written)
+            if opened.st_size != self._written:
+                file.truncate(self._written)
             file.seek(self._written)
             return file
         file.close()
@@ -217,12 +219,12 @@ class Download:
                 headers["If-Range"] = self._tag
         if self._with_key and self._service is not None:
             headers |= self._service.authorization(str(target))
-        async with AsyncExitStack() as stack:
+        async with (
+            asyncio.timeout(HEAD_TIMEOUT) as until_head,
+            self._clips.get(target, headers=headers, auto_decompress=False) as response,
+        ):
             # Within this time all redirects are followed and the head is here: one that trickles is none.
-            async with asyncio.timeout(HEAD_TIMEOUT):
-                response = await stack.enter_async_context(
-                    self._clips.get(target, headers=headers, auto_decompress=False)
-                )
+            until_head.reschedule(None)
             if response.status in (401, 403) and not self._with_key and self._is_at_the_service(target):
                 self._with_key = True  # the service keeps its clips behind the key: it goes to this origin alone
                 await self._receive(target)
@@ -306,13 +308,7 @@ class Download:
 
     def _finish(self) -> Path:
         """Put a whole file under its final name, so that it is there after a power cut; return that name."""
-        file = self._write()
-        file.flush()
-        self._check_boxes()
-        if self._edit is not None and self._edit(self._part):
-            with self._part.open("rb") as edited:
-                self._hash = hashlib.file_digest(edited, hashlib.sha256)
-                self._have = edited.tell()
+        file = self._write_rest() if self._written else self._write_at_once()
         # Before the rename: after a power cut the final name must never stand for a file whose content did not reach
         # the disk.
         os.fsync(file.fileno())
@@ -321,14 +317,41 @@ class Download:
             path = self._path
             if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
                 path = next(_numbered(path))
-            return self._part.replace(path)
+            path = self._part.replace(path)
+        self._close()
+        return path
 
-    def _check_boxes(self) -> None:
+    def _write_at_once(self) -> BinaryIO:
+        """Write a clip that is in memory, as it is to be kept."""
+        content = b"".join(self._pieces)
+        clip = io.BytesIO(content)
+        self._check_boxes(clip)
+        if self._edit is not None and self._edit(clip):
+            content = clip.getvalue()
+        self._file = self._open()
+        self._file.write(content)
+        self._file.flush()
+        self._hash.update(content)
+        self._pieces, self._have, self._written = [], len(content), len(content)
+        return self._file
+
+    def _write_rest(self) -> BinaryIO:
+        """Write what is missing of a larger clip, and make it what is to be kept."""
+        file = self._write()
+        file.flush()
+        with self._part.open("r+b") as clip:
+            self._check_boxes(clip)
+            if self._edit is not None and self._edit(clip):
+                clip.seek(0)
+                self._hash = hashlib.file_digest(clip, hashlib.sha256)
+                self._have = clip.tell()
+        return file
+
+    def _check_boxes(self, clip: BinaryIO) -> None:
         """Refuse a clip of another length than the service says, or of unknown length and cut by its own boxes."""
         if self._total is not None and self._size in (None, self._have):
             return
-        with self._part.open("rb") as part:
-            is_whole = is_whole_mp4(part, self._have)
+        is_whole = is_whole_mp4(clip, self._have)
         if self._size not in (None, self._have) and not is_whole:
             have = self._have
             self._start_over()

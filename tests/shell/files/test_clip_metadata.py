@@ -52,7 +52,8 @@ def test_a_file_that_is_no_mp4_stays_as_it_came(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     for content in (b"", b"no video", b"\0\0\0\x18ftypmp42" + b"\0" * 100, b"\x1a\x45\xdf\xa3webm"):
         clip.write_bytes(content)
-        assert not write_metadata(clip, "a", "{}")
+        with clip.open("r+b") as file:
+            assert not write_metadata(file, "a", "{}")
         assert clip.read_bytes() == content
         with pytest.raises(UsageError, match=r"clip\.mp4"):
             recipe_in(clip)
