@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
+from aimlvideo.core.money.budget import Standing, Verdict, refusal, verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
@@ -80,11 +82,11 @@ class AgentTools:
 
     def spent(self) -> dict[str, Any]:
         """Return what was spent in this folder, what its unfinished clips will cost, and what is left of the limit."""
-        spent, committed = self._journal.spent() + self._unknown(), self._committed()
-        remaining = max(0.0, self._limit - spent - committed)
+        standing = self._standing()
+        remaining = max(0.0, self._limit - standing.spent - standing.committed)
         return {
-            "spent_usd": round(spent, 4),
-            "committed_usd": round(committed, 4),
+            "spent_usd": round(standing.spent, 4),
+            "committed_usd": round(standing.committed, 4),
             "limit_usd": self._limit,
             "remaining_usd": round(remaining, 4),
         }
@@ -229,29 +231,31 @@ class AgentTools:
             yield Problem(place, "a picture that can be sent", str(error), job=job.id)
 
     def _afford(self, job: VideoJob) -> None:
-        price = self._client.price(job)
-        # Without a price a limit cannot be kept, and an agent cannot be asked: so it is refused.
-        if price is None:
+        """Return where a job may be bought, by the rules of every run. An agent cannot be asked, so nothing waits."""
+        standing = self._standing()
+        price = self._run.budget.spending.expected(job.model, self._client.price(job))
+        decided = verdict(self._limit, price, standing)
+        if decided is Verdict.UNPRICED:
             raise OverBudget(f"the price of {job.model} is not known, so it might exceed the limit: nothing was sent")
-        remaining = self.spent()["remaining_usd"]
-        if price > remaining + 1e-9:
+        if decided is Verdict.UNKNOWN:
+            raise OverBudget(f"{refusal(decided, self._limit, price, standing)}: nothing was sent")
+        if decided is not Verdict.ADMITTED:
+            remaining = self.spent()["remaining_usd"]
             raise OverBudget(
-                f"this clip costs {price:.2f} USD and {remaining:.2f} USD are left of the limit of {self._limit:.2f} "
-                "USD: nothing was sent. Only a person can start this server with a higher --max-spend"
+                f"this clip costs {price or 0.0:.2f} USD and {remaining:.2f} USD are left of the limit of "
+                f"{self._limit:.2f} USD: nothing was sent. Only a person can start this server with a higher "
+                "--max-spend"
             )
 
-    def _committed(self) -> float:
-        """Return what the unfinished jobs will cost; one that was only planned commits nothing until it is begun."""
-        open_jobs = self._journal.open_jobs()
-        counted = (job for job, progress in open_jobs if progress.stage in OUTSTANDING or job.id in self._active)
-        return sum(self._client.price(job) or 0.0 for job in counted)
-
-    def _unknown(self) -> float:
-        """Return the list prices of saved clips whose cost nobody said: the limit counts them too."""
-        if not self._journal.unknown_costs():
-            return 0.0
-        saved = (record for record in self._journal.ended_jobs() if record.progress.stage is Stage.SAVED)
-        return sum(self._client.price(job) or 0.0 for job, progress in saved if progress.cost_usd is None)
+    def _standing(self) -> Standing:
+        """Return what the limit is held against; jobs that wait to be sent are promised their prices already."""
+        budget, waiting = self._run.budget, 0.0
+        for name in self._active:
+            record = self._journal.find(name)
+            if record is not None and not budget.holds(name) and record.progress.stage is Stage.PLANNED:
+                waiting += self._client.price(record.job) or 0.0
+        standing = budget.standing()
+        return replace(standing, committed=standing.committed + waiting)
 
 
 @asynccontextmanager

@@ -154,6 +154,20 @@ async def test_what_is_spent_counts_in_every_later_process_whatever_its_limit(
     assert len(service.accepted) == 2
 
 
+async def test_what_is_outstanding_counts_at_the_price_at_which_it_was_bought(
+    tools: Tools, service: FakeService
+) -> None:
+    service.seconds = 10_000
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+    service.price = PRICE / 2
+    async with tools(1.4 * PRICE) as agent:
+        assert agent.spent()["committed_usd"] == pytest.approx(PRICE)
+        with pytest.raises(OverBudget, match="USD are left of the limit"):
+            await agent.submit(MODEL, {**PARAMS, "prompt": "wind"}, "b")
+    assert len(service.accepted) == 1
+
+
 async def test_an_id_of_any_length_names_a_file_that_fits(tools: Tools, tmp_path: Path) -> None:
     async with tools() as agent:
         job = await agent.submit(MODEL, PARAMS, "shot " * 200)
