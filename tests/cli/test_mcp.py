@@ -19,10 +19,6 @@ from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.sqlite import read_journal
 from tests.shell.files.test_media import picture
 
-mcp = pytest.importorskip("mcp")
-from aimlvideo.cli.agent_tools import open_tools  # noqa: E402 - after the extra that it needs
-from aimlvideo.cli.mcp_server import server_of  # noqa: E402
-
 pytestmark = [pytest.mark.real_time, pytest.mark.long]
 MODEL = "kling-video/v1.6/pro/image-to-video"
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}
@@ -32,7 +28,13 @@ Agent = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 @pytest.fixture
-def agent(sandbox: Sandbox, tmp_path: Path) -> Agent:
+def mcp() -> Any:
+    """Return the library: a second that only the worker with these tests needs."""
+    return pytest.importorskip("mcp")
+
+
+@pytest.fixture
+def agent(mcp: Any, sandbox: Sandbox, tmp_path: Path) -> Agent:
     """Return a way to begin a session with a server of its own process over the same folder."""
 
     @asynccontextmanager
@@ -53,8 +55,11 @@ def agent(sandbox: Sandbox, tmp_path: Path) -> Agent:
 
 
 @pytest.fixture
-def agent_here(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
+def agent_here(mcp: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
     """Return a way to begin a session with a server in this process over the same folder."""
+    from aimlvideo.cli.agent_tools import open_tools
+    from aimlvideo.cli.mcp_server import server_of
+
     monkeypatch.chdir(tmp_path)
 
     @asynccontextmanager

@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
@@ -26,8 +20,15 @@ KEY = "key-that-nobody-may-see"
 
 
 @pytest.fixture(scope="module")
-def otel() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
+def otel() -> Iterator[tuple[Any, Any]]:
     """OpenTelemetry as an application sets it up, once in a process."""
+    from opentelemetry import metrics, trace
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
     spans, figures = InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(), MeterProvider([figures])
     tracers.add_span_processor(SimpleSpanProcessor(spans))

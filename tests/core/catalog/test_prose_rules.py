@@ -85,7 +85,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 def picture(width: int, height: int, kind: str = "PNG") -> bytes:
     held = io.BytesIO()
-    Image.new("RGB", (width, height)).save(held, kind)
+    Image.new("L", (width, height)).save(held, kind)
     return held.getvalue()
 
 
