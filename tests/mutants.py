@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from types import CodeType, FrameType
 
 import pytest
@@ -39,8 +39,8 @@ TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views")
 IMPORTED_BEFORE = ("aiohttp.web", "anyio", "hypothesis", "jinja2", "pydantic", "pytest_asyncio", "rich", "typer")
 """What no fault changes, imported once: each run of tests is forked from a process that has it."""
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not browser", "-W", "ignore:Module already imported")
-LONGEST = 60.0
-"""Seconds of tests, as recorded, that are tried on one fault; the nearest and quickest come first."""
+LONGEST = 120.0
+"""Seconds of work of tests, as recorded, that are tried on one fault; the nearest and quickest come first."""
 FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -225,19 +225,19 @@ class Recorder:
 
     package: str
     tests: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
-    """Seconds and functions of each test that passes."""
+    """Seconds of work and functions of each test that passes."""
     _codes: set[CodeType] = field(default_factory=set)
     _began: float = 0.0
 
     def pytest_runtest_logstart(self) -> None:
-        self._began = perf_counter()
+        self._began = process_time()
         self._codes.clear()
         threading.settrace(self._note)
         sys.settrace(self._note)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" and report.passed:
-            self.tests[report.nodeid] = (perf_counter() - self._began, [])
+            self.tests[report.nodeid] = (process_time() - self._began, [])
         elif report.failed:
             self.tests.pop(report.nodeid, None)
 
@@ -266,7 +266,7 @@ class Selection:
     """Test ids, with how long each takes without a fault."""
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        _end_after(10 + 10 * self.seconds[nodeid])
+        _end_after(15 + 20 * self.seconds[nodeid])
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

@@ -97,15 +97,16 @@ class Chains:
 
         Records may come slowly, or never end: those that wait here begin all the same when their parents are saved.
         """
-        if not self._waiting and not self._reading and not self._arrived:
+        if self._arrived:
+            return self._arrived.pop()
+        if not self._waiting and not self._reading:
             return await anext(records, None)  # no task for each job of a run without chains
-        if not self._reading and not self._arrived:
+        if not self._reading:
             self._reading = True
             self.run.tasks.start_soon(self._read, records)
         if not self._waiting:
             self._changed.clear()
-        if not self._arrived:
-            await self._changed.wait()
+        await self._changed.wait()
         return self._arrived.pop() if self._arrived else LOOK_AGAIN
 
     async def _read(self, records: AsyncIterator[Record]) -> None:

@@ -33,6 +33,7 @@ from aimlvideo.errors import (
     Rejected,
     ServiceError,
     Unavailable,
+    VideoError,
 )
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
@@ -251,7 +252,7 @@ class Poll:
         for waiting in self._wheel.pop_due(now):
             # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
             if waiting.entry.ended:
-                self._by_id.pop(waiting.entry.progress.generation_id or "", None)
+                self._forget(waiting.entry)
             if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
                 continue
             with contained(waiting.entry):
@@ -297,7 +298,7 @@ class Poll:
         self._on_ended(entry, generation, {"polls": polls, **heard})
 
     def _on_ended(self, entry: Entry, generation: Generation, noted: Mapping[str, Any]) -> None:
-        self._by_id.pop(generation.id, None)
+        self._forget(entry)
         now = clock.wall()
         cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
         if generation.state is State.COMPLETED:
@@ -329,8 +330,7 @@ class Poll:
                 pause = max(pause, error.retry_after or 0.0)
             waiting.not_before = now + pause
         if waiting.misses >= MAX_MISSES and _is_final(error) and now - waiting.state.running_since > FIRST_MINUTE:
-            self._by_id.pop(waiting.entry.progress.generation_id or "", None)
-            waiting.entry.end(error)
+            self._give_up(waiting.entry, error)
             return
         if isinstance(error, Refused) and waiting.misses == REFUSALS_BEFORE_HALT and waiting.entry.run.halted is None:
             log.error(
@@ -346,9 +346,16 @@ class Poll:
         if now < waiting.deadline:
             self._sleep(waiting, now)
         else:
-            self._by_id.pop(waiting.entry.progress.generation_id or "", None)
             waiting.entry.step(Stage.RENDERING)  # writes down the polls that were only noted
-            waiting.entry.end(_out_of_patience(waiting))
+            self._give_up(waiting.entry, _out_of_patience(waiting))
+
+    def _give_up(self, entry: Entry, error: VideoError) -> None:
+        self._forget(entry)
+        entry.end(error)
+
+    def _forget(self, entry: Entry) -> None:
+        """Ask about a generation no more, nor whether the key is still good for it."""
+        self._by_id.pop(entry.progress.generation_id or "", None)
 
     def _sleep(self, waiting: Waiting, now: float) -> None:
         waiting.is_being_polled = False

@@ -63,12 +63,9 @@ class TimedSender:
 
     async def learn_clock(self) -> None:
         """Ask one free question where no answer has said the service's time so far. What it answers does not matter."""
-        if (
-            self.clock.offset is not None
-            or self.free_question is None
-            or not (self._clock_tries_left or self._clock_lock.locked())
-        ):
+        if self.clock.offset is not None or self.free_question is None:
             return
+        # One asks, and the others wait for its answer.
         async with self._clock_lock:
             if self._clock_tries_left and self.clock.offset is None:
                 self._clock_tries_left -= 1

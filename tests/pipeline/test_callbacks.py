@@ -11,7 +11,9 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
+from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import GenerationFailed, InvalidJobs, SettingsError, Unclear
+from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
 from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, answer, jobs, run_all
 
@@ -51,6 +53,20 @@ async def test_a_call_that_says_not_finished_counts_as_a_look_and_asks_nothing()
             assert client.callback(call("processing"))
         assert (await anext(results)).ok
     assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [110]
+
+
+async def test_a_call_that_says_queued_is_a_look_at_a_task_that_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Patient(FixedPolls):
+        def queued_gap(self) -> float:
+            return 7.0
+
+    monkeypatch.setattr(PollPolicies, "policy_for", lambda _, job: Patient(20))
+    service = FakeGateway(seconds=30)
+    async with gateway_client(service) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(10)
+        assert client.callback(call("submitted"))
+        assert (await anext(results)).ok
+    assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [17, 37]
 
 
 async def test_a_call_about_somebody_else_s_task_says_so() -> None:

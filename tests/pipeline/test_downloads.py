@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ async def test_a_dead_link_is_asked_for_again_and_the_clip_is_saved_from_the_fre
     assert results["job0"].stage is Stage.SAVED
     assert files.links == [f"https://files.example.com/{number}" for number in range(1, dead + 2)]
     assert (tmp_path / "job0.mp4").read_text() == files.links[-1]
+    assert results["job0"].video_url == files.links[-1], "a link that is dead is of no use to whoever reads the results"
     assert len(service.posted_at) == 1
 
 
@@ -104,6 +106,16 @@ async def test_a_download_that_is_cut_is_tried_again_without_asking_for_a_link(f
     assert results["job0"].stage is Stage.SAVED
     assert len(service.polled_at) == results["job0"].polls == 1
     assert len(files.links) == 3
+
+
+async def test_a_clip_of_an_earlier_run_has_its_line_in_the_results_once(files: Files, tmp_path: Path) -> None:
+    service = FakeService(seconds=10)
+    for count in (1, 1, 2):
+        async with FakeClient(service) as client:
+            results = await run_all(client, jobs(count), output=tmp_path)
+        assert {result.stage for result in results.values()} == {Stage.SAVED}
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["job0", "job1"]
 
 
 async def test_a_full_disk_stops_submission_and_the_clip_is_fetched_by_the_next_run(

@@ -11,9 +11,11 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InDoubt, Unclear
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.sqlite import read_journal
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,
@@ -258,6 +260,17 @@ async def test_a_doubt_is_left_to_the_key_and_the_base_url_that_it_was_sent_with
     again = await run(service, tmp_path, "lost")
     assert again["lost"].ok, "the key that sent it finds it"
     assert len(service.posted_at) == 3
+
+
+@pytest.mark.usefixtures("quick_downloads")
+async def test_why_a_job_is_left_in_doubt_is_in_its_journal_for_whoever_looks_later(tmp_path: Path) -> None:
+    service = FakeService(says_date=False)
+    service.posts.append(LOST)
+    results = await run(service, tmp_path, "lost")
+    with read_journal(tmp_path / JOURNAL) as journal:
+        record = journal.find("lost")
+    assert record is not None
+    assert str(record.progress.error) == str(results["lost"].error)
 
 
 @pytest.mark.usefixtures("quick_downloads")

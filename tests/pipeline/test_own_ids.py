@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, InDoubt, Unclear
-from tests.fakes import FakeClient, FakeGateway, answer, business_error, quick_downloads
+from tests.fakes import FakeClient, FakeGateway, answer, business_error, jobs, quick_downloads, run_all
 
 OWN = {"model": "kling-v1-6", "prompt": "waves", "external_task_id": "mine"}
 
@@ -109,6 +110,25 @@ async def test_a_lost_submission_that_only_the_list_shows_is_found_and_not_bough
     assert result.ok, result.error
     assert service.lists >= 1
     assert len(service.bodies) == 1
+
+
+async def test_a_lost_submission_is_looked_for_behind_tasks_of_others_that_seem_to_be_a_little_older() -> None:
+    class Crowded(Listing):
+        def _list(self, page: str) -> Answer:
+            if page != "1":
+                return super()._list("1" if page == "2" else page)
+            older = round(1000 * (datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp() - 60))
+            others = [{"task_id": f"other-{n}", "task_status": "processing", "created_at": older} for n in range(30)]
+            return answer(200, {"code": 0, "data": others})
+
+    service = Crowded(seconds=20)
+    service.finds_ids, service.list_has_ours = False, True
+    service.lost.extend([None, Unclear("reset")])
+    options: dict[str, Any] = {"service": "kling-official", "api_key": "a:b", "settle": 30}
+    async with FakeClient(service, **options) as client:
+        results = await run_all(client, jobs(2, {"model": "kling-v1-6", "prompt": "waves"}))
+    assert all(result.ok for result in results.values()), [result.error for result in results.values()]
+    assert len(service.bodies) == 2
 
 
 async def test_a_plain_id_is_looked_for_once_and_then_asked_about_where_it_was_found() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from aimlvideo import Stage
 from aimlvideo.core.polling.policy import FixedPolls
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import OutOfPatience, Refused, Rejected
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from tests.cases import for_each
@@ -126,6 +127,25 @@ async def test_a_generation_that_the_service_never_finds_ends_after_ten_checks_a
         with pytest.raises(Rejected, match="no such generation"):
             await client.generate(MODEL, **PARAMS)
     assert len(service.polled_at) == 10
+
+
+async def test_once_nothing_is_waited_for_the_service_is_asked_nothing_more() -> None:
+    class Counting(FakeService):
+        questions = 0
+
+        def answer(self, request: Request) -> Answer:
+            self.questions += 1
+            return super().answer(request)
+
+    service = Counting(seconds=10**6)
+    async with FakeClient(service, poll="every:15") as client:
+        generation = await client.submit(MODEL, **PARAMS)
+        service.accepted.clear()
+        with pytest.raises(Rejected):
+            await client.wait(generation.id)
+        questions = service.questions
+        await anyio.sleep(3600)
+    assert service.questions == questions
 
 
 async def test_a_generation_that_is_not_found_in_the_first_minute_is_waited_for() -> None:

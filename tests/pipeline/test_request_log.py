@@ -54,6 +54,17 @@ async def test_a_question_that_is_refused_every_time_is_given_up_after_four() ->
     assert len(service.asked_at) == 4
 
 
+async def test_an_answer_that_repeats_the_link_to_an_uploaded_file_is_heard_without_its_signature() -> None:
+    link = f"https://bucket.example.com/aimlvideo-1764000000-0123456789ab/{'0' * 32}.mp4"
+
+    async def send(_: Request) -> Answer:
+        return answer(400, {"message": f"cannot read {link}?X-Amz-Signature=secret"}, retry_after="7")
+
+    heard = await TimedSender(send)(QUESTION)
+    assert heard.json() == {"message": f"cannot read {link}"}
+    assert (heard.status, heard.headers["retry-after"]) == (400, "7")
+
+
 @pytest.mark.parametrize("workers", [1, 4])
 async def test_workers_that_read_one_account_s_log_share_its_rate(workers: int) -> None:
     service = Service()
@@ -86,5 +97,7 @@ async def test_the_time_is_asked_for_a_few_times_at_most_and_not_at_all_once_it_
 
     sender = TimedSender(dated, free_question=QUESTION)
     for _ in range(10):
-        await sender.learn_clock()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(10):
+                tasks.start_soon(sender.learn_clock)
     assert len(told.asked_at) == 1

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from aimlvideo import Stage
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, Rejected, Unavailable, Unclear
 from tests.fakes import MODEL, FakeClient, FakeService, answer, jobs, run_all
 
@@ -155,6 +156,35 @@ async def test_what_an_earlier_run_left_at_the_service_holds_slots_until_it_ends
     assert {result.stage for result in results.values()} == {Stage.READY}
     assert service.peak == 3
     assert len(service.posted_at) == 9
+
+
+async def test_what_was_refused_takes_no_place_among_the_clips_that_a_slow_reader_has_still_to_take() -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend(answer(400, {"message": "no"}) for _ in range(4))
+    async with FakeClient(service, max_outstanding=2) as client, client.run(jobs(9)) as results:
+        await anyio.sleep(100)
+        assert len(service.posted_at) == 4 + 2, "two clips wait to be taken, and no more are bought"
+        stages = [result.stage async for result in results]
+    assert stages.count(Stage.FAILED) == 4
+    assert len(service.posted_at) == 9
+
+
+async def test_leaving_waits_a_moment_for_a_submission_under_way_and_not_for_a_service_that_is_silent() -> None:
+    class Slow(FakeService):
+        silence = 0.5
+
+        async def send(self, request: Request) -> Answer:
+            if request.method == "POST":
+                await anyio.sleep(self.silence)
+            return await super().send(request)
+
+    service = Slow()
+    for silence, accepted in ((0.5, 1), (10_000.0, 1)):
+        service.silence, began = silence, anyio.current_time()
+        async with FakeClient(service) as client, client.run(jobs(1)):
+            await anyio.sleep(0.1)
+        assert len(service.accepted) == accepted
+        assert anyio.current_time() - began < 5
 
 
 async def test_calls_that_are_cancelled_while_they_wait_for_a_slot_leave_the_others_their_places() -> None:
