@@ -1,4 +1,4 @@
-"""The promise over PostgreSQL: random rounds of two workers, one of which is killed, while answers are lost.
+"""The promise over PostgreSQL: random rounds of two workers, one of which SIGKILL ends, while answers are lost.
 
 Real time, since a database takes some: a few rounds in each run of the tests, PROMISE_ROUNDS=100 for more.
 """
@@ -11,7 +11,6 @@ import random
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -21,13 +20,11 @@ from aimlvideo.cli.worker_actions import init_database, queue_file
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits
-from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.worker import WorkerOptions
-from aimlvideo.errors import Unclear, VideoError
+from aimlvideo.errors import Unclear
 from aimlvideo.pipeline import download
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from tests.fakes import JOB, MODEL, FakeDownload, FakeService, FakeTransport, answer
+from tests.promise.worker_process import served, started, work
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -64,21 +61,6 @@ class CountingService(FakeService):
         return generation_id in self.broken and self.clock() >= self.accepted[generation_id] + self.seconds
 
 
-async def work(service: FakeService, dsn: str, folder: Path, limit: float | None, seconds: float) -> None:
-    """Work until the queue is empty, or until this worker is killed after so many seconds."""
-    settings: dict[str, Any] = {
-        "service": "aimlapi", "base_url": "http://127.0.0.1:1", "api_key": "key-1", "poll": "every:0.1", "settle": 1.5,
-        "transport": FakeTransport(service, "key-1"),
-    }  # fmt: skip
-    limits = AccountLimits(4, 200.0, 100.0, 1.0, limit)
-    with anyio.move_on_after(seconds):
-        try:
-            async with open_worker(WorkerOptions(dsn, until_empty=True), str(folder), settings, limits) as worker:
-                await worker.run()
-        except VideoError:
-            pass
-
-
 def set_faults(service: FakeService, chance: random.Random) -> None:
     """Say what becomes of the next submissions."""
     refusals = [None, None, None, None, Unclear("reset"), answer(429, retry_after="0"), answer(503)]
@@ -109,9 +91,15 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
         how = partial(queue_file, str(file), dsn, {"service": "aimlapi"}, QUIET, retry_failed=retry)
         await anyio.to_thread.run_sync(how)
         set_faults(service, chance)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(work, service, dsn, tmp_path / "out", limit, chance.uniform(0.3, 1.5))
-            tasks.start_soon(work, service, dsn, tmp_path / "out", limit, 4.0)
+        address, out = tmp_path / f"service-{number}", tmp_path / "out"
+        async with served(service, address) as was_asked:
+            process = started(address, dsn, out, limit)
+            await was_asked.wait()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(work, FakeTransport(service, "key-1"), dsn, out, limit, 4.0)
+                await anyio.sleep(chance.uniform(0.0, 1.2))
+                process.kill()
+            await anyio.to_thread.run_sync(process.join)
         assert not service.wrong, (number, service.wrong)
         check_ids(service, dsn)
 
