@@ -34,7 +34,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".mutants_cache" / "calls.json"
 AREAS = ("aimlvideo/core", "aimlvideo/pipeline", "aimlvideo/shell")
-TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views")
+TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views", "tests/distributed")
 """Whose test files may notice a fault: `tests` means those of that folder itself."""
 IMPORTED_BEFORE = ("aiohttp.web", "anyio", "hypothesis", "jinja2", "pydantic", "pytest_asyncio", "rich", "typer")
 """What no fault changes, imported once: each run of tests is forked from a process that has it."""

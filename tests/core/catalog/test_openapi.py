@@ -219,6 +219,12 @@ def test_video_models_are_listed_with_their_aliases_and_broken_entries_left_out(
     assert read_models(entries) == listed
 
 
+def test_a_listed_model_has_the_name_of_whoever_made_it_where_the_service_says_it() -> None:
+    infos = [{"developer": "Kling AI"}, {"developer": None}, {}]
+    listed = read_models([entry(str(number), info=info) for number, info in enumerate(infos)])
+    assert [model.developer for model in listed] == ["Kling AI", "", ""]
+
+
 @for_each(
     ("address", "asked"),
     [

@@ -172,6 +172,23 @@ def test_a_download_that_trickles_is_given_up_and_a_slow_one_is_not(monkeypatch:
         trickle.check(1)
 
 
+async def test_a_clip_that_trickles_in_is_given_up(
+    session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "RATE_WINDOW", 0.0)
+    monkeypatch.setattr(downloads, "LEAST_RATE", 10**12)
+
+    async def drops(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        await answer.write(b"\0\0\0\x18ftypmp42")
+        return answer
+
+    async with served(drops) as url:
+        with pytest.raises(DownloadFailed, match="too slow"):
+            await Download(session, url, tmp_path / "a.mp4").fetch()
+
+
 async def test_a_clip_without_end_is_given_up(
     session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def rounded(standing: Standing) -> Standing:
         (0.5, Standing(0.5), Verdict.ADMITTED),
         (None, Standing(), Verdict.UNPRICED),
         (0.6, Standing(0.25, 0.25, 0.25, under_way=True), Verdict.WAIT),
+        (0.75, Standing(0.25, 0.25, 0.25, under_way=True), Verdict.WAIT),
         (0.6, Standing(0.25, 0.25), Verdict.OVER_BUDGET),
         (0.8, Standing(0.25, 0.25, 0.25, under_way=True), Verdict.OVER_BUDGET),
         (0.1, Standing(has_unknown=True), Verdict.UNKNOWN),
