@@ -52,6 +52,9 @@ def test_an_applications_tests_run_on_the_sandbox(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIML", "PYTEST"))}
     environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "aimlvideo.testing.pytest_plugin", "-p", "no:cacheprovider"]
+    # In a place of its own: a session closes the common folder of all sessions to other accounts, and the one of a
+    # database that is being tested may be in it.
+    command += ["--basetemp", str(tmp_path / "inner")]
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
     )
