@@ -11,6 +11,8 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from aimlvideo.errors import VideoError
+
 log = logging.getLogger("aimlvideo")
 
 
@@ -66,7 +68,12 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first error of a group; the others are logged, because only one can be raised."""
     # The first is the cause, as a rule: the others come of the cancellation that it set off.
     first, *others = group.exceptions
+    # A full disk meets several tasks with the same words: a person reads them once.
+    seen = {(type(first), str(first))}
     for other in others:
-        if not isinstance(other, asyncio.CancelledError):
-            log.error("another error at the same time: %s", other or type(other).__name__, exc_info=other)
+        if not isinstance(other, asyncio.CancelledError) and (what := (type(other), str(other))) not in seen:
+            seen.add(what)
+            # An error of ours says what happened and what to do; of a fault of the code a traceback tells more.
+            where = None if isinstance(other, VideoError) else other
+            log.error("another error at the same time: %s", str(other) or type(other).__name__, exc_info=where)
     return first

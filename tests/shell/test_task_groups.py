@@ -151,3 +151,29 @@ async def test_a_wrong_model_is_refused_without_a_group_behind_it() -> None:
         async with FakeClient(FakeService()) as client:
             await client.generate("no/such-model", prompt="x")
     assert groups_behind(raised.value) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "lines"),
+    [
+        ([errors.DiskFailed("the disk is full")], []),
+        ([errors.DiskFailed("the journal is gone")], ["another error at the same time: the journal is gone"]),
+        ([ValueError("a slip")], ["another error at the same time: a slip"]),
+    ],
+    ids=["the same", "another of ours", "a fault"],
+)
+async def test_what_goes_wrong_at_the_same_time_is_said_once_and_shows_code_only_for_a_fault(
+    others: list[Exception], lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    async def fail_together() -> None:
+        async with task_group(wait=True) as tasks:
+            for error in (errors.DiskFailed("the disk is full"), *others):
+                tasks.start_soon(fail, error)
+
+    with pytest.raises(errors.DiskFailed, match="the disk is full"):
+        await fail_together()
+    assert [record.getMessage() for record in caplog.records] == lines
+    assert ["Traceback" in caplog.text] == [any(isinstance(one, ValueError) for one in others)]
