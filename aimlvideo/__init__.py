@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aimlvideo.client import VideoClient
     from aimlvideo.core.jobs.job import Result, VideoJob
     from aimlvideo.core.jobs.stages import Stage
-    from aimlvideo.core.wires.generation import Generation
+    from aimlvideo.core.wires.base import Generation
     from aimlvideo.core.wires.http import Answer, Request, Transport
     from aimlvideo.distributed.job_list import JobList
     from aimlvideo.errors import (
@@ -98,7 +98,7 @@ _HOMES = {
     "DiskFailed": "aimlvideo.errors",
     "DownloadFailed": "aimlvideo.errors",
     "FunctionTransport": "aimlvideo.shell.http.given_transport",
-    "Generation": "aimlvideo.core.wires.generation",
+    "Generation": "aimlvideo.core.wires.base",
     "GenerationFailed": "aimlvideo.errors",
     "InDoubt": "aimlvideo.errors",
     "InvalidJobs": "aimlvideo.errors",

@@ -35,8 +35,7 @@ from aimlvideo.core.money.pricing import (
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
-from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.generation import Generation
+from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from types import NoneType
 from urllib.parse import urlsplit
 
-from aimlvideo.core.loopback import LOOPBACK
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.polling.policy import FixedPolls, parse_polls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import KEY_SEPARATOR, Service

@@ -16,7 +16,7 @@ from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unk
 from aimlvideo.cli.run_options import same_service
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
+from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, media_fields
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL

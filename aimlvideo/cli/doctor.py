@@ -15,9 +15,9 @@ from aimlvideo.core.catalog.openapi import read_document as read_model_document
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE
-from aimlvideo.core.loopback import LOOPBACK
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
-from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services.base import LookupById, RequestLog
 from aimlvideo.core.wires.http import Answer, Request

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aimlvideo.cli.options import Address
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.loopback import LOOPBACK
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.views.live_progress import watcher_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.catalog.chained import reference_problems, with_stand_ins
+from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents

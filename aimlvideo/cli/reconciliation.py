@@ -12,7 +12,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN, earliest_moment
-from aimlvideo.core.money.ledger import Charge
+from aimlvideo.core.money.account import Charge
 from aimlvideo.core.money.reconcile import Reconciliation, reconcile, total_of
 from aimlvideo.core.services import service_of
 from aimlvideo.core.services.base import Ledger

@@ -13,7 +13,7 @@ from aimlvideo.cli.session import client_of
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.money.key_limits import KeyLimits
+from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services.base import Question
 from aimlvideo.errors import ServiceError, SettingsError

@@ -28,7 +28,7 @@ from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, result_of
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.core.loopback import LOOPBACK
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.distributed.account import Account, AccountLimits, set_limits
 from aimlvideo.distributed.embedded_postgres import resolved_dsn

@@ -1,9 +1,12 @@
-"""Links to clips in the forms that services give, resolved as a browser would."""
+"""Links in the forms that services give, resolved as a browser would, and the names of this machine."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+"""The hosts that no request leaves this machine for, as `urlsplit` says them."""
 
 _BLANKS = "".join(map(chr, range(0x21))) + "\xa0\u200b\u200c\u200d\u2060\ufeff"
 """What stands around a link and is no part of it, also where nobody sees it."""

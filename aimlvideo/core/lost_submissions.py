@@ -10,7 +10,7 @@ from math import inf
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent, intent_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.money.account import LogRow
 from aimlvideo.errors import UsageError
 
 LEAST_SETTLE = 600.0

@@ -6,8 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.generation import Callback, State
+from aimlvideo.core.wires.base import Callback, State, Wire
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.lost_submissions import LostSubmissions

@@ -26,9 +26,9 @@ from aimlvideo.core.lost_submissions import (
     outcome_of,
     seconds_since,
 )
-from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services.base import LookupById, TaskList
-from aimlvideo.core.wires.generation import Generation
+from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter

@@ -21,8 +21,7 @@ from aimlvideo.core.polling.observation import PollState, pack_poll_ages
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.answers import has_ended, is_known_word
-from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.base import Generation, State, Wire
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import (
     Busy,

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
-from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services.base import LookupById, RequestLog
 from aimlvideo.core.uploads import without_signatures

@@ -12,8 +12,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import Intent, intent_of, request_id_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.generation import Generation
+from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import (
     Busy,

@@ -20,7 +20,7 @@ from aimlvideo.core.lost_submissions import (
     seconds_since,
     settle_seconds,
 )
-from aimlvideo.core.money.ledger import LogRow
+from aimlvideo.core.money.account import LogRow
 from tests.cases import for_each
 
 WON = LogRow("av-1", "gen-1", True, 0.0)

@@ -8,7 +8,7 @@ import anyio
 
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.end_watch import LONGEST, EndWatch
+from aimlvideo.distributed.job_list import LONGEST, EndWatch
 
 
 class List:

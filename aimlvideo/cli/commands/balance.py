@@ -11,7 +11,7 @@ from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
-from aimlvideo.core.money.key_limits import KeyLimits
+from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import UsageError

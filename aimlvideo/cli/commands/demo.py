@@ -1,14 +1,13 @@
-"""`aimlvideo demo`: a dozen clips on the embedded sandbox."""
+"""`aimlvideo demo`: a dozen clips on the embedded sandbox, over every wire and every model family of the first hour."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
 
-from aimlvideo.cli.demo_jobs import pictures_for, scenes
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions, exit_codes
 from aimlvideo.cli.run_options import RunOptions
@@ -21,6 +20,15 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import VideoError
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
+
+MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
+LAST_FRAME = "kling-video/v1.6/pro/image-to-video"
+MULTI_SHOT = "klingai/video-v3-standard-image-to-video"
+TEXT_ONLY = "alibaba/wan-2-6-t2v"
+LEGACY_ONLY = "wan/v2.1/1.3b/text-to-video"
+GATEWAY = "kling-v1-6"
+
+PICTURES = ("dunes", "harbour", "forest", "city night", "portrait", "ballerina")
 
 app = command_app()
 
@@ -36,14 +44,14 @@ def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
 def _make_demo(output: Path, terminal: Terminal) -> int:
     """Make a dozen clips over every wire and every model family; return the exit code."""
     *_, sample_picture = sandbox_parts()
-    pictures = pictures_for(checked_folder(output) / "pictures", sample_picture)
+    pictures = _pictures_for(checked_folder(output) / "pictures", sample_picture)
     started = time.monotonic()
     halted: VideoError | None = None
 
     async def work() -> None:
         nonlocal halted
         async with sandbox_here(seconds="uniform:0.4,1.6") as url:
-            for service, legacy, jobs in scenes(pictures):
+            for service, legacy, jobs in _scenes(pictures):
                 await _plan(output, jobs)
                 access = ServiceOptions(service=service, base_url=url, api_key="sandbox")
                 settings = access.client(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
@@ -65,3 +73,52 @@ async def _plan(output: Path, jobs: Sequence[VideoJob]) -> None:
     async with open_journal(output / JOURNAL) as journal:
         for job in jobs:
             journal.plan(job)
+
+
+def _pictures_for(folder: Path, draw: Callable[[str], bytes]) -> dict[str, Path]:
+    """Draw the pictures that the jobs start from; return them by name."""
+    folder.mkdir(exist_ok=True)
+    paths = {name: (folder / f"{name.replace(' ', '-')}.png").resolve() for name in PICTURES}
+    for name, path in paths.items():
+        if not path.exists():
+            path.write_bytes(draw(name))
+    return paths
+
+
+def _scenes(pictures: dict[str, Path]) -> Sequence[tuple[str, bool, Sequence[VideoJob]]]:
+    """Return the jobs by service and by whether the legacy URLs are used."""
+    at = {name: str(path) for name, path in pictures.items()}
+    universal = (
+        VideoJob(
+            MULTI_IMAGE, id="ballerina", prompt="A ballerina dances through a harbour at dawn",
+            image_list=[at["ballerina"], at["harbour"], at["dunes"]], duration=5,
+        ),
+        VideoJob(
+            MULTI_IMAGE, id="two-worlds", prompt="The forest becomes a city", aspect_ratio="9:16",
+            image_list=[at["forest"], at["city night"]],
+        ),
+        VideoJob(
+            LAST_FRAME, id="day-to-night", prompt="From the dunes into the night", image_url=at["dunes"],
+            tail_image_url=at["city night"], duration=5,
+        ),
+        VideoJob(LAST_FRAME, id="slow-harbour", prompt="Boats rock in the morning light", image_url=at["harbour"]),
+        VideoJob(
+            MULTI_SHOT, id="three-shots", image_url=at["forest"], duration=6, generate_audio=True,
+            multi_prompt=["A path through the forest", "Light falls between the trees", "A deer looks up"],
+        ),
+        VideoJob(MULTI_SHOT, id="with-sound", prompt="She turns and smiles", image_url=at["portrait"], duration=4),
+        VideoJob(TEXT_ONLY, id="text-only", prompt="Waves roll onto a beach under two moons", duration=5),
+        VideoJob(TEXT_ONLY, id="upright", prompt="A paper lantern rises", duration=5, aspect_ratio="9:16"),
+    )  # fmt: skip
+    legacy = (
+        VideoJob(LEGACY_ONLY, id="legacy-only", prompt="A kite over a hill"),
+        VideoJob(LAST_FRAME, id="legacy-url", prompt="The old city wakes", image_url=at["city night"]),
+    )
+    gateway = (
+        VideoJob(
+            GATEWAY, id="gateway-pictures", prompt="Dancer and dunes", mode="std", duration=5,
+            image_list=[at["ballerina"], at["dunes"]],
+        ),
+        VideoJob(GATEWAY, id="gateway-square", prompt="A glass marble rolls", duration=5, aspect_ratio="1:1"),
+    )  # fmt: skip
+    return (("aimlapi", False, universal), ("aimlapi", True, legacy), ("kling", False, gateway))

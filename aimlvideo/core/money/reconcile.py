@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.errors import GenerationFailed
 
 USAGE = "MODEL_USAGE"

@@ -11,12 +11,10 @@ from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import MediaLimits
-from aimlvideo.core.money.key_limits import KeyLimits
-from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.account import Charge, KeyLimits, LogRow
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.wires.aimlapi_models import ListedModel
-from aimlvideo.core.wires.base import PathOf, Wire
-from aimlvideo.core.wires.generation import Callback, Generation
+from aimlvideo.core.wires.base import Callback, Generation, PathOf, Wire
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.core.wires.shapes import Fields

@@ -29,8 +29,7 @@ from aimlvideo.core.wires.answers import (
     refuses_frequency,
     state_of,
 )
-from aimlvideo.core.wires.base import PathOf
-from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.base import Generation, PathOf, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
 from aimlvideo.core.wires.moderation import refused_input, refuses_content

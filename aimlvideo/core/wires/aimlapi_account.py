@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from aimlvideo.core.money.key_limits import KeyLimits
-from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.account import Charge, KeyLimits, LogRow
 from aimlvideo.core.wires.aimlapi import CREDITS_PER_USD, raise_for_error
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text, as_timestamp

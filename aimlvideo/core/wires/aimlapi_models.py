@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.catalog.refresh import VIDEO
 from aimlvideo.core.eta import SHORTEST, Durations
-from aimlvideo.core.loopback import LOOPBACK
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import Per, Price, Pricing
 from aimlvideo.core.wires.aimlapi import raise_for_error
 from aimlvideo.core.wires.http import Answer, Request

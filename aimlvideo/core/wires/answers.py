@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aimlvideo.core.wires.generation import State
+from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_text
 

@@ -18,8 +18,7 @@ from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
-from aimlvideo.core.wires.base import PathOf
-from aimlvideo.core.wires.generation import Callback, Generation, State
+from aimlvideo.core.wires.base import Callback, Generation, PathOf, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
     is_content_refusal,

@@ -29,7 +29,7 @@ from aimlvideo.core.wires.answers import (
     refuses_frequency,
     state_of,
 )
-from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
 from aimlvideo.core.wires.moderation import refused_input, refuses_content

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from aimlvideo.core.jobs.columns import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
-from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs
+from aimlvideo.shell.journal.base import CopyNumbers
 
 
 class InMemoryJournal:

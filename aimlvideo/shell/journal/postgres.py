@@ -33,10 +33,10 @@ from aimlvideo.core.jobs.columns import (
     progress_of,
 )
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
-from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, counts_as
 from aimlvideo.errors import InvalidJobs
+from aimlvideo.shell.journal.base import CopyNumbers
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,

@@ -26,11 +26,11 @@ from aimlvideo.core.jobs.columns import (
 )
 from aimlvideo.core.jobs.file_names import is_plain_name
 from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, Record, VideoJob, attempt_of
-from aimlvideo.core.jobs.numbering import CopyNumbers
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.base import CopyNumbers
 from aimlvideo.shell.journal.sqlite_file import damaged, locked, opened_to_read, opened_to_write, sqlite_errors
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 

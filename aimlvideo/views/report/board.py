@@ -15,7 +15,7 @@ from aiohttp import web
 
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.loopback import LOOPBACK
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aimlvideo.core.catalog.deprecations import Deprecation, notices
-from aimlvideo.core.money.key_limits import KeyLimits
+from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.wires.aimlapi_account import read_key
 from aimlvideo.core.wires.aimlapi_models import read_deprecations
 from tests.cases import for_each

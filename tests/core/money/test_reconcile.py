@@ -7,7 +7,7 @@ import pytest
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.core.money.reconcile import Bill, reconcile
 from aimlvideo.errors import GenerationFailed
 from tests.cases import for_each

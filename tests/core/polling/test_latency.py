@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, AgeHistogram, PiecewiseHazard
-from aimlvideo.core.polling.latency import FADE, Latency
-from aimlvideo.core.polling.priors import prior_from, uninformed_prior
+from aimlvideo.core.polling.latency import FADE, Latency, prior_from, uninformed_prior
 from tests.cases import for_each
 from tests.core.duration_models import PUBLISHED, lognormal_times
 

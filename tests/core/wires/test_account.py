@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.money.ledger import Charge, LogRow
+from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.core.wires.aimlapi_account import (
     ledger_request,
     log_has_more,

@@ -13,7 +13,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
 from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page, read_log_page
-from aimlvideo.core.wires.generation import Generation, State
+from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, read_callback, read_external_task
 from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear

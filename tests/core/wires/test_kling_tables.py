@@ -9,7 +9,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.generation import State
+from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.kling import Kling, helper_request, list_request, read_helper, read_list
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
 from tests.cases import for_each
