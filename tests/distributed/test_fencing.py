@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import anyio
 import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -129,3 +132,22 @@ def _restart(server: Server, while_away: object) -> None:
     assert callable(while_away)
     while_away()
     server.start()
+
+
+async def test_jobs_are_taken_without_a_wait_for_the_steps_of_others(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(dsn, JOB, JOB.with_id("other"))
+    disk_is_free = anyio.Event()
+    async with open_postgres_journal(dsn, "a") as journal:
+        write = journal._flush
+
+        async def held_up(*steps: Any) -> None:
+            await disk_is_free.wait()
+            await write(*steps)
+
+        monkeypatch.setattr(journal, "_flush", held_up)
+        await journal.take(["other"])
+        journal.step(JOB.with_id("other"), SENT)
+        with anyio.fail_after(20):
+            assert [record.job for record in await journal.take(["one"])] == [JOB]
+        assert journal.unwritten == 1
+        disk_is_free.set()
