@@ -21,7 +21,8 @@ class ServiceClock:
 
     def observe(self, headers: Mapping[str, str], *, monotonic: float, wall: float) -> None:
         """Learn the time from an answer. A copy from a cache on the way (`Age`) says an old one, and is passed over."""
-        if headers.get("age", "0").strip() not in ("", "0") or not (date := headers.get("date")):
+        age, date = headers.get("age"), headers.get("date")
+        if not date or (age and age.strip() not in ("", "0")):
             return
         if (moment := _moment(date)) is None:
             return

@@ -109,7 +109,7 @@ class AimlApi:
                 generation_id = as_id(answer.headers.get("x-inference-id"))
                 if not generation_id or not isinstance(error, Unclear):
                     raise error
-            return _generation(body, answer, generation_id)
+            return Generation(generation_id)
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
@@ -129,7 +129,7 @@ class AimlApi:
         body = _object(answer)
         # A status, an id or a link makes it an answer about the generation, whatever else stands beside it; an error
         # word alone may be about the request.
-        if not (is_known_word(_word(body)) or as_text(body.get("id")) or links_in(body)[0]):
+        if not (as_text(body.get("id")) or is_known_word(_word(body)) or links_in(body)[0]):
             _raise_for_body(answer, body)
         return _generation(body, answer, generation_id)
 

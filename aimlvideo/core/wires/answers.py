@@ -62,6 +62,7 @@ FAILURE_FIELDS = (
     "error", "errors", "fail_reason", "failure_reason", "failReason", "failureReason", "task_status_msg", "failure",
 )  # fmt: skip
 """Where a generation says why it failed; each of them alone says that it did."""
+_FAILURE_NAMES = frozenset(FAILURE_FIELDS)
 FAILURE_WORDS = (*FAILURE_FIELDS, "reason", *WORDS_FIELDS)
 
 LINK_FIELDS = (
@@ -238,6 +239,8 @@ def failure_in(body: Mapping[str, Any], *, surely_failed: bool = False) -> Any:
 
     Where it is known that it `surely_failed`, a plain message is the reason, too.
     """
+    if not surely_failed and _FAILURE_NAMES.isdisjoint(body):
+        return None
     names = FAILURE_WORDS if surely_failed else FAILURE_FIELDS
     cause = next((body[name] for name in names if body.get(name)), None)
     links = isinstance(cause, str) and cause.startswith(("http://", "https://"))

@@ -47,11 +47,11 @@ async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -
     return bytes(body)
 
 
-def clean_headers(headers: Mapping[str, str]) -> CIMultiDict[str]:
+def clean_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     """Return headers whose values are text that can be written anywhere; raw bytes are taken for UTF-8."""
     written = "".join(headers.values())
     if written.isascii() and written.isprintable():
-        return CIMultiDict(headers)
+        return headers
     return CIMultiDict((name, _clean(value)) for name, value in headers.items())
 
 

@@ -133,11 +133,13 @@ class HttpTransport:
         if self.service.path_below is not None and not _absolute(path) and (below := urlsplit(base).path):
             path = self.service.path_below(below, path)
         url = path if _absolute(path) else base + path
+        if not request.query:
+            return url
         pairs = request.query.items() if isinstance(request.query, Mapping) else request.query
         query = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in pairs)
-        return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+        return f"{url}{'&' if '?' in url else '?'}{query}"
 
-    def _answer(self, status: int, headers: CIMultiDict[str], body: bytes) -> Answer:
+    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return an answer without the key: some services quote it in their errors, escaped in all ways."""
         written = "\n".join(headers.values())
         for secret in self.service.secrets(self.api_key):
@@ -146,8 +148,7 @@ class HttpTransport:
             for form, raw in _spellings(secret):
                 body = body.replace(raw, b"[key]")
                 if form in written:
-                    for name, value in list(headers.items()):
-                        headers[name] = value.replace(form, "[key]")
+                    headers = CIMultiDict((name, value.replace(form, "[key]")) for name, value in headers.items())
         return Answer(status, headers, body)
 
 
