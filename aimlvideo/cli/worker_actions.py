@@ -269,7 +269,8 @@ def settle_job(job_id: str, generation: str | None, dsn: str | None, terminal: T
         record = journal.find(job_id)
         if record is None:
             raise UsageError(f"there is no job {job_id!r} in this database")
-        if not journal.settle(record, settled(record, generation)):
+        owner = journal.by_generation(generation) if generation else None
+        if not journal.settle(record, settled(record, generation, owner)):
             raise UsageError(f"job {job_id!r} is being submitted, or has just moved on: check again with `status`")
         put(journal.db, [job_id], begun=generation is not None)
     terminal.say(settled_sentence(job_id, generation))

@@ -157,9 +157,17 @@ def next_lookup_after(age: float, settle: float) -> float:
     return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)
 
 
-def settled(record: Record, generation: str | None) -> Progress:
-    """Return a doubtful job's progress as a person has settled it. Raises UsageError where it is not in doubt."""
+def settled(record: Record, generation: str | None, owner: Record | None) -> Progress:
+    """Return a doubtful job's progress as a person has settled it; `owner` is the job that has this generation already.
+
+    Raises UsageError where the job is not in doubt, or the generation another job's.
+    """
     job, progress = record
+    if owner is not None and owner.job.id != job.id:
+        raise UsageError(
+            f"generation {generation} is that of job {owner.job.id!r} already: expected the one that the service's "
+            f"dashboard shows for the client request id {progress.request_id}"
+        )
     if progress.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
         raise UsageError(f"job {job.id!r} is not in doubt: it is {progress.stage}")
     if progress.stage is Stage.SUBMITTING:

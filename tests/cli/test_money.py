@@ -364,6 +364,25 @@ def test_another_clip_into_the_file_of_one_that_is_outstanding_is_not_bought_una
     assert len(service.accepted) == 1
 
 
+# A person settles a doubt ------------------------------------------------------------------------------------------
+
+
+def test_a_generation_of_one_job_does_not_settle_the_doubt_of_another(command: Command, service: FakeService) -> None:
+    write(Path("jobs.jsonl"), "a", "b")
+    service.lost.extend([None, Unclear("reset")])
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    wrong = command("resolve", "out", "b", "--generation", "gen-0")
+    assert wrong.exit_code == 2
+    assert "generation gen-0 is that of job 'a' already" in wrong.output
+    assert command("resolve", "out", "b", "--generation", "gen-1").exit_code == 0
+    twice = command("resolve", "out", "b", "--not-accepted")
+    assert twice.exit_code == 2
+    assert "job 'b' is not in doubt: it is rendering" in twice.output
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 2
+
+
 # The journal goes --------------------------------------------------------------------------------------------------
 
 

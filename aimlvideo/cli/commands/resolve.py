@@ -53,4 +53,5 @@ async def _settle(folder: Path, job_id: str, generation: str | None) -> None:
         record = journal.find(job_id)
         if record is None:
             raise UsageError(f"there is no job {job_id!r} in {folder}")
-        journal.step(record.job, settled(record, generation))
+        owner = journal.by_generation(generation) if generation else None
+        journal.step(record.job, settled(record, generation, owner))
