@@ -16,7 +16,7 @@ import anyio
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.distributed.account import Account, AccountLimits, agree_on_limits, read_account
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.registry import WorkerRegistry, read_durations
+from aimlvideo.distributed.registry import WorkerRegistry, read_durations, workers_on_the_roll
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
@@ -68,9 +68,10 @@ async def open_worker(
         chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
         client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
         await _check_key(client)
-        store = stack.enter_context(opened_store(output, str(worker)[:8]))
+        store = stack.enter_context(opened_store(output, str(worker)))
         await _check_output(connection, store)
         account = await _join(connection, registry, limits, stack)
+        await store.sweep(await workers_on_the_roll(connection))
         await _know_prices(client, journal, connection, needed=account.limits.max_spend != inf)
         fleet.shared_by(1, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)

@@ -100,6 +100,11 @@ class SharedDurations(LearnedDurations):
                 policy.latency.restart_from(state)
 
 
+async def workers_on_the_roll(connection: Connection) -> list[str]:
+    """Return the ids of the workers that were heard of, or have not been forgotten yet."""
+    return [name for (name,) in await (await connection.execute("SELECT id FROM aimlvideo_workers")).fetchall()]
+
+
 async def read_durations(connection: Connection) -> dict[str, Any]:
     """Return what all workers have learned so far, by `knowledge_key`."""
     rows = await (await connection.execute("SELECT key, state FROM aimlvideo_knowledge")).fetchall()

@@ -13,8 +13,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -23,6 +23,7 @@ import anyio
 from platformdirs import user_state_path
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
+from aimlvideo.shell import clock
 
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
@@ -58,6 +59,15 @@ class ClipStore(Protocol):
 
     async def remove(self, name: str) -> None:
         """Remove a small file there."""
+
+    async def sweep(self, alive: Collection[str]) -> None:
+        """Remove what killed workers have left half fetched; `alive` are the ids of those on the roll."""
+
+
+ARRIVING = ".arriving-"
+"""How the folder begins in which a worker's clips arrive; the first letters of its id follow."""
+ABANDONED = 3600.0
+"""Seconds without a change, after which the folder of a worker that is not on the roll belongs to nobody."""
 
 
 class SharedFolder:
@@ -111,6 +121,18 @@ class SharedFolder:
     async def remove(self, name: str) -> None:
         """Remove a small file of the folder."""
         (self.folder / name).unlink(missing_ok=True)
+
+    async def sweep(self, alive: Collection[str]) -> None:
+        """Remove the staging folders of killed workers: of none on the roll, and of none that changed of late."""
+        await anyio.to_thread.run_sync(self._sweep, {_staging_name(worker) for worker in alive})
+
+    def _sweep(self, in_use: set[str]) -> None:
+        for staging in self.folder.glob(f"{ARRIVING}*"):
+            # By age too: a worker that is cut off from the database is on no roll, and may be fetching all the same.
+            with suppress(OSError):
+                newest = max(path.stat().st_mtime for path in (staging, *staging.iterdir()))
+                if staging != self.staging and staging.name not in in_use and clock.wall() - newest > ABANDONED:
+                    shutil.rmtree(staging)
 
 
 class ObjectStore:
@@ -171,6 +193,9 @@ class ObjectStore:
     async def remove(self, name: str) -> None:
         """Remove a small object."""
         await anyio.to_thread.run_sync(self._files.rm_file, f"{self._root}/{name}")
+
+    async def sweep(self, alive: Collection[str]) -> None:
+        """Leave everything: clips arrive in a temporary folder of this machine, which the system tidies up."""
 
     def check(self) -> None:
         """Raise SettingsError where nothing can be written: before anything is paid."""
@@ -251,7 +276,7 @@ def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]
     folder = local_folder(output)
     # In the folder itself, so that moving a clip to its name is one rename within one file system; one for each worker,
     # so that none sweeps away another's.
-    own_staging = folder / f".arriving-{name}"
+    own_staging = folder / _staging_name(name)
     try:
         own_staging.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -260,6 +285,10 @@ def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]
         yield SharedFolder(folder, own_staging)
     finally:
         shutil.rmtree(own_staging, ignore_errors=True)
+
+
+def _staging_name(worker: str) -> str:
+    return f"{ARRIVING}{worker[:8]}"
 
 
 def put_file(files: Any, source: str, place: str) -> None:

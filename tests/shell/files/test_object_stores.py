@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,21 @@ async def test_workers_that_share_a_folder_fetch_into_parts_of_their_own(tmp_pat
         assert await other.length("clip.mp4") == len(b"other")
         assert await other.length("nothing.mp4") is None
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["clip.mp4"]
+
+
+async def test_what_a_killed_worker_left_half_fetched_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    killed, cut_off, on_the_roll = (tmp_path / f".arriving-{name}" for name in ("killed00", "cut0off0", "roll0000"))
+    for staging in (killed, cut_off, on_the_roll):
+        staging.mkdir()
+        (staging / "clip.mp4.part").write_bytes(b"half")
+    (tmp_path / "clip.mp4").write_bytes(b"whole")
+    for staging in (killed, on_the_roll):
+        for path in (staging, staging / "clip.mp4.part"):
+            os.utime(path, (1, 1))
+    with opened_store(str(tmp_path), "ours") as store:
+        await store.sweep(["roll0000-1111-2222", "ours"])
+        names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".arriving-cut0off0", ".arriving-roll0000", ".arriving-ours", "clip.mp4"}
 
 
 def test_an_unknown_kind_of_store_is_a_users_mistake() -> None:

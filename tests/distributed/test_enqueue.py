@@ -1,0 +1,100 @@
+"""What `enqueue` takes: every source that `run` takes, each into the same list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from aimlvideo.cli.app import app
+from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.core.jobs.templates import MATRIX
+from aimlvideo.shell.journal.postgres import open_sync_journal
+from tests.cli.test_job_sources import write_png
+from tests.distributed.test_worker import MODEL, QUIET, job
+
+pytestmark = [pytest.mark.long, pytest.mark.real_time]
+
+TEXT = "alibaba/wan-2-6-t2v"
+
+
+@pytest.fixture
+def enqueue(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, dict[str, Any]]]:
+    """Give a command that queues, in a folder of its own, and returns what was planned: parameters by id."""
+    init_database(dsn, QUIET)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, piped: str | None = None) -> dict[str, dict[str, Any]]:
+        environment = {"AIMLVIDEO_DSN": dsn, "AIMLAPI_API_KEY": None, "AIML_API_KEY": None, "AIMLAPI_BASE_URL": None}
+        done = CliRunner(env=environment).invoke(app, ["enqueue", *words], input=piped)
+        assert done.exit_code == 0, done.output
+        with open_sync_journal(dsn) as journal, psycopg.connect(dsn) as db:
+            planned = {record.job.id: {"model": record.job.model, **record.job.params} for record in journal.all_jobs()}
+            (waiting,) = db.execute("SELECT count(*) FROM pgqueuer WHERE status = 'queued'").fetchone() or (0,)
+        assert waiting == len(planned), "each has its place in the queue"
+        return planned
+
+    return run
+
+
+def test_a_table_a_workbook_and_lines_that_are_piped_in_are_queued(
+    enqueue: Callable[..., dict[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.csv").write_text(f"id,model,prompt,duration\ntable,{TEXT},Waves,5\n")
+    assert enqueue("jobs.csv")["table"] == {"model": TEXT, "prompt": "Waves", "duration": "5"}
+
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["id", "model", "prompt", "duration"], ["workbook", TEXT, "Wind", 5]):
+        book.active.append(row)
+    book.save(tmp_path / "jobs.xlsx")
+    assert enqueue("jobs.xlsx")["workbook"] == {"model": TEXT, "prompt": "Wind", "duration": "5"}
+
+    planned = enqueue("-", piped=json.dumps(job(0)) + "\n")
+    assert planned["job0"]["model"] == MODEL
+    assert planned.keys() == {"table", "workbook", "job0"}
+
+
+def test_prompts_and_a_folder_of_pictures_are_queued_with_a_model(
+    enqueue: Callable[..., dict[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    (tmp_path / "prompts.txt").write_text("Waves\nWind\n")
+    planned = enqueue("prompts.txt", "--model", TEXT, "--set", "duration=5")
+    assert sorted((params["model"], params["prompt"], params["duration"]) for params in planned.values()) == [
+        (TEXT, "Waves", 5),
+        (TEXT, "Wind", 5),
+    ]
+
+    (tmp_path / "pictures").mkdir()
+    write_png(tmp_path / "pictures" / "first shot.png")
+    planned = enqueue("pictures", "--model", MODEL, "--set", "prompt=slow zoom")
+    assert planned["first shot"]["prompt"] == "slow zoom"
+    assert str(planned["first shot"]["image_url"]).endswith("first shot.png")
+
+
+def test_a_matrix_is_queued_as_its_variants_and_the_board_knows_it(
+    enqueue: Callable[..., dict[str, dict[str, Any]]], dsn: str, tmp_path: Path
+) -> None:
+    template = {"id": "waves", "model": TEXT, "prompt": "Waves", "matrix": {"duration": [5, 10]}}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(template) + "\n")
+    planned = enqueue("jobs.jsonl", "--matrix")
+    assert sorted(params["duration"] for params in planned.values()) == [5, 10]
+    with open_sync_journal(dsn) as journal:
+        assert journal.fact(MATRIX) == "yes"
+
+
+def test_with_legacy_the_rules_of_the_older_urls_hold(
+    enqueue: Callable[..., dict[str, dict[str, Any]]], dsn: str, tmp_path: Path
+) -> None:
+    without_prompt = {name: value for name, value in job(1).items() if name != "prompt"}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(without_prompt) + "\n")
+    refused = CliRunner().invoke(app, ["enqueue", "jobs.jsonl", "--legacy", "--dsn", dsn])
+    assert (refused.exit_code, "prompt" in refused.output) == (2, True)
+    assert enqueue("jobs.jsonl").keys() == {"job1"}
+    (tmp_path / "complete.jsonl").write_text(json.dumps(job(0)) + "\n")
+    assert enqueue("complete.jsonl", "--legacy").keys() == {"job0", "job1"}

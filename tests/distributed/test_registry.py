@@ -1,0 +1,40 @@
+"""The roll of the workers, and the tables that it stands in."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import anyio
+import psycopg
+import pytest
+
+from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.distributed.registry import WorkerRegistry
+from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_connection import open_connection
+from tests.distributed.test_worker import QUIET
+
+pytestmark = pytest.mark.real_time
+
+
+async def test_the_roll_forgets_a_worker_that_died_long_ago_and_keeps_one_that_was_heard_of_lately(dsn: str) -> None:
+    dead, late, ours = (WorkerRegistry(uuid4(), name) for name in ("dead", "late", "ours"))
+    async with open_connection(dsn) as connection:
+        for registry in (dead, late):
+            await registry.appear(connection, {}, 30.0)
+        for name, seconds in (("dead", 100), ("late", 50)):
+            silent = "UPDATE aimlvideo_workers SET seen_at = now() - make_interval(secs => %s) WHERE name = %s"
+            await connection.execute(silent, (seconds, name))
+        present = await ours.appear(connection, {}, 30.0)
+    assert present.workers == 1, "within a heartbeat"
+    with open_sync_journal(dsn) as journal:
+        assert [name for name, *_ in journal.workers()] == ["late", "ours"]
+
+
+async def test_two_that_make_the_tables_at_once_both_find_them_made(empty_database: str) -> None:
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(anyio.to_thread.run_sync, init_database, empty_database, QUIET)
+    with psycopg.connect(empty_database) as db:
+        assert db.execute("SELECT count(*) FROM aimlvideo_account").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM aimlvideo_facts WHERE name = 'schema'").fetchone() == (1,)
