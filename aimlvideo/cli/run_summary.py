@@ -13,15 +13,13 @@ from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
-from aimlvideo.core.service_clock import offset_remark
+from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
 from aimlvideo.core.wires.answers import is_known_word
 from aimlvideo.errors import ContentRefused, Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-CLOCK_OFFSET = "clock_offset"
-"""The name under which a journal has the seconds by which the service's clock was ahead of this machine's."""
 FAILED_SHOWN = 10
 """Failed jobs that are named; the others are counted."""
 NAMED = 20
@@ -183,7 +181,7 @@ def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | 
         refused=refused,
         outstanding=waiting,
         others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
-        clock_offset=float(journal.fact(CLOCK_OFFSET) or 0.0),
+        clock_offset=offset_from_text(journal.fact(CLOCK_OFFSET)),
     )
 
 

@@ -16,7 +16,7 @@ from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.run_options import RunOptions
-from aimlvideo.cli.run_summary import CLOCK_OFFSET, advice, dollars_to_go_on, not_retried, summarize
+from aimlvideo.cli.run_summary import advice, dollars_to_go_on, not_retried, summarize
 from aimlvideo.cli.signals import INTERRUPTED, ended_by_signals, silence_stdout
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
@@ -24,7 +24,7 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
-from aimlvideo.core.service_clock import offset_remark
+from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.refused_inputs import is_still_refused

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from math import isfinite
 
+CLOCK_OFFSET = "clock_offset"
+"""The name under which a journal has the seconds by which the service's clock was ahead of this machine's."""
 LARGE_OFFSET = 60.0
 """Seconds between the two clocks from which on a person is told."""
 
@@ -40,6 +43,14 @@ def _moment(date: str) -> float | None:
         return parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
+
+
+def offset_from_text(text: str | None) -> float:
+    """Return an offset that was kept as text, 0 where there is none. Raises ValueError for what is no number."""
+    offset = float(text or 0.0)
+    if not isfinite(offset):
+        raise ValueError(f"{offset} is no number of seconds")
+    return offset
 
 
 def offset_remark(offset: float | None) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,6 +15,9 @@ from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import NAMESPACE, id_prefix
+from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.results_file import read_results
@@ -40,19 +45,27 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         async with VideoClient(**settings) as client:
             reading = await client.read_log() if service_of(settings["service"]).log else None
         logged = reading.rows if reading else ()
-        recorded = {str(row["generation_id"]) for row in rows if row.get("generation_id")}
+        # By the job that each line names: a generation whose line was changed to another job is remembered under its
+        # own too, else that one would be bought again.
+        recorded = {str(row["generation_id"]): _prefix(row) for row in rows if row.get("generation_id")}
         if reading is not None:
-            _check_log(recorded, {row.generation_id for row in logged}, complete=reading.complete)
+            _check_log(set(recorded), {row.generation_id for row in logged}, complete=reading.complete)
         # Only what succeeded: a generation that failed cost nothing, and its job may be sent again.
-        fresh = [row for row in logged if row.succeeded and row.generation_id not in recorded]
+        fresh = [row for row in logged if row.succeeded and not _is_recorded(row, recorded)]
         recovered = {row.request_id: row.generation_id for row in fresh}
-        async with open_journal(folder / JOURNAL, create=True) as journal:
+        # Under another name until it is whole: with half a journal, or an empty one, the other half would be bought
+        # again.
+        part = folder / f"{JOURNAL}.recovering"
+        part.unlink(missing_ok=True)
+        async with open_journal(part, create=True) as journal:
             journal.note("service", settings["service"])
-            # All or nothing: half a recovered journal would let the missing half be bought again.
             with journal.planning():
                 for row in rows:
                     journal.recover(row)
-                return journal.remember_found(recovered)
+                more_in_log = journal.remember_found(recovered)
+        part.replace(folder / JOURNAL)
+        part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
+        return more_in_log
 
     recovered = asyncio.run(work())
     more = pluralize(recovered, "more generation")
@@ -62,6 +75,18 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         "3 times what the model takes), run `recover` again, then re-run the original command"
     )
     return 0
+
+
+def _prefix(row: Mapping[str, Any]) -> str:
+    """Return how the request ids of a line's job begin."""
+    return id_prefix(VideoJob(str(row.get("model") or ""), id=str(row.get("id"))))
+
+
+def _is_recorded(logged: LogRow, recorded: Mapping[str, str]) -> bool:
+    """Tell whether the results name a generation of the log, and no other job for it than its request id does."""
+    prefix = recorded.get(logged.generation_id or "")
+    request_id = logged.request_id or ""
+    return prefix is not None and (not request_id.startswith(NAMESPACE) or request_id.startswith(prefix))
 
 
 def _check_log(recorded: set[str], listed: set[str | None], *, complete: bool) -> None:

@@ -32,6 +32,15 @@ COLUMN_KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 """The columns, named after the fields of `Progress`, in its order; a journal has a type of its own for each kind."""
 PROGRESS_COLUMNS = tuple(COLUMN_KINDS)
+MOMENTS = ("submitted_at", "completed_at", "saved_at", "service_time", "status_at")
+MOST_COST = 1e9
+"""USD or credits: a service that says more says nothing."""
+MOST: Mapping[str, float] = {
+    **dict.fromkeys(MOMENTS, 1e11), "cost_usd": MOST_COST, "cost_units": MOST_COST, "polls": 1e9, "bytes": 1e15,
+}  # fmt: skip
+"""The largest number that any run writes into a column, where there is one; the least is 0."""
+WITHOUT_GENERATION = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
+"""Stages in which a job has no generation yet; one that is rendering has."""
 
 
 def _error_text(error: VideoError) -> str:
@@ -78,6 +87,15 @@ def progress_of(columns: Sequence[Any]) -> Progress:
         # read or replaced there.
         _clip_file([values["file"]])
     return Progress(**values)
+
+
+def damaged_column(progress: Progress) -> str | None:
+    """Return the first column that has what no run writes, or None."""
+    for name, most in MOST.items():
+        if (number := getattr(progress, name)) is not None and not 0 <= number <= most:
+            return name
+    wrong = (Stage.RENDERING,) if progress.generation_id is None else WITHOUT_GENERATION
+    return "generation_id" if progress.stage in wrong else None
 
 
 def _text(value: Any) -> str:

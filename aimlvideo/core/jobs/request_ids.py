@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 
 NAMESPACE = "av-"
 """What all of them begin with."""
@@ -20,6 +21,7 @@ PREFIX_LENGTH = 15
 """Characters of a request id that say whose it is: `av-` and 12 hex digits."""
 
 UNKNOWN_MOMENT = "00000000"
+_OURS = re.compile(r"av-[0-9a-f]{12}-")
 _INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-.+")
 
 
@@ -40,6 +42,14 @@ def id_prefix(job: VideoJob) -> str:
     # Not of the parameters: a job whose prompt was corrected after a doubt must still find its first submission.
     hashed = f"{job.id}\0{job.model}".encode(errors="surrogatepass")
     return f"{NAMESPACE}{hashlib.sha256(hashed).hexdigest()[: PREFIX_LENGTH - 3]}"
+
+
+def is_of_another_job(job: VideoJob, progress: Progress) -> bool:
+    """Tell whether what is on its way was submitted for another job or model: then this one would be bought anew."""
+    request_id = progress.request_id
+    # Before it is sent, and once it has failed, a job may stand for another model than it was submitted for.
+    is_fixed = progress.stage not in (Stage.PLANNED, Stage.FAILED)
+    return bool(request_id and is_fixed and _OURS.match(request_id) and not request_id.startswith(id_prefix(job)))
 
 
 def request_id_of(job: VideoJob, token: str, intent: Intent | None = None) -> str:

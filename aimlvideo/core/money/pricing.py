@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.jobs.columns import MOST_COST
 
 Per = Literal["generation", "second"]
+Kept = TypeVar("Kept", list[str], dict[str, list[dict[str, Any]]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,20 @@ EARLIER_PRICES = "earlier_prices"
 
 def with_earlier(earlier: str | None, listed: str | None, now: str) -> str:
     """Return the earlier price lists as text, with the one that is replaced now."""
-    lists: list[str] = json.loads(earlier) if earlier else []
+    lists = _kept_lists(earlier)
     return json.dumps([*lists, listed] if listed and listed not in (now, *lists) else lists)
 
 
 def earlier_prices(earlier: str | None) -> list[dict[str, Pricing]]:
-    """Return the earlier price lists that were kept as text."""
-    return [prices_from_json(text) for text in (json.loads(earlier) if earlier else ())]
+    """Return the earlier price lists that were kept as text. Raises ValueError for a text that no run has kept."""
+    return [prices_from_json(text) for text in _kept_lists(earlier)]
+
+
+def _kept_lists(earlier: str | None) -> list[str]:
+    lists = _parsed(earlier, list)
+    if not all(isinstance(listed, str) for listed in lists):
+        raise ValueError("expected a list of price lists")
+    return lists
 
 
 def prices_to_json(prices: Mapping[str, Pricing]) -> str:
@@ -68,9 +77,30 @@ def prices_to_json(prices: Mapping[str, Pricing]) -> str:
 
 
 def prices_from_json(text: str | None) -> dict[str, Pricing]:
-    """Return the prices that were kept as text; none where there is none."""
-    prices_by_model = json.loads(text) if text else {}
-    return {model: Pricing(tuple(Price(**price) for price in prices)) for model, prices in prices_by_model.items()}
+    """Return the prices that were kept as text, none where there is none. Raises ValueError for anything else."""
+    by_model = _parsed(text, dict)
+    try:
+        return {model: Pricing(tuple(_kept_price(**price) for price in prices)) for model, prices in by_model.items()}
+    except TypeError as error:
+        raise ValueError(f"expected prices by model ({error})") from error
+
+
+def _parsed(text: str | None, kind: type[Kept]) -> Kept:
+    """Return what a text in JSON holds, if it is of this kind; an empty one where there is no text."""
+    try:
+        value = json.loads(text) if text else kind()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if type(value) is not kind:
+        raise ValueError(f"expected a {kind.__name__}")
+    return value
+
+
+def _kept_price(dollars: float | None, per: Per, when: Mapping[str, Any]) -> Price:
+    is_dollars = dollars is None or (type(dollars) in (int, float) and 0 <= dollars <= MOST_COST)
+    if not is_dollars or per not in get_args(Per) or not isinstance(when, dict):
+        raise ValueError(f"{dollars!r:.40} per {per!r:.40} is no price")
+    return Price(dollars, per, when)
 
 
 def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> float | None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
+from aimlvideo.core.jobs.columns import MOST_COST
+
 
 def as_text(value: Any) -> str | None:
     """Return a text, or a whole number as text; None for nothing and for everything else."""
@@ -33,9 +35,9 @@ def as_number(value: Any) -> float | None:
 
 
 def as_cost(value: Any) -> float | None:
-    """Return a number of USD or credits; None where it is none, or less than nothing."""
+    """Return a number of USD or credits; None where it is none, less than nothing, or more than anything costs."""
     number = as_number(value)
-    return number if number is not None and number >= 0 else None
+    return number if number is not None and 0 <= number <= MOST_COST else None
 
 
 def as_timestamp(value: Any) -> float:

@@ -28,6 +28,7 @@ from aimlvideo.core.jobs.columns import (
     Kind,
     changed_content_problem,
     columns_of,
+    damaged_column,
     duplicate_id_problem,
     job_from_json,
     progress_of,
@@ -35,7 +36,7 @@ from aimlvideo.core.jobs.columns import (
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, counts_as
-from aimlvideo.errors import InvalidJobs
+from aimlvideo.errors import InvalidJobs, JournalError
 from aimlvideo.shell.journal.base import CopyNumbers
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
@@ -179,7 +180,7 @@ class SyncPostgresJournal:
         if before[2] != job.content():
             raise InvalidJobs([changed_content_problem(job.id, before[2], job.content())])
         self._planned[job.id] = run
-        return Record(job, progress_of(before[3:]))
+        return Record(job, record_of(before).progress)
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
         """Give each job that is not ended once, those that are outstanding first."""
@@ -382,12 +383,31 @@ def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
 
 
 def record_of(row: Sequence[Any]) -> Record:
+    """Return the job of a row. Raises JournalError for one that no run has written."""
     job_id, folder, content, *columns = row
-    return Record(job_from_json(job_id, folder, content), progress_of(columns))
+    try:
+        record = Record(job_from_json(job_id, folder, content), progress_of(columns))
+        if (column := damaged_column(record.progress)) is not None:
+            raise ValueError(f"a wrong {column}")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise JournalError(
+            f"job {job_id!r:.60} is damaged in the database ({error!s:.100}): correct its row in aimlvideo_jobs by a "
+            "backup or by the service's dashboard; clips may be paid for"
+        ) from error
+    return record
 
 
 IS_LEFT = "(stage = 'in_doubt' AND owner IS NULL)"
 """Whether a job is in doubt, and left to a person."""
+
+
+def _undamaged(rows: Iterable[Sequence[Any]]) -> Iterator[Record]:
+    """Give the jobs of rows; one that is damaged stays where it is, and holds up no other."""
+    for row in rows:
+        try:
+            yield record_of(row)
+        except JournalError as error:
+            log.error("%s", error)
 
 
 async def read_records(connection: Connection, ids: list[str], *, ended: bool = False) -> list[tuple[Record, bool]]:
@@ -549,7 +569,7 @@ class PostgresJournal(SyncPostgresJournal):
             await self.synced()
         async with borrowed(self._pool) as connection:
             rows = await (await connection.execute(TAKE, (self.owner, names))).fetchall()
-            records = [record_of(row) for row in rows]
+            records = list(_undamaged(rows))
             await self._read_parents(connection, records)
         self._mine.update(row[0] for row in rows)
         return records

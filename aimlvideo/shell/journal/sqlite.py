@@ -19,6 +19,7 @@ from aimlvideo.core.jobs.columns import (
     WRITABLE,
     changed_content_problem,
     columns_of,
+    damaged_column,
     duplicate_id_problem,
     progress_of,
     unwritable_place,
@@ -26,7 +27,7 @@ from aimlvideo.core.jobs.columns import (
 )
 from aimlvideo.core.jobs.file_names import is_plain_name
 from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, Record, VideoJob, attempt_of
-from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
+from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix, is_of_another_job
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
@@ -215,7 +216,10 @@ class SqliteJournal:
         try:
             job, progress = _recovered(row)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise JournalError(f"not a line of a run's results ({error!r:.200}): {ascii(row)[:200]}") from error
+            raise JournalError(
+                f"not a line of a run's results ({error!s:.200}): {ascii(row)[:200]}. Correct it by a backup or by the "
+                "service's dashboard, its generation may be paid for, then run `recover` again"
+            ) from error
         # Nothing was paid for it, so the job file itself says all there is to know.
         if progress.stage in NOT_SUBMITTED:
             return
@@ -294,7 +298,10 @@ class SqliteJournal:
         try:
             model, params = json.loads(content)
             job = VideoJob(model, id=job_id, **(params or {}))
-            return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress_of(columns))
+            progress = progress_of(columns)
+            if is_of_another_job(job, progress):
+                raise ValueError(f"its request id {progress.request_id!r:.60} is that of another job or model")
+            return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise JournalError(damaged(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
 
@@ -333,18 +340,17 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     bytes.fromhex(texts["sha256"] or "")
     cost, length, polls = row.get("cost_usd"), row.get("bytes"), int(row.get("polls") or 0)
     numbers = {"cost_usd": None if cost is None else float(cost), "bytes": None if length is None else int(length)}
-    if not (abs(numbers["cost_usd"] or 0) < 1e9 and 0 <= (numbers["bytes"] or 0) < 2**63 and 0 <= polls < 2**31):
-        raise ValueError("a number that no run has")
     error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
-    if stage is Stage.RENDERING and not texts["generation_id"]:
-        raise ValueError("no generation id")
     several = {"video_urls": _several_texts(row.get("video_urls")), "files": _recovered_files(row, texts, numbers)}
     units = None if row.get("cost_units") is None else float(row["cost_units"])
     job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
     if unwritable_place([job.id, job.model, *texts.values(), *several["video_urls"]], "row"):
         raise ValueError(WRITABLE)
     numbers["cost_units"] = units
-    return job, Progress(stage, polls=polls, error=error, **numbers, **texts, **several)  # type: ignore[arg-type]
+    progress = Progress(stage, polls=polls, error=error, **numbers, **texts, **several)  # type: ignore[arg-type]
+    if (column := damaged_column(progress)) is not None:
+        raise ValueError(f"a {column} that no run has at stage {stage}")
+    return job, progress
 
 
 def _several_texts(values: Any) -> tuple[str, ...]:

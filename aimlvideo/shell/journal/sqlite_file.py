@@ -9,14 +9,17 @@ import os
 import re
 import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from aimlvideo.core.formatting import command_line
+from aimlvideo.core.jobs.columns import MOST, WITHOUT_GENERATION
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, earlier_prices, prices_from_json
+from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 
@@ -86,8 +89,9 @@ SCHEMAS = (
 """The statements that bring a journal from each version to the next."""
 
 _STAGES = ", ".join(f"'{stage.value}'" for stage in Stage)
-_MOMENT = "{0} IS NOT NULL AND (typeof({0}) NOT IN ('real', 'integer') OR {0} NOT BETWEEN 0 AND 1e11)"
-_MOMENTS = ("submitted_at", "completed_at", "saved_at", "service_time", "status_at")
+_NUMBER = "{0} IS NOT NULL AND (typeof({0}) NOT IN ('real', 'integer') OR {0} NOT BETWEEN 0 AND {1})"
+_COUNT = "{0} IS NOT NULL AND (typeof({0}) != 'integer' OR {0} NOT BETWEEN 0 AND {1})"
+_WITHOUT_GENERATION = ", ".join(f"'{stage.value}'" for stage in WITHOUT_GENERATION)
 _TEXTS = (
     "request_id", "generation_id", "video_url", "error", "file", "video_urls", "files", "account", "status",
     "file_sizes",
@@ -98,14 +102,12 @@ _VALUES = {
     "content": "typeof(asked) != 'text'",
     "run": "typeof(run) != 'integer'",
     "folder": "folder IS NOT NULL AND folder NOT IN (SELECT rowid FROM folders)",
-    "cost_usd": "cost_usd IS NOT NULL AND (typeof(cost_usd) NOT IN ('real', 'integer') OR abs(cost_usd) > 1e9)",
-    "polls": "typeof(polls) != 'integer' OR polls < 0",
-    "bytes": "bytes IS NOT NULL AND (typeof(bytes) != 'integer' OR bytes < 0)",
+    **{name: (_COUNT if name in ("polls", "bytes") else _NUMBER).format(name, most) for name, most in MOST.items()},
+    "polls ": "polls IS NULL",
+    "generation_id": "CASE WHEN generation_id IS NULL THEN stage = 'rendering' "
+    f"ELSE stage IN ({_WITHOUT_GENERATION}) END",
     "sha256": "sha256 IS NOT NULL AND (typeof(sha256) != 'blob' OR length(sha256) NOT IN (0, 32))",
     "poll_ages": "poll_ages IS NOT NULL AND (typeof(poll_ages) != 'blob')",
-    **{
-        name: _MOMENT.format(name) for name in ("submitted_at", "completed_at", "saved_at", "service_time", "status_at")
-    },
     **{f"{name} ": f"{name} IS NOT NULL AND typeof({name}) != 'text'" for name in _TEXTS},
 }
 """What no run writes, by the column in which it stands."""
@@ -118,8 +120,15 @@ _WRONG_FACT = (
 _WRONG_FOLDER = "SELECT path, 'path' FROM folders WHERE typeof(path) != 'text' LIMIT 1"
 _WRONG_ATTEMPT = (
     f"SELECT generation_id, 'attempt' FROM attempts WHERE stage NOT IN ({_STAGES}) "
-    f"OR ({_MOMENT.format('submitted_at')}) LIMIT 1"
+    f"OR ({_NUMBER.format('submitted_at', MOST['submitted_at'])}) LIMIT 1"
 )
+
+FACT_READERS: Mapping[str, Callable[[str | None], object]] = {
+    PRICES: prices_from_json,
+    EARLIER_PRICES: earlier_prices,
+    CLOCK_OFFSET: offset_from_text,
+}
+"""Facts that are more than text, and what reads them."""
 
 RESERVE = 4 * 2**20
 """Bytes kept on the disk for the last steps of a run on a disk that fills up."""
@@ -503,6 +512,12 @@ def _check_values(path: Path, connection: sqlite3.Connection) -> None:
     for query in (_WRONG_JOB, _WRONG_FACT, _WRONG_FOLDER, _WRONG_ATTEMPT):
         if (wrong := connection.execute(query).fetchone()) is not None:
             raise JournalError(damaged(path, f"{wrong[0]!r:.60} has a wrong {wrong[1]}"))
+    for name, read in FACT_READERS.items():
+        row = connection.execute("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
+        try:
+            read(row[0] if row else None)
+        except ValueError as error:
+            raise JournalError(damaged(path, f"the fact {name!r}: {error!s:.100}")) from error
 
 
 def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
