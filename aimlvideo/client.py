@@ -57,7 +57,7 @@ from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.tables import is_missing
-from aimlvideo.shell.files.uploads import Uploads, UploadStore, open_upload_store
+from aimlvideo.shell.files.uploads import JournalRecords, Uploads, UploadStore, open_upload_store
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.proxies import proxy_hosts
@@ -251,7 +251,7 @@ class VideoClient:
             await uploads.close()
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
-        return Uploads(store, journal, self._settings.timeout)
+        return Uploads(store, JournalRecords(journal), self._settings.timeout)
 
     @property
     def _opened(self) -> Pipeline:
@@ -513,6 +513,7 @@ class VideoClient:
                 fetch=kept_in.fetch if kept_in else None,
                 uploads=uploads,
                 live=live,
+                is_one_of_many=store is not None,
             )
             run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), stages.limiters)
             if own_store:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.services.base import Question
 from aimlvideo.distributed.registry import SharedDurations
@@ -20,8 +22,39 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.object_stores import ClipStore
 from aimlvideo.shell.files.uploads import Uploads, UploadStore
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres import FACTS, FORGET, LIVES, NOTE, PostgresJournal
 from aimlvideo.shell.state.learned_durations import NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRecords:
+    """The records of uploads in the database: asked for without holding up the event loop, until it answers."""
+
+    journal: PostgresJournal
+
+    async def facts(self, beginning: str) -> Mapping[str, str]:
+        """Return the facts whose names begin so."""
+        return dict(await self.journal.ask(FACTS, beginning))
+
+    async def note(self, name: str, value: str) -> None:
+        """Write one fact."""
+        await self.journal.ask(NOTE, name, value)
+
+    async def forget(self, name: str) -> None:
+        """Take one fact away."""
+        await self.journal.ask(FORGET, name)
+
+    async def outstanding(self, job_ids: set[str]) -> tuple[set[str], bool]:
+        """Return which of these jobs are outstanding, and whether any other job is."""
+        stages = [stage.value for stage in OUTSTANDING]
+        ours = "SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s) AND stage = ANY(%s)"
+        ids = {name for (name,) in await self.journal.ask(ours, list(job_ids), stages)}
+        ((count,),) = await self.journal.ask(f"SELECT {' + '.join(sorted(stages))} FROM aimlvideo_account")
+        return ids, count > len(ids)
+
+    async def is_alive(self, worker: str) -> bool:
+        """Tell whether a worker was heard of lately."""
+        return bool(await self.journal.ask(LIVES, worker))
 
 
 class FleetClient(VideoClient):
@@ -70,7 +103,7 @@ class FleetClient(VideoClient):
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
         """Return this worker's uploads: other workers have folders of their own, and remove nothing of ours."""
         owner = self._postgres.owner or ""
-        return Uploads(store, journal, self._settings.timeout, owner, self._postgres.is_alive)
+        return Uploads(store, SharedRecords(self._postgres), self._settings.timeout, owner)
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
         """Return no limit: what may be spent is decided in the database."""

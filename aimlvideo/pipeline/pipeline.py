@@ -235,7 +235,7 @@ async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: 
         return job
     link_to = None
     if uploads is not None:
-        uploads.prepare()
+        await uploads.prepare()
         link_to = partial(uploads.link, job.id)
 
     def sent(place: str, value: Any) -> Any:

@@ -112,6 +112,9 @@ class Run:
         # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
         if text == job.id and is_its_own(text):
             return name
+        if self.spec.is_one_of_many:
+            # What others name at this moment nobody can read: two clips of one name would become one.
+            return unlike(text, job.id)
         if self._names is None:
             journal = self.spec.journal
             records = chain(journal.open_jobs(), journal.ended_jobs())

@@ -54,5 +54,7 @@ async def test_a_file_outlives_its_worker_while_a_generation_may_fetch_it_and_is
         assert sandbox.stats()["accepted"] == 3
     assert counts(dsn) == {"saved": 3}
     assert uploads_in() == []
+    for worker in (first, second):
+        assert worker.journal._open_db is None, "a connection that blocks would hold up all that a worker has in hand"
     with open_sync_journal(dsn) as journal:
         assert journal.facts(FOLDER_FACT) == {}

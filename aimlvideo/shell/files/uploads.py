@@ -16,12 +16,12 @@ import shutil
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -155,19 +155,66 @@ async def open_upload_store(url: str) -> UploadStore:
     return await anyio.to_thread.run_sync(opened)
 
 
+class UploadRecords(Protocol):
+    """Where it stands which folders of uploads there are, and which jobs may still fetch from them."""
+
+    async def facts(self, beginning: str) -> Mapping[str, str]:
+        """Return the facts of the journal whose names begin so."""
+
+    async def note(self, name: str, value: str) -> None:
+        """Write one fact."""
+
+    async def forget(self, name: str) -> None:
+        """Take one fact away."""
+
+    async def outstanding(self, job_ids: set[str]) -> tuple[set[str], bool]:
+        """Return which of these jobs are outstanding, and whether any other job is."""
+
+    async def is_alive(self, worker: str) -> bool:
+        """Tell whether another worker may still hand out links."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecords:
+    """The records of a journal that is this process's own."""
+
+    journal: Journal
+
+    async def facts(self, beginning: str) -> Mapping[str, str]:
+        """Return the facts of the journal whose names begin so."""
+        return self.journal.facts(beginning)
+
+    async def note(self, name: str, value: str) -> None:
+        """Write one fact."""
+        self.journal.note(name, value)
+
+    async def forget(self, name: str) -> None:
+        """Take one fact away."""
+        self.journal.forget(name)
+
+    async def outstanding(self, job_ids: set[str]) -> tuple[set[str], bool]:
+        """Return which of these jobs are outstanding, and whether any other job is."""
+        # The journal gives the outstanding ones first: a million planned jobs behind them are not read.
+        begun = takewhile(lambda record: record.progress.stage is not Stage.PLANNED, self.journal.open_jobs())
+        ids = {record.job.id for record in begun if record.progress.stage in OUTSTANDING}
+        return ids & job_ids, bool(ids - job_ids)
+
+    async def is_alive(self, worker: str) -> bool:
+        """Tell that nobody else hands out links."""
+        return False
+
+
 @dataclass(eq=False)
 class Uploads:
     """The uploads of the jobs of one journal. `patience`: how long one generation is waited for, in seconds.
 
-    `owner` is the worker that this process is, where several share the journal; `is_alive` tells whether another one
-    may still hand out links.
+    `owner` is the worker that this process is, where several share the journal.
     """
 
     store: UploadStore
-    journal: Journal
+    records: UploadRecords
     patience: float
     owner: str = ""
-    is_alive: Callable[[str], bool] = lambda _: False
     _folder: str = ""
     _users: dict[str, set[str]] = field(default_factory=dict)
     """The jobs that were given a link to an object, by the object's name."""
@@ -176,15 +223,17 @@ class Uploads:
     _digests: dict[tuple[int, ...], str] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _preparing: anyio.Lock = field(default_factory=anyio.Lock)
 
-    def prepare(self) -> None:
-        """Choose the folder of the next links, and write it down before anything is put into it. Not in a thread."""
-        now = clock.wall()
-        if (valid_until(self._folder) or 0) < now + needed_validity(self.patience):
-            self._folder = self._usable_folder(now) or upload_folder(
-                now + validity(self.patience), secrets.token_hex(6)
-            )
-            self.journal.note(self._fact(self._folder), self.owner)
+    async def prepare(self) -> None:
+        """Choose the folder of the next links, and write it down before anything is put into it."""
+        async with self._preparing:
+            now = clock.wall()
+            if (valid_until(self._folder) or 0) < now + needed_validity(self.patience):
+                new = upload_folder(now + validity(self.patience), secrets.token_hex(6))
+                folder = await self._usable_folder(now) or new
+                await self.records.note(self._fact(folder), self.owner)
+                self._folder = folder
 
     def link(self, job_id: str, file: BinaryIO, kind: str) -> str:
         """Return a signed link to a file's content for a job; the content is put there the first time. In a thread.
@@ -213,29 +262,29 @@ class Uploads:
     async def close(self) -> None:
         """Remove what no outstanding generation may still fetch: of this process, and of those that are gone."""
         try:
-            await self._close()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING):
+                await self._close()
         except Exception as error:  # a journal that is away, too: tidying up fails no run
             log.warning("uploaded files stay in %s: %s", self.store.url, error)
 
     async def _close(self) -> None:
-        folders = self._folders()
+        folders = await self._folders()
         if not folders:
             return
-        outstanding, others_outstanding = self._outstanding()
+        outstanding, others_outstanding = await self.records.outstanding(set[str]().union(*self._users.values()))
         used = {name for name, jobs in self._users.items() if jobs & outstanding}
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING):
-            for folder, owner in sorted(folders.items()):
-                if owner != self.owner and (others_outstanding or self.is_alive(owner)):
-                    continue
-                # Which files the jobs of an earlier process were given, only that process knew.
-                only_own = others_outstanding
-                if await anyio.to_thread.run_sync(self._remove, folder, used, only_own, abandon_on_cancel=True):
-                    self.journal.forget(self._fact(folder))
+        for folder, owner in sorted(folders.items()):
+            if owner != self.owner and (others_outstanding or await self.records.is_alive(owner)):
+                continue
+            # Which files the jobs of an earlier process were given, only that process knew.
+            only_own = others_outstanding
+            if await anyio.to_thread.run_sync(self._remove, folder, used, only_own, abandon_on_cancel=True):
+                await self.records.forget(self._fact(folder))
 
-    def _folders(self) -> dict[str, str]:
+    async def _folders(self) -> dict[str, str]:
         """Return the folders that the journal knows in this store, with the process that each belongs to."""
         beginning = self._fact("")
-        return {name.removeprefix(beginning): owner for name, owner in self.journal.facts(beginning).items()}
+        return {name.removeprefix(beginning): owner for name, owner in (await self.records.facts(beginning)).items()}
 
     def _remove(self, folder: str, used: set[str], only_own: bool) -> bool:
         """Remove what is not used of a folder; tell whether nothing is left in it."""
@@ -253,23 +302,10 @@ class Uploads:
             return False
         return len(removable) == len(names)
 
-    def _outstanding(self) -> tuple[set[str], bool]:
-        """Return which jobs that were given a link here are outstanding, and whether any other job is."""
-        job_ids = set[str]().union(*self._users.values())
-        # One of many workers: the list may be long, and others' links lead into folders of their own.
-        if self.owner:
-            records = ((name, self.journal.find(name)) for name in job_ids)
-            ids = {name for name, record in records if record and record.progress.stage in OUTSTANDING}
-            return ids, sum(self.journal.counts().get(stage.value, 0) for stage in OUTSTANDING) > len(ids)
-        # The journal gives the outstanding ones first: a million planned jobs behind them are not read.
-        begun = takewhile(lambda record: record.progress.stage is not Stage.PLANNED, self.journal.open_jobs())
-        ids = {record.job.id for record in begun if record.progress.stage in OUTSTANDING}
-        return ids & job_ids, bool(ids - job_ids)
-
-    def _usable_folder(self, now: float) -> str | None:
+    async def _usable_folder(self, now: float) -> str | None:
         """Return a folder that an earlier process of this journal has left, and whose links are valid long enough."""
         needed = now + needed_validity(self.patience)
-        usable = (name for name, owner in self._folders().items() if owner == self.owner)
+        usable = [name for name, owner in (await self._folders()).items() if owner == self.owner]
         return max((name for name in usable if (valid_until(name) or 0) > needed), default=None)
 
     def _fact(self, folder: str) -> str:

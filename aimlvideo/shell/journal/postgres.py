@@ -63,6 +63,10 @@ INCOMING = """
 """
 ALIVE = 60
 """Seconds for which a worker that was heard of may still be sending what it began to send."""
+LIVES = f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'"
+FACTS = "SELECT name, value FROM aimlvideo_facts WHERE starts_with(name, %s)"
+NOTE = "INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"
+FORGET = "DELETE FROM aimlvideo_facts WHERE name = %s"
 
 
 class Refusal(NamedTuple):
@@ -229,14 +233,6 @@ class SyncPostgresJournal:
         """Return how many outstanding jobs may cost anything."""
         return int(self._one("SELECT unpriced FROM aimlvideo_account"))
 
-    def is_alive(self, worker: str) -> bool:
-        """Tell whether a worker was heard of lately."""
-        return bool(
-            self.db.execute(
-                f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'", (worker,)
-            ).fetchone()
-        )
-
     def workers(self) -> list[tuple[str, float, int]]:
         """Return the workers on the roll: name, seconds since they were heard of, jobs in hand."""
         on_roll = (
@@ -328,20 +324,17 @@ class SyncPostgresJournal:
 
     def facts(self, beginning: str) -> dict[str, str]:
         """Return the facts whose names begin so."""
-        return dict(
-            self.db.execute("SELECT name, value FROM aimlvideo_facts WHERE starts_with(name, %s)", (beginning,))
-        )
+        return dict(self.db.execute(FACTS, (beginning,)))
 
     def forget(self, name: str) -> None:
         """Take one fact about the whole away."""
         with postgres_errors():
-            self.db.execute("DELETE FROM aimlvideo_facts WHERE name = %s", (name,))
+            self.db.execute(FORGET, (name,))
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the whole."""
-        write = "INSERT INTO aimlvideo_facts VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"
         with postgres_errors():
-            self.db.execute(write, (name, value))
+            self.db.execute(NOTE, (name, value))
 
     def _refuse_changed(self) -> None:
         rows = self.db.execute(
@@ -607,6 +600,17 @@ class PostgresJournal(SyncPostgresJournal):
         for name in ids:
             self._mine.discard(name)
             self._parents.pop(name, None)
+
+    async def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement that may be repeated. Tries until there is an answer."""
+        while True:
+            try:
+                async with borrowed(self._pool) as connection:
+                    done = await connection.execute(statement, values)
+                    return await done.fetchall() if done.description else []
+            except AWAY as error:
+                log.warning("the journal is away: %s", error)
+                await anyio.sleep(AGAIN)
 
     async def verify(self) -> None:
         """Ask whether what is ours still is; name each that is not to `lost`. Tries until there is an answer."""
