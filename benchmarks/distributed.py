@@ -121,7 +121,7 @@ def many(folder: Path, jobs: Path, told: list[str], workers: int, server: Server
 
 
 def _timed(commands: list[list[str]], server: Server | None) -> Figures:
-    began, database = time.monotonic(), _cpu_of(server)
+    began, database = time.monotonic(), cpu_of(server)
     running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     cpu = 0.0
     for process in running:
@@ -129,10 +129,10 @@ def _timed(commands: list[list[str]], server: Server | None) -> Figures:
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0, f"exit code {process.returncode}"
         cpu += used.ru_utime + used.ru_stime
-    return Figures(time.monotonic() - began, cpu, _cpu_of(server) - database)
+    return Figures(time.monotonic() - began, cpu, cpu_of(server) - database)
 
 
-def _cpu_of(server: Server | None) -> float:
+def cpu_of(server: Server | None) -> float:
     """Return the CPU seconds that PostgreSQL has used, ended processes included."""
     if server is None:
         return 0.0

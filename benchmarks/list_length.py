@@ -3,8 +3,10 @@
     python -m benchmarks.list_length [--jobs 1000 100000 1000000]
 
 For each length a list is filled, then a worker's own statements are timed: taking 100 jobs, writing their intents,
-their acceptance and their end, handing them back. `enqueue` adds one job, `status` reads where all stand, a beat says
-that a worker lives. The cost of a job should not depend on the length of the list.
+their acceptance and their end, handing them back: the median of 30 rounds, and its middle half. `enqueue` adds one job,
+`status` reads where all stand, a beat says that a worker lives. The cost of a job should not depend on the length of
+the list: `x the shortest` says whether it does. PostgreSQL's own CPU is what to reckon with where others use the
+machine too.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -31,7 +33,8 @@ from aimlvideo.distributed.account import AccountLimits, read_account
 from aimlvideo.distributed.queue import open_queue
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.shell.journal.postgres import GATHER, open_postgres_journal
-from tests.postgres_server import postgres
+from benchmarks.distributed import cpu_of
+from tests.postgres_server import Server, postgres
 
 T = TypeVar("T")
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -56,8 +59,8 @@ def fill(dsn: str, first: int, last: int) -> None:
         db.execute(FILL_QUEUE, (first, last))
 
 
-async def work(dsn: str) -> dict[str, float]:
-    """Return the milliseconds that a worker's statements take, of `AT_A_TIME` jobs each: the median of some rounds."""
+async def work(dsn: str) -> dict[str, list[float]]:
+    """Return the milliseconds that a worker's statements take, of `AT_A_TIME` jobs each: quartiles of some rounds."""
     worker = uuid4()
     taken: dict[str, list[float]] = {}
 
@@ -89,13 +92,17 @@ async def work(dsn: str) -> dict[str, float]:
             await timed("hand back", partial(queue.done, list(places.values()), well=True))
             await timed("beat", lambda: registry.appear(queue.connection, {}, 30.0))
             await timed("account", lambda: read_account(queue.connection))
-    return {name: median(times) for name, times in taken.items()}
+    return {name: quantiles(times, n=4) for name, times in taken.items()}
 
 
-def measure(dsn: str, folder: Path) -> dict[str, float]:
-    """Return the milliseconds of each statement, and of the commands."""
+def measure(server: Server, folder: Path) -> dict[str, list[float]]:
+    """Return the milliseconds of each statement, and of the commands: quartiles, or one figure."""
+    dsn, before = server.dsn, cpu_of(server)
     figures = asyncio.run(work(dsn))
-    figures["per job"] = sum(figures[name] for name in figures if name not in ("beat", "account")) / AT_A_TIME
+    database_cpu = 1000 * (cpu_of(server) - before) / (ROUNDS * AT_A_TIME)
+    statements = [name for name in figures if name not in ("beat", "account")]
+    figures["a job, all statements"] = [sum(figures[name][n] for name in statements) / AT_A_TIME for n in range(3)]
+    figures["a job, PostgreSQL's CPU"] = [database_cpu]
     file = folder / "one.jsonl"
     file.write_text(json.dumps({"id": f"new{time.time()}", "model": MODEL, **PARAMS}) + "\n")
     for name, command in (
@@ -104,7 +111,7 @@ def measure(dsn: str, folder: Path) -> dict[str, float]:
     ):
         began = time.perf_counter()
         command()
-        figures[name] = 1000 * (time.perf_counter() - began)
+        figures[name] = [1000 * (time.perf_counter() - began)]
     return figures
 
 
@@ -112,17 +119,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, nargs="*", default=[1000, 100_000, 1_000_000])
     lengths = sorted(parser.parse_args().jobs)
-    columns: list[dict[str, float]] = []
+    columns: list[dict[str, list[float]]] = []
     with tempfile.TemporaryDirectory() as name, postgres() as server:
         init_database(server.dsn, QUIET, AccountLimits(max_outstanding=1000))
         length = 0
         for more in lengths:
             fill(server.dsn, length + 1, more + ROUNDS * AT_A_TIME)
             length = more + ROUNDS * AT_A_TIME
-            columns.append(measure(server.dsn, Path(name)))
-    print(f"{'ms, jobs on the list:':<24}" + "".join(f"{length:>12,}" for length in lengths))
+            columns.append(measure(server, Path(name)))
+    print(f"{'ms, jobs on the list:':<24}" + "".join(f"{length:>28,}" for length in lengths) + "  x the shortest")
     for figure in columns[0]:
-        print(f"{figure:<24}" + "".join(f"{column[figure]:12.3f}" for column in columns))
+        cells = "".join(f"{_shown(column[figure]):>28}" for column in columns)
+        print(f"{figure:<24}{cells}{_middle(columns[-1][figure]) / _middle(columns[0][figure]):>16.2f}")
+
+
+def _middle(figures: list[float]) -> float:
+    return figures[len(figures) // 2]
+
+
+def _shown(figures: list[float]) -> str:
+    spread = f" ({figures[0]:.3f} to {figures[-1]:.3f})" if len(figures) > 1 else ""
+    return f"{_middle(figures):.3f}{spread}"
 
 
 if __name__ == "__main__":
