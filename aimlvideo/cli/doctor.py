@@ -17,11 +17,10 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
-from aimlvideo.core.money.account import LogRow
+from aimlvideo.core.money.account import LogRow, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
-from aimlvideo.core.services.base import LookupById, RequestLog
+from aimlvideo.core.wires.base import LookupById, RequestLog
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.core.wires.shapes import BODY, Fields, Oddity, oddities
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
 from aimlvideo.shell import clock

@@ -15,7 +15,7 @@ from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN,
 from aimlvideo.core.money.account import Charge
 from aimlvideo.core.money.reconcile import Reconciliation, reconcile, total_of
 from aimlvideo.core.services import service_of
-from aimlvideo.core.services.base import Ledger
+from aimlvideo.core.wires.base import Ledger
 from aimlvideo.errors import ServiceError, Unclear, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader

@@ -15,7 +15,7 @@ from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing
-from aimlvideo.core.services.base import Question
+from aimlvideo.core.wires.base import Question
 from aimlvideo.errors import ServiceError, SettingsError
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.services.base import Question
+from aimlvideo.core.wires.base import Question
 from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.limiters import Limiters

@@ -27,8 +27,7 @@ from aimlvideo.core.lost_submissions import (
     seconds_since,
 )
 from aimlvideo.core.money.account import LogRow
-from aimlvideo.core.services.base import LookupById, TaskList
-from aimlvideo.core.wires.base import Generation
+from aimlvideo.core.wires.base import Generation, LookupById, TaskList
 from aimlvideo.errors import DiskFailed, GenerationFailed, InDoubt, JournalError, Rejected, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter

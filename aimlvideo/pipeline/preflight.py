@@ -13,7 +13,8 @@ import anyio
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.account import KeyLimits
-from aimlvideo.core.services.base import Question, Service
+from aimlvideo.core.services.base import Service
+from aimlvideo.core.wires.base import Question
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Problem, Refused, ServiceError, VideoError
 from aimlvideo.shell import clock

@@ -17,7 +17,7 @@ from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
 from aimlvideo.core.jobs.job import VideoJob, result_of
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi import AimlApi
-from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page, read_log_page
+from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.aimlapi_models import read_metrics, read_models, read_prices
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, read_callback
@@ -50,7 +50,7 @@ def _wire(wire: Any) -> Callable[[bytes], None]:
 
 
 def _account(data: bytes) -> None:
-    for reader in (read_log_page, read_ledger_page, read_balance):
+    for reader in (LOG.read, LEDGER.read, BALANCE.read):
         with suppress(VideoError):
             reader(answer_of(data))
 

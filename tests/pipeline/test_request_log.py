@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 import pytest
 
-from aimlvideo.core.services.base import RequestLog
+from aimlvideo.core.wires.base import RequestLog
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, Unavailable
 from aimlvideo.pipeline.request_log import LogReader, TimedSender

@@ -11,9 +11,8 @@ from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
-from aimlvideo.core.money.account import KeyLimits
+from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.services import service_of
-from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import UsageError
 
 app = command_app()

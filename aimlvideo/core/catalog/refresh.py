@@ -15,6 +15,16 @@ VIDEO = "internal/video-generations/submit"
 
 
 @dataclass(frozen=True, slots=True)
+class ListedModel:
+    """One video model of the service's list; `document` is the address of its OpenAPI document, empty where none is."""
+
+    id: str
+    aliases: tuple[str, ...]
+    developer: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One thing that is not as it was: "added", "removed" or "changed"; `field` is empty for a whole model."""
 

@@ -1,4 +1,4 @@
-"""What a service says of an account: the rows of its log and of its ledger, and what the key itself may do and spend.
+"""What a service says of an account: the rows of its log and of its ledger, its packs of units, and what a key may do.
 
 Money is in US dollars.
 """
@@ -76,3 +76,14 @@ class KeyLimits:
         if self.max_remaining == 0.0:
             return f"the API key has used up its own limit of {self.limit:.2f} USD: raise it, or use another key"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePack:
+    """Units that an account has bought; `expires_at` is in seconds since 1970, None where the service does not say."""
+
+    name: str
+    status: str
+    remaining: float | None
+    total: float | None
+    expires_at: float | None

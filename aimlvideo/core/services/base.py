@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import MediaLimits
-from aimlvideo.core.money.account import Charge, KeyLimits, LogRow
+from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
-from aimlvideo.core.wires.aimlapi_models import ListedModel
-from aimlvideo.core.wires.base import Callback, Generation, PathOf, Wire
-from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.kling_official import ResourcePack
-from aimlvideo.core.wires.shapes import Fields
+from aimlvideo.core.wires.base import (
+    Callback,
+    Helper,
+    Ledger,
+    LookupById,
+    ModelList,
+    PathOf,
+    Question,
+    RequestLog,
+    TimedQuestion,
+    Wire,
+)
+from aimlvideo.core.wires.http import Request
 
-T_co = TypeVar("T_co", covariant=True)
 
-
-class MakeWire(Protocol):
+class _MakeWire(Protocol):
     """Make a service's wire. `legacy` prefers its older URLs; `path_of` gives the catalogue's path of a model."""
 
     def __call__(self, *, legacy: bool, path_of: PathOf) -> Wire: ...
@@ -35,96 +40,6 @@ Authorize = Callable[[Request, str, float], Mapping[str, str]]
 def bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Show the key itself, as most services want it."""
     return {"Authorization": f"Bearer {key}"}
-
-
-@dataclass(frozen=True, slots=True)
-class Question(Generic[T_co]):
-    """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to.
-
-    `fields` are those of the answer that `read` relies on.
-    """
-
-    request: Request
-    read: Callable[[Answer], T_co]
-    fields: Fields = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class TimedQuestion(Generic[T_co]):
-    """A question that costs nothing and names the moment at which it is asked, in seconds since 1970."""
-
-    request: Callable[[float], Request]
-    read: Callable[[Answer], T_co]
-    fields: Fields = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLog:
-    """The service's list of past requests by the id that the client chose, newest first.
-
-    `request` takes the first and the last moment in seconds since 1970, and how many rows to skip; at most
-    `longest_window` seconds lie between them, and `per_second` pages may be read. `has_more` tells whether another page
-    follows, None where a page does not say.
-    """
-
-    request: Callable[[float, float, int], Request]
-    read: Callable[[Answer], list[LogRow]]
-    has_more: Callable[[Answer], bool | None]
-    per_second: float
-    longest_window: float
-    fields: Fields = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
-
-    request: Callable[[str | None], Request]
-    read: Callable[[Answer], tuple[list[Charge], str | None]]
-    fields: Fields = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelList:
-    """The service's list of models; `request` takes the `etag` of the last answer, or an empty text.
-
-    `usual_path` is where a model is submitted whose document names several places.
-    """
-
-    request: Callable[[str], Request]
-    read: Callable[[Any], list[ListedModel]]
-    usual_path: str
-
-
-@dataclass(frozen=True, slots=True)
-class TaskList:
-    """The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
-
-    request: Callable[[int, VideoJob], Request]
-    read: Callable[[Answer], list[Generation]]
-
-
-@dataclass(frozen=True, slots=True)
-class Helper:
-    """Calls that prepare a job, cost nothing and answer at once: by name and parameters, and what one answers."""
-
-    request: Callable[[str, Mapping[str, Any]], Request]
-    read: Callable[[Answer], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class LookupById:
-    """One submission, looked up by the id that the client chose: None where the service knows of none.
-
-    `takes_ids`: whether the service is told our id at all for such a job; where it is not, an absence proves nothing.
-    `tasks`: its list, where it has one: a task may stand there that it does not find by our id.
-    """
-
-    request: Callable[[str, VideoJob], Request]
-    read: Callable[[Answer, str], Generation | None]
-    per_second: float
-    takes_ids: Callable[[VideoJob], bool] = lambda job: True
-    tasks: TaskList | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +64,7 @@ class Service:
 
     name: str
     title: str
-    wire: MakeWire
+    wire: _MakeWire
     base_url: str
     base_url_variable: str
     key_variables: tuple[tuple[str, ...], ...]

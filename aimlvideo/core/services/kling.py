@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from aimlvideo.core.media_types import FileLimits, MediaLimits
-from aimlvideo.core.services.base import Helper, LookupById, Service
-from aimlvideo.core.wires.kling import (
-    ID_FIELD,
-    Kling,
-    external_task_request,
-    helper_request,
-    path_below,
-    read_callback,
-    read_external_task,
-    read_helper,
-    takes_external_id,
-)
+from aimlvideo.core.services.base import Service
+from aimlvideo.core.wires.kling import HELPER, ID_FIELD, LOOKUP, Kling, path_below, read_callback
 
 SERVICE = Service(
     name="kling",
@@ -35,8 +25,8 @@ SERVICE = Service(
             upload_helps=True,
         ),
     ),
-    lookup=LookupById(external_task_request, read_external_task, 200 / 60, takes_external_id),
-    helper=Helper(helper_request, read_helper),
+    lookup=LOOKUP,
+    helper=HELPER,
     settle=60.0,
     read_callback=read_callback,
     id_field=ID_FIELD,

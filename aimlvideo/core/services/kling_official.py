@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aimlvideo.core.services import kling
-from aimlvideo.core.services.base import Helper, LookupById, TaskList, TimedQuestion
-from aimlvideo.core.wires.kling import read_external_task, read_helper, read_list, takes_external_id
-from aimlvideo.core.wires.kling_official import (
-    PACKS_FIELDS,
-    KlingOfficial,
-    external_task_request_here,
-    helper_request_here,
-    list_request_here,
-    packs_request,
-    read_packs,
-    signed,
-)
+from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, PACKS, KlingOfficial, signed
 
 SERVICE = replace(
     kling.SERVICE,
@@ -28,13 +17,7 @@ SERVICE = replace(
     key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"),),
     key_url="https://app.klingai.com/global/dev",
     authorize=signed,
-    lookup=LookupById(
-        external_task_request_here,
-        read_external_task,
-        200 / 60,
-        takes_external_id,
-        TaskList(list_request_here, read_list),
-    ),
-    helper=Helper(helper_request_here, read_helper),
-    packs=TimedQuestion(packs_request, read_packs, PACKS_FIELDS),
+    lookup=LOOKUP,
+    helper=HELPER,
+    packs=PACKS,
 )

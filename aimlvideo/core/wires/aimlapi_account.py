@@ -7,6 +7,7 @@ from typing import Any
 
 from aimlvideo.core.money.account import Charge, KeyLimits, LogRow
 from aimlvideo.core.wires.aimlapi import CREDITS_PER_USD, raise_for_error
+from aimlvideo.core.wires.base import Ledger, Question, RequestLog
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text, as_timestamp
 from aimlvideo.errors import Unclear
@@ -27,47 +28,9 @@ LONGEST_WINDOW = 92 * 86400 - 600.0
 """Seconds that one question to the log may span, less a little for clocks that differ."""
 
 
-def log_request(since: float, until: float, offset: int = 0) -> Request:
-    """Ask for a page of the log, newest first. Moments are seconds since 1970; at most 92 days lie between them."""
-    query = (("start", _iso(since)), ("end", _iso(until)), ("limit", str(LOG_PAGE_ROWS)), ("offset", str(offset)))
-    return Request("GET", "/v2/logs", query)
-
-
-def read_log_page(answer: Answer) -> list[LogRow]:
-    """Read a page of the log."""
-    return [_log_row(row) for row in _rows(answer)]
-
-
-def log_has_more(answer: Answer) -> bool | None:
-    """Tell whether more pages follow, whatever the length of this one; None where the page does not say."""
-    body = answer.json()
-    pagination = body.get("pagination") if isinstance(body, dict) else None
-    has_more = pagination.get("has_more") if isinstance(pagination, dict) else None
-    return has_more if isinstance(has_more, bool) else None
-
-
-def ledger_request(cursor: str | None = None) -> Request:
-    """Ask for a page of the ledger, newest first; `cursor` is the one that the page before named, as it stood there."""
-    query = (("limit", str(LEDGER_PAGE_ROWS)), *((("cursor", cursor),) if cursor else ()))
-    return Request("GET", "/v2/billing/transactions", query)
-
-
-def read_ledger_page(answer: Answer) -> tuple[list[Charge], str | None]:
-    """Read a page of the ledger, and the cursor of the next one (None: this is the last)."""
-    rows, pagination = [_charge(row) for row in _rows(answer)], _pagination(answer)
-    cursor = as_text(pagination.get("next_cursor"))
-    if pagination.get("has_more") is False:
-        return rows, None
-    if cursor is None and pagination.get("has_more") is True:
-        raise Unclear("the ledger has more pages and names no cursor for the next one", status=answer.status)
-    return rows, cursor
-
-
-BALANCE_REQUEST = Request("GET", "/v2/billing")
-KEY_REQUEST = Request("GET", "/v1/key")
-BALANCE_FIELDS = {"current_balance": "a number", "currency": "text"}
-KEY_FIELDS = {"data": "an object", "data.disabled": "true or false", "data.monthly_usage": "a number"}
-LOG_FIELDS = {
+_BALANCE_FIELDS = {"current_balance": "a number", "currency": "text"}
+_KEY_FIELDS = {"data": "an object", "data.disabled": "true or false", "data.monthly_usage": "a number"}
+_LOG_FIELDS = {
     "data": "a list",
     "data[].created": "a moment",
     "data[].status": "text",
@@ -76,7 +39,7 @@ LOG_FIELDS = {
     "data[].client_request_id": "text or null",
     "pagination.has_more": "true or false",
 }
-LEDGER_FIELDS = {
+_LEDGER_FIELDS = {
     "data": "a list",
     "data[].created_at": "a moment",
     "data[].direction": "text",
@@ -88,7 +51,43 @@ LEDGER_FIELDS = {
 }
 
 
-def read_key(answer: Answer) -> KeyLimits:
+def _log_request(since: float, until: float, offset: int = 0) -> Request:
+    """Ask for a page of the log, newest first. Moments are seconds since 1970; at most 92 days lie between them."""
+    query = (("start", _iso(since)), ("end", _iso(until)), ("limit", str(LOG_PAGE_ROWS)), ("offset", str(offset)))
+    return Request("GET", "/v2/logs", query)
+
+
+def _read_log_page(answer: Answer) -> list[LogRow]:
+    """Read a page of the log."""
+    return [_log_row(row) for row in _rows(answer)]
+
+
+def _log_has_more(answer: Answer) -> bool | None:
+    """Tell whether more pages follow, whatever the length of this one; None where the page does not say."""
+    body = answer.json()
+    pagination = body.get("pagination") if isinstance(body, dict) else None
+    has_more = pagination.get("has_more") if isinstance(pagination, dict) else None
+    return has_more if isinstance(has_more, bool) else None
+
+
+def _ledger_request(cursor: str | None = None) -> Request:
+    """Ask for a page of the ledger, newest first; `cursor` is the one that the page before named, as it stood there."""
+    query = (("limit", str(LEDGER_PAGE_ROWS)), *((("cursor", cursor),) if cursor else ()))
+    return Request("GET", "/v2/billing/transactions", query)
+
+
+def _read_ledger_page(answer: Answer) -> tuple[list[Charge], str | None]:
+    """Read a page of the ledger, and the cursor of the next one (None: this is the last)."""
+    rows, pagination = [_charge(row) for row in _rows(answer)], _pagination(answer)
+    cursor = as_text(pagination.get("next_cursor"))
+    if pagination.get("has_more") is False:
+        return rows, None
+    if cursor is None and pagination.get("has_more") is True:
+        raise Unclear("the ledger has more pages and names no cursor for the next one", status=answer.status)
+    return rows, cursor
+
+
+def _read_key(answer: Answer) -> KeyLimits:
     """Return what the key itself may do and spend."""
     raise_for_error(answer)
     body = answer.json()
@@ -107,7 +106,7 @@ def read_key(answer: Answer) -> KeyLimits:
     )
 
 
-def read_balance(answer: Answer) -> float:
+def _read_balance(answer: Answer) -> float:
     """Return what the account has left, in USD."""
     raise_for_error(answer)
     body = answer.json()
@@ -175,3 +174,9 @@ def _usd(amount: Any) -> float | None:
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+LOG = RequestLog(_log_request, _read_log_page, _log_has_more, LOG_RATE, LONGEST_WINDOW, _LOG_FIELDS)
+LEDGER = Ledger(_ledger_request, _read_ledger_page, _LEDGER_FIELDS)
+BALANCE = Question(Request("GET", "/v2/billing"), _read_balance, _BALANCE_FIELDS)
+KEY = Question(Request("GET", "/v1/key"), _read_key, _KEY_FIELDS)

@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core.catalog.deprecations import Deprecation
-from aimlvideo.core.catalog.refresh import VIDEO
+from aimlvideo.core.catalog.refresh import VIDEO, ListedModel
 from aimlvideo.core.eta import SHORTEST, Durations
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import Per, Price, Pricing
-from aimlvideo.core.wires.aimlapi import raise_for_error
+from aimlvideo.core.wires.aimlapi import UNIVERSAL, raise_for_error
+from aimlvideo.core.wires.base import ModelList, Question
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_number, as_text, as_timestamp
 
-PRICES_REQUEST = Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video")))
-METRICS_REQUEST = Request("GET", "/models/metrics")
-DEPRECATIONS_REQUEST = Request("GET", "/v1/models/deprecations")
-PRICES_FIELDS = {"data": "a list", "data[].id": "text", "data[].pricing.kind": "text"}
-METRICS_FIELDS = {
+_PRICES_FIELDS = {"data": "a list", "data[].id": "text", "data[].pricing.kind": "text"}
+_METRICS_FIELDS = {
     "models": "a list",
     "models[].alias": "text",
     "models[].metrics.duration_ms.p50": "a number",
     "models[].metrics.duration_ms.p90": "a number",
 }
-DEPRECATIONS_FIELDS = {"data": "a list", "data[].id": "text", "data[].status": "text"}
+_DEPRECATIONS_FIELDS = {"data": "a list", "data[].id": "text", "data[].status": "text"}
 MAX_NAME = 200
 """Characters of a model's name."""
 MAX_PRICE = 1e6
 """USD: no clip costs this much."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedModel:
-    """One video model of the service's list; `document` is the address of its OpenAPI document, empty where none is."""
-
-    id: str
-    aliases: tuple[str, ...]
-    developer: str
-    document: str
-
-
-def models_request(etag: str = "") -> Request:
+def _models_request(etag: str = "") -> Request:
     """Return the request for the list of video models; with its `etag` it is answered 304 when nothing changed."""
     return Request("GET", "/v1/models", query={"type": VIDEO}, headers={"If-None-Match": etag} if etag else {})
 
@@ -127,7 +115,7 @@ def read_prices(models_answer: Any) -> dict[str, Pricing]:
     return prices
 
 
-def read_deprecations(answer: Answer) -> dict[str, Deprecation]:
+def _read_deprecations(answer: Answer) -> dict[str, Deprecation]:
     """Return the models that go or are gone, by id and alias; broken entries are left out."""
     raise_for_error(answer)
     body = answer.json()
@@ -210,3 +198,13 @@ def _amount(case: Mapping[str, Any]) -> tuple[float, Per]:
     if per is None:
         raise ValueError(f"the published price is per {', '.join(words)[:40]!r}, expected second or video")
     return dollars / count / multiple, per
+
+
+MODELS = ModelList(_models_request, read_models, UNIVERSAL)
+PRICES = Question(
+    Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video"))),
+    lambda answer: read_prices(answer.json()),
+    _PRICES_FIELDS,
+)
+DURATIONS = Question(Request("GET", "/models/metrics"), lambda answer: read_metrics(answer.json()), _METRICS_FIELDS)
+DEPRECATIONS = Question(Request("GET", "/v1/models/deprecations"), _read_deprecations, _DEPRECATIONS_FIELDS)

@@ -1,14 +1,19 @@
-"""What every wire has: a generation in words that all wires share, and the questions that the pipeline asks."""
+"""What every wire has: a generation in words that all share, what the pipeline asks, and free questions beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.core.wires.shapes import Fields
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class State(StrEnum):
@@ -87,3 +92,93 @@ class Wire(Protocol):
 
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T_co]):
+    """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to.
+
+    `fields` are those of the answer that `read` relies on.
+    """
+
+    request: Request
+    read: Callable[[Answer], T_co]
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedQuestion(Generic[T_co]):
+    """A question that costs nothing and names the moment at which it is asked, in seconds since 1970."""
+
+    request: Callable[[float], Request]
+    read: Callable[[Answer], T_co]
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLog:
+    """The service's list of past requests by the id that the client chose, newest first.
+
+    `request` takes the first and the last moment in seconds since 1970, and how many rows to skip; at most
+    `longest_window` seconds lie between them, and `per_second` pages may be read. `has_more` tells whether another page
+    follows, None where a page does not say.
+    """
+
+    request: Callable[[float, float, int], Request]
+    read: Callable[[Answer], list[LogRow]]
+    has_more: Callable[[Answer], bool | None]
+    per_second: float
+    longest_window: float
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
+
+    request: Callable[[str | None], Request]
+    read: Callable[[Answer], tuple[list[Charge], str | None]]
+    fields: Fields = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelList:
+    """The service's list of models; `request` takes the `etag` of the last answer, or an empty text.
+
+    `usual_path` is where a model is submitted whose document names several places.
+    """
+
+    request: Callable[[str], Request]
+    read: Callable[[Any], list[ListedModel]]
+    usual_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskList:
+    """The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
+
+    request: Callable[[int, VideoJob], Request]
+    read: Callable[[Answer], list[Generation]]
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """Calls that prepare a job, cost nothing and answer at once: by name and parameters, and what one answers."""
+
+    request: Callable[[str, Mapping[str, Any]], Request]
+    read: Callable[[Answer], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LookupById:
+    """One submission, looked up by the id that the client chose: None where the service knows of none.
+
+    `takes_ids`: whether the service is told our id at all for such a job; where it is not, an absence proves nothing.
+    `tasks`: its list, where it has one: a task may stand there that it does not find by our id.
+    """
+
+    request: Callable[[str, VideoJob], Request]
+    read: Callable[[Answer, str], Generation | None]
+    per_second: float
+    takes_ids: Callable[[VideoJob], bool] = lambda job: True
+    tasks: TaskList | None = None

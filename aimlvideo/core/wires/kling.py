@@ -18,7 +18,7 @@ from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
-from aimlvideo.core.wires.base import Callback, Generation, PathOf, State
+from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
     is_content_refusal,
@@ -275,3 +275,7 @@ def read_callback(body: Any) -> Callback | None:
     if task is None or not (task.id or task.external_id):
         return None
     return Callback(task.id, task.external_id, STATES.get(plain_word(task.status)))
+
+
+LOOKUP = LookupById(external_task_request, read_external_task, 200 / 60, takes_external_id)
+HELPER = Helper(helper_request, read_helper)

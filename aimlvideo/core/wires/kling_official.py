@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.money.account import ResourcePack
+from aimlvideo.core.wires import kling
+from aimlvideo.core.wires.base import TaskList, TimedQuestion
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import Kling, external_task_request, helper_request, list_request
+from aimlvideo.core.wires.kling import Kling, external_task_request, helper_request, list_request, read_list
 from aimlvideo.core.wires.kling_answers import read_data
 from aimlvideo.errors import Unclear
 
@@ -29,7 +32,7 @@ COSTS_WINDOW = 90 * 86400.0
 """Seconds back in which a pack was bought that is asked about."""
 
 
-PACKS_FIELDS = {
+_PACKS_FIELDS = {
     "data.resource_pack_subscribe_infos": "a list",
     "data.resource_pack_subscribe_infos[].resource_pack_name": "text",
     "data.resource_pack_subscribe_infos[].remaining_quantity": "a number",
@@ -40,17 +43,6 @@ class KlingOfficial(Kling):
     """The wire of the official API."""
 
     root = ROOT
-
-
-@dataclass(frozen=True, slots=True)
-class ResourcePack:
-    """Units that an account has bought; `expires_at` is in seconds since 1970, None where the service does not say."""
-
-    name: str
-    status: str
-    remaining: float | None
-    total: float | None
-    expires_at: float | None
 
 
 def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
@@ -65,28 +57,13 @@ def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def external_task_request_here(request_id: str, job: VideoJob) -> Request:
-    """Return the question about a task by the `external_task_id` that we chose."""
-    return external_task_request(request_id, job, ROOT)
-
-
-def list_request_here(page: int, job: VideoJob) -> Request:
-    """Return the question for a page of the tasks at a job's endpoint."""
-    return list_request(page, job, ROOT)
-
-
-def helper_request_here(name: str, params: Mapping[str, Any]) -> Request:
-    """Return a call that prepares a task."""
-    return helper_request(name, params, ROOT)
-
-
-def packs_request(now: float) -> Request:
+def _packs_request(now: float) -> Request:
     """Return the question about the packs of units that an account has; `now` is in seconds since 1970."""
     span = (("start_time", str(int((now - COSTS_WINDOW) * 1000))), ("end_time", str(int(now * 1000))))
     return Request("GET", "/account/costs", span)
 
 
-def read_packs(answer: Answer) -> tuple[ResourcePack, ...]:
+def _read_packs(answer: Answer) -> tuple[ResourcePack, ...]:
     """Read the packs of units that an account has. Raises what an answer amounts to that names none."""
     rows = read_data(answer).get("resource_pack_subscribe_infos")
     if not isinstance(rows, list):
@@ -102,3 +79,12 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
         total=as_cost(row.get("total_quantity")),
         expires_at=as_timestamp(row.get("invalid_time")) or None,
     )
+
+
+LOOKUP = replace(
+    kling.LOOKUP,
+    request=partial(external_task_request, root=ROOT),
+    tasks=TaskList(partial(list_request, root=ROOT), read_list),
+)
+HELPER = replace(kling.HELPER, request=partial(helper_request, root=ROOT))
+PACKS = TimedQuestion(_packs_request, _read_packs, _PACKS_FIELDS)

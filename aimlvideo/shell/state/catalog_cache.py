@@ -16,9 +16,8 @@ from platformdirs import user_cache_path
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import parse_document
-from aimlvideo.core.services.base import ModelList
-from aimlvideo.core.wires.aimlapi_models import ListedModel
+from aimlvideo.core.catalog.refresh import ListedModel, parse_document
+from aimlvideo.core.wires.base import ModelList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
 from aimlvideo.shell.task_groups import task_group

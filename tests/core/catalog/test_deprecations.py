@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from aimlvideo.core.catalog.deprecations import Deprecation, notices
 from aimlvideo.core.money.account import KeyLimits
-from aimlvideo.core.wires.aimlapi_account import read_key
-from aimlvideo.core.wires.aimlapi_models import read_deprecations
+from aimlvideo.core.wires.aimlapi_account import KEY
+from aimlvideo.core.wires.aimlapi_models import DEPRECATIONS
 from tests.cases import for_each
 from tests.core.wires.answers import answer
 
@@ -24,7 +24,7 @@ ENTRY = {
 
 
 def sentences(now: float = NOW, run_ends: float = NOW + 600, **changed: object) -> tuple[list[str], list[str]]:
-    listed = read_deprecations(answer({"object": "list", "data": [{**ENTRY, **changed}, None, {"id": 5}]}))
+    listed = DEPRECATIONS.read(answer({"object": "list", "data": [{**ENTRY, **changed}, None, {"id": 5}]}))
     return notices(["old/one", "other"], listed, now, run_ends)
 
 
@@ -57,7 +57,7 @@ def test_a_model_that_goes_is_a_remark(changed: dict[str, object], remark: str) 
 
 
 def test_an_alias_goes_with_its_model_and_a_new_word_is_nothing() -> None:
-    listed = read_deprecations(answer({"data": [ENTRY]}))
+    listed = DEPRECATIONS.read(answer({"data": [ENTRY]}))
     assert notices(["old-one"], listed, NOW, NOW)[0] == [
         "model 'old-one' is withdrawn since 10 August 2026: use new/one"
     ]
@@ -65,7 +65,7 @@ def test_an_alias_goes_with_its_model_and_a_new_word_is_nothing() -> None:
 
 
 def key(**data: object) -> KeyLimits:
-    return read_key(answer({"data": {"disabled": False, "prefix": "b747", "monthly_usage": 10, **data}}))
+    return KEY.read(answer({"data": {"disabled": False, "prefix": "b747", "monthly_usage": 10, **data}}))
 
 
 def test_a_key_has_limits_of_its_own() -> None:

@@ -7,14 +7,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.money.account import Charge, LogRow
-from aimlvideo.core.wires.aimlapi_account import (
-    ledger_request,
-    log_has_more,
-    log_request,
-    read_balance,
-    read_ledger_page,
-    read_log_page,
-)
+from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import Refused, ServiceError, Unclear
 from tests.cases import for_each
@@ -33,7 +26,7 @@ TEN = 1785578400.5
 
 
 def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
-    query = dict(log_request(TEN, TEN + 60, 200).query)
+    query = dict(LOG.request(TEN, TEN + 60, 200).query)
     assert query == {
         "start": "2026-08-01T10:00:00.500Z",
         "end": "2026-08-01T10:01:00.500Z",
@@ -44,7 +37,7 @@ def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
 
 @pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"data": rows}])
 def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
-    (row,) = read_log_page(answer(wrap([ROW])))
+    (row,) = LOG.read(answer(wrap([ROW])))
     assert row == LogRow("av-1", "gen:1/a", True, TEN, "m", 0.21, False)
 
 
@@ -60,13 +53,13 @@ def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
     ],
 )
 def test_a_row_that_says_neither_is_neither(status: Any, succeeded: bool, failed: bool) -> None:
-    (row,) = read_log_page(answer([{**ROW, "status": status}]))
+    (row,) = LOG.read(answer([{**ROW, "status": status}]))
     assert (row.succeeded, row.failed) == (succeeded, failed)
 
 
 def test_a_page_has_as_many_rows_as_the_service_sent_so_that_no_page_after_it_is_missed() -> None:
     odd = {"client_request_id": {"a": 1}, "cost": {"usd": "x"}}
-    rows = read_log_page(answer({"data": [ROW, None, "x", {}, odd]}))
+    rows = LOG.read(answer({"data": [ROW, None, "x", {}, odd]}))
     assert len(rows) == 5
     assert [row.request_id for row in rows] == ["av-1", None, None, None, None]
     assert rows[4].cost_usd is None
@@ -80,10 +73,10 @@ def test_the_log_says_whether_another_page_follows_whatever_a_page_holds(
     pagination: Any, has_more: bool | None
 ) -> None:
     for rows in ([ROW], [ROW] * 100, []):
-        assert log_has_more(answer({"data": rows, "pagination": pagination})) is has_more
+        assert LOG.has_more(answer({"data": rows, "pagination": pagination})) is has_more
 
 
-@for_each("read", [read_log_page, read_ledger_page, read_balance])
+@for_each("read", [LOG.read, LEDGER.read, BALANCE.read])
 @for_each("body", [body for name, body in ODD_BODIES.items() if name != "a list"], ids=repr)
 def test_an_odd_page_is_not_taken_for_an_empty_one(read: Any, body: bytes) -> None:
     with pytest.raises(Unclear):
@@ -91,7 +84,7 @@ def test_an_odd_page_is_not_taken_for_an_empty_one(read: Any, body: bytes) -> No
 
 
 def test_a_refused_question_is_an_error() -> None:
-    for read in (read_log_page, read_ledger_page, read_balance):
+    for read in (LOG.read, LEDGER.read, BALANCE.read):
         with pytest.raises(Refused):
             read(answer({"message": "Unauthorized"}, 401))  # type: ignore[operator]
 
@@ -125,7 +118,7 @@ CHARGE = {
 def test_an_amount_is_what_was_taken_and_one_that_cannot_be_read_is_unknown(
     changed: dict[str, Any], usd: float | None
 ) -> None:
-    (charge,), _ = read_ledger_page(answer({"data": [{**CHARGE, **changed}]}))
+    (charge,), _ = LEDGER.read(answer({"data": [{**CHARGE, **changed}]}))
     assert charge == Charge("gen-1", usd, "MODEL_USAGE", TEN)
 
 
@@ -142,28 +135,28 @@ def test_an_amount_is_what_was_taken_and_one_that_cannot_be_read_is_unknown(
     ],
 )
 def test_the_last_page_has_no_next_one(pagination: dict[str, Any], cursor: str | None) -> None:
-    assert read_ledger_page(answer({"data": [], "pagination": pagination})) == ([], cursor)
+    assert LEDGER.read(answer({"data": [], "pagination": pagination})) == ([], cursor)
 
 
 def test_a_ledger_with_more_pages_and_no_way_to_them_is_not_taken_for_a_whole_one() -> None:
     with pytest.raises(Unclear, match="names no cursor"):
-        read_ledger_page(answer({"data": [CHARGE], "pagination": {"next_cursor": None, "has_more": True}}))
+        LEDGER.read(answer({"data": [CHARGE], "pagination": {"next_cursor": None, "has_more": True}}))
 
 
 def test_the_ledger_is_asked_from_its_newest_page_on() -> None:
-    assert dict(ledger_request().query) == {"limit": "100"}
-    assert dict(ledger_request("a=b&c").query) == {"limit": "100", "cursor": "a=b&c"}
+    assert dict(LEDGER.request().query) == {"limit": "100"}
+    assert dict(LEDGER.request("a=b&c").query) == {"limit": "100", "cursor": "a=b&c"}
 
 
 @for_each(("body", "usd"), [(12.5, 12.5), ("12.5", 12.5), (0, 0.0), (-1, -1.0)])
 def test_the_balance_is_what_is_left(body: Any, usd: float) -> None:
-    assert read_balance(answer({"current_balance": body, "currency": "USD"})) == usd
+    assert BALANCE.read(answer({"current_balance": body, "currency": "USD"})) == usd
 
 
 @for_each("body", [None, "much", True, [], float("nan")])
 def test_a_balance_that_is_no_number_is_not_taken_for_nothing(body: Any) -> None:
     with pytest.raises(ServiceError, match="names no balance"):
-        read_balance(answer({"current_balance": body}))
+        BALANCE.read(answer({"current_balance": body}))
 
 
 @for_each(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
-from aimlvideo.core.wires.aimlapi_account import read_balance, read_ledger_page, read_log_page
+from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling, read_callback, read_external_task
@@ -513,9 +513,9 @@ READERS = {
     "kling seen": lambda told: Kling().parse_status(told, "gen-1"),
     "kling found": lambda told: read_external_task(told, "av-1"),
     "kling called": lambda told: read_callback(told.json()),
-    "log": read_log_page,
-    "ledger": read_ledger_page,
-    "balance": read_balance,
+    "log": LOG.read,
+    "ledger": LEDGER.read,
+    "balance": BALANCE.read,
 }
 
 

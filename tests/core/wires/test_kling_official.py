@@ -6,10 +6,10 @@ import jwt
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.services import service_of
-from aimlvideo.core.services.base import LookupById
+from aimlvideo.core.wires.base import LookupById
 from aimlvideo.core.wires.http import Request
-from aimlvideo.core.wires.kling_official import ResourcePack
 from aimlvideo.errors import Refused, SettingsError, Unclear
 from aimlvideo.settings import resolve_base_url, resolve_key
 from tests.core.wires.answers import answer

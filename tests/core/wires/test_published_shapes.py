@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.services.aimlapi import SERVICE
 from aimlvideo.core.wires.aimlapi import AimlApi
-from aimlvideo.core.wires.aimlapi_account import log_has_more, read_balance, read_ledger_page, read_log_page
+from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Answer
 from tests.cases import for_each
@@ -60,7 +60,7 @@ def test_any_published_page_of_the_ledger_is_read(told: Answer) -> None:
     body = told.json()
     if body["pagination"]["has_more"] and not body["pagination"]["next_cursor"]:
         return
-    charges, cursor = read_ledger_page(told)
+    charges, cursor = LEDGER.read(told)
     for charge, row in zip(charges, body["data"], strict=True):
         sign = -1 if row["direction"] == "TOPUP" else 1
         assert charge.usd == sign * row["amount"]["usd"]
@@ -70,8 +70,8 @@ def test_any_published_page_of_the_ledger_is_read(told: Answer) -> None:
 
 @given(told=answers_of("GET /v2/logs"))
 def test_any_published_page_of_the_log_is_read(told: Answer) -> None:
-    body, rows = told.json(), read_log_page(told)
-    assert log_has_more(told) == body["pagination"]["has_more"]
+    body, rows = told.json(), LOG.read(told)
+    assert LOG.has_more(told) == body["pagination"]["has_more"]
     for row, raw in zip(rows, body["data"], strict=True):
         assert (row.request_id, row.generation_id) == (raw["client_request_id"], raw["inference_id"])
         assert (row.cost_usd, row.succeeded, row.failed) == (
@@ -84,7 +84,7 @@ def test_any_published_page_of_the_log_is_read(told: Answer) -> None:
 @settings(max_examples=30, deadline=None)
 @given(told=answers_of("GET /v2/billing"))
 def test_any_published_balance_is_read(told: Answer) -> None:
-    assert read_balance(told) == told.json()["current_balance"]
+    assert BALANCE.read(told) == told.json()["current_balance"]
 
 
 @settings(max_examples=30, deadline=None)
