@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ast
-import dataclasses
-import inspect
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import pairwise
 from typing import Any
 
 from aimlvideo.errors import SettingsError, UsageError
@@ -37,21 +33,3 @@ def behaviour_of(kind: Any, settings: dict[str, Any]) -> Any:
         return kind().changed(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"the sandbox refuses these settings: {error}") from error
-
-
-def setting_rows() -> list[tuple[str, str, str]]:
-    """Return the name, the default and the meaning of every setting of the sandbox."""
-    _, kind, _ = sandbox_parts()
-    meanings = dict(_documented(inspect.getsource(kind)))
-    return [(field.name, str(field.default), meanings.get(field.name, "")) for field in dataclasses.fields(kind)]
-
-
-def _documented(source: str) -> Iterator[tuple[str, str]]:
-    """Give the fields of a dataclass with the string that stands under each: nothing else keeps it."""
-    body = ast.parse(source).body[0]
-    statements = body.body if isinstance(body, ast.ClassDef) else []
-    for field, meaning in pairwise(statements):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            text = meaning.value if isinstance(meaning, ast.Expr) else None
-            if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                yield field.target.id, text.value.split("\n")[0]

@@ -136,12 +136,12 @@ def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> Mode
         id=model.id,
         takes=", ".join(_inputs(model)),
         audio=_has_sound(model),
-        seconds=expected_seconds(model, times),
+        seconds=_expected_seconds(model, times),
         price=price_of(pricing),
     )
 
 
-def expected_seconds(model: Model, times: Durations | None = None) -> str:
+def _expected_seconds(model: Model, times: Durations | None = None) -> str:
     """Return how long a clip takes: measured where that is known, else by the documentation, else an empty text."""
     seconds = times.p50 if times else model.documented_seconds
     return "" if seconds is None else f"{seconds:.0f}"
@@ -189,7 +189,7 @@ def _has_sound(model: Model) -> bool:
 
 def model_page(model: Model, pricing: Pricing | None = None, times: Durations | None = None) -> ModelPage:
     """Return all that is known of one model."""
-    seconds = expected_seconds(model, times)
+    seconds = _expected_seconds(model, times)
     facts = (
         ("developer", model.developer),
         ("service", model.service),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import typer
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP, service_of
+from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError, one_per_cause
 from aimlvideo.shell.files.job_files import JobDefaults
 
@@ -216,13 +215,6 @@ def assigned(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except (ValueError, RecursionError):
         return name, value
-
-
-def has_service_settings(settings: Mapping[str, Any]) -> bool:
-    """Tell whether somebody said where the service is, or with which key it is asked."""
-    service = service_of(settings["service"])
-    variables = (service.base_url_variable, *(name for names in service.key_variables for name in names))
-    return bool(settings["base_url"] or settings["api_key"] or any(os.environ.get(name) for name in variables))
 
 
 def board_address(text: str | None) -> Address | None:

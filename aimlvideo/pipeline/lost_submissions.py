@@ -261,7 +261,7 @@ class LostSubmissions:
     def _apply_outcome(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
         entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
-            error = in_doubt_error(entry, why or CANNOT_ASK, doubt.answer)
+            error = _in_doubt_error(entry, why or CANNOT_ASK, doubt.answer)
             entry.keep_reason(error)
             entry.end(error)
         elif outcome is Outcome.ACCEPTED:
@@ -310,7 +310,7 @@ def _not_this_one(generation: Generation, doubt: Doubt) -> str | None:
     return None
 
 
-def in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
+def _in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:
     """Return the error that tells a person why a job is left in doubt, and what to look for."""
     request_id = entry.progress.request_id
     lost = f"was lost ({answer})" if answer else "was lost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from math import inf
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.options import (
     Anyway,
+    ClientOptions,
     JobFile,
     JobFileOptions,
     Legacy,
@@ -18,11 +20,11 @@ from aimlvideo.cli.options import (
     ServiceOptions,
     Upload,
     exit_codes,
-    has_service_settings,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.core.services import service_of
 
 app = command_app()
 
@@ -55,7 +57,7 @@ def enqueue(
             from aimlvideo.cli.worker_actions import queue_file
         reader_options = {"service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy}
         settings = access.client(legacy=legacy)
-        priced = confirm_above < inf or has_service_settings(settings)
+        priced = confirm_above < inf or _names_service(settings)
         facts = ask_without_a_run(settings) if priced else ServiceFacts()
         code = queue_file(
             jobs,
@@ -71,3 +73,10 @@ def enqueue(
             confirm_above=confirm_above,
         )
         raise typer.Exit(code)
+
+
+def _names_service(settings: ClientOptions) -> bool:
+    """Tell whether somebody said where the service is, or with which key it is asked."""
+    service = service_of(settings["service"])
+    variables = (service.base_url_variable, *(name for names in service.key_variables for name in names))
+    return bool(settings["base_url"] or settings["api_key"] or any(os.environ.get(name) for name in variables))

@@ -49,12 +49,12 @@ def join(
         else:
             with read_journal(folder / JOURNAL) as journal:
                 records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
-        film = join_clips(saved_clips(folder, records, ids or []), output, fade=fade)
+        film = join_clips(_saved_clips(folder, records, ids or []), output, fade=fade)
         how = "copied as they are" if film.copied else "encoded anew"
         terminal.say(f"{film.path}: {format_seconds(film.seconds)}, {how}")
 
 
-def saved_clips(folder: Path, records: Mapping[str, Progress], ids: list[str]) -> list[Path]:
+def _saved_clips(folder: Path, records: Mapping[str, Progress], ids: list[str]) -> list[Path]:
     """Return the clips of these jobs in this order, of all in the run's order without ids. Raises UsageError."""
     unknown = [name for name in ids if name not in records]
     if unknown:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import dataclasses
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
 
-from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts, setting_rows
+from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
 from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.session import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -44,13 +48,13 @@ def sandbox(
     terminal = Terminal()
     with exit_codes(terminal):
         if settings:
-            terminal.table(("setting", "default", "meaning"), setting_rows())
+            terminal.table(("setting", "default", "meaning"), _setting_rows())
             return
         behaviour = {"seed": seed, "seconds": seconds, "time_scale": time_scale}
-        raise typer.Exit(serve(port, behaviour, set_ or [], terminal))
+        raise typer.Exit(_serve(port, behaviour, set_ or [], terminal))
 
 
-def serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:
+def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:
     """Serve the sandbox until it is interrupted; return the exit code."""
     Sandbox, Behaviour, _ = sandbox_parts()
     knobs_given = behaviour_of(Behaviour, behaviour | dict(_knob(text) for text in knobs))
@@ -78,3 +82,21 @@ def _knob(text: str) -> tuple[str, Any]:
     except ValueError:
         parsed = value
     return name.replace("-", "_"), tuple(parsed) if isinstance(parsed, list) else parsed
+
+
+def _setting_rows() -> list[tuple[str, str, str]]:
+    """Return the name, the default and the meaning of every setting of the sandbox."""
+    _, kind, _ = sandbox_parts()
+    meanings = dict(_documented(inspect.getsource(kind)))
+    return [(field.name, str(field.default), meanings.get(field.name, "")) for field in dataclasses.fields(kind)]
+
+
+def _documented(source: str) -> Iterator[tuple[str, str]]:
+    """Give the fields of a dataclass with the string that stands under each: nothing else keeps it."""
+    body = ast.parse(source).body[0]
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, meaning in pairwise(statements):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            text = meaning.value if isinstance(meaning, ast.Expr) else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                yield field.target.id, text.value.split("\n")[0]

@@ -50,7 +50,7 @@ class Standing:
 
 def counts_as(progress: Progress) -> Counts | None:
     """Return as what a job's price counts, where its cost is not known; None where nothing was bought, or billed."""
-    if is_paid(progress):
+    if _is_paid(progress):
         return Counts.SPENT
     return Counts.COMMITTED if progress.stage in OUTSTANDING else None
 
@@ -219,7 +219,7 @@ class Spending:
         return self._highest.get(commitment.model) if commitment.dollars is None else commitment.dollars
 
 
-def is_paid(progress: Progress) -> bool:
+def _is_paid(progress: Progress) -> bool:
     """Tell whether a job that has ended was charged: it has a clip, or one that could not be fetched, or a cost."""
     has_clip = progress.stage in (Stage.READY, Stage.SAVED)
     return has_clip or progress.cost_usd is not None or isinstance(progress.error, DownloadFailed)

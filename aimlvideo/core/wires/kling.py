@@ -57,7 +57,7 @@ class Kling:
 
         Raises Rejected where no endpoint takes such a job.
         """
-        endpoint = endpoint_of(job)
+        endpoint = _endpoint_of(job)
         body = _body_of(job, endpoint)
         if endpoint.sending.external_id:
             body[ID_FIELD] = request_id
@@ -145,7 +145,7 @@ _NO_VERSION = re.compile(r"/v1/ai/[^/]+/kling$")
 
 def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> Request:
     """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
-    endpoint = _submission_endpoint(job) or endpoint_of(job)
+    endpoint = _submission_endpoint(job) or _endpoint_of(job)
     return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
 
 
@@ -163,7 +163,7 @@ def read_external_task(answer: Answer, request_id: str) -> Generation | None:
 
 def list_request(page: int, job: VideoJob, root: str = ROOT) -> Request:
     """Return the question for a page of the tasks at a job's endpoint, newest first; the first page is 1."""
-    endpoint = _submission_endpoint(job) or endpoint_of(job)
+    endpoint = _submission_endpoint(job) or _endpoint_of(job)
     return Request("GET", f"{root}/{endpoint.endpoint}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
 
 
@@ -197,7 +197,7 @@ def read_helper(answer: Answer) -> dict[str, Any]:
     return dict(read_data(answer))
 
 
-def endpoint_of(job: VideoJob) -> Model:
+def _endpoint_of(job: VideoJob) -> Model:
     """Return the endpoint that takes a job, as its catalogue entry. Raises Rejected, by name, where none does."""
     endpoint = model_of(job, load_catalog(), MODELS_SERVICE)
     if isinstance(endpoint, Model):

@@ -33,7 +33,7 @@ _CANNOT_PAY = re.compile(
 )
 
 
-def cannot_pay(text: str) -> bool:
+def _cannot_pay(text: str) -> bool:
     """Tell whether a service's message says that the account has nothing left, or may not buy."""
     return bool(_CANNOT_PAY.search(text))
 
@@ -48,7 +48,7 @@ _NO_KEY = re.compile(
 )
 
 
-def names_no_key(text: str) -> bool:
+def _names_no_key(text: str) -> bool:
     """Tell whether a service's message says that it does not take the key."""
     return bool(_NO_KEY.search(text))
 
@@ -61,10 +61,10 @@ def refusals_in_words() -> Iterator[None]:
     except Rejected as error:
         if isinstance(error, ContentRefused):
             raise
-        if names_no_key(str(error)):
+        if _names_no_key(str(error)):
             about: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
             raise Refused(str(error), wrong_key=True, **about) from error
-        if cannot_pay(str(error)):
+        if _cannot_pay(str(error)):
             raise _unpaid(str(error), error) from error
         raise
 
@@ -78,7 +78,7 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     words = redact_for_display(_words(answer))
     # Half an answer may have lost the id behind its words: what was cut is unclear, whatever its beginning says.
     is_whole = answer.status < 300 and (answer.json() is not None or not answer.body.lstrip().startswith((b"{", b"[")))
-    if is_whole and cannot_pay(words):
+    if is_whole and _cannot_pay(words):
         return _unpaid(f"the service says: {words}", Unclear(words, **about))
     # Not for a submission: a gateway that says "too fast" may have accepted it all the same.
     if is_whole and request_id is None and refuses_frequency(words):

@@ -254,7 +254,7 @@ def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
         )
     except RecursionError:
         return _too_deep()
-    return as_job(value)
+    return _as_job(value)
 
 
 def _json_hint(line: bytes, error: ValueError) -> str:
@@ -273,7 +273,7 @@ def _json_hint(line: bytes, error: ValueError) -> str:
     return str(error)
 
 
-def as_job(value: Any) -> Mapping[str, Any] | Problem:
+def _as_job(value: Any) -> Mapping[str, Any] | Problem:
     """Return a line's value where it can be a job (a text is a prompt), else what is wrong with it."""
     if isinstance(value, str) and value.strip():
         return {"prompt": value.strip()}
@@ -304,7 +304,7 @@ def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[L
     number = 0
     try:
         for number, value in enumerate(_unwrapped(_items(file)), start=1):
-            yield f"{name}: job {number}", as_job(value)
+            yield f"{name}: job {number}", _as_job(value)
     except _TooDeep:
         yield f"{name}: job {number + 1}", _too_deep()
     except ijson.JSONError as error:

@@ -70,7 +70,7 @@ ABANDONED = 3600.0
 """Seconds without a change, after which the folder of a worker that is not on the roll belongs to nobody."""
 
 
-class SharedFolder:
+class _SharedFolder:
     """A folder that several workers share: each fetches into a part of its own, and renames."""
 
     def __init__(self, folder: Path, staging: Path) -> None:
@@ -262,7 +262,7 @@ async def open_store(url: str) -> ObjectStore:
 
 
 @contextmanager
-def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]:
+def opened_store(output: str, name: str) -> Iterator[ObjectStore | _SharedFolder]:
     """Give the place that many workers put their clips in; `name` is this worker's, for its staging.
 
     Raises SettingsError where nothing can be written there.
@@ -282,7 +282,7 @@ def opened_store(output: str, name: str) -> Iterator[ObjectStore | SharedFolder]
     except OSError as error:
         raise SettingsError(f"the output folder {folder} cannot be created: {error.strerror}") from error
     try:
-        yield SharedFolder(folder, own_staging)
+        yield _SharedFolder(folder, own_staging)
     finally:
         shutil.rmtree(own_staging, ignore_errors=True)
 

@@ -41,7 +41,7 @@ def checked_folder(path: Path) -> Path:
 
 
 @dataclass(eq=False)
-class OpenFolder:
+class _OpenFolder:
     """An output folder with a journal of its own. `live` are the ids of the jobs that are under way in it."""
 
     journal: Journal
@@ -57,11 +57,11 @@ class OpenFolders:
     """The folders that one client has open. Runs into the same one at the same time share its journal."""
 
     def __init__(self, uploads_of: UploadsOf) -> None:
-        self._open: dict[Path, OpenFolder] = {}
+        self._open: dict[Path, _OpenFolder] = {}
         self._uploads_of = uploads_of
 
     @asynccontextmanager
-    async def open(self, path: Path, *, verify: bool, remote: bool) -> AsyncIterator[OpenFolder]:
+    async def open(self, path: Path, *, verify: bool, remote: bool) -> AsyncIterator[_OpenFolder]:
         """Give a folder, opened by the first who uses it, closed by the last. Raises JournalError, DiskFailed."""
         name = _name(path)
         # A file that another run of this client is just writing would be found damaged.
@@ -79,7 +79,7 @@ class OpenFolders:
                 del self._open[name]
                 await folder.exit_stack.aclose()
 
-    async def _opened(self, path: Path, *, verify: bool, remote: bool) -> OpenFolder:
+    async def _opened(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         """Open a folder's journal and results; where too many files are open, once some are closed."""
         for _ in range(BREATHS):
             try:
@@ -91,13 +91,13 @@ class OpenFolders:
                 await anyio.sleep(BREATH)
         return await self._opened_at_once(path, verify=verify, remote=remote)
 
-    async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> OpenFolder:
+    async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
             write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))
-            return OpenFolder(journal, results, uploads, stack.pop_all())
+            return _OpenFolder(journal, results, uploads, stack.pop_all())
 
 
 def _name(path: Path) -> Path:

@@ -38,7 +38,7 @@ class Content(Protocol):
         ...
 
 
-class ClipAnswer(Protocol):
+class _ClipAnswer(Protocol):
     """The answer to a clip's link, before its body was read."""
 
     @property
@@ -56,13 +56,13 @@ class ClipSource(Protocol):
 
     def get(
         self, url: URL, /, *, headers: Mapping[str, str], auto_decompress: bool
-    ) -> AbstractAsyncContextManager[ClipAnswer]:
+    ) -> AbstractAsyncContextManager[_ClipAnswer]:
         """Ask for a clip's link; without `auto_decompress` the body comes as it was sent."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedTransport:
+class _CheckedTransport:
     """A transport that somebody else wrote, with its errors and headers as this package needs them."""
 
     transport: Transport
@@ -84,14 +84,14 @@ class CheckedTransport:
         return answer
 
 
-def checked_transport(transport: Transport) -> CheckedTransport:
+def checked_transport(transport: Transport) -> _CheckedTransport:
     """Return a transport that can be used. Raises SettingsError where it has no coroutine `send`."""
     if not callable(getattr(transport, "send", None)):
         raise SettingsError(
             f"transport is of type {type(transport).__name__}: expected an object with `async def send(request)`, "
             "or FunctionTransport(function)"
         )
-    return CheckedTransport(transport)
+    return _CheckedTransport(transport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class ClipsOverTransport:
     @asynccontextmanager
     async def get(
         self, url: URL, /, *, headers: Mapping[str, str], auto_decompress: bool = False
-    ) -> AsyncIterator[ClipAnswer]:
+    ) -> AsyncIterator[_ClipAnswer]:
         """Ask for a clip's link; parts of a clip are not asked for."""
         answer = await self.transport.send(Request("GET", str(url), headers=headers))
         yield _WholeClip(answer)

@@ -39,7 +39,7 @@ GUARDED = {
 }  # fmt: skip
 
 
-class JobFinder(Protocol):
+class _JobFinder(Protocol):
     """Where the jobs are that have changed."""
 
     def find(self, job_id: str) -> Record | None:
@@ -55,7 +55,7 @@ class Board:
     def __init__(
         self,
         folder: Path,
-        journal: JobFinder,
+        journal: _JobFinder,
         status_line: Callable[[], str],
         token: str = "",
         *,
