@@ -8,10 +8,14 @@ import itertools
 import logging
 import os
 import selectors
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -21,6 +25,8 @@ from hypothesis import HealthCheck, settings
 from aimlvideo.shell import clock
 from tests.waiting import PATIENCE
 
+MEMORY = Path("/dev/shm")
+ROOM = 2 * 2**30
 PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 settings.register_profile("suite", max_examples=20, **PATIENT)
 settings.register_profile("deep", max_examples=1000, **PATIENT)
@@ -76,6 +82,18 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     return {"virtual": VirtualTimeLoop}
 
 
+def pytest_configure() -> None:
+    """Let the folders of the tests, and of what they start, lie in memory where there is room: no disk is waited for.
+
+    What is compiled is kept, whatever the environment says: many processes begin with the same modules.
+    """
+    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ.setdefault("TMPDIR", str(MEMORY))
+        tempfile.tempdir = None
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Leave out of every later collection of garbage what the modules of the tests have made: it stays to the end."""
@@ -93,8 +111,28 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with those that take longest, so that none is left alone at the end."""
-    items.sort(key=lambda item: "long" not in item.keywords)
+    """Deal the tests to the workers, each of which begins with an equal part of the list and then takes from others.
+
+    One worker has those that need a database, another one those that need a browser: each is started once. A worker
+    begins with what takes longest, so that none of it is left alone at the end.
+    """
+    shares: list[list[pytest.Item]] = [[] for _ in range(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))]
+    others: list[pytest.Item] = []
+    modules: dict[Any, int] = {}
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            shares[0].append(item)
+        elif "browser" in item.keywords:
+            shares[1 % len(shares)].append(item)
+        elif "long" in item.keywords:
+            shares[-1 - modules.setdefault(item.path, len(modules)) % len(shares)].append(item)
+        else:
+            others.append(item)
+    for left, share in zip(range(len(shares), 0, -1), shares, strict=True):
+        count = max((len(others) + sum(map(len, shares[-left:]))) // left - len(share), 0)
+        share.extend(others[:count])
+        del others[:count]
+    items[:] = [item for share in (*shares, others) for item in share]
     for item in items:
         if "own_sockets" in item.keywords and "real_time" not in item.keywords:
             item.fixturenames.append("own_sockets")  # type: ignore[attr-defined]
@@ -121,23 +159,27 @@ def server() -> Iterator[Any]:
 
 
 @pytest.fixture
-def empty_database(server: Any) -> str:
+def empty_database(server: Any) -> Iterator[str]:
     """Give the address of a database with nothing in it."""
-    import psycopg
+    with server.database("template0") as address:
+        yield address
 
-    with psycopg.connect(server.dsn, autocommit=True) as db:
-        db.execute("DROP SCHEMA public CASCADE")
-        db.execute("CREATE SCHEMA public")
-    return str(server.dsn)
+
+@pytest.fixture(scope="session")
+def template(server: Any) -> Iterator[str]:
+    """Give the name of a database with our tables, to be copied: that is faster than to make them again."""
+    from aimlvideo.shell.journal.postgres_schema import init_tables
+
+    with server.database("template0") as address:
+        init_tables(address)
+        yield address.rpartition("/")[2]
 
 
 @pytest.fixture
-def dsn(empty_database: str) -> str:
+def dsn(server: Any, template: str) -> Iterator[str]:
     """Give the address of a database with our tables and nothing in them."""
-    from aimlvideo.shell.journal.postgres_schema import init_tables
-
-    init_tables(empty_database)
-    return empty_database
+    with server.database(template) as address:
+        yield address
 
 
 @pytest.fixture

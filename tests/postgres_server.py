@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import glob
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -27,6 +28,11 @@ OPTIONS = (
     "shared_buffers=64MB",
     "logging_collector=off",
     "fsync=off",
+    "full_page_writes=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "autovacuum=off",
+    "jit=off",
 )
 
 
@@ -36,6 +42,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port = _free_port()
+        self._numbers = itertools.count()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -48,6 +55,18 @@ class Server:
         """Its first process."""
         assert self._process is not None
         return self._process.pid
+
+    @contextmanager
+    def database(self, template: str) -> Iterator[str]:
+        """Give the address of a new database that is like another one, and is gone after the block."""
+        import psycopg
+
+        name = f"test_{next(self._numbers)}"
+        with psycopg.connect(self.dsn, autocommit=True) as db:
+            db.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
+        yield f"{self.dsn.removesuffix('/postgres')}/{name}"
+        with psycopg.connect(self.dsn, autocommit=True) as db:
+            db.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
     def start(self) -> None:
         """Return when it answers."""
