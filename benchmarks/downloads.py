@@ -146,13 +146,18 @@ def main() -> None:
     print(
         f"{options.clips} clips of {options.size:g} MB, {options.at_once} at once; median of {options.rounds} (spread)"
     )
-    print(f"  {'':<20} {'seconds':<24} {'CPU ms a clip':>13} {'CPU s a GB':>11} {'longest pass, ms':>17}")
+    print(f"  {'':<20} {'seconds':<24} {'CPU ms a clip':<24} {'CPU s a GB':>11} {'longest pass, ms':>17}")
     for way, many in rows.items():
-        walls, cpu = [one["wall"] for one in many], statistics.median(one["cpu"] for one in many)
-        wall = f"{statistics.median(walls):.2f} ({min(walls):.2f} to {max(walls):.2f})"
+        wall = _with_spread([one["wall"] for one in many])
+        cpus = [one["cpu"] for one in many]
+        clip = _with_spread([1000 * cpu / options.clips for cpu in cpus])
         longest = statistics.median(one["longest"] for one in many)
-        print(f"  {way:<20} {wall:<24} {1000 * cpu / options.clips:>13.2f} {cpu / gigabytes:>11.2f}", end=" ")
+        print(f"  {way:<20} {wall:<24} {clip:<24} {statistics.median(cpus) / gigabytes:>11.2f}", end=" ")
         print(f"{longest:>17.1f}" if longest else f"{'':>17}")
+
+
+def _with_spread(figures: list[float]) -> str:
+    return f"{statistics.median(figures):.2f} ({min(figures):.2f} to {max(figures):.2f})"
 
 
 if __name__ == "__main__":
