@@ -1,11 +1,18 @@
-"""What a command's exit code says: one table for all commands.
+"""How a command ends: what its exit code says, one table for all commands.
 
 Supervisors rely on it: 3 passes by running the same command again, 2 never does.
 """
 
 from __future__ import annotations
 
-from aimlvideo.errors import Refused, UsageError, VideoError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.formatting import pluralize
+from aimlvideo.errors import InvalidJobs, Refused, UsageError, VideoError, one_per_cause
 
 ALL_SAVED = 0
 SOME_FAILED = 1
@@ -13,9 +20,30 @@ WRONG_USAGE = 2  # command, job file, key, settings
 UNFINISHED = 3  # interrupted, out of time or money, in doubt, service or database away
 
 MOVED = (301, 302, 307, 308)
+MOST_CAUSES = 25
+"""Causes that are shown of a file's problems: more than a person mends at a time."""
 
 
 def exit_code_of(error: VideoError) -> int:
     """Return the exit code of a command that ended with this error."""
     wrong_settings = isinstance(error, Refused) and (error.wrong_key or error.status in MOVED)
     return WRONG_USAGE if isinstance(error, UsageError) or wrong_settings else UNFINISHED
+
+
+@contextmanager
+def exit_codes(terminal: Terminal) -> Iterator[None]:
+    """End the command with the right exit code, and never with a traceback for a user's mistake."""
+    try:
+        yield
+    except InvalidJobs as error:
+        # A slip in a column is in every row: one line for the cause, with the rows, instead of a thousand lines.
+        causes = one_per_cause(error.problems)
+        for problem in causes[:MOST_CAUSES]:
+            terminal.problem(str(problem))
+        if len(causes) > MOST_CAUSES:
+            terminal.problem(f"and {pluralize(len(causes) - MOST_CAUSES, 'more cause')}")
+        terminal.problem(f"{pluralize(len(error.problems), 'problem')}; nothing was sent")
+        raise typer.Exit(WRONG_USAGE) from None
+    except VideoError as error:
+        terminal.problem(str(error))
+        raise typer.Exit(exit_code_of(error)) from None

@@ -1,28 +1,21 @@
-"""The options that several commands share, how their texts are read, and how a command ends."""
+"""The options that several commands share, and how their texts are read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
 
-from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
-from aimlvideo.errors import InvalidJobs, UsageError, VideoError, one_per_cause
+from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.job_files import JobDefaults
 
 Address = tuple[str, int]
 """A host and a port."""
 
-MOST_CAUSES = 25
-"""Causes that are shown of a file's problems: more than a person mends at a time."""
 SERVICE, PACE, MONEY, SHOWN, CALLBACKS = "Service", "Pace", "Money", "What is shown", "Callbacks"
 """The headings under which the help of a command groups its options."""
 
@@ -112,25 +105,6 @@ Board = Annotated[
 Metrics = Annotated[
     int | None, typer.Option(help="Serve Prometheus metrics on this port of 127.0.0.1.", rich_help_panel=SHOWN)
 ]
-
-
-@contextmanager
-def exit_codes(terminal: Terminal) -> Iterator[None]:
-    """End the command with the right exit code, and never with a traceback for a user's mistake."""
-    try:
-        yield
-    except InvalidJobs as error:
-        # A slip in a column is in every row: one line for the cause, with the rows, instead of a thousand lines.
-        causes = one_per_cause(error.problems)
-        for problem in causes[:MOST_CAUSES]:
-            terminal.problem(str(problem))
-        if len(causes) > MOST_CAUSES:
-            terminal.problem(f"and {pluralize(len(causes) - MOST_CAUSES, 'more cause')}")
-        terminal.problem(f"{pluralize(len(error.problems), 'problem')}; nothing was sent")
-        raise typer.Exit(2) from None
-    except VideoError as error:
-        terminal.problem(str(error))
-        raise typer.Exit(exit_code_of(error)) from None
 
 
 class ClientOptions(TypedDict, total=False):

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.options import Folder, Service, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Folder, Service
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import command_line

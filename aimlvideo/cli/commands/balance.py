@@ -6,7 +6,8 @@ import asyncio
 import time
 from datetime import UTC, datetime
 
-from aimlvideo.cli.options import ServiceOptions, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, obstacles, price_line, summary_of
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     ClientOptions,
     JobFile,
@@ -16,7 +17,6 @@ from aimlvideo.cli.options import (
     Upload,
     UseSandbox,
     count_or_auto,
-    exit_codes,
 )
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ask_without_a_run, learn_without_a_run

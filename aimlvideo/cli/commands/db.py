@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions, distributed_extra
-from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 

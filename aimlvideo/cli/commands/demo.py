@@ -9,7 +9,8 @@ from pathlib import Path
 import typer
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
-from aimlvideo.cli.options import Output, Quiet, ServiceOptions, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.session import RunScope, finish, in_loop, process
 from aimlvideo.cli.terminal import Terminal

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.doctor import Diagnosis, diagnose
-from aimlvideo.cli.options import ServiceOptions, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     Anyway,
     ClientOptions,
@@ -19,7 +20,6 @@ from aimlvideo.cli.options import (
     RetryFailed,
     ServiceOptions,
     Upload,
-    exit_codes,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     ClientOptions,
     Json,
@@ -22,7 +23,6 @@ from aimlvideo.cli.options import (
     Upload,
     UseSandbox,
     assigned,
-    exit_codes,
 )
 from aimlvideo.cli.service_facts import learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again, in_loop

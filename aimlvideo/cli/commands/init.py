@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ParamRow, example_line, model_page, unknown_model
-from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.catalog.catalog import Model

@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
-from aimlvideo.cli.options import Folder, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Folder
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload
 from aimlvideo.cli.session import client_of, in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

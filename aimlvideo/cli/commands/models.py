@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli import model_tables
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ModelFilter, unknown_model
-from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, ServiceOptions, exit_codes
+from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, ServiceOptions
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app

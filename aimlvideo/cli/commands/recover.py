@@ -9,7 +9,8 @@ from typing import Any
 
 import typer
 
-from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
-from aimlvideo.cli.options import Folder, board_address, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Folder, board_address
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL

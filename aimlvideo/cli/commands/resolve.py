@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
-from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.run_summary import settled_sentence
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.carry_on import carry_on
-from aimlvideo.cli.options import Folder, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Folder
 from aimlvideo.cli.run_options import SharedRunOptions, service_of_folder
 from aimlvideo.cli.typer_app import command_app, takes_groups
 

@@ -9,15 +9,8 @@ import typer
 
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
-from aimlvideo.cli.options import (
-    ClientOptions,
-    JobFile,
-    JobFileOptions,
-    OutputOrStore,
-    Service,
-    UseSandbox,
-    exit_codes,
-)
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import ClientOptions, JobFile, JobFileOptions, OutputOrStore, Service, UseSandbox
 from aimlvideo.cli.plan import JobReader, plan_file
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, note_options, same_service
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service

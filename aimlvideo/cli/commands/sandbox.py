@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
-from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.session import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app

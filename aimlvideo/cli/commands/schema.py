@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import unknown_model
-from aimlvideo.cli.options import exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.catalog.json_schema import schema_of_jobs

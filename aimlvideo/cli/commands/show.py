@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.options import exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.shell.files.clip_metadata import recipe_in

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
-from aimlvideo.cli.options import FolderOrNone, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import FolderOrNone
 from aimlvideo.cli.run_summary import summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

@@ -8,7 +8,8 @@ import typer
 
 from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.commands.adopt import adopt_generations
-from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout, exit_codes
+from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

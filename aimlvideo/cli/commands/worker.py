@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions, distributed_extra
+from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     Json,
     Legacy,
@@ -18,7 +19,6 @@ from aimlvideo.cli.options import (
     Strict,
     Timeout,
     Upload,
-    exit_codes,
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

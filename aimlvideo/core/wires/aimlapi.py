@@ -32,8 +32,7 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import Generation, PathOf, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
-from aimlvideo.core.wires.moderation import refused_input, refuses_content
-from aimlvideo.core.wires.refusals import nameless, refusals_in_words
+from aimlvideo.core.wires.refusals import nameless, refusals_in_words, refused_input, refuses_content
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"

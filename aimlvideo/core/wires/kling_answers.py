@@ -32,8 +32,7 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
-from aimlvideo.core.wires.moderation import refused_input, refuses_content
-from aimlvideo.core.wires.refusals import nameless
+from aimlvideo.core.wires.refusals import nameless, refused_input, refuses_content
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 MAX_LAYERS = 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimlvideo import errors
-from aimlvideo.core.wires.moderation import refuses_content
+from aimlvideo.core.wires.refusals import refuses_content
 from aimlvideo.errors import VideoError
 
 REFUSED_INPUTS = {

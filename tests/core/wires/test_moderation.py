@@ -11,7 +11,7 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.kling import Kling
-from aimlvideo.core.wires.moderation import refused_input, refuses_content
+from aimlvideo.core.wires.refusals import refused_input, refuses_content
 from aimlvideo.errors import ContentRefused, GenerationFailed, Refused, Rejected, ServiceError
 from tests.cases import for_each
 from tests.core.wires.answers import answer
