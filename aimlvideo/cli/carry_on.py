@@ -11,7 +11,6 @@ from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError
-from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -38,9 +37,9 @@ def _agree(settings: ClientOptions, options: RunOptions, facts: ServiceFacts, te
     """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
     tally = Tally(known_catalog(), facts.prices)
     with read_journal(options.output / JOURNAL) as journal:
-        for job, progress in journal.open_jobs(retry_failed=options.retry_failed):
-            if may_be_bought(progress, retry_failed=options.retry_failed) and not is_still_refused(job, progress):
-                tally.add(job.model, job.params)
+        for record in journal.open_jobs(retry_failed=options.retry_failed):
+            if may_be_bought(record, retry_failed=options.retry_failed):
+                tally.add(record.job.model, record.job.params)
     summary = summary_of(tally, settings, facts)
     refuse_obstacles(obstacles(summary, facts, max_spend=options.max_spend), terminal, anyway=options.anyway)
     confirm_cost(summary, terminal, above=options.confirm_above, anyway=options.anyway)

@@ -238,13 +238,17 @@ def example_line(model: Model) -> str:
     return json.dumps({"id": "clip-1", "model": model.id, **params}, ensure_ascii=False)
 
 
+_EXAMPLE_FILES = {"image": "picture.png", "video": "clip.mp4", "audio": "sound.mp3", "any": "picture.png"}
+
+
 def _example(name: str, param: Param) -> Any:
     if param.any_of:
         return _example(name, param.any_of[0])
     if param.choices or param.default is not None:
         return param.default if param.default is not None else param.choices[0]
     if param.media:
-        return {"image": "picture.png", "video": "clip.mp4", "audio": "sound.mp3", "any": "picture.png"}[param.media]
+        # Links, not paths: a sample is checked as it is, and the files of a path would have to be there.
+        return f"https://example.com/{_EXAMPLE_FILES[param.media]}"
     if param.type == "array":
         return [_example(name, param.item) for _ in range(max(1, param.min_items or 0))] if param.item else []
     if param.type == "object":

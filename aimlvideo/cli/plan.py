@@ -15,7 +15,7 @@ from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.columns import duplicate_id_problem
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import own_ids_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
@@ -23,6 +23,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.files.job_files import Line
 from aimlvideo.shell.files.media import Media
+from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.base import Journal
 
 
@@ -158,7 +159,7 @@ def plan_file(
         except InvalidJobs as error:
             reader.problems += (replace(problem, where=where) for problem in error.problems)
         else:
-            if may_be_bought(planned.progress, retry_failed=retry_failed):
+            if may_be_bought(planned, retry_failed=retry_failed):
                 tally.add(job.model, params)
     # After all lines: a job may refer to one that stands below it.
     reader.check_chains(lambda name: journal.find(name) is not None)
@@ -166,8 +167,9 @@ def plan_file(
         raise InvalidJobs(reader.problems)
 
 
-def may_be_bought(progress: Progress, *, retry_failed: bool) -> bool:
+def may_be_bought(record: Record, *, retry_failed: bool) -> bool:
     """Tell whether a run may buy a clip for a job that stands so: a lost answer may have to be sent again."""
+    progress = record.progress
     if progress.stage is Stage.FAILED:
-        return retry_failed and progress.for_retry().stage is Stage.PLANNED
+        return retry_failed and progress.for_retry().stage is Stage.PLANNED and not is_still_refused(*record)
     return progress.stage in (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)

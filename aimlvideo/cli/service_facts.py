@@ -15,6 +15,7 @@ from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Question
 from aimlvideo.errors import ServiceError, SettingsError
 
@@ -30,25 +31,31 @@ class ServiceFacts:
     balance: float | None = None
     deprecations: Mapping[str, Deprecation] = field(default_factory=dict)
     key: KeyLimits | None = None
+    why_no_prices: str = ""
+    """Why `prices` is None, and what to do about it."""
 
 
 NO_FACTS = ServiceFacts()
 
 
-async def ask_service(client: VideoClient, *, with_balance: bool = True) -> ServiceFacts:
-    """Ask for prices, durations and the balance; whatever cannot be had is left out."""
+async def ask_service(client: VideoClient, *, with_key: bool = True) -> ServiceFacts:
+    """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out."""
+    failures: dict[str, str] = {}
 
     async def answered(question: Question[T] | None, otherwise: T) -> T:
         if question is None:
             return otherwise
         try:
             answer = await client.send(question.request, tries=1)
-            return question.read(answer) if answer.status in (200, 401) else otherwise
+            if answer.status in (200, 401):
+                return question.read(answer)
+            failures[question.request.path] = f"answer {answer.status}"
         except ServiceError as error:
             # A wrong key is better said now than when jobs are sent.
-            if error.status == 401:
+            if error.status == 401 and with_key:
                 raise
-            return otherwise
+            failures[question.request.path] = str(error)
+        return otherwise
 
     no_times: dict[str, Durations] = {}
     service = client.service
@@ -60,10 +67,25 @@ async def ask_service(client: VideoClient, *, with_balance: bool = True) -> Serv
     return ServiceFacts(
         await answered(prices, None),
         times,
-        await answered(balance, None) if with_balance else None,
+        await answered(balance, None) if with_key else None,
         await answered(service.deprecations, no_deprecations),
-        await answered(key, None) if with_balance else None,
+        await answered(key, None) if with_key else None,
+        _why_no_prices(service, failures, with_key=with_key),
     )
+
+
+def _why_no_prices(service: Service, failures: Mapping[str, str], *, with_key: bool) -> str:
+    """Say why there are no prices, and what to do; an empty text where there are some."""
+    if service.prices is None:
+        reason = f"{service.title} publishes no price list"
+    elif (path := service.prices.request.path) in failures:
+        reason = f"the price list of {service.title} cannot be read ({failures[path]})"
+    else:
+        return ""
+    if with_key:
+        return reason
+    variables = " or ".join(" and ".join(names) for names in service.key_variables)
+    return f"{reason}, and no API key is set: set {variables}, or use --sandbox for the sandbox's prices"
 
 
 def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> ServiceFacts:
@@ -71,7 +93,7 @@ def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> Serv
 
     async def work() -> ServiceFacts:
         async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
-            return await ask_service(client, with_balance=with_key)
+            return await ask_service(client, with_key=with_key)
 
     return asyncio.run(work())
 

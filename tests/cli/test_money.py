@@ -158,6 +158,20 @@ def test_only_failed_jobs_of_the_file_are_tried_again_and_they_are_priced(
     assert len(service.accepted) == 5
 
 
+@pytest.mark.parametrize("words", [run("--retry-failed"), ("resume", "out", "--retry-failed", "--poll", "every:15")])
+def test_what_was_refused_for_its_content_is_neither_counted_nor_priced_when_failed_jobs_are_tried_again(
+    command: Command, service: FakeService, tmp_path: Path, words: tuple[Any, ...]
+) -> None:
+    service.broken = {f"gen-{number}": "out of memory" for number in range(2)}
+    service.broken |= {f"gen-{number}": "sensitive content, policy violation" for number in range(2, 5)}
+    write(tmp_path / "jobs.jsonl", "a", "b", "c", "d", "e")
+    assert command(*run()).exit_code == 1
+    done = command(*words)
+    assert "2 jobs, 0.50 USD" in done.output
+    assert "3 jobs not tried again" in done.output
+    assert len(service.accepted) == 7
+
+
 def test_a_question_is_asked_about_failed_jobs_that_are_tried_again(
     command: Command, service: FakeService, answers: list[bool], tmp_path: Path
 ) -> None:

@@ -85,6 +85,8 @@ def check_file(
     reader.say_remarks(terminal.remark)
     summary = summary_of(tally, settings, facts)
     _show(summary, terminal)
+    if summary.unquoted and facts.why_no_prices:
+        terminal.remark(f"price unknown: {facts.why_no_prices}")
     obstacles_found = obstacles(summary, facts)
     for remark in obstacles_found.remarks:
         terminal.remark(remark)

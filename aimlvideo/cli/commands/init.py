@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import command_line
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 FIRST_MODEL = "alibaba/wan-2-6-t2v"
@@ -27,7 +28,7 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo init jobs.csv --model alibaba/wan-2-6-t2v")
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write: .jsonl or .csv.")] = Path(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write: .jsonl, .csv or .xlsx.")] = Path(
         "jobs.jsonl"
     ),
     model: Annotated[str, typer.Option(help="The model of the sample: see `aimlvideo models`.")] = FIRST_MODEL,
@@ -39,13 +40,14 @@ def init(
         chosen = catalog.find(model)
         if chosen is None:
             raise UsageError(unknown_model(catalog, model))
-        write = {".jsonl": _sample_lines, ".csv": _sample_table}.get(file.suffix.lower())
-        if write is None:
-            raise UsageError(f"{file}: expected a file that ends in .jsonl or .csv")
+        sample_of = {".jsonl": _sample_lines, ".csv": _sample_csv, ".xlsx": _sample_workbook}.get(file.suffix.lower())
+        if sample_of is None:
+            raise UsageError(f"{file}: expected a file that ends in .jsonl, .csv or .xlsx")
+        sample = sample_of(chosen)
         try:
             # "x": a job file is a person's work, and is never written over, not even between a check and the writing.
-            with file.open("x", encoding="utf-8", newline="") as opened:
-                opened.write(write(chosen))
+            with file.open("xb") as opened:
+                opened.write(sample)
         except FileExistsError:
             raise UsageError(f"{file} already exists: pick another name, or remove it first") from None
         except OSError as error:
@@ -53,27 +55,33 @@ def init(
         terminal.say(f"wrote {file}. Edit it, then: {command_line('check', str(file))}")
 
 
-def _sample_lines(model: Model) -> str:
+def _sample_lines(model: Model) -> bytes:
     """Return a sample job file as JSON lines; lines that begin with # are comments."""
     comments = [
         f"One job per line, for {model.id}. Lines that begin with # are comments.",
         "A relative path of a picture starts at the folder of this file. Parameters of the model:",
         *(f"  {_about(row)}" for row in model_page(model).params),
     ]
-    return "".join(f"# {line}\n" for line in comments) + example_line(model) + "\n"
+    return ("".join(f"# {line}\n" for line in comments) + example_line(model) + "\n").encode()
 
 
-def _sample_table(model: Model) -> str:
-    """Return a sample job file as CSV; its column `notes` is for people, and is never sent."""
+def _sample_csv(model: Model) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(_sample_table(model))
+    return text.getvalue().encode()
+
+
+def _sample_workbook(model: Model) -> bytes:
+    return xlsx_of(_sample_table(model))
+
+
+def _sample_table(model: Model) -> list[list[Any]]:
+    """Return the rows of a sample table; its column `notes` is for people, and is never sent."""
     job = json.loads(example_line(model))
     rows = {row.name: row for row in model_page(model).params}
     notes = "; ".join(_about(rows[name]) for name in job if name in rows)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*job, "notes"])
     cells = [json.dumps(value) if isinstance(value, list | dict | bool) else value for value in job.values()]
-    table.writerow([*cells, notes])
-    return text.getvalue()
+    return [[*job, "notes"], [*cells, notes]]
 
 
 def _about(row: ParamRow) -> str:

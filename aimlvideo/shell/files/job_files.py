@@ -353,14 +353,27 @@ def _items(file: BinaryIO) -> Iterator[Any]:
 
 
 _MARK = re.compile(r"(?:[-*+•]|\d{1,4}[.)])\s+(?:\[[ xX]\]\s+)?")
+_HEADING = re.compile(r"#{1,6}\s+\S")
 
 
 def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
-    """Give one job for each line that is not blank; a mark is no part of a prompt where every line begins with one."""
-    marked = all(_MARK.match(line) for _, line in _text_lines(file))
+    """Give one job for each line that is not blank; a text of list items and headings alone is a Markdown list."""
+    if _is_list(line for _, line in _text_lines(file)):
+        yield from _list_items(name, file, catalog, model)
+        return
     for number, line in _text_lines(file):
-        prompt = _MARK.sub("", line, count=1) if marked else line
-        yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
+        yield f"{name}:{number}", {"prompt": line} if model else _no_model("a list of prompts")
+
+
+def _is_list(lines: Iterable[str]) -> bool:
+    """Tell a text that is a list: every line is an item or a heading, and one at least is an item."""
+    has_items = False
+    for line in lines:
+        is_item = _MARK.match(line) is not None
+        if not is_item and not _HEADING.match(line):
+            return False
+        has_items = has_items or is_item
+    return has_items
 
 
 def _list_items(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:

@@ -12,12 +12,13 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.cells import INVISIBLE, CellError, cell_value
 
@@ -30,6 +31,8 @@ ID_NAMES = ("id", "job_id", "name", "clip", "clip_id")
 MODEL_NAMES = ("model", "model_id", "model_name")
 TITLE_ROWS = 10
 """Rows that may stand above the header: a title, a date, a blank line."""
+MOST_NAMED = 3
+"""Models that a remark names at most."""
 LONGEST_CELL = 1 << 28
 """Characters: a picture in Base64 may stand in a cell."""
 
@@ -132,6 +135,21 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
     merged = _merged_cells(sheet)
     rows = ((f"{name}:{row[0].row}", [_cell(cell, merged, formulas) for cell in row]) for row in sheet.iter_rows())
     yield from _jobs(rows, catalog, default_model)
+
+
+def xlsx_of(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return a workbook of one sheet. Raises SettingsError where the extra `xlsx` is not installed."""
+    try:
+        from openpyxl import Workbook  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SettingsError("to write Excel files, pip install 'aimlvideo[xlsx]', or write a .csv file") from None
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("jobs")
+    for row in rows:
+        sheet.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
 
 
 UNKNOWN_RESULT = "#VALUE!"
@@ -348,16 +366,22 @@ def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:
             continue
         names = sorted({name for model in models if (read := catalog.find(model)) for name in read.params})
         near = difflib.get_close_matches(_plain_name(header), names, 1, 0.75)
-        which = next(iter(models)) if len(models) == 1 else f"{len(models)} of the models"
         hint = f"did you mean {near[0]}?" if near else ""
         if not hint and columns.id_column is None and header == columns.headers[0]:
             hint = "to name the clips by it, call it `name`"
         yield Problem(
             f"column {header!r}" if header else "a column without a header",
-            f"not sent: no parameter of {which}",
+            f"not sent: no parameter of {_named(models)}",
             hint=hint,
             warning=True,
         )
+
+
+def _named(models: Collection[str]) -> str:
+    """Name models, no more of them than a person reads."""
+    names, others = sorted(models)[:MOST_NAMED], len(models) - MOST_NAMED
+    *first, last = [*names, pluralize(others, "more model")] if others > 0 else names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _is_index(header: str) -> bool:

@@ -33,6 +33,41 @@ def test_the_sandbox_prices_a_file_without_a_key_or_a_network(
     assert "unknown" not in checked.output
 
 
+@pytest.fixture
+def keyless_and_offline(command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.delenv("AIMLAPI_API_KEY")
+    monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:9")
+    return command
+
+
+@pytest.mark.parametrize(
+    ("service", "model", "reason"),
+    [
+        ("aimlapi", "alibaba/wan-2-6-t2v", "the price list of AI/ML API cannot be read ("),
+        ("kling", "kling-v1-6", "a Kling gateway publishes no price list"),
+    ],
+)
+def test_a_price_that_is_unknown_says_why_and_which_key_to_set(
+    keyless_and_offline: Command, tmp_path: Path, service: str, model: str, reason: str
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {"model": model, "prompt": "waves"})
+    checked = keyless_and_offline("check", "jobs.jsonl", "--service", service)
+    assert checked.exit_code == 0, checked.output
+    (note,) = [line for line in checked.stderr.splitlines() if "price unknown" in line]
+    assert reason in note
+    assert "set AIMLAPI_API_KEY or AIML_API_KEY, or use --sandbox" in note
+
+
+def test_a_price_list_that_only_fails_says_so_without_a_word_of_keys(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:9")
+    write_jobs(tmp_path / "jobs.jsonl", JOB)
+    said = command("check", "jobs.jsonl").stderr
+    assert "price unknown: the price list" in said
+    assert "API key" not in said
+
+
 @pytest.mark.parametrize(
     "words", [["check", "jobs.jsonl"], ["balance"], ["run", "jobs.jsonl", "-o", "out"], ["models", "--prices"]]
 )

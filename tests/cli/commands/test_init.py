@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
+from aimlvideo.cli.model_tables import example_line
+from aimlvideo.cli.plan import JobReader
+from aimlvideo.core.catalog.catalog import Model, load_catalog
 from tests.cli.conftest import Command
 
 
@@ -22,6 +26,25 @@ def test_a_sample_passes_the_check_as_it_is(command: Command, tmp_path: Path) ->
     assert "1 job," in checked.output
 
 
+@pytest.mark.parametrize(
+    "model", [f"kling-video/v1.6/{kind}" for kind in ("pro/image-to-video", "standard/multi-image-to-video")]
+)
+@pytest.mark.parametrize("name", ["pictures.jsonl", "pictures.csv", "pictures.xlsx"])
+def test_a_sample_with_pictures_passes_the_check_as_it_is(command: Command, name: str, model: str) -> None:
+    wrote = command("init", name, "--model", model)
+    assert wrote.exit_code == 0, wrote.output
+    checked = command("check", name)
+    assert checked.exit_code == 0, checked.output
+    assert "1 job," in checked.output
+
+
+@pytest.mark.parametrize("model", load_catalog(), ids=lambda model: model.id)
+def test_no_sample_names_a_file_that_is_not_there(model: Model) -> None:
+    reader = JobReader(load_catalog(), model.service, Path("/nowhere"))
+    jobs = list(reader.jobs(iter([("sample", json.loads(example_line(model)))])))
+    assert (len(jobs), reader.problems) == (1, [])
+
+
 def test_a_table_says_in_its_notes_what_each_column_may_be(command: Command, tmp_path: Path) -> None:
     assert command("init", "my jobs.csv", "--model", "kling-video/v1.6/pro/image-to-video").exit_code == 0
     with (tmp_path / "my jobs.csv").open(newline="") as file:
@@ -34,7 +57,7 @@ def test_a_table_says_in_its_notes_what_each_column_may_be(command: Command, tmp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["jobs.xls"], "expected a file that ends in .jsonl or .csv"),
+        (["jobs.xls"], "expected a file that ends in .jsonl, .csv or .xlsx"),
         (["there.jsonl"], "already exists"),
         (["jobs.csv", "--model", "alibaba/wan-2-6-t2w"], "did you mean alibaba/wan-2-6-t2v"),
         (["nowhere/jobs.csv"], "cannot be written"),

@@ -252,6 +252,38 @@ def test_a_column_of_prompts_is_a_job_file(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "prompts"),
+    [
+        ("# list\n\n- A fox\n- An owl\n", ["A fox", "An owl"]),
+        ("- A fox\n* An owl\n1. A hare\n2) [ ] A hen\n", ["A fox", "An owl", "A hare", "A hen"]),
+        ("# Night\n- A fox\n## Day\n- An owl\n", ["A fox", "An owl"]),
+        ("# A fox\n# An owl\n", ["# A fox", "# An owl"]),
+        ("- A fox\nAn owl\n", ["- A fox", "An owl"]),
+        ("#1 of many foxes\n- An owl\n", ["#1 of many foxes", "- An owl"]),
+    ],
+    ids=["a list under a heading", "every mark", "several headings", "headings alone", "one mark", "a hash that heads"],
+)
+def test_a_text_that_is_a_markdown_list_is_read_as_one_and_no_other_text_is(
+    tmp_path: Path, text: str, prompts: list[str]
+) -> None:
+    (tmp_path / "prompts.txt").write_text(text)
+    assert [job["prompt"] for job in read(tmp_path / "prompts.txt", TEXT)[0]] == prompts
+
+
+def test_a_column_that_several_models_do_not_take_is_said_with_their_names(tmp_path: Path) -> None:
+    models = sorted([TEXT, PICTURE, PICTURES, "minimax/hailuo-02", "google/veo-3.0-fast"])
+    for count, said in (
+        (2, f"{models[0]} and {models[1]}"),
+        (5, f"{', '.join(models[:3])} and 2 more models"),
+    ):
+        rows = "".join(f"{model},Waves,blue\n" for model in models[:count])
+        (tmp_path / "jobs.csv").write_text(f"model,prompt,Notes\n{rows}")
+        assert [str(remark) for _, remark in read(tmp_path / "jobs.csv")[1]] == [
+            f"column 'Notes': not sent: no parameter of {said}"
+        ]
+
+
 def test_prompts_without_a_model_say_which_flag_is_missing(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("Waves\n")
     _, [(where, problem)] = read(tmp_path / "prompts.txt")
