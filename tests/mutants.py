@@ -39,8 +39,6 @@ TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views", 
 IMPORTED_BEFORE = ("aiohttp.web", "anyio", "hypothesis", "jinja2", "pydantic", "pytest_asyncio", "rich", "typer")
 """What no fault changes, imported once: each run of tests is forked from a process that has it."""
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not browser", "-W", "ignore:Module already imported")
-LONGEST = 120.0
-"""Seconds of work of tests, as recorded, that are tried on one fault; the nearest and quickest come first."""
 FLIPPED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -278,8 +276,8 @@ class Selection:
 class Tree:
     """A copy of the project in which faults are tried, and what its tests call."""
 
-    def __init__(self, place: Path, say: Callable[[str], None]) -> None:
-        self.place = place
+    def __init__(self, place: Path, longest: float, say: Callable[[str], None]) -> None:
+        self.place, self.longest = place, longest
         shutil.copytree(ROOT, place, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache"))
         self.files: dict[str, dict[str, tuple[float, list[str]]]] = {}
         self._record(say)
@@ -338,7 +336,7 @@ class Tree:
         # Python takes compiled code as current by its file's time: each fault has one of its own.
         os.utime(file, (status.st_atime, status.st_mtime + 10 * (number + 1)))
         try:
-            return self._fork(lambda: _first_failure(tests))
+            return self._fork(lambda: _first_failure(tests, self.longest))
         finally:
             file.write_bytes(whole)
             os.utime(file, (status.st_atime, status.st_mtime))
@@ -379,11 +377,11 @@ def _test_files(place: Path) -> list[str]:
     return [str(file.relative_to(place)) for file in files if file.name.startswith("test_") and file.suffix == ".py"]
 
 
-def _first_failure(tests: dict[str, dict[str, float]]) -> int:
-    """Run tests file by file until one fails: 1 then, else 0."""
+def _first_failure(tests: dict[str, dict[str, float]], longest: float) -> int:
+    """Run tests file by file until one fails, or they have worked so many seconds: 1 after a failure, else 0."""
     spent = 0.0
     for file, seconds in tests.items():
-        if spent and spent + sum(seconds.values()) > LONGEST:
+        if spent and spent + sum(seconds.values()) > longest:
             continue
         spent += sum(seconds.values())
         _end_after(120)
@@ -397,13 +395,13 @@ def _end_after(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def measure(mutants: Iterable[Mutant], say: Callable[[str], None]) -> list[str]:
-    """Try each fault and return what came of it."""
+def measure(mutants: Iterable[Mutant], longest: float, say: Callable[[str], None]) -> list[str]:
+    """Try each fault with tests that work at most so many seconds, and return what came of it."""
     for module in IMPORTED_BEFORE:
         importlib.import_module(module)
     verdicts: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        tree = Tree(Path(folder) / "project", say)
+        tree = Tree(Path(folder) / "project", longest, say)
         for number, mutant in enumerate(mutants, 1):
             verdicts.append(tree.try_out(mutant, number))
             say(f"{number} {verdicts[-1]} {mutant}")
@@ -429,9 +427,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=120)
     parser.add_argument("--only", default="", help="modules whose path begins so: aimlvideo/pipeline")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=120.0,
+        help="work of tests that is tried on one fault at most; the nearest and quickest come first",
+    )
     options = parser.parse_args()
     mutants = choose(options.seed, options.count, options.only)
-    print(table(mutants, measure(mutants, lambda line: print(line, flush=True))))
+    print(table(mutants, measure(mutants, options.seconds, lambda line: print(line, flush=True))))
 
 
 if __name__ == "__main__":

@@ -85,8 +85,10 @@ def test_a_key_has_limits_of_its_own() -> None:
         ({"scopes": ["model:chat"]}, "its scopes are model:chat, expected model:video"),
         ({"scopes": []}, "its scopes are none"),
         ({"disabled": True}, "is disabled"),
+        ({"disabled": True, "scopes": ["model:video"]}, "is disabled"),
     ],
 )
 def test_a_key_that_can_make_no_video_says_why(data: dict[str, object], problem: str) -> None:
     assert problem in key(**data).problem()
     assert bool(key(**data).problem()) == bool(problem)
+    assert key(**data).is_accepted == (not problem)
