@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from itertools import chain
 
 from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
@@ -48,7 +48,7 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
                 return reconcile(records(), charges)
 
-    reconciled = asyncio.run(ask())
+    reconciled = in_loop(ask())
     rows = [
         (bill.job, bill.generation_id, _or_unknown(bill.charged), _or_unknown(bill.noted)) for bill in reconciled.bills
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import TypeVar
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.session import client_of
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
@@ -95,7 +95,7 @@ def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> Serv
         async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
             return await ask_service(client, with_key=with_key)
 
-    return asyncio.run(work())
+    return in_loop(work())
 
 
 def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, sandbox: bool = False) -> set[str]:
@@ -105,7 +105,7 @@ def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, san
         async with _with_or_without_key(settings, sandbox=sandbox) as (client, _):
             return await client.learn_models(models)
 
-    return asyncio.run(work()) if models else set()
+    return in_loop(work()) if models else set()
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -17,7 +16,7 @@ from aimlvideo.cli.live_pages import serve_board, serve_metrics
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.run_summary import advice, dollars_to_go_on, not_retried, summarize
-from aimlvideo.cli.signals import INTERRUPTED, ended_by_signals, silence_stdout
+from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
@@ -59,7 +58,7 @@ def to_the_end(
         halted = in_loop(work())
     except BrokenPipeError:
         # Nobody reads on: `| head -1`.
-        silence_stdout()
+        silence_output()
         if (options.output / JOURNAL).exists() and (scope.run is not None or scope.whole_folder):
             finish(options, halted, terminal, scope, hurried=True)
         return INTERRUPTED
@@ -155,21 +154,6 @@ async def client_of(settings: ClientOptions, *, sandbox: bool = False) -> AsyncI
             options["poll"] = "every:0.25"
         async with VideoClient(**options) as client:
             yield client
-
-
-def in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run one coroutine to its end. SIGTERM and SIGHUP end it as Ctrl-C does."""
-
-    async def run() -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        with ended_by_signals(task):
-            return await work
-
-    try:
-        return asyncio.run(run())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
 
 
 def command_again() -> str:

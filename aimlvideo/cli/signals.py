@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
 
 TOGETHER = 0.5
 """Seconds within which a second signal is the first one, sent on by a launcher."""
 INTERRUPTED = 3
 """The exit code of a run that was ended before all its jobs had."""
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EINVAL)
+"""How writing to a stream fails that nobody reads, or that leads to a full disk or a closed terminal."""
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """The signals that end a run, of those that the system has."""
 
 
-@contextmanager
-def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
-    """Cancel a task at the first signal, in good order; a later one ends the process at once: all ids are on disk."""
-    loop, first = asyncio.get_running_loop(), None
+class _Heard:
+    """Does something at the first signal, and ends the process at once at a later one: all ids are on disk."""
 
-    def on_signal(*_: Any) -> None:
-        nonlocal first
+    def __init__(self, at_first: Callable[[], object]) -> None:
+        self._at_first = at_first
+        self._first: float | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
+            # `nohup` has SIGHUP ignored.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                # Not in the main thread: whoever runs us there sees to its signals.
+                with suppress(ValueError):
+                    self._before[number] = signal.signal(number, self._on_signal)
+
+    def __exit__(self, *_: object) -> None:
+        # Once a signal came, they stay: a summary and a page are still written, and a signal that comes then must not
+        # end that with a traceback.
+        for number, handler in self._before.items() if self._first is None else ():
+            signal.signal(number, handler)
+
+    def _on_signal(self, *_: Any) -> None:
         now = time.monotonic()
-        if first is None:
-            first = now
-            # The loop is closed: the run has ended by itself.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(task.cancel)
-        elif now - first > TOGETHER:
+        if self._first is None:
+            self._first = now
+            self._at_first()
+        elif now - self._first > TOGETHER:
             # A launcher (npx, uv, a shell in a container) passes Ctrl-C on that the terminal has sent to us too: that
             # is no second wish.
             with suppress(OSError):
@@ -41,27 +62,114 @@ def ended_by_signals(task: asyncio.Task[Any]) -> Iterator[None]:
             # Not `sys.exit`: that waits for threads, one of which may be what the person does not want to wait for.
             os._exit(INTERRUPTED)
 
-    before: dict[int, Any] = {}
-    for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
-        # `nohup` has SIGHUP ignored.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            # Not in the main thread: whoever runs us there sees to its signals.
-            with suppress(ValueError):
-                before[number] = signal.signal(number, on_signal)
+
+def ended_by_signals(task: asyncio.Task[Any]) -> AbstractContextManager[None]:
+    """Cancel a task at the first signal, in good order; a later one ends the process at once."""
+    import asyncio  # noqa: PLC0415 - not for `--help`
+
+    loop = asyncio.get_running_loop()
+
+    def cancel() -> None:
+        # The loop is closed: the run has ended by itself.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(task.cancel)
+
+    return _Heard(cancel)
+
+
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run one coroutine to its end. SIGTERM and SIGHUP end it as Ctrl-C does."""
+    import asyncio  # noqa: PLC0415 - not for `--help`
+
+    async def run() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        with ended_by_signals(task):
+            return await work
+
+    try:
+        return asyncio.run(run())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+@contextmanager
+def in_good_order() -> Iterator[None]:
+    """Run the command: a signal, and output that nobody takes, end it with 3 and without a traceback."""
+    _fill_closed_streams()
+    with _Heard(_interrupt):
+        try:
+            with output_or_end():
+                yield
+        finally:
+            # Here, because Python's own flush at its very end can only complain.
+            with output_or_end():
+                _flush()
+
+
+@contextmanager
+def output_or_end() -> Iterator[None]:
+    """End the command with 3 where it was interrupted, or where what it says can be written nowhere."""
     try:
         yield
-    finally:
-        # Once a signal came, they stay: a summary and a page are still written, and a signal that comes then must
-        # not end that with a traceback.
-        for number, handler in before.items() if first is None else ():
-            signal.signal(number, handler)
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            os.write(2, b"interrupted: give the same command again\n")
+        raise SystemExit(INTERRUPTED) from None
+    except RuntimeError as error:
+        # So Python 3.11 names an interruption in the middle of some imports.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise SystemExit(INTERRUPTED) from None
+        raise
+    except SystemExit as end:
+        # What prints the help has an exit code of its own for a pipe that is closed.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        silence_output()
+        raise SystemExit(INTERRUPTED) from None
+    except OSError as error:
+        # All files are written behind errors of ours: what comes up to here is a stream that nobody takes.
+        if error.errno not in UNWRITABLE:
+            raise
+        with suppress(OSError, ValueError):
+            if error.errno != errno.EPIPE:
+                os.write(2, f"error: the output cannot be written: {error.strerror}\n".encode())
+        silence_output()
+        raise SystemExit(INTERRUPTED) from None
 
 
-def silence_stdout() -> None:
-    """Have what is still written to a standard output that nobody reads go nowhere."""
-    with suppress(OSError, ValueError, AttributeError):
-        # At exit Python flushes standard output: into a closed pipe that would print an error after everything has been
-        # said.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # Python has None for a stream that was closed before it began.
+        if stream is not None and not stream.closed:
+            stream.flush()
+
+
+def _fill_closed_streams() -> None:
+    """Have something behind the numbers 0, 1 and 2: the next file that is opened would be written into otherwise."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
+
+
+def silence_output() -> None:
+    """Have what is still written to streams that nobody reads go nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            try:
+                stream.flush()
+            except OSError:
+                # At exit Python flushes its streams: into a closed pipe that would print an error after everything has
+                # been said.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)

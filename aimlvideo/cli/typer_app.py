@@ -11,6 +11,8 @@ from typing import Any, ClassVar, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from aimlvideo.cli.signals import output_or_end
+
 COMMANDS = "aimlvideo.cli.commands"
 """The package with one module for each command, named as it is typed; its `app` is the command."""
 
@@ -73,6 +75,15 @@ class LazyGroup(TyperGroup):
         command.name = name
         self.add_command(command, name)
         return command
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        # Here and not around all: Typer has an exit code of its own for what comes further up.
+        with output_or_end():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with output_or_end():
+            return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, log_first(allow_bare_board(args)))

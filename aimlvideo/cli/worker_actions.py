@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import signal
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
@@ -57,8 +57,8 @@ SAY_EVERY = 10.0
 def init_database(dsn: str | None, terminal: Terminal, limits: AccountLimits = NO_LIMITS) -> int:
     """Make the tables of the journal and of the engine, and set the limits that are given; return the exit code."""
     with resolved_dsn(dsn) as where:
-        init_tables(where, lambda database: asyncio.run(_install(database)))
-        account = asyncio.run(_set_limits(where, limits))
+        init_tables(where, lambda database: in_loop(_install(database)))
+        account = in_loop(_set_limits(where, limits))
         terminal.say(f"the tables are ready; limits of the account: {account.limits}")
     return 0
 
@@ -66,7 +66,7 @@ def init_database(dsn: str | None, terminal: Terminal, limits: AccountLimits = N
 def show_limits(dsn: str | None, limits: AccountLimits, terminal: Terminal) -> int:
     """Set the limits that are given, for all workers at once, and show all of them; return the exit code."""
     with resolved_dsn(dsn) as where, open_sync_journal(where):
-        terminal.say(str(asyncio.run(_set_limits(where, limits)).limits))
+        terminal.say(str(in_loop(_set_limits(where, limits)).limits))
     return 0
 
 
@@ -186,7 +186,7 @@ def work(
 
     with resolved_dsn(dsn) as where:
         try:
-            halted = asyncio.run(run(where)).results.halted
+            halted = in_loop(run(where)).results.halted
         except AWAY as error:
             raise connection_error(error, where) from None
     if halted is None or isinstance(halted, Stopped):
@@ -253,7 +253,7 @@ def serve_list_board(folder: Path, dsn: str | None, at: Address, terminal: Termi
                     return
 
     with resolved_dsn(dsn) as where:
-        asyncio.run(serve(where))
+        in_loop(serve(where))
     return 0
 
 

@@ -27,11 +27,17 @@ WHOLE = ("model", "parameter", "job", "generation")
 """Headings of columns whose cells people copy: they are not broken where there is any room."""
 
 
+class _Stream(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command how it ends: rich itself would end it, with a code that says "some failed"."""
+        raise  # noqa: PLE0704 - called while the error is handled
+
+
 class Screen:
     """One of the two streams of a terminal, or whatever stands in for it."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        self._console = Console(stderr=stderr, highlight=False, soft_wrap=True)
+        self._console = _Stream(stderr=stderr, highlight=False, soft_wrap=True)
         if not self._console.is_terminal:
             self._console.width = WIDEST_TABLE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, Service
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import command_line
@@ -51,4 +51,4 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
                 job = VideoJob(model, id=file_name(name, "") if is_its_own(name) else unlike(name, name, ""))
                 journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
 
-    asyncio.run(work())
+    in_loop(work())

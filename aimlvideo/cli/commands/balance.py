@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.service_facts import ask_service
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
@@ -40,7 +40,7 @@ def balance(access: ServiceOptions) -> None:
                 answer = await client.send(packs.request(time.time()))
                 return [_pack_line(pack) for pack in packs.read(answer)] or ["no packs of units on this account"]
 
-        for line in asyncio.run(ask()):
+        for line in in_loop(ask()):
             terminal.say(line)
 
 

@@ -12,7 +12,8 @@ from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
-from aimlvideo.cli.session import RunScope, finish, in_loop, process
+from aimlvideo.cli.session import RunScope, finish, process
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json as json_module
 import sys
 from dataclasses import asdict
@@ -13,6 +12,7 @@ import typer
 from aimlvideo.cli.doctor import Diagnosis, diagnose
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
@@ -41,7 +41,7 @@ def doctor(
             async with VideoClient(**settings) as client:
                 return await diagnose(client, client.base_url)
 
-        diagnosis = asyncio.run(ask())
+        diagnosis = in_loop(ask())
         if json:
             sys.stdout.write(json_module.dumps({**asdict(diagnosis), "ok": diagnosis.is_well}) + "\n")
         else:

@@ -25,7 +25,8 @@ from aimlvideo.cli.options import (
     assigned,
 )
 from aimlvideo.cli.service_facts import learn_without_a_run
-from aimlvideo.cli.session import client_of, command_again, in_loop
+from aimlvideo.cli.session import client_of, command_again
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.catalog.catalog import Model

@@ -10,7 +10,8 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload
-from aimlvideo.cli.session import client_of, in_loop
+from aimlvideo.cli.session import client_of
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.errors import SettingsError, UsageError

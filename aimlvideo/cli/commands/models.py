@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Annotated
@@ -14,6 +13,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ModelFilter, unknown_model
 from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, ServiceOptions
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
@@ -111,7 +111,7 @@ def _refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
             refreshed = await client.refresh_catalog()
             return len(refreshed.models), refreshed.refused
 
-    count, refused = asyncio.run(work())
+    count, refused = in_loop(work())
     for model, reason in refused.items():
         terminal.remark(f"{model}: {reason}")
     terminal.say(f"saved {count} models in {CatalogCache().path}")

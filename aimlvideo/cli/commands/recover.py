@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
@@ -68,7 +68,7 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
         return more_in_log
 
-    recovered = asyncio.run(work())
+    recovered = in_loop(work())
     more = pluralize(recovered, "more generation")
     terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
     terminal.say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.run_summary import settled_sentence
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -42,7 +42,7 @@ def resolve(
             with distributed_extra():
                 from aimlvideo.cli.worker_actions import settle_job
             raise typer.Exit(settle_job(job, generation, dsn, terminal))
-        asyncio.run(_settle(run_folder, job, generation))
+        in_loop(_settle(run_folder, job, generation))
         terminal.say(settled_sentence(job, generation))
 
 

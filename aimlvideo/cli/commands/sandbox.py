@@ -16,7 +16,7 @@ import typer
 
 from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.session import in_loop
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.session import in_loop
+from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import pluralize

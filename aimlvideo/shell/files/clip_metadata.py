@@ -35,6 +35,8 @@ def write_metadata(file: BinaryIO, title: str, recipe: str) -> bool:
 
 def recipe_in(path: Path) -> Mapping[str, Any]:
     """Return the recipe that a clip carries. Raises UsageError where there is no such file, or no recipe in it."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}: expected a clip that aimlvideo saved")
     try:
         tags: Mapping[str, Any] = MP4(path).tags or {}  # type: ignore[no-untyped-call]
     except (MutagenError, ValueError, EOFError) as error:
