@@ -365,7 +365,7 @@ def test_generations_from_elsewhere_are_waited_for(command: Command, tmp_path: P
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "one"})
     command(*quick("jobs.jsonl"))
     generation = rows(tmp_path / "out")["one"]["generation_id"]
-    done = command("wait", generation, "-o", "other", "--poll", "every:0.1")
+    done = command("wait", "-o", "other", "--poll", "every:0.1", "--", generation)  # an id may begin with a dash
     assert done.exit_code == 0, done.output
     assert len(list((tmp_path / "other").glob("*.mp4"))) == 1
 
