@@ -154,7 +154,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def test_an_agent_sends_files_of_its_folder_and_no_others_by_whatever_name(
-    agent: Agent, sandbox: Sandbox, tmp_path: Path, secrets: Path
+    agent_here: Agent, sandbox: Sandbox, tmp_path: Path, secrets: Path
 ) -> None:
     (tmp_path / "mine.png").write_bytes(picture())
     (tmp_path / "link.png").symlink_to(secrets / "private.png")
@@ -162,7 +162,7 @@ async def test_an_agent_sends_files_of_its_folder_and_no_others_by_whatever_name
     outside = (
         secrets / "private.png", Path("..") / secrets.name / "private.png", "link.png", "~/private.png", "/etc/hostname"
     )  # fmt: skip
-    async with agent() as client:
+    async with agent_here() as client:
         for name in outside:
             params = {**PARAMS, "image_url": str(name)}
             for tool in ("price", "submit"):

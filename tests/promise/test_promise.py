@@ -7,4 +7,4 @@ from hypothesis import settings
 from tests.promise.machine import Promise
 
 TestPromise = Promise.TestCase
-TestPromise.settings = settings(max_examples=2 * settings.default.max_examples, stateful_step_count=15)
+TestPromise.settings = settings(max_examples=settings.default.max_examples, stateful_step_count=15)

@@ -16,7 +16,7 @@ from aimlvideo.errors import Unclear
 from aimlvideo.shell.http.bodies import LARGE_AT_ONCE, MAX_BODY, SMALL_BODY, TooLarge
 from aimlvideo.shell.http.transport import HttpTransport
 
-PIECE = 2**16
+PIECE = 2**18
 
 
 class SlowAnswers:
