@@ -15,11 +15,12 @@ from tests.promise.world import IDS, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
 FAULTS = (
-    "fine", "fine", "fine", "lost", "lost", "lost", "cut", "cut", "unsent", "busy", "away", "wrong", "broke", "blocked",
-    "refused",
+    "fine", "fine", "fine", "lost", "lost", "cut", "unsent", "busy", "away", "wrong", "broke", "blocked", "refused",
 )  # fmt: skip
 
-faults = st.lists(st.sampled_from(FAULTS), max_size=8)
+nothing: st.SearchStrategy[list[str]] = st.just([])
+# A third of all processes meet no fault, and a fifth one lost answer: most mistakes need one thing at a time.
+faults = st.one_of(nothing, nothing, st.just(["lost"]), *[st.lists(st.sampled_from(FAULTS), max_size=6)] * 2)
 words = st.sampled_from(PROMPTS)
 files = st.dictionaries(st.sampled_from(IDS), words, min_size=1, max_size=len(IDS))
 limits = st.sampled_from((None, None, 0.25, 0.5, 0.75, 1.0, 2.0))
@@ -28,13 +29,13 @@ rarely = st.sampled_from((False, False, False, True))
 process = {
     "key": st.sampled_from(("key-1", "key-1", "key-1", "key-2")),
     "faults": faults,
-    "then": st.sampled_from((None, None, None, None, None, "broke", "blocked", "refused")),
-    "kill_at": st.one_of(st.none(), st.none(), st.integers(0, 120)),
-    "interrupt_at": st.one_of(st.none(), st.none(), st.floats(0.1, 900.0)),
+    "then": st.sampled_from((*[None] * 15, "broke", "blocked", "refused")),
+    "kill_at": st.one_of(*[st.none()] * 3, st.integers(0, 120)),
+    "interrupt_at": st.one_of(*[st.none()] * 5, st.floats(0.1, 900.0)),
     "clock_step": st.one_of(
-        st.none(), st.none(), st.tuples(st.floats(0.1, 900.0), st.sampled_from((-3600.0, -400.0, 400.0, 3600.0)))
+        *[st.none()] * 5, st.tuples(st.floats(0.1, 900.0), st.sampled_from((-3600.0, -400.0, 400.0, 3600.0)))
     ),
-    "harm": st.one_of(*[st.none()] * 6, st.tuples(st.floats(0.1, 100.0), st.sampled_from(("delete", "rename")))),
+    "harm": st.one_of(*[st.none()] * 9, st.tuples(st.floats(0.1, 100.0), st.sampled_from(("delete", "rename")))),
 }
 """What may happen to any process: another key, faults of the service (`then` for ever), its death, a set clock, deleted
 files."""
@@ -49,8 +50,8 @@ class Promise(RuleBasedStateMachine):
     @initialize(
         seconds=st.sampled_from((5.0, 30.0, 300.0)),
         gateway=st.sampled_from(("", "", "", "", "finds ids", "ignores ids")),
-        rows=st.sampled_from((1, 7, 100)),
-        strangers=st.sampled_from((0, 20)),
+        rows=st.sampled_from((7, 100)),
+        strangers=st.sampled_from((0, 9)),
         offset=st.sampled_from((0.0, 0.0, -3600.0, -400.0, 400.0, 3600.0)),
     )
     def begin(self, seconds: float, gateway: str, rows: int, strangers: int, offset: float) -> None:
@@ -76,7 +77,7 @@ class Promise(RuleBasedStateMachine):
         self.world.read_some(**self._without_limits(how))  # type: ignore[arg-type]
 
     @precondition(lambda self: not self.world.gateway)
-    @rule(prompt=words, file=st.sampled_from(("a.mp4", "b.mp4")), again=rarely, **process)
+    @rule(prompt=words, file=st.sampled_from(("a.mp4", "a.mp4", "b.mp4")), again=rarely, **process)
     def generate_one_clip(self, **how: Any) -> None:
         self.world.generate(**how)
 
@@ -117,7 +118,7 @@ class Promise(RuleBasedStateMachine):
     def let_the_next_generation_fail(self) -> None:
         self.world.service.doomed = True
 
-    @rule(rows=st.sampled_from((1, 7, 100)), strangers=st.sampled_from((0, 20)), delay=st.sampled_from((0.0, 200.0)))
+    @rule(rows=st.sampled_from((2, 7, 100)), strangers=st.sampled_from((0, 9)), delay=st.sampled_from((0.0, 200.0)))
     def change_the_log(self, rows: int, strangers: int, delay: float) -> None:
         service = self.world.service
         service.page_rows, service.strangers, service.listing_delay = rows, strangers, delay

@@ -485,7 +485,7 @@ class World:
         self.runs += 1
         settings = {
             "service": self.service_name, "api_key": key, "base_url": "http://127.0.0.1:1", "max_outstanding": 2,
-            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 1800.0,
+            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 900.0,
         }  # fmt: skip
         code: int | None = None
         events: list[tuple[float, Callable[[], object]]] = []
