@@ -5,23 +5,25 @@ from __future__ import annotations
 from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.plan import may_be_bought
-from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.run_options import RunOptions, is_sandbox_folder, note_sandbox
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
     """Carry on with all that a folder has; return the exit code."""
-    if not (options.output / JOURNAL).exists():
-        raise UsageError(f"there is no journal in {options.output}: is this the output folder of a run?")
+    sandbox = is_sandbox_folder(options.output)
 
     async def work() -> VideoError | None:
-        async with client_of(settings) as client:
+        if sandbox:
+            async with open_journal(options.output / JOURNAL) as journal:
+                note_sandbox(options.output, journal, sandbox=True)
+        async with client_of(settings, sandbox=sandbox) as client:
             try:
                 facts = await ask_service(client)
             except ServiceError as error:  # a wrong key would only make every poll fail

@@ -36,6 +36,8 @@ from aimlvideo.cli.options import (
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.uploads import UPLOAD
@@ -48,6 +50,10 @@ PLAIN_CLIPS = "plain clips"
 """The fact of a journal whose clips carry no recipe."""
 LEGACY_URLS = "legacy URLs"
 """The fact of a journal whose jobs are sent to the service's legacy URLs."""
+
+
+SANDBOX = "sandbox"
+"""The fact of a journal whose clips are an embedded sandbox's: test pictures that cost nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +176,28 @@ def note_options(journal: Journal, settings: ClientOptions, options: RunOptions)
     journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
     journal.note(LEGACY_URLS, "yes" if options.legacy else "")
     journal.note(UPLOAD, settings.get("upload") or "")
+
+
+def note_sandbox(folder: Path, journal: Journal, *, sandbox: bool) -> None:
+    """Keep whose clips a folder has, and plan anew what an embedded sandbox that is gone had begun.
+
+    Raises UsageError where bought clips and the sandbox's would be mixed: a test picture would count as a saved clip.
+    """
+    begun_there = bool(journal.fact(SANDBOX))
+    if journal.counts() and begun_there != sandbox:
+        whose = "the embedded sandbox's" if begun_there else "not the embedded sandbox's"
+        instead = "add --sandbox, or" if begun_there else "leave out --sandbox, or"
+        raise UsageError(f"the clips in {folder} are {whose}: {instead} use another folder")
+    journal.note(SANDBOX, "yes" if sandbox else "")
+    # It ended with the process that it was in, and its generations with it: nobody can be asked for them.
+    for job, progress in list(journal.open_jobs()) if sandbox else ():
+        if progress.stage is not Stage.PLANNED:
+            journal.step(job, Progress())
+
+
+def is_sandbox_folder(folder: Path) -> bool:
+    """Tell whether a folder's clips are an embedded sandbox's. Raises UsageError where there is no journal."""
+    return bool(_fact_of_folder(folder, SANDBOX))
 
 
 def service_of_folder(folder: Path, service: str | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.live_pages import serve_board, serve_metrics
 from aimlvideo.cli.options import ClientOptions
-from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.run_options import SANDBOX, RunOptions
 from aimlvideo.cli.run_summary import advice, dollars_to_go_on, not_retried, summarize
 from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
@@ -132,9 +132,12 @@ def finish(
     with read_journal(options.output / JOURNAL) as journal:
         summary = summarize(journal, options.output, run=scope.run)
         going_on = _command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
+        is_sandbox = bool(journal.fact(SANDBOX))
     place = options.store or str(options.output)
     for line in summary.lines():
         terminal.say(line)
+    if is_sandbox:
+        terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
     if options.store is None:
         leave_page(options.output, terminal, hurried=hurried)
     terminal.say(advice(summary, halted, going_on, place))

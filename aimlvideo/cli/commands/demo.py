@@ -11,7 +11,7 @@ import typer
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
-from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.run_options import RunOptions, note_sandbox
 from aimlvideo.cli.session import RunScope, finish, process
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -67,12 +67,15 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
         terminal.say("interrupted")
     code = finish(RunOptions(output=output), halted, terminal, RunScope())
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
-    terminal.say("next: write a job file, try `aimlvideo run jobs.jsonl -o clips --sandbox`, then without --sandbox")
+    terminal.say(
+        "next: write a job file, try `aimlvideo run jobs.jsonl -o trial --sandbox`; then `-o clips` without it"
+    )
     return code
 
 
 async def _plan(output: Path, jobs: Sequence[VideoJob]) -> None:
     async with open_journal(output / JOURNAL) as journal:
+        note_sandbox(output, journal, sandbox=True)
         for job in jobs:
             journal.plan(job)
 

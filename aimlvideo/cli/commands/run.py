@@ -12,7 +12,7 @@ from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_o
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, JobFile, JobFileOptions, OutputOrStore, Service, UseSandbox
 from aimlvideo.cli.plan import JobReader, plan_file
-from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, note_options, same_service
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, note_options, note_sandbox, same_service
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
@@ -74,7 +74,7 @@ def run_jobs(
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ask_service(client)
-            scope.run = await plan(name, settings, options, terminal, facts, defaults, client)
+            scope.run = await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
             # What is planned was held against the service's own words a moment ago.
             client.skip_preflight()
             return await process(client, options, terminal, scope)
@@ -90,6 +90,8 @@ async def plan(
     facts: ServiceFacts,
     defaults: JobDefaults,
     client: VideoClient | None = None,
+    *,
+    sandbox: bool = False,
 ) -> int:
     """Write all jobs of a file into the journal and return the number of their run.
 
@@ -107,6 +109,7 @@ async def plan(
             async with open_journal(options.output / JOURNAL) as journal:
                 is_new = not journal.counts()  # only now: another run may have begun it a moment ago
                 with journal.planning():
+                    note_sandbox(options.output, journal, sandbox=sandbox)
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
                         journal.note(MATRIX, "yes")
@@ -127,7 +130,7 @@ async def plan(
         read_again = client is not None and can_be_read_again(name) and isinstance(error, InvalidJobs)
         if client is None or not read_again or not await client.learn_models(reader.unknown_models):
             raise
-    return await plan(name, settings, options, terminal, facts, defaults, client)
+    return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
 
 
 def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:

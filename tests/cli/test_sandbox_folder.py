@@ -1,0 +1,88 @@
+"""A folder of the embedded sandbox's clips: never mixed with bought ones, and carried on when that sandbox is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from typer.testing import CliRunner
+
+from aimlvideo.cli import session
+from aimlvideo.cli.app import app
+from aimlvideo.cli.embedded_sandbox import sandbox_here
+from aimlvideo.cli.run_options import SANDBOX
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+
+JOB: dict[str, Any] = {"id": "waves", "model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the embedded sandbox make its clips at once."""
+    monkeypatch.setattr(session, "sandbox_here", lambda: sandbox_here(seconds=0.05, video="tiny"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "jobs.jsonl"
+    path.write_text(json.dumps(JOB))
+    return path
+
+
+def begun(folder: Path, stage: Stage, *, sandbox: bool, **known: Any) -> None:
+    """Leave a folder as a run has left it."""
+
+    async def write() -> None:
+        folder.mkdir()
+        async with open_journal(folder / JOURNAL) as journal:
+            job = journal.plan(VideoJob(**JOB)).job
+            journal.note("service", "aimlapi")
+            journal.note(SANDBOX, "yes" if sandbox else "")
+            journal.step(job, Progress(stage, request_id="av-1", submitted_at=1.0, **known))
+
+    anyio.run(write)
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize("stage", [Stage.RENDERING, Stage.IN_DOUBT])
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_what_a_sandbox_had_begun_that_is_gone_is_made_by_the_next_one(
+    stage: Stage, command: str, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    begun(out, stage, sandbox=True, generation_id="gone" if stage is Stage.RENDERING else None)
+    words = ["run", str(file), "-o", str(out), "--sandbox"] if command == "run" else ["resume", str(out)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "1 saved" in done.output
+    assert "made by the embedded sandbox: test pictures, and nothing was paid" in done.output
+    with read_journal(out / JOURNAL) as journal:
+        assert [attempt.request_id for attempt in journal.attempts("waves")][:1] == ["av-1"], "no id is forgotten"
+
+
+@pytest.mark.real_time
+def test_clips_of_the_sandbox_are_never_taken_for_bought_ones(file: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+    out = tmp_path / "out"
+    begun(out, Stage.SAVED, sandbox=True, file="waves.mp4", generation_id="g-1")
+    before = sandbox.stats()["posts"]
+    done = CliRunner().invoke(app, ["run", str(file), "-o", str(out), "--base-url", sandbox.url, "--api-key", "k"])
+    assert done.exit_code == 2
+    assert f"the clips in {out} are the embedded sandbox's: add --sandbox, or use another folder" in done.output
+    assert sandbox.stats()["posts"] == before
+
+
+def test_the_sandboxs_clips_do_not_join_bought_ones(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    begun(out, Stage.SAVED, sandbox=False, file="waves.mp4", generation_id="g-1")
+    done = CliRunner().invoke(app, ["run", str(file), "-o", str(out), "--sandbox"])
+    assert done.exit_code == 2
+    assert (
+        f"the clips in {out} are not the embedded sandbox's: leave out --sandbox, or use another folder" in done.output
+    )
