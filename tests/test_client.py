@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -273,6 +274,26 @@ async def test_stopped_at_any_of_200_moments_around_a_submission_no_id_is_lost(w
                 continue
         ended = {name for moment, name in service.polled_at if moment - service.accepted[name] >= 3}
         assert set(service.accepted) <= known | ended, moment
+
+
+@pytest.mark.parametrize("moment", [0.75, 1.5], ids=["while it is sent", "while it renders"])
+async def test_a_call_that_is_stopped_names_the_clip_that_is_being_paid(
+    moment: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeClient(FakeService(seconds=30, latency=0.5)) as client:
+        with anyio.move_on_after(moment):
+            await client.generate(MODEL, **PARAMS)
+        await anyio.sleep(1)
+    assert "left behind at the service, and paid: 1 generation: gen-0; `client.wait(ID)` fetches one" in caplog.text
+
+
+async def test_a_call_that_is_stopped_and_has_a_journal_says_nothing_of_what_the_next_one_fetches(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with FakeClient(FakeService(seconds=30), journal=tmp_path / "j.sqlite3") as client:
+        with anyio.move_on_after(1):
+            await client.generate(MODEL, id="waves", **PARAMS)
+    assert "left behind" not in caplog.text
 
 
 async def test_runs_that_are_left_early_leave_every_slot_free() -> None:

@@ -60,7 +60,8 @@ class Downloads:
             if scope.cancelled_caught and not entry.ended:
                 generation_id = entry.progress.generation_id
                 why = f"the download of generation {generation_id} did not end within {patience:g} s"
-                entry.end(OutOfPatience(f"{why}. Run again to fetch it", generation_id=generation_id))
+                to_fetch = f"To fetch it: the same command again, or client.wait({generation_id!r})"
+                entry.end(OutOfPatience(f"{why}. {to_fetch}", generation_id=generation_id))
 
     async def _save(self, entry: Entry) -> None:
         assert entry.run.spec.folder is not None

@@ -419,6 +419,6 @@ def _out_of_patience(waiting: Waiting) -> OutOfPatience:
     trouble = f"; the last check failed: {waiting.last_error}" if waiting.last_error else ""
     return OutOfPatience(
         f"generation {progress.generation_id} did not finish within {patience:g} s. {heard}{trouble}. "
-        "Run again to fetch it",
+        f"To fetch it: the same command again, or client.wait({progress.generation_id!r})",
         generation_id=progress.generation_id,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from weakref import WeakSet
 import anyio
 from anyio.abc import TaskGroup
 
-from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.formatting import pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import file_name, is_its_own, rendered_name, unlike
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
@@ -27,6 +27,7 @@ from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.shell import clock
 from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.memory import InMemoryJournal
 
 log = logging.getLogger("aimlvideo")
 step_log = logging.getLogger("aimlvideo.steps")
@@ -35,6 +36,8 @@ LEFT = (
     "these results were read after their `async with` block was left: read them inside it. What was not finished is "
     "where it was, and with a journal the same jobs carry on"
 )
+MOST_NAMED = 20
+"""Ids that one line of the log names at most."""
 GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
 
@@ -230,6 +233,8 @@ class Run:
         self.stats.moved(entry.job, before, entry.progress)
         if entry.progress.stage is not before.stage:
             log_step(entry.job, before, entry.progress)
+            if self.closed:
+                self._name_what_runs_on([entry])
         for watch in list(self.watchers):
             try:
                 watch(entry)
@@ -318,6 +323,7 @@ class Run:
         self.notify_waiting()
         if self.notify_waiting in self.budget.spending.on_change:
             self.budget.spending.on_change.remove(self.notify_waiting)
+        self._name_what_runs_on(self.entries)
         for entry in self.entries:
             entry.ended = True
             entry.release_all()
@@ -326,6 +332,14 @@ class Run:
         for shield in self._shields:
             shield.deadline = clock.loop() + GRACE
         self._result_ready.set()
+
+    def _name_what_runs_on(self, entries: Iterable[Entry]) -> None:
+        """Log the ids of paid generations that are let go of, where no journal on disk has them."""
+        ids = [entry.progress.generation_id for entry in entries if entry.progress.stage is Stage.RENDERING]
+        if ids and isinstance(self.spec.journal, InMemoryJournal):
+            named = ", ".join(str(name) for name in ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")
+            what = pluralize(len(ids), "generation")
+            log.warning("left behind at the service, and paid: %s: %s; `client.wait(ID)` fetches one", what, named)
 
     def round_trip(self) -> anyio.CancelScope:
         """Return a scope that keeps one round trip from being cut off in the middle: its answer is worth a clip."""

@@ -378,6 +378,20 @@ def test_another_clip_into_the_file_of_one_that_is_outstanding_is_not_bought_una
     assert len(service.accepted) == 1
 
 
+@pytest.mark.parametrize(
+    ("limit", "code", "words"),
+    [("0.01", 2, "more than --max-spend 0.01: nothing was bought"), ("9", 0, "saved clip.mp4")],
+)
+def test_a_clip_that_costs_more_than_its_limit_is_not_bought(
+    command: Command, service: FakeService, limit: str, code: int, words: str
+) -> None:
+    clip = ["generate", JOB["model"], "-p", "waves", "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15"]
+    done = command(*clip, "--max-spend", limit)
+    assert done.exit_code == code, done.output
+    assert words in done.output
+    assert len(service.accepted) == (code == 0)
+
+
 # A person settles a doubt ------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
+    MONEY,
     ClientOptions,
     Json,
     Legacy,
@@ -24,15 +25,17 @@ from aimlvideo.cli.options import (
     UseSandbox,
     assigned,
 )
-from aimlvideo.cli.service_facts import learn_without_a_run
+from aimlvideo.cli.service_facts import ask_service, learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.money.budget import ROUNDING
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -66,6 +69,9 @@ def generate(
         bool,
         typer.Option("--again", "--overwrite", help="Buy the clip although the file is there, and replace the file."),
     ] = False,
+    max_spend: Annotated[
+        float | None, typer.Option(help="USD: buy nothing where the clip costs more.", rich_help_panel=MONEY)
+    ] = None,
     sandbox: UseSandbox = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -75,7 +81,8 @@ def generate(
     with exit_codes(terminal):
         settings = access.client(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
         inputs = {"prompt": prompt, "images": image or [], "set": set_ or []}
-        raise typer.Exit(make_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again))
+        code = make_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again, max_spend=max_spend)
+        raise typer.Exit(code)
 
 
 def cost_of(result: Result) -> str:
@@ -94,6 +101,7 @@ def make_one(
     *,
     sandbox: bool,
     again: bool = False,
+    max_spend: float | None = None,
 ) -> int:
     """Make one clip and save it as `output`; return the exit code.
 
@@ -118,6 +126,8 @@ def make_one(
 
     async def work() -> None:
         async with client_of(settings | {"journal": journal}, sandbox=sandbox) as client:
+            if max_spend is not None and not _is_begun(journal, name):
+                await _refuse_above(max_spend, client, VideoJob(model, id=name, **params))
             result = await client.generate(model, id=name, **params)
             await result.save(output)
             terminal.result(result)
@@ -140,6 +150,16 @@ def make_one(
         raise
     _remove_journal(journal, name)
     return 0
+
+
+async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> None:
+    """Raise UsageError where a clip costs more than this, in USD, or nobody says what it costs."""
+    client.use_prices((await ask_service(client)).prices or {})
+    price = client.price(job)
+    if price is None:
+        raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:g}")
+    if price > limit + ROUNDING:
+        raise UsageError(f"this clip costs {format_usd(price)}, more than --max-spend {limit:g}: nothing was bought")
 
 
 def _check_output(output: Path) -> None:

@@ -30,7 +30,10 @@ def wait(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Wait for generations by their ids, and save their clips; without ids, carry on with all that the folder has."""
+    """Wait for generations by their ids, and save their clips.
+
+    Without ids: carry on with all that the folder has, as `resume` does; what was never sent is bought then.
+    """
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
         settings = access.client(max_outstanding=20, timeout=timeout, poll=poll)

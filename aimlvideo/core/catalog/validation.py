@@ -26,6 +26,12 @@ __all__ = ["Checked", "check", "media_fields", "model_of", "replace_media"]
 
 Place = tuple[str | int, ...]
 
+SETTINGS = frozenset({
+    "anyway", "api_key", "base_url", "buy_ahead", "confirm_above", "downloads", "journal", "local_links",
+    "max_outstanding", "max_spend", "poll", "poll_rate", "retry_failed", "settle", "strict", "timeout",
+})  # fmt: skip
+"""What no model takes, and people write beside the parameters of one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -253,6 +259,10 @@ def _got(value: Any, kind: str) -> str:
 
 
 def _unknown(spot: _Spot, *, strict: bool) -> Problem:
+    if len(spot.place) == 1 and spot.place[0] in SETTINGS:
+        # Passed through, it would be ignored there, and what it was meant to hold back be bought.
+        hint = "VideoClient(...), client.run(...) and the command line take it"
+        return Problem(path(spot.place), "a setting of the client or of a run, not a parameter of the model", "", hint)
     nearest = difflib.get_close_matches(str(spot.place[-1]), list(spot.siblings), 1, 0.6)
     hint = f"did you mean {nearest[0]}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:

@@ -363,3 +363,11 @@ def test_files_are_found_in_every_form_of_a_parameter(model: str, params: dict[s
     known = CATALOG.find(model)
     assert known is not None
     assert [path for path, _ in media_fields(known, params)] == found
+
+
+@pytest.mark.parametrize("name", ["max_spend", "strict", "api_key", "timeout", "retry_failed"])
+def test_a_setting_among_the_parameters_is_refused_and_not_sent(name: str) -> None:
+    checked = check(VideoJob("alibaba/wan-2-6-t2v", prompt="waves", **{name: "sk-1"}), CATALOG)
+    assert [problem.field for problem in checked.problems] == [name]
+    assert "not a parameter of the model" in str(checked.problems[0])
+    assert "sk-1" not in str(checked.problems[0])
