@@ -40,7 +40,8 @@ class GroupCommit:
         self._db = connection
         self._files = files
         self._written = self._synced = 0
-        self._syncing: anyio.Event | None = None
+        self._is_syncing = False
+        self._sync_waiters: list[tuple[int, asyncio.Future[bool]]] = []  # each with how much has to be synced for it
         self._whole = False
         self._commit_scheduled = self._lazy_scheduled = False
         self._pending: list[tuple[str, tuple[Any, ...]]] = []
@@ -129,16 +130,14 @@ class GroupCommit:
         """
         written_before = self._written
         while self._synced < written_before and self._files is not None:
-            if self._syncing is None:
+            if not self._is_syncing or await self._wait_for_sync(written_before):
                 await self._sync(self._files)
-            else:
-                await self._syncing.wait()
 
     async def _sync(self, files: OpenFiles) -> None:
         """Bring what is written to disk; all who waited for it meanwhile wake in one pass of the event loop."""
         # A sync costs some milliseconds whatever it covers: the first who needs one waits a moment for others, and what
         # they have written by then is committed and synced with its own.
-        self._syncing = anyio.Event()
+        self._is_syncing = True
         try:
             await anyio.sleep(GATHERING)
             self.commit()
@@ -150,8 +149,34 @@ class GroupCommit:
             await self._to_disk(files.wal)
             self._synced = covered
         finally:
-            self._syncing.set()
-            self._syncing = None
+            self._wake_waiters()
+
+    async def _wait_for_sync(self, written: int) -> bool:
+        """Return when this much is synced; True: the caller is to begin the next sync instead."""
+        begins_next: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._sync_waiters.append((written, begins_next))
+        try:
+            return await begins_next
+        except BaseException:
+            # It may have been its turn in the very pass in which it was cancelled: the others would wait for ever.
+            if not begins_next.cancelled() and begins_next.result():
+                self._wake_waiters()
+            raise
+
+    def _wake_waiters(self) -> None:
+        """Wake whoever the last sync has covered, and one of the others to begin the next: they sleep on until then."""
+        self._is_syncing, waiters, self._sync_waiters = False, self._sync_waiters, []
+        for written, begins_next in waiters:
+            if begins_next.done():
+                continue
+            if written <= self._synced:
+                begins_next.set_result(False)
+            elif not self._is_syncing:
+                # From now on, not from when it runs: whoever comes in between would begin a sync of its own.
+                self._is_syncing = True
+                begins_next.set_result(True)
+            else:
+                self._sync_waiters.append((written, begins_next))
 
     async def _to_disk(self, wal: int) -> None:
         try:

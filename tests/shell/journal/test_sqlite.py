@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from aimlvideo.core.jobs.request_ids import request_id_of
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal, read_journal
+from aimlvideo.shell.journal.sqlite_transactions import GATHERING
 
 LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
@@ -339,3 +342,61 @@ async def test_a_mistake_of_ours_is_not_taken_for_a_damaged_file(journal: Sqlite
         journal.step(journal.plan(named("a")).job, RENDERING._replace(cost_usd={}))  # type: ignore[arg-type]
     journal.step(named("a"), RENDERING)
     assert journal.find("a") == Record(named("a"), RENDERING)
+
+
+@pytest.mark.real_time
+async def test_whoever_is_cancelled_as_its_turn_to_sync_comes_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        commits, disk_is_free = journal._commits, asyncio.Event()
+        to_disk, wake = commits._to_disk, commits._wake_waiters
+
+        async def held_up(wal: int) -> None:
+            await disk_is_free.wait()
+            await to_disk(wal)
+
+        async def write(name: str) -> None:
+            journal.plan(VideoJob("m", id=name))
+            await journal.synced()
+
+        monkeypatch.setattr(commits, "_to_disk", held_up)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(write("first"))
+            await asyncio.sleep(3 * GATHERING)
+            second, third = (tasks.create_task(write(name)) for name in ("second", "third"))
+            await asyncio.sleep(0)
+
+            def wake_and_cancel() -> None:
+                wake()
+                second.cancel()
+
+            monkeypatch.setattr(commits, "_wake_waiters", wake_and_cancel)
+            disk_is_free.set()
+    assert (first.cancelled(), second.cancelled(), third.cancelled()) == (False, True, False)
+
+
+@pytest.mark.real_time
+async def test_whoever_comes_while_a_sync_is_under_way_sleeps_until_its_own_is_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: Counter[int] = Counter()
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        wait = journal._commits._wait_for_sync
+
+        async def counted(written: int) -> bool:
+            waits[written] += 1
+            return await wait(written)
+
+        monkeypatch.setattr(journal._commits, "_wait_for_sync", counted)
+
+        async def write(number: int) -> None:
+            await asyncio.sleep(number * 0.001)
+            journal.plan(VideoJob("m", id=f"job{number}"))
+            await journal.synced()
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            for number in range(60):
+                tasks.create_task(write(number))
+    assert waits
+    assert set(waits.values()) == {1}
