@@ -78,7 +78,14 @@ Anyway = Annotated[
     typer.Option("--anyway", help="Start even if the balance cannot cover the estimated cost.", rich_help_panel=MONEY),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat unknown parameters as errors.")]
-Matrix = Annotated[bool, typer.Option("--matrix", help="Lines are templates: the lists under `matrix` are combined.")]
+Matrix = Annotated[
+    bool,
+    typer.Option(
+        "--matrix",
+        help="Lines are templates: the lists under `matrix` are combined, so that "
+        '{"model": "alibaba/wan-2-6-t2v", "matrix": {"prompt": ["fox", "owl"], "duration": [5, 10]}} is four jobs.',
+    ),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Retry the jobs that failed in earlier runs.")]
 Upload = Annotated[
     str | None,

@@ -110,7 +110,7 @@ class JobReader:
         if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
             self.problems += (replace(problem, where=where) for problem in misplaced)
             return None
-        if model is None and isinstance(job.model, str):
+        if model is None and isinstance(job.model, str) and job.model:
             self.unknown_models.add(job.model)
         # A clip that another job makes is not there yet; the rest of the job is checked as if it were.
         complete = with_stand_ins(job)

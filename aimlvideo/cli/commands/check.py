@@ -22,6 +22,7 @@ from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ask_without_a_run, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -68,10 +69,11 @@ def check_file(
     reader = JobReader(catalog, service, base_folder(name), file.strict, file.matrix, settings.get("legacy", False))
     reader.uploads = bool(settings.get("upload"))
     # Hashes, not ids: a file of a million jobs is checked in constant memory but for eight bytes a job.
-    tally, seen = Tally(catalog, facts.prices), set[int]()
+    tally, seen, unnamed = Tally(catalog, facts.prices), set[int](), 0
     with job_lines(name, catalog, defaults) as lines:
         for where, job, params in reader.jobs(lines):
             tally.add(job.model, params)
+            unnamed += job.derived
             if not job.derived and hash(job.id) in seen:
                 reader.add_duplicate(where, job)
             seen.add(hash(job.id))
@@ -87,6 +89,11 @@ def check_file(
     _show(summary, terminal)
     if summary.unquoted and facts.why_no_prices:
         terminal.remark(f"price unknown: {facts.why_no_prices}")
+    if unnamed:
+        terminal.remark(
+            f"{pluralize(unnamed, 'job')} without an id, named by the content: a reworded job is a new clip, and "
+            "two identical ones are two clips (a column or field `id` names them)"
+        )
     obstacles_found = obstacles(summary, facts)
     for remark in obstacles_found.remarks:
         terminal.remark(remark)

@@ -16,6 +16,7 @@ from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_m
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem
 from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
+from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.nesting import PLAIN, is_too_deep
 from aimlvideo.errors import Problem
 
@@ -55,6 +56,11 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
             return _checked(job, dict(job.params), [too_deep_problem()])
         if any(unwritable_place(value, name) for name, value in job.params.items()):
             return _checked(job, dict(job.params), [unwritable_problem(job)])
+    if MATRIX in job.params:
+        # Sent unchanged, as other unknown parameters are, it would be ignored, and the rest of the template bought.
+        hint = "add --matrix; in Python: aimlvideo.core.jobs.templates.expand"
+        problem = Problem(MATRIX, "one job: the lists under `matrix` are not combined", "a template", hint)
+        return _checked(job, dict(job.params), [problem])
     service = service or default_service()
     listed = catalog.find(job.model)
     problems: list[Problem] = []
@@ -211,7 +217,7 @@ def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) ->
             yield Problem(path(spot.place), f"required: {expected(spot.param)}", "nothing")
         else:
             got = _got(spot.value, detail["type"])
-            yield Problem(path(spot.place), expected(spot.param), got, _nearest_choice(spot.param, spot.value))
+            yield Problem(path(spot.place), expected(spot.param), got, _what_was_meant(spot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +274,14 @@ def _unknown(spot: _Spot, *, strict: bool) -> Problem:
     if strict:
         return Problem(path(spot.place), "no such parameter of this model", preview(spot.value), hint)
     return Problem(path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
+
+
+def _what_was_meant(spot: _Spot) -> str:
+    """Return what to do about a value that does not fit: the nearest choice, or a job for each value of a list."""
+    forms = spot.param.any_of or (spot.param,)
+    if len(spot.place) == 1 and isinstance(spot.value, list | tuple) and all(form.type != "array" for form in forms):
+        return f'for a job each: "{MATRIX}": {{"{spot.place[0]}": [...]}} and --matrix'
+    return _nearest_choice(spot.param, spot.value)
 
 
 def _nearest_choice(param: Param, value: Any) -> str:

@@ -22,6 +22,60 @@ def test_a_dry_run_is_a_check(command: Command, tmp_path: Path, sandbox: Sandbox
     assert not (tmp_path / "out").exists()
 
 
+def test_jobs_without_an_id_are_said_to_be_named_by_their_content(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "named.jsonl", {**JOB, "id": "a"}, {**JOB, "id": "b"})
+    assert "named by the content" not in command("check", "named.jsonl").output
+    write_jobs(tmp_path / "jobs.jsonl", JOB, JOB, {**JOB, "id": "a"})
+    checked = command("check", "jobs.jsonl")
+    assert checked.exit_code == 0
+    assert checked.stderr.count("named by the content") == 1
+    assert "2 jobs without an id" in checked.stderr
+    assert "two identical ones are two clips" in checked.stderr
+    assert "named by the content" not in command("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.05").output
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == 3
+
+
+@pytest.mark.parametrize("words", [["check", "jobs.jsonl"], ["run", "jobs.jsonl", "-o", "out"]])
+def test_a_template_without_its_flag_is_refused_and_nothing_is_bought(
+    command: Command, tmp_path: Path, sandbox: Sandbox, words: list[str]
+) -> None:
+    model, prompt = JOB["model"], JOB["prompt"]
+    write_jobs(
+        tmp_path / "jobs.jsonl",
+        {"model": model, "prompt": prompt, "matrix": {"duration": [5, 10]}},
+        {"matrix": {"model": [model], "prompt": [prompt]}},
+    )
+    posts = sandbox.stats()["posts"]
+    refused = command(*words)
+    assert refused.exit_code == 2
+    assert "jobs.jsonl:1-2: matrix: one job" in refused.output
+    assert "add --matrix" in refused.output
+    assert "2 problems" in refused.output
+    assert sandbox.stats()["posts"] == posts
+    assert command("check", "jobs.jsonl", "--matrix").exit_code == 0
+
+
+@pytest.mark.parametrize("flags", [[], ["--matrix"]])
+def test_a_list_where_one_value_belongs_is_refused_with_the_way_to_a_job_each(
+    command: Command, tmp_path: Path, flags: list[str]
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "prompt": ["fox", "owl"], "duration": [5, 10]})
+    refused = command("check", "jobs.jsonl", *flags)
+    assert refused.exit_code == 2
+    for name in ("prompt", "duration"):
+        (line,) = [line for line in refused.output.splitlines() if f": {name}: " in line]
+        assert f'for a job each: "matrix": {{"{name}": [...]}} and --matrix' in line
+
+
+def test_the_help_of_matrix_has_an_example_that_passes(command: Command, tmp_path: Path) -> None:
+    shown = " ".join(command("check", "--help").output.replace("│", " ").split())
+    example = shown[shown.index('{"model"') : shown.index(" is four jobs")]
+    (tmp_path / "jobs.jsonl").write_text(example)
+    checked = command("check", "jobs.jsonl", "--matrix")
+    assert checked.exit_code == 0, checked.output
+    assert "4 jobs," in checked.output
+
+
 def test_the_sandbox_prices_a_file_without_a_key_or_a_network(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
