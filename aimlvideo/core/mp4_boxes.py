@@ -51,12 +51,12 @@ def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:
         if place >= end:
             return
         file.seek(place)
-        header = file.read(min(2 * HEADER, end - place))
+        header = file.read(2 * HEADER)
         size, start = int.from_bytes(header[:4]), place + HEADER
         # A size of 1 says that the real one follows in 64 bits: clips of more than 4 GB.
         if size == 1:
             size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
-        if len(header) < HEADER:
+        if end - place < HEADER:
             yield _Box(b"", place, end + 1)
             return
         kind = header[4:8]

@@ -187,6 +187,25 @@ def test_a_hidden_number_of_places_is_found(asked, hidden):
     assert refused <= 0.05 * 6000
 
 
+def test_until_the_first_refusal_each_accepted_one_adds_a_place_and_later_many_add_one():
+    limit = ConcurrencyLimit(None)
+    while limit.has_room():
+        limit.acquire()
+    before = limit.limit
+    for moment in range(5):
+        limit.on_accepted(moment)
+        limit.acquire()
+    assert limit.limit == before + 5
+    limit.on_rejected(10.0)
+    for _ in range(3):
+        limit.release()
+    refused_at = limit.limit
+    for moment in range(11, 14):
+        limit.on_accepted(moment)
+        limit.acquire()
+    assert limit.limit <= refused_at + 2
+
+
 def test_after_a_refusal_no_more_are_tried_than_the_service_held():
     slots = ConcurrencyLimit(30)
     for _ in range(30):

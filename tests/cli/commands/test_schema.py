@@ -40,19 +40,6 @@ def test_a_slip_is_seen(validator: Draft202012Validator, slip: dict[str, Any]) -
     assert not validator.is_valid(JOB | slip)
 
 
-def test_null_is_right_where_the_model_takes_it_and_nowhere_else() -> None:
-    may_be_null = 0
-    for model in load_catalog():
-        (case,) = schema_of_jobs([model])["allOf"]
-        for name, param in model.params.items():
-            forms = (param, *param.any_of)
-            takes_null = any(form.nullable or (form.type == "any" and not form.any_of) for form in forms)
-            may_be_null += takes_null
-            schema = Draft202012Validator(case["then"]["properties"][name])
-            assert schema.is_valid(None) == takes_null, (model.id, name)
-    assert may_be_null
-
-
 def test_the_command_prints_it_for_all_models_or_one(command: Command) -> None:
     every = json.loads(command("schema").stdout)
     one = json.loads(command("schema", MODEL).stdout)
