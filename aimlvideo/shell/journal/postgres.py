@@ -7,6 +7,7 @@ another meanwhile, changes nothing, and is told so before it sends anything.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -497,7 +498,8 @@ class PostgresJournal(SyncPostgresJournal):
         self._replaced: list[tuple[str, Attempt]] = []
         self._written = self._committed = 0
         self._sure_at = time.monotonic()
-        self._step_noted, self._committed_more = anyio.Event(), anyio.Event()
+        self._step_noted = anyio.Event()
+        self._commit_waiters: list[tuple[int, asyncio.Future[None]]] = []  # each with how much has to be committed
 
     @property
     def unwritten(self) -> int:
@@ -546,8 +548,11 @@ class PostgresJournal(SyncPostgresJournal):
     async def synced(self) -> None:
         """Return when all steps noted before this call are committed, and what is ours was surely ours a moment ago."""
         written_before = self._written
-        while self._committed < written_before:
-            await self._committed_more.wait()
+        if self._committed < written_before:
+            # Woken once, by the writing that covers it: one wake-up for each writing would be one and a half for a job.
+            committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._commit_waiters.append((written_before, committed))
+            await committed
         # A worker that was frozen wakes up believing that all is still its own: before a request leaves, the database
         # has to say so, within a third of the time after which others take over.
         while self.owner is not None and time.monotonic() - self._sure_at > self.lease:
@@ -655,8 +660,16 @@ class PostgresJournal(SyncPostgresJournal):
                 self._take_back(steps, replaced)
                 raise
             self._committed, self._being_written = covered, {}
-            self._committed_more.set()
-            self._committed_more = anyio.Event()
+            self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        """Wake whoever waited for what is committed now."""
+        waiters, self._commit_waiters = self._commit_waiters, []
+        for written, committed in waiters:
+            if written > self._committed:
+                self._commit_waiters.append((written, committed))
+            elif not committed.done():
+                committed.set_result(None)
 
     def _take_back(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
         """Let what could not be written wait again, before what has come meanwhile."""
