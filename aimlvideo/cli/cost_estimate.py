@@ -49,6 +49,19 @@ class CheckSummary:
     balance: float | None
     enough: bool | None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return what a file will cost and take, for a program; what is unknown is null."""
+        return {
+            "jobs": self.jobs,
+            "usd": self.dollars,
+            "jobs_without_price": self.unquoted,
+            "models": {cost.model: {"jobs": cost.jobs, "usd": cost.dollars} for cost in self.models},
+            "likely_seconds": self.estimate.likely,
+            "late_seconds": self.estimate.late,
+            "balance_usd": self.balance,
+            "balance_is_sufficient": self.enough,
+        }
+
 
 class Tally:
     """Counts checked jobs one by one: `tally.add(job.model, checked.params)`, then `tally.summary(...)`."""

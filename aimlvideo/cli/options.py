@@ -100,6 +100,10 @@ Json = Annotated[
         "--json", help="Print one line of JSON per ended job on stdout, and nothing else there.", rich_help_panel=SHOWN
     ),
 ]
+JsonObject = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.", rich_help_panel=SHOWN),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors.", rich_help_panel=SHOWN)]
 Board = Annotated[
     str | None,

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
+from typing import Any
 
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
@@ -70,6 +72,22 @@ class RunSummary:
         """Those outstanding whose generation is known, the oldest first."""
         accepted = [record for record in self.outstanding if record.progress.generation_id]
         return tuple(sorted(accepted, key=lambda record: record.progress.submitted_at or inf))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return where all jobs stand for a program; of long lists the first, as a person sees them."""
+        return {
+            "folder": None if self.folder is None else str(self.folder),
+            "exit_code": self.exit_code,
+            "jobs": self.counts,
+            "spent_usd": self.spent,
+            "unknown_costs": self.unknown,
+            "committed_usd": self.committed,
+            "unknown_prices": self.unpriced,
+            "failed": _as_json(self.failed),
+            "refused_content": _as_json(self.refused),
+            "outstanding": [_outstanding_as_json(*record) for record in self.outstanding[:NAMED]],
+            "of_earlier_files": dict(self.others),
+        }
 
     def lines(self, now: float | None = None) -> Iterator[str]:
         """Say where all jobs stand, line by line; `now` is in seconds since 1970."""
@@ -229,3 +247,27 @@ def not_retried(count: int) -> str:
 def settled_sentence(job_id: str, generation: str | None) -> str:
     """Say how a job was settled."""
     return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")
+
+
+def show_summary(summary: RunSummary, terminal: Terminal) -> None:
+    """Say where all jobs stand: to a person, or, where that was asked for, to a program."""
+    if terminal.json:
+        terminal.value(summary.as_json())
+        return
+    for line in summary.lines():
+        terminal.say(line)
+
+
+def _as_json(failures: Failures) -> dict[str, Any]:
+    return {"count": failures.count, "first": [{"id": name, "reason": reason} for name, reason in failures.first]}
+
+
+def _outstanding_as_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "stage": progress.stage.value,
+        "generation_id": progress.generation_id,
+        "request_id": progress.request_id,
+        "status": None if progress.status is None else redact_for_display(progress.status),
+        "reason": None if progress.error is None else str(progress.error),
+    }

@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,8 +34,12 @@ class Terminal:
     def result(self, result: Result) -> None:
         """Print a result as a line of JSON, where that was asked for."""
         if self.json:
-            sys.stdout.write(json.dumps(result.row(), ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+            self.value(result.row())
+
+    def value(self, value: Mapping[str, Any]) -> None:
+        """Print a line of JSON on stdout."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
 
     @contextmanager
     def progress(self, run: Run, *, retried: int = 0) -> Iterator[None]:

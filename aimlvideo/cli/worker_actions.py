@@ -19,7 +19,7 @@ from aimlvideo.cli.live_pages import serve_metrics
 from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
-from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
+from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence, show_summary
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -222,8 +222,7 @@ def show_status(dsn: str | None, terminal: Terminal) -> int:
             refused=refused,
             outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
         )
-        for line in summary.lines():
-            terminal.say(line)
+        show_summary(summary, terminal)
         terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")
         for name, age, in_hand in journal.workers():
             terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")

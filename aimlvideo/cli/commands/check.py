@@ -10,6 +10,7 @@ from aimlvideo.cli.options import (
     ClientOptions,
     JobFile,
     JobFileOptions,
+    JsonObject,
     Legacy,
     MaxOutstanding,
     Rate,
@@ -19,7 +20,7 @@ from aimlvideo.cli.options import (
     count_or_auto,
 )
 from aimlvideo.cli.plan import JobReader
-from aimlvideo.cli.service_facts import ask_without_a_run, learn_without_a_run
+from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.formatting import pluralize
@@ -41,9 +42,10 @@ def check_jobs(
     legacy: Legacy = False,
     upload: Upload = None,
     sandbox: UseSandbox = False,
+    json: JsonObject = False,
 ) -> None:
     """Validate and price a job file; nothing is sent that costs anything."""
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         settings = access.client(
             max_outstanding=count_or_auto("--max-outstanding", max_outstanding), rate=rate, legacy=legacy, upload=upload
@@ -83,26 +85,21 @@ def check_file(
         if again and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
             return check_file(name, settings, terminal, file, sandbox=sandbox, may_ask=False)
         reader.say_remarks(terminal.remark)
+        if terminal.json:
+            terminal.value({"problems": [str(problem) for problem in reader.problems]})
         raise InvalidJobs(reader.problems)
     reader.say_remarks(terminal.remark)
     summary = summary_of(tally, settings, facts)
-    _show(summary, terminal)
-    if summary.unquoted and facts.why_no_prices:
-        terminal.remark(f"price unknown: {facts.why_no_prices}")
+    _show(summary, facts, terminal)
     if unnamed:
         terminal.remark(
             f"{pluralize(unnamed, 'job')} without an id, named by the content: a reworded job is a new clip, and "
             "two identical ones are two clips (a column or field `id` names them)"
         )
-    obstacles_found = obstacles(summary, facts)
-    for remark in obstacles_found.remarks:
-        terminal.remark(remark)
-    for problem in obstacles_found.problems:
-        terminal.problem(problem)
-    return 2 if obstacles_found.problems else 0
+    return _show_obstacles(summary, facts, terminal)
 
 
-def _show(summary: CheckSummary, terminal: Terminal) -> None:
+def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> None:
     """Say what a file will cost and take."""
     rows = [(cost.model, cost.jobs, dollars_or_unknown(cost.dollars), cost.unquoted or "") for cost in summary.models]
     terminal.table(("model", "jobs", "USD", "without a price"), rows)
@@ -113,6 +110,20 @@ def _show(summary: CheckSummary, terminal: Terminal) -> None:
     if summary.balance is not None:
         verdict = {True: "sufficient", False: "not sufficient", None: "unknown: some prices are missing"}
         terminal.say(f"balance: {summary.balance:.2f} USD, {verdict[summary.enough]}")
+    if summary.unquoted and facts.why_no_prices:
+        terminal.remark(f"price unknown: {facts.why_no_prices}")
+
+
+def _show_obstacles(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> int:
+    """Say what stands in the way of a run; return the exit code."""
+    hindrances = obstacles(summary, facts)
+    if terminal.json:
+        terminal.value({**summary.as_json(), "problems": hindrances.problems})
+    for remark in hindrances.remarks:
+        terminal.remark(remark)
+    for problem in hindrances.problems:
+        terminal.problem(problem)
+    return 2 if hindrances.problems else 0
 
 
 def _minutes(seconds: float) -> str:

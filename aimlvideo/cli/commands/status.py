@@ -6,8 +6,8 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import FolderOrNone
-from aimlvideo.cli.run_summary import summarize
+from aimlvideo.cli.options import FolderOrNone, JsonObject
+from aimlvideo.cli.run_summary import show_summary, summarize
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -18,9 +18,9 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo status clips")
 @takes_groups
-def status(database: DatabaseOptions, folder: FolderOrNone = None) -> None:
+def status(database: DatabaseOptions, folder: FolderOrNone = None, json: JsonObject = False) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         run_folder, dsn = database.or_folder(folder, terminal)
         if run_folder is None:
@@ -28,5 +28,4 @@ def status(database: DatabaseOptions, folder: FolderOrNone = None) -> None:
                 from aimlvideo.cli.worker_actions import show_status
             raise typer.Exit(show_status(dsn, terminal))
         with read_journal(run_folder / JOURNAL) as journal:
-            for line in summarize(journal, run_folder).lines():
-                terminal.say(line)
+            show_summary(summarize(journal, run_folder), terminal)
