@@ -10,13 +10,14 @@ import csv
 import difflib
 import io
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from aimlvideo.core.catalog.aliases import ALIASES, canonical_name
+from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import Problem, SettingsError
@@ -26,11 +27,13 @@ Line = tuple[str, Mapping[str, Any] | Problem]
 Row = list[Any] | Problem
 
 DELIMITERS = ",;\t|"
-ID_NAMES = ("id", "job_id", "name", "clip", "clip_id")
+ID_NAMES = ("id", "job_id", "name", "clip", "clip_id", "clip_name", "nom", "nombre", "nome", "naam")
 """Headers of the column that names a job, the strongest first."""
-MODEL_NAMES = ("model", "model_id", "model_name")
+MODEL_NAMES = ("model", "model_id", "model_name", "modell", "modele", "modelo", "modello")
 TITLE_ROWS = 10
 """Rows that may stand above the header: a title, a date, a blank line."""
+NEAR = 0.75
+"""How much of a header has to be that of a name for a slip of the hand."""
 MOST_NAMED = 3
 """Models that a remark names at most."""
 LONGEST_CELL = 1 << 28
@@ -201,6 +204,18 @@ class _Columns:
     model_column: int | None
     unsent: dict[str, set[str]] = field(default_factory=dict)
     """By header: the models whose rows had something there that the model does not take."""
+    sent: set[str] = field(default_factory=set)
+    """The parameters that columns stand for."""
+
+    def no_model(self) -> Problem:
+        """Return what is wrong with a row that names no model, and which column may have been meant for it."""
+        if self.model_column is not None:
+            hint = f"fill in the column {self.headers[self.model_column]!r}, or give --model MODEL"
+            return Problem("model", "a model", "none", hint)
+        shown = ", ".join(header for header in self.headers if header)
+        near = next((header for header in self.headers if _nearest(header, MODEL_NAMES)), "")
+        hint = f"did you mean the column {near!r}? Call it `model`" if near else "add a column `model`"
+        return Problem("model", "a model", "none", f"{hint}, or give --model MODEL; columns here: {shown[:200]}")
 
 
 def _header_test(catalog: Catalog) -> Callable[[Sequence[Any]], bool]:
@@ -292,7 +307,7 @@ def _columns(cells: list[Any]) -> _Columns:
 
 def _plain_name(header: str) -> str:
     visible = re.sub(f"[{INVISIBLE}]", "", header)
-    return re.sub(r"[\s\-]+", "_", visible.strip().lower()).strip("_")
+    return without_accents(re.sub(r"[\s\-]+", "_", visible.strip().lower()).strip("_"))
 
 
 def _duplicate_header(columns: _Columns) -> Problem | None:
@@ -320,10 +335,8 @@ def _job(columns: _Columns, cells: Sequence[Any], catalog: Catalog, default_mode
     name = job.get("model") or default_model
     model = catalog.find(name) or catalog.find_unlisted(name)
     if model is None:
-        missing = Problem("model", "a model", "none", "add a column `model`, or give --model MODEL")
-        return (
-            {**job, **{columns.names[i]: cell for i, cell in filled.items() if columns.names[i]}} if name else missing
-        )
+        named = {columns.names[index]: cell for index, cell in filled.items() if columns.names[index]}
+        return {**job, **named} if name else columns.no_model()
     return _with_params(job, columns, filled, model)
 
 
@@ -346,6 +359,7 @@ def _with_params(
                 header, f"one value: {headers[param_name]} means the same", "two", "leave one of the cells empty"
             )
         job[param_name], headers[param_name] = value, header
+        columns.sent.add(param_name)
     return job
 
 
@@ -364,9 +378,7 @@ def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:
         # Spreadsheet programs and pandas add a column of row numbers that nobody wants to hear about.
         if _is_index(header):
             continue
-        names = sorted({name for model in models if (read := catalog.find(model)) for name in read.params})
-        near = difflib.get_close_matches(_plain_name(header), names, 1, 0.75)
-        hint = f"did you mean {near[0]}?" if near else ""
+        hint = _meant(header, columns, [read for model in models if (read := catalog.find(model))])
         if not hint and columns.id_column is None and header == columns.headers[0]:
             hint = "to name the clips by it, call it `name`"
         yield Problem(
@@ -375,6 +387,25 @@ def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:
             hint=hint,
             warning=True,
         )
+
+
+def _meant(header: str, columns: _Columns, models: Sequence[Model]) -> str:
+    """Return which parameter a header that is none is close to, and what is used without it; else an empty text."""
+    words = {name: name for model in models for name in model.params}
+    for row in ALIASES:
+        words |= {word: row[0] for word in row if row[0] in words and word not in words}
+    near = _nearest(header, [word for word, name in words.items() if name not in columns.sent])
+    if not near:
+        is_name = columns.id_column is None and _nearest(header, ID_NAMES)
+        return "did you mean name?" if is_name else ""
+    name = words[near]
+    defaults = {json.dumps(param.default) for model in models if (param := model.params.get(name))}
+    default = defaults.pop() if len(defaults) == 1 else "null"
+    return f"did you mean {name}?" + ("" if default == "null" else f" Without it the default is {default}")
+
+
+def _nearest(header: str, words: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(_plain_name(header), words, 1, NEAR)), "")
 
 
 def _named(models: Collection[str]) -> str:

@@ -168,7 +168,18 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "no model": (
         "csv",
         b"prompt\nWaves\n",
-        "jobs.csv:2: model: a model, got none (add a column `model`, or give --model MODEL)",
+        "jobs.csv:2: model: a model, got none (add a column `model`, or give --model MODEL; columns here: prompt)",
+    ),
+    "a model under a misspelled header": (
+        "csv",
+        b"Mdoel,prompt\nalibaba/wan-2-6-t2v,Waves\n",
+        "jobs.csv:2: model: a model, got none (did you mean the column 'Mdoel'? Call it `model`, or give "
+        "--model MODEL; columns here: Mdoel, prompt)",
+    ),
+    "a row without its model": (
+        "csv",
+        b"Modell,prompt\n,Waves\n",
+        "jobs.csv:2: model: a model, got none (fill in the column 'Modell', or give --model MODEL)",
     ),
     "two columns that mean the same": (
         "csv",
@@ -226,8 +237,48 @@ def test_columns_that_are_no_parameter_are_never_sent_and_named_once(tmp_path: P
     assert [str(remark) for _, remark in problems] == [
         f"column 'Notes': not sent: no parameter of {TEXT}",
         f"column 'category': not sent: no parameter of {TEXT}",
-        f"column 'durration': not sent: no parameter of {TEXT} (did you mean duration?)",
+        f"column 'durration': not sent: no parameter of {TEXT} (did you mean duration? Without it the default is 10)",
     ]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Name;Modell;Text;Bild;Dauer",
+        "Nom;Modèle;Texte;Image;Durée",
+        "NOM;MODELE;TEXTE;IMAGE;DUREE",
+        "Nombre;Modelo;Texto;Imagen;Duración",
+        "Nome;Modello;Testo;Immagine;Durata",
+        "Naam;Model;Tekst;Afbeelding;Duur",
+        "Nome;Modelo;Texto;Imagem;Duração",
+        "Name;Modell;Prompt;Foto;Sekunden",
+        "Nom;Mode\u0300le;Prompt;Image;Dure\u0301e",
+    ],
+)
+def test_headers_in_other_languages_are_what_they_say(tmp_path: Path, header: str) -> None:
+    (tmp_path / "jobs.csv").write_text(f"{header}\nfox;{PICTURE};A fox;a.png;10\n", encoding="utf-8")
+    job = {"id": "fox", "model": PICTURE, "prompt": "A fox", "image_url": "a.png", "duration": "10"}
+    assert read(tmp_path / "jobs.csv") == ([job], [])
+
+
+@pytest.mark.parametrize(
+    ("header", "meant"),
+    [
+        ("Duratoin", "did you mean duration? Without it the default is 10"),
+        ("Secnds", "did you mean duration? Without it the default is 10"),
+        ("negativ_prompt", "did you mean negative_prompt?"),
+        ("Nmae", "did you mean name?"),
+        ("Promptt", ""),
+        ("Budget", ""),
+    ],
+)
+def test_a_header_that_is_nearly_a_parameter_says_which_and_what_is_used_without_it(
+    tmp_path: Path, header: str, meant: str
+) -> None:
+    (tmp_path / "jobs.csv").write_text(f"model,prompt,{header}\n{TEXT},Waves,10\n")
+    [(_, remark)] = read(tmp_path / "jobs.csv")[1]
+    hint = f" ({meant})" if meant else ""
+    assert str(remark) == f"column {header!r}: not sent: no parameter of {TEXT}{hint}"
 
 
 def test_a_workbook_is_read_like_a_table(tmp_path: Path) -> None:
