@@ -181,7 +181,9 @@ def _only_speaks(node: object) -> bool:
 
 def _is_for_types(node: ast.AST) -> bool:
     """Tell what stands there for a type checker, or asserts what is true in any case."""
-    return isinstance(node, ast.Assert) or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    if isinstance(node, ast.Assert) or (isinstance(node, ast.keyword) and node.arg == "strict"):
+        return True
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def _is_text(node: ast.BinOp) -> bool:
@@ -311,15 +313,16 @@ class Tree:
         module = mutant.path.removeprefix("aimlvideo/").removesuffix(".py")
         called = f"{mutant.path}:{mutant.function}"
         # What runs on import, and a function that is newer than the recording: whatever has to do with the module.
-        is_called = any(called in calls for tests in self.files.values() for _, calls in tests.values())
+        is_called = bool(mutant.function) and any(
+            called in calls for tests in self.files.values() for _, calls in tests.values()
+        )
         chosen = {}
         for file, tests in self.files.items():
             imports = mutant.path.removesuffix(".py").replace("/", ".") in (self.place / file).read_text()
             seconds = {
                 test: duration
                 for test, (duration, calls) in tests.items()
-                if called in calls
-                or (not is_called and (imports or any(call.startswith(f"{mutant.path}:") for call in calls)))
+                if (called in calls if is_called else imports or any(c.startswith(f"{mutant.path}:") for c in calls))
             }
             if seconds:
                 mirrors = file == f"tests/{Path(module).parent}/test_{Path(module).name}.py"

@@ -167,6 +167,7 @@ async def test_a_task_that_had_no_slot_is_planned_again_and_the_limit_narrows() 
             result = await anext(results)
         assert client._pipeline.slots.outstanding.limit < 8
     assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-1", 2)
+    assert service.posted_at[1] - service.polled_at[0][0] >= 1, "a service without a slot is left alone for a moment"
 
 
 async def test_a_task_that_never_has_a_slot_fails_in_the_end() -> None:

@@ -162,6 +162,16 @@ async def test_a_key_that_is_refused_for_good_ends_the_waiting_and_keeps_the_id(
         assert client.outstanding.keys() == {"gen-0"}
 
 
+async def test_one_refused_check_stops_nothing_and_three_in_a_row_stop_the_buying() -> None:
+    for refusals, bought in ((1, 4), (2, 4), (3, 1)):
+        service = FakeService(seconds=100)
+        service.checks.extend(answer(401, {"message": "no such key"}) for _ in range(refusals))
+        async with FakeClient(service, max_outstanding=1) as client:
+            results = await run_all(client, jobs(4))
+        assert results["job0"].ok
+        assert len(service.posted_at) == bought
+
+
 async def test_a_service_that_fails_for_an_hour_is_waited_for_as_long_as_patience_lasts() -> None:
     service = Refusing(answer(500), until=100_000, seconds=5)
     async with FakeClient(service, timeout=2500.0) as client:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jsonschema import Draft202012Validator
 
-from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.catalog import Param, load_catalog
 from aimlvideo.core.catalog.json_schema import schema_of_jobs
+
+
+def test_a_choice_may_be_null_where_the_parameter_may() -> None:
+    for nullable in (True, False):
+        for param in (
+            Param("string", choices=("a", "b"), nullable=nullable),
+            Param("any", any_of=(Param("string", choices=("a", "b")), Param("integer")), nullable=nullable),
+        ):
+            (case,) = schema_of_jobs([replace(next(iter(load_catalog())), params={"mode": param})])["allOf"]
+            schema = Draft202012Validator(case["then"])
+            assert schema.is_valid({"mode": "a"})
+            assert not schema.is_valid({"mode": "c"})
+            assert schema.is_valid({"mode": None}) == nullable
 
 
 def test_null_is_right_where_the_model_takes_it_and_nowhere_else() -> None:
