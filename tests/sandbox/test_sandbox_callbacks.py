@@ -66,7 +66,7 @@ def test_only_this_machine_is_called(url: str, here: bool) -> None:
 async def test_each_change_is_told_once_as_the_bare_task_signed() -> None:
     async with page() as (url, calls, done), visiting(seconds=0.1, webhook_secret=SECRET) as visitor:
         await visitor.post(KLING + "text2video", TASK | {"callback_url": url})
-        await asyncio.wait_for(done.wait(), 5)
+        await done.wait()
         tasks = [json.loads(body) for _, body in calls]
         assert [task["task_status"] for task in tasks] == ["submitted", "processing", "succeed"]
         assert tasks[-1]["task_result"]["videos"][0]["url"].startswith("http://localhost:")
