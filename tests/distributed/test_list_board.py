@@ -21,6 +21,9 @@ __all__ = ["queued"]
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
 
+RENDERING = "UPDATE aimlvideo_jobs SET stage = 'rendering', generation_id = 'gen-' || id"
+
+
 def changed(watch: ListWatch) -> dict[str, str]:
     """Return the jobs that have changed since the last time, with their stages."""
     return {record.job.id: record.progress.stage.value for record in watch.read()}
@@ -30,7 +33,10 @@ def test_what_workers_do_and_what_is_queued_is_noticed(queued: str, tmp_path: Pa
     changes = ChangeLog()
     watch = ListWatch(queued, changes)
     assert changed(watch) == {}
-    ask(queued, "UPDATE aimlvideo_jobs SET stage = 'rendering' WHERE id IN ('job1', 'job2') RETURNING 1")
+    ask(
+        queued,
+        f"{RENDERING} WHERE id IN ('job1', 'job2') RETURNING 1",
+    )
     assert changed(watch) == {"job1": "rendering", "job2": "rendering"}
     ask(queued, "UPDATE aimlvideo_jobs SET stage = 'saved', file = 'a.mp4' WHERE id = 'job1' RETURNING 1")
     queue(queued, tmp_path, [job(20)])
@@ -57,7 +63,7 @@ async def test_the_page_has_all_jobs_and_then_what_happens(queued: str, tmp_path
         async with browser.get(url) as answer:
             page = await answer.text()
         assert all(f'"id":"job{number}"' in page for number in range(20))
-        moved = "UPDATE aimlvideo_jobs SET stage = 'rendering' WHERE id = 'job7' RETURNING 1"
+        moved = f"{RENDERING} WHERE id = 'job7' RETURNING 1"
         await anyio.to_thread.run_sync(ask, queued, moved)
         async with browser.get(f"{url}events") as events:
             with anyio.fail_after(10):

@@ -106,7 +106,7 @@ def test_a_board_that_lost_its_line_comes_back_and_catches_up(opened: Any, tmp_p
         portal.call(lambda: run.move("first", Stage.SUBMITTING))
         until(page, "jobs.get('first').stage === 'submitting'")
         portal.call(board.disconnect)
-        portal.call(lambda: run.move("first", Stage.RENDERING))
+        portal.call(lambda: run.move("first", Stage.RENDERING, generation_id="g-1"))
         portal.call(lambda: run.move("second", Stage.SUBMITTING))
         until(page, "jobs.get('first').stage === 'rendering' && jobs.get('second').stage === 'submitting'")
         until(page, "document.getElementById('pulse').textContent === 'live'")
