@@ -28,7 +28,7 @@ NAMED = 20
 """Doubts that are named; the others are counted."""
 WORDS = 5
 """Status words that are named."""
-CHANGE_CONTENT = "reword the prompt or replace the pictures, under a new id"
+CHANGE_CONTENT = "reword the prompt or replace the pictures, and run again"
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ def test_refused_content_is_told_apart_at_the_end_of_a_run(command: Command, mod
     done = refused_run(command, tmp_path)
     assert done.exit_code == 1
     assert "content refused: job-" in done.output
-    assert "4 jobs refused for the content: reword the prompt or replace the pictures, under a new id" in done.output
+    assert "4 jobs refused for the content: reword the prompt or replace the pictures, and run again" in done.output
     assert "--retry-failed" not in done.output
     assert all("content policy" in row["error"] for row in rows(tmp_path / "out").values())
 

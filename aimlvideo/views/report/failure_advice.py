@@ -33,10 +33,10 @@ ADVICE: tuple[tuple[type[VideoError], str], ...] = (
 def failure_advice(error: VideoError) -> str:
     """Return what to do about an error."""
     if isinstance(error, errors.ContentRefused):
-        return f"The content was refused: {_change(error.field)}, under a new id. Unchanged it is never sent again."
+        return f"The content was refused: {_change(error.field)}, and run again. Unchanged it is never sent again."
     if isinstance(error, errors.GenerationFailed | errors.Rejected) and refuses_content(str(error)):
         # Written down by an earlier release.
-        return f"The content was refused: {_change(None)}, under a new id."
+        return f"The content was refused: {_change(None)}, and run again."
     return next((sentence for kind, sentence in ADVICE if isinstance(error, kind)), "Run again with --retry-failed.")
 
 

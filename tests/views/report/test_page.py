@@ -208,7 +208,7 @@ def test_refused_content_is_one_group_with_what_to_change(opened: Opened, folder
     page.click("#tab-failures")
     groups = page.locator("#failures .group", has=page.locator("strong"))
     assert groups.count() == 1
-    assert "reword the prompt, under a new id" in groups.first.text_content()
+    assert "reword the prompt, and run again" in groups.first.text_content()
 
 
 def test_each_clip_of_a_generation_that_gave_several_can_be_played(opened: Opened, tmp_path: Path) -> None:
