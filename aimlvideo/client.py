@@ -12,7 +12,7 @@ from functools import partial
 from inspect import signature
 from itertools import chain
 from math import inf
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Never, Self, TypeVar
 
 import anyio
@@ -38,7 +38,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
-from aimlvideo.errors import InvalidJobs, ServiceError, SettingsError, VideoError
+from aimlvideo.errors import InvalidJobs, Problem, ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.entry import RunSpec
@@ -111,6 +111,8 @@ class VideoClient:
     - `settle`: seconds after which a submission that the service's log does not list was never accepted;
     - `strict`: unknown parameters are errors, not warnings;
     - `metadata`: whether a saved clip carries its recipe (model, prompt, parameters, cost) in its own file;
+    - `local_files`: whether parameters may name files of this machine; False where others set them, as behind a web
+      page: then a picture is a link or its content;
     - `local_links`: whether clips' links may lead into this machine's network, as they may where the base URL does;
     - `callback`: a host and a port on which the service may call back, `callback_url` the public link that leads there,
       `callback_secret` (`whsec_...`) what its calls are signed with;
@@ -146,6 +148,7 @@ class VideoClient:
         strict: bool = False,
         metadata: bool = True,
         local_links: bool = False,
+        local_files: bool = True,
         callback: tuple[str, int] | None = None,
         callback_url: str | None = None,
         callback_secret: str | None = None,
@@ -179,6 +182,7 @@ class VideoClient:
             strict=strict,
             metadata=metadata,
             local_links=local_links,
+            local_files=local_files,
             callback=callback,
             callback_url=callback_url,
             callback_secret=callback_secret,
@@ -442,6 +446,8 @@ class VideoClient:
                 yield Record(unreadable, Progress(Stage.FAILED, error=error))
                 continue
             try:
+                if not self._settings.local_files:
+                    _refuse_paths(job)
                 yield run.spec.journal.plan(job, distinct=job.derived, run=run.spec.number)
             except InvalidJobs as error:
                 yield Record(job, Progress(Stage.FAILED, error=error))
@@ -703,6 +709,14 @@ def job_of(line: Mapping[str, Any]) -> VideoJob:
         raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
     # A cell that is empty in a DataFrame is NaN: nothing was given there.
     return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
+
+
+def _refuse_paths(job: VideoJob) -> None:
+    """Raise InvalidJobs for a parameter that is a path: a journal keeps it as text, and what that names is not sent."""
+    for name, value in job.params.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(part, PurePath) for part in parts):
+            raise InvalidJobs([Problem(name, "a link or a content (local_files=False)", "a path", job=job.id)])
 
 
 def _checked_journal(journal: Journal) -> Journal:

@@ -40,6 +40,7 @@ class Settings:
     strict: bool = False
     metadata: bool = True
     local_links: bool = False
+    local_files: bool = True
     callback: tuple[str, int] | None = None
     callback_url: str | None = None
     callback_secret: str | None = field(default=None, repr=False)
@@ -113,6 +114,7 @@ _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "strict": (bool, "True or False"),
     "metadata": (bool, "True or False"),
     "local_links": (bool, "True or False"),
+    "local_files": (bool, "True or False"),
     "callback": ((tuple, NoneType), "a pair of a host and a port, or None"),
     "callback_url": ((str, NoneType), "a link that the service can call, or None"),
     "callback_secret": ((str, NoneType), "text, or None"),

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from aimlvideo import VideoClient, VideoError
 
 MODEL, FOLDER = "kling-video/v1.6/pro/image-to-video", Path("clips")
+# Whatever a caller sends: no file of this machine is read for it.
+SETTINGS: Any = {"journal": "clips.sqlite3", "max_outstanding": 100, "local_files": False}
 
 
 class Order(BaseModel):
@@ -32,7 +34,7 @@ class Order(BaseModel):
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Hold one client for all requests; its journal knows what was bought before the last stop."""
-    async with VideoClient(journal=Path("clips.sqlite3"), max_outstanding=100) as client, asyncio.TaskGroup() as tasks:
+    async with VideoClient(**SETTINGS) as client, asyncio.TaskGroup() as tasks:
         fetching = {tasks.create_task(carry_on(client))}
         yield {"client": client, "tasks": tasks, "fetching": fetching}
         for task in fetching:  # what is rendering goes on at the service; the journal has its ids

@@ -9,12 +9,15 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from aimlvideo import VideoClient, VideoError
 
 MODEL, FOLDER = "kling-video/v1.6/pro/image-to-video", Path("clips")
+# Whatever a caller sends: no file of this machine is read for it.
+SETTINGS: Any = {"journal": "clips.sqlite3", "max_outstanding": 100, "local_files": False}
 CLIENT = web.AppKey("client", VideoClient)
 FETCHING = web.AppKey("fetching", set[asyncio.Task[None]])
 TASKS = web.AppKey("tasks", asyncio.TaskGroup)
@@ -66,7 +69,7 @@ async def callback(request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[None]:
-    async with VideoClient(journal=Path("clips.sqlite3"), max_outstanding=100) as client, asyncio.TaskGroup() as tasks:
+    async with VideoClient(**SETTINGS) as client, asyncio.TaskGroup() as tasks:
         app[CLIENT], app[TASKS], app[FETCHING] = client, tasks, {tasks.create_task(carry_on(client))}
         yield
         for task in app[FETCHING]:  # what is rendering goes on at the service; the journal has its ids

@@ -51,12 +51,13 @@ class MediaLimits:
     """In which form a service takes a file that is no link, and which ones.
 
     `data_uri`: as a `data:` URI, which is then taken as it is; else as bare Base64. `inline` holds for what is sent
-    along, `files` for a link, too.
+    along, `files` for a link, too. `local_files`: whether a text may name a file of this machine.
     """
 
     data_uri: bool
     inline: FileLimits = FileLimits()
     files: tuple[FileLimits, ...] = ()
+    local_files: bool = True
 
     @property
     def looks_inside(self) -> bool:

@@ -233,7 +233,7 @@ class Chains:
             else:
                 clip = await retrying(partial(fetch, name, frames), on=(DownloadFailed,))()
             files[reference] = await _file(frames, clip, reference)
-        params: dict[str, Any] = with_references(record.job.params, lambda reference: str(files[reference].resolve()))
+        params: dict[str, Any] = with_references(record.job.params, lambda reference: files[reference].resolve())
         return Record(record.job.with_params(params), record.progress)
 
 

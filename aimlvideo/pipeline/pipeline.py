@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -118,7 +119,10 @@ class Pipeline:
 
     async def encoded(self, entry: Entry) -> VideoJob:
         """Return a job as it is sent. Raises as `encode` does."""
-        return await encode(entry.job, self._catalog(), self.service.media, entry.run.spec.uploads)
+        limits = self.service.media
+        if not self._settings.local_files:
+            limits = replace(limits, local_files=False)
+        return await encode(entry.job, self._catalog(), limits, entry.run.spec.uploads)
 
     async def route(self, entry: Entry) -> bool:
         """Set a job on its way at its stage. True: it is to be submitted now, by whoever asks."""

@@ -34,6 +34,7 @@ MOST_INLINE = 4 * 2**20
 """Bytes of a picture that is sent along although there is a place for uploads."""
 UPLOAD_HINT = "give a link to it, or a place for uploads: --upload s3://bucket/prefix (upload= in Python)"
 TOO_LARGE = f"at most {MAX_BYTES // 2**20} MB are sent along: {UPLOAD_HINT}"
+NO_LOCAL_FILES = "is not a link: expected one, or the content itself, as this client sends no local files"
 LinkTo = Callable[[BinaryIO, str], str]
 """Returns a link to a content of a media type."""
 
@@ -100,6 +101,9 @@ class Media:
             yield io.BytesIO(raw), len(raw)
             return
         _refuse_other_links(value)
+        # A path that is no text comes of our own code: the frame of a clip that this one goes on from.
+        if isinstance(value, str) and not self.limits.local_files:
+            raise UsageError(f"{_name(value)} {NO_LOCAL_FILES}")
         try:
             path = Path(self.folder or "", Path(_native(value)).expanduser())
             if path.exists() and not path.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -11,7 +10,7 @@ from aiohttp import ClientRequest
 from multidict import CIMultiDict
 from yarl import URL
 
-log = logging.getLogger("aimlvideo")
+from aimlvideo.errors import SettingsError
 
 
 def proxied_request() -> type[ClientRequest]:
@@ -58,21 +57,31 @@ def proxy_hosts() -> frozenset[str]:
 
 
 def _proxies() -> dict[str, str]:
-    """Return the environment's proxies by scheme, as curl takes them: `host:port` too, and `all_proxy` for the rest."""
+    """Return the environment's proxies by scheme, as curl takes them: `host:port` too, and `all_proxy` for the rest.
+
+    Raises SettingsError for one that cannot be used: whoever named it does not want to go without.
+    """
     named = getproxies()
+    if named.get("no", "").strip() == "*":
+        return {}
     everywhere = named.get("all", "")
     chosen = {scheme: named.get(scheme) or everywhere for scheme in ("http", "https")}
-    return {scheme: usable for scheme, url in chosen.items() if url and (usable := _usable(scheme, url))}
+    return {scheme: _usable(scheme, url) for scheme, url in chosen.items() if url}
 
 
 def _usable(scheme: str, text: str) -> str:
-    """Return a proxy's URL, or an empty text where it is of a kind that cannot be used."""
+    """Return a proxy's URL. Raises SettingsError where it is of a kind that cannot be used."""
     url = text.strip() if "://" in text else f"http://{text.strip()}"
     try:
         parsed = URL(url)
         if parsed.scheme.lower() in ("http", "https") and parsed.host and parsed.port:
             return url
+        kind = parsed.scheme.lower()
     except ValueError:
-        pass
-    log.warning("ignoring the %s proxy from the environment: only http proxies can be used", scheme)
-    return ""
+        kind = ""
+    # Neither the host nor what stands before it: both may hold a password.
+    problem = f"is a {kind} proxy" if "://" in url and kind not in ("http", "https", "") else "cannot be read"
+    raise SettingsError(
+        f"the proxy that the environment names for {scheme} {problem}: only http proxies can be used. Set "
+        f"{scheme.upper()}_PROXY=http://HOST:PORT, or NO_PROXY=* to go without one"
+    )

@@ -26,6 +26,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.shell.descriptors import connections_that_fit
 from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, decoded, read_body, spellings
+from aimlvideo.shell.http.certificates import trusted_authorities
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import proxied_request
 
@@ -163,9 +164,14 @@ async def open_session(
 
     Idle connections are dropped early: a server that closes one while a POST is on its way leaves that POST in doubt.
     """
+    connector = pool or aiohttp.TCPConnector(
+        limit=connections_that_fit(CONNECTIONS),
+        keepalive_timeout=10,
+        resolver=destinations,
+        ssl=trusted_authorities() or True,
+    )
     async with aiohttp.ClientSession(
-        connector=pool
-        or aiohttp.TCPConnector(limit=connections_that_fit(CONNECTIONS), keepalive_timeout=10, resolver=destinations),
+        connector=connector,
         connector_owner=pool is None,
         trace_configs=[destinations.trace()] if destinations else [],
         # A load balancer's cookie would tie all requests to one of its machines.

@@ -348,7 +348,6 @@ def test_local_links_is_a_setting() -> None:
         ("https_proxy", "proxy.example:3128", {"proxy.example"}),
         ("HTTPS_PROXY", "http://proxy.example:3128", {"proxy.example"}),
         ("ALL_PROXY", "proxy.example:3128", {"proxy.example"}),
-        ("ALL_PROXY", "socks5://proxy.example:1080", set()),
     ],
 )
 def test_proxies_are_read_as_curl_reads_them(

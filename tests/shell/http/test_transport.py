@@ -20,7 +20,7 @@ from yarl import URL
 
 from aimlvideo import __version__
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.http import proxies, transport
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.shell.http_server import QUICK, read_request, served, talking
@@ -394,13 +394,19 @@ async def test_a_proxy_that_will_not_connect_us_sent_nothing(environment: pytest
             assert type(await failure(session, "https://api.example.invalid")) is Unavailable
 
 
-async def test_a_kind_of_proxy_that_cannot_be_used_is_passed_over_with_a_word(
-    environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("url", ["socks5://me:sesame@127.0.0.1:1", "socks5h://h:1", "http://[::1", "ftp://h:21"])
+async def test_a_kind_of_proxy_that_cannot_be_used_is_refused_and_never_gone_without(
+    environment: pytest.MonkeyPatch, name: str, url: str
 ) -> None:
-    environment.setenv("http_proxy", "socks5://127.0.0.1:1")
-    async with served(echo) as url, open_session(proxied=True) as session:
-        assert (await HttpTransport(session, url, KEY).send(Request("GET", "/x"))).status == 200
-    assert "only http proxies" in caplog.text
+    environment.setenv(name, url)
+    with pytest.raises(SettingsError, match="only http proxies can be used") as caught:
+        async with open_session(proxied=True):
+            pass
+    assert "sesame" not in str(caught.value)
+    environment.setenv("NO_PROXY", "*")
+    async with served(echo) as here, open_session(proxied=True) as session:
+        assert (await HttpTransport(session, here, KEY).send(Request("GET", "/x"))).status == 200
 
 
 async def test_a_netrc_file_changes_nothing(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
