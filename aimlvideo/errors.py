@@ -144,6 +144,10 @@ class Rejected(ServiceError):
     """This request is wrong and stays wrong: 400, 404, 422, content policy."""
 
 
+MOVED = (301, 302, 307, 308)
+"""The statuses by which a service says that it is elsewhere."""
+
+
 class Refused(ServiceError):
     """No request will pass until a person mends it: 401, out of credits, arrears, address not allowed.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo import Stage, VideoClient
@@ -81,6 +82,7 @@ class OddService(FakeService):
         if request.method == "POST" and self.station == "submit" and self.hostile:
             refusal = SURPRISES.get(request.body["prompt"])
             if refusal is not None and refusal.status in (302, 400, 503):  # which say that it was not accepted
+                await anyio.sleep(0.01)  # after the first job was accepted
                 return refusal
         sound = await super().send(request)
         if request.method == "POST":
@@ -100,13 +102,11 @@ class OddService(FakeService):
         return self.everything or SURPRISES.get(prompt, sound)
 
 
-def odd_jobs(station: str) -> list[dict[str, Any]]:
-    """Return a job for each surprise, and two without. A service that redirects what is bought ends a run, in words."""
-    surprises = [name for name, one in SURPRISES.items() if station != "submit" or one.status != 302]
-    return [
-        *({**JOB, "id": f"odd{number}", "prompt": name} for number, name in enumerate(surprises)),
-        *({**JOB, "id": name, "prompt": name} for name in FINE),
-    ]
+def odd_jobs() -> list[dict[str, Any]]:
+    """Return a job for each surprise, and two without: the first shows that the service is there."""
+    odd_ones = [{**JOB, "id": f"odd{number}", "prompt": name} for number, name in enumerate(SURPRISES)]
+    first, last = ({**JOB, "id": name, "prompt": name} for name in FINE)
+    return [first, *odd_ones, last]
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ async def test_an_odd_answer_about_one_job_is_that_jobs_and_a_later_run_saves_it
     service = OddService(seconds=20, station=station)
     settings = {"settle": 600.0, "timeout": 7200.0, "max_outstanding": 50}
     async with FakeClient(service, **settings) as client:
-        first = await run_all(client, odd_jobs(station), output=tmp_path)
+        first = await run_all(client, odd_jobs(), output=tmp_path)
     assert [first[name].stage for name in FINE] == [Stage.SAVED, Stage.SAVED]
     assert surprised(first) == []
     assert all(result.ok or isinstance(result.error, VideoError) for result in first.values())

@@ -12,14 +12,13 @@ import typer
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.errors import InvalidJobs, Refused, UsageError, VideoError, one_per_cause
+from aimlvideo.errors import MOVED, InvalidJobs, Refused, UsageError, VideoError, one_per_cause
 
 ALL_SAVED = 0
 SOME_FAILED = 1
 WRONG_USAGE = 2  # command, job file, key, settings
 UNFINISHED = 3  # interrupted, out of time or money, in doubt, service or database away
 
-MOVED = (301, 302, 307, 308)
 MOST_CAUSES = 25
 """Causes that are shown of a file's problems: more than a person mends at a time."""
 

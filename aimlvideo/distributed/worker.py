@@ -245,7 +245,12 @@ class Worker:
         self._ending[result.job.id] = self.places[result.job.id], _handback(result)
         self._news.set()
         if result.stage in ENDED:
-            self.on_result(result)
+            try:
+                self.on_result(result)
+            except OSError:  # nobody reads on
+                raise
+            except Exception:
+                log.exception("unexpected error in on_result, for job %r", result.job.id)
 
     async def _keep_queue(self) -> None:
         """Keep up with the queue, over one connection after the other."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aimlvideo.core.wires.base import Callback, State, Wire
 from aimlvideo.errors import ServiceError
-from aimlvideo.pipeline.entry import Entry
+from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
 from aimlvideo.pipeline.poll import Poll, Send, fetch_status
 
@@ -58,14 +58,18 @@ class Callbacks:
         """Ask the service itself about each generation that a call names for a submission whose answer was lost."""
         while True:
             entry, generation_id = await self._calls.get()
-            try:
-                generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
-            except ServiceError as error:
-                log.info("a call names generation %s, which the service does not show: %s", generation_id, error)
-                continue
-            owner = entry.run.spec.journal.by_generation(generation_id)
-            if owner is not None and owner.job.id != entry.job.id:
-                log.warning("a call names generation %s, which is that of job %r", generation_id, owner.job.id)
-            elif generation.request_id in (None, entry.progress.request_id):
-                # A call can be forged: what counts is the service's own answer, and that it names our id or none.
-                self.lost.confirm(entry, generation_id)
+            with contained(entry):
+                await self._look_into(entry, generation_id)
+
+    async def _look_into(self, entry: Entry, generation_id: str) -> None:
+        try:
+            generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
+        except ServiceError as error:
+            log.info("a call names generation %s, which the service does not show: %s", generation_id, error)
+            return
+        owner = entry.run.spec.journal.by_generation(generation_id)
+        if owner is not None and owner.job.id != entry.job.id:
+            log.warning("a call names generation %s, which is that of job %r", generation_id, owner.job.id)
+        elif generation.request_id in (None, entry.progress.request_id):
+            # A call can be forged: what counts is the service's own answer, and that it names our id or none.
+            self.lost.confirm(entry, generation_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Transport
+from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.download import Downloads, origin_of
@@ -43,6 +45,8 @@ from aimlvideo.shell.task_groups import background_tasks
 
 MAX_LATE_REFUSALS = 20
 """How often one job is submitted again that the service took and later had no slot for."""
+
+log = logging.getLogger("aimlvideo")
 
 
 class Pipeline:
@@ -176,15 +180,24 @@ async def open_pipeline(
     `limiters` are those of an account that others use too, in place of ones by the settings.
     """
     pipeline = Pipeline(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
-    works = (
-        pipeline.poll.run,
-        pipeline.poll.watch_key,
-        pipeline.lost_submissions.run,
-        pipeline.callbacks.run,
-        *background,
-    )
+    spared = (pipeline.poll.watch_key, pipeline.callbacks.run, *background)
+    works = (pipeline.poll.run, pipeline.lost_submissions.run, *map(_going_without, spared))
     async with background_tasks(*works), _callback_page(settings, pipeline.callbacks):
         yield pipeline
+
+
+def _going_without(work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:
+    """Return work that helps the runs and that they can do without: what nobody foresaw ends it alone, with a word."""
+
+    async def worked() -> None:
+        try:
+            await work()
+        except (DiskFailed, JournalError):
+            raise
+        except Exception:
+            log.exception("unexpected error in %s: all runs go on without it", getattr(work, "__qualname__", work))
+
+    return worked
 
 
 def _may_resubmit(entry: Entry, service: Service) -> bool:

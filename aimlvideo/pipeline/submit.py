@@ -15,6 +15,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import (
+    MOVED,
     Busy,
     DiskFailed,
     JournalError,
@@ -55,6 +56,8 @@ class Submit:
     id_field: str = ""
     """The parameter in which a job may name its own request id; empty where the service has none."""
     _answered: bool = False
+    _is_in_place: bool = False
+    """Whether the service has accepted something since it last sent a submission elsewhere."""
     _unavailable_since: float = inf
     _busy_since: float = inf
     """When the service began to refuse everything because it is busy."""
@@ -119,7 +122,13 @@ class Submit:
             return True
         except Refused as error:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
-            entry.stop_run(error)
+            # One redirect between acceptances is an oddity of one answer, and no news of where the service is.
+            if error.status in MOVED and self._is_in_place:
+                self._is_in_place = False
+                log.warning("not accepted: %s", error, extra={"job": entry.job.id})
+                entry.end(error)
+            else:
+                entry.stop_run(error)
         except Rejected as error:
             # An id of the job's own: refused, perhaps, since it was taken before.
             if request_id == denied_request_id:
@@ -173,7 +182,8 @@ class Submit:
             entry.stop_run(error)
             return
         now = clock.loop()
-        self._answered, self._unavailable_since, self._busy_since = True, inf, inf
+        self._answered = self._is_in_place = True
+        self._unavailable_since, self._busy_since = inf, inf
         self.rate_gate.rate.on_accepted(now)
         self.slots.on_accepted(now)
         self.on_accepted(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings at least."""
+log = logging.getLogger("aimlvideo")
 FIRST_LINE, LAST_GAP = 5.0, 60.0
 """Seconds until the first plain line, and between two at most; the gaps double in between."""
 
@@ -28,7 +30,12 @@ def live_progress(watcher: RunWatcher, screen: Screen, *, is_interactive: bool) 
 
     async def until_left(display: Callable[[RunSnapshot], None], every: Iterable[float]) -> None:
         with scope:
-            await watch(watcher, display, every)
+            try:
+                await watch(watcher, display, every)
+            except OSError:  # nobody reads on, which ends the run
+                raise
+            except Exception:
+                log.exception("unexpected error while progress was shown: the run goes on without it")
 
     start = watcher.run.tasks.start_soon
     try:
