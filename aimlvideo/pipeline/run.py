@@ -95,6 +95,7 @@ class Run:
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = self._left_early = False
+        self.waits_for_money = False  # whether the next job waits for outstanding ones to settle below their price
         self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
         self._bought = 0
@@ -209,7 +210,9 @@ class Run:
             if self.halted is not None:
                 self.end(entry, self.halted)
                 return False
+            self.waits_for_money = True
             await self._room_changed.wait()
+            self.waits_for_money = False
         entry.holds_promise = True
         return True
 

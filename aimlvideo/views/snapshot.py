@@ -148,7 +148,8 @@ def _waiting_for(run: Run, stages: Mapping[Stage, int]) -> str:
     if run.held_back and run.held_back >= stages[Stage.PLANNED]:
         return f"{pluralize(run.held_back, 'planned job')} waiting for other jobs' clips"
     if limiters is not None and stages[Stage.PLANNED]:
-        return _limiter_wait(limiters)
+        money = f"waiting for what is outstanding to settle: the next job might pass {run.budget.limit or 0:.2f} USD"
+        return money if run.waits_for_money else _limiter_wait(limiters)
     if stages[Stage.IN_DOUBT] and busy == stages[Stage.IN_DOUBT]:
         return "waiting for the service's log (lost answers)"
     if busy:

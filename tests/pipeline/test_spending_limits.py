@@ -10,6 +10,7 @@ import pytest
 
 from aimlvideo import Stage
 from aimlvideo.errors import OverBudget, Unclear
+from aimlvideo.views.snapshot import RunWatcher
 from tests.fakes import JOB, FakeClient, FakeService, quick_downloads
 
 LOST = Unclear("reset")
@@ -124,7 +125,10 @@ async def test_what_is_sent_again_goes_through_the_same_door(tmp_path: Path) -> 
 async def test_a_run_waits_while_outstanding_jobs_may_settle_below_their_price(tmp_path: Path) -> None:
     service = FakeService(seconds=60, broken={"gen-0": "out of memory", "gen-1": "out of memory"})
     async with FakeClient(service) as client, client.run(jobs(*"abc"), output=tmp_path, max_spend=0.5) as results:
+        await anyio.sleep(20)
+        waits = RunWatcher(results).snapshot().waiting_for
         seen = {result.job.id: result.stage async for result in results}
+    assert waits == "waiting for what is outstanding to settle: the next job might pass 0.50 USD"
     assert seen == {"a": Stage.FAILED, "b": Stage.FAILED, "c": Stage.SAVED}
 
 

@@ -71,6 +71,8 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
     recovered = in_loop(work())
     more = pluralize(recovered, "more generation")
     terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
+    if recovered:
+        terminal.say("those of other folders do no harm: each is taken only for the job that it was bought for")
     terminal.say(
         "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "
         "3 times what the model takes), run `recover` again, then re-run the original command"
