@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -9,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.cost_estimate import Tally
+from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
-from aimlvideo.core.jobs.columns import duplicate_id_problem
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import own_ids_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
+from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.shell.files.job_files import Line
@@ -49,6 +51,10 @@ class JobReader:
     records: Callable[[], Iterable[Record]] | None = None
     """The jobs of earlier files; read once, and only where a job names an id of its own."""
     _own_ids: dict[str, str] = field(default_factory=dict)
+    _places: dict[int, str] = field(default_factory=dict)
+    """Where each job that somebody named stands, by the hash of its id."""
+    _refused: dict[str, set[str]] = field(default_factory=dict)
+    """The fields that are wrong already when a line is read, by where it stands."""
     lengths: dict[str, float | None] = field(default_factory=dict)
     """The seconds of each job's clip, by id; None where its parameters do not say."""
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
@@ -61,6 +67,8 @@ class JobReader:
                 (self.remarks if line.warning else self.problems).append(replace(line, where=where))
                 # A remark about the file is no line of it: a file of remarks alone is empty.
                 self.lines += not line.warning
+                if not line.warning:
+                    self._refused.setdefault(where, set()).add(line.field)
                 continue
             self.lines += 1
             for one in self._expanded(where, line):
@@ -82,10 +90,6 @@ class JobReader:
             self.problems.append(replace(problem, where=self.chained[problem.job][0]))
         for where, job in self.chained.values():
             self.problems += (replace(problem, where=where) for problem in late_frames(job, self.lengths))
-
-    def add_duplicate(self, where: str, job: VideoJob) -> None:
-        """Note a job whose id another one has."""
-        self.problems.append(replace(duplicate_id_problem(job.id), where=where))
 
     def say_remarks(self, say: Callable[[str], None]) -> None:
         """Say what is odd, and no more of it than a person reads."""
@@ -116,9 +120,23 @@ class JobReader:
         complete = with_stand_ins(job)
         checked = check(complete, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
-        problems = [*checked.problems, *self._about_media(job, checked.params), *self._shared_own_id(job)]
+        refused = self._refused.get(where, set())
+        problems = [problem for problem in checked.problems if problem.field not in refused]
+        problems += [*self._about_media(job, checked.params), *self._shared_own_id(job)]
+        problems += self._shared_name(where, job, getattr(line, "id_header", "id"))
         self.problems += (replace(problem, where=where) for problem in problems)
-        return None if problems else (job, checked.params)
+        return None if problems or refused else (job, checked.params)
+
+    def _shared_name(self, where: str, job: VideoJob, id_header: str) -> Iterator[Problem]:
+        """Yield a problem where somebody gave a job the id of one before it."""
+        if job.derived:
+            return
+        name = hash(job.id)
+        if name in self._places:
+            got = f"the same in {self._places[name]}"
+            yield Problem(id_header, f"each {id_header} once", got, "rename one of the two", job=job.id)
+        else:
+            self._places[name] = where
 
     def _shared_own_id(self, job: VideoJob) -> Iterator[Problem]:
         """Yield a problem where a job names a request id of its own that a job before it has named."""
@@ -135,6 +153,7 @@ class JobReader:
         model = model_of(job, self.catalog, self.service)
         limits = service_of(self.service).media
         if not isinstance(model, Model):
+            yield from _missing_files(job)
             return
         for path, value in media_fields(model, params):
             if isinstance(value, str) and value.startswith(("http://", "https://")):
@@ -143,6 +162,23 @@ class JobReader:
                 Media(job.folder, file_limits(model, params, path, limits), self.uploads).check(value)
             except UsageError as error:
                 yield Problem(path, "a picture that can be sent", str(error), job=job.id)
+
+
+def _missing_files(job: VideoJob) -> Iterator[Problem]:
+    """Yield which files of a job are not there, as far as that can be told without its model."""
+    media = Media(job.folder, MediaLimits(data_uri=True), uploads=True)
+    for name, value in job.params.items():
+        if canonical_name(name, MEDIA_NAMES) is None:
+            continue
+        items = re.split(r"[;\n]", value) if isinstance(value, str) and "data:" not in value else value
+        for item in items if isinstance(items, list) else [items]:
+            file = item.strip(" \"'") if isinstance(item, str) else None
+            if not file or file.startswith(("http://", "https://")):
+                continue
+            try:
+                media.check(file)
+            except UsageError as error:
+                yield Problem(name, "a file that can be sent", str(error), job=job.id)
 
 
 def plan_file(

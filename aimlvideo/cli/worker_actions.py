@@ -117,6 +117,7 @@ def queue_file(
             with open_sync_journal(database) as earlier:
                 reader.check_chains(lambda name: earlier.find(name) is not None)
             if reader.problems:
+                reader.say_remarks(terminal.remark)
                 raise InvalidJobs(reader.problems)
         failed = list(journal.failed_jobs()) if retry_failed else []
         retried = [record for record in failed if not is_still_refused(*record)]

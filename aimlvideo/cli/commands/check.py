@@ -70,15 +70,11 @@ def check_file(
     facts = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), file.strict, file.matrix, settings.get("legacy", False))
     reader.uploads = bool(settings.get("upload"))
-    # Hashes, not ids: a file of a million jobs is checked in constant memory but for eight bytes a job.
-    tally, seen, unnamed = Tally(catalog, facts.prices), set[int](), 0
+    tally, unnamed = Tally(catalog, facts.prices), 0
     with job_lines(name, catalog, defaults) as lines:
-        for where, job, params in reader.jobs(lines):
+        for _, job, params in reader.jobs(lines):
             tally.add(job.model, params)
             unnamed += job.derived
-            if not job.derived and hash(job.id) in seen:
-                reader.add_duplicate(where, job)
-            seen.add(hash(job.id))
     reader.check_chains()
     if reader.problems:
         again = may_ask and can_be_read_again(name)

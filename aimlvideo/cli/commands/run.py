@@ -129,6 +129,8 @@ async def plan(
             options.output.rmdir()
         read_again = client is not None and can_be_read_again(name) and isinstance(error, InvalidJobs)
         if client is None or not read_again or not await client.learn_models(reader.unknown_models):
+            if isinstance(error, InvalidJobs):
+                reader.say_remarks(terminal.remark)
             raise
     return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
 

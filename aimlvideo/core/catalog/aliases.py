@@ -42,6 +42,10 @@ ALIASES = (
     ("static_mask", "mask_url", "static_mask_url"),
 )  # fmt: skip
 
+MEDIA_NAMES = frozenset((
+    "image_url", "tail_image_url", "image_list", "video_url", "video_urls", "audio_url", "audio_urls",
+))  # fmt: skip
+"""The first names of the rows whose values are files."""
 _ROW = {name: row for row in ALIASES for name in row}
 
 

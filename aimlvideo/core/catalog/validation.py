@@ -65,7 +65,7 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     listed = catalog.find(job.model)
     problems: list[Problem] = []
     if listed is None or service not in listed.services:
-        problems += _about_model(job.model, catalog, service)
+        problems += _about_model(job, catalog, service)
     model = model_of(job, catalog, service)
     if isinstance(model, Problem):
         problems.append(model)
@@ -120,9 +120,16 @@ def _checked(job: VideoJob, params: dict[str, Any], problems: list[Problem]) -> 
     )
 
 
-def _about_model(name: Any, catalog: Catalog, service: str) -> Iterator[Problem]:
-    """Yield what is to be said of a model that is unknown, or known to another service."""
-    if not isinstance(name, str):
+def _about_model(job: VideoJob, catalog: Catalog, service: str) -> Iterator[Problem]:
+    """Yield what is to be said of a model that is missing, unknown, or known to another service."""
+    name: Any = job.model
+    if name == "":
+        near = next(
+            (field for field in job.params if difflib.get_close_matches(field.lower(), ("model",), 1, 0.75)), ""
+        )
+        hint = f"did you mean {near!r}? Call it `model`" if near else "add `model`"
+        yield Problem("model", "a model", "none", f"{hint}, or give --model MODEL")
+    elif not isinstance(name, str):
         yield Problem("model", "the id of a model", preview(name))
     elif model := catalog.find(name):
         hint = f"it belongs to {' and '.join(model.services)}: use --service {model.service}"

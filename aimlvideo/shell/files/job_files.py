@@ -1,6 +1,7 @@
 """Job files in the forms that people have: JSON lines, a JSON array, a table, a list of prompts, a folder of pictures.
 
-Every reader gives pairs of where a job stands (`jobs.csv:17`) and the job as it was written, or what is wrong there.
+Every reader gives pairs of where a job stands (`jobs.csv:17`) and the job as it was written, or what is wrong there;
+a job that is only wrong in part comes after its problems, so that all else can be checked too.
 A `Problem` with `warning` is a remark about the file, not a job.
 """
 
@@ -28,7 +29,7 @@ from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.core.nesting import DEEPEST, is_too_deep
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
-from aimlvideo.shell.files.tables import read_csv, read_frame, read_xlsx
+from aimlvideo.shell.files.tables import TableJob, read_csv, read_frame, read_xlsx
 
 Line = tuple[str, Mapping[str, Any] | Problem]
 
@@ -51,7 +52,10 @@ class JobDefaults:
     def applied(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """Return a line with the defaults for what it leaves out or leaves empty."""
         defaults = {"model": self.model, **self.params} if self.model else dict(self.params)
-        return {**defaults, **{name: value for name, value in line.items() if value not in (None, "")}}
+        job = TableJob({**defaults, **{name: value for name, value in line.items() if value not in (None, "")}})
+        if isinstance(line, TableJob):
+            job.id_header = line.id_header
+        return job
 
 
 NO_DEFAULTS = JobDefaults()

@@ -26,6 +26,13 @@ from aimlvideo.shell.files.cells import INVISIBLE, CellError, cell_value
 Line = tuple[str, Mapping[str, Any] | Problem]
 Row = list[Any] | Problem
 
+
+class TableJob(dict[str, Any]):
+    """A job that was read from a table; `id_header` is what the table calls its id."""
+
+    id_header = "id"
+
+
 DELIMITERS = ",;\t|"
 ID_NAMES = ("id", "job_id", "name", "clip", "clip_id", "clip_name", "nom", "nombre", "nome", "naam")
 """Headers of the column that names a job, the strongest first."""
@@ -204,6 +211,8 @@ class _Columns:
     model_column: int | None
     unsent: dict[str, set[str]] = field(default_factory=dict)
     """By header: the models whose rows had something there that the model does not take."""
+    repeated: frozenset[int] = frozenset()
+    """The columns whose header another one has before them."""
     sent: set[str] = field(default_factory=set)
     """The parameters that columns stand for."""
 
@@ -271,11 +280,11 @@ def _jobs(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str)
             continue
         if columns is None:
             columns = _columns(cells)
+            # The rows are read all the same: what else is wrong is said in the same pass.
             if twice := _duplicate_header(columns):
                 yield where, twice
-                return
             continue
-        yield where, _job(columns, cells, catalog, default_model)
+        yield from ((where, line) for line in _job(columns, cells, catalog, default_model))
     if columns is not None:
         yield from (("", remark) for remark in _remarks(columns, catalog))
 
@@ -302,6 +311,7 @@ def _columns(cells: list[Any]) -> _Columns:
         names=names,
         id_column=next((place[name] for name in ID_NAMES if name in place), None),
         model_column=next((place[name] for name in MODEL_NAMES if name in place), None),
+        repeated=frozenset(index for index, name in enumerate(names) if name and place[name] < index),
     )
 
 
@@ -320,29 +330,36 @@ def _duplicate_header(columns: _Columns) -> Problem | None:
     )
 
 
-def _job(columns: _Columns, cells: Sequence[Any], catalog: Catalog, default_model: str) -> Mapping[str, Any] | Problem:
+def _job(
+    columns: _Columns, cells: Sequence[Any], catalog: Catalog, default_model: str
+) -> Iterator[Mapping[str, Any] | Problem]:
+    """Give all that is wrong with a row, and then the job as far as it could be read."""
     # Cells too many mean an unquoted comma: what follows it would be sent as other parameters, and paid.
     extra = [cell for cell in cells[len(columns.names) :] if cell]
     if extra:
         hint = "put a cell with a comma in it in quotation marks"
-        return Problem("", f"{len(columns.names)} cells, one for each column", f"{len(cells)}", hint)
-    filled = {index: cell for index, cell in enumerate(cells) if cell}
-    job: dict[str, Any] = {}
-    if columns.id_column in filled:
-        job["id"] = filled.pop(columns.id_column)
+        yield Problem("", f"{len(columns.names)} cells, one for each column", f"{len(cells)}", hint)
+        return
+    filled = {index: cell for index, cell in enumerate(cells) if cell and index not in columns.repeated}
+    job = TableJob()
+    if columns.id_column is not None and columns.id_column in filled:
+        job["id"], job.id_header = filled.pop(columns.id_column), columns.headers[columns.id_column]
     if columns.model_column in filled:
         job["model"] = filled.pop(columns.model_column)
     name = job.get("model") or default_model
     model = catalog.find(name) or catalog.find_unlisted(name)
     if model is None:
-        named = {columns.names[index]: cell for index, cell in filled.items() if columns.names[index]}
-        return {**job, **named} if name else columns.no_model()
-    return _with_params(job, columns, filled, model)
+        if not name:
+            yield columns.no_model()
+        job |= {columns.names[index]: cell for index, cell in filled.items() if columns.names[index]}
+        yield job
+        return
+    yield from _with_params(job, columns, filled, model)
 
 
 def _with_params(
-    job: dict[str, Any], columns: _Columns, filled: Mapping[int, Any], model: Model
-) -> Mapping[str, Any] | Problem:
+    job: TableJob, columns: _Columns, filled: Mapping[int, Any], model: Model
+) -> Iterator[Mapping[str, Any] | Problem]:
     headers: dict[str, str] = {}
     for index, cell in filled.items():
         header = columns.headers[index]
@@ -353,14 +370,16 @@ def _with_params(
         try:
             value = cell_value(param_name, model.params[param_name], cell)
         except CellError as error:
-            return Problem(param_name, error.expected, repr(str(cell)[:40]), str(error))
+            yield Problem(param_name, error.expected, repr(str(cell)[:40]), str(error))
+            continue
         if param_name in job and job[param_name] != value:
-            return Problem(
+            yield Problem(
                 header, f"one value: {headers[param_name]} means the same", "two", "leave one of the cells empty"
             )
+            continue
         job[param_name], headers[param_name] = value, header
         columns.sent.add(param_name)
-    return job
+    yield job
 
 
 def _param(name: str, model: Model) -> str | None:

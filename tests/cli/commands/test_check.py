@@ -76,6 +76,53 @@ def test_the_help_of_matrix_has_an_example_that_passes(command: Command, tmp_pat
     assert "4 jobs," in checked.output
 
 
+@pytest.mark.parametrize("words", [["check", "jobs.csv"], ["run", "jobs.csv", "-o", "out"]])
+def test_all_that_is_wrong_with_a_table_is_said_at_once(command: Command, tmp_path: Path, words: list[str]) -> None:
+    model = "kling-video/v1.6/pro/image-to-video"
+    (tmp_path / "jobs.csv").write_text(
+        "Name;Modle;Prompt;Picture;Seconds;Prompt\n"
+        f"fox;{model};A fox;fox.png;5;x\n"
+        f"owl;{model};An owl;owl.png;5;x\n"
+        f"fox;{model};A hare;https://example.com/a.png;5;x\n"
+    )
+    refused = command(*words)
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.split())
+    assert "jobs.csv:1: prompt: each column once" in said
+    assert "jobs.csv:2-4: model: a model, got none (did you mean the column 'Modle'?" in said
+    assert "fox.png cannot be read" in said
+    assert "owl.png cannot be read" in said
+    assert "jobs.csv:4: job 'fox': Name: each Name once, got the same in jobs.csv:2 (rename one of the two)" in said
+    assert said.count("model: a") == 1
+
+
+def test_every_wrong_cell_of_a_row_is_said_and_none_twice(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "jobs.csv").write_text(f"model,prompt,duration,size,seed\n{JOB['model']},#REF!,7,#N/A,many\n")
+    refused = command("check", "jobs.csv")
+    assert refused.exit_code == 2
+    lines = [line for line in refused.output.splitlines() if "jobs.csv:2" in line]
+    assert [line.split(": ")[-2].split(": ")[0] for line in lines] != []
+    for name in ("prompt", "duration", "seed"):
+        assert len([line for line in lines if f" {name}: " in line]) == 1, refused.output
+
+
+def test_two_jobs_of_one_id_are_named_with_both_their_places(command: Command, tmp_path: Path) -> None:
+    wrong = {**JOB, "duration": 7}
+    write_jobs(tmp_path / "jobs.jsonl", {**wrong, "id": "a"}, {**JOB, "id": "b"}, {**JOB, "id": "a"})
+    for words in (["check", "jobs.jsonl"], ["run", "jobs.jsonl", "-o", "out"]):
+        refused = " ".join(command(*words).output.split())
+        assert "jobs.jsonl:1: job 'a': duration: " in refused
+        assert "jobs.jsonl:3: job 'a': id: each id once, got the same in jobs.jsonl:1" in refused
+        assert "2 problems" in refused
+
+
+def test_a_job_without_a_model_says_which_field_may_have_been_meant(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {"Modell": JOB["model"], "prompt": "waves"}, {"prompt": "waves"})
+    said = command("check", "jobs.jsonl").output
+    assert "a model, got none (did you mean 'Modell'? Call it `model`, or give --model MODEL)" in said
+    assert "a model, got none (add `model`, or give --model MODEL)" in said
+
+
 def test_the_sandbox_prices_a_file_without_a_key_or_a_network(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
