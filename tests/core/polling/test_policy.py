@@ -182,8 +182,21 @@ def test_under_a_constant_hazard_the_gap_is_the_one_of_the_formula(price):
     assert [looks.exact(age) - age for age in (0.0, 33.3, 500.0)] == pytest.approx([gap] * 3, rel=1e-6)
 
 
-def test_a_look_is_where_the_cost_is_least():
-    law, price, last = PiecewiseHazard.of(lognormal_left(127, 0.35)), 0.5, 90.0
+def two_waves(age: float) -> float:
+    return 0.5 * lognormal_left(60, 0.1)(age) + 0.5 * lognormal_left(120, 0.1)(age)
+
+
+@pytest.mark.parametrize(
+    ("law", "price", "last"),
+    [
+        (lognormal_left(127, 0.35), 0.5, 90.0),
+        (two_waves, 2.0, 70.0),
+        (two_waves, 10.0, 0.0),
+        (two_waves, 40.0, 62.0),
+    ],
+)
+def test_a_look_is_where_the_cost_is_least(law, price, last):
+    law = PiecewiseHazard.of(law)
     looks = NextPoll(law, price)
 
     def cost(look: float) -> float:
@@ -199,7 +212,10 @@ def test_a_look_is_where_the_cost_is_least():
         return lag + (2 * price) ** 0.5 * ahead + price * law.survival(look) / 2
 
     best = looks.exact(last)
-    assert all(cost(best) <= cost(best + off) + 1e-3 for off in (-3.0, -1.0, 1.0, 3.0))
+    least = cost(best) - 1e-3 * (1 + price)
+    assert all(
+        least <= cost(best + off) for off in (-60, -30, -10.0, -3.0, -1.0, 1.0, 3.0, 10.0, 30, 60) if off > last - best
+    )
 
 
 def _bin(age: float) -> int:

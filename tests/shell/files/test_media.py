@@ -232,3 +232,9 @@ def test_a_text_that_is_too_large_is_not_decoded_to_learn_how_large(monkeypatch:
     monkeypatch.setattr(media, "MAX_BYTES", 100)
     with pytest.raises(UsageError, match="this picture is too large"):
         Media(None, service_of("kling").media).encoded("data:image/png;base64," + "A" * 300)
+
+
+def test_a_path_that_begins_with_the_home_of_nobody_starts_at_the_job_file_s_folder(tmp_path: Path) -> None:
+    media = Media(tmp_path, AI_ML_API)
+    assert media.path_of("~no-such-user/a.png") == tmp_path / "~no-such-user" / "a.png"
+    assert Media(None, AI_ML_API).path_of("~no-such-user/a.png") == Path("~no-such-user/a.png")
