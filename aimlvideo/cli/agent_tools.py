@@ -233,7 +233,8 @@ class AgentTools:
     def _afford(self, job: VideoJob) -> None:
         """Return where a job may be bought, by the rules of every run. An agent cannot be asked, so nothing waits."""
         standing = self._standing()
-        price = self._run.budget.spending.expected(job.model, self._client.price(job))
+        # Not what the model cost before, as in a run: nobody is asked here.
+        price = self._client.price(job)
         decided = verdict(self._limit, price, standing)
         if decided is Verdict.UNPRICED:
             raise OverBudget(f"the price of {job.model} is not known, so it might exceed the limit: nothing was sent")

@@ -56,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--histories", type=int, default=2000)
     parser.add_argument("--steps", type=int, help="Go on until so many steps were seen, whatever --histories says.")
-    parser.add_argument("--length", type=int, default=20, help="Steps of one history at most.")
+    parser.add_argument("--length", type=int, default=15, help="Steps of one history at most.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-shrink", action="store_true", help="Tell at once that a promise was broken, and not how.")
     parser.add_argument("--cores", type=int, default=os.cpu_count() or 1)

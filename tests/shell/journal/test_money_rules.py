@@ -56,7 +56,7 @@ async def test_the_database_counts_and_decides_as_a_single_process_does(
     monkeypatch.setattr(postgres, "GATHER", 0.0)
     chance, seen = random.Random(int(os.environ.get("PROMISE_SEED", "5"))), set[Verdict]()
     async with open_postgres_journal(dsn, "w") as journal:
-        for _ in range(int(os.environ.get("PROMISE_ROUNDS", "40"))):
+        for _ in range(max(40, int(os.environ.get("PROMISE_ROUNDS", "40")))):
             journal.db.execute("TRUNCATE aimlvideo_model_prices")
             journal.db.execute("DELETE FROM aimlvideo_jobs")
             journal.db.execute("DELETE FROM aimlvideo_attempts")
