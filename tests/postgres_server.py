@@ -33,6 +33,7 @@ OPTIONS = (
     "max_wal_senders=0",
     "autovacuum=off",
     "jit=off",
+    "dynamic_shared_memory_type=mmap",
 )
 
 
