@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
@@ -112,6 +113,8 @@ class Run:
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
         text = rendered_name(self.spec.name, job) if self.spec.name else job.id
+        if not _can_name_a_file(text):
+            return unlike(text.encode("ascii", "replace").decode(), job.id)
         name = file_name(text)
         # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
         if text == job.id and is_its_own(text):
@@ -358,3 +361,11 @@ class Run:
             self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)
+
+
+def _can_name_a_file(text: str) -> bool:
+    """Tell whether a file can be named so here: under a locale of an old code page it cannot have all letters."""
+    try:
+        return text.isascii() or bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        return False

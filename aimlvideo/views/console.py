@@ -73,18 +73,40 @@ class Screen:
         """Give a way to draw the progress block; it stays in place and is gone when the block is left."""
         console = self._console
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
-            yield lambda snapshot: live.update(run_block(snapshot, min(console.width, WIDEST)), refresh=True)
+            plain = not _has_letters(console.encoding)
+            yield lambda snapshot: live.update(
+                run_block(snapshot, min(console.width, WIDEST), plain=plain), refresh=True
+            )
 
 
-def run_block(snapshot: RunSnapshot, width: int) -> Group:
-    """Return the block that shows a run: a bar, the counts, money and time, what it waits for, the last failures."""
+BAR, SQUARE, CROSS = "━■✗"
+IN_ASCII = {ord(BAR): "=", ord(SQUARE): "#", ord(CROSS): "x", ord("·"): "-"}
+"""What stands for the block's own letters where a terminal's code page lacks them."""
+
+
+def _has_letters(encoding: str) -> bool:
+    """Tell whether a terminal can show the letters of the block."""
+    try:
+        return bool((BAR + SQUARE + CROSS).encode(encoding))
+    except (UnicodeEncodeError, LookupError):
+        return False
+
+
+def run_block(snapshot: RunSnapshot, width: int, *, plain: bool = False) -> Group:
+    """Return the block that shows a run: a bar, the counts, money and time, what it waits for, the last failures.
+
+    With `plain`, its own letters are of ASCII.
+    """
     lines = [_bar(snapshot, width), _legend(snapshot)]
     money_and_time = " · ".join(part for part in (money(snapshot), pace_and_eta(snapshot)) if part)
     lines += [Text(text) for text in (money_and_time, snapshot.waiting_for)]
     lines += [
-        Text.assemble(("✗ ", "red"), (printable(name), "bold"), f": {printable(reason[:REASON])}")
+        Text.assemble((f"{CROSS} ", "red"), (printable(name), "bold"), f": {printable(reason[:REASON])}")
         for name, reason in snapshot.failures
     ]
+    if plain:
+        for text in lines:
+            text.plain = text.plain.translate(IN_ASCII)
     return Group(*(line for line in lines if line.plain))
 
 
@@ -93,7 +115,7 @@ def _bar(snapshot: RunSnapshot, width: int) -> Text:
     cells = shares(snapshot.stages, snapshot.total or sum(snapshot.stages.values()), max(10, width - len(progress) - 2))
     bar = Text(no_wrap=True)
     for stage, count in cells.items():
-        bar.append("━" * count, COLOURS[stage][0])
+        bar.append(BAR * count, COLOURS[stage][0])
     return bar.append(f"  {progress}", "bold")
 
 
@@ -101,5 +123,5 @@ def _legend(snapshot: RunSnapshot) -> Text:
     legend = Text()
     for stage in ORDER:
         if count := snapshot.stages.get(stage, 0):
-            legend.append("■ ", COLOURS[stage][0]).append(f"{stage.replace('_', ' ')} {count:,}   ")
+            legend.append(f"{SQUARE} ", COLOURS[stage][0]).append(f"{stage.replace('_', ' ')} {count:,}   ")
     return legend

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.openapi import read_document
@@ -26,6 +29,7 @@ from aimlvideo.errors import Problem, UsageError, VideoError
 from aimlvideo.shell.files.job_files import job_lines
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.results_file import read_results
+from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.state.catalog_cache import CatalogCache
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
@@ -79,6 +83,26 @@ def _job_file(ending: str) -> Callable[[bytes], None]:
                     check(VideoJob(**{"model": "", **line}), load_catalog())
 
     return read
+
+
+@lru_cache(maxsize=1)
+def _workbook() -> Mapping[str, bytes]:
+    """Return the parts of a sound workbook."""
+    with ZipFile(io.BytesIO(xlsx_of([["model", "prompt"], ["m", "x"]]))) as parts:
+        return {name: parts.read(name) for name in parts.namelist()}
+
+
+def workbook_with(sheet: bytes) -> bytes:
+    """Return a workbook whose one sheet is this."""
+    content = io.BytesIO()
+    with ZipFile(content, "w", ZIP_DEFLATED) as parts:
+        for name, part in _workbook().items():
+            parts.writestr(name, sheet if name.endswith("sheet1.xml") else part)
+    return content.getvalue()
+
+
+def _sheet(data: bytes) -> None:
+    _job_file(".xlsx")(workbook_with(data))
 
 
 def _picture(data: bytes) -> None:
@@ -136,6 +160,8 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "jsonl": _job_file(".jsonl"),
     "json": _job_file(".json"),
     "csv": _job_file(".csv"),
+    "xlsx": _job_file(".xlsx"),
+    "sheet": _sheet,
     "picture": _picture,
     "journal": _journal_row,
     "results": _results,

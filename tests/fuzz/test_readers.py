@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.readers import READERS
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.shell.files.tables import MOST_UNPACKED, read_xlsx
+from tests.fuzz.readers import READERS, workbook_with
 
 WORDS = st.sampled_from(
     [
@@ -33,8 +38,27 @@ def as_bytes(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+CELL = st.builds(
+    lambda place, kind, value: f'<c r="{place}" t="{kind}"><v>{value}</v></c>',
+    st.sampled_from(["A1", "B2", "A1048576", "XFD1", "XFD1048576", "ZZZZ9", "1", "", "A0", "A-1"]),
+    st.sampled_from(["s", "n", "b", "d", "e", "str", "inlineStr", "x", ""]),
+    st.sampled_from(["0", "1", "-1", "99999", "1e400", "NaN", "2026-13-45", "2958466", "", "x", "9" * 400]),
+)
+MERGED = st.sampled_from(["A1:A1048576", "A1:XFD1048576", "A1", "A2:A1", "x:y", ""])
+SHEETS = st.builds(
+    lambda cells, merged, tail: (
+        '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row>'
+        f"{''.join(cells)}</row></sheetData><mergeCells>"
+        f"{''.join(f'<mergeCell ref={place!r}/>' for place in merged)}</mergeCells>{tail}"
+    ).encode(),
+    st.lists(CELL, max_size=5),
+    st.lists(MERGED, max_size=3),
+    st.sampled_from(["</worksheet>", "", "<x/></worksheet>"]),
+)
+CORPUS = Path(__file__).with_name("corpus")
 INPUTS = (
-    st.binary(max_size=200)
+    SHEETS
+    | st.binary(max_size=200)
     | VALUES.map(as_bytes)
     | st.builds(lambda first, value: bytes([first]) + as_bytes(value), st.integers(0, 9), VALUES)
     | st.builds(lambda value, cut: as_bytes(value)[:cut], VALUES, st.integers(0, 80))
@@ -42,7 +66,21 @@ INPUTS = (
 )
 
 
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_what_broke_a_reader_once_breaks_it_no_more(path: Path) -> None:
+    began = time.process_time()
+    READERS[path.parent.name](path.read_bytes())
+    assert time.process_time() - began < 20
+
+
 @pytest.mark.parametrize("name", READERS)
 @given(data=INPUTS)
 def test_a_reader_of_foreign_bytes_raises_nothing_of_its_own(name: str, data: bytes) -> None:
     READERS[name](data)
+
+
+def test_a_workbook_that_unpacks_to_more_than_memory_is_refused_in_words() -> None:
+    bomb = workbook_with(b"<worksheet>" + b" " * (MOST_UNPACKED + 1))
+    assert len(bomb) < 2**20
+    lines = list(read_xlsx("jobs.xlsx", io.BytesIO(bomb), load_catalog(), ""))
+    assert ["it unpacks to 64 MB" in str(problem) for _, problem in lines] == [True]

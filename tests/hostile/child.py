@@ -9,11 +9,17 @@ import resource
 import threading
 import time
 
+from aimlvideo.cli.signals import in_good_order
 from tests.hostile import fast_time
 
 
 def main() -> None:
-    """Set the limits, start the clocks, and run the command."""
+    """Set the limits, start the clocks, and run the command; a signal counts from here on, as it does for a command."""
+    with in_good_order():
+        _main()
+
+
+def _main() -> None:
     faults = json.loads(os.environ["HOSTILE"])
     fast_time.install(faults["speed"], faults["origin"])
     fast_time.steps[0] = faults.get("wrong_by", 0.0)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.views.console import Screen, run_block
+from aimlvideo.views.console import Screen, _has_letters, run_block
 from aimlvideo.views.snapshot import RunSnapshot
 
 LONG_NAME = "kling-video/v1.6/standard/multi-image-to-video"
@@ -56,3 +56,14 @@ def test_names_that_people_copy_stay_in_one_piece(monkeypatch: pytest.MonkeyPatc
     assert "…" not in text.getvalue()
     letters = "".join("".join(lines).split())
     assert sorted(letters) == sorted("developermodeltakessecondsprice" + "".join("".join(row).split()))
+
+
+@pytest.mark.parametrize(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
+def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
+    assert _has_letters(coding) is not plain
+    shown = "\n".join(rendered(80, run_block(SNAPSHOT, 80, plain=plain)))
+    assert ("━" in shown) is not plain
+    assert "rendering 12,345" in shown
+    assert shown.encode(coding)
+    if plain:
+        assert "=====" in shown

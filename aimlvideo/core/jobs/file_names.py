@@ -16,7 +16,7 @@ JOURNAL, RESULTS, REPORT = "journal.sqlite3", "results.jsonl", "report.html"
 LONGEST = 200
 """Bytes of a name in UTF-8 before its ending: file systems take 255, also with `-2.mp4.part` behind it."""
 
-_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³])(\.|$)")
+_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|clock\$|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)")
 _REFUSED = re.compile(
     r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\ud800-\udfff\ufffe\uffff\u200e\u200f\u2028-\u202e\u2066-\u2069]+"
 )
@@ -25,14 +25,19 @@ _PLAIN_STEM = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)$)[A-Za-z0-9_-]{1,
 """What nearly every name is: nothing in it has to be changed."""
 
 
-_OWN_FILES = {RESULTS, REPORT, JOURNAL, *(JOURNAL + ending for ending in ("-wal", "-shm", ".lock", ".reserve", ".new"))}
+_OWN_FILES = {
+    RESULTS,
+    REPORT,
+    JOURNAL,
+    *(JOURNAL + ending for ending in ("-wal", "-shm", ".lock", ".reserve", ".new", ".recovering")),
+}
 
 
 def is_plain_name(name: str) -> bool:
     """Tell whether a name that was written down is one of a clip in the folder itself, on every system."""
     # Also what only Windows takes for a path: a journal may be read on another system than it was written on.
-    plain = not re.search(r"[/\\:\x00-\x1f\x7f]", name) and name.strip(". ") != ""
-    return plain and len(name) <= 255 and name not in _OWN_FILES
+    plain = not re.search(r"[/\\:\x00-\x1f\x7f]", name) and name.strip(". ") != "" and not _RESERVED.match(name)
+    return plain and len(name.encode(errors="replace")) <= 255 and name.casefold() not in _OWN_FILES
 
 
 def file_name(text: str, ending: str = ".mp4") -> str:

@@ -15,7 +15,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, BinaryIO
+from zipfile import ZipFile
 
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
 from aimlvideo.core.catalog.catalog import Catalog, Model
@@ -134,13 +136,19 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
     except ImportError:
         raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
     try:
+        _refuse_bomb(file)
         book = load_workbook(file, data_only=True)
         file.seek(0)
-        formulas = load_workbook(file).worksheets[0]
+        formulas, sheet = load_workbook(file).worksheets[0], book.worksheets[0]
+        height, width = sheet.max_row, sheet.max_column
     except Exception as error:
         yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
         return
-    sheet = book.worksheets[0]
+    # One cell in the last corner makes a table of 17 billion.
+    if height * width > MOST_CELLS:
+        hint = "delete what stands far beyond the table"
+        yield name, Problem("", f"at most {MOST_CELLS:,} cells", f"{height:,} rows of {width:,} columns", hint)
+        return
     yield from ((name, remark) for remark in _workbook_remarks(book, sheet))
     merged = _merged_cells(sheet)
     rows = ((f"{name}:{row[0].row}", [_cell(cell, merged, formulas) for cell in row]) for row in sheet.iter_rows())
@@ -162,6 +170,35 @@ def xlsx_of(rows: Iterable[Sequence[Any]]) -> bytes:
     return content.getvalue()
 
 
+def _refuse_bomb(file: BinaryIO) -> None:
+    """Raise ValueError for a workbook that takes all memory when it is unpacked."""
+    with ZipFile(file) as packed:
+        size = sum(part.file_size for part in packed.infolist())
+        if size > MOST_UNPACKED:
+            raise ValueError(f"it unpacks to {size / 2**20:,.0f} MB: at most {MOST_UNPACKED // 2**20} MB are read")
+        # Before it is loaded: the library makes a cell of each part of a merged one.
+        sheets = (packed.read(name) for name in packed.namelist() if name.startswith("xl/worksheets/"))
+        merged = sum(_area(*ends) for sheet in sheets for ends in _MERGED.findall(sheet))
+    if merged > MOST_MERGED:
+        raise ValueError(f"its merged cells stand for {merged:,}: at most {MOST_MERGED:,} are read")
+    file.seek(0)
+
+
+def _area(column: bytes, row: bytes, last_column: bytes, last_row: bytes) -> int:
+    """Return how many cells are merged to one."""
+    width = 1 + abs(_column_number(last_column) - _column_number(column))
+    return width * (1 + abs(int(last_row) - int(row)))
+
+
+def _column_number(letters: bytes) -> int:
+    return reduce(lambda number, letter: 26 * number + letter - ord("A") + 1, letters, 0)
+
+
+MOST_UNPACKED = 2**26
+"""Bytes of a workbook, unpacked: 10,000 jobs have a tenth, and Python takes 20 times as many for the cells."""
+MOST_CELLS = 1_000_000
+MOST_MERGED = 100_000
+_MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
 UNKNOWN_RESULT = "#VALUE!"
 """What stands for a formula that no spreadsheet has worked out."""
 

@@ -222,7 +222,8 @@ class OpenFiles:
 
     def is_in_place(self) -> bool:
         """Tell whether the database still has its name, and its beginning."""
-        return self._has_its_name() and os.pread(self.database, len(MAGIC), 0) == MAGIC
+        os.lseek(self.database, 0, os.SEEK_SET)  # not `pread`, which Windows has not
+        return self._has_its_name() and os.read(self.database, len(MAGIC)) == MAGIC
 
     def moved_to(self) -> Path | None:
         """Return where the journal is now, where it or its folder was renamed and the system tells."""

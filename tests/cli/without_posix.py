@@ -1,0 +1,53 @@
+"""Give a command as a system without POSIX would: `python -m tests.cli.without_posix WORDS...`.
+
+What Windows lacks is taken away before anything of the package is loaded. It is no Windows: paths, locks and sockets
+are still this system's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib.abc import MetaPathFinder
+
+HIDDEN = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "curses", "uvloop")
+OF_OS = (
+    "getuid", "geteuid", "getgid", "fchmod", "fchown", "chown", "fork", "pread", "pwrite", "posix_fallocate",
+    "fdatasync", "statvfs", "fstatvfs", "O_NOFOLLOW", "O_DIRECTORY", "O_CLOEXEC", "mkfifo", "sysconf", "nice", "killpg",
+    "getloadavg", "sched_getaffinity",
+)  # fmt: skip
+OF_SIGNAL = ("SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE", "SIGCHLD", "alarm", "setitimer")
+
+
+class Hiding(MetaPathFinder):
+    """Finds nothing, and says so, for the modules that only POSIX has."""
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def hide_posix() -> None:
+    """Take away what Windows does not have."""
+    # What chooses by the system's name needs some of it, and is loaded before.
+    import asyncio  # noqa: F401
+    import tempfile  # noqa: F401
+
+    import platformdirs.unix  # noqa: F401
+
+    for name in HIDDEN:
+        sys.modules.pop(name, None)
+    sys.meta_path.insert(0, Hiding())
+    for module, names in ((os, OF_OS), (signal, OF_SIGNAL)):
+        for name in names:
+            if hasattr(module, name):
+                delattr(module, name)
+
+
+if __name__ == "__main__":
+    hide_posix()
+    from aimlvideo.__main__ import main
+
+    sys.argv = ["aimlvideo", *sys.argv[1:]]
+    main()
