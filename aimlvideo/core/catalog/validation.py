@@ -59,7 +59,8 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     if MATRIX in job.params:
         # Sent unchanged, as other unknown parameters are, it would be ignored, and the rest of the template bought.
         hint = "add --matrix; in Python: aimlvideo.core.jobs.templates.expand"
-        problem = Problem(MATRIX, "one job: the lists under `matrix` are not combined", "a template", hint)
+        expected_job = "one job, not a template: the lists under `matrix` are combined with --matrix only"
+        problem = Problem(MATRIX, expected_job, hint=hint)
         return _checked(job, dict(job.params), [problem])
     service = service or default_service()
     listed = catalog.find(job.model)

@@ -101,7 +101,6 @@ def test_every_wrong_cell_of_a_row_is_said_and_none_twice(command: Command, tmp_
     refused = command("check", "jobs.csv")
     assert refused.exit_code == 2
     lines = [line for line in refused.output.splitlines() if "jobs.csv:2" in line]
-    assert [line.split(": ")[-2].split(": ")[0] for line in lines] != []
     for name in ("prompt", "duration", "seed"):
         assert len([line for line in lines if f" {name}: " in line]) == 1, refused.output
 
