@@ -6,7 +6,7 @@ import builtins
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, NamedTuple
@@ -264,8 +264,13 @@ class Result:
         """
         self.or_raise()
         if self._save is None:
-            raise VideoError(f"job {self.job.id!r} has no clip to save: it is {self.stage}")
+            why = "it came without its client, from another process or a copy" if self.ok else f"it is {self.stage}"
+            raise VideoError(f"job {self.job.id!r} has no clip to save: {why}")
         return self._save(self, Path(path))
+
+    def __reduce__(self) -> tuple[type[Result], tuple[Any, ...]]:
+        """Let a result go to another process: without its client, whose connections stay here."""
+        return Result, tuple(None if one.name == "_save" else getattr(self, one.name) for one in fields(self))
 
     def _repr_html_(self) -> str | None:
         """Return this result as a notebook shows it."""
