@@ -143,9 +143,13 @@ class Watching(FakeService):
         """Tell whether a generation has ended unbilled."""
         return row.generation_id in self.broken and self.clock() >= row.accepted_at + self.seconds
 
-    def exposure(self) -> float:
-        """Return what is charged, and what is outstanding at its price, of all that was bought into the folder."""
+    def exposure(self, limit: float) -> float:
+        """Return what is charged, and what is outstanding at its price, of all that was bought into the folder.
+
+        Not what a run beside this one buys under a higher limit: it may come first, and be promised later.
+        """
         rows = (row for row in self.log if self.world.place_of[row.generation_id] == "")
+        rows = (row for row in rows if not self.world.is_under_a_higher_limit(row, limit))
         return sum(self.known_price(row) for row in rows if not self.has_failed(row))
 
     def known_price(self, row: LoggedRequest) -> float:
@@ -200,6 +204,8 @@ class World:
     place: str = ""
     """The file that this process makes; empty for the folder."""
     place_of: dict[str, str] = field(default_factory=dict)
+    bought_now: set[str] = field(default_factory=set)
+    """Generations that this process has bought."""
     delivered: set[str] = field(default_factory=set)
     """Generations that are in the file that they were bought for, and that may be bought again by whoever says so."""
     is_harmed: bool = False
@@ -257,6 +263,7 @@ class World:
         if not self.reads_prices:
             self.unpriced.add(row.generation_id)
         self.place_of[row.generation_id] = self.place
+        self.bought_now.add(row.generation_id)
         try:
             self._judge(row, body)
         except BrokenPromise as broken:
@@ -276,8 +283,15 @@ class World:
                 f"job {name} was bought twice: {[other.request_id for other in before]}, {row.request_id}"
             )
         limit = self.limits.get(name)
-        if limit is not None and self.service.exposure() > limit + CENT:
-            raise BrokenPromise(f"{self.service.exposure():.2f} USD are bought under a limit of {limit:.2f}")
+        if limit is not None and (exposure := self.service.exposure(limit)) > limit + CENT:
+            raise BrokenPromise(f"{exposure:.2f} USD are bought under a limit of {limit:.2f}")
+
+    def is_under_a_higher_limit(self, row: LoggedRequest, limit: float) -> bool:
+        """Tell whether a purchase is one of this process, and of a run with a higher limit, or none."""
+        if row.generation_id not in self.bought_now:
+            return False
+        other = self.limits.get(self.name_of(row))
+        return other is None or other > limit
 
     def _is_same(self, other: LoggedRequest, row: LoggedRequest) -> bool:
         """Tell whether two purchases are one that was made twice."""
@@ -479,6 +493,7 @@ class World:
         """Run a process to its end, or until it is killed, and see what is true then."""
         self.allowed, self.limits, self.place = allowed, limits, place
         self.posts_before = len(self.service.posted_at)
+        self.bought_now.clear()
         self.reads_prices = has_file or None not in limits.values()
         self.deadly, self.boundaries, self.dead = kill_at, 0, False
         self.set_faults(faults, then)
