@@ -10,6 +10,8 @@ from math import isfinite
 
 CLOCK_OFFSET = "clock_offset"
 """The name under which a journal has the seconds by which the service's clock was ahead of this machine's."""
+LATEST = 9e10
+"""Seconds since 1970, in the year 4821: a journal takes no moment after 1e11."""
 LARGE_OFFSET = 60.0
 """Seconds between the two clocks from which on a person is told."""
 
@@ -40,9 +42,11 @@ class ServiceClock:
 def _moment(date: str) -> float | None:
     """Return the seconds since 1970 of an HTTP date, None where it is none."""
     try:
-        return parsedate_to_datetime(date).timestamp()
+        moment = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
+    # A date of the year 9999 would be written down, and be damage to whoever reads it.
+    return moment if 0 < moment < LATEST else None
 
 
 def offset_from_text(text: str | None) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aimlvideo.core.service_clock import ServiceClock, offset_remark
 from tests.cases import for_each
 
@@ -29,3 +31,11 @@ def test_a_person_is_told_of_a_large_offset_and_its_direction() -> None:
     assert offset_remark(30.0) is None
     assert "300 s behind the service's" in (offset_remark(300.0) or "")
     assert "3600 s ahead of the service's" in (offset_remark(-3600.0) or "")
+
+
+@pytest.mark.parametrize("date", ["Fri, 31 Dec 9999 23:59:59 GMT", "Mon, 01 Jan 1900 00:00:00 GMT", "Thu, 99 Foo", ""])
+def test_a_date_that_no_journal_could_keep_says_nothing(date: str) -> None:
+    clock = ServiceClock()
+    clock.observe({"date": date}, monotonic=1.0, wall=1.0)
+    assert clock.at(2.0) is None
+    assert clock.offset is None
