@@ -114,9 +114,10 @@ class Promise(RuleBasedStateMachine):
     def change_the_price(self, price: float, listed: bool) -> None:
         self.world.service.lists_price = listed
         # What is not listed counts as the highest price seen of the model: a service that raises it, and does not say
-        # so, would pass every limit.
-        if listed:
-            self.world.service.price = price
+        # so, would pass every limit. A list that nobody has read was not seen.
+        log = self.world.service.log
+        if listed or log:
+            self.world.service.price = price if listed else log[-1].price
 
     @rule()
     def let_the_next_generation_fail(self) -> None:
