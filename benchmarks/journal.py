@@ -36,7 +36,7 @@ def steps_of(job: VideoJob, number: int) -> Iterator[Progress]:
     known = known.to(Stage.RENDERING, generation_id=f"hMDMSCevws{number:011d}", submitted_at=now + 0.3)
     yield known
     known = known.to(Stage.READY, video_url=LINK.format(number).ljust(120, "x"), completed_at=now + 90, cost_usd=0.21)
-    known = known._replace(polls=6, looks=bytes(24))
+    known = known._replace(polls=6, poll_ages=bytes(24))
     yield known
     yield known.to(
         Stage.SAVED, saved_at=now + 91, file=file_name(job.id), bytes=4_000_000 + number, sha256=f"{number:064x}"

@@ -73,6 +73,8 @@ def main() -> None:
     slowest = float("inf")
     for family in sorted({(model.service, model.developer) for model in catalog}):
         jobs = [full(model) for model in catalog if (model.service, model.developer) == family]
+        # One in ten models has a rule between its parameters that a job with all of them breaks.
+        jobs = [job for job in jobs if not check(job, catalog, service=family[0]).problems]
         kinds = [jobs, [slipped(job) for job in jobs], [wrong(job) for job in jobs]]
         rates = [per_second(kind, family[0], bad=kind is kinds[2]) for kind in kinds]
         slowest = min(slowest, rates[0])

@@ -272,13 +272,20 @@ def _got(value: Any, kind: str) -> str:
     return f"{len(value):,} characters" if kind.startswith("string_too") else preview(value)
 
 
+# The same unknown name stands in every row of a table, and comparing names costs more than the rest of a check.
+@lru_cache(maxsize=1024)
+def _nearest(name: str, names: tuple[str, ...]) -> str | None:
+    """Return the name that one was probably meant to be."""
+    return next(iter(difflib.get_close_matches(name, names, 1, 0.6)), None)
+
+
 def _unknown(spot: _Spot, *, strict: bool) -> Problem:
     if len(spot.place) == 1 and spot.place[0] in SETTINGS:
         # Passed through, it would be ignored there, and what it was meant to hold back be bought.
         hint = "VideoClient(...), client.run(...) and the command line take it"
         return Problem(path(spot.place), "a setting of the client or of a run, not a parameter of the model", "", hint)
-    nearest = difflib.get_close_matches(str(spot.place[-1]), list(spot.siblings), 1, 0.6)
-    hint = f"did you mean {nearest[0]}?" if nearest else "aimlvideo models MODEL lists what there is"
+    nearest = _nearest(str(spot.place[-1]), tuple(spot.siblings))
+    hint = f"did you mean {nearest}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:
         return Problem(path(spot.place), "no such parameter of this model", preview(spot.value), hint)
     return Problem(path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
