@@ -83,12 +83,11 @@ class AgentTools:
     def spent(self) -> dict[str, Any]:
         """Return what was spent in this folder, what its unfinished clips will cost, and what is left of the limit."""
         standing = self._standing()
-        remaining = max(0.0, self._limit - standing.spent - standing.committed)
         return {
             "spent_usd": round(standing.spent, 4),
             "committed_usd": round(standing.committed, 4),
             "limit_usd": self._limit,
-            "remaining_usd": round(remaining, 4),
+            "remaining_usd": self._remaining(standing),
         }
 
     async def submit(self, model: str, params: Mapping[str, Any], job_id: str | None) -> dict[str, Any]:
@@ -241,12 +240,15 @@ class AgentTools:
         if decided is Verdict.UNKNOWN:
             raise OverBudget(f"{refusal(decided, self._limit, price, standing)}: nothing was sent")
         if decided is not Verdict.ADMITTED:
-            remaining = self.spent()["remaining_usd"]
             raise OverBudget(
-                f"this clip costs {price or 0.0:.2f} USD and {remaining:.2f} USD are left of the limit of "
-                f"{self._limit:.2f} USD: nothing was sent. Only a person can start this server with a higher "
+                f"this clip costs {price or 0.0:.2f} USD and {self._remaining(standing):.2f} USD are left of the "
+                f"limit of {self._limit:.2f} USD: nothing was sent. Only a person can start this server with a higher "
                 "--max-spend"
             )
+
+    def _remaining(self, standing: Standing) -> float:
+        """Return what is left of the limit, in USD."""
+        return round(max(0.0, self._limit - standing.spent - standing.committed), 4)
 
     def _standing(self) -> Standing:
         """Return what the limit is held against; jobs that wait to be sent are promised their prices already."""
