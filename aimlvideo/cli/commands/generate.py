@@ -35,7 +35,7 @@ from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.money.budget import ROUNDING
+from aimlvideo.core.money.budget import Standing, Verdict, verdict
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -158,7 +158,7 @@ async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> Non
     price = client.price(job)
     if price is None:
         raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:g}")
-    if price > limit + ROUNDING:
+    if verdict(limit, price, Standing()) is not Verdict.ADMITTED:
         raise UsageError(f"this clip costs {format_usd(price)}, more than --max-spend {limit:g}: nothing was bought")
 
 
