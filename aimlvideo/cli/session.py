@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -21,12 +21,14 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
+from aimlvideo.core.jobs.job import Result, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.refused_inputs import is_still_refused
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
 
 if TYPE_CHECKING:
@@ -97,6 +99,10 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
         name=options.name,
         run=scope.run,
     ) as results:
+        if terminal.json:
+            # Before anything is awaited: a job that ends from here on has its line from the results.
+            for result in _ended_before(results.spec.journal, options, scope.run):
+                terminal.result(result)
         with serve_metrics(lambda: _figures(results), options.metrics, terminal):
             async with serve_board(results, options.board, terminal, retried=retried):
                 with terminal.progress(results, retried=retried):
@@ -113,6 +119,13 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
         scope.begun = False
         raise UsageError(f"{halted}. Then: {command_again()}")
     return halted
+
+
+def _ended_before(journal: Journal, options: RunOptions, run: int | None) -> Iterator[Result]:
+    """Give the jobs in scope that have ended and are not gone on with: a program reads a line for them, too."""
+    for job, progress in journal.ended_jobs(run=run):
+        if progress.stage is Stage.SAVED or not options.retry_failed or is_still_refused(job, progress):
+            yield result_of(job, progress, options.output)
 
 
 def _retried(folder: Path, run: int | None, terminal: Terminal) -> int:

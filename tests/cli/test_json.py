@@ -17,6 +17,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.journal.sqlite import open_journal
+from tests.cli.conftest import Command, quick, write_jobs
 
 MODEL = "alibaba/wan-2-6-t2v"
 
@@ -73,3 +74,39 @@ def test_check_says_to_a_program_what_a_file_costs_and_what_is_wrong(
     else:
         assert value["usd"] == pytest.approx(sum(model["usd"] for model in value["models"].values()))
         assert value["usd"] > 0
+
+
+def lines_of(done: Result) -> list[tuple[str, str]]:
+    """Return the id and the stage of each line on stdout, in the order of the ids."""
+    return sorted((line["id"], line["stage"]) for line in map(json.loads, done.stdout.splitlines()))
+
+
+@pytest.mark.real_time
+def test_a_run_whose_jobs_have_all_ended_prints_their_lines_again(command: Command, tmp_path: Path) -> None:
+    jobs = [{"id": name, "model": MODEL, "prompt": name, "duration": 5} for name in ("a", "b")]
+    write_jobs(tmp_path / "jobs.jsonl", *jobs)
+    first = command(*quick("jobs.jsonl"), "--json")
+    again = command(*quick("jobs.jsonl"), "--json")
+    assert first.exit_code == again.exit_code == 0, again.output
+    assert lines_of(again) == lines_of(first) == [("a", "saved"), ("b", "saved")]
+    whole_folder = command("resume", "out", "--json")
+    assert sorted(whole_folder.stdout.splitlines()) == sorted(first.stdout.splitlines())
+
+
+@pytest.mark.real_time
+def test_a_run_prints_one_line_for_each_job_of_its_file_whether_it_ended_before_or_now(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    jobs = {name: {"id": name, "model": MODEL, "prompt": name, "duration": 5} for name in ("a", "b", "c")}
+    write_jobs(tmp_path / "jobs.jsonl", jobs["a"])
+    sandbox.set(status_error=1.0)
+    command(*quick("jobs.jsonl"))
+    sandbox.set(status_error=0.0)
+    write_jobs(tmp_path / "jobs.jsonl", jobs["b"])
+    command(*quick("jobs.jsonl"))
+    write_jobs(tmp_path / "jobs.jsonl", jobs["a"], jobs["c"])
+    done = command(*quick("jobs.jsonl"), "--json")
+    assert done.exit_code == 1, done.output
+    assert lines_of(done) == [("a", "failed"), ("c", "saved")]
+    retried = command(*quick("jobs.jsonl"), "--json", "--retry-failed")
+    assert lines_of(retried) == [("a", "saved"), ("c", "saved")]
