@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +33,17 @@ class ModelRow:
     seconds: str
     price: str
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the line for a program; what is not known is None."""
+        return {
+            "id": self.id,
+            "developer": self.developer,
+            "takes": self.takes.split(", "),
+            "audio": self.audio,
+            "seconds": float(self.seconds) if self.seconds else None,
+            "price": self.price or None,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class ParamRow:
@@ -58,6 +69,16 @@ class ModelPage:
     rules: tuple[str, ...]
     example: str
     rule_sources: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the page for a program."""
+        return {
+            "id": self.id,
+            **{label.replace(" ", "_"): text for label, text in self.facts},
+            "parameters": [asdict(row) for row in self.params],
+            "rules": list(self.rules),
+            "example": json.loads(self.example),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.signals import in_loop
@@ -63,7 +64,24 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
         terminal.problem(finding)
     if not reconciled.findings:
         terminal.say("everything matches")
+    if terminal.json:
+        terminal.value(_as_json(reconciled))
     return 1 if reconciled.findings else 0
+
+
+def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
+    """Return the same for a program; an amount that cannot be read, or that nobody noted, is None."""
+    bills = [
+        {"job": bill.job, "generation_id": bill.generation_id, "charged_usd": bill.charged, "noted_usd": bill.noted}
+        for bill in reconciled.bills
+    ]
+    return {
+        "total_usd": reconciled.total,
+        "unreadable": reconciled.unreadable,
+        "bills": bills,
+        "elsewhere": {"generations": len(reconciled.elsewhere), "usd": total_of(reconciled.elsewhere)},
+        "findings": list(reconciled.findings),
+    }
 
 
 async def ledger_since(client: VideoClient, ledger: Ledger, since: float) -> list[Charge]:

@@ -237,6 +237,8 @@ def write_page(folder: Path, dsn: str | None, terminal: Terminal) -> int:
         path = write_report(folder, journal=journal)
         write_results(folder / RESULTS, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
     terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {folder / RESULTS}")
+    if terminal.json:
+        terminal.value({"page": str(path), "results": str(folder / RESULTS)})
     return 0
 
 
@@ -248,6 +250,8 @@ def serve_list_board(folder: Path, dsn: str | None, at: Address, terminal: Termi
     async def serve(where: str) -> None:
         async with open_list_board(where, folder, _of_all, host=host, port=port, token=token) as url:
             terminal.say(f"the board is at {url}")
+            if terminal.json:
+                terminal.value({"board": url})
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async for _ in signals:
                     return

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from aimlvideo.shell.journal.sqlite import open_journal
 from tests.cli.conftest import Command, quick, write_jobs
 
 MODEL = "alibaba/wan-2-6-t2v"
+NAMES = ("\u6d6a", "b")
 
 
 def value_of(done: Result) -> dict[str, Any]:
@@ -110,3 +114,72 @@ def test_a_run_prints_one_line_for_each_job_of_its_file_whether_it_ended_before_
     assert lines_of(done) == [("a", "failed"), ("c", "saved")]
     retried = command(*quick("jobs.jsonl"), "--json", "--retry-failed")
     assert lines_of(retried) == [("a", "saved"), ("c", "saved")]
+
+
+@pytest.mark.real_time
+def test_generate_prints_the_line_of_its_clip_and_also_of_one_that_failed(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    words = (
+        "generate",
+        MODEL,
+        "-p",
+        "waves",
+        "--set",
+        "duration=5",
+        "-o",
+        "waves.mp4",
+        "--poll",
+        "every:0.1",
+        "--json",
+    )
+    sandbox.set(status_error=1.0)
+    failed = command(*words)
+    sandbox.set(status_error=0.0)
+    assert failed.exit_code == 1, failed.output
+    line = value_of(failed)
+    assert (line["stage"], line["file"]) == ("failed", None)
+    assert line["error"]
+    assert line["generation_id"]
+    line = value_of(command(*words))
+    assert (line["stage"], line["file"]) == ("saved", "waves.mp4")
+    assert line["bytes"] == (tmp_path / "waves.mp4").stat().st_size
+
+
+@pytest.mark.real_time
+def test_what_a_command_shows_of_a_run_a_program_reads_as_one_object(command: Command, tmp_path: Path) -> None:
+    jobs = [{"id": name, "model": MODEL, "prompt": name, "duration": 5} for name in NAMES]
+    write_jobs(tmp_path / "jobs.jsonl", *jobs)
+    done = command(*quick("jobs.jsonl"), "--json")
+    assert done.exit_code == 0, done.output
+    files = {line["id"]: line["file"] for line in map(json.loads, done.stdout.splitlines())}
+    report = value_of(command("report", "out", "--sheet", "--json"))
+    assert {name: (tmp_path / path).is_file() for name, path in report.items()} == {"page": True, "sheet": True}
+    film = value_of(command("join", "out", "-o", "film.mp4", "--json"))
+    assert film["film"] == "film.mp4"
+    assert film["clips"] == [str(Path("out") / file) for file in files.values()]
+    assert film["seconds"] > 0
+    assert value_of(command("show", f"out/{files['b']}", "--json"))["id"] == "b"
+    # A process of its own: what stands in for its output here has no code page.
+    shown = [sys.executable, "-m", "aimlvideo", "show", f"out/{files[NAMES[0]]}"]
+    old = subprocess.run(shown, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert json.loads(old.stdout.decode("utf-8"))["prompt"] == NAMES[0]
+    assert value_of(command("uploads", "out", "--json")) == {"folders": [], "removed": 0}
+    bills = value_of(command("reconcile", "out", "--json"))
+    assert {bill["job"] for bill in bills["bills"]} >= {*NAMES}
+    assert bills["total_usd"] > 0
+
+
+@pytest.mark.real_time
+def test_what_a_command_shows_of_the_service_a_program_reads_as_one_object(command: Command) -> None:
+    balance = value_of(command("balance", "--json"))
+    assert balance["service"] == "aimlapi"
+    assert balance["balance_usd"] > 0
+    models = value_of(command("models", "wan", "--prices", "--json"))["models"]
+    assert MODEL in {model["id"] for model in models}
+    assert all(isinstance(model["takes"], list) and model["price"] for model in models)
+    page = value_of(command("models", MODEL, "--json"))
+    assert "prompt" in {parameter["name"] for parameter in page["parameters"] if parameter["required"]}
+    assert page["example"]["model"] == MODEL
+    assert value_of(command("models", MODEL, "--example", "--json")) == page["example"]
+    assert value_of(command("doctor", "--json"))["ok"] is True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.service_facts import ask_service
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -21,9 +23,9 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo balance")
 @takes_groups
-def balance(access: ServiceOptions) -> None:
+def balance(access: ServiceOptions, json: JsonObject = False) -> None:
     """Show what the account has left."""
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         settings = access.client()
         account = service_of(access.service)
@@ -31,16 +33,22 @@ def balance(access: ServiceOptions) -> None:
         if dollars is None and packs is None:
             raise UsageError(f"{account.title} has no balance to ask for: look at {account.key_url}")
 
-        async def ask() -> list[str]:
+        async def ask() -> tuple[list[str], dict[str, Any]]:
             async with VideoClient(**settings) as client:
                 if dollars is not None:
                     remaining = dollars.read(await client.send(dollars.request))
-                    return [f"{remaining:.2f} USD", *_key_lines((await ask_service(client)).key)]
+                    key = (await ask_service(client)).key
+                    return [f"{remaining:.2f} USD", *_key_lines(key)], {"balance_usd": remaining, **_key_json(key)}
                 assert packs is not None
-                answer = await client.send(packs.request(time.time()))
-                return [_pack_line(pack) for pack in packs.read(answer)] or ["no packs of units on this account"]
+                read = list(packs.read(await client.send(packs.request(time.time()))))
+                lines = [_pack_line(pack) for pack in read] or ["no packs of units on this account"]
+                return lines, {"packs": [_pack_json(pack) for pack in read]}
 
-        for line in in_loop(ask()):
+        lines, value = in_loop(ask())
+        if json:
+            terminal.value({"service": access.service, **value})
+            return
+        for line in lines:
             terminal.say(line)
 
 
@@ -53,6 +61,18 @@ def _key_lines(key: KeyLimits | None) -> list[str]:
     if key.max_remaining is None:
         return []
     return [f"{key.max_remaining:.2f} USD at most of it by this key: its own limit is {key.limit:.2f} USD"]
+
+
+def _key_json(key: KeyLimits | None) -> dict[str, Any]:
+    """Return the same for a program; None stands for a limit that the key does not have, or that nobody says."""
+    if key is None:
+        return {"key_limit_usd": None, "key_remaining_usd": None, "key_problem": None}
+    return {"key_limit_usd": key.limit, "key_remaining_usd": key.max_remaining, "key_problem": key.problem() or None}
+
+
+def _pack_json(pack: ResourcePack) -> dict[str, Any]:
+    expires = None if pack.expires_at is None else datetime.fromtimestamp(pack.expires_at, UTC).isoformat()
+    return {**asdict(pack), "expires_at": expires}
 
 
 def _pack_line(pack: ResourcePack) -> str:

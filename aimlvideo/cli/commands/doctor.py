@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_module
-import sys
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from aimlvideo.cli.doctor import Diagnosis, diagnose
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
@@ -30,7 +27,7 @@ LOOKUP = {
 @takes_groups
 def doctor(
     access: ServiceOptions,
-    json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
+    json: JsonObject = False,
 ) -> None:
     """Ask every free endpoint of the service, and say what of its answers is understood; nothing is bought."""
     terminal = Terminal(json=json)
@@ -43,7 +40,7 @@ def doctor(
 
         diagnosis = in_loop(ask())
         if json:
-            sys.stdout.write(json_module.dumps({**asdict(diagnosis), "ok": diagnosis.is_well}) + "\n")
+            terminal.value({**asdict(diagnosis), "ok": diagnosis.is_well})
         else:
             _show(diagnosis, terminal)
         raise typer.Exit(0 if diagnosis.is_well else 1)

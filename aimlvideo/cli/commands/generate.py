@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +39,7 @@ from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, verdict
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
+from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -130,7 +133,7 @@ def make_one(
                 await _refuse_above(max_spend, client, VideoJob(model, id=name, **params))
             result = await client.generate(model, id=name, **params)
             await result.save(output)
-            terminal.result(result)
+            terminal.result(_saved(result, output))
             cost = cost_of(result)
             further = len(result.video_urls) - 1
             beside = f" and {pluralize(further, 'more clip')} beside it" if further > 0 else ""
@@ -142,6 +145,7 @@ def make_one(
         terminal.say(f"interrupted. {_outstanding(journal)}Run the same command again to carry on")
         return 3
     except (GenerationFailed, Rejected) as error:
+        terminal.result(Result(VideoJob(model, id=name), Stage.FAILED, _generation_of(error), error=error))
         terminal.problem(str(error))
         _remove_journal(journal, name)
         return 1
@@ -150,6 +154,16 @@ def make_one(
         raise
     _remove_journal(journal, name)
     return 0
+
+
+def _saved(result: Result, output: Path) -> Result:
+    """Return a result as a program reads it: with the file that it was saved to."""
+    now, size = datetime.fromtimestamp(clock.wall(), UTC), output.stat().st_size
+    return replace(result, stage=Stage.SAVED, file=str(output), bytes=size, saved_at=now)
+
+
+def _generation_of(error: GenerationFailed | Rejected) -> str | None:
+    return error.generation_id if isinstance(error, GenerationFailed) else None
 
 
 async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Folder
+from aimlvideo.cli.options import Folder, JsonObject
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
@@ -35,12 +35,13 @@ def join(
         list[str] | None, typer.Argument(metavar="[JOB...]", help="Jobs in the order of the film. Without any: all.")
     ] = None,
     fade: Annotated[float, typer.Option(help="Seconds of cross-fade at each seam; 0 cuts.", min=0)] = 0.0,
+    json: JsonObject = False,
 ) -> None:
     """Join a run's clips to one film, in the order of the job file. Sound is kept, a frame shown twice is dropped.
 
     With --dsn (or AIMLVIDEO_DSN) the jobs are those of many workers; the folder is where their clips are.
     """
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         from_database, dsn = database.address_of_page(folder, terminal)
         if from_database:
@@ -50,9 +51,13 @@ def join(
         else:
             with read_journal(folder / JOURNAL) as journal:
                 records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
-        film = join_clips(_saved_clips(folder, records, ids or []), output, fade=fade)
+        clips = _saved_clips(folder, records, ids or [])
+        film = join_clips(clips, output, fade=fade)
         how = "copied as they are" if film.copied else "encoded anew"
         terminal.say(f"{film.path}: {format_seconds(film.seconds)}, {how}")
+        if json:
+            names = [str(clip) for clip in clips]
+            terminal.value({"film": str(film.path), "seconds": film.seconds, "copied": film.copied, "clips": names})
 
 
 def _saved_clips(folder: Path, records: Mapping[str, Progress], ids: list[str]) -> list[Path]:

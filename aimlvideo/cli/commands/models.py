@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_format
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 from aimlvideo.cli import model_tables
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ModelFilter, unknown_model
-from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, ServiceOptions
+from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, JsonObject, ServiceOptions
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -45,9 +46,10 @@ def models(
     diff: Annotated[bool, typer.Option("--diff", help="Show what the service has changed since this release.")] = False,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
+    json: JsonObject = False,
 ) -> None:
     """List the models, or show what one model accepts."""
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client()
         if refresh:
@@ -73,6 +75,9 @@ def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: 
     rows = model_tables.model_rows(catalog, word, chosen, prices=facts.prices or {}, times=facts.times)
     if not rows:
         raise UsageError(_no_match(catalog, word, chosen))
+    if terminal.json:
+        terminal.value({"models": [row.as_json() for row in rows], "source": catalog_source()})
+        return
     cells = [(row.developer, row.id, row.takes, "sound" if row.audio else "", row.seconds, row.price) for row in rows]
     terminal.table(("developer", "model", "takes", "", "seconds", "price"), cells)
     terminal.say(f"{pluralize(len(rows), 'model')} ({catalog_source()}); one model's page: aimlvideo models MODEL")
@@ -83,7 +88,10 @@ def _show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal:
     catalog = known_catalog()
     if (model := catalog.find(word)) is None:
         raise UsageError(unknown_model(catalog, word))
-    terminal.say(model_tables.example_line(model))
+    if terminal.json:
+        terminal.value(json_format.loads(model_tables.example_line(model)))
+    else:
+        terminal.say(model_tables.example_line(model))
 
 
 def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> ServiceFacts:
@@ -124,6 +132,11 @@ def _show_changes(terminal: Terminal) -> int:
     if refreshed is None:
         raise UsageError("there is no refreshed list yet: run `aimlvideo models --refresh` first")
     rows = model_tables.change_rows(load_catalog(), refreshed.models)
+    if terminal.json:
+        names = ("what", "model", "parameter", "change")
+        changes = [dict(zip(names, row, strict=True)) for row in rows]
+        terminal.value({"changes": changes, "date": refreshed.date})
+        return 0
     terminal.table(("what", "model", "parameter", "change"), rows)
     terminal.say(f"{len(rows)} changes since this release, as of {refreshed.date}")
     return 0
@@ -131,6 +144,9 @@ def _show_changes(terminal: Terminal) -> int:
 
 def _show_page(model: Model, facts: ServiceFacts, terminal: Terminal) -> None:
     page = model_tables.model_page(model, (facts.prices or {}).get(model.id), facts.times.get(model.id))
+    if terminal.json:
+        terminal.value(page.as_json())
+        return
     terminal.say(page.id)
     for label, text in page.facts:
         terminal.say(f"  {label}: {text}")

@@ -6,7 +6,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ApiKey, BaseUrl, FolderOrNone, ServiceOptions
+from aimlvideo.cli.options import ApiKey, BaseUrl, FolderOrNone, JsonObject, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
@@ -23,9 +23,10 @@ def reconcile(
     folder: FolderOrNone = None,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
+    json: JsonObject = False,
 ) -> None:
     """Say what a run really cost by the service's ledger, and what does not match."""
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client()
         run_folder, dsn = database.or_folder(folder, terminal)

@@ -8,7 +8,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Folder, board_address
+from aimlvideo.cli.options import Folder, JsonObject, board_address
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -34,13 +34,14 @@ def report(
             metavar="[PORT]", help="Serve a live page of the jobs of many workers on this machine, or on HOST:PORT."
         ),
     ] = None,
+    json: JsonObject = False,
 ) -> None:
     """Write report.html: a page with every clip, its price and its times, and the failures with what to do.
 
     With --dsn (or AIMLVIDEO_DSN) it shows the jobs of many workers; the folder is where their clips are. With --board
     it is not written but served, and updates itself until Ctrl-C.
     """
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         from_database, dsn = database.address_of_page(folder, terminal)
         if from_database:
@@ -51,7 +52,11 @@ def report(
             raise typer.Exit(write_page(folder, dsn, terminal))
         if board is not None:
             raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")
-        terminal.say(f"the page is {write_report(folder)}: open it in a browser")
+        written = {"page": str(write_report(folder))}
+        terminal.say(f"the page is {written['page']}: open it in a browser")
         if sheet:
             with read_journal(folder / JOURNAL) as journal:
-                terminal.say(f"the sheet is {write_sheet(folder, list(journal.ended_jobs()))}")
+                written["sheet"] = str(write_sheet(folder, list(journal.ended_jobs())))
+            terminal.say(f"the sheet is {written['sheet']}")
+        if json:
+            terminal.value(written)

@@ -24,7 +24,8 @@ def schema(
     model: Annotated[str, typer.Argument(metavar="[MODEL]", help="Only this model. Without it: all models.")] = "",
 ) -> None:
     """Print a JSON Schema of the lines of a job file, for editors."""
-    with exit_codes(Terminal()):
+    # For programs: in UTF-8, whatever the code page.
+    with exit_codes(Terminal(json=True)):
         catalog = known_catalog()
         chosen = catalog.find(model) if model else None
         if model and chosen is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +19,11 @@ app = command_app()
 def show(
     clip: Annotated[Path, typer.Argument(help="A clip that aimlvideo saved.")],
     everything: Annotated[bool, typer.Option("--all", help="Also print its generation, cost and times.")] = False,
+    _: Annotated[bool, typer.Option("--json", help="Changes nothing: what is printed is JSON.")] = False,
 ) -> None:
     """Print how a clip was made, as a line for a job file: `aimlvideo show clip.mp4 | aimlvideo run - -o again/`."""
-    with exit_codes(Terminal()):
+    # What it prints is for programs anyway: in UTF-8, whatever the code page, as `run -` reads it.
+    terminal = Terminal(json=True)
+    with exit_codes(terminal):
         recipe = recipe_in(clip)
-        typer.echo(json_format.dumps(recipe if everything else recipe["job"], ensure_ascii=False))
+        terminal.value(recipe if everything else recipe["job"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import JsonObject
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -36,33 +37,38 @@ def uploads(
             help="Below a URL, remove the files whose links have expired; of a run all, once nothing is outstanding.",
         ),
     ] = False,
+    json: JsonObject = False,
 ) -> None:
     """Show the local files that were put behind links, and remove what nobody needs."""
-    terminal = Terminal()
+    terminal = Terminal(json=json)
     with exit_codes(terminal):
         show = _below_url if is_remote(place) else _of_run
-        raise typer.Exit(show(place, terminal, remove=remove))
+        value = show(place, terminal, remove=remove)
+        if json:
+            terminal.value(value)
 
 
-def _below_url(url: str, terminal: Terminal, *, remove: bool) -> int:
-    """Show what lies below a URL; return the exit code."""
-    store = UploadStore(url)
+def _below_url(url: str, terminal: Terminal, *, remove: bool) -> dict[str, Any]:
+    """Show what lies below a URL; return the same for a program."""
+    store, removed, folders = UploadStore(url), 0, []
     try:
         if remove:
-            terminal.say(f"{pluralize(store.remove_expired(clock.wall()), 'expired folder')} removed")
+            removed = store.remove_expired(clock.wall())
+            terminal.say(f"{pluralize(removed, 'expired folder')} removed")
         for folder in store.names():
             if (until := valid_until(folder)) is not None:
-                files = pluralize(len(store.names(folder)), "file")
-                terminal.say(f"{url}/{folder}: {files}, links valid until {_minute(until)}")
+                count = len(store.names(folder))
+                terminal.say(f"{url}/{folder}: {pluralize(count, 'file')}, links valid until {_minute(until)}")
+                folders.append({"url": f"{url}/{folder}", "files": count, "valid_until": _iso(until)})
     except Exception as error:
         # Each store has its own exceptions.
         raise UploadFailed(f"{url} cannot be read or changed: {error}") from error
-    return 0
+    return {"folders": folders, "removed": removed}
 
 
-def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> int:
-    """Show what a run has put somewhere; return the exit code."""
-    path = Path(folder) / JOURNAL
+def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> dict[str, Any]:
+    """Show what a run has put somewhere; return the same for a program."""
+    path, count, folders = Path(folder) / JOURNAL, 0, []
     if not path.exists():
         raise UsageError(
             f"there is no journal in {folder}: expected the output folder of a run, or the URL of --upload"
@@ -73,13 +79,19 @@ def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> int:
             async with open_journal(path) as journal:
                 return remove_of_journal(journal)
 
-        terminal.say(f"{pluralize(in_loop(removed()), 'folder')} removed")
+        count = in_loop(removed())
+        terminal.say(f"{pluralize(count, 'folder')} removed")
     with read_journal(path) as journal:
         for url, name in known_folders(journal):
             until = valid_until(name)
             terminal.say(f"{url}/{name}: links valid until {_minute(until or 0)}")
-    return 0
+            folders.append({"url": f"{url}/{name}", "valid_until": _iso(until or 0)})
+    return {"folders": folders, "removed": count}
 
 
 def _minute(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
