@@ -111,13 +111,16 @@ def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote: 
 
     With `remote`, the clips are in an object store, and not looked for here.
     """
-    for job, progress in journal.ended_jobs():
-        saved = progress.stage is Stage.SAVED and not remote
-        files = progress.files or (ClipFile(progress.file or "", progress.bytes, progress.sha256),)
-        if saved and not all(_is_saved(folder, clip, progress, verify=verify) for clip in files):
-            journal.step(job, progress.to(Stage.READY))
-        else:
-            yield result_of(job, progress, folder)
+    # One transaction, over when the last result is given: the journal knows that a clip is gone before a file written
+    # from these results forgets it, wherever the process dies.
+    with journal.planning():
+        for job, progress in journal.ended_jobs():
+            saved = progress.stage is Stage.SAVED and not remote
+            files = progress.files or (ClipFile(progress.file or "", progress.bytes, progress.sha256),)
+            if saved and not all(_is_saved(folder, clip, progress, verify=verify) for clip in files):
+                journal.step(job, progress.to(Stage.READY))
+            else:
+                yield result_of(job, progress, folder)
 
 
 def _is_saved(folder: Path, clip: ClipFile, progress: Progress, *, verify: bool) -> bool:
