@@ -66,7 +66,7 @@ def _version(requested: bool) -> None:
 
 
 @app.callback()
-def common(
+def _common(
     log: Annotated[
         str, typer.Option(metavar="LEVEL", help="Log to stderr: debug, info, warning or error. Also after a command.")
     ] = "",

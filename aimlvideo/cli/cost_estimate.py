@@ -26,7 +26,7 @@ RATE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCost:
+class _ModelCost:
     """The jobs of one model. `dollars` is the sum of those that could be quoted, None when none could."""
 
     model: str
@@ -41,7 +41,7 @@ class CheckSummary:
     None where prices are missing.
     """
 
-    models: tuple[ModelCost, ...]
+    models: tuple[_ModelCost, ...]
     jobs: int
     dollars: float | None
     unquoted: int
@@ -106,8 +106,8 @@ class Tally:
             enough=None if balance is None else enough(balance, total, unquoted),
         )
 
-    def _cost(self, model: str) -> ModelCost:
-        return ModelCost(model, self._jobs[model], self._dollars.get(model), self._unquoted[model])
+    def _cost(self, model: str) -> _ModelCost:
+        return _ModelCost(model, self._jobs[model], self._dollars.get(model), self._unquoted[model])
 
     def _documented(self) -> dict[str, Durations]:
         models = {name: self._catalog.find(name) for name in self._jobs}
@@ -131,14 +131,14 @@ def summary_of(tally: Tally, settings: ClientOptions, facts: ServiceFacts) -> Ch
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacles:
+class _Obstacles:
     """What stands in the way of a run, and what to know before it; whole sentences."""
 
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
-def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | None = None) -> Obstacles:
+def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | None = None) -> _Obstacles:
     """Return what the service says against a run: models that are gone, the key's limits, prices nobody can read."""
     now = clock.wall()
     models = [cost.model for cost in summary.models]
@@ -160,10 +160,10 @@ def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | 
             f"--max-spend {max_spend:g} needs prices, and no price of these jobs can be read{reason}: run without it, "
             "with fewer jobs at a time, or see what the service says: aimlvideo doctor"
         )
-    return Obstacles(tuple(problems), tuple(remarks))
+    return _Obstacles(tuple(problems), tuple(remarks))
 
 
-def refuse_obstacles(stated: Obstacles, terminal: Terminal, *, anyway: bool) -> None:
+def refuse_obstacles(stated: _Obstacles, terminal: Terminal, *, anyway: bool) -> None:
     """Say what the service says of these jobs; raise UsageError where that stands in their way."""
     for remark in stated.remarks:
         terminal.remark(remark)

@@ -35,7 +35,7 @@ ANSWER_WITHIN = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class _Finding:
     """What came of one question. `without` is what does not work while it is not understood, `oddities` say why."""
 
     asked: str
@@ -60,7 +60,7 @@ class Diagnosis:
     ids_can_be_looked_up: bool | None = None
     """Whether the service lists a request under the id that we chose; None where nothing was there to tell by."""
     has_request_log: bool = False
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[_Finding] = field(default_factory=list)
 
     @property
     def is_well(self) -> bool:
@@ -242,7 +242,7 @@ class _Doctor:
         await self.ask("an unknown generation", request, read_absence, {}, "the end of generations that got lost")
 
     def _note(self, what: str, understood: bool, detail: str, without: str, odd: tuple[Oddity, ...] = ()) -> None:
-        self.diagnosis.findings.append(Finding(what, understood, detail, "" if understood else without, odd))
+        self.diagnosis.findings.append(_Finding(what, understood, detail, "" if understood else without, odd))
 
     def _see_clock(self) -> None:
         if (offset := self.client.clock_offset) is not None:

@@ -23,7 +23,7 @@ _NO_TIMES: Mapping[str, Durations] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRow:
+class _ModelRow:
     """One line of the table. `takes` is what goes in ("text, image"); `seconds` and `price` are empty where unknown."""
 
     developer: str
@@ -57,7 +57,7 @@ class ParamRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelPage:
+class _ModelPage:
     """All that is known of one model. `facts` are pairs of a label and a text.
 
     `rule_sources` has where each of `rules` stands, as far as that is elsewhere than the model's own source.
@@ -115,7 +115,7 @@ def model_rows(
     *,
     prices: Mapping[str, Pricing] = _NO_PRICES,
     times: Mapping[str, Durations] = _NO_TIMES,
-) -> list[ModelRow]:
+) -> list[_ModelRow]:
     """Return the models that have all `words` in their id, aliases or developer, by developer and id.
 
     Signs and case make no difference ("kling 1.6" finds `kling-video/v1.6/...`); where a word stands nowhere, the
@@ -151,8 +151,8 @@ def _nearest(part: str, vocabulary: Iterable[str]) -> str:
     return next(map(_letters, get_close_matches(part, vocabulary, 1, 0.7)), part)
 
 
-def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> ModelRow:
-    return ModelRow(
+def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> _ModelRow:
+    return _ModelRow(
         developer=model.developer + ("" if model.service == DEFAULT_SERVICE else f" ({model.service})"),
         id=model.id,
         takes=", ".join(_inputs(model)),
@@ -208,7 +208,7 @@ def _has_sound(model: Model) -> bool:
     return any("audio" in name or name.startswith("lip_sync") for name in model.params)
 
 
-def model_page(model: Model, pricing: Pricing | None = None, times: Durations | None = None) -> ModelPage:
+def model_page(model: Model, pricing: Pricing | None = None, times: Durations | None = None) -> _ModelPage:
     """Return all that is known of one model."""
     seconds = _expected_seconds(model, times)
     facts = (
@@ -220,7 +220,7 @@ def model_page(model: Model, pricing: Pricing | None = None, times: Durations | 
         ("takes about", f"{seconds} s {'measured' if times else 'by its documentation'}" if seconds else ""),
         ("price", price_of(pricing)),
     )
-    return ModelPage(
+    return _ModelPage(
         id=model.id,
         facts=tuple((label, text) for label, text in facts if text),
         params=tuple(row for name in _order(model) for row in _param_rows(name, model.params[name])),

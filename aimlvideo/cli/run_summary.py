@@ -32,7 +32,7 @@ CHANGE_CONTENT = "reword the prompt or replace the pictures, and run again"
 
 
 @dataclass(slots=True)
-class Failures:
+class _Failures:
     """How many jobs failed in one way, and the first of them: id and reason."""
 
     count: int = 0
@@ -53,8 +53,8 @@ class RunSummary:
     unknown: int
     committed: float
     unpriced: int
-    failed: Failures
-    refused: Failures
+    failed: _Failures
+    refused: _Failures
     outstanding: tuple[Record, ...]
     others: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the folder that this is not about, by stage: an earlier file planned them."""
@@ -160,9 +160,9 @@ class RunSummary:
             yield f"  and {len(doubts) - NAMED} more in doubt"
 
 
-def failures_of(failed_jobs: Iterable[Record]) -> tuple[Failures, Failures]:
+def failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:
     """Return the jobs that failed, and apart from them those whose content moderation refused."""
-    failed, refused = Failures(), Failures()
+    failed, refused = _Failures(), _Failures()
     for job, progress in failed_jobs:
         kind = refused if isinstance(progress.error, ContentRefused) else failed
         kind.count += 1
@@ -258,7 +258,7 @@ def show_summary(summary: RunSummary, terminal: Terminal) -> None:
         terminal.say(line)
 
 
-def _as_json(failures: Failures) -> dict[str, Any]:
+def _as_json(failures: _Failures) -> dict[str, Any]:
     return {"count": failures.count, "first": [{"id": name, "reason": reason} for name, reason in failures.first]}
 
 

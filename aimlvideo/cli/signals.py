@@ -63,7 +63,7 @@ class _Heard:
             os._exit(INTERRUPTED)
 
 
-def ended_by_signals(task: asyncio.Task[Any]) -> AbstractContextManager[None]:
+def _ended_by_signals(task: asyncio.Task[Any]) -> AbstractContextManager[None]:
     """Cancel a task at the first signal, in good order; a later one ends the process at once."""
     import asyncio  # noqa: PLC0415 - not for `--help`
 
@@ -84,7 +84,7 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
     async def run() -> T:
         task = asyncio.current_task()
         assert task is not None
-        with ended_by_signals(task):
+        with _ended_by_signals(task):
             return await work
 
     try:

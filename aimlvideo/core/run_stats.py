@@ -19,7 +19,7 @@ PRIOR_WEIGHT = 4
 
 
 @dataclass(slots=True)
-class ModelStats:
+class _ModelStats:
     """What is counted of one model, in seconds and US dollars.
 
     `entered_planned` counts the jobs that came in planned, `planned` those of them that still are. `start_sum` is the
@@ -69,7 +69,7 @@ class RunStats:
         self._prices: dict[str, float | None] = {}  # of the outstanding ones, as they were when they began
         self.stages: Counter[Stage] = Counter()
         self.arrived: Counter[Stage] = Counter()
-        self.models: dict[str, ModelStats] = {}
+        self.models: dict[str, _ModelStats] = {}
         self.dollars = 0.0
         self.accepted = self.polls = 0  # submissions that the service took, status checks that it answered
         self.refused: Counter[str] = Counter()  # `submissions` and `polls` that met a 429 or its kin
@@ -109,19 +109,19 @@ class RunStats:
         models = list(self.models.values())
         return sum(counted.listed + counted.unlisted * (counted.price() or 0.0) for counted in models)
 
-    def of(self, job: VideoJob) -> ModelStats:
+    def of(self, job: VideoJob) -> _ModelStats:
         """Return the counters of a job's model."""
         counted = self.models.get(job.model)
         if counted is None:
-            counted = self.models[job.model] = ModelStats(expected=self._expected(job))
+            counted = self.models[job.model] = _ModelStats(expected=self._expected(job))
         return counted
 
-    def _paid(self, counted: ModelStats, dollars: float) -> None:
+    def _paid(self, counted: _ModelStats, dollars: float) -> None:
         self.dollars += dollars
         counted.dollars += dollars
         counted.paid += 1
 
-    def _count(self, job: VideoJob, counted: ModelStats, progress: Progress, by: int) -> None:
+    def _count(self, job: VideoJob, counted: _ModelStats, progress: Progress, by: int) -> None:
         if progress.stage is Stage.PLANNED:
             counted.planned += by
         elif progress.stage in OUTSTANDING:
@@ -129,7 +129,7 @@ class RunStats:
             counted.start_sum = counted.start_sum + by * (progress.submitted_at or 0.0) if counted.outstanding else 0.0
             self._commit(job, counted, by)
 
-    def _commit(self, job: VideoJob, counted: ModelStats, by: int) -> None:
+    def _commit(self, job: VideoJob, counted: _ModelStats, by: int) -> None:
         price = self._prices.setdefault(job.id, self._price(job)) if by > 0 else self._prices.pop(job.id, None)
         if price is None:
             counted.unlisted += by

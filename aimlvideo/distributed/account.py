@@ -38,7 +38,7 @@ class AccountLimits:
             fits = value == "auto" if isinstance(value, str) else value >= least and (value > 0 or name == "max_spend")
             if not fits or (value == inf and name != "max_spend"):
                 expected = f"at least {least}" if least else "a number above 0"
-                raise SettingsError(f"{flag(name)} is {value}: expected {expected}")
+                raise SettingsError(f"{_flag(name)} is {value}: expected {expected}")
 
     def chosen(self) -> dict[str, Any]:
         """Return the limits that are not left as they are."""
@@ -46,7 +46,7 @@ class AccountLimits:
 
     def __str__(self) -> str:
         return " ".join(
-            f"{flag(name)} {value if isinstance(value, str) else f'{value:g}'}"
+            f"{_flag(name)} {value if isinstance(value, str) else f'{value:g}'}"
             for name, value in self.chosen().items()
             if value != inf
         )
@@ -87,7 +87,7 @@ class Account:
         return sum(count for stage, count in self.jobs.items() if stage not in ("saved", "failed"))
 
 
-def flag(name: str) -> str:
+def _flag(name: str) -> str:
     """Return a limit as the flag that sets it."""
     return f"--{name.replace('_', '-')}"
 

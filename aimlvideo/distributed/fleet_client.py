@@ -27,7 +27,7 @@ from aimlvideo.shell.state.learned_durations import NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
-class SharedRecords:
+class _SharedRecords:
     """The records of uploads in the database: asked for without holding up the event loop, until it answers."""
 
     journal: PostgresJournal
@@ -103,7 +103,7 @@ class FleetClient(VideoClient):
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
         """Return this worker's uploads: other workers have folders of their own, and remove nothing of ours."""
         owner = self._postgres.owner or ""
-        return Uploads(store, SharedRecords(self._postgres), self._settings.timeout, owner)
+        return Uploads(store, _SharedRecords(self._postgres), self._settings.timeout, owner)
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
         """Return no limit: what may be spent is decided in the database."""

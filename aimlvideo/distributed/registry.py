@@ -32,7 +32,7 @@ FORGET_AFTER = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class _Presence:
     """How many workers were heard of lately, and whether those of our age were told to drain."""
 
     workers: int
@@ -46,7 +46,7 @@ class WorkerRegistry:
         self.worker, self.name = worker, name
         self._since: datetime | None = None
 
-    async def appear(self, connection: Connection, status: Mapping[str, Any], heartbeat: float) -> Presence:
+    async def appear(self, connection: Connection, status: Mapping[str, Any], heartbeat: float) -> _Presence:
         """Say that we are here; return who else was within a heartbeat, and forget those that died long ago."""
         values = (str(self.worker), self.name, self._since, json.dumps(status))
         row = await (await connection.execute(APPEAR, values)).fetchone()
@@ -55,7 +55,7 @@ class WorkerRegistry:
         await connection.execute(FORGET, (max(3 * heartbeat, FORGET_AFTER),))
         present = await (await connection.execute(PRESENT, (self._since, heartbeat))).fetchone()
         assert present is not None
-        return Presence(max(present[0], 1), bool(present[1]))
+        return _Presence(max(present[0], 1), bool(present[1]))
 
     async def leave(self, connection: Connection) -> None:
         """Take our row off."""

@@ -69,7 +69,7 @@ GATHER = 0.05
 """Seconds in which ended jobs gather, to be handed back together, and free places, to be filled together."""
 
 
-class Handback(StrEnum):
+class _Handback(StrEnum):
     """Why a job's place in the queue is given up, which decides what becomes of it."""
 
     SAVED = auto()
@@ -84,8 +84,8 @@ class Handback(StrEnum):
     NOT_DOWNLOADED = auto()
 
 
-BY_STAGE = {Stage.SAVED: Handback.SAVED, Stage.FAILED: Handback.FAILED, Stage.PLANNED: Handback.NOT_BEGUN}
-TAKEN_OVER_AFTER = {Handback.LEFT: 0.0, Handback.TIMED_OUT: 60.0, Handback.NOT_DOWNLOADED: 30.0}
+BY_STAGE = {Stage.SAVED: _Handback.SAVED, Stage.FAILED: _Handback.FAILED, Stage.PLANNED: _Handback.NOT_BEGUN}
+TAKEN_OVER_AFTER = {_Handback.LEFT: 0.0, _Handback.TIMED_OUT: 60.0, _Handback.NOT_DOWNLOADED: 30.0}
 """Seconds after which a job that was begun, and handed back unfinished, is taken over again."""
 PAUSE_WHEN_FULL = 0.5
 """Seconds for which nothing is taken after the account had no place for a job."""
@@ -104,7 +104,7 @@ PARTING = 30.0
 log = logging.getLogger("aimlvideo.worker")
 
 
-class Elsewhere(VideoError):
+class _Elsewhere(VideoError):
     """Another worker has this job now."""
 
 
@@ -141,7 +141,7 @@ class Worker:
     places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
     winding_down: bool = False
-    _ending: dict[str, tuple[QueueEntry, Handback]] = field(default_factory=dict)
+    _ending: dict[str, tuple[QueueEntry, _Handback]] = field(default_factory=dict)
     _fed: dict[str, Record] = field(default_factory=dict)
     _last_heartbeat: float = 0.0
     _last_take_over: float = 0.0
@@ -199,7 +199,7 @@ class Worker:
         self._fed.pop(name, None)
         self.journal.let_go([name])
         for entry in [entry for entry in self.results.entries if entry.job.id == name]:
-            entry.end(Elsewhere(f"another worker has job {name} now"))
+            entry.end(_Elsewhere(f"another worker has job {name} now"))
             entry.run = self._detached_run
 
     def refuse(self, name: str, refused: Refusal) -> None:
@@ -240,7 +240,7 @@ class Worker:
 
     def _ended(self, result: Result) -> None:
         """Note what is to be done with a job's place in the queue."""
-        if isinstance(result.error, Elsewhere) or result.job.id not in self.places:
+        if isinstance(result.error, _Elsewhere) or result.job.id not in self.places:
             return
         self._ending[result.job.id] = self.places[result.job.id], _handback(result)
         self._news.set()
@@ -336,21 +336,21 @@ class Worker:
         going = dict(self._ending)
         await self.journal.synced()
         going = {name: back for name, back in going.items() if self._ending.get(name) == back}  # else lost meanwhile
-        by_reason: dict[Handback, list[str]] = defaultdict(list)
+        by_reason: dict[_Handback, list[str]] = defaultdict(list)
         for name, (_, reason) in going.items():
             by_reason[reason].append(name)
         for reason, names in by_reason.items():
             places = [going[name][0] for name in names]
-            if reason in (Handback.SAVED, Handback.FAILED):
+            if reason in (_Handback.SAVED, _Handback.FAILED):
                 # Before its place is gone: if we die here, whoever takes the place over finds it ended, and wakes them.
                 await queue.wake_children(names)
-                await queue.done(places, well=reason is Handback.SAVED)
-            elif reason is Handback.IN_DOUBT:
+                await queue.done(places, well=reason is _Handback.SAVED)
+            elif reason is _Handback.IN_DOUBT:
                 await self.journal.leave_in_doubt(names)
                 await queue.done(places, well=False)
-            elif reason is Handback.WAITS:
+            elif reason is _Handback.WAITS:
                 await queue.postpone(places)
-            elif reason is Handback.NOT_BEGUN:
+            elif reason is _Handback.NOT_BEGUN:
                 await queue.give_back(places)
             else:
                 await queue.leave(places, TAKEN_OVER_AFTER[reason])
@@ -416,12 +416,12 @@ class Worker:
         records = await self.journal.take(fresh)
         open_records = [record for record in records if record.progress.stage not in ENDED]
         for name in fresh.keys() - {record.job.id for record in open_records}:
-            self._ending[name] = fresh[name], Handback.SAVED
+            self._ending[name] = fresh[name], _Handback.SAVED
         for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if self.winding_down or self.results.halted is not None:
                 self._ending[job.id] = fresh[job.id], _handback(result_of(job, progress))
             elif self.journal.waits(job):
-                self._ending[job.id] = fresh[job.id], Handback.WAITS
+                self._ending[job.id] = fresh[job.id], _Handback.WAITS
             else:
                 record = self._fed[job.id] = Record(job, progress)
                 self.feed.send_nowait(record)
@@ -435,16 +435,16 @@ NOT_HELD = frozenset({Stage.PLANNED, Stage.READY, *ENDED})
 """Stages in which a job holds no place under the cap."""
 
 
-def _handback(result: Result) -> Handback:
+def _handback(result: Result) -> _Handback:
     """Return why a worker gives up the place of a job that has ended here."""
     # Before the stage, which says that it is being submitted: its intent was refused, so nothing was sent.
     if isinstance(result.error, _NoPlace | OverBudget):
-        return Handback.NOT_BEGUN
+        return _Handback.NOT_BEGUN
     if result.stage in BY_STAGE:
         return BY_STAGE[result.stage]
     if isinstance(result.error, OutOfPatience):
-        return Handback.TIMED_OUT
+        return _Handback.TIMED_OUT
     if isinstance(result.error, InDoubt):
-        return Handback.IN_DOUBT
+        return _Handback.IN_DOUBT
     gave_up = result.stage is Stage.READY and not isinstance(result.error, Stopped)
-    return Handback.NOT_DOWNLOADED if gave_up else Handback.LEFT
+    return _Handback.NOT_DOWNLOADED if gave_up else _Handback.LEFT

@@ -90,7 +90,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class _Sending:
     """How an endpoint's parameters are sent, and what follows from them.
 
     `sent_as`: a parameter's name in a request, where it is another one; `entries`: the key of a list's plain entries,
@@ -131,7 +131,7 @@ class Model:
     source: str = ""
     endpoint: str = ""
     endpoints: Mapping[str, Model] = field(default_factory=dict)
-    sending: Sending = Sending()
+    sending: _Sending = _Sending()
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -351,8 +351,8 @@ def _tuples(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _read_sending(raw: Any) -> Sending:
-    return Sending(
+def _read_sending(raw: Any) -> _Sending:
+    return _Sending(
         sent_as=dict(raw.get("sent_as", {})),
         entries=dict(raw.get("entries", {})),
         inside={str(name): tuple(fields) for name, fields in raw.get("inside", {}).items()},

@@ -25,7 +25,7 @@ class ListedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class _Change:
     """One thing that is not as it was: "added", "removed" or "changed"; `field` is empty for a whole model."""
 
     what: str
@@ -47,7 +47,7 @@ def parse_document(body: bytes) -> Any:
 
 def compare(
     before: Catalog, after: Mapping[str, Any], *, service: str | None = None, only_these: bool = False
-) -> Iterator[Change]:
+) -> Iterator[_Change]:
     """Yield what `after` (refreshed models of one service, as in catalog.json) has otherwise than `before`.
 
     With `only_these`, `after` says nothing of other models: none of them counts as removed.
@@ -57,32 +57,32 @@ def compare(
     aliases = {alias for raw in after.values() for alias in raw.get("aliases", ())}
     for model in () if only_these else before:
         if model.service == service and model.id not in after and model.id not in aliases:
-            yield Change("removed", model.id)
+            yield _Change("removed", model.id)
     for name in after:
         new, old = refreshed.find(name), before.find(name)
         if new is not None:
-            yield from [Change("added", name)] if old is None else _changes(old, new)
+            yield from [_Change("added", name)] if old is None else _changes(old, new)
 
 
-def _changes(old: Model, new: Model) -> Iterator[Change]:
+def _changes(old: Model, new: Model) -> Iterator[_Change]:
     if old.path != new.path:
-        yield Change("changed", new.id, "path", old.path, new.path)
+        yield _Change("changed", new.id, "path", old.path, new.path)
     for name in [*old.params, *(name for name in new.params if name not in old.params)]:
         was, now = old.params.get(name), new.params.get(name)
         if now is None and was is not None:
-            yield Change("removed", new.id, name, before=described(was))
+            yield _Change("removed", new.id, name, before=_described(was))
         elif was is None and now is not None:
-            yield Change("added", new.id, name, after=described(now))
-        elif was and now and described(was) != described(now):
-            yield Change("changed", new.id, name, described(was), described(now))
+            yield _Change("added", new.id, name, after=_described(now))
+        elif was and now and _described(was) != _described(now):
+            yield _Change("changed", new.id, name, _described(was), _described(now))
 
 
-def described(param: Param) -> str:
+def _described(param: Param) -> str:
     """Return all that is known of a parameter in one line, for people and for comparison."""
     description = expected(param)
     if param.fields:
-        description += " {" + ", ".join(f"{name}: {described(part)}" for name, part in param.fields.items()) + "}"
+        description += " {" + ", ".join(f"{name}: {_described(part)}" for name, part in param.fields.items()) + "}"
     if param.item is not None and param.item.fields:
-        description += f" of {described(param.item)}"
+        description += f" of {_described(param.item)}"
     default = "" if param.default is None else f", default {param.default}"
     return description + (", required" if param.required else "") + default

@@ -26,15 +26,15 @@ def broken_rules(model: Model, params: Params, *, legacy: bool = False) -> Itera
 
 def sentences(model: Model) -> Iterator[str]:
     """Yield what holds between a model's parameters; of several endpoints one after another, by name."""
-    yield from map(sentence, model.rules)
+    yield from map(_sentence, model.rules)
     if len(model.endpoints) > 1:
         for endpoint in model.endpoints.values():
             required = [name for name, param in endpoint.params.items() if param.required]
             first = [f"{', '.join(required)} required."] if required else []
-            yield " ".join([f"At {endpoint.endpoint}:", *first, *map(sentence, endpoint.rules)])
+            yield " ".join([f"At {endpoint.endpoint}:", *first, *map(_sentence, endpoint.rules)])
 
 
-def sentence(rule: Rule) -> str:
+def _sentence(rule: Rule) -> str:
     """Return what a rule says: `Exactly one of prompt and multi_prompt.`"""
     names, first, condition = " and ".join(rule.fields), next(iter(rule.fields), ""), _condition(rule)
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")

@@ -222,10 +222,10 @@ def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) ->
         if detail["type"] == "extra_forbidden":
             yield _unknown(spot, strict=strict)
         elif detail["type"] == "missing":
-            yield Problem(path(spot.place), f"required: {expected(spot.param)}", "nothing")
+            yield Problem(_path(spot.place), f"required: {expected(spot.param)}", "nothing")
         else:
             got = _got(spot.value, detail["type"])
-            yield Problem(path(spot.place), expected(spot.param), got, _what_was_meant(spot))
+            yield Problem(_path(spot.place), expected(spot.param), got, _what_was_meant(spot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +283,12 @@ def _unknown(spot: _Spot, *, strict: bool) -> Problem:
     if len(spot.place) == 1 and spot.place[0] in SETTINGS:
         # Passed through, it would be ignored there, and what it was meant to hold back be bought.
         hint = "VideoClient(...), client.run(...) and the command line take it"
-        return Problem(path(spot.place), "a setting of the client or of a run, not a parameter of the model", "", hint)
+        return Problem(_path(spot.place), "a setting of the client or of a run, not a parameter of the model", "", hint)
     nearest = _nearest(str(spot.place[-1]), tuple(spot.siblings))
     hint = f"did you mean {nearest}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:
-        return Problem(path(spot.place), "no such parameter of this model", preview(spot.value), hint)
-    return Problem(path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
+        return Problem(_path(spot.place), "no such parameter of this model", preview(spot.value), hint)
+    return Problem(_path(spot.place), "unknown parameter for this model; sent unchanged", "", hint, warning=True)
 
 
 def _what_was_meant(spot: _Spot) -> str:
@@ -305,7 +305,7 @@ def _nearest_choice(param: Param, value: Any) -> str:
     return f"did you mean {words[nearest[0]]}?" if nearest else ""
 
 
-def path(place: Place) -> str:
+def _path(place: Place) -> str:
     """Write a place as people do: `elements[2].reference_image_urls`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return text.removeprefix(".") or "params"

@@ -37,7 +37,7 @@ Authorize = Callable[[Request, str, float], Mapping[str, str]]
 """The headers that show who asks, from the request, the key, and the seconds since 1970 (a signature may expire)."""
 
 
-def bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
+def _bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Show the key itself, as most services want it."""
     return {"Authorization": f"Bearer {key}"}
 
@@ -71,7 +71,7 @@ class Service:
     key_url: str
     media: MediaLimits
     lookup: RequestLog | LookupById
-    authorize: Authorize = bearer
+    authorize: Authorize = _bearer
     settle: float | None = None
     balance: Question[float] | None = None
     packs: TimedQuestion[tuple[ResourcePack, ...]] | None = None
@@ -95,7 +95,7 @@ class Service:
     @property
     def signs(self) -> bool:
         """Whether each request is signed, with the time in it: a clock that is off then makes it refused."""
-        return self.authorize is not bearer
+        return self.authorize is not _bearer
 
     @property
     def key_parts(self) -> int:

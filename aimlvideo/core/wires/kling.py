@@ -149,7 +149,7 @@ def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> R
     return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
 
 
-def takes_external_id(job: VideoJob) -> bool:
+def _takes_external_id(job: VideoJob) -> bool:
     """Tell whether the endpoint of a job takes an id that we choose."""
     endpoint = _submission_endpoint(job)
     return endpoint is not None and endpoint.sending.external_id
@@ -277,5 +277,5 @@ def read_callback(body: Any) -> Callback | None:
     return Callback(task.id, task.external_id, STATES.get(plain_word(task.status)))
 
 
-LOOKUP = LookupById(external_task_request, read_external_task, 200 / 60, takes_external_id)
+LOOKUP = LookupById(external_task_request, read_external_task, 200 / 60, _takes_external_id)
 HELPER = Helper(helper_request, read_helper)

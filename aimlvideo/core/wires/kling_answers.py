@@ -90,7 +90,7 @@ CODE_WORDS: dict[str, int | type[ServiceError]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class _Task:
     """One task as an answer shows it, in whatever shape; `id` is None where none is named."""
 
     id: str | None
@@ -134,7 +134,7 @@ def is_content_refusal(reason: str) -> bool:
 _CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\d{4})\b")
 
 
-def read_task(answer: Answer, request_id: str | None = None) -> Task:
+def read_task(answer: Answer, request_id: str | None = None) -> _Task:
     """Return the task that an answer shows; raise the error that the answer amounts to."""
     body = _body(answer)
     if isinstance(body, dict):
@@ -165,7 +165,7 @@ def read_data(answer: Answer) -> Mapping[str, Any]:
     raise error_of(answer, None)
 
 
-def read_tasks(answer: Answer) -> list[Task]:
+def read_tasks(answer: Answer) -> list[_Task]:
     """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
     body = answer.json()
     if not isinstance(body, dict) or answer.status >= 300 or _error_of(body) is not None:
@@ -176,7 +176,7 @@ def read_tasks(answer: Answer) -> list[Task]:
     return [_task(_layers(row)) for row in rows if isinstance(row, dict)]
 
 
-def task_of_object(body: Any) -> Task | None:
+def task_of_object(body: Any) -> _Task | None:
     """Return the task in a callback's body: the bare task object, or one that is wrapped like an answer."""
     return _task(_layers(body)) if isinstance(body, dict) else None
 
@@ -277,7 +277,7 @@ def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return layers
 
 
-def _task(layers: list[Mapping[str, Any]]) -> Task:
+def _task(layers: list[Mapping[str, Any]]) -> _Task:
     """Read a task: the gateway's own id is the outer one, the clip and the reason are the inner ones.
 
     Of several states the one that has ended counts, the innermost first; a message beside `code` does not count.
@@ -304,7 +304,7 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     created_at = next(
         (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
     )
-    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
+    return _Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:

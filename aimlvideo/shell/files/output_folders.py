@@ -94,7 +94,7 @@ class OpenFolders:
     async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
-            write_results(path / RESULTS, ended_jobs(journal, path, verify=verify, remote=remote))
+            write_results(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))
             return _OpenFolder(journal, results, uploads, stack.pop_all())
@@ -106,7 +106,7 @@ def _name(path: Path) -> Path:
     return path.resolve()
 
 
-def ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote: bool = False) -> Iterator[Result]:
+def _ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote: bool = False) -> Iterator[Result]:
     """Give what has ended before; a job whose file is gone, or no longer whole, is fetched again by the run.
 
     With `remote`, the clips are in an object store, and not looked for here.

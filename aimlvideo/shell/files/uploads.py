@@ -155,7 +155,7 @@ async def open_upload_store(url: str) -> UploadStore:
     return await anyio.to_thread.run_sync(opened)
 
 
-class UploadRecords(Protocol):
+class _UploadRecords(Protocol):
     """Where it stands which folders of uploads there are, and which jobs may still fetch from them."""
 
     async def facts(self, beginning: str) -> Mapping[str, str]:
@@ -212,7 +212,7 @@ class Uploads:
     """
 
     store: UploadStore
-    records: UploadRecords
+    records: _UploadRecords
     patience: float
     owner: str = ""
     _folder: str = ""

@@ -144,7 +144,7 @@ def _step(stream: Any) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class _Film:
     """What became of a joining: the file, its seconds, and whether its frames are those of the clips, untouched."""
 
     path: Path
@@ -152,7 +152,7 @@ class Film:
     copied: bool
 
 
-def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> Film:
+def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> _Film:
     """Join clips to one MP4, in this order; `fade` seconds of each seam cross-fade, with 0 they are cut.
 
     Sound is kept. The frame that a clip repeats from the end of the one before it is dropped. Other sizes than the
@@ -180,7 +180,7 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> Fil
         raise DiskFailed(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
         part.unlink(missing_ok=True)
-    return Film(target, seconds, copied)
+    return _Film(target, seconds, copied)
 
 
 @dataclass(frozen=True, slots=True)

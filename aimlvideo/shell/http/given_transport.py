@@ -30,7 +30,7 @@ class FunctionTransport:
         return await answer if inspect.isawaitable(answer) else answer
 
 
-class Content(Protocol):
+class _Content(Protocol):
     """The body of a clip's answer."""
 
     def iter_chunked(self, n: int, /) -> AsyncIterator[bytes]:
@@ -48,7 +48,7 @@ class _ClipAnswer(Protocol):
     @property
     def content_length(self) -> int | None: ...
     @property
-    def content(self) -> Content: ...
+    def content(self) -> _Content: ...
 
 
 class ClipSource(Protocol):
@@ -126,7 +126,7 @@ class _WholeClip:
         return len(self.answer.body)
 
     @property
-    def content(self) -> Content:
+    def content(self) -> _Content:
         return self
 
     async def iter_chunked(self, n: int, /) -> AsyncIterator[bytes]:
