@@ -3,50 +3,119 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, ClassVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from aimlvideo import __version__
-from aimlvideo.cli.typer_app import LazyGroup, Listed
+from aimlvideo.cli.signals import output_or_end
 from aimlvideo.core.formatting import printable
+
+COMMANDS = "aimlvideo.cli.commands"
+"""The package with one module for each command, named as it is typed; its `app` is the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """How the help lists a command: under which heading, and in one sentence."""
+
+    heading: str
+    summary: str
+
 
 CLIPS, FOLDERS, REPAIR = "Make clips", "Look at a run", "Settle by hand"
 SERVICE, SANDBOX, WORKERS = "Models and account", "Try it without a key", "Many machines"
 
 
-class Commands(LazyGroup):
-    """All commands, in the order of the help."""
+class Commands(TyperGroup):
+    """All commands, in the order of the help: known by name and summary alone, and imported when one is given."""
 
-    listed: ClassVar[Mapping[str, Listed]] = {
-        "run": Listed(CLIPS, "Make every clip of a job file. The same command again carries on where it stopped."),
-        "generate": Listed(CLIPS, "Make one clip."),
-        "check": Listed(CLIPS, "Validate and price a job file; nothing is sent that costs anything."),
-        "resume": Listed(CLIPS, "Carry on with all unfinished jobs of a folder."),
-        "wait": Listed(CLIPS, "Wait for generations by their ids, and save their clips."),
-        "status": Listed(FOLDERS, "Say where a run stands, from its journal alone; also while it is going on."),
-        "report": Listed(FOLDERS, "Write report.html: every clip, its price and times, and the failures."),
-        "join": Listed(FOLDERS, "Join a run's clips to one film."),
-        "show": Listed(FOLDERS, "Print how a clip was made, as a line for a job file."),
-        "uploads": Listed(FOLDERS, "Show the local files that were put behind links, and remove what nobody needs."),
-        "reconcile": Listed(FOLDERS, "Say what a run really cost by the service's ledger, and what does not match."),
-        "mcp": Listed(CLIPS, "Serve tools for agents on standard input and output, within a spending limit."),
-        "models": Listed(SERVICE, "List the models, or show what one model accepts."),
-        "init": Listed(SERVICE, "Write a commented sample job file for a model."),
-        "schema": Listed(SERVICE, "Print a JSON Schema of the lines of a job file, for editors."),
-        "doctor": Listed(SERVICE, "Ask every free endpoint of the service, and say what is understood."),
-        "balance": Listed(SERVICE, "Show what the account has left."),
-        "demo": Listed(SANDBOX, "Make a dozen real clips on the embedded sandbox: no key, no network, no bill."),
-        "sandbox": Listed(SANDBOX, "Serve the embedded sandbox, for other programs' tests."),
-        "resolve": Listed(REPAIR, "Settle by hand a job whose answer was lost."),
-        "adopt": Listed(REPAIR, "Take generations from elsewhere into a folder."),
-        "recover": Listed(REPAIR, "Rebuild a lost journal from results.jsonl and the service's log."),
-        "db": Listed(WORKERS, "The database that workers share."),
-        "enqueue": Listed(WORKERS, "Queue every job of a file for the workers."),
-        "worker": Listed(WORKERS, "Work on the queue, beside any number of other workers."),
-        "drain": Listed(WORKERS, "Tell all workers to buy nothing more, and to exit."),
+    listed: ClassVar[Mapping[str, _Listed]] = {
+        "run": _Listed(CLIPS, "Make every clip of a job file. The same command again carries on where it stopped."),
+        "generate": _Listed(CLIPS, "Make one clip."),
+        "check": _Listed(CLIPS, "Validate and price a job file; nothing is sent that costs anything."),
+        "resume": _Listed(CLIPS, "Carry on with all unfinished jobs of a folder."),
+        "wait": _Listed(CLIPS, "Wait for generations by their ids, and save their clips."),
+        "status": _Listed(FOLDERS, "Say where a run stands, from its journal alone; also while it is going on."),
+        "report": _Listed(FOLDERS, "Write report.html: every clip, its price and times, and the failures."),
+        "join": _Listed(FOLDERS, "Join a run's clips to one film."),
+        "show": _Listed(FOLDERS, "Print how a clip was made, as a line for a job file."),
+        "uploads": _Listed(FOLDERS, "Show the local files that were put behind links, and remove what nobody needs."),
+        "reconcile": _Listed(FOLDERS, "Say what a run really cost by the service's ledger, and what does not match."),
+        "mcp": _Listed(CLIPS, "Serve tools for agents on standard input and output, within a spending limit."),
+        "models": _Listed(SERVICE, "List the models, or show what one model accepts."),
+        "init": _Listed(SERVICE, "Write a commented sample job file for a model."),
+        "schema": _Listed(SERVICE, "Print a JSON Schema of the lines of a job file, for editors."),
+        "doctor": _Listed(SERVICE, "Ask every free endpoint of the service, and say what is understood."),
+        "balance": _Listed(SERVICE, "Show what the account has left."),
+        "demo": _Listed(SANDBOX, "Make a dozen real clips on the embedded sandbox: no key, no network, no bill."),
+        "sandbox": _Listed(SANDBOX, "Serve the embedded sandbox, for other programs' tests."),
+        "resolve": _Listed(REPAIR, "Settle by hand a job whose answer was lost."),
+        "adopt": _Listed(REPAIR, "Take generations from elsewhere into a folder."),
+        "recover": _Listed(REPAIR, "Rebuild a lost journal from results.jsonl and the service's log."),
+        "db": _Listed(WORKERS, "The database that workers share."),
+        "enqueue": _Listed(WORKERS, "Queue every job of a file for the workers."),
+        "worker": _Listed(WORKERS, "Work on the queue, beside any number of other workers."),
+        "drain": _Listed(WORKERS, "Tell all workers to buy nothing more, and to exit."),
     }
+
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        for name, entry in self.listed.items():
+            self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.heading))
+
+    def load(self, name: str) -> Any:
+        """Import one command, and have it in the place of what the help lists."""
+        command = typer.main.get_command(import_module(f"{COMMANDS}.{name}").app)
+        command.name = name
+        self.add_command(command, name)
+        return command
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        # Here and not around all: Typer has an exit code of its own for what comes further up.
+        with output_or_end():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with output_or_end():
+            return super().invoke(ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, normalized(args))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in self.listed:
+            self.load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def normalized(words: Sequence[str]) -> list[str]:
+    """Return a command's words with `--log LEVEL` before the command; a bare `--board` says that any port will do."""
+    return _log_first(_any_port(words))
+
+
+def _any_port(words: Sequence[str]) -> list[str]:
+    """Return a command's words in which a bare `--board` says that any free port will do."""
+    spelled = [*words]
+    for at, word in enumerate(words):
+        after = words[at + 1] if at + 1 < len(words) else ""
+        if word == "--board" and not after.rpartition(":")[2].isdecimal():
+            spelled[at] = "--board=0"
+    return spelled
+
+
+def _log_first(words: Sequence[str]) -> list[str]:
+    """Return a command's words with `--log LEVEL` before the command, wherever it was put."""
+    options = words[: words.index("--")] if "--" in words else words
+    for at, word in enumerate(options):
+        if word == "--log" or word.startswith("--log="):
+            end = at + (2 if word == "--log" else 1)
+            return [*words[at:end], *words[:at], *words[end:]]
+    return [*words]
 
 
 app = typer.Typer(

@@ -36,10 +36,25 @@ class _ModelCost:
 
 
 @dataclass(frozen=True, slots=True)
+class _Obstacles:
+    """What stands in the way of a run, and what to know before it; whole sentences."""
+
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def refuse(self, terminal: Terminal, *, anyway: bool) -> None:
+        """Say what the service says of these jobs; raise UsageError where that stands in their way."""
+        for remark in self.remarks:
+            terminal.remark(remark)
+        if self.problems and not anyway:
+            raise UsageError(f"{'; '.join(self.problems)}. Nothing was sent (--anyway starts anyway)")
+        for problem in self.problems:
+            terminal.remark(problem)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckSummary:
-    """`dollars` is what can be quoted; `unquoted` jobs come on top. `enough` says whether the balance is sufficient:
-    None where prices are missing.
-    """
+    """What a file will cost and take: `dollars` is what can be quoted, `unquoted` jobs come on top."""
 
     models: tuple[_ModelCost, ...]
     jobs: int
@@ -47,7 +62,15 @@ class CheckSummary:
     unquoted: int
     estimate: Estimate
     balance: float | None
-    enough: bool | None
+
+    @property
+    def enough(self) -> bool | None:
+        """Whether the balance is sufficient: None where unquoted jobs come on top, or nobody said the balance."""
+        if self.balance is None:
+            return None
+        if (self.dollars or 0.0) > self.balance:
+            return False
+        return None if self.unquoted else True
 
     def as_json(self) -> dict[str, Any]:
         """Return what a file will cost and take, for a program; what is unknown is null."""
@@ -61,6 +84,58 @@ class CheckSummary:
             "balance_usd": self.balance,
             "balance_is_sufficient": self.enough,
         }
+
+    def price_line(self) -> str:
+        """Return in one line what a file will cost."""
+        jobs = pluralize(self.jobs, "job")
+        if self.unquoted == self.jobs and self.jobs:
+            return f"{jobs}, price unknown"
+        unquoted = f", plus {pluralize(self.unquoted, 'job')} of unknown price" if self.unquoted else ""
+        return f"{jobs}, {dollars_or_unknown(self.dollars)} USD{unquoted}"
+
+    def confirm(self, terminal: Terminal, *, above: float, anyway: bool) -> None:
+        """Show the price, and ask where it is `above` a limit in USD.
+
+        Raises UsageError where the balance is below it, or a person says no.
+        """
+        if not self.jobs:
+            return
+        terminal.say(self.price_line())
+        if self.enough is False and not anyway:
+            raise UsageError(
+                f"the balance ({self.balance:.2f} USD) is below the estimated cost ({self.dollars:.2f} USD): top up, "
+                "or pass --anyway. Nothing was planned, nothing was sent"
+            )
+        # An unknown price may be any: it is asked about like one that is too high.
+        is_above = self.dollars is None or self.unquoted or self.dollars > above
+        if is_above and above < inf and not terminal.confirm("Start this run?"):
+            raise UsageError("not confirmed: nothing was planned, nothing was sent")
+
+    def obstacles(self, facts: ServiceFacts, *, max_spend: float | None = None) -> _Obstacles:
+        """Return what the service says against a run: models that are gone, the key's limits, unreadable prices."""
+        now = clock.wall()
+        models = [cost.model for cost in self.models]
+        gone, going = notices(models, facts.deprecations, now, now + self.estimate.late)
+        problems, remarks = [*gone], [*going]
+        if facts.key is not None:
+            key_leaves = facts.key.max_remaining
+            if problem := facts.key.problem():
+                problems.append(problem)
+            elif key_leaves is not None and self.dollars is not None and self.dollars > key_leaves:
+                limits = (
+                    f"the API key's own limit leaves {key_leaves:.2f} USD at most, below the {self.dollars:.2f} USD"
+                )
+                problems.append(f"{limits} of this run: raise the key's limit, or use another key")
+        prices = facts.prices or {}
+        unread = {prices[model].problem for model in models if model in prices} - {""}
+        remarks += [f"price unknown: {problem}" for problem in sorted(unread)]
+        if max_spend is not None and self.jobs and self.unquoted == self.jobs:
+            reason = f" ({sorted(unread)[0]})" if unread else ""
+            problems.append(
+                f"--max-spend {max_spend:g} needs prices, and no price of these jobs can be read{reason}: run without "
+                "it, with fewer jobs at a time, or see what the service says: aimlvideo doctor"
+            )
+        return _Obstacles(tuple(problems), tuple(remarks))
 
 
 class Tally:
@@ -103,7 +178,13 @@ class Tally:
             unquoted=unquoted,
             estimate=estimate(self._jobs, durations, max_outstanding=max_outstanding, rate=rate),
             balance=balance,
-            enough=None if balance is None else enough(balance, total, unquoted),
+        )
+
+    def summary_for(self, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
+        """Return what the counted jobs will cost and take."""
+        most = settings["max_outstanding"] or AUTO
+        return self.summary(
+            max_outstanding=most, rate=settings.get("rate", RATE), balance=facts.balance, times=facts.times
         )
 
     def _cost(self, model: str) -> _ModelCost:
@@ -115,92 +196,6 @@ class Tally:
         return {name: documented(value) for name, value in seconds.items() if value}
 
 
-def enough(balance: float, dollars: float, unquoted: int = 0) -> bool | None:
-    """Say whether a balance is sufficient: None when unquoted jobs come on top of what is quoted."""
-    if dollars > balance:
-        return False
-    return None if unquoted else True
-
-
-def summary_of(tally: Tally, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
-    """Return what the counted jobs will cost and take."""
-    most = settings["max_outstanding"] or AUTO
-    return tally.summary(
-        max_outstanding=most, rate=settings.get("rate", RATE), balance=facts.balance, times=facts.times
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Obstacles:
-    """What stands in the way of a run, and what to know before it; whole sentences."""
-
-    problems: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-
-def obstacles(summary: CheckSummary, facts: ServiceFacts, *, max_spend: float | None = None) -> _Obstacles:
-    """Return what the service says against a run: models that are gone, the key's limits, prices nobody can read."""
-    now = clock.wall()
-    models = [cost.model for cost in summary.models]
-    gone, going = notices(models, facts.deprecations, now, now + summary.estimate.late)
-    problems, remarks = [*gone], [*going]
-    if facts.key is not None:
-        key_leaves = facts.key.max_remaining
-        if problem := facts.key.problem():
-            problems.append(problem)
-        elif key_leaves is not None and summary.dollars is not None and summary.dollars > key_leaves:
-            limits = f"the API key's own limit leaves {key_leaves:.2f} USD at most, below the {summary.dollars:.2f} USD"
-            problems.append(f"{limits} of this run: raise the key's limit, or use another key")
-    prices = facts.prices or {}
-    unread = {prices[model].problem for model in models if model in prices} - {""}
-    remarks += [f"price unknown: {problem}" for problem in sorted(unread)]
-    if max_spend is not None and summary.jobs and summary.unquoted == summary.jobs:
-        reason = f" ({sorted(unread)[0]})" if unread else ""
-        problems.append(
-            f"--max-spend {max_spend:g} needs prices, and no price of these jobs can be read{reason}: run without it, "
-            "with fewer jobs at a time, or see what the service says: aimlvideo doctor"
-        )
-    return _Obstacles(tuple(problems), tuple(remarks))
-
-
-def refuse_obstacles(stated: _Obstacles, terminal: Terminal, *, anyway: bool) -> None:
-    """Say what the service says of these jobs; raise UsageError where that stands in their way."""
-    for remark in stated.remarks:
-        terminal.remark(remark)
-    if stated.problems and not anyway:
-        raise UsageError(f"{'; '.join(stated.problems)}. Nothing was sent (--anyway starts anyway)")
-    for problem in stated.problems:
-        terminal.remark(problem)
-
-
-def price_line(summary: CheckSummary) -> str:
-    """Return in one line what a file will cost."""
-    jobs = pluralize(summary.jobs, "job")
-    if summary.unquoted == summary.jobs and summary.jobs:
-        return f"{jobs}, price unknown"
-    unquoted = f", plus {pluralize(summary.unquoted, 'job')} of unknown price" if summary.unquoted else ""
-    return f"{jobs}, {dollars_or_unknown(summary.dollars)} USD{unquoted}"
-
-
 def dollars_or_unknown(dollars: float | None) -> str:
     """Return an amount of money, or that it is not known."""
     return "unknown" if dollars is None else f"{dollars:.2f}"
-
-
-def confirm_cost(summary: CheckSummary, terminal: Terminal, *, above: float, anyway: bool) -> None:
-    """Show the price, and ask where it is `above` a limit in USD.
-
-    Raises UsageError where the balance is below it, or a person says no.
-    """
-    if not summary.jobs:
-        return
-    terminal.say(price_line(summary))
-    if summary.enough is False and not anyway:
-        raise UsageError(
-            f"the balance ({summary.balance:.2f} USD) is below the estimated cost ({summary.dollars:.2f} USD): top up, "
-            "or pass --anyway. Nothing was planned, nothing was sent"
-        )
-    # An unknown price may be any: it is asked about like one that is too high.
-    is_above = summary.dollars is None or summary.unquoted or summary.dollars > above
-    if is_above and above < inf and not terminal.confirm("Start this run?"):
-        raise UsageError("not confirmed: nothing was planned, nothing was sent")

@@ -107,6 +107,29 @@ class RunSummary:
         if (remark := offset_remark(self.clock_offset)) is not None:
             yield f"  {remark}"
 
+    def show(self, terminal: Terminal) -> None:
+        """Say where all jobs stand: to a person, or, where that was asked for, to a program."""
+        if terminal.json:
+            terminal.value(self.as_json())
+            return
+        for line in self.lines():
+            terminal.say(line)
+
+    def advice(self, halted: VideoError | None, command: str, place: str) -> str:
+        """Return what to do next; `place` is where the clips are."""
+        if isinstance(halted, Refused):
+            return f"{halted}. Then: {command}"
+        if self.exit_code == 3:
+            waiting = f"{len(self.accepted)} outstanding at the service. " if self.accepted else ""
+            why = f"{halted}. " if halted else ""
+            return f"{why}{waiting}To go on: {command}"
+        if self.exit_code == 1:
+            refused = self.refused.count
+            change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
+            again = f"to try the failed ones again: {command} --retry-failed" if self.failed.count else ""
+            return ". ".join(part for part in (change, again) if part)
+        return f"the clips are in {place}"
+
     def _last_words(self, now: float) -> Iterator[str]:
         """Say what the service last said of the generations under way, the unknown words first, and when."""
         heard: defaultdict[str, list[float]] = defaultdict(list)
@@ -223,22 +246,6 @@ def _prices(records: Iterable[Record], listed: str | None, means: dict[str, floa
         yield means.get(job.model) if price is None else price
 
 
-def advice(summary: RunSummary, halted: VideoError | None, command: str, place: str) -> str:
-    """Return what to do next; `place` is where the clips are."""
-    if isinstance(halted, Refused):
-        return f"{halted}. Then: {command}"
-    if summary.exit_code == 3:
-        waiting = f"{len(summary.accepted)} outstanding at the service. " if summary.accepted else ""
-        why = f"{halted}. " if halted else ""
-        return f"{why}{waiting}To go on: {command}"
-    if summary.exit_code == 1:
-        refused = summary.refused.count
-        change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
-        again = f"to try the failed ones again: {command} --retry-failed" if summary.failed.count else ""
-        return ". ".join(part for part in (change, again) if part)
-    return f"the clips are in {place}"
-
-
 def not_retried(count: int) -> str:
     """Say that jobs stay failed although failed jobs were to be tried again."""
     return f"{pluralize(count, 'job')} not tried again, refused for the content: {CHANGE_CONTENT}"
@@ -247,15 +254,6 @@ def not_retried(count: int) -> str:
 def settled_sentence(job_id: str, generation: str | None) -> str:
     """Say how a job was settled."""
     return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")
-
-
-def show_summary(summary: RunSummary, terminal: Terminal) -> None:
-    """Say where all jobs stand: to a person, or, where that was asked for, to a program."""
-    if terminal.json:
-        terminal.value(summary.as_json())
-        return
-    for line in summary.lines():
-        terminal.say(line)
 
 
 def _as_json(failures: _Failures) -> dict[str, Any]:

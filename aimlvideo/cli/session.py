@@ -1,21 +1,21 @@
-"""What the commands that see jobs through have in common: the open client, the run, how it ended."""
+"""What the commands that see jobs through have in common: the open client, the run, its live pages, how it ended."""
 
 from __future__ import annotations
 
 import re
+import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
-from aimlvideo.cli.live_pages import serve_board, serve_metrics
-from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.run_options import SANDBOX, RunOptions
-from aimlvideo.cli.run_summary import advice, dollars_to_go_on, not_retried, summarize
+from aimlvideo.cli.run_summary import dollars_to_go_on, not_retried, summarize
 from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
@@ -23,6 +23,7 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Result, result_of
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
@@ -30,9 +31,12 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.views.live_progress import watcher_of
+from aimlvideo.views.sentences import brief
 
 if TYPE_CHECKING:
     from aimlvideo.views.metrics import Reading
+
 
 T = TypeVar("T")
 READ_AHEAD = 64
@@ -104,7 +108,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
             for result in _ended_before(results.spec.journal, options, scope.run):
                 terminal.result(result)
         with serve_metrics(lambda: _figures(results), options.metrics, terminal):
-            async with serve_board(results, options.board, terminal, retried=retried):
+            async with _serve_board(results, options.board, terminal, retried=retried):
                 with terminal.progress(results, retried=retried):
                     scope.begun = True
                     async for result in results:
@@ -153,7 +157,7 @@ def finish(
         terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
     if options.store is None:
         _leave_page(options.output, terminal, hurried=hurried)
-    terminal.say(advice(summary, halted, going_on, place))
+    terminal.say(summary.advice(halted, going_on, place))
     return summary.exit_code
 
 
@@ -211,3 +215,33 @@ def _leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
         terminal.remark(str(error))
     else:
         terminal.say(f"report: {folder / REPORT}")
+
+
+@asynccontextmanager
+async def _serve_board(run: Run, at: Address | None, terminal: Terminal, *, retried: int) -> AsyncIterator[None]:
+    """Serve the board of a run, where one was asked for; beyond this machine behind a token of its own."""
+    if at is None:
+        yield
+        return
+    from aimlvideo.views.report.board import open_board  # noqa: PLC0415 - a web server and templates that few runs need
+
+    (host, port), watcher = at, watcher_of(run, retried=retried)
+    token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
+    async with open_board(run, lambda: brief(watcher.snapshot()), host=host, port=port, token=token) as url:
+        terminal.say(f"the board is at {url}")
+        yield
+
+
+@contextmanager
+def serve_metrics(read: Callable[[], Iterable[Reading]], port: int | None, terminal: Terminal) -> Iterator[None]:
+    """Serve figures on a port of this machine while the block goes on, where one was asked for. Raises UsageError."""
+    if port is None:
+        yield
+        return
+    try:
+        from aimlvideo.views.metrics import metrics_page  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
+    with metrics_page(read, port) as opened:
+        terminal.say(f"the metrics are at http://127.0.0.1:{opened}/metrics")
+        yield

@@ -13,14 +13,14 @@ from uuid import uuid4
 
 import anyio
 
-from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown, obstacles, refuse_obstacles, summary_of
+from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.live_pages import serve_metrics
 from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
-from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence, show_summary
+from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
+from aimlvideo.cli.session import serve_metrics
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
@@ -102,7 +102,7 @@ def queue_file(
         def queue(new: NewJobs) -> None:
             nonlocal queued
             if settings is not None and new.count:
-                refuse_obstacles(obstacles(summary_of(tally, settings, facts), facts), terminal, anyway=anyway)
+                tally.summary_for(settings, facts).obstacles(facts).refuse(terminal, anyway=anyway)
             _confirm(new, confirm_above, terminal)
             _note_facts(journal, {"service": reader.service, MATRIX: "yes" if reader.matrix else None, UPLOAD: upload})
             queued += put(journal.db, new.ids)
@@ -223,7 +223,7 @@ def show_status(dsn: str | None, terminal: Terminal) -> int:
             refused=refused,
             outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
         )
-        show_summary(summary, terminal)
+        summary.show(terminal)
         terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")
         for name, age, in_hand in journal.workers():
             terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")

@@ -15,8 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from aimlvideo.__main__ import main
-from aimlvideo.cli.app import Commands
-from aimlvideo.cli.typer_app import COMMANDS
+from aimlvideo.cli.app import COMMANDS, Commands
 
 MODES = ("closed pipe", "full disk", "no stdout", "no stderr", "nothing open", "two signals", "late signal")
 PATIENCE = 20.0

@@ -14,8 +14,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from aimlvideo.cli.app import Commands, app
-from aimlvideo.cli.typer_app import log_first
+from aimlvideo.cli.app import Commands, app, normalized
 from tests.cases import for_each
 
 COMMANDS = tuple(Commands.listed)
@@ -110,7 +109,7 @@ def test_a_shell_completes_commands_and_their_options() -> None:
     ],
 )
 def test_the_log_level_may_stand_before_or_after_the_command(typed: list[str], read: list[str]) -> None:
-    assert log_first(typed) == read
+    assert normalized(typed) == read
 
 
 def test_a_level_after_the_command_is_heard(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from aimlvideo.cli.cost_estimate import CheckSummary, Tally, enough
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally
 from aimlvideo.cli.model_tables import ModelFilter, change_rows, example_line, model_page, model_rows, price_of
 from aimlvideo.core.catalog.catalog import Model, load_catalog
 from aimlvideo.core.catalog.validation import check
@@ -155,7 +156,8 @@ def test_jobs_and_prices_are_counted_by_model_and_in_all() -> None:
 def test_a_balance_surely_does_surely_does_not_or_nobody_knows(
     balance: float, dollars: float, unquoted: int, verdict: bool | None
 ) -> None:
-    assert enough(balance, dollars, unquoted) is verdict
+    found = replace(summary((V3, {})), balance=balance, dollars=dollars, unquoted=unquoted)
+    assert found.enough is verdict
 
 
 def test_without_prices_or_balance_nothing_is_said_to_cost_nothing() -> None:

@@ -21,8 +21,8 @@ import anyio
 
 from aimlvideo.cli import session
 from aimlvideo.cli.agent_tools import open_tools
-from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.commands.generate import make_one
+from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.commands.run import run_jobs
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal

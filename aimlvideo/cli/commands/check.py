@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown, obstacles, price_line, summary_of
+from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     ClientOptions,
@@ -85,7 +85,7 @@ def check_file(
             terminal.value({"problems": [str(problem) for problem in reader.problems]})
         raise InvalidJobs(reader.problems)
     reader.say_remarks(terminal.remark)
-    summary = summary_of(tally, settings, facts)
+    summary = tally.summary_for(settings, facts)
     _show(summary, facts, terminal)
     if unnamed:
         terminal.remark(
@@ -99,7 +99,7 @@ def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> Non
     """Say what a file will cost and take."""
     rows = [(cost.model, cost.jobs, dollars_or_unknown(cost.dollars), cost.unquoted or "") for cost in summary.models]
     terminal.table(("model", "jobs", "USD", "without a price"), rows)
-    terminal.say(price_line(summary))
+    terminal.say(summary.price_line())
     likely, late = (_minutes(seconds) for seconds in (summary.estimate.likely, summary.estimate.late))
     guessed = f"; no timing data for {', '.join(summary.estimate.guessed)}" if summary.estimate.guessed else ""
     terminal.say(f"about {likely} (up to {late}){guessed}")
@@ -112,7 +112,7 @@ def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> Non
 
 def _show_obstacles(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> int:
     """Say what stands in the way of a run; return the exit code."""
-    hindrances = obstacles(summary, facts)
+    hindrances = summary.obstacles(facts)
     if terminal.json:
         terminal.value({**summary.as_json(), "problems": hindrances.problems})
     for remark in hindrances.remarks:

@@ -6,11 +6,19 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.carry_on import carry_on
+from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Folder
-from aimlvideo.cli.run_options import SharedRunOptions, service_of_folder
+from aimlvideo.cli.options import ClientOptions, Folder
+from aimlvideo.cli.plan import may_be_bought
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, is_sandbox_folder, note_sandbox, service_of_folder
+from aimlvideo.cli.service_facts import ServiceFacts, ask_service
+from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.errors import ServiceError, UsageError, VideoError
+from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = command_app()
 
@@ -34,3 +42,35 @@ def resume(
         begun_with = service_of_folder(folder, service)
         options = shared.as_begun(folder)
         raise typer.Exit(carry_on(options.client(begun_with), options.run(folder, begun_with), terminal))
+
+
+def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
+    """Carry on with all that a folder has; return the exit code."""
+    sandbox = is_sandbox_folder(options.output)
+
+    async def work() -> VideoError | None:
+        if sandbox:
+            async with open_journal(options.output / JOURNAL) as journal:
+                note_sandbox(options.output, journal, sandbox=True)
+        async with client_of(settings, sandbox=sandbox) as client:
+            try:
+                facts = await ask_service(client)
+            except ServiceError as error:  # a wrong key would only make every poll fail
+                raise UsageError(str(error)) from error
+            _agree(settings, options, facts, terminal)
+            return await process(client, options, terminal, scope)
+
+    scope = RunScope()
+    return to_the_end(work, options, terminal, scope)
+
+
+def _agree(settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
+    """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
+    tally = Tally(known_catalog(), facts.prices)
+    with read_journal(options.output / JOURNAL) as journal:
+        for record in journal.open_jobs(retry_failed=options.retry_failed):
+            if may_be_bought(record, retry_failed=options.retry_failed):
+                tally.add(record.job.model, record.job.params)
+    summary = tally.summary_for(settings, facts)
+    summary.obstacles(facts, max_spend=options.max_spend).refuse(terminal, anyway=options.anyway)
+    summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.commands.check import check_file
-from aimlvideo.cli.cost_estimate import Tally, confirm_cost, obstacles, refuse_obstacles, summary_of
+from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, JobFile, JobFileOptions, OutputOrStore, Service, UseSandbox
 from aimlvideo.cli.plan import JobReader, plan_file
@@ -117,10 +117,10 @@ async def plan(
                     plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)
-                    summary = summary_of(tally, settings, facts)
-                    stated = obstacles(summary, facts, max_spend=options.max_spend)
-                    refuse_obstacles(stated, terminal, anyway=options.anyway)
-                    confirm_cost(summary, terminal, above=options.confirm_above, anyway=options.anyway)
+                    summary = tally.summary_for(settings, facts)
+                    stated = summary.obstacles(facts, max_spend=options.max_spend)
+                    stated.refuse(terminal, anyway=options.anyway)
+                    summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)
                 return journal.run
     except (UsageError, KeyboardInterrupt) as error:
         if is_new:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.carry_on import carry_on
 from aimlvideo.cli.commands.adopt import adopt_generations
+from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout
 from aimlvideo.cli.run_options import RunOptions
