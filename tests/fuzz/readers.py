@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
+
+import aiohttp
+from yarl import URL
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import parse_document
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
 from aimlvideo.core.jobs.job import VideoJob, result_of
+from aimlvideo.core.links import data_of_link, resolve_link
+from aimlvideo.core.money.pricing import prices_from_json, prices_to_json, quote
+from aimlvideo.core.money.reconcile import reconcile
+from aimlvideo.core.mp4_boxes import is_whole_mp4
+from aimlvideo.core.retries import retry_after
+from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services import service_of
-from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.aimlapi_models import read_metrics, read_models, read_prices
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.core.wires.kling import Kling, read_callback
+from aimlvideo.core.wires.kling import read_callback
+from aimlvideo.core.wires.shapes import oddities
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import Problem, UsageError, VideoError
+from aimlvideo.shell.files.clip_metadata import media_seconds, recipe_in, write_metadata
 from aimlvideo.shell.files.job_files import job_lines
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.files.tables import xlsx_of
+from aimlvideo.shell.files.video import frame_jpeg
+from aimlvideo.shell.http.bodies import TooLarge, clean_headers, decoded
+from aimlvideo.shell.http.destinations import Destinations
+from aimlvideo.shell.journal.sqlite import SqliteJournal, read_journal
+from aimlvideo.shell.journal.sqlite_file import opened_to_write
+from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from aimlvideo.shell.state.catalog_cache import CatalogCache
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 STATUSES = (200, 201, 302, 400, 401, 403, 404, 429, 500, 503)
+SOUND = VideoJob("kling-video/v1.6/standard/text-to-video", id="a", prompt="x", duration=5)
+_FOLDERS = ExitStack()
+atexit.register(_FOLDERS.close)
 
 
 def answer_of(data: bytes) -> Answer:
@@ -41,11 +61,18 @@ def answer_of(data: bytes) -> Answer:
     return Answer(STATUSES[data[0] % len(STATUSES)] if data else 200, {"retry-after": repr(data[:5])}, data[1:])
 
 
-def _wire(wire: Any) -> Callable[[bytes], None]:
+def _service(name: str) -> Callable[[bytes], None]:
+    service = service_of(name)
+    wire = service.wire(legacy=False, path_of=lambda model: None)
+
     def read(data: bytes) -> None:
+        answer = answer_of(data)
         for reader in (
-            lambda: wire.parse_submission(answer_of(data), "av-1"),
-            lambda: wire.parse_status(answer_of(data), "g"),
+            lambda: wire.parse_submission(answer, "av-1"),
+            lambda: wire.parse_status(answer, "g"),
+            lambda: service.helper and service.helper.read(answer),
+            lambda: getattr(service.lookup, "tasks", None) and service.lookup.tasks.read(answer),
+            lambda: service.packs and service.packs.read(answer),
         ):
             with suppress(VideoError):
                 json.dumps(repr(reader())).encode()
@@ -54,9 +81,24 @@ def _wire(wire: Any) -> Callable[[bytes], None]:
 
 
 def _account(data: bytes) -> None:
-    for reader in (LOG.read, LEDGER.read, BALANCE.read):
+    answer = answer_of(data)
+    rows, charges = [], []
+    with suppress(VideoError):
+        rows = LOG.read(answer)
+        LOG.has_more(answer)
+    with suppress(VideoError):
+        charges, _ = LEDGER.read(answer)
+    repr(reconcile([], charges, rows))
+    with suppress(VideoError):
+        f"{BALANCE.read(answer):.2f}"
+    service = service_of("aimlapi")
+    for question in (service.key, service.deprecations, service.durations, service.prices):
+        assert question is not None
+        list(map(str, oddities(answer, question.fields)))
         with suppress(VideoError):
-            reader(answer_of(data))
+            repr(question.read(answer))
+    with suppress(VideoError):
+        repr(service.key and service.key.read(answer).problem())
 
 
 def _webhook(data: bytes) -> None:
@@ -66,12 +108,42 @@ def _webhook(data: bytes) -> None:
     is_signed("whsec_c2VjcmV0", dict.fromkeys(names, head), data, 1e9)
 
 
+def _headers(data: bytes) -> None:
+    """A header's value, as aiohttp gives it, in each place where one is read."""
+    text = data.decode("utf-8", "surrogateescape")
+    clean = clean_headers({"retry-after": text, "date": text, "age": text[:1], "location": text})
+    clean["date"].encode()
+    retry_after(clean)
+    retry_after({"retry-after": clean["date"], "date": "Thu, 26 Nov 2026 21:00:00 GMT"})
+    ServiceClock().observe({"date": clean["date"]}, monotonic=1.0, wall=1.0)
+    for encoding in ("", "deflate", text):
+        with suppress(TooLarge):
+            decoded(data, encoding)
+
+
+def _link(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    data_of_link(text)
+    destinations = Destinations("https://api.example.com")
+    with suppress(ValueError, aiohttp.InvalidURL):
+        address = resolve_link(text, "https://api.example.com/v2")
+        target = URL(address, encoded=True)
+        destinations.check(target)
+        assert target.scheme in ("http", "https")
+
+
 def _document(data: bytes) -> None:
     with suppress(ValueError):
         body = parse_document(data)
-        for reader in (read_models, read_metrics, read_prices):
+        for reader in (read_models, read_metrics):
             with suppress(ValueError):
-                reader(body)
+                repr(reader(body))
+        prices = read_prices(body)
+        model = load_catalog().find(SOUND.model)
+        assert model is not None
+        for pricing in prices.values():
+            quote(model, SOUND.params, pricing)
+        prices_from_json(prices_to_json(prices))
         read_document("x/new", body)
 
 
@@ -80,7 +152,8 @@ def _job_file(ending: str) -> Callable[[bytes], None]:
         with _file(f"jobs{ending}", data) as path, suppress(UsageError), job_lines(str(path), load_catalog()) as lines:
             for _, line in lines:
                 if not isinstance(line, Problem) and isinstance(line, Mapping):
-                    check(VideoJob(**{"model": "", **line}), load_catalog())
+                    job = VideoJob(**{"model": "", **line})
+                    list(map(str, check(job, load_catalog()).problems))
 
     return read
 
@@ -114,20 +187,84 @@ def _picture(data: bytes) -> None:
             media.encoded("data:image/png;base64," + data.decode("latin-1"))
 
 
+def _clip(data: bytes) -> None:
+    is_whole_mp4(io.BytesIO(data), len(data))
+    media_seconds(io.BytesIO(data))
+    write_metadata(io.BytesIO(data), "a", "{}")
+    with _file("clip.mp4", data) as path:
+        with suppress(UsageError):
+            recipe_in(path)
+        frame_jpeg(path, 100)
+
+
+def _results_of(journal: SqliteJournal) -> None:
+    for record in (*journal.open_jobs(), *journal.ended_jobs()):
+        json.dumps(result_of(*record).row())
+    journal.counts()
+    journal.spent()
+    journal.attempts("a")
+
+
+@lru_cache(maxsize=1)
+def _sound_journal() -> bytes:
+    """Return the file of a journal of one job."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "journal.sqlite3"
+        with opened_to_write(path, create=True) as (connection, files):
+            journal = SqliteJournal(path, GroupCommit(path, connection, files))
+            with journal.planning():
+                journal.plan(SOUND)
+        return path.read_bytes()
+
+
 def _journal_row(data: bytes) -> None:
     try:
         values = json.loads(data)
     except (ValueError, RecursionError):
         return
-    if isinstance(values, dict):
-        row = {"stage": "rendering", "polls": 0, **{name: values.get(name) for name in ("file", "files", "video_urls")}}
-        with suppress(ValueError, TypeError, RecursionError):  # which the journal says as damage
-            result_of(VideoJob("m", id="a"), progress_of([row.get(name) for name in PROGRESS_COLUMNS]))
+    columns = [name for name in ("asked", *PROGRESS_COLUMNS) if isinstance(values, dict) and name in values]
+    if not columns:
+        return
+    parts = (values[name] for name in columns)
+    written = [part if isinstance(part, int | float | str | None) else json.dumps(part) for part in parts]
+    with _file("journal.sqlite3", _sound_journal()) as path:
+        with closing(sqlite3.connect(path)) as connection, suppress(sqlite3.Error, OverflowError, UnicodeEncodeError):
+            connection.execute("PRAGMA synchronous=OFF")
+            connection.execute(f"UPDATE jobs SET {', '.join(f'{name}=?' for name in columns)}", written)
+            connection.commit()
+        with suppress(VideoError), read_journal(path) as journal:
+            _results_of(journal)
+
+
+def _journal_file(data: bytes) -> None:
+    """Bytes in some place of the file."""
+    sound = _sound_journal()
+    place = int.from_bytes(data[:2]) % len(sound)
+    damaged = sound[:place] + data[2:] + sound[place + len(data[2:]) :]
+    with _file("journal.sqlite3", damaged) as path, suppress(VideoError), read_journal(path) as journal:
+        _results_of(journal)
 
 
 def _results(data: bytes) -> None:
-    with _file("results.jsonl", data) as path:
-        list(read_results(path))
+    journal = _open_journal()
+    with _file("results.jsonl", data) as path, suppress(_NothingStays), journal.planning():
+        for row in read_results(path):
+            with suppress(VideoError):
+                journal.recover(row)
+        _results_of(journal)
+        raise _NothingStays
+
+
+class _NothingStays(Exception):
+    """What was written is taken back."""
+
+
+@lru_cache(maxsize=1)
+def _open_journal() -> SqliteJournal:
+    """Return one journal for all inputs: to open one takes longer than to read a hundred."""
+    path = Path(_FOLDERS.enter_context(tempfile.TemporaryDirectory())) / "journal.sqlite3"
+    connection, files = _FOLDERS.enter_context(opened_to_write(path, create=True))
+    return SqliteJournal(path, GroupCommit(path, connection, files))
 
 
 def _durations(data: bytes) -> None:
@@ -135,12 +272,16 @@ def _durations(data: bytes) -> None:
         durations = LearnedDurations.load(path)
         for key in list(durations.keys()):
             durations.policy(key).next_poll(1.0)
+        durations.save()
 
 
 def _cached_catalog(data: bytes) -> None:
     with _file("catalog.json", data) as path:
         refreshed = CatalogCache(path.parent).read()
-        list(load_catalog(refreshed.models if refreshed else None))
+        catalog = load_catalog(refreshed.models if refreshed else None)
+        for name in refreshed.models if refreshed else ():
+            if name in catalog:
+                list(map(str, check(VideoJob(name, prompt="x", duration=5), catalog).problems))
 
 
 @contextmanager
@@ -152,18 +293,24 @@ def _file(name: str, data: bytes) -> Iterator[Path]:
 
 
 READERS: dict[str, Callable[[bytes], None]] = {
-    "aimlapi": _wire(AimlApi()),
-    "kling": _wire(Kling()),
+    "aimlapi": _service("aimlapi"),
+    "kling": _service("kling"),
+    "kling-official": _service("kling-official"),
     "account": _account,
     "webhook": _webhook,
+    "headers": _headers,
+    "link": _link,
     "document": _document,
     "jsonl": _job_file(".jsonl"),
     "json": _job_file(".json"),
     "csv": _job_file(".csv"),
+    "prompts": _job_file(".txt"),
     "xlsx": _job_file(".xlsx"),
     "sheet": _sheet,
     "picture": _picture,
+    "clip": _clip,
     "journal": _journal_row,
+    "journal-file": _journal_file,
     "results": _results,
     "durations": _durations,
     "catalog": _cached_catalog,

@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.shell.files.tables import MOST_UNPACKED, read_xlsx
+from tests.fuzz.__main__ import NAMES
+from tests.fuzz.mutation import WORDS as NAMED
+from tests.fuzz.mutation import mutated
 from tests.fuzz.readers import READERS, workbook_with
+from tests.fuzz.seeds import seeds
 
-WORDS = st.sampled_from(
-    [
-        *("id", "generation_id", "status", "video", "url", "error", "detail", "message", "code", "data", "task_id"),
-        *("task_status", "task_result", "videos", "meta", "usage", "credits_used", "completed", "succeed", "models"),
-        *("version", "written", "events", "exposure", "date", "etag", "paths", "post", "properties", "enum", "model"),
-        *("prompt", "image_url", "type", "aliases", "developer", "path", "params", "choices", "endpoints", "file"),
-        *("files", "video_urls", "cost", "usd", "created", "amount", "pricing", "info", "refused", "service", "rules"),
-    ]
-)
+WORDS = st.sampled_from(NAMED)
 PLAIN = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | WORDS
     | st.sampled_from(["\ud800", "\x00", 10**400, -1, 1e308, "1e999", "../x"])
@@ -77,6 +73,18 @@ def test_what_broke_a_reader_once_breaks_it_no_more(path: Path) -> None:
 @given(data=INPUTS)
 def test_a_reader_of_foreign_bytes_raises_nothing_of_its_own(name: str, data: bytes) -> None:
     READERS[name](data)
+
+
+@pytest.mark.parametrize("name", READERS)
+@settings(max_examples=40)
+@given(place=st.integers(0, 9), seed=st.integers(0, 2**32))
+def test_sound_input_with_odd_values_in_it_is_an_answer_or_our_own_error(name: str, place: int, seed: int) -> None:
+    sound = list(seeds(name)) or [b""]
+    READERS[name](mutated(sound[place % len(sound)], 20_000, seed, lambda data, most: data[:most]))
+
+
+def test_every_reader_can_be_fuzzed_by_hand_and_its_name_is_in_the_help() -> None:
+    assert set(NAMES) == set(READERS)
 
 
 def test_a_workbook_that_unpacks_to_more_than_memory_is_refused_in_words() -> None:
