@@ -96,14 +96,19 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
     return {"virtual": VirtualTimeLoop}
 
 
-def pytest_configure() -> None:
-    """Let the folders of the tests, and of what they start, lie in memory where there is room: no disk is waited for.
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out nothing where tests are named: they are meant.
+
+    Let the folders of the tests, and of what they start, lie in memory where there is room: no disk is waited for.
 
     What is compiled is kept, whatever the environment says: many processes begin with the same modules.
     """
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None
+    named = config.args_source is pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput")
+    if named and config.option.markexpr in config.getini("addopts"):
+        config.option.markexpr = ""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
 

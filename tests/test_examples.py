@@ -23,8 +23,6 @@ from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 from tests.waiting import PATIENCE, assert_alive, until
 
-pytestmark = pytest.mark.long
-
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 SHORT = ("one_clip.py", "many_clips.py")
@@ -74,6 +72,7 @@ def test_many_clips(run: Callable[..., None], tmp_path: Path) -> None:
     assert len(list((tmp_path / "clips").glob("*.mp4"))) == 5
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 @pytest.mark.parametrize("name", ["web_application.py", "fastapi_application.py"])
 async def test_a_web_application_goes_on_with_what_was_rendering_when_it_was_killed(
@@ -135,6 +134,7 @@ async def until_it_answers(web: ClientSession, url: str, process: subprocess.Pop
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 async def test_an_application_that_ends_before_it_answers_is_said_to_have_ended_with_its_words(tmp_path: Path) -> None:
     log = tmp_path / "log"

@@ -17,7 +17,7 @@ from aimlvideo.errors import DiskFailed, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.sandbox.pictures import sample_picture
 
-pytestmark = [pytest.mark.long, pytest.mark.own_sockets]
+pytestmark = pytest.mark.own_sockets
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}

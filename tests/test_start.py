@@ -43,5 +43,6 @@ def test_a_start_imports_nothing_that_it_does_not_need(code: str, needless: set[
     assert needless & imported(code) == set()
 
 
+@pytest.mark.long
 def test_every_command_can_be_imported_without_any_extra() -> None:
     imported(COMMANDS)

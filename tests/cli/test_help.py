@@ -88,6 +88,7 @@ assert not heavy, heavy
     assert "Usage" in python("-c", code)
 
 
+@pytest.mark.long
 def test_a_shell_completes_commands_and_their_options() -> None:
     asked = {"_AIMLVIDEO_COMPLETE": "complete_bash", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     start = "import sys; sys.argv[0] = 'aimlvideo'; from aimlvideo.__main__ import main; main()"

@@ -40,6 +40,7 @@ def started(folder: Path, url: str, *more: str, **environment: str) -> subproces
     return subprocess.Popen(words, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGHUP,), (signal.SIGTERM, signal.SIGINT)])
 def test_signals_that_come_together_are_one_and_end_the_run_in_good_order(
     tmp_path: Path, signals: tuple[signal.Signals, ...]
@@ -57,6 +58,7 @@ def test_signals_that_come_together_are_one_and_end_the_run_in_good_order(
     assert b"Traceback" not in out + errors
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_ends_the_run_with_3_and_no_traceback(tmp_path: Path) -> None:
     with sandbox_thread(seconds="uniform:0.1,2") as sandbox:
         write_jobs(
@@ -74,6 +76,7 @@ def test_a_reader_that_goes_away_ends_the_run_with_3_and_no_traceback(tmp_path: 
     assert b"BrokenPipe" not in errors
 
 
+@pytest.mark.long
 def test_json_is_utf_8_whatever_the_code_page(tmp_path: Path) -> None:
     with sandbox_thread() as sandbox:
         write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "кадр-💃"})

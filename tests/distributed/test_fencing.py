@@ -113,6 +113,7 @@ async def test_after_a_freeze_it_is_asked_whether_a_job_is_still_ours(dsn: str) 
         assert lost == ["one"]
 
 
+@pytest.mark.long
 async def test_with_postgres_away_steps_wait_and_none_is_lost(tmp_path: object) -> None:
     from aimlvideo.shell.journal.postgres_schema import init_tables
 

@@ -82,6 +82,7 @@ async def opened(
         yield worker
 
 
+@pytest.mark.quick
 async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: Path) -> None:
     async with Sandbox(Behaviour(seconds=0.2, video="tiny", max_concurrent=10)) as sandbox:
         async with opened(queued, tmp_path, sandbox.url) as worker:

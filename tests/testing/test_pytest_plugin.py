@@ -46,6 +46,7 @@ def test_without_the_fixture_the_environment_is_as_it_was():
 """
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 def test_an_applications_tests_run_on_the_sandbox(tmp_path: Path) -> None:
     (tmp_path / "test_application.py").write_text(APPLICATION)

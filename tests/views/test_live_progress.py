@@ -200,6 +200,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return out, written.decode()
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 def test_a_terminal_has_a_block_that_stays_in_place(said: tuple[str, str]) -> None:
     _, written = said
@@ -209,6 +210,7 @@ def test_a_terminal_has_a_block_that_stays_in_place(said: tuple[str, str]) -> No
     assert "report: " in written.rpartition("\x1b[2K")[2]
 
 
+@pytest.mark.long
 @pytest.mark.real_time
 def test_json_has_nothing_but_results_on_stdout(said: tuple[str, str]) -> None:
     out, _ = said

@@ -63,7 +63,7 @@ async def read_at_once(answers: SlowAnswers, count: int) -> list[int]:
     return sizes
 
 
-@pytest.mark.parametrize("size", [4 * 2**20, 2 * MAX_BODY])
+@pytest.mark.parametrize("size", [4 * 2**20, pytest.param(2 * MAX_BODY, marks=pytest.mark.long)])
 async def test_a_hundred_large_answers_at_once_are_held_a_few_at_a_time(size: int) -> None:
     answers = SlowAnswers(size)
     sizes = await read_at_once(answers, 100)

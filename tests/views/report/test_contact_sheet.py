@@ -34,6 +34,7 @@ def test_every_saved_clip_is_on_the_sheet(tmp_path: Path) -> None:
     assert label.getextrema()[1] > 150  # its name stands under it
 
 
+@pytest.mark.long
 def test_three_hundred_clips_fit_on_one_sheet_that_can_be_sent(tmp_path: Path) -> None:
     name = clip(tmp_path / "a.mp4", [90] * 2, (320, 180)).name
     path = write_sheet(tmp_path, [saved(f"a long name of a shot, number {number}", name) for number in range(300)])
