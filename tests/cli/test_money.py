@@ -607,3 +607,73 @@ def test_a_run_that_is_refused_leaves_the_journal_of_one_that_began_at_the_same_
         assert command(*run("--confirm-above", 0, file="more.jsonl")).exit_code == 2
     assert command(*run()).exit_code == 0
     assert len(service.accepted) == 1
+
+
+ONE = ["generate", JOB["model"], "-p", "waves", "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15"]
+
+
+def delete_beside(folder: Path) -> None:
+    for file in folder.glob(".clip.mp4.journal*"):
+        file.unlink()
+
+
+def overwrite_beside(folder: Path) -> None:
+    (folder / ".clip.mp4.journal").write_bytes(b"garbage" * 5000)
+
+
+def once(service: FakeService, method: str, happens: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
+    """Let something happen when the service is asked in this way for the first time."""
+    hooked, happened = getattr(service, method), list[object]()
+
+    def asked(given: Any) -> Any:
+        if not happened:
+            happened.append(happens())
+        return hooked(given)
+
+    patch.setattr(service, method, asked)
+
+
+@pytest.mark.parametrize("harm", [delete_beside, overwrite_beside])
+def test_a_clip_is_not_bought_where_its_journal_is_lost_before_it_is_sent(
+    command: Command, service: FakeService, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        once(service, "answer", lambda: harm(tmp_path), patch)
+        halted = command(*ONE)
+    assert halted.exit_code == 3
+    assert "the journal .clip.mp4.journal " in halted.output
+    assert service.posted_at == []
+    delete_beside(tmp_path)
+    assert command(*ONE).exit_code == 0
+
+
+@pytest.mark.parametrize("method", ["_post", "_check"])
+def test_a_clip_whose_journal_is_deleted_while_it_is_made_is_fetched_by_the_same_command(
+    command: Command, service: FakeService, tmp_path: Path, method: str
+) -> None:
+    service.seconds = 5000.0
+    with pytest.MonkeyPatch.context() as patch:
+        once(service, method, lambda: delete_beside(tmp_path), patch)
+        halted = command(*ONE, "--timeout", 100)
+    assert halted.exit_code == 3
+    assert "the same command again" in halted.output
+    service.seconds = 1.0
+    assert command(*ONE).exit_code == 0
+    assert len(service.posted_at) == 1
+    assert (tmp_path / "clip.mp4").exists()
+
+
+@pytest.mark.parametrize("method", ["_post", "_check"])
+def test_a_clip_whose_journal_is_overwritten_while_it_is_made_is_named_and_not_bought_again(
+    command: Command, service: FakeService, tmp_path: Path, method: str
+) -> None:
+    service.seconds = 5000.0
+    with pytest.MonkeyPatch.context() as patch:
+        once(service, method, lambda: overwrite_beside(tmp_path), patch)
+        halted = command(*ONE, "--timeout", 100)
+    assert halted.exit_code == 3
+    assert "gen-0" in halted.output
+    again = command(*ONE)
+    assert again.exit_code == 2
+    assert "aimlvideo adopt FOLDER GENERATION" in again.output
+    assert len(service.posted_at) == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.columns import MOST, WITHOUT_GENERATION
-from aimlvideo.core.jobs.file_names import RESULTS
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, earlier_prices, prices_from_json
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text
@@ -300,8 +300,13 @@ def _restore(path: Path, connection: sqlite3.Connection) -> DiskFailed | None:
         copy = sqlite3.connect(part, isolation_level=None)
         try:
             connection.backup(copy)
+            # Of a file that was overwritten only the pages that the connection holds in memory are whole.
+            is_whole = copy.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
         finally:
             copy.close()
+        if not is_whole:
+            part.unlink()
+            raise sqlite3.DatabaseError("it was overwritten")
         # Another program's file may stand at the old place by now: it is left alone.
         part.replace(_rescued(path) if path.exists() else path)
     except (sqlite3.Error, OSError) as error:
@@ -566,6 +571,11 @@ def damaged(path: Path, why: str) -> str:
         return (
             f"the journal {path} is damaged ({why}) and is not touched. {_rescued(path).name} beside it has what the "
             f"last run held: move {path.name} away, and that file to its place"
+        )
+    if path.name != JOURNAL:
+        return (
+            f"the journal {path} is damaged ({why}) and is not touched. If its last run named a generation, fetch it "
+            f"with `{command_line('adopt', 'FOLDER', 'GENERATION')}`; then move {path.name} away"
         )
     return (
         f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
