@@ -19,6 +19,10 @@ COMMANDS = "aimlvideo.cli.commands"
 """The package with one module for each command, named as it is typed; its `app` is the command."""
 
 
+_USAGE_ERRORS = typer.BadParameter.__bases__
+"""What is raised for words that a command does not take; Typer has no public name for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Listed:
     """How the help lists a command: under which heading, and in one sentence."""
@@ -82,7 +86,11 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         with output_or_end():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except _USAGE_ERRORS as error:
+                _explain_dashes(error)
+                raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, normalized(args))
@@ -91,6 +99,14 @@ class Commands(TyperGroup):
         if args and args[0] in self.listed:
             self.load(args[0])
         return super().resolve_command(ctx, args)
+
+
+def _explain_dashes(error: Any) -> None:
+    """Say in an error about an unknown option how an id that begins with a dash is passed."""
+    params = error.ctx.command.params if error.ctx else ()
+    takes_ids = any(param.param_type_name == "argument" and param.nargs == -1 for param in params)
+    if takes_ids and hasattr(error, "option_name") and not error.possibilities:
+        error.message += f". If an id begins with it, put -- before the ids: {error.ctx.info_name} [OPTIONS] -- -ID"
 
 
 def normalized(words: Sequence[str]) -> list[str]:

@@ -172,15 +172,23 @@ class RunSummary:
     def _doubts(self) -> Iterator[str]:
         doubts = [record for record in self.outstanding if record.progress.stage is Stage.IN_DOUBT]
         for job, progress in doubts[:NAMED]:
-            resolve = ["resolve", str(self.folder), job.id] if self.folder else ["resolve", job.id, "--dsn", "..."]
             yield (
                 f"  in doubt: job {job.id}, client request id {progress.request_id}: look for it in the service's log, "
-                f"then `{command_line(*resolve, '--generation', 'ID')}` or `--not-accepted`"
+                f"then `{_resolve_command(self.folder, job.id)}` or `--not-accepted`"
             )
             if progress.error is not None:
                 yield f"    {progress.error}"
         if len(doubts) > NAMED:
             yield f"  and {len(doubts) - NAMED} more in doubt"
+
+
+def _resolve_command(folder: Path | None, job_id: str) -> str:
+    place, options = ([str(folder)], []) if folder else ([], ["--dsn", "..."])
+    options = [*options, "--generation", "ID"]
+    if job_id.startswith("-"):
+        # It would be read as an option.
+        return command_line("resolve", *options, "--", *place, job_id)
+    return command_line("resolve", *place, job_id, *options)
 
 
 def failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:

@@ -89,8 +89,8 @@ def queue_file(
     With `settings`, the service is asked for models that the catalogue does not know, and what it says of models and of
     the key (`facts`) counts, unless it is to be done `anyway`.
     """
-    if settings is not None:
-        _learn_models(name, reader_of, settings, defaults)
+    if can_be_read_again(name):
+        _check_file(name, reader_of, settings, defaults, terminal, uploads=upload is not None)
     catalog = known_catalog()
     reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, facts.prices)
     reader.uploads = upload is not None
@@ -131,16 +131,32 @@ def queue_file(
     return 0
 
 
-def _learn_models(name: str, reader_of: dict[str, Any], settings: ClientOptions, defaults: JobDefaults) -> None:
-    """Ask the service for the models of a file that the catalogue does not know. Standard input is read only once."""
-    if not can_be_read_again(name):
-        return
+def _check_file(
+    name: str,
+    reader_of: dict[str, Any],
+    settings: ClientOptions | None,
+    defaults: JobDefaults,
+    terminal: Terminal,
+    *,
+    uploads: bool,
+) -> None:
+    """Raise InvalidJobs for what is wrong with a file, as far as that can be said without the database.
+
+    With `settings`, the service is asked for models that the catalogue does not know, and the file read once more.
+    """
     catalog = known_catalog()
-    reader = JobReader(catalog, folder=base_folder(name), **reader_of)
+    reader = JobReader(catalog, folder=base_folder(name), uploads=uploads, **reader_of)
     with job_lines(name, catalog, defaults) as lines:
         for _ in reader.jobs(lines):
             pass
-    learn_without_a_run(settings, reader.unknown_models)
+    if settings is not None and learn_without_a_run(settings, reader.unknown_models):
+        _check_file(name, reader_of, None, defaults, terminal, uploads=uploads)
+        return
+    # What a chain begins with may be in the database.
+    reader.check_chains(lambda _: True)
+    if reader.problems:
+        reader.say_remarks(terminal.remark)
+        raise InvalidJobs(reader.problems)
 
 
 def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:

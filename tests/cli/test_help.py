@@ -135,3 +135,30 @@ def test_the_commands_of_many_machines_show_their_help_without_their_extra(
     tried = CliRunner().invoke(app, ["drain"])
     assert tried.exit_code == 2
     assert "aimlvideo[distributed]" in tried.output
+
+
+@for_each(
+    "words",
+    [
+        ("wait", "-Xq7", "-o", "out"),
+        ("adopt", "out", "-Xq7"),
+        ("resolve", "out", "-Xq7"),
+        ("join", "out", "-o", "f", "-Xq7"),
+    ],
+)
+def test_an_id_that_begins_with_a_dash_is_passed_after_two_and_the_error_says_so(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "put -- before the ids" in " ".join(refused.output.replace("\u2502", " ").split())
+    after = [*(word for word in words if word != "-Xq7"), "--", "-Xq7"]
+    taken = CliRunner().invoke(app, after)
+    assert "No such option" not in taken.output
+
+
+def test_an_option_that_is_nearly_right_is_named_instead() -> None:
+    refused = CliRunner().invoke(app, ["wait", "id", "--outptu", "out"])
+    assert "--output" in refused.output
+    assert "put --" not in refused.output

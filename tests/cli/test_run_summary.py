@@ -86,3 +86,5 @@ async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path) -> None
         "  in doubt: job a, client request id av-1: look for it in the service's log, "
         f"then `aimlvideo resolve {tmp_path} a --generation ID` or `--not-accepted`"
     )
+    *_, line = await said(tmp_path, {"-b": doubt})
+    assert f"`aimlvideo resolve --generation ID -- {tmp_path} -b`" in line

@@ -7,14 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psycopg
 import pytest
 from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
+from aimlvideo.cli.commands.run import plan
+from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.service_facts import NO_FACTS
 from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
+from aimlvideo.shell.files.job_files import NO_DEFAULTS
+from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.sqlite import read_journal
 from tests.cli.test_job_sources import write_png
 from tests.distributed.test_worker import MODEL, QUIET, job
 
@@ -98,3 +107,40 @@ def test_with_legacy_the_rules_of_the_older_urls_hold(
     assert enqueue("jobs.jsonl").keys() == {"job1"}
     (tmp_path / "complete.jsonl").write_text(json.dumps(job(0)) + "\n")
     assert enqueue("complete.jsonl", "--legacy").keys() == {"job0", "job1"}
+
+
+ROWS: tuple[tuple[Any, ...], ...] = (
+    ("id", "model", "prompt", "seconds", "seed", "enhance prompt", "shot_type", "notes"),
+    ("whole", TEXT, "Waves", 5, 7, True, None, "for Anna"),
+    ("fraction", TEXT, "1", 10.0, 0, False, "", 2.5),
+    (7, TEXT, "Wind", None, None, None, "multi", None),
+)
+
+
+@pytest.mark.parametrize("ending", ["csv", "xlsx"])
+def test_a_table_is_queued_exactly_as_run_plans_it(
+    enqueue: Callable[..., dict[str, dict[str, Any]]], tmp_path: Path, ending: str
+) -> None:
+    name = f"jobs.{ending}"
+    if ending == "xlsx":
+        pytest.importorskip("openpyxl")
+        Path(name).write_bytes(xlsx_of(ROWS))
+    else:
+        lines = [",".join("" if cell is None else str(cell) for cell in row) for row in ROWS]
+        Path(name).write_text("\n".join(lines))
+    options = RunOptions(output=tmp_path / "out")
+    anyio.run(plan, name, ServiceOptions(api_key="k").client(), options, QUIET, NO_FACTS, NO_DEFAULTS)
+    with read_journal(tmp_path / "out" / JOURNAL) as journal:
+        planned = {record.job.id: {"model": record.job.model, **record.job.params} for record in journal.open_jobs()}
+    assert enqueue(name) == planned
+    assert planned.keys() == {"whole", "fraction", "7"}
+    assert "notes" not in planned["whole"]
+
+
+def test_a_wrong_file_is_refused_before_the_database_is_called(tmp_path: Path) -> None:
+    wrong = json.dumps({"id": "a", "model": TEXT, "prompt": "Waves", "duration": "long"})
+    (tmp_path / "jobs.jsonl").write_text(wrong)
+    environment = {"AIMLVIDEO_DSN": "postgresql://u@127.0.0.1:9/db", "AIMLAPI_API_KEY": None, "AIMLAPI_BASE_URL": None}
+    done = CliRunner(env=environment).invoke(app, ["enqueue", str(tmp_path / "jobs.jsonl")])
+    assert done.exit_code == 2, done.output
+    assert "duration" in done.output

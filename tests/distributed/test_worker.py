@@ -223,7 +223,7 @@ def test_a_changed_job_is_refused_and_new_ones_join(queued: str, tmp_path: Path)
 
 def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="started with --service aimlapi"):
-        queue(queued, tmp_path, [], service="kling")
+        queue(queued, tmp_path, [{"id": "g", "model": "kling-v1-6", "prompt": "waves"}], service="kling")
 
 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:

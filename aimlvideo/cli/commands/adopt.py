@@ -28,9 +28,7 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo adopt clips GENERATION_ID --model alibaba/wan-2-6-t2v")
 def adopt(
     folder: Folder,
-    generations: Annotated[
-        list[str], typer.Argument(metavar="GENERATION...", help="Ids of generations from elsewhere.")
-    ],
+    generations: Annotated[list[str], typer.Argument(metavar="GENERATION", help="Ids of generations from elsewhere.")],
     model: Annotated[str, typer.Option(help="Their model, if you know it.")] = "",
     service: Service = DEFAULT_SERVICE,
 ) -> None:

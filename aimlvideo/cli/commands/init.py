@@ -28,7 +28,7 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo init jobs.csv --model alibaba/wan-2-6-t2v")
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write: .jsonl, .csv or .xlsx.")] = Path(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write: .jsonl, .csv or .xlsx.")] = Path(
         "jobs.jsonl"
     ),
     model: Annotated[str, typer.Option(help="The model of the sample: see `aimlvideo models`.")] = FIRST_MODEL,

@@ -32,7 +32,7 @@ def join(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of the film.")],
     database: DatabaseOptions,
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB...]", help="Jobs in the order of the film. Without any: all.")
+        list[str] | None, typer.Argument(metavar="JOB", help="Jobs in the order of the film. Without any: all.")
     ] = None,
     fade: Annotated[float, typer.Option(help="Seconds of cross-fade at each seam; 0 cuts.", min=0)] = 0.0,
     json: JsonObject = False,

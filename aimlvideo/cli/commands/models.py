@@ -34,7 +34,7 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo models veo --image --prices")
 def models(
-    word: Annotated[str, typer.Argument(metavar="[WORD or MODEL]", help="Words to look for, or a model.")] = "",
+    word: Annotated[str, typer.Argument(metavar="WORD or MODEL", help="Words to look for, or a model.")] = "",
     image: Annotated[bool, typer.Option("--image", help="Only models that take a picture.")] = False,
     audio: Annotated[bool, typer.Option("--audio", help="Only models with sound.")] = False,
     max_price: Annotated[

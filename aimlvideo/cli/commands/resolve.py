@@ -24,7 +24,10 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo resolve clips ballerina --not-accepted")
 @takes_groups
 def resolve(
-    words: Annotated[list[str], typer.Argument(metavar="[FOLDER] JOB", help="The folder, and the job in doubt.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="FOLDER JOB", help="The folder, and the job in doubt; with --dsn only the job."),
+    ],
     database: DatabaseOptions,
     generation: Annotated[str | None, typer.Option(help="The generation that the job has become.")] = None,
     not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never accepted it.")] = False,

@@ -21,7 +21,7 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo schema > jobs.schema.json")
 def schema(
-    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="Only this model. Without it: all models.")] = "",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Only this model. Without it: all models.")] = "",
 ) -> None:
     """Print a JSON Schema of the lines of a job file, for editors."""
     # For programs: in UTF-8, whatever the code page.

@@ -23,7 +23,7 @@ def wait(
     output: Output,
     access: ServiceOptions,
     generations: Annotated[
-        list[str] | None, typer.Argument(metavar="[GENERATION...]", help="Ids of generations, from anywhere.")
+        list[str] | None, typer.Argument(metavar="GENERATION", help="Ids of generations, from anywhere.")
     ] = None,
     timeout: Timeout = 1800.0,
     poll: Polls = "learned",
