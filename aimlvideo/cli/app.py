@@ -19,7 +19,7 @@ COMMANDS = "aimlvideo.cli.commands"
 """The package with one module for each command, named as it is typed; its `app` is the command."""
 
 
-_USAGE_ERRORS = typer.BadParameter.__bases__
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What is raised for words that a command does not take; Typer has no public name for it."""
 
 
@@ -88,7 +88,7 @@ class Commands(TyperGroup):
         with output_or_end():
             try:
                 return super().invoke(ctx)
-            except _USAGE_ERRORS as error:
+            except _UsageError as error:
                 _explain_dashes(error)
                 raise
 
