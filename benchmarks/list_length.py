@@ -25,8 +25,8 @@ from uuid import uuid4
 
 import psycopg
 
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, queue_file, show_status
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits, read_account
@@ -106,8 +106,8 @@ def measure(server: Server, folder: Path) -> dict[str, list[float]]:
     file = folder / "one.jsonl"
     file.write_text(json.dumps({"id": f"new{time.time()}", "model": MODEL, **PARAMS}) + "\n")
     for name, command in (
-        ("enqueue", lambda: queue_file(str(file), dsn, {"service": "aimlapi"}, QUIET, retry_failed=False)),
-        ("status", lambda: show_status(dsn, QUIET)),
+        ("enqueue", lambda: SharedJobs(dsn, QUIET).queue(str(file), {"service": "aimlapi"}, retry_failed=False)),
+        ("status", lambda: SharedJobs(dsn, QUIET).show_status()),
     ):
         began = time.perf_counter()
         command()
@@ -121,7 +121,7 @@ def main() -> None:
     lengths = sorted(parser.parse_args().jobs)
     columns: list[dict[str, list[float]]] = []
     with tempfile.TemporaryDirectory() as name, postgres() as server:
-        init_database(server.dsn, QUIET, AccountLimits(max_outstanding=1000))
+        SharedJobs(server.dsn, QUIET).init(AccountLimits(max_outstanding=1000))
         length = 0
         for more in lengths:
             fill(server.dsn, length + 1, more + ROUNDS * AT_A_TIME)

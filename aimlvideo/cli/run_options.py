@@ -178,19 +178,27 @@ def note_options(journal: Journal, settings: ClientOptions, options: RunOptions)
     journal.note(UPLOAD, settings.get("upload") or "")
 
 
-def note_sandbox(folder: Path, journal: Journal, *, sandbox: bool) -> None:
-    """Keep whose clips a folder has, and plan anew what an embedded sandbox that is gone had begun.
+def claim_folder(folder: Path, journal: Journal, *, sandbox: bool) -> None:
+    """Keep whose clips a folder has. Raises UsageError where bought clips and an embedded sandbox's would be mixed."""
+    _refuse_mixing(folder, journal, sandbox=sandbox)
+    journal.note(SANDBOX, "yes" if sandbox else "")
+    if sandbox:
+        _plan_anew(journal)
 
-    Raises UsageError where bought clips and the sandbox's would be mixed: a test picture would count as a saved clip.
-    """
+
+def _refuse_mixing(folder: Path, journal: Journal, *, sandbox: bool) -> None:
+    """Raise UsageError where a folder has clips of the other kind: a test picture would count as a saved clip."""
     begun_there = bool(journal.fact(SANDBOX))
     if journal.counts() and begun_there != sandbox:
         whose = "the embedded sandbox's" if begun_there else "not the embedded sandbox's"
         instead = "add --sandbox, or" if begun_there else "leave out --sandbox, or"
         raise UsageError(f"the clips in {folder} are {whose}: {instead} use another folder")
-    journal.note(SANDBOX, "yes" if sandbox else "")
+
+
+def _plan_anew(journal: Journal) -> None:
+    """Plan again what an earlier embedded sandbox had begun."""
     # It ended with the process that it was in, and its generations with it: nobody can be asked for them.
-    for job, progress in list(journal.open_jobs()) if sandbox else ():
+    for job, progress in list(journal.open_jobs()):
         if progress.stage is not Stage.PLANNED:
             journal.step(job, Progress())
 

@@ -32,7 +32,6 @@ from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.live_progress import watcher_of
-from aimlvideo.views.sentences import brief
 
 if TYPE_CHECKING:
     from aimlvideo.views.metrics import Reading
@@ -227,7 +226,7 @@ async def _serve_board(run: Run, at: Address | None, terminal: Terminal, *, retr
 
     (host, port), watcher = at, watcher_of(run, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
-    async with open_board(run, lambda: brief(watcher.snapshot()), host=host, port=port, token=token) as url:
+    async with open_board(run, lambda: watcher.snapshot().brief(), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")
         yield
 

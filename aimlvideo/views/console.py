@@ -14,8 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aimlvideo.core.formatting import printable
-from aimlvideo.views.sentences import COLOURS, ORDER, counts, money, pace_and_eta, shares
-from aimlvideo.views.snapshot import RunSnapshot
+from aimlvideo.views.snapshot import COLOURS, ORDER, RunSnapshot
 
 WIDEST = 110
 WIDEST_TABLE = 200
@@ -98,7 +97,7 @@ def run_block(snapshot: RunSnapshot, width: int, *, plain: bool = False) -> Grou
     With `plain`, its own letters are of ASCII.
     """
     lines = [_bar(snapshot, width), _legend(snapshot)]
-    money_and_time = " · ".join(part for part in (money(snapshot), pace_and_eta(snapshot)) if part)
+    money_and_time = " · ".join(part for part in (snapshot.money(), snapshot.pace_and_eta()) if part)
     lines += [Text(text) for text in (money_and_time, snapshot.waiting_for)]
     lines += [
         Text.assemble((f"{CROSS} ", "red"), (printable(name), "bold"), f": {printable(reason[:REASON])}")
@@ -111,8 +110,8 @@ def run_block(snapshot: RunSnapshot, width: int, *, plain: bool = False) -> Grou
 
 
 def _bar(snapshot: RunSnapshot, width: int) -> Text:
-    progress = counts(snapshot)
-    cells = shares(snapshot.stages, snapshot.total or sum(snapshot.stages.values()), max(10, width - len(progress) - 2))
+    progress = snapshot.counts()
+    cells = snapshot.shares(max(10, width - len(progress) - 2))
     bar = Text(no_wrap=True)
     for stage, count in cells.items():
         bar.append(BAR * count, COLOURS[stage][0])

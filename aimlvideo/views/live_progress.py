@@ -13,7 +13,6 @@ import anyio
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
 from aimlvideo.views.console import Screen
-from aimlvideo.views.sentences import line
 from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
 
 REDRAW_SECONDS = 0.25
@@ -81,7 +80,7 @@ def _line_printer(screen: Screen) -> Callable[[RunSnapshot], None]:
     def show(snapshot: RunSnapshot) -> None:
         nonlocal last
         if last is not None and snapshot.stages != last:
-            screen.line(f"{time.strftime('%H:%M:%S')} {line(snapshot)}")
+            screen.line(f"{time.strftime('%H:%M:%S')} {snapshot.line()}")
         last = dict(snapshot.stages)
 
     return show

@@ -17,8 +17,7 @@ from aimlvideo.core.formatting import format_usd, redact_for_display
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.pipeline.run import Run
-from aimlvideo.views.sentences import COLOURS, ORDER, brief, counts
-from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
+from aimlvideo.views.snapshot import COLOURS, ORDER, RunSnapshot, RunWatcher, watch
 
 MAX_EMBED_BYTES = 8_000_000
 """Bytes of the largest clip that becomes part of the notebook itself."""
@@ -74,8 +73,8 @@ def table_html(snapshot: RunSnapshot) -> str:
     return (
         f'<div style="max-width:46rem"><div style="display:flex;height:8px;border-radius:4px;overflow:hidden">{bar}'
         f"</div><table><thead><tr><th>clips</th>{heads}</tr></thead>"
-        f"<tbody><tr><td>{counts(snapshot)}</td>{cells}</tr></tbody></table>"
-        f"<div>{escape(brief(snapshot))}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
+        f"<tbody><tr><td>{snapshot.counts()}</td>{cells}</tr></tbody></table>"
+        f"<div>{escape(snapshot.brief())}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
     )
 
 

@@ -11,7 +11,7 @@ from math import inf
 import anyio
 
 from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, smoothed, time_left
-from aimlvideo.core.formatting import format_seconds, pluralize, redact_for_display
+from aimlvideo.core.formatting import format_seconds, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.errors import Unavailable
@@ -24,6 +24,20 @@ MEMORY = 120.0
 
 SHARE = 0.005
 """The share of a core that drawing may cost: what is dear to draw is drawn more rarely."""
+
+PACE = 10
+"""A pace from here on is given in whole clips a minute."""
+
+ORDER = (
+    Stage.SAVED, Stage.READY, Stage.RENDERING, Stage.IN_DOUBT, Stage.SUBMITTING, Stage.FAILED, Stage.PLANNED,
+)  # fmt: skip
+"""The stages from what is done to what is still to come."""
+COLOURS = {
+    Stage.SAVED: ("green", "#1c8a55"), Stage.READY: ("cyan", "#0f8a98"), Stage.RENDERING: ("blue", "#3a6fe0"),
+    Stage.IN_DOUBT: ("yellow", "#b97a06"), Stage.SUBMITTING: ("magenta", "#9448c9"), Stage.FAILED: ("red", "#cf3a3f"),
+    Stage.PLANNED: ("bright_black", "#b4bac5"),
+}  # fmt: skip
+"""The colour of each stage: its name on a terminal, which has a palette of its own, and its value on a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,49 @@ class RunSnapshot:
     def ended(self) -> int:
         """How many are saved or failed; without a folder, also those ready at their link."""
         return sum(self.stages.get(stage, 0) for stage in ENDED)
+
+    def counts(self) -> str:
+        """Return how many are through: `412 of 1,000`."""
+        done = self.stages.get(Stage.SAVED, 0) + self.stages.get(Stage.READY, 0)
+        return f"{done:,} of {self.total:,}" if self.total is not None else f"{done:,}"
+
+    def money(self) -> str:
+        """Return what is spent and what is committed."""
+        return f"{format_usd(self.spent)} spent" + (
+            f", {format_usd(self.committed)} committed" if self.committed else ""
+        )
+
+    def pace_and_eta(self) -> str:
+        """Return the pace, and when all will likely be there."""
+        pace = f"{self.pace:.{0 if self.pace >= PACE else 1}f} a minute" if self.pace else ""
+        if self.eta is None:
+            return pace
+        likely, late = self.eta
+        more = "" if self.total is not None else " for those read so far"
+        remaining = f"about {format_seconds(likely)} left{more} (up to {format_seconds(late)})"
+        return f"{pace} · {remaining}" if pace else remaining
+
+    def brief(self) -> str:
+        """Return what is spent, when it ends and what it waits for, in one line."""
+        return " · ".join(part for part in (self.money(), self.pace_and_eta(), self.waiting_for) if part)
+
+    def line(self) -> str:
+        """Return all of it in one line, for a log."""
+        stages = ", ".join(
+            f"{self.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if self.stages.get(stage)
+        )
+        parts = [f"{self.counts()} saved", stages, self.money(), self.pace_and_eta(), self.waiting_for]
+        return "; ".join(part for part in parts if part)
+
+    def shares(self, cells: int) -> dict[Stage, int]:
+        """Return how many cells each stage gets: together all of them, and none that has a job gets nothing."""
+        present = {stage: self.stages[stage] for stage in ORDER if self.stages.get(stage, 0) > 0}
+        whole = max(self.total or 0, sum(present.values()), 1)
+        cells_of = {stage: max(1, int(cells * count / whole)) for stage, count in present.items()}
+        cells_of.setdefault(Stage.PLANNED, 0)
+        largest = max(cells_of, key=lambda stage: (cells_of[stage], present.get(stage, 0)))
+        cells_of[largest] += cells - sum(cells_of.values())
+        return cells_of
 
 
 @dataclass(eq=False)

@@ -130,7 +130,7 @@ def test_the_commands_of_many_machines_show_their_help_without_their_extra(
     words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "aimlvideo.cli.worker_actions", raising=False)
+    monkeypatch.delitem(sys.modules, "aimlvideo.cli.shared_jobs", raising=False)
     assert CliRunner().invoke(app, words).exit_code == 0
     tried = CliRunner().invoke(app, ["drain"])
     assert tried.exit_code == 2

@@ -30,8 +30,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from aimlvideo.cli.exit_codes import UNFINISHED
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, queue_file, show_limits
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH
 from aimlvideo.distributed.account import AccountLimits
 from tests.hostile.network import Wire, wire_to
@@ -300,7 +300,7 @@ class Torment:
 
     def lower_the_cap(self) -> None:
         """Halve what may be outstanding."""
-        show_limits(self.server.dsn, AccountLimits(max_outstanding=self.plan.cap // 2), QUIET)
+        SharedJobs(self.server.dsn, QUIET).show_limits(AccountLimits(max_outstanding=self.plan.cap // 2))
 
     def freeze(self) -> None:
         """Stop a worker for longer than its heartbeat, and let it go on."""
@@ -329,7 +329,7 @@ class Torment:
 
     def raise_the_budget(self) -> None:
         """Allow what all jobs cost; half of it was allowed until now."""
-        show_limits(self.server.dsn, AccountLimits(max_spend=self.plan.jobs * DEAREST), QUIET)
+        SharedJobs(self.server.dsn, QUIET).show_limits(AccountLimits(max_spend=self.plan.jobs * DEAREST))
 
     def crash(self) -> None:
         """Have PostgreSQL's machine fail, and come back."""
@@ -395,8 +395,8 @@ def spread_out(folder: Path, plan: Plan, server: Server) -> Outcome:
         through = server.dsn.replace(f":{port}/", f":{wire.port}/")
         share = 0.5 if "raise the budget" in plan.events else 1.0
         limits = AccountLimits(plan.cap, plan.rate, 100.0, plan.heartbeat, share * plan.jobs * DEAREST)
-        init_database(server.dsn, QUIET, limits)
-        queue_file(str(job_file), server.dsn, {"service": "aimlapi"}, QUIET, retry_failed=False)
+        SharedJobs(server.dsn, QUIET).init(limits)
+        SharedJobs(server.dsn, QUIET).queue(str(job_file), {"service": "aimlapi"}, retry_failed=False)
         with psycopg.connect(server.dsn, autocommit=True) as db:
             db.execute(HISTORY)
 

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from aimlvideo import VideoJob
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, show_limits, show_status, start_draining
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
@@ -78,7 +78,7 @@ async def test_what_all_workers_spend_keeps_within_one_limit(queued: str, tmp_pa
 
 
 async def test_auto_finds_how_many_the_service_takes_once_for_all(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     await anyio.to_thread.run_sync(queue, dsn, tmp_path, [job(n) for n in range(30)])
     async with Sandbox(Behaviour(seconds=0.3, video="tiny", max_concurrent=12)) as sandbox:
         one, other = (opened(dsn, tmp_path, sandbox.url, cap="auto") for _ in range(2))
@@ -122,7 +122,7 @@ async def test_a_wrong_key_and_an_absent_service_take_nothing(queued: str, tmp_p
 
 @pytest.mark.parametrize("service", ["kling", "aimlapi"])
 async def test_what_was_not_begun_goes_back_at_once_when_a_worker_stops(dsn: str, tmp_path: Path, service: str) -> None:
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     lines = [job(n) for n in range(30)]
     if service == "kling":
         lines = [
@@ -149,7 +149,7 @@ async def test_drained_workers_buy_nothing_more(queued: str, tmp_path: Path) -> 
         async with opening as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await until(lambda: sandbox.stats()["accepted"] >= 2)
-            await anyio.to_thread.run_sync(start_draining, queued, QUIET)
+            await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).drain)
             await until(lambda: worker.winding_down)
             accepted = sandbox.stats()["accepted"]
         assert sandbox.stats()["accepted"] <= accepted + 1
@@ -198,8 +198,10 @@ def test_a_limit_that_cannot_be_is_an_error_with_its_flag(limits: dict[str, Any]
 
 
 def test_limits_are_shown_and_changed_by_one_command(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert show_limits(queued, AccountLimits(max_outstanding="auto", rate=7, max_spend=20.0), Terminal()) == 0
-    assert show_limits(queued, AccountLimits(), Terminal()) == 0
+    assert (
+        SharedJobs(queued, Terminal()).show_limits(AccountLimits(max_outstanding="auto", rate=7, max_spend=20.0)) == 0
+    )
+    assert SharedJobs(queued, Terminal()).show_limits(AccountLimits()) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown == ["--max-outstanding auto --rate 7 --poll-rate 50 --heartbeat 30 --max-spend 20"] * 2
 
@@ -209,7 +211,7 @@ def test_tables_are_made_once_by_whoever_comes_first(server: Any, dsn: str) -> N
         db.execute("DROP SCHEMA public CASCADE")
         db.execute("CREATE SCHEMA public")
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(lambda _: init_database(dsn, QUIET), range(4))) == [0] * 4
+        assert list(threads.map(lambda _: SharedJobs(dsn, QUIET).init(), range(4))) == [0] * 4
     assert ask(dsn, "SELECT count(*) FROM aimlvideo_account") == 1
 
 
@@ -225,15 +227,15 @@ def test_tables_of_the_first_release_are_brought_up_to_date(dsn: str) -> None:
         ):
             db.execute(row, (f"job{number}", stage, cost))
     with pytest.raises(JournalError, match="run `aimlvideo db init`"):
-        show_status(dsn, QUIET)
+        SharedJobs(dsn, QUIET).show_status()
     init_tables(dsn)
     assert counts(dsn) == {"planned": 1, "rendering": 1, "saved": 2}
     assert ask(dsn, "SELECT (outstanding, spent)::text FROM aimlvideo_account") == "(1,0.75)"
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("UPDATE aimlvideo_facts SET value = %s WHERE name = 'schema'", (str(len(MIGRATIONS) + 1),))
-    for refused in (show_status, init_database):
+    for refused in (SharedJobs(dsn, QUIET).show_status, SharedJobs(dsn, QUIET).init):
         with pytest.raises(JournalError, match="newer version"):
-            refused(dsn, QUIET)
+            refused()
 
 
 def test_the_sums_of_the_account_are_those_of_its_jobs(queued: str) -> None:
@@ -276,7 +278,7 @@ def test_a_dead_worker_is_forgotten(queued: str, tmp_path: Path) -> None:
 
 async def test_a_worker_without_flags_has_room_for_all_that_the_account_allows(queued: str, tmp_path: Path) -> None:
     """How much is under way in a worker is decided where jobs are taken, by the account's limits of that moment."""
-    await anyio.to_thread.run_sync(show_limits, queued, AccountLimits(max_outstanding=5000), QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).show_limits, AccountLimits(max_outstanding=5000))
     settings = {"service": "aimlapi", "api_key": "k", "poll": "every:0.1"}
     async with Sandbox(Behaviour()) as sandbox:
         opening = open_worker(

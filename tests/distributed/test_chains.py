@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from aimlvideo import JobList
-from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
@@ -38,7 +38,7 @@ def shot(number: int, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def film(dsn: str, tmp_path: Path) -> str:
     """Give a database in whose queue four shots wait for each other, the last one first."""
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     queue(dsn, tmp_path, [shot(n) for n in (4, 3, 2, 1)])
     return dsn
 
@@ -106,7 +106,7 @@ async def test_a_failed_shot_fails_those_after_it_with_its_name_and_buys_none(fi
 
 async def test_shots_that_wait_for_each_other_or_for_nobody_are_refused(dsn: str, tmp_path: Path) -> None:
     circle = [shot(2, image_url={"from": "shot-3", "frame": "last"}), shot(3)]
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     with pytest.raises(InvalidJobs, match="wait for each other"):
         await anyio.to_thread.run_sync(queue, dsn, tmp_path, circle)
     with pytest.raises(InvalidJobs, match="'shot-2'"):

@@ -17,7 +17,7 @@ from aimlvideo.cli.commands.run import plan
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import NO_FACTS
-from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
@@ -35,7 +35,7 @@ TEXT = "alibaba/wan-2-6-t2v"
 @pytest.fixture
 def enqueue(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, dict[str, Any]]]:
     """Give a command that queues, in a folder of its own, and returns what was planned: parameters by id."""
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str, piped: str | None = None) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from aimlvideo import JobList, Stage, VideoJob
-from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.distributed.test_worker import MODEL, QUIET, counts, job
@@ -51,7 +51,7 @@ def application(dsn: str, output: Path) -> web.Application:
 
 
 async def test_a_web_application_queues_clips_that_another_process_makes(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     runner = web.AppRunner(application(dsn, tmp_path / "out"))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -86,7 +86,7 @@ def runner_url(runner: web.AppRunner) -> str:
 
 
 async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with JobList(dsn) as jobs:
         with pytest.raises(InvalidJobs, match="duration"):
             await jobs.add([job(0), job(1, duration=7)])
@@ -104,7 +104,7 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
 async def test_results_come_as_they_end_and_end_with_the_last(dsn: str) -> None:
     from tests.distributed.test_account import ask
 
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with JobList(dsn) as jobs:
         await jobs.add([job(n) for n in range(3)])
         seen: list[str] = []

@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 from aiohttp import ClientSession
 
-from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.list_board import ListWatch, open_list_board
 from aimlvideo.views.report.change_log import ChangeLog
 from tests.distributed.test_account import ask
@@ -76,6 +76,6 @@ async def test_the_page_has_all_jobs_and_then_what_happens(queued: str, tmp_path
 
 
 def test_a_board_of_a_folder_is_served_by_its_run(dsn: str, tmp_path: Path) -> None:
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     code, words = command("report", str(tmp_path), "--board", "0", dsn="")
     assert (code, "use `aimlvideo run --board`" in words) == (2, True), words

@@ -8,7 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from aimlvideo.cli.worker_actions import init_database, show_status
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.queue import open_queue
@@ -40,7 +40,7 @@ def rows_read(dsn: str) -> int:
 @pytest.fixture
 def long_list(dsn: str) -> str:
     """Give a list of many jobs, of which PostgreSQL believes that it is short."""
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     with psycopg.connect(dsn, autocommit=True) as db:
         for table in TABLES:
             db.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
@@ -73,6 +73,6 @@ async def test_a_worker_reads_the_jobs_that_it_takes_and_no_others(long_list: st
 def test_one_more_job_and_a_look_at_all_read_a_few_rows(long_list: str, tmp_path: Path) -> None:
     before = rows_read(long_list)
     queue(long_list, tmp_path, [job(0)])
-    assert show_status(long_list, QUIET) == 3
+    assert SharedJobs(long_list, QUIET).show_status() == 3
 
     assert rows_read(long_list) - before < MANY / 2

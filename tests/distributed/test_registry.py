@@ -8,7 +8,7 @@ import anyio
 import psycopg
 import pytest
 
-from aimlvideo.cli.worker_actions import init_database
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import open_connection
@@ -34,7 +34,7 @@ async def test_the_roll_forgets_a_worker_that_died_long_ago_and_keeps_one_that_w
 async def test_two_that_make_the_tables_at_once_both_find_them_made(empty_database: str) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(2):
-            tasks.start_soon(anyio.to_thread.run_sync, init_database, empty_database, QUIET)
+            tasks.start_soon(anyio.to_thread.run_sync, SharedJobs(empty_database, QUIET).init)
     with psycopg.connect(empty_database) as db:
         assert db.execute("SELECT count(*) FROM aimlvideo_account").fetchone() == (1,)
         assert db.execute("SELECT count(*) FROM aimlvideo_facts WHERE name = 'schema'").fetchone() == (1,)

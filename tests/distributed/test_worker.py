@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from aimlvideo import VideoClient, VideoJob
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, queue_file, settle_job, show_status, start_draining, write_page
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
@@ -38,7 +38,7 @@ QUIET = Terminal(quiet=True)
 @pytest.fixture
 def queued(dsn: str, tmp_path: Path) -> str:
     """Give a database with 20 jobs in its queue."""
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     queue(dsn, tmp_path, [job(n) for n in range(20)])
     return dsn
 
@@ -53,7 +53,7 @@ def queue(dsn: str, folder: Path, jobs: list[dict[str, Any]], **others: Any) -> 
     """Queue jobs as the command does."""
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in jobs))
     retry_failed = others.pop("retry_failed", False)
-    queue_file(str(folder / "jobs.jsonl"), dsn, {"service": "aimlapi"} | others, QUIET, retry_failed=retry_failed)
+    SharedJobs(dsn, QUIET).queue(str(folder / "jobs.jsonl"), {"service": "aimlapi"} | others, retry_failed=retry_failed)
 
 
 def counts(dsn: str) -> dict[str, int]:
@@ -95,7 +95,7 @@ async def test_a_queue_is_worked_off_and_the_cap_is_kept(queued: str, tmp_path: 
 
 
 async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle(dsn: str, tmp_path: Path) -> None:
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         opening = opened(dsn, tmp_path, sandbox.url, until_empty=False, heartbeat=1.0)
         async with opening as worker, anyio.create_task_group() as tasks:
@@ -145,7 +145,7 @@ async def test_drained_workers_take_nothing_more_and_end(queued: str, tmp_path: 
         async with opening as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await until(lambda: worker.results.stats.stages[Stage.RENDERING] == 10)
-            await anyio.to_thread.run_sync(start_draining, queued, QUIET)
+            await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).drain)
         finished = counts(queued)
         assert finished["saved"] + finished.get("planned", 0) == 20
         assert finished["saved"] >= 10
@@ -206,7 +206,7 @@ def _fetch(url: str) -> str:
 
 
 def test_a_file_with_a_mistake_queues_nothing(dsn: str, tmp_path: Path) -> None:
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     with pytest.raises(InvalidJobs, match="duration"):
         queue(dsn, tmp_path, [job(0), job(1, duration=7)])
     assert counts(dsn) == {}
@@ -227,7 +227,7 @@ def test_another_service_needs_another_database(queued: str, tmp_path: Path) -> 
 
 
 def test_status_counts_and_says_what_is_unfinished(queued: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert show_status(queued, Terminal()) == 3
+    assert SharedJobs(queued, Terminal()).show_status() == 3
     assert "20 planned; 0.00 USD" in capsys.readouterr().out
 
 
@@ -243,16 +243,16 @@ async def test_a_doubt_that_a_person_settles_is_queued_again_and_seen_through(qu
         async with opened(queued, tmp_path, sandbox.url) as worker:
             await worker.run()
         assert counts(queued) == {"in_doubt": 2, "saved": 18}
-        await anyio.to_thread.run_sync(settle_job, "job0", bought.id, queued, QUIET)
-        await anyio.to_thread.run_sync(settle_job, "job1", None, queued, QUIET)
+        await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).settle, "job0", bought.id)
+        await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).settle, "job1", None)
         async with opened(queued, tmp_path, sandbox.url) as successor:
             await successor.run()
         assert counts(queued) == {"saved": 20}
         assert sandbox.stats()["accepted"] == 20
     with pytest.raises(UsageError, match="job 'job0' is not in doubt: it is saved"):
-        settle_job("job0", None, queued, QUIET)
+        SharedJobs(queued, QUIET).settle("job0", None)
     with pytest.raises(UsageError, match="there is no job 'nosuch'"):
-        settle_job("nosuch", None, queued, QUIET)
+        SharedJobs(queued, QUIET).settle("nosuch", None)
 
 
 @pytest.mark.parametrize(("seen", "settled"), [("1 s", False), ("10 min", True)])
@@ -265,11 +265,11 @@ def test_what_a_worker_is_submitting_now_is_not_settled_by_hand(queued: str, see
             f"INSERT INTO aimlvideo_workers (id, name, began, seen_at) VALUES ('w1', 'w', 0, now() - interval '{seen}')"
         )
     if settled:
-        assert settle_job("job0", None, queued, QUIET) == 0
+        assert SharedJobs(queued, QUIET).settle("job0", None) == 0
         assert counts(queued) == {"planned": 20}
         return
     with pytest.raises(UsageError, match="being submitted"):
-        settle_job("job0", None, queued, QUIET)
+        SharedJobs(queued, QUIET).settle("job0", None)
     assert counts(queued) == {"planned": 19, "submitting": 1}
 
 
@@ -277,7 +277,7 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
     service = Sandbox(Behaviour(seconds=0.1, video="tiny"))
     async with service as sandbox, opened(queued, tmp_path, sandbox.url) as worker:
         await worker.run()
-    write_page(tmp_path / "out", queued, QUIET)
+    SharedJobs(queued, QUIET).write_page(tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert {row["file"] for row in rows} == {f"job{n}.mp4" for n in range(20)}
     assert "job19.mp4" in (tmp_path / "out" / "report.html").read_text()
@@ -285,7 +285,7 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
 
 async def test_a_generation_of_several_clips_keeps_all_of_them(dsn: str, tmp_path: Path) -> None:
     walk = {"id": "walk", "model": "klingai/video-v3-omni-720p-text-to-video", "prompt": "a walk", "duration": 3}
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     await anyio.to_thread.run_sync(queue, dsn, tmp_path, [walk])
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", several_clips=1.0)) as sandbox:
         async with opened(dsn, tmp_path, sandbox.url) as worker:

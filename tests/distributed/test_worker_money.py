@@ -12,8 +12,8 @@ import anyio
 import psycopg
 import pytest
 
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, queue_file
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
@@ -39,10 +39,10 @@ async def queued(dsn: str, folder: Path, names: str, *, retry_failed: bool = Fal
     """Queue a job for each letter, without a price: the worker prices them."""
     path = folder / "jobs.jsonl"
     path.write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in names))
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
 
     def queue() -> None:
-        queue_file(str(path), dsn, {"service": "aimlapi"}, QUIET, retry_failed=retry_failed)
+        SharedJobs(dsn, QUIET).queue(str(path), {"service": "aimlapi"}, retry_failed=retry_failed)
 
     await anyio.to_thread.run_sync(queue)
 

@@ -11,8 +11,8 @@ import pytest
 
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.service_facts import ask_service
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, queue_file
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
@@ -32,14 +32,14 @@ QUIET = Terminal(quiet=True)
 async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model_that_is_gone(
     dsn: str, tmp_path: Path
 ) -> None:
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     lines = [
         {"id": "walk", "model": OMNI, "prompt": "a walk", "duration": 3},
         {"id": "x", "model": GONE, "prompt": "p"},
     ]
     jobs = tmp_path / "jobs.jsonl"
     jobs.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    queue = partial(queue_file, str(jobs), dsn, {"service": "aimlapi"}, QUIET, retry_failed=False)
+    queue = partial(SharedJobs(dsn, QUIET).queue, str(jobs), {"service": "aimlapi"}, retry_failed=False)
     await anyio.to_thread.run_sync(queue)
     out = tmp_path / "out"
     behaviour = Behaviour(seconds=0.1, video="tiny", several_clips=1.0, deprecations=(WITHDRAWN,))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.cli.worker_actions import init_database, queue_file
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.uploads import FOLDER_FACT
 from aimlvideo.shell.journal.postgres import open_sync_journal
@@ -26,15 +26,14 @@ def queue_large(dsn: str, folder: Path, count: int) -> None:
     (folder / "large.png").write_bytes(LARGE)
     lines = [job(number, image_url="large.png") for number in range(count)]
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    queue_file(
-        str(folder / "jobs.jsonl"), dsn, {"service": "aimlapi"}, QUIET, retry_failed=False, upload=PLACE
-    )  # fmt: skip
+    file = str(folder / "jobs.jsonl")
+    SharedJobs(dsn, QUIET).queue(file, {"service": "aimlapi"}, retry_failed=False, upload=PLACE)
 
 
 @pytest.fixture
 def queued(dsn: str, tmp_path: Path) -> str:
     """Give a database with 3 jobs of one large picture in its queue."""
-    init_database(dsn, QUIET)
+    SharedJobs(dsn, QUIET).init()
     queue_large(dsn, tmp_path, 3)
     return dsn
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.worker_actions import init_database, queue_file
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
@@ -80,7 +80,7 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float | None
 ) -> None:
     monkeypatch.setattr(download, "Download", FakeDownload)
-    await anyio.to_thread.run_sync(init_database, dsn, QUIET)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     service, chance = CountingService(limit), random.Random(int(os.environ.get("PROMISE_SEED", "1")))
     for number in range(int(os.environ.get("PROMISE_ROUNDS", "2"))):
         jobs = sorted(chance.sample(NAMES, chance.randint(2, 6)))
@@ -88,7 +88,7 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
         file = tmp_path / f"jobs-{number}.jsonl"
         file.write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in jobs))
         retry = chance.random() < 0.5
-        how = partial(queue_file, str(file), dsn, {"service": "aimlapi"}, QUIET, retry_failed=retry)
+        how = partial(SharedJobs(dsn, QUIET).queue, str(file), {"service": "aimlapi"}, retry_failed=retry)
         await anyio.to_thread.run_sync(how)
         set_faults(service, chance)
         address, out = tmp_path / f"service-{number}", tmp_path / "out"

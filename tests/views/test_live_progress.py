@@ -35,7 +35,6 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import live_progress
-from aimlvideo.views.sentences import line
 from aimlvideo.views.snapshot import RunWatcher
 from tests.cases import for_each
 from tests.work import lines_run
@@ -79,7 +78,7 @@ async def test_a_look_tells_stages_money_and_the_end() -> None:
         assert now.total is None
         assert now.eta is not None
         assert 300 < now.eta[0] < 700
-        assert "20 rendering, 60 planned" in line(now)
+        assert "20 rendering, 60 planned" in now.line()
 
 
 async def played_run(batch: Run, durations: list[float]) -> list[float]:

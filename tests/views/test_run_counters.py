@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import GenerationFailed
-from aimlvideo.views.sentences import shares
+from aimlvideo.views.snapshot import RunSnapshot
 from tests.cases import for_each
 
 JOB = VideoJob("m", id="a")
@@ -84,9 +84,10 @@ def test_the_last_failures_are_remembered() -> None:
     "stages", [{Stage.SAVED: 1}, {Stage.SAVED: 9999, Stage.FAILED: 1}, {Stage.PLANNED: 5, Stage.RENDERING: 5}, {}]
 )
 def test_a_bar_is_full_and_hides_nobody(stages: dict[Stage, int], cells: int) -> None:
-    given = shares(stages, sum(stages.values()), cells)
-    assert sum(given.values()) == cells
-    assert all(given[stage] >= 1 for stage in stages)
+    snapshot = RunSnapshot(stages, None, 0.0, 0.0, 0.0, eta=None, failures=(), waiting_for="")
+    cells_of = snapshot.shares(cells)
+    assert sum(cells_of.values()) == cells
+    assert all(cells_of[stage] >= 1 for stage in stages)
 
 
 @for_each(

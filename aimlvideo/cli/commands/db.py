@@ -24,8 +24,8 @@ def init(database: DatabaseOptions, account: AccountOptions) -> None:
     terminal = Terminal()
     with exit_codes(terminal):
         with distributed_extra():
-            from aimlvideo.cli.worker_actions import init_database
-        raise typer.Exit(init_database(database.address(terminal), terminal, account.limits()))
+            from aimlvideo.cli.shared_jobs import SharedJobs
+        raise typer.Exit(SharedJobs(database.address(terminal), terminal).init(account.limits()))
 
 
 @app.command()
@@ -35,5 +35,5 @@ def limits(database: DatabaseOptions, account: AccountOptions) -> None:
     terminal = Terminal()
     with exit_codes(terminal):
         with distributed_extra():
-            from aimlvideo.cli.worker_actions import show_limits
-        raise typer.Exit(show_limits(database.address(terminal), account.limits(), terminal))
+            from aimlvideo.cli.shared_jobs import SharedJobs
+        raise typer.Exit(SharedJobs(database.address(terminal), terminal).show_limits(account.limits()))

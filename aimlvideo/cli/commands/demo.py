@@ -11,7 +11,7 @@ import typer
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
-from aimlvideo.cli.run_options import RunOptions, note_sandbox
+from aimlvideo.cli.run_options import RunOptions, claim_folder
 from aimlvideo.cli.session import RunScope, finish, process
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -75,7 +75,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
 
 async def _plan(output: Path, jobs: Sequence[VideoJob]) -> None:
     async with open_journal(output / JOURNAL) as journal:
-        note_sandbox(output, journal, sandbox=True)
+        claim_folder(output, journal, sandbox=True)
         for job in jobs:
             journal.plan(job)
 

@@ -19,5 +19,5 @@ def drain(database: DatabaseOptions) -> None:
     terminal = Terminal()
     with exit_codes(terminal):
         with distributed_extra():
-            from aimlvideo.cli.worker_actions import start_draining
-        raise typer.Exit(start_draining(database.address(terminal), terminal))
+            from aimlvideo.cli.shared_jobs import SharedJobs
+        raise typer.Exit(SharedJobs(database.address(terminal), terminal).drain())

@@ -54,16 +54,14 @@ def enqueue(
     with exit_codes(terminal):
         with distributed_extra():
             # Here, not above: `aimlvideo --help` has to work without the extra.
-            from aimlvideo.cli.worker_actions import queue_file
+            from aimlvideo.cli.shared_jobs import SharedJobs
         reader_options = {"service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy}
         settings = access.client(legacy=legacy)
         priced = confirm_above < inf or _names_service(settings)
         facts = ask_without_a_run(settings) if priced else ServiceFacts()
-        code = queue_file(
+        code = SharedJobs(database.address(terminal), terminal).queue(
             jobs,
-            database.address(terminal),
             reader_options,
-            terminal,
             retry_failed=retry_failed,
             defaults=file.defaults(),
             upload=upload,

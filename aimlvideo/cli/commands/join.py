@@ -46,8 +46,8 @@ def join(
         from_database, dsn = database.address_of_page(folder, terminal)
         if from_database:
             with distributed_extra():
-                from aimlvideo.cli.worker_actions import progress_of_jobs
-            records = progress_of_jobs(dsn)
+                from aimlvideo.cli.shared_jobs import SharedJobs
+            records = SharedJobs(dsn, terminal).progress()
         else:
             with read_journal(folder / JOURNAL) as journal:
                 records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}

@@ -32,7 +32,7 @@ def reconcile(
         run_folder, dsn = database.or_folder(folder, terminal)
         if run_folder is None:
             with distributed_extra():
-                from aimlvideo.cli.worker_actions import reconcile_all
-            raise typer.Exit(reconcile_all(dsn, settings, terminal))
+                from aimlvideo.cli.shared_jobs import SharedJobs
+            raise typer.Exit(SharedJobs(dsn, terminal).reconcile(settings))
         with read_journal(run_folder / JOURNAL) as journal:
             raise typer.Exit(reconcile_jobs(journal, settings, terminal))

@@ -46,10 +46,10 @@ def report(
         from_database, dsn = database.address_of_page(folder, terminal)
         if from_database:
             with distributed_extra():
-                from aimlvideo.cli.worker_actions import serve_list_board, write_page
+                from aimlvideo.cli.shared_jobs import SharedJobs
             if (address := board_address(board)) is not None:
-                raise typer.Exit(serve_list_board(folder, dsn, address, terminal))
-            raise typer.Exit(write_page(folder, dsn, terminal))
+                raise typer.Exit(SharedJobs(dsn, terminal).serve_board(folder, address))
+            raise typer.Exit(SharedJobs(dsn, terminal).write_page(folder))
         if board is not None:
             raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")
         written = {"page": str(write_report(folder))}

@@ -43,8 +43,8 @@ def resolve(
         run_folder, dsn = database.or_folder(Path(folders[0]) if folders else None, terminal)
         if run_folder is None:
             with distributed_extra():
-                from aimlvideo.cli.worker_actions import settle_job
-            raise typer.Exit(settle_job(job, generation, dsn, terminal))
+                from aimlvideo.cli.shared_jobs import SharedJobs
+            raise typer.Exit(SharedJobs(dsn, terminal).settle(job, generation))
         in_loop(_settle(run_folder, job, generation))
         terminal.say(settled_sentence(job, generation))
 

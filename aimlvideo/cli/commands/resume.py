@@ -10,7 +10,7 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, Folder
 from aimlvideo.cli.plan import may_be_bought
-from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, is_sandbox_folder, note_sandbox, service_of_folder
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder, is_sandbox_folder, service_of_folder
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
@@ -51,7 +51,7 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
     async def work() -> VideoError | None:
         if sandbox:
             async with open_journal(options.output / JOURNAL) as journal:
-                note_sandbox(options.output, journal, sandbox=True)
+                claim_folder(options.output, journal, sandbox=True)
         async with client_of(settings, sandbox=sandbox) as client:
             try:
                 facts = await ask_service(client)

@@ -12,7 +12,7 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, JobFile, JobFileOptions, OutputOrStore, Service, UseSandbox
 from aimlvideo.cli.plan import JobReader, plan_file
-from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, note_options, note_sandbox, same_service
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder, note_options, same_service
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
@@ -109,7 +109,7 @@ async def plan(
             async with open_journal(options.output / JOURNAL) as journal:
                 is_new = not journal.counts()  # only now: another run may have begun it a moment ago
                 with journal.planning():
-                    note_sandbox(options.output, journal, sandbox=sandbox)
+                    claim_folder(options.output, journal, sandbox=sandbox)
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
                         journal.note(MATRIX, "yes")

@@ -25,7 +25,7 @@ def status(database: DatabaseOptions, folder: FolderOrNone = None, json: JsonObj
         run_folder, dsn = database.or_folder(folder, terminal)
         if run_folder is None:
             with distributed_extra():
-                from aimlvideo.cli.worker_actions import show_status
-            raise typer.Exit(show_status(dsn, terminal))
+                from aimlvideo.cli.shared_jobs import SharedJobs
+            raise typer.Exit(SharedJobs(dsn, terminal).show_status())
         with read_journal(run_folder / JOURNAL) as journal:
             summarize(journal, run_folder).show(terminal)

@@ -56,7 +56,9 @@ def worker(
         settings = access.client(timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload)
         del settings["max_outstanding"]
         with distributed_extra():
-            from aimlvideo.cli.worker_actions import work
+            from aimlvideo.cli.shared_jobs import SharedJobs
         dsn = database.address(terminal)
-        code = work(dsn, output, settings, account.limits(), terminal, until_empty=until_empty, metrics=metrics)
+        code = SharedJobs(dsn, terminal).work(
+            output, settings, account.limits(), until_empty=until_empty, metrics=metrics
+        )
         raise typer.Exit(code)

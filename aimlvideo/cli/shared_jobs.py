@@ -1,0 +1,343 @@
+"""Many machines from the command: make the tables, queue a file, work, drain, say where it stands."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import anyio
+
+from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
+from aimlvideo.cli.exit_codes import exit_code_of
+from aimlvideo.cli.options import Address, ClientOptions
+from aimlvideo.cli.plan import JobReader
+from aimlvideo.cli.reconciliation import reconcile_jobs
+from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
+from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
+from aimlvideo.cli.session import serve_metrics
+from aimlvideo.cli.signals import in_loop
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.formatting import format_usd, pluralize
+from aimlvideo.core.jobs.file_names import RESULTS
+from aimlvideo.core.jobs.job import Progress, result_of
+from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.jobs.templates import MATRIX
+from aimlvideo.core.links import LOOPBACK
+from aimlvideo.core.lost_submissions import settled
+from aimlvideo.distributed.account import Account, AccountLimits, set_limits
+from aimlvideo.distributed.embedded_postgres import resolved_dsn
+from aimlvideo.distributed.list_board import open_list_board
+from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.queue import open_queue, put
+from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
+from aimlvideo.errors import InvalidJobs, UsageError
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.files.refused_inputs import is_still_refused
+from aimlvideo.shell.files.results_file import write_results
+from aimlvideo.shell.files.uploads import UPLOAD
+from aimlvideo.shell.journal.postgres import NewJobs, SyncPostgresJournal, open_sync_journal
+from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
+from aimlvideo.shell.journal.postgres_schema import init_tables
+from aimlvideo.shell.state.catalog_cache import known_catalog
+from aimlvideo.shell.task_groups import task_group
+from aimlvideo.views.report.report_file import write_report
+
+NO_LIMITS = AccountLimits()
+SAY_EVERY = 10.0
+"""Seconds between two lines of a worker, where something happened."""
+
+
+class SharedJobs:
+    """The jobs that many workers share, and what the commands do with them; where no database is named, an own one."""
+
+    def __init__(self, dsn: str | None, terminal: Terminal) -> None:
+        self._dsn, self._terminal = dsn, terminal
+
+    def init(self, limits: AccountLimits = NO_LIMITS) -> int:
+        """Make the tables of the journal and of the engine, and set the limits that are given; return the exit code."""
+        with resolved_dsn(self._dsn) as where:
+            init_tables(where, lambda database: in_loop(_install(database)))
+            account = in_loop(_set_limits(where, limits))
+            self._terminal.say(f"the tables are ready; limits of the account: {account.limits}")
+        return 0
+
+    def show_limits(self, limits: AccountLimits) -> int:
+        """Set the limits that are given, for all workers at once, and show all of them; return the exit code."""
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where):
+            self._terminal.say(str(in_loop(_set_limits(where, limits)).limits))
+        return 0
+
+    def queue(
+        self,
+        name: str,
+        reader_of: dict[str, Any],
+        *,
+        retry_failed: bool,
+        defaults: JobDefaults = NO_DEFAULTS,
+        facts: ServiceFacts = NO_FACTS,
+        settings: ClientOptions | None = None,
+        anyway: bool = False,
+        confirm_above: float = inf,
+        upload: str | None = None,
+    ) -> int:
+        """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code.
+
+        With `settings`, the service is asked for models that the catalogue does not know, and what it says of models
+        and of the key (`facts`) counts, unless it is to be done `anyway`.
+        """
+        if can_be_read_again(name):
+            _check_file(name, reader_of, settings, defaults, self._terminal, uploads=upload is not None)
+        catalog = known_catalog()
+        reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, facts.prices)
+        reader.uploads = upload is not None
+        queued = 0
+        with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
+            if (begun := journal.fact("service") or reader.service) != reader.service:
+                raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
+
+            def queue(new: NewJobs) -> None:
+                nonlocal queued
+                if settings is not None and new.count:
+                    tally.summary_for(settings, facts).obstacles(facts).refuse(self._terminal, anyway=anyway)
+                _confirm(new, confirm_above, self._terminal)
+                _note_facts(
+                    journal, {"service": reader.service, MATRIX: "yes" if reader.matrix else None, UPLOAD: upload}
+                )
+                queued += put(journal.db, new.ids)
+
+            with job_lines(name, catalog, defaults) as lines, journal.planning(queue):
+                for place, job, params in reader.jobs(lines):
+                    try:
+                        journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
+                    except InvalidJobs as error:
+                        reader.problems += (replace(problem, where=place) for problem in error.problems)
+                # By a connection of its own: the other one is copying.
+                with open_sync_journal(database) as earlier:
+                    reader.check_chains(lambda name: earlier.find(name) is not None)
+                if reader.problems:
+                    reader.say_remarks(self._terminal.remark)
+                    raise InvalidJobs(reader.problems)
+            failed = list(journal.failed_jobs()) if retry_failed else []
+            retried = [record for record in failed if not is_still_refused(*record)]
+            queued += put(journal.db, journal.retry_failed(retried))
+            # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
+            queued += put(journal.db, journal.begun_ids(), begun=True)
+        reader.say_remarks(self._terminal.remark)
+        self._terminal.say(f"{pluralize(queued, 'job')} queued")
+        if refused := len(failed) - len(retried):
+            self._terminal.say(not_retried(refused))
+        return 0
+
+    def work(
+        self,
+        output: str,
+        settings: ClientOptions,
+        limits: AccountLimits,
+        *,
+        until_empty: bool = False,
+        metrics: int | None = None,
+    ) -> int:
+        """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
+
+        async def run(where: str) -> Worker:
+            opened = open_worker(WorkerOptions(where, until_empty), output, settings, limits)
+            async with opened as worker, task_group() as tasks:
+                worker.on_result = self._terminal.result
+                with serve_metrics(lambda: worker_metrics(worker), metrics, self._terminal):
+                    self._terminal.say(
+                        f"worker {worker.registry.name} saves to {output}; all workers: {worker.account.limits}"
+                    )
+                    tasks.start_soon(_obey_signals, worker, self._terminal)
+                    tasks.start_soon(_say_progress, worker, self._terminal)
+                    await worker.run()
+                    tasks.cancel_scope.cancel()
+            self._terminal.say(f"worker {worker.registry.name} has ended: {_of_this_worker(worker)}")
+            return worker
+
+        with resolved_dsn(self._dsn) as where:
+            try:
+                halted = in_loop(run(where)).results.halted
+            except AWAY as error:
+                raise connection_error(error, where) from None
+        if halted is None or isinstance(halted, Stopped):
+            return 0
+        self._terminal.problem(str(halted))
+        return exit_code_of(halted)
+
+    def drain(self) -> int:
+        """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
+        self._terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
+        return 0
+
+    def show_status(self) -> int:
+        """Say where all jobs stand, and who works on them; return 0 all saved, 1 some failed, 3 unfinished.
+
+        What it costs does not depend on how many jobs there are, but on how many are outstanding.
+        """
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            account = Account.of(journal.account())
+            failed, refused = failures_of(journal.failed_jobs())
+            summary = RunSummary(
+                folder=None,
+                counts=account.jobs,
+                spent=journal.spent(),
+                unknown=account.unknown_costs,
+                committed=account.committed,
+                unpriced=journal.unpriced(),
+                failed=failed,
+                refused=refused,
+                outstanding=tuple(record for record in journal.begun_jobs() if record.progress.stage in OUTSTANDING),
+            )
+            summary.show(self._terminal)
+            self._terminal.say(f"  limits of all workers: {account.limits}; room for {account.room} at present")
+            for name, age, in_hand in journal.workers():
+                self._terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
+        return summary.exit_code
+
+    def write_page(self, folder: Path) -> int:
+        """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
+        checked_folder(folder)
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            path = write_report(folder, journal=journal)
+            results = folder / RESULTS
+            write_results(results, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
+        self._terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {results}")
+        if self._terminal.json:
+            self._terminal.value({"page": str(path), "results": str(results)})
+        return 0
+
+    def serve_board(self, folder: Path, at: Address) -> int:
+        """Serve the board of the whole list until a signal comes; return the exit code."""
+        host, port = at
+        token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
+
+        async def serve(where: str) -> None:
+            async with open_list_board(where, folder, _of_all, host=host, port=port, token=token) as url:
+                self._terminal.say(f"the board is at {url}")
+                if self._terminal.json:
+                    self._terminal.value({"board": url})
+                with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    async for _ in signals:
+                        return
+
+        with resolved_dsn(self._dsn) as where:
+            in_loop(serve(where))
+        return 0
+
+    def progress(self) -> dict[str, Progress]:
+        """Return how each job of the list stands, in the order in which they were planned."""
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            return {job.id: progress for job, progress in journal.all_jobs()}
+
+    def settle(self, job_id: str, generation: str | None) -> int:
+        """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            record = journal.find(job_id)
+            if record is None:
+                raise UsageError(f"there is no job {job_id!r} in this database")
+            owner = journal.by_generation(generation) if generation else None
+            if not journal.settle(record, settled(record, generation, owner)):
+                raise UsageError(f"job {job_id!r} is being submitted, or has just moved on: check again with `status`")
+            put(journal.db, [job_id], begun=generation is not None)
+        self._terminal.say(settled_sentence(job_id, generation))
+        return 0
+
+    def reconcile(self, settings: ClientOptions) -> int:
+        """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            return reconcile_jobs(journal, settings, self._terminal)
+
+
+def _check_file(
+    name: str,
+    reader_of: dict[str, Any],
+    settings: ClientOptions | None,
+    defaults: JobDefaults,
+    terminal: Terminal,
+    *,
+    uploads: bool,
+) -> None:
+    """Raise InvalidJobs for what is wrong with a file, as far as that can be said without the database.
+
+    With `settings`, the service is asked for models that the catalogue does not know, and the file read once more.
+    """
+    catalog = known_catalog()
+    reader = JobReader(catalog, folder=base_folder(name), uploads=uploads, **reader_of)
+    with job_lines(name, catalog, defaults) as lines:
+        for _ in reader.jobs(lines):
+            pass
+    if settings is not None and learn_without_a_run(settings, reader.unknown_models):
+        _check_file(name, reader_of, None, defaults, terminal, uploads=uploads)
+        return
+    # What a chain begins with may be in the database.
+    reader.check_chains(lambda _: True)
+    if reader.problems:
+        reader.say_remarks(terminal.remark)
+        raise InvalidJobs(reader.problems)
+
+
+def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:
+    for name, value in facts.items():
+        if value is not None:
+            journal.note(name, value)
+
+
+def _confirm(new: NewJobs, confirm_above: float, terminal: Terminal) -> None:
+    """Say what the new jobs of a file will cost, and ask where that is much. Raises UsageError after a no."""
+    if not new.count:
+        return
+    unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
+    terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
+    above = new.dollars is None or new.dollars > confirm_above
+    if above and confirm_above < inf and not terminal.confirm("go on?"):
+        raise UsageError("not confirmed: nothing was queued")
+
+
+async def _install(dsn: str) -> None:
+    async with open_queue(dsn, uuid4()) as engine:
+        await engine.install()
+
+
+async def _set_limits(dsn: str, limits: AccountLimits) -> Account:
+    async with open_connection(dsn) as connection:
+        return await set_limits(connection, limits)
+
+
+async def _say_progress(worker: Worker, terminal: Terminal) -> None:
+    """Say now and then what this worker has done, and where the whole list stands."""
+    before = ""
+    while True:
+        await anyio.sleep(SAY_EVERY)
+        if (line := _of_this_worker(worker)) != before:
+            terminal.say(f"this worker: {line}; {_of_all(worker.account)}")
+            before = line
+
+
+def _of_this_worker(worker: Worker) -> str:
+    stages = worker.results.stats.stages
+    return f"{stages[Stage.SAVED]} saved, {stages[Stage.FAILED]} failed, {len(worker.places)} in hand"
+
+
+def _of_all(account: Account) -> str:
+    counts = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in account.jobs.items())
+    return f"all workers: {counts or 'no jobs'}, {format_usd(account.spent)} spent"
+
+
+async def _obey_signals(worker: Worker, terminal: Terminal) -> None:
+    """Wind the worker down at the first SIGTERM or Ctrl-C, end it at the second."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with task_group() as tasks:
+            async for _ in signals:
+                if worker.winding_down and worker.results.halted is not None:
+                    raise KeyboardInterrupt
+                terminal.say("stopping: downloads are finished, the rest is left to other workers")
+                tasks.start_soon(worker.stop)
