@@ -29,7 +29,7 @@ from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits, read_account
+from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.queue import open_queue
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.shell.journal.postgres import GATHER, open_postgres_journal
@@ -91,7 +91,7 @@ async def work(dsn: str) -> dict[str, list[float]]:
                 taken[f"step: {stage or 'submitting'}"][-1] -= 1000 * GATHER  # a wait, the same for any list
             await timed("hand back", partial(queue.done, list(places.values()), well=True))
             await timed("beat", lambda: registry.appear(queue.connection, {}, 30.0))
-            await timed("account", lambda: read_account(queue.connection))
+            await timed("account", lambda: Account.read(queue.connection))
     return {name: quantiles(times, n=4) for name, times in taken.items()}
 
 

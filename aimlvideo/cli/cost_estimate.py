@@ -13,7 +13,7 @@ from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.deprecations import notices
-from aimlvideo.core.eta import Durations, Estimate, documented, estimate
+from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing, quote
 from aimlvideo.errors import UsageError
@@ -176,7 +176,7 @@ class Tally:
             jobs=self._jobs.total(),
             dollars=total if self._dollars else None,
             unquoted=unquoted,
-            estimate=estimate(self._jobs, durations, max_outstanding=max_outstanding, rate=rate),
+            estimate=Estimate.of(self._jobs, durations, max_outstanding=max_outstanding, rate=rate),
             balance=balance,
         )
 
@@ -193,7 +193,7 @@ class Tally:
     def _documented(self) -> dict[str, Durations]:
         models = {name: self._catalog.find(name) for name in self._jobs}
         seconds = {name: model.documented_seconds for name, model in models.items() if model}
-        return {name: documented(value) for name, value in seconds.items() if value}
+        return {name: Durations.documented(value) for name, value in seconds.items() if value}
 
 
 def dollars_or_unknown(dollars: float | None) -> str:

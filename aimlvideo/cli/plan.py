@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
@@ -22,11 +20,10 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services import service_of
-from aimlvideo.errors import InvalidJobs, Problem, UsageError
+from aimlvideo.errors import Problem, UsageError
 from aimlvideo.shell.files.job_files import Line
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.refused_inputs import is_still_refused
-from aimlvideo.shell.journal.base import Journal
 
 
 @dataclass(slots=True)
@@ -179,28 +176,6 @@ def _missing_files(job: VideoJob) -> Iterator[Problem]:
                 media.check(file)
             except UsageError as error:
                 yield Problem(name, "a file that can be sent", str(error), job=job.id)
-
-
-def plan_file(
-    journal: Journal, reader: JobReader, lines: Iterator[Line], tally: Tally, *, retry_failed: bool = False
-) -> None:
-    """Write every job of a file down as planned, inside `planning`, and count those that may be bought in `tally`.
-
-    Raises InvalidJobs with all problems.
-    """
-    reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
-    for where, job, params in reader.jobs(lines):
-        try:
-            planned = journal.plan(job, distinct=job.derived)
-        except InvalidJobs as error:
-            reader.problems += (replace(problem, where=where) for problem in error.problems)
-        else:
-            if may_be_bought(planned, retry_failed=retry_failed):
-                tally.add(job.model, params)
-    # After all lines: a job may refer to one that stands below it.
-    reader.check_chains(lambda name: journal.find(name) is not None)
-    if reader.problems:
-        raise InvalidJobs(reader.problems)
 
 
 def may_be_bought(record: Record, *, retry_failed: bool) -> bool:

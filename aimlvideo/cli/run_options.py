@@ -50,8 +50,6 @@ PLAIN_CLIPS = "plain clips"
 """The fact of a journal whose clips carry no recipe."""
 LEGACY_URLS = "legacy URLs"
 """The fact of a journal whose jobs are sent to the service's legacy URLs."""
-
-
 SANDBOX = "sandbox"
 """The fact of a journal whose clips are an embedded sandbox's: test pictures that cost nothing."""
 
@@ -168,14 +166,6 @@ class SharedRunOptions:
             upload=self.upload or _fact_of_folder(folder, UPLOAD) or None,
             name=self.name or _fact_of_folder(folder, NAMING) or "",
         )
-
-
-def note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:
-    """Keep what a run was told of its clips and of where they are made, for `resume`."""
-    journal.note(NAMING, options.name)
-    journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
-    journal.note(LEGACY_URLS, "yes" if options.legacy else "")
-    journal.note(UPLOAD, settings.get("upload") or "")
 
 
 def claim_folder(folder: Path, journal: Journal, *, sandbox: bool) -> None:

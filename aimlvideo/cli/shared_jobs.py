@@ -30,12 +30,12 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import settled
-from aimlvideo.distributed.account import Account, AccountLimits, set_limits
+from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.embedded_postgres import resolved_dsn
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
-from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions, worker_metrics
+from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
@@ -150,7 +150,7 @@ class SharedJobs:
             opened = open_worker(WorkerOptions(where, until_empty), output, settings, limits)
             async with opened as worker, task_group() as tasks:
                 worker.on_result = self._terminal.result
-                with serve_metrics(lambda: worker_metrics(worker), metrics, self._terminal):
+                with serve_metrics(worker.metrics, metrics, self._terminal):
                     self._terminal.say(
                         f"worker {worker.registry.name} saves to {output}; all workers: {worker.account.limits}"
                     )
@@ -309,7 +309,7 @@ async def _install(dsn: str) -> None:
 
 async def _set_limits(dsn: str, limits: AccountLimits) -> Account:
     async with open_connection(dsn) as connection:
-        return await set_limits(connection, limits)
+        return await limits.set(connection)
 
 
 async def _say_progress(worker: Worker, terminal: Terminal) -> None:

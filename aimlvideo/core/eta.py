@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 from statistics import NormalDist
+from typing import Self
 
 LEAST_SIGMA = 0.02
 """The least spread (sigma of the lognormal law) that is believed."""
@@ -116,18 +117,23 @@ class Durations:
         sigma = _sigma(self)
         return self.p50 * min(3.0, exp(sigma * sigma / 2))
 
+    @classmethod
+    def fitted(cls, seconds: Collection[float], prior: Durations | None, weight: float) -> Self:
+        """Return the lognormal law of these durations, and of a prior that counts as much as `weight` of them.
 
-def fitted(seconds: Collection[float], prior: Durations | None, weight: float) -> Durations:
-    """Return the lognormal law of these durations, and of a prior that counts as much as `weight` of them.
+        In logarithms: the weighted mean, and the weighted mean of the squares around it.
+        """
+        logs = [log(max(value, 1e-3)) for value in seconds]
+        mean, spread, weight = (0.0, 0.0, 0.0) if prior is None else (log(prior.p50), _sigma(prior), weight)
+        total = weight + len(logs)
+        center = (weight * mean + sum(logs)) / total
+        variance = (weight * spread**2 + sum((value - center) ** 2 for value in logs)) / total
+        return cls(exp(center), exp(center + P90 * sqrt(variance)))
 
-    In logarithms: the weighted mean, and the weighted mean of the squares around it.
-    """
-    logs = [log(max(value, 1e-3)) for value in seconds]
-    mean, spread, weight = (0.0, 0.0, 0.0) if prior is None else (log(prior.p50), _sigma(prior), weight)
-    total = weight + len(logs)
-    center = (weight * mean + sum(logs)) / total
-    variance = (weight * spread**2 + sum((value - center) ** 2 for value in logs)) / total
-    return Durations(exp(center), exp(center + P90 * sqrt(variance)))
+    @classmethod
+    def documented(cls, seconds: float) -> Self:
+        """Return what the documentation's one example tells: a median that may be off by a factor."""
+        return cls(seconds, seconds * exp(P90 * DOCUMENTED_SIGMA))
 
 
 def _sigma(durations: Durations) -> float:
@@ -145,6 +151,9 @@ def smoothed(shown: float, estimated: float, elapsed: float) -> float:
     return counted_down + pull * (estimated - counted_down)
 
 
+DEFAULT_DURATIONS = Durations(120.0, 300.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A run takes `likely` seconds, `late` when its last jobs are slow ones. `guessed` names models nobody timed."""
@@ -153,24 +162,16 @@ class Estimate:
     late: float
     guessed: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls, jobs: Mapping[str, int], durations: Mapping[str, Durations], *, max_outstanding: int, rate: float
+    ) -> Self:
+        """Return how long `jobs` (how many of which model) take with so many outstanding and so many started a second.
 
-DEFAULT_DURATIONS = Durations(120.0, 300.0)
-
-
-def estimate(
-    jobs: Mapping[str, int], durations: Mapping[str, Durations], *, max_outstanding: int, rate: float
-) -> Estimate:
-    """Return how long `jobs` (how many of which model) take with so many outstanding and so many started a second.
-
-    It is what `time_left` says of a run that has not begun, so that a run begins with the estimate of its check.
-    """
-    laws = {model: durations.get(model, DEFAULT_DURATIONS) for model, count in jobs.items() if count}
-    seconds_left = time_left(
-        (Remaining(jobs[model], 0, 0.0, law) for model, law in laws.items()), max_outstanding, rate
-    )
-    return Estimate(*(seconds_left or (0.0, 0.0)), guessed=tuple(model for model in laws if model not in durations))
-
-
-def documented(seconds: float) -> Durations:
-    """Return what the documentation's one example tells: a median that may be off by a factor."""
-    return Durations(seconds, seconds * exp(P90 * DOCUMENTED_SIGMA))
+        It is what `time_left` says of a run that has not begun, so that a run begins with the estimate of its check.
+        """
+        laws = {model: durations.get(model, DEFAULT_DURATIONS) for model, count in jobs.items() if count}
+        seconds_left = time_left(
+            (Remaining(jobs[model], 0, 0.0, law) for model, law in laws.items()), max_outstanding, rate
+        )
+        return cls(*(seconds_left or (0.0, 0.0)), guessed=tuple(model for model in laws if model not in durations))

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from aimlvideo.core.eta import Durations, fitted
+from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 
@@ -46,7 +46,7 @@ class _ModelStats:
         """
         if self.expected is None and len(self.seconds) < ENOUGH:
             return None
-        return fitted(self.seconds, self.expected, PRIOR_WEIGHT)
+        return Durations.fitted(self.seconds, self.expected, PRIOR_WEIGHT)
 
     def price(self) -> float | None:
         """Return the mean of what its clips were charged so far, None while nobody said."""

@@ -51,6 +51,40 @@ class AccountLimits:
             if value != inf
         )
 
+    async def set(self, connection: Connection) -> Account:
+        """Set those limits that are given, for all workers at once; return the account."""
+        chosen = self.chosen()
+        values: dict[str, Any] = {**chosen}
+        if chosen.get("max_spend") == inf:
+            values["max_spend"] = None
+        if "max_outstanding" in chosen:
+            cap = values["max_outstanding"] = None if chosen["max_outstanding"] == "auto" else chosen["max_outstanding"]
+            # What was learned under another limit says nothing about the new one.
+            values |= {"room": 8 if cap is None else cap, "narrowed_at": None}
+        if values:
+            assignments = ", ".join(f"{name} = %s" for name in values)
+            await connection.execute(f"UPDATE aimlvideo_account SET {assignments}", tuple(values.values()))
+        return await Account.read(connection)
+
+    async def agree(self, connection: Connection) -> Account:
+        """Return the account whose limits a new worker works under (inside a transaction: its row stays locked).
+
+        These limits are set where no other worker lives. Raises SettingsError where one does, and it
+        works under others.
+        """
+        account = await Account.read(connection, locked=True)
+        current = account.limits.chosen()
+        if all(current[name] == value for name, value in self.chosen().items()):
+            return account
+        # With nobody at work there is nobody to disagree with: limits of a run long past would only be in the way.
+        row = await (await connection.execute(LIVE, (account.limits.heartbeat,))).fetchone()
+        if row and row[0]:
+            raise SettingsError(
+                f"the other workers run with {account.limits}, this one was given {self}: give the same or none, or "
+                "change them for all workers with `aimlvideo db limits`"
+            )
+        return await self.set(connection)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
@@ -81,6 +115,14 @@ class Account:
             row["unknown_costs"], row["output_token"],
         )  # fmt: skip
 
+    @classmethod
+    async def read(cls, connection: Connection, *, locked: bool = False) -> Self:
+        """Return the account; with `locked`, nobody else changes it until the end of the transaction."""
+        async with connection.cursor(row_factory=dict_row) as cursor:
+            row = await (await cursor.execute(READ + (" FOR UPDATE" if locked else ""))).fetchone()
+        assert row is not None
+        return cls.of(row)
+
     @property
     def unfinished(self) -> int:
         """How many jobs are not ended."""
@@ -90,47 +132,3 @@ class Account:
 def _flag(name: str) -> str:
     """Return a limit as the flag that sets it."""
     return f"--{name.replace('_', '-')}"
-
-
-async def read_account(connection: Connection, *, locked: bool = False) -> Account:
-    """Return the account; with `locked`, nobody else changes it until the end of the transaction."""
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        row = await (await cursor.execute(READ + (" FOR UPDATE" if locked else ""))).fetchone()
-    assert row is not None
-    return Account.of(row)
-
-
-async def set_limits(connection: Connection, limits: AccountLimits) -> Account:
-    """Set the limits that are given, for all workers at once; return the account."""
-    chosen = limits.chosen()
-    values: dict[str, Any] = {**chosen}
-    if chosen.get("max_spend") == inf:
-        values["max_spend"] = None
-    if "max_outstanding" in chosen:
-        cap = values["max_outstanding"] = None if chosen["max_outstanding"] == "auto" else chosen["max_outstanding"]
-        # What was learned under another limit says nothing about the new one.
-        values |= {"room": 8 if cap is None else cap, "narrowed_at": None}
-    if values:
-        assignments = ", ".join(f"{name} = %s" for name in values)
-        await connection.execute(f"UPDATE aimlvideo_account SET {assignments}", tuple(values.values()))
-    return await read_account(connection)
-
-
-async def agree_on_limits(connection: Connection, limits: AccountLimits) -> Account:
-    """Return the account whose limits a new worker works under (inside a transaction: its row stays locked).
-
-    What the worker was given sets the limits where no other worker lives. Raises SettingsError where one does, and it
-    works under others.
-    """
-    account = await read_account(connection, locked=True)
-    current = account.limits.chosen()
-    if all(current[name] == value for name, value in limits.chosen().items()):
-        return account
-    # With nobody at work there is nobody to disagree with: limits of a run long past would only be in the way.
-    row = await (await connection.execute(LIVE, (account.limits.heartbeat,))).fetchone()
-    if row and row[0]:
-        raise SettingsError(
-            f"the other workers run with {account.limits}, this one was given {limits}: give the same or none, or "
-            "change them for all workers with `aimlvideo db limits`"
-        )
-    return await set_limits(connection, limits)

@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.distributed.account import Account, read_account
+from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.queue import put
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
@@ -174,7 +174,7 @@ class JobList:
     async def account(self) -> Account:
         """Return what is true of the whole list: its limits, how many jobs stand where, what was spent."""
         async with borrowed(self._open_pool()) as connection:
-            return await read_account(connection)
+            return await Account.read(connection)
 
     async def _add(self, jobs: Iterable[Job]) -> list[str]:
         checked = [job if isinstance(job, VideoJob) else job_of(job) for job in jobs]

@@ -14,7 +14,7 @@ from uuid import uuid4
 import anyio
 
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.distributed.account import Account, AccountLimits, agree_on_limits, read_account
+from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import WorkerRegistry, read_durations, workers_on_the_roll
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
@@ -62,7 +62,7 @@ async def open_worker(
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
         pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
         # Only to begin with: the limits that count are agreed on in `_join`, after all that can fail has been tried.
-        limits_before = (await read_account(connection)).limits
+        limits_before = (await Account.read(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
         fleet = WorkerShares(permits, broadcast, limits_before)
         chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
@@ -152,7 +152,7 @@ async def _join(
 ) -> Account:
     """Agree on the limits and appear among the workers: at once, so that of two new workers one sees the other."""
     async with connection.transaction():
-        account = await agree_on_limits(connection, limits)
+        account = await limits.agree(connection)
         await registry.appear(connection, {}, account.limits.heartbeat or 30.0)
 
     async def leave() -> None:

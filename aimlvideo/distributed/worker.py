@@ -21,7 +21,7 @@ from psycopg import Notify
 from aimlvideo.core.jobs.job import Record, Result, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict, refusal
-from aimlvideo.distributed.account import Account, read_account
+from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
@@ -34,15 +34,6 @@ from aimlvideo.shell.journal.postgres import FULL, PostgresJournal, Refusal
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.metrics import Reading, run_metrics
-
-
-def worker_metrics(worker: Worker) -> Iterator[Reading]:
-    """Give what is true of a worker now."""
-    yield from run_metrics(worker.results)
-    yield Reading("aimlvideo_in_hand", "Jobs that this worker has taken", len(worker.places))
-    yield Reading("aimlvideo_workers", "Workers heard of lately", worker.workers)
-    yield Reading("aimlvideo_journal_unwritten", "Steps not yet written", worker.journal.unwritten)
-    yield from _account_metrics(worker.account)
 
 
 def _account_metrics(account: Account) -> Iterator[Reading]:
@@ -162,6 +153,14 @@ class Worker:
     def heartbeat(self) -> float:
         """Seconds of silence after which others take over."""
         return self.account.limits.heartbeat or 30.0
+
+    def metrics(self) -> Iterator[Reading]:
+        """Give what is true of a worker now."""
+        yield from run_metrics(self.results)
+        yield Reading("aimlvideo_in_hand", "Jobs that this worker has taken", len(self.places))
+        yield Reading("aimlvideo_workers", "Workers heard of lately", self.workers)
+        yield Reading("aimlvideo_journal_unwritten", "Steps not yet written", self.journal.unwritten)
+        yield from _account_metrics(self.account)
 
     async def run(self) -> None:
         """Work until there is nothing more to do for this worker, then hand everything back."""
@@ -396,7 +395,7 @@ class Worker:
         return False
 
     async def _read_account(self, queue: JobQueue) -> None:
-        self.account = await read_account(queue.connection)
+        self.account = await Account.read(queue.connection)
         self.fleet.outstanding.room = self.account.room
 
     async def _room(self, queue: JobQueue) -> int:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.eta import Durations, documented
+from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_key
 from aimlvideo.errors import ServiceError
@@ -59,7 +59,7 @@ class PollPolicies:
             return None
         if (published := self._published.get(job.model)) is not None:
             return published
-        return documented(model.documented_seconds) if model and model.documented_seconds else None
+        return Durations.documented(model.documented_seconds) if model and model.documented_seconds else None
 
     async def read_published(self, send: Send) -> None:
         """Learn how long generations took of late, where the service tells."""

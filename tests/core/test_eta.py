@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.eta import Durations, documented, estimate
+from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.wires.aimlapi_models import read_metrics
 from tests.cases import for_each
 
@@ -23,7 +23,7 @@ STEADY = {"m": Durations(100, 100)}
 def test_a_run_of_steady_jobs_takes_its_rounds_or_its_starts(
     jobs: int, outstanding: int, rate: float, seconds: float
 ) -> None:
-    found = estimate({"m": jobs}, STEADY, max_outstanding=outstanding, rate=rate)
+    found = Estimate.of({"m": jobs}, STEADY, max_outstanding=outstanding, rate=rate)
     assert found.likely == pytest.approx(seconds, rel=0.05)
 
 
@@ -33,19 +33,19 @@ def test_the_estimate_is_near_to_a_run_played_through(jobs: int, slots: int, rat
     for number in range(jobs):
         start = max(heapq.heappop(free), number / rate)
         heapq.heappush(free, start + 100)
-    found = estimate({"m": jobs}, STEADY, max_outstanding=slots, rate=rate)
+    found = Estimate.of({"m": jobs}, STEADY, max_outstanding=slots, rate=rate)
     assert found.likely <= 1.05 * max(free) + 1
     assert max(free) <= found.likely + 101
 
 
 def test_slow_last_jobs_are_foreseen_and_models_nobody_timed_are_named() -> None:
-    found = estimate({"m": 5, "new": 1}, {"m": Durations(60, 180)}, max_outstanding=10, rate=5)
+    found = Estimate.of({"m": 5, "new": 1}, {"m": Durations(60, 180)}, max_outstanding=10, rate=5)
     assert found.late > found.likely
     assert found.guessed == ("new",)
 
 
 def test_the_documented_seconds_are_a_median_that_may_be_off() -> None:
-    law = documented(186)
+    law = Durations.documented(186)
     assert law.p50 == 186
     assert law.mean > 186
 

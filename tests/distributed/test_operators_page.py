@@ -19,7 +19,7 @@ from aimlvideo.cli.app import app
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.distributed.account import Account, AccountLimits
-from aimlvideo.distributed.worker import Worker, worker_metrics
+from aimlvideo.distributed.worker import Worker
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.views.metrics import Readings
 from tests.cases import for_each
@@ -43,7 +43,7 @@ def figures() -> set[str]:
         journal=SimpleNamespace(unwritten=0),
     )  # fmt: skip
     registry = CollectorRegistry()
-    registry.register(Readings(lambda: worker_metrics(cast(Worker, worker))))
+    registry.register(Readings(lambda: Worker.metrics(cast(Worker, worker))))
     return set(re.findall(r"^(aimlvideo_\w+)", generate_latest(registry).decode(), re.MULTILINE))
 
 

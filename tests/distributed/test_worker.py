@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.registry import SharedDurations, read_durations
-from aimlvideo.distributed.worker import Worker, WorkerOptions, worker_metrics
+from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
@@ -193,7 +193,7 @@ async def test_metrics_say_how_a_worker_stands(queued: str, tmp_path: Path) -> N
         opened(queued, tmp_path, sandbox.url) as worker,
     ):
         await worker.run()
-        with metrics_page(lambda: worker_metrics(worker), 0) as port:
+        with metrics_page(worker.metrics, 0) as port:
             page = await anyio.to_thread.run_sync(_fetch, f"http://127.0.0.1:{port}/metrics")
     assert 'aimlvideo_jobs{stage="saved"} 20.0' in page
     assert "aimlvideo_polls_total" in page

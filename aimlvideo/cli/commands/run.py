@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +13,24 @@ import typer
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ClientOptions, JobFile, JobFileOptions, OutputOrStore, Service, UseSandbox
-from aimlvideo.cli.plan import JobReader, plan_file
-from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder, note_options, same_service
+from aimlvideo.cli.options import (
+    ClientOptions,
+    JobFile,
+    JobFileOptions,
+    OutputOrStore,
+    Service,
+    UseSandbox,
+)
+from aimlvideo.cli.plan import JobReader, may_be_bought
+from aimlvideo.cli.run_options import (
+    LEGACY_URLS,
+    NAMING,
+    PLAIN_CLIPS,
+    RunOptions,
+    SharedRunOptions,
+    claim_folder,
+    same_service,
+)
 from aimlvideo.cli.service_facts import ServiceFacts, ask_service
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
@@ -23,9 +41,10 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -113,8 +132,8 @@ async def plan(
                     journal.note("service", same_service(options.output, journal.fact("service"), options.service))
                     if options.matrix:
                         journal.note(MATRIX, "yes")
-                    note_options(journal, settings, options)
-                    plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
+                    _note_options(journal, settings, options)
+                    _plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)
                     summary = tally.summary_for(settings, facts)
@@ -149,3 +168,33 @@ def _remove_journal(folder: Path) -> None:
     """Leave no trace of a run that never began."""
     for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _plan_file(
+    journal: Journal, reader: JobReader, lines: Iterator[Line], tally: Tally, *, retry_failed: bool = False
+) -> None:
+    """Write every job of a file down as planned, inside `planning`, and count those that may be bought in `tally`.
+
+    Raises InvalidJobs with all problems.
+    """
+    reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
+    for where, job, params in reader.jobs(lines):
+        try:
+            planned = journal.plan(job, distinct=job.derived)
+        except InvalidJobs as error:
+            reader.problems += (replace(problem, where=where) for problem in error.problems)
+        else:
+            if may_be_bought(planned, retry_failed=retry_failed):
+                tally.add(job.model, params)
+    # After all lines: a job may refer to one that stands below it.
+    reader.check_chains(lambda name: journal.find(name) is not None)
+    if reader.problems:
+        raise InvalidJobs(reader.problems)
+
+
+def _note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:
+    """Keep what a run was told of its clips and of where they are made, for `resume`."""
+    journal.note(NAMING, options.name)
+    journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
+    journal.note(LEGACY_URLS, "yes" if options.legacy else "")
+    journal.note(UPLOAD, settings.get("upload") or "")

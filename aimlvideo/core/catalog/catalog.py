@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aimlvideo.core.catalog.corrections import correct
-from aimlvideo.core.catalog.endpoints import endpoint_facts, model_entries, unlisted_entry
+from aimlvideo.core.catalog.endpoints import endpoint_entries
 from aimlvideo.core.media_types import FileLimits
 
 TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "any"})
@@ -247,8 +247,8 @@ def default_service() -> str:
 @lru_cache(maxsize=1)
 def _shipped() -> Catalog:
     content = _content()
-    facts = endpoint_facts()
-    return Catalog({**content["models"], **model_entries(facts)}, unlisted=[unlisted_entry(facts)])
+    listed, unlisted = endpoint_entries()
+    return Catalog({**content["models"], **listed}, unlisted=[unlisted])
 
 
 @lru_cache(maxsize=1)

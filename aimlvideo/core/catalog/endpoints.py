@@ -30,14 +30,11 @@ def endpoint_facts() -> dict[str, Any]:
     return content
 
 
-def model_entries(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return an entry, in the form of catalog.json, for each model that is listed."""
-    return {name: _entry(facts, model) for name, model in facts["models"].items()}
-
-
-def unlisted_entry(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entry for models of these services that are not listed."""
-    return {"pattern": facts["unlisted"]["pattern"], **_entry(facts, facts["unlisted"])}
+def endpoint_entries() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Return an entry, in the form of catalog.json, for each model that is listed, and one for all others."""
+    facts = endpoint_facts()
+    listed = {name: _entry(facts, model) for name, model in facts["models"].items()}
+    return listed, {"pattern": facts["unlisted"]["pattern"], **_entry(facts, facts["unlisted"])}
 
 
 def choose_endpoint(model: Model, params: Mapping[str, Any]) -> Model | Problem:

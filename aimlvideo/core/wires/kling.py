@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
-from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State
+from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State, TaskList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import (
     is_content_refusal,
@@ -143,7 +144,7 @@ _ENDPOINTS_BELOW = "videos"
 _NO_VERSION = re.compile(r"/v1/ai/[^/]+/kling$")
 
 
-def external_task_request(request_id: str, job: VideoJob, root: str = ROOT) -> Request:
+def _external_task_request(request_id: str, job: VideoJob, root: str) -> Request:
     """Return the question about a task by the `external_task_id` that we chose: Kling itself answers it."""
     endpoint = _submission_endpoint(job) or _endpoint_of(job)
     return Request("GET", f"{root}/{endpoint.endpoint}/{quote(request_id, safe='')}")
@@ -155,24 +156,24 @@ def _takes_external_id(job: VideoJob) -> bool:
     return endpoint is not None and endpoint.sending.external_id
 
 
-def read_external_task(answer: Answer, request_id: str) -> Generation | None:
+def _read_external_task(answer: Answer, request_id: str) -> Generation | None:
     """Return the task found by our id: None where there is none, or where the answer is about something else."""
     task = read_task(answer)
     return task.as_generation(task.id) if task.id and task.external_id == request_id else None
 
 
-def list_request(page: int, job: VideoJob, root: str = ROOT) -> Request:
+def _list_request(page: int, job: VideoJob, root: str) -> Request:
     """Return the question for a page of the tasks at a job's endpoint, newest first; the first page is 1."""
     endpoint = _submission_endpoint(job) or _endpoint_of(job)
     return Request("GET", f"{root}/{endpoint.endpoint}", (("pageNum", str(page)), ("pageSize", str(LIST_ROWS))))
 
 
-def read_list(answer: Answer) -> list[Generation]:
+def _read_list(answer: Answer) -> list[Generation]:
     """Return the tasks of a page, each with the id that was chosen for it."""
     return [task.as_generation(task.id) for task in read_tasks(answer) if task.id]
 
 
-def helper_request(name: str, params: Mapping[str, Any], root: str = ROOT) -> Request:
+def _helper_request(name: str, params: Mapping[str, Any], root: str) -> Request:
     """Return a call that prepares a task, such as `identify-face`. Raises InvalidJobs where it lacks something."""
     helpers: dict[str, Any] = endpoint_facts()["helpers"]
     if name not in helpers:
@@ -192,7 +193,7 @@ def helper_request(name: str, params: Mapping[str, Any], root: str = ROOT) -> Re
     return Request("POST", f"{root}/{helper.path}", body=set_params)
 
 
-def read_helper(answer: Answer) -> dict[str, Any]:
+def _read_helper(answer: Answer) -> dict[str, Any]:
     """Return what such a call answers: a session, the faces in a clip. Raises the error that the answer amounts to."""
     return dict(read_data(answer))
 
@@ -277,5 +278,20 @@ def read_callback(body: Any) -> Callback | None:
     return Callback(task.id, task.external_id, STATES.get(plain_word(task.status)))
 
 
-LOOKUP = LookupById(external_task_request, read_external_task, 200 / 60, _takes_external_id)
-HELPER = Helper(helper_request, read_helper)
+def lookup_below(root: str) -> LookupById:
+    """Return how a task below a root is found by the id that was chosen for it."""
+    return LookupById(partial(_external_task_request, root=root), _read_external_task, 200 / 60, _takes_external_id)
+
+
+def task_list_below(root: str) -> TaskList:
+    """Return how the tasks below a root are listed."""
+    return TaskList(partial(_list_request, root=root), _read_list)
+
+
+def helper_below(root: str) -> Helper:
+    """Return the calls below a root that prepare a task."""
+    return Helper(partial(_helper_request, root=root), _read_helper)
+
+
+LOOKUP = lookup_below(ROOT)
+HELPER = helper_below(ROOT)

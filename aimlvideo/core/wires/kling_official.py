@@ -8,15 +8,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from aimlvideo.core.money.account import ResourcePack
-from aimlvideo.core.wires import kling
-from aimlvideo.core.wires.base import TaskList, TimedQuestion
+from aimlvideo.core.wires.base import TimedQuestion
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import Kling, external_task_request, helper_request, list_request, read_list
+from aimlvideo.core.wires.kling import Kling, helper_below, lookup_below, task_list_below
 from aimlvideo.core.wires.kling_answers import read_data
 from aimlvideo.errors import Unclear
 
@@ -81,10 +79,6 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
     )
 
 
-LOOKUP = replace(
-    kling.LOOKUP,
-    request=partial(external_task_request, root=ROOT),
-    tasks=TaskList(partial(list_request, root=ROOT), read_list),
-)
-HELPER = replace(kling.HELPER, request=partial(helper_request, root=ROOT))
+LOOKUP = replace(lookup_below(ROOT), tasks=task_list_below(ROOT))
+HELPER = helper_below(ROOT)
 PACKS = TimedQuestion(_packs_request, _read_packs, _PACKS_FIELDS)

@@ -15,7 +15,7 @@ from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reas
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.core.wires.kling import Kling, read_callback, read_external_task
+from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
 from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
@@ -511,7 +511,7 @@ READERS = {
     "aimlapi seen": lambda told: WIRE.parse_status(told, "gen-1"),
     "kling accepted": lambda told: Kling().parse_submission(told, "av-1"),
     "kling seen": lambda told: Kling().parse_status(told, "gen-1"),
-    "kling found": lambda told: read_external_task(told, "av-1"),
+    "kling found": lambda told: LOOKUP.read(told, "av-1"),
     "kling called": lambda told: read_callback(told.json()),
     "log": LOG.read,
     "ledger": LEDGER.read,

@@ -10,7 +10,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Request
-from aimlvideo.core.wires.kling import Kling, external_task_request, read_callback, read_external_task
+from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.settings import resolve_base_url
 from aimlvideo.shell.http.transport import HttpTransport
@@ -85,7 +85,7 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
     paths = {f"{ROOT}/{kind}/task%3A1%2Fa%3Fb" for kind in ("multi-image2video", "image2video", "text2video")}
     assert {one.path for one in WIRE.status(name)} > paths
     assert WIRE.status(name, VideoJob("")) == WIRE.status(name)
-    assert external_task_request("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
+    assert LOOKUP.request("av-1", job(prompt="x")).path == f"{ROOT}/text2video/av-1"
 
 
 @for_each(
@@ -295,10 +295,10 @@ def test_a_long_page_for_an_error_is_told_briefly() -> None:
     ],
 )
 def test_a_task_is_found_by_the_id_that_we_chose(task: Any) -> None:
-    found = read_external_task(answer({"code": 0, "data": task}), "av-1")
+    found = LOOKUP.read(answer({"code": 0, "data": task}), "av-1")
     assert found is not None
     assert (found.id, found.state) == ("task-1", State.RENDERING)
-    assert read_external_task(answer({"code": 0, "data": task}), "av-2") is None
+    assert LOOKUP.read(answer({"code": 0, "data": task}), "av-2") is None
 
 
 @for_each(
@@ -313,13 +313,13 @@ def test_a_task_is_found_by_the_id_that_we_chose(task: Any) -> None:
     ],
 )
 def test_an_answer_about_something_else_finds_nothing(task: Any) -> None:
-    assert read_external_task(answer({"code": 0, "data": task}), "av-1") is None
+    assert LOOKUP.read(answer({"code": 0, "data": task}), "av-1") is None
 
 
 def test_an_answer_that_nobody_can_read_is_not_taken_for_nothing_found() -> None:
     for body in (b"", b'{"code": 0, "data": []}', b"<html>"):
         with pytest.raises(Unclear):
-            read_external_task(answer(body), "av-1")
+            LOOKUP.read(answer(body), "av-1")
 
 
 @for_each(

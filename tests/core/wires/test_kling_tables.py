@@ -10,7 +10,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.base import State
-from aimlvideo.core.wires.kling import Kling, helper_request, list_request, read_helper, read_list
+from aimlvideo.core.wires.kling import HELPER, ROOT, Kling, task_list_below
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
 from tests.cases import for_each
 from tests.core.wires.answers import answer
@@ -68,9 +68,9 @@ TABLE_3_HELPERS: dict[str, dict[str, Any]] = {
 
 @for_each(("name", "params"), TABLE_3_HELPERS.items(), ids=TABLE_3_HELPERS)
 def test_table_3_each_call_that_prepares_a_task_has_its_own_path(name: str, params: dict[str, Any]) -> None:
-    request = helper_request(name, params)
+    request = HELPER.request(name, params)
     assert (request.method, request.path, request.body) == ("POST", f"{HOME}/{name}", params)
-    assert read_helper(answer({"code": 0, "data": {"session_id": "s"}})) == {"session_id": "s"}
+    assert HELPER.read(answer({"code": 0, "data": {"session_id": "s"}})) == {"session_id": "s"}
 
 
 @for_each(
@@ -87,14 +87,14 @@ def test_a_call_that_lacks_something_is_refused_by_name_and_not_sent(
     name: str, params: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidJobs) as caught:
-        helper_request(name, params)
+        HELPER.request(name, params)
     assert field in {problem.field for problem in caught.value.problems}
 
 
 @pytest.mark.parametrize("body", [{"code": 1201, "message": "no such clip"}, {"error": {"message": "no"}}, b"<html>"])
 def test_a_call_that_the_service_refuses_is_its_error(body: Any) -> None:
     with pytest.raises(ServiceError):
-        read_helper(answer(body))
+        HELPER.read(answer(body))
 
 
 TABLE_4: dict[str, Any] = {
@@ -342,9 +342,9 @@ def test_a_page_of_the_list_gives_each_task_with_our_id_and_its_age() -> None:
         {"task_id": "t-1", "task_status": "succeed", "task_info": {"external_task_id": "av-1"}, "task_result": RESULT},
         None,
     ]
-    request = list_request(2, VideoJob("kling-v1-6", prompt="p"))
+    request = task_list_below(ROOT).request(2, VideoJob("kling-v1-6", prompt="p"))
     assert (request.path, dict(request.query)["pageNum"]) == (f"{HOME}/text2video", "2")
-    tasks = read_list(answer({"code": 0, "data": rows}))
+    tasks = task_list_below(ROOT).read(answer({"code": 0, "data": rows}))
     assert [(task.id, task.request_id) for task in tasks] == [("t-2", None), ("t-1", "av-1")]
     assert tasks[0].created_at == pytest.approx(1722769557.708)
 
