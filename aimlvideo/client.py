@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 from inspect import signature
 from itertools import chain
-from math import inf
 from pathlib import Path, PurePath
 from typing import Any, Never, Self, TypeVar
 
@@ -21,7 +20,7 @@ from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import Budget, Spending
+from aimlvideo.core.money.budget import Budget, Spending, checked_limit
 from aimlvideo.core.money.pricing import (
     EARLIER_PRICES,
     PRICES,
@@ -554,8 +553,7 @@ class VideoClient:
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
-        if limit is not None and not 0 <= limit < inf:
-            raise SettingsError(f"the spending limit is {limit!r}: expected US dollars, 0 or more")
+        checked_limit(limit)
         prices = self._settings.chosen_service.prices
         if limit is not None and prices is not None and not self._prices_are_current:
             # A list that a journal has kept may be of last week: a limit is kept by what is listed now.

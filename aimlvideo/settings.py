@@ -178,6 +178,9 @@ def resolve_base_url(base_url: str | None, service: str, environment: Mapping[st
     return chosen.base_url_tails.sub("", checked).rstrip("/") if chosen.base_url_tails else checked
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 def checked_base_url(text: str) -> str:
     """Return a base URL that is safe to send a key to; raise SettingsError otherwise."""
     if not _is_link(text):
@@ -192,7 +195,9 @@ def checked_base_url(text: str) -> str:
         raise SettingsError(
             f"base URL {text!r} is plain http to another machine: the API key would be sent unencrypted. Use https"
         )
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
+    # One place has one name: what was sent to it under another spelling would count as sent elsewhere.
+    host = parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme]).rstrip(":")
+    return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
 def _check_upload(url: str | None) -> None:

@@ -56,10 +56,10 @@ def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
         (None, "aimlapi", {}, "https://api.aimlapi.com"),
         (None, "kling", {}, "https://api.ezmodel.cloud"),
         (None, "kling", {"AIMLAPI_BASE_URL": " "}, "https://api.ezmodel.cloud"),
-        (" HTTPS://Mine.example.com \n", "aimlapi", {}, "https://Mine.example.com"),
+        (" HTTPS://Mine.example.com \n", "aimlapi", {}, "https://mine.example.com"),
         ("http://127.0.0.1:8000", "aimlapi", {}, "http://127.0.0.1:8000"),
         ("http://localhost", "aimlapi", {}, "http://localhost"),
-        ("http://[::1]:80/x", "aimlapi", {}, "http://[::1]:80/x"),
+        ("http://[::1]:80/x", "aimlapi", {}, "http://[::1]/x"),
     ],
 )
 def test_a_base_url_comes_from_the_nearest_place(
@@ -195,3 +195,15 @@ def test_a_base_url_may_be_the_address_of_an_endpoint(service: str, tail: str) -
 
 def test_a_prefix_of_a_gateway_s_own_is_kept() -> None:
     assert resolve_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://API.Example.com/v1", "https://api.example.com/v1/", "HTTPS://api.example.com:443/v1//"]
+)
+def test_one_place_has_one_base_url_however_it_is_spelled(url: str) -> None:
+    assert checked_base_url(url) == "https://api.example.com/v1"
+
+
+def test_another_path_or_port_is_another_place() -> None:
+    for url in ("https://api.example.com:8443/v1", "https://api.example.com/V1", "http://127.0.0.1:443/v1"):
+        assert checked_base_url(url) == url

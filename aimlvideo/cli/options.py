@@ -202,6 +202,13 @@ def assigned(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def checked_threshold(dollars: float) -> float:
+    """Return the sum above which a question is asked. Raises UsageError: nothing is ever above NaN."""
+    if not dollars >= 0:
+        raise UsageError(f"--confirm-above is {dollars:g}: expected US dollars, 0 or more")
+    return dollars
+
+
 def board_address(text: str | None) -> Address | None:
     """Read `PORT` or `HOST:PORT` of `--board`; None where no board was asked for. Raises UsageError."""
     if text is None:

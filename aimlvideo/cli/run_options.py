@@ -32,12 +32,14 @@ from aimlvideo.cli.options import (
     Timeout,
     Upload,
     board_address,
+    checked_threshold,
     count_or_auto,
 )
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.file_names import JOURNAL, rendered_name
+from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.uploads import UPLOAD
@@ -150,7 +152,13 @@ class SharedRunOptions:
     def run(
         self, output: Path, service: str, *, store: str | None = None, strict: bool = False, matrix: bool = False
     ) -> RunOptions:
-        """Return how the run is made and shown. Raises UsageError for what cannot be read."""
+        """Return how the run is made and shown. Raises UsageError for what cannot be read.
+
+        Here, because what is wrong only once the jobs are planned would leave them planned by a run that was refused.
+        """
+        checked_limit(self.max_spend, "--max-spend")
+        checked_threshold(self.confirm_above)
+        rendered_name(self.name or "{id}", VideoJob(""))
         return RunOptions(
             output=output, store=store, service=service, strict=strict, matrix=matrix, legacy=self.legacy,
             retry_failed=self.retry_failed, verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,

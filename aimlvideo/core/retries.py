@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from email.utils import parsedate_to_datetime
 from math import isnan
 
+from aimlvideo.core.service_clock import seconds_of_date
 from aimlvideo.errors import DownloadFailed, NotAccepted
 
 LONGEST_WAIT = 300.0
@@ -26,7 +26,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _until(value: str, date: str) -> float | None:
     try:
-        wait = (parsedate_to_datetime(value) - parsedate_to_datetime(date)).total_seconds()
+        wait = seconds_of_date(value) - seconds_of_date(date)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
     return min(max(wait, 0.0), LONGEST_WAIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from math import isfinite
@@ -38,11 +39,18 @@ class ServiceClock:
         return None if self._ahead_of_monotonic is None else monotonic + self._ahead_of_monotonic
 
 
+def seconds_of_date(text: str) -> float:
+    """Return the seconds since 1970 of an HTTP date. Raises TypeError, ValueError, OverflowError or IndexError."""
+    date = parsedate_to_datetime(text)
+    # One without a zone, as some proxies send it, is UTC: Python takes it for one of this machine's own zone.
+    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+
+
 @lru_cache(maxsize=16)  # a service that answers a hundred times a second says the same date each time
 def _moment(date: str) -> float | None:
     """Return the seconds since 1970 of an HTTP date, None where it is none."""
     try:
-        moment = parsedate_to_datetime(date).timestamp()
+        moment = seconds_of_date(date)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
     # A date of the year 9999 would be written down, and be damage to whoever reads it.

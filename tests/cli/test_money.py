@@ -74,6 +74,7 @@ def run(*more: Any, output: str = "out", file: str = "jobs.jsonl") -> list[Any]:
     return ["run", file, "-o", output, "--poll", "every:15", "--rate", 1000, *more]
 
 
+ONE = ["generate", JOB["model"], "-p", "waves", "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15"]
 MANY = [f"job{number}" for number in range(60)]
 
 
@@ -291,6 +292,17 @@ def test_another_key_leaves_a_lost_answer_in_doubt_with_what_to_do(
     assert len(service.posted_at) == 1
 
 
+def test_a_lost_answer_is_looked_up_at_the_same_place_however_its_url_is_spelled(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    service.lost.extend([None, Unclear("reset")])
+    assert command(*run("--base-url", "http://localhost:1", "--timeout", 20)).exit_code == 3
+    done = command(*run("--base-url", "http://LocalHost:1/"))
+    assert done.exit_code == 0, done.output
+    assert len(service.posted_at) == 2
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [({"message": "insufficient balance"}, "cannot pay"), ({"message": "see you later"}, "it says: see you later")],
@@ -390,6 +402,57 @@ def test_a_clip_that_costs_more_than_its_limit_is_not_bought(
     assert done.exit_code == code, done.output
     assert words in done.output
     assert len(service.accepted) == (code == 0)
+
+
+def test_a_clip_that_was_never_accepted_is_not_sent_again_past_the_limit_of_the_command(
+    command: Command, service: FakeService
+) -> None:
+    assert command(*ONE, "--set", "prompt=hills").exit_code == 0  # the log is seen to list ids of ours
+    service.posts.append(Unclear("reset"))
+    assert command(*ONE, "--again", "--timeout", 100).exit_code == 3
+    stopped = command(*ONE, "--max-spend", 0.1)
+    assert stopped.exit_code == 3
+    assert "the next job (0.25 USD) would pass the limit of 0.10 USD" in stopped.output
+    assert len(service.posted_at) == 2
+    assert command(*ONE, "--again", "--max-spend", 0.25).exit_code == 0
+    assert len(service.accepted) == 2
+
+
+# What is no sum of money -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--max-spend", "nan"), ("--max-spend", "-1"), ("--max-spend", "inf"), ("--confirm-above", "nan"),
+     ("--confirm-above", "-1"), ("--name", "{id")],
+)  # fmt: skip
+def test_a_run_that_is_refused_for_an_option_has_planned_nothing(
+    command: Command, service: FakeService, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    refused = command(*run(*wrong))
+    assert refused.exit_code == 2
+    assert f"error: {wrong[0]} is {wrong[1]}" in refused.output or "the name template" in refused.output
+    assert not (tmp_path / "out").exists()
+    assert service.posted_at == []
+
+
+@pytest.mark.parametrize("wrong", ["nan", "-1", "inf"])
+def test_a_clip_is_not_bought_under_a_limit_that_is_no_sum(command: Command, service: FakeService, wrong: str) -> None:
+    refused = command(*ONE, "--max-spend", wrong)
+    assert refused.exit_code == 2
+    assert f"--max-spend is {float(wrong)!r}: expected US dollars" in refused.output
+    assert service.posted_at == []
+
+
+def test_a_limit_of_nothing_buys_nothing_and_says_with_which_one_to_go_on(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    stopped = command(*run("--max-spend", 0))
+    assert stopped.exit_code == 3
+    assert "--max-spend 0.50" in stopped.output
+    assert service.posted_at == []
 
 
 # A person settles a doubt ------------------------------------------------------------------------------------------
@@ -607,9 +670,6 @@ def test_a_run_that_is_refused_leaves_the_journal_of_one_that_began_at_the_same_
         assert command(*run("--confirm-above", 0, file="more.jsonl")).exit_code == 2
     assert command(*run()).exit_code == 0
     assert len(service.accepted) == 1
-
-
-ONE = ["generate", JOB["model"], "-p", "waves", "-i", JOB["image_url"], "-o", "clip.mp4", "--poll", "every:15"]
 
 
 def delete_beside(folder: Path) -> None:

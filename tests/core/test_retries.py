@@ -32,7 +32,7 @@ NOW = "Sat, 01 Aug 2026 10:00:00 GMT"
         ("Sat, 01 Aug 2026 09:00:00 GMT", NOW, 0),
         ("Sun, 02 Aug 2026 10:00:00 GMT", NOW, LONGEST_WAIT),
         ("Sat, 01 Aug 2026 10:00:30 GMT", "", None),
-        ("Sat, 01 Aug 2026 10:00:30 -0000", NOW, None),
+        ("Sat, 01 Aug 2026 10:00:30 -0000", NOW, 30),
         ("Sat, 99 Aug 2026 10:00:30 GMT", NOW, None),
         ("Sat, 01 Aug 99999999999 10:00:30 GMT", NOW, None),
     ],

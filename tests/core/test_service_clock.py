@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from aimlvideo.core.service_clock import ServiceClock, offset_remark
+from aimlvideo.core.retries import retry_after
+from aimlvideo.core.service_clock import ServiceClock, _moment, offset_remark
 from tests.cases import for_each
 
 NOON = {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}
@@ -24,6 +27,24 @@ def test_an_answer_without_a_date_or_from_a_cache_says_nothing(headers: dict[str
     clock = ServiceClock()
     clock.observe(headers, monotonic=0.0, wall=0.0)
     assert clock.at(1.0) is None
+
+
+@pytest.mark.parametrize("date", ["Thu, 26 Nov 2026 12:00:00 -0000", "Thu, 26 Nov 2026 12:00:00"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/New_York"])
+def test_a_date_without_a_zone_is_not_one_of_this_machine_s_zone(
+    date: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    _moment.cache_clear()
+    try:
+        clock = ServiceClock()
+        clock.observe({"date": date}, monotonic=0.0, wall=0.0)
+        assert clock.at(0.0) == NOON_SECONDS
+        assert retry_after({"retry-after": "Thu, 26 Nov 2026 12:00:07 GMT", "date": date}) == 7.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_person_is_told_of_a_large_offset_and_its_direction() -> None:

@@ -20,6 +20,7 @@ from aimlvideo.cli.options import (
     RetryFailed,
     ServiceOptions,
     Upload,
+    checked_threshold,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
 from aimlvideo.cli.terminal import Terminal
@@ -57,7 +58,7 @@ def enqueue(
             from aimlvideo.cli.shared_jobs import SharedJobs
         reader_options = {"service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy}
         settings = access.client(legacy=legacy)
-        priced = confirm_above < inf or _names_service(settings)
+        priced = checked_threshold(confirm_above) < inf or _names_service(settings)
         facts = ask_without_a_run(settings) if priced else ServiceFacts()
         code = SharedJobs(database.address(terminal), terminal).queue(
             jobs,

@@ -37,7 +37,7 @@ from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Standing, Verdict, verdict
+from aimlvideo.core.money.budget import Standing, Verdict, checked_limit, verdict
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite import read_journal
@@ -110,6 +110,7 @@ def make_one(
 
     Until it is saved, a journal lies beside it: the same command again carries on, and buys nothing twice.
     """
+    checked_limit(max_spend, "--max-spend")
     if model not in known_catalog():
         learn_without_a_run(settings, [model], sandbox=sandbox)
     params = _params(model, inputs, settings["service"])
@@ -129,9 +130,14 @@ def make_one(
 
     async def work() -> None:
         async with client_of(settings | {"journal": journal}, sandbox=sandbox) as client:
-            if max_spend is not None and not _is_begun(journal, name):
-                await _refuse_above(max_spend, client, VideoJob(model, id=name, **params))
-            result = await client.generate(model, id=name, **params)
+            job, limit = VideoJob(model, id=name, **params), max_spend
+            # Nothing of it is paid yet: what costs too much is a mistake in the command, and not an unfinished clip.
+            if limit is not None and not _is_begun(journal, name):
+                await _refuse_above(limit, client, job)
+                limit = None
+            # One that was sent may turn out as never accepted, and is sent again then: within the limit of now.
+            async with client.run([job], max_spend=limit) as results:
+                result = (await anext(results)).or_raise()
             await result.save(output)
             terminal.result(_saved(result, output))
             cost = cost_of(result)

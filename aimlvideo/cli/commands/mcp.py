@@ -14,7 +14,8 @@ from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
-from aimlvideo.errors import SettingsError, UsageError
+from aimlvideo.core.money.budget import checked_limit
+from aimlvideo.errors import SettingsError
 
 app = command_app()
 
@@ -33,8 +34,7 @@ def mcp(
 ) -> None:
     """Serve tools for agents on standard input and output, within a spending limit."""
     with exit_codes(Terminal(json=True)):
-        if not 0 <= max_spend < float("inf"):
-            raise UsageError(f"--max-spend is {max_spend}: expected US dollars, 0 or more")
+        checked_limit(max_spend, "--max-spend")
         if find_spec("mcp") is None:
             raise SettingsError("`aimlvideo mcp` needs the extra `mcp`: pip install 'aimlvideo[mcp]'")
         from aimlvideo.cli.agent_tools import open_tools

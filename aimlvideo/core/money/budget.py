@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.errors import DownloadFailed
+from aimlvideo.errors import DownloadFailed, SettingsError
 
 ROUNDING = 1e-9  # dollars: ten jobs of 0.1 fit a limit of 1.0
 
@@ -46,6 +47,13 @@ class Standing:
     """Whether any such job is under way."""
     has_unknown: bool = False
     """Whether something outstanding may cost anything."""
+
+
+def checked_limit(limit: float | None, name: str = "the spending limit") -> float | None:
+    """Return a limit as it is. Raises SettingsError for what is no sum of money: nothing compares with NaN."""
+    if limit is not None and not 0 <= limit < inf:
+        raise SettingsError(f"{name} is {limit!r}: expected US dollars, 0 or more")
+    return limit
 
 
 def counts_as(progress: Progress) -> Counts | None:
