@@ -676,8 +676,7 @@ class World:
             is_there = (self.folder / (progress.file or "")).is_file()
             if progress.stage is Stage.SAVED and not is_there and not self.is_harmed:
                 raise BrokenPromise(f"job {name} is saved, and its file is not there")
-            # The line of a clip that is gone goes first, then the journal: who is killed in between has neither.
-            if progress.stage is Stage.SAVED and is_there and lines.get(name) != "saved":
+            if progress.stage is Stage.SAVED and lines.get(name) != "saved":
                 raise BrokenPromise(f"job {name} is saved, and results.jsonl says {lines.get(name)}")
 
     def _result_lines(self) -> dict[str, str]:
