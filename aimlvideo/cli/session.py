@@ -155,7 +155,7 @@ def finish(
     if is_sandbox:
         terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
     if options.store is None:
-        _leave_page(options.output, terminal, hurried=hurried)
+        leave_page(options.output, terminal, hurried=hurried)
     terminal.say(summary.advice(halted, going_on, place))
     return summary.exit_code
 
@@ -204,7 +204,7 @@ def _figures(results: Run) -> Iterable[Reading]:
     return run_metrics(results)
 
 
-def _leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
+def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
     """Write the page at the end of a run; in a hurry without new posters. A page that fails fails no run."""
     try:
         from aimlvideo.views.report.report_file import write_report  # noqa: PLC0415 - templates, at the end of a run only
