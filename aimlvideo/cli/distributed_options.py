@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aimlvideo.cli.options import PACE
+from aimlvideo.cli.options import LONGEST_NUMBER, PACE
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
@@ -148,6 +148,6 @@ class AccountOptions:
             return AccountLimits(None, *others)
         if self.max_outstanding == "auto":
             return AccountLimits("auto", *others)
-        if not self.max_outstanding.isdecimal():
+        if not self.max_outstanding.isdecimal() or len(self.max_outstanding) > LONGEST_NUMBER:
             raise UsageError(f"--max-outstanding is {self.max_outstanding!r}: expected a whole number above 0, or auto")
         return AccountLimits(int(self.max_outstanding), *others)

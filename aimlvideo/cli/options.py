@@ -171,12 +171,21 @@ class JobFileOptions:
         return JobDefaults(self.model, dict(assigned(text) for text in self.set_ or ()))
 
 
+LONGEST_NUMBER = 18
+"""Digits of a number on the command line: Python itself refuses to read some thousands of them."""
+
+
+def is_port(text: str) -> bool:
+    """Tell whether a text is the number of a port."""
+    return text.isdecimal() and len(text) <= LONGEST_NUMBER and int(text) <= 65535
+
+
 def count_or_auto(option: str, text: str) -> int | None:
     """Return a number, or None for `auto`. Raises UsageError for anything else."""
     if text == "auto":
         return None
-    if not text.isdecimal():
-        raise UsageError(f"{option} is {text!r}: expected a number or auto")
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER:
+        raise UsageError(f"{option} is {text!r:.60}: expected a number or auto")
     return int(text)
 
 
@@ -214,6 +223,6 @@ def board_address(text: str | None) -> Address | None:
     if text is None:
         return None
     host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--board is {text!r}: expected PORT or HOST:PORT")
+    if not is_port(port):
+        raise UsageError(f"--board is {text!r:.60}: expected PORT or HOST:PORT")
     return host or "127.0.0.1", int(port)

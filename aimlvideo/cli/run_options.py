@@ -34,6 +34,7 @@ from aimlvideo.cli.options import (
     board_address,
     checked_threshold,
     count_or_auto,
+    is_port,
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL, rendered_name
@@ -232,6 +233,6 @@ def _callback_address(text: str | None) -> Address | None:
     if text is None:
         return None
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UsageError(f"--callback is {text!r}: expected HOST:PORT")
+    if not host or not is_port(port):
+        raise UsageError(f"--callback is {text!r:.60}: expected HOST:PORT")
     return host, int(port)

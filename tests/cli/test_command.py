@@ -155,7 +155,11 @@ def test_a_missing_key_says_which_variable_and_where_to_get_one(
         ["--poll", "now and then"],
         ["--rate", "0"],
         ["--max-outstanding", "many"],
+        ["--max-outstanding", "9" * 5000],
         ["--callback", "here"],
+        ["--callback", "127.0.0.1:" + "9" * 5000],
+        ["--callback", "127.0.0.1:65536"],
+        ["--board", "9" * 5000],
     ],
 )
 def test_wrong_settings_end_with_2_and_one_line(command: Command, tmp_path: Path, words: list[str]) -> None:

@@ -23,13 +23,16 @@ OF_SIGNAL = ("SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE", "S
 class Hiding(MetaPathFinder):
     """Finds nothing, and says so, for the modules that only POSIX has."""
 
+    def __init__(self, keep: tuple[str, ...]) -> None:
+        self._keep = keep
+
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        if fullname in HIDDEN:
+        if fullname in HIDDEN and fullname not in self._keep:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
-def hide_posix() -> None:
-    """Take away what Windows does not have."""
+def hide_posix(keep: tuple[str, ...] = ()) -> None:
+    """Take away what Windows does not have, but for these names."""
     # What chooses by the system's name needs some of it, and is loaded before.
     import asyncio  # noqa: F401
     import tempfile  # noqa: F401
@@ -37,11 +40,12 @@ def hide_posix() -> None:
     import platformdirs.unix  # noqa: F401
 
     for name in HIDDEN:
-        sys.modules.pop(name, None)
-    sys.meta_path.insert(0, Hiding())
+        if name not in keep:
+            sys.modules.pop(name, None)
+    sys.meta_path.insert(0, Hiding(keep))
     for module, names in ((os, OF_OS), (signal, OF_SIGNAL)):
         for name in names:
-            if hasattr(module, name):
+            if name not in keep and hasattr(module, name):
                 delattr(module, name)
 
 

@@ -57,4 +57,5 @@ def test_metrics_are_read_and_what_is_no_duration_of_a_clip_is_left_out() -> Non
     models = [entry("a", 60_000, 90_000), entry("post", 900, 2000), entry("odd", 9e4, 1e4), entry("b", "x", 1), {}, 5]
     assert read_metrics({"models": models}) == {"a": Durations(60, 90)}
     assert read_metrics(None) == read_metrics({"models": 5}) == {}
-    assert read_metrics({"models": [entry("nan", float("nan"), 1), entry("inf", 6e4, float("inf"))]}) == {}
+    odd = [entry("nan", float("nan"), 1), entry("inf", 6e4, float("inf")), entry("huge", 10**400, 10**400)]
+    assert read_metrics({"models": odd}) == {}

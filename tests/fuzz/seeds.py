@@ -44,7 +44,7 @@ _KEY = {
 _PRICING = {
     "kind": "variants",
     "currency": "USD",
-    "variants": [{"when": {"duration": [5, "10"]}, "amount": 0.05, "unit": "second"}],
+    "variants": [{"when": {"duration": [5, "10"]}, "price": 0.05, "unit": "second"}],
 }
 _PARAM = {"type": "integer", "enum": [5, 10], "default": 5, "minimum": 1, "maximum": 10}
 _SCHEMA = {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}, "duration": _PARAM}}

@@ -128,7 +128,7 @@ def _same(actual: Any, value: Any) -> bool:
     """Compare as the price list writes values: 5, "5" and 5.0 are one, and so are "1080P" and "1080p"."""
     try:
         return float(actual) == float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return str(actual).lower() == str(value).lower()
 
 
@@ -144,6 +144,8 @@ def _total(model: Model, params: Mapping[str, Any], price: Price) -> float | Non
     if price.per == "generation":
         return price.dollars
     try:
-        return price.dollars * float(_value(model, params, "duration"))
-    except (TypeError, ValueError):
+        total = price.dollars * float(_value(model, params, "duration"))
+    except (TypeError, ValueError, OverflowError):
         return None
+    # A duration is what somebody wrote: "nan" would pass every limit, and less than nothing would make room under it.
+    return total if 0 <= total <= MOST_COST else None

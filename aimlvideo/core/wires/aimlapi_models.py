@@ -85,7 +85,7 @@ def read_metrics(answer: Any) -> dict[str, Durations]:
             law = Durations(float(duration["p50"]) / 1000, float(duration["p90"]) / 1000)
             if isfinite(law.p90) and SHORTEST <= law.p50 <= law.p90:
                 durations[str(entry["alias"])] = law
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             continue
     return durations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
@@ -16,18 +18,18 @@ from aimlvideo.errors import SettingsError
 def proxied_request() -> type[ClientRequest]:
     """Return a kind of request that goes through the proxy that the environment names now for its URL, if any."""
     proxies = _proxies()
-    direct: dict[str, bool] = {}
+    direct: dict[tuple[str, int | None], bool] = {}
 
     # A class, because aiohttp takes no function here; made anew for each session, because the environment may change.
     # aiohttp's own `trust_env` would also read `.netrc` and send its passwords along.
     class ProxiedRequest(ClientRequest):
         def __init__(self, method: str, url: URL, **options: Any) -> None:
             proxy = proxies.get(url.scheme)
-            host = url.host or ""
             if proxy and options.get("proxy") is None:
-                if host not in direct:
-                    direct[host] = bool(proxy_bypass(host))
-                if not direct[host]:
+                place = url.host or "", url.port
+                if place not in direct:
+                    direct[place] = _is_direct(*place)
+                if not direct[place]:
                     options |= _through(URL(proxy))
             super().__init__(method, url, **options)
 
@@ -48,7 +50,29 @@ def proxy_for(url: str) -> str:
     """
     target, proxies = URL(url), _proxies() if url.lower().startswith("https:") else {}
     proxy = URL(proxies.get(target.scheme, ""))
-    return "" if proxy.host is None or proxy_bypass(target.host or "") else f"{proxy.host}:{proxy.port}"
+    return "" if proxy.host is None or _is_direct(target.host or "", target.port) else f"{proxy.host}:{proxy.port}"
+
+
+def _is_direct(host: str, port: int | None) -> bool:
+    """Tell whether `NO_PROXY` names a host: by name, domain, `host:port`, address, or network (`10.0.0.0/8`)."""
+    names = (host, f"[{host}]:{port}") if ":" in host else (f"{host}:{port}",)
+    if any(map(proxy_bypass, names)):
+        return True
+    entries = [entry.strip().lower() for entry in getproxies().get("no", "").split(",")]
+    if any(entry.startswith("*.") and host.lower().endswith(entry[1:]) for entry in entries):
+        return True
+    # Python's own rules know no networks, and curl's do.
+    with suppress(ValueError):
+        address = ip_address(host)
+        return any(address in network for entry in entries if "/" in entry and (network := _network(entry)))
+    return False
+
+
+def _network(entry: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(entry, strict=False)
+    except ValueError:
+        return None
 
 
 def proxy_hosts() -> frozenset[str]:
@@ -65,7 +89,7 @@ def _proxies() -> dict[str, str]:
     if named.get("no", "").strip() == "*":
         return {}
     everywhere = named.get("all", "")
-    chosen = {scheme: named.get(scheme) or everywhere for scheme in ("http", "https")}
+    chosen = {scheme: named.get(scheme) or everywhere for scheme in ("https", "http")}
     return {scheme: _usable(scheme, url) for scheme, url in chosen.items() if url}
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -146,7 +147,8 @@ _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a journal for this process alone. The lock of a process that died holds nobody up. Raises JournalError."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms that only whoever writes a journal needs
+    with warnings.catch_warnings(action="ignore"):  # without locks of the system's it warns, and takes a file
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms that only whoever writes a journal needs
 
     lock = FileLock(path.with_name(path.name + ".lock"))
     try:

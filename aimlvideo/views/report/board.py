@@ -256,4 +256,4 @@ def _event(name: str, content: Any, number: int | None = None) -> bytes:
 def _number(request: web.Request) -> int:
     """Return the number of the last change that a reader has seen."""
     text = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isdecimal() and len(text) < 19 else 0

@@ -54,6 +54,10 @@ def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
         (VARIANTS, {"duration": 10}, 1.0),
         (VARIANTS, {"duration": 7}, None),
         ({"kind": "variable"}, {}, None),
+        (fixed(0.35, "second"), {"duration": -1}, None),
+        (fixed(0.35, "second"), {"duration": "nan"}, None),
+        (fixed(0.35, "second"), {"duration": 10**400}, None),
+        (VARIANTS, {"duration": 10**400}, None),
         (fixed(0), {}, 0.0),
         (
             {"kind": "variants", "variants": [{"when": {"resolution": "4k"}, "price": 1, "unit": "video", "per": 1}]},

@@ -432,7 +432,7 @@ def test_the_proxy_of_a_proxied_request_is_chosen_once_for_a_host(environment: p
         made = [kind("GET", URL("http://a.invalid/x"), loop=loop) for _ in range(3)]
     finally:
         loop.close()
-    assert asked == ["a.invalid"]
+    assert asked == ["a.invalid:80"]
     assert all(str(one.proxy) == "http://127.0.0.1:1" for one in made)
 
 
