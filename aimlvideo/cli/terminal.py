@@ -8,12 +8,14 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimlvideo.core.jobs.job import Result
-from aimlvideo.pipeline.run import Run
 from aimlvideo.views.console import Screen
 from aimlvideo.views.live_progress import live_progress, watcher_of
+
+if TYPE_CHECKING:
+    from aimlvideo.pipeline.run import Run
 
 
 class Terminal:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -15,9 +16,11 @@ from aimlvideo.core.formatting import format_seconds, format_usd, pluralize, red
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.errors import Unavailable
-from aimlvideo.pipeline.limiters import Limiters
-from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
+
+if TYPE_CHECKING:
+    from aimlvideo.pipeline.limiters import Limiters
+    from aimlvideo.pipeline.run import Run
 
 MEMORY = 120.0
 """Seconds over which the pace is taken."""
