@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +257,7 @@ class AgentTools:
             if record is not None and not budget.holds(name) and record.progress.stage is Stage.PLANNED:
                 waiting += self._client.price(record.job) or 0.0
         standing = budget.standing()
-        return replace(standing, committed=standing.committed + waiting)
+        return standing._replace(committed=standing.committed + waiting)
 
 
 @asynccontextmanager

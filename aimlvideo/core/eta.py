@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 from statistics import NormalDist
-from typing import Self
+from typing import NamedTuple, Self
 
 LEAST_SIGMA = 0.02
 """The least spread (sigma of the lognormal law) that is believed."""
@@ -15,8 +14,7 @@ LEAST_SIGMA = 0.02
 _NORMAL = NormalDist()
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(NamedTuple):
     """The jobs of one model that are not ready yet. `age`: mean seconds since the outstanding ones were accepted."""
 
     planned: int
@@ -104,8 +102,7 @@ LEAST_PULL = 3.0  # seconds in which a shown estimate follows at least
 DOCUMENTED_SIGMA = 0.5  # how far the one documented example may be off, as the spread of a lognormal law
 
 
-@dataclass(frozen=True, slots=True)
-class Durations:
+class Durations(NamedTuple):
     """Half of a model's generations take no longer than `p50`, nine of ten no longer than `p90`."""
 
     p50: float
@@ -154,8 +151,7 @@ def smoothed(shown: float, estimated: float, elapsed: float) -> float:
 DEFAULT_DURATIONS = Durations(120.0, 300.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A run takes `likely` seconds, `late` when its last jobs are slow ones. `guessed` names models nobody timed."""
 
     likely: float

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class FileLimits:
+class FileLimits(NamedTuple):
     """Which files are taken. `types` empty: all that are known here; `min_side` is in pixels, `pixels` an exact size,
     `max_ratio` the longer side over the shorter one; seconds are those of a sound or a clip, `below_seconds` excluded.
     """
@@ -46,8 +45,7 @@ class FileLimits:
         return ", ".join(filter(None, parts))
 
 
-@dataclass(frozen=True, slots=True)
-class MediaLimits:
+class MediaLimits(NamedTuple):
     """In which form a service takes a file that is no link, and which ones.
 
     `data_uri`: as a `data:` URI, which is then taken as it is; else as bare Base64. `inline` holds for what is sent

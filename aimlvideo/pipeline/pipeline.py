@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -125,7 +124,7 @@ class Pipeline:
         """Return a job as it is sent. Raises as `encode` does."""
         limits = self.service.media
         if not self._settings.local_files:
-            limits = replace(limits, local_files=False)
+            limits = limits._replace(local_files=False)
         return await encode(entry.job, self._catalog(), limits, entry.run.spec.uploads)
 
     async def route(self, entry: Entry) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
@@ -28,8 +28,7 @@ MOST_PAGES = 5000
 """Pages of one reading: a log that never ends was not read to its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogReading:
+class LogReading(NamedTuple):
     """The rows of a window, and how far they can be relied on. Moments are seconds since 1970, the service's clock."""
 
     rows: tuple[LogRow, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -72,7 +71,7 @@ def _key_json(key: KeyLimits | None) -> dict[str, Any]:
 
 def _pack_json(pack: ResourcePack) -> dict[str, Any]:
     expires = None if pack.expires_at is None else datetime.fromtimestamp(pack.expires_at, UTC).isoformat()
-    return {**asdict(pack), "expires_at": expires}
+    return {**pack._asdict(), "expires_at": expires}
 
 
 def _pack_line(pack: ResourcePack) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 GONE = ("withdrawn",)
 
 
-@dataclass(frozen=True, slots=True)
-class Deprecation:
+class Deprecation(NamedTuple):
     """A model that goes: `deprecated` serves until `shutdown_at`, `superseded` answers as another, `withdrawn` is out.
 
     That other one is `replaced_by`. Moments are seconds since 1970, 0 where unknown.

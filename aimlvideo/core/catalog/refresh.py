@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
 from aimlvideo.core.catalog.describe import expected
@@ -14,8 +13,7 @@ LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
 VIDEO = "internal/video-generations/submit"
 
 
-@dataclass(frozen=True, slots=True)
-class ListedModel:
+class ListedModel(NamedTuple):
     """One video model of the service's list; `document` is the address of its OpenAPI document, empty where none is."""
 
     id: str
@@ -24,8 +22,7 @@ class ListedModel:
     document: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(NamedTuple):
     """One thing that is not as it was: "added", "removed" or "changed"; `field` is empty for a whole model."""
 
     what: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import Model, Rule
@@ -209,7 +208,7 @@ def file_limits(model: Model, params: Params, place: str, limits: MediaLimits) -
     name = re.split(r"[\[.]", place, maxsplit=1)[0]
     rules = [rule for rule in model.rules if rule.file is not None and name in rule.fields]
     holding = [rule.file for rule in rules if rule.file is not None and _applies(rule, model, params) != "no"]
-    return replace(limits, files=(*limits.files, *holding))
+    return limits._replace(files=(*limits.files, *holding))
 
 
 def _choices_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:

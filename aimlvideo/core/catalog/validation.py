@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aimlvideo.core.catalog.aliases import canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
@@ -34,8 +34,7 @@ SETTINGS = frozenset({
 """What no model takes, and people write beside the parameters of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """`params` is what to send, in this package's names and without defaults; `problems` refuse the job, `warnings` do
     not.
     """

@@ -7,9 +7,8 @@ clip is meant, for one that takes a video.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.nesting import PLAIN
@@ -18,8 +17,7 @@ from aimlvideo.errors import Problem
 FORM = '{"from": "JOB ID", "frame": "last"}'
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """What a parameter takes from another job: a frame of its clip, or (None) the clip itself."""
 
     job_id: str

@@ -5,11 +5,10 @@ Money is in US dollars.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(NamedTuple):
     """One request as the service's log lists it, written when the request ended."""
 
     request_id: str | None
@@ -24,8 +23,7 @@ class LogRow:
     """Whether its ids could be read: a row that could not may be any request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """One line of the ledger; `reference_id` is the generation that was charged.
 
     `usd` is what was taken from the account: negative where money came in, None where the amount cannot be read.
@@ -40,8 +38,7 @@ class Charge:
 VIDEO_SCOPE = "model:video"
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLimits:
+class KeyLimits(NamedTuple):
     """A key's own limits: `scopes` None is everything, `limit` None is no limit.
 
     The service says what the key used this month; where its limit counts otherwise (`period`), less may be left.
@@ -78,8 +75,7 @@ class KeyLimits:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourcePack:
+class ResourcePack(NamedTuple):
     """Units that an account has bought; `expires_at` is in seconds since 1970, None where the service does not say."""
 
     name: str

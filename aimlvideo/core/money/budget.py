@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
+from typing import NamedTuple
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
@@ -35,8 +36,7 @@ class Verdict(StrEnum):
     OVER_BUDGET = "over budget"
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What a limit is held against. Money is in US dollars."""
 
     spent: float = 0.0
@@ -90,8 +90,7 @@ def refusal(verdict: Verdict, limit: float, price: float | None, standing: Stand
     return f"the next job ({price:.2f} USD) would pass {named}: {so_far}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Commitment:
+class _Commitment(NamedTuple):
     model: str
     dollars: float | None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.jobs.columns import MOST_COST
@@ -26,8 +26,7 @@ class Price:
     when: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Pricing:
+class Pricing(NamedTuple):
     """The prices of one model, of which the first that holds counts; none for a model that cannot be quoted.
 
     `problem` says what of the published price could not be read.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
@@ -131,7 +130,7 @@ def _read_deprecations(answer: Answer) -> dict[str, Deprecation]:
                 replaced_by=as_text(entry.get("replaced_by")) or "",
                 reason=as_text(entry.get("reason")) or "",
             )
-            deprecations |= {name: replace(deprecation, model=name) for name in _names(entry)}
+            deprecations |= {name: deprecation._replace(model=name) for name in _names(entry)}
     return deprecations
 
 

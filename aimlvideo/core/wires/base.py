@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.jobs.job import VideoJob
@@ -25,8 +25,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(NamedTuple):
     """One generation, as seen at one moment.
 
     `status` is the service's own word, `state` what it means; `cost_usd` is None where the service did not say;
@@ -59,8 +58,7 @@ class Generation:
         return self.state in (State.COMPLETED, State.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(NamedTuple):
     """What a service that calls back says: about which generation, by its id or by the id that we chose, and its state.
 
     `state` is None where it says none that is known.
@@ -141,8 +139,7 @@ class Ledger:
     fields: Fields = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelList:
+class ModelList(NamedTuple):
     """The service's list of models; `request` takes the `etag` of the last answer, or an empty text.
 
     `usual_path` is where a model is submitted whose document names several places.
@@ -153,16 +150,14 @@ class ModelList:
     usual_path: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskList:
+class TaskList(NamedTuple):
     """The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
 
     request: Callable[[int, VideoJob], Request]
     read: Callable[[Answer], list[Generation]]
 
 
-@dataclass(frozen=True, slots=True)
-class Helper:
+class Helper(NamedTuple):
     """Calls that prepare a job, cost nothing and answer at once: by name and parameters, and what one answers."""
 
     request: Callable[[str, Mapping[str, Any]], Request]

@@ -15,9 +15,8 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
@@ -54,8 +53,7 @@ _inodes_in_use: set[tuple[int, int]] = set()
 """The files that downloads of this process write to now, by device and number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clip:
+class Clip(NamedTuple):
     """A whole file on disk."""
 
     path: Path
@@ -63,8 +61,7 @@ class Clip:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceOrigin:
+class ServiceOrigin(NamedTuple):
     """Where the service is, and the headers that show it the key for an address of its own."""
 
     base_url: str

@@ -8,10 +8,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, media_type_name
@@ -39,8 +38,7 @@ LinkTo = Callable[[BinaryIO, str], str]
 """Returns a link to a content of a media type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """The pictures of jobs whose relative paths start at `folder`, for a service with these `limits`.
 
     A picture is a link, a path, `bytes`, a PIL image, a `data:` URI or Base64; sounds and videos the same. Where there
@@ -125,7 +123,7 @@ class Media:
             raise UsageError(f"{_name(value)} has {size / 2**20:.0f} MB; {TOO_LARGE}")
         inline = self.limits.inline
         # By a link, a file's kind and size no longer matter; its pixels and seconds still do.
-        for limits in (replace(inline, types=(), max_bytes=inf) if by_link else inline, *self.limits.files):
+        for limits in (inline._replace(types=(), max_bytes=inf) if by_link else inline, *self.limits.files):
             if wrong := _beyond(limits, kind, file, size):
                 raise UsageError(f"{_name(value)} {wrong}")
         return kind

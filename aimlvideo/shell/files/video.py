@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aimlvideo.errors import DiskFailed, SettingsError, UsageError
 
@@ -143,8 +142,7 @@ def _step(stream: Any) -> float:
     return float(1 / (stream.average_rate or Fraction(24)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Film:
+class _Film(NamedTuple):
     """What became of a joining: the file, its seconds, and whether its frames are those of the clips, untouched."""
 
     path: Path
@@ -183,8 +181,7 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> _Fi
     return _Film(target, seconds, copied)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
+class _Shape(NamedTuple):
     """What two clips must share to be copied behind each other."""
 
     width: int

@@ -12,8 +12,8 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.columns import MOST, WITHOUT_GENERATION
@@ -195,8 +195,7 @@ def opened_to_write(path: Path, *, create: bool) -> Iterator[tuple[sqlite3.Conne
             free_reserve(path)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenFiles:
+class OpenFiles(NamedTuple):
     """The files of a journal that is written, held open: they tell what became of it, whatever has its name now."""
 
     path: Path
