@@ -29,7 +29,7 @@ from aimlvideo.shell.files.video import frame_jpeg, needs_video
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
-from aimlvideo.views.report.failure_advice import failure_advice
+from aimlvideo.views.report.cards import failure_advice
 
 MAX_WAIT = 50.0
 """Seconds for which one call may wait: callers give up on a tool after a minute."""

@@ -16,9 +16,8 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.distributed.account import Account
 from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal.postgres import SyncPostgresJournal, open_sync_journal
-from aimlvideo.views.report.board import Board, live_page, open_pages
+from aimlvideo.views.report.board import Board, ChangeLog, live_page, open_pages
 from aimlvideo.views.report.cards import job_json
-from aimlvideo.views.report.change_log import ChangeLog
 
 READ_EVERY = 1.0
 """Seconds between two reads of what is under way."""

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.list_board import ListWatch, open_list_board
-from aimlvideo.views.report.change_log import ChangeLog
+from aimlvideo.views.report.board import ChangeLog
 from tests.distributed.test_account import ask
 from tests.distributed.test_exit_codes import command
 from tests.distributed.test_worker import QUIET, job, queue, queued

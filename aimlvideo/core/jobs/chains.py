@@ -29,7 +29,7 @@ class Reference(NamedTuple):
         return "video" if self.frame is None else "image"
 
 
-def reference_of(value: Any) -> Reference | None:
+def _reference_of(value: Any) -> Reference | None:
     """Return the reference that a value is; None for every other value. Raises ValueError for one written wrongly."""
     if not isinstance(value, Mapping) or "from" not in value:
         return None
@@ -44,14 +44,14 @@ def reference_of(value: Any) -> Reference | None:
 
 
 def references(params: Mapping[str, Any]) -> Iterator[tuple[str, Reference]]:
-    """Yield the references in a job's parameters, each with where it stands. Raises ValueError as `reference_of`."""
+    """Yield the references in a job's parameters, each with where it stands. Raises ValueError as `_reference_of`."""
     for name, value in params.items():
         if not isinstance(value, PLAIN):
             yield from _references_in(value, name)
 
 
 def _references_in(value: Any, place: str) -> Iterator[tuple[str, Reference]]:
-    if (reference := reference_of(value)) is not None:
+    if (reference := _reference_of(value)) is not None:
         yield place, reference
     elif isinstance(value, list | tuple):
         for position, item in enumerate(value):
@@ -65,7 +65,7 @@ def with_references(params: Mapping[str, Any], replaced: Callable[[Reference], A
     """Return the parameters with every reference replaced, wherever it stands."""
 
     def one(value: Any) -> Any:
-        if (reference := reference_of(value)) is not None:
+        if (reference := _reference_of(value)) is not None:
             return replaced(reference)
         if isinstance(value, list | tuple):
             return [one(item) for item in value]

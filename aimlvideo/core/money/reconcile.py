@@ -17,7 +17,7 @@ CENT_FRACTION = 0.00005
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class _Bill:
     """One job with what the ledger charged for it; `noted` is what was known during the run, None where unknown.
 
     `charged` is None where the ledger has an amount that cannot be read.
@@ -36,7 +36,7 @@ class Reconciliation:
     `elsewhere` has the charges that the log lists under the ids of others: other runs and programs of this account.
     """
 
-    bills: tuple[Bill, ...]
+    bills: tuple[_Bill, ...]
     findings: tuple[str, ...]
     elsewhere: tuple[Charge, ...] = ()
 
@@ -60,7 +60,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
     for charge in charges:
         if charge.kind == USAGE:
             by_generation[charge.reference_id or "without a reference"].append(charge)
-    bills: list[Bill] = []
+    bills: list[_Bill] = []
     findings: list[str] = []
     owners: dict[str, str] = {}
     jobs_by_prefix: dict[str, str] = {}
@@ -73,7 +73,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
             continue
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
-        bill = Bill(job.id, progress.generation_id, total_of(generation_charges), progress.cost_usd)
+        bill = _Bill(job.id, progress.generation_id, total_of(generation_charges), progress.cost_usd)
         bills.append(bill)
         findings += _about(bill, len(generation_charges), progress)
     request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
@@ -122,7 +122,7 @@ def _dollars(usd: float | None) -> str:
     return "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
 
 
-def _about(bill: Bill, charges: int, progress: Progress) -> Iterator[str]:
+def _about(bill: _Bill, charges: int, progress: Progress) -> Iterator[str]:
     """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
     name = f"job {bill.job!r} (generation {bill.generation_id})"
     if charges > 1:

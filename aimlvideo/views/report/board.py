@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from hmac import compare_digest
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +23,51 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.cards import job_json
-from aimlvideo.views.report.change_log import ChangeLog
 from aimlvideo.views.report.html import page
 from aimlvideo.views.report.report_file import cards_of, is_matrix
+
+REMEMBERED = 20_000
+"""Changed jobs that are remembered; who was away for longer has to read the page again."""
+
+
+class ChangeLog:
+    """The jobs that changed, each once, in the order of their last change. Its cost per change is constant."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        """The number of the last change."""
+        self._forgotten = 0
+        self._last: dict[str, int] = {}
+
+    def changed(self, job_id: str) -> None:
+        """Note that a job has changed."""
+        self.number += 1
+        # Taken out and put in again: a dict remembers its order, and the newest is the last.
+        self._last.pop(job_id, None)
+        self._last[job_id] = self.number
+        if len(self._last) > REMEMBERED:
+            oldest = next(iter(self._last))
+            self._forgotten = self._last.pop(oldest)
+
+    def __len__(self) -> int:
+        """How many changed jobs are remembered."""
+        return len(self._last)
+
+    def forget(self) -> None:
+        """Have every reader read the page again: something changed, and nobody knows what."""
+        self.number += 1
+        self._forgotten = self.number
+        self._last.clear()
+
+    def since(self, number: int) -> list[str] | None:
+        """Return the jobs that changed after this number, oldest first; None where too much came in between."""
+        if number < self._forgotten or number > self.number:
+            return None
+        # From the end, and only as far as needed: what a reader costs is what he missed, not how long the run is.
+        newest_first: Iterator[tuple[str, int]] = reversed(self._last.items())
+        changed = [job_id for job_id, _ in takewhile(lambda one: one[1] > number, newest_first)]
+        return changed[::-1]
+
 
 PUSH_SECONDS = 0.3
 """Seconds between two events at least."""

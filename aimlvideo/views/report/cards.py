@@ -8,12 +8,13 @@ from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from aimlvideo import errors
 from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
-from aimlvideo.errors import ContentRefused
-from aimlvideo.views.report.failure_advice import failure_advice
+from aimlvideo.core.wires.refusals import refuses_content
+from aimlvideo.errors import ContentRefused, VideoError
 
 PROMPT, VALUE = 4000, 160
 """Characters of a prompt, and of a parameter's value, that are shown."""
@@ -25,8 +26,8 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "id": job.id,
         "model": job.model,
         "stage": progress.stage.value,
-        "prompt": prompt_of(job.params),
-        "params": [[name, shown_params(value)] for name, value in job.params.items() if name not in ("prompt",)],
+        "prompt": _prompt_of(job.params),
+        "params": [[name, _shown_params(value)] for name, value in job.params.items() if name not in ("prompt",)],
         "cost": progress.cost_usd,
         "sent": _moment(progress.submitted_at),
         "done": _moment(progress.completed_at),
@@ -43,7 +44,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", [])}
 
 
-def prompt_of(params: Mapping[str, Any]) -> str:
+def _prompt_of(params: Mapping[str, Any]) -> str:
     """Return the words of a job: its prompt, or those of its shots."""
     words = params.get("prompt") or params.get("multi_prompt") or ""
     if isinstance(words, Sequence) and not isinstance(words, str):
@@ -52,12 +53,12 @@ def prompt_of(params: Mapping[str, Any]) -> str:
     return text if len(text) <= PROMPT else text[:PROMPT] + "…"
 
 
-def shown_params(value: Any) -> str:
+def _shown_params(value: Any) -> str:
     """Return a parameter's value as a short text; of pictures only their names, of links no query."""
     if isinstance(value, str) and (name := _medium(value)):
         return name
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return ", ".join(shown_params(part) for part in value)[:VALUE]
+        return ", ".join(_shown_params(part) for part in value)[:VALUE]
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
@@ -97,3 +98,46 @@ def _failure(progress: Progress) -> dict[str, str]:
     refused = {"refused": progress.error.field or "content"} if isinstance(progress.error, ContentRefused) else {}
     error = redact_for_display(str(progress.error), 600)
     return {"error": error, "advice": failure_advice(progress.error), **refused}
+
+
+REFUSED_INPUTS = {
+    "prompt": "reword the prompt",
+    "image": "replace the picture",
+    "video": "replace the input video",
+    "audio": "replace the input audio",
+}
+ADVICE: tuple[tuple[type[VideoError], str], ...] = (
+    (errors.InvalidJobs, "Fix the job in the job file as the message says, then run again with --retry-failed."),
+    (errors.Refused, "Fix the key, the credits or the account, then run again: nothing was lost."),
+    (
+        errors.Rejected,
+        "The service refused the request: fix the parameters (see `aimlvideo models MODEL`) and give the job a new id.",
+    ),
+    (errors.GenerationFailed, "It failed at the service: try again with --retry-failed, or with another seed."),
+    (errors.LinkDead, "The clip is paid for: --retry-failed asks for a fresh link and buys nothing."),
+    (errors.DiskFailed, "Free space on the disk, then run again: what is paid is fetched, not bought again."),
+    (errors.DownloadFailed, "Run again: what is paid is fetched, not bought again."),
+    (errors.UsageError, "Fix the pictures or settings that the message names, then --retry-failed."),
+    (errors.InDoubt, "Look for the client request id in the service's log, then `aimlvideo resolve`."),
+    (errors.OutOfPatience, "Run again: it keeps running at the service, and is fetched then."),
+)
+
+
+def failure_advice(error: VideoError) -> str:
+    """Return what to do about an error."""
+    if isinstance(error, errors.ContentRefused):
+        return f"The content was refused: {_change(error.field)}, and run again. Unchanged it is never sent again."
+    if isinstance(error, errors.GenerationFailed | errors.Rejected) and refuses_content(str(error)):
+        # Written down by an earlier release.
+        return f"The content was refused: {_change(None)}, and run again."
+    return next((sentence for kind, sentence in ADVICE if isinstance(error, kind)), "Run again with --retry-failed.")
+
+
+def _change(field: str | None) -> str:
+    """Return what to change where this input was refused, in the words of an imperative."""
+    if field is None:
+        return "reword the prompt or replace the pictures"
+    if field in REFUSED_INPUTS:
+        return REFUSED_INPUTS[field]
+    kind = next((kind for kind in REFUSED_INPUTS if kind in field), None)
+    return f"reword {field}" if kind == "prompt" else f"replace {field}"

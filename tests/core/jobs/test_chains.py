@@ -12,7 +12,6 @@ from aimlvideo.core.jobs.chains import (
     clip_seconds,
     late_frames,
     parents,
-    reference_of,
     references,
     with_references,
 )
@@ -37,7 +36,7 @@ def shot(name: str, *sources: str) -> VideoJob:
     ],
 )
 def test_a_reference_is_told_from_other_values(value: Any, reference: Reference | None) -> None:
-    assert reference_of(value) == reference
+    assert [found for _, found in references({"given": value})] == ([reference] if reference else [])
 
 
 @for_each(
@@ -50,7 +49,7 @@ def test_a_reference_is_told_from_other_values(value: Any, reference: Reference 
 )  # fmt: skip
 def test_a_reference_that_is_written_wrongly_is_no_other_value(value: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
-        reference_of(value)
+        list(references({"given": value}))
 
 
 def test_references_are_found_and_replaced_where_they_stand() -> None:

@@ -21,8 +21,7 @@ from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.entry import Entry, RunSpec
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.views.report.board import Board, open_board
-from aimlvideo.views.report.change_log import ChangeLog
+from aimlvideo.views.report.board import Board, ChangeLog, open_board
 from tests.views.report.test_page import until
 
 
@@ -185,7 +184,7 @@ def test_who_comes_back_is_told_each_change_once() -> None:
 
 
 def test_who_was_away_too_long_has_to_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aimlvideo.views.report.change_log.REMEMBERED", 3)
+    monkeypatch.setattr("aimlvideo.views.report.board.REMEMBERED", 3)
     news = ChangeLog()
     for name in "abcde":
         news.changed(name)

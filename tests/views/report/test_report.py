@@ -12,8 +12,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
 from aimlvideo.views.report import posters
-from aimlvideo.views.report.cards import job_json, prompt_of, shown_params
-from aimlvideo.views.report.failure_advice import ADVICE, failure_advice
+from aimlvideo.views.report.cards import ADVICE, failure_advice, job_json
 from aimlvideo.views.report.report_file import write_report
 from tests.cases import for_each
 from tests.views.report.sample_runs import made_run
@@ -51,11 +50,12 @@ def test_a_card_has_no_secret_in_any_place() -> None:
     ],
 )
 def test_a_parameter_is_shown_short(value: Any, text: str) -> None:
-    assert shown_params(value) == text
+    assert job_json(VideoJob("m", given=value), Progress())["params"] == [["given", text]]
 
 
 def test_the_words_of_several_shots_are_one_text() -> None:
-    assert prompt_of({"multi_prompt": ["one", {"prompt": "two"}]}) == "one\ntwo"
+    shots = ["one", {"prompt": "two"}]
+    assert job_json(VideoJob("m", multi_prompt=shots), Progress())["prompt"] == "one\ntwo"
 
 
 @for_each(("kind", "said"), ADVICE)
