@@ -9,14 +9,16 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import partial
-from inspect import signature
+from inspect import iscoroutine, signature
 from itertools import chain
+from os import PathLike
 from pathlib import Path, PurePath
-from typing import Any, Never, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self, TypeVar
 
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
+from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -37,7 +39,7 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
-from aimlvideo.errors import InvalidJobs, Problem, ServiceError, SettingsError, VideoError
+from aimlvideo.errors import InvalidJobs, Problem, ServiceError, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.entry import RunSpec
@@ -48,9 +50,10 @@ from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.run import Run
+from aimlvideo.pipeline.run_block import run_block
 from aimlvideo.settings import Settings, refuse_unknown, resolve_base_url, resolve_key
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.job_files import jobs_of_file, jobs_of_frame
+from aimlvideo.shell.files.job_files import check_source, jobs_of_file, jobs_of_frame
 from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
@@ -84,7 +87,8 @@ log = logging.getLogger("aimlvideo")
 Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]] | str | Path
 """Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
 
-NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`"
+NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`, and call it inside that block"
+BY_ASYNC_WITH = "a client is opened by `async with VideoClient() as client:`, also in the cell of a notebook"
 OTHER_LOOP = (
     "this client was opened in another event loop, and its connections belong to that one: open a client in each loop "
     "(or thread), with `async with VideoClient() as client:`"
@@ -232,6 +236,18 @@ class VideoClient:
             self._stack, self._loop = stack.pop_all(), asyncio.get_running_loop()
         return self
 
+    # Hidden from type checkers, which know without it that neither works.
+    if not TYPE_CHECKING:
+
+        def __enter__(self) -> NoReturn:
+            raise SettingsError(BY_ASYNC_WITH)
+
+        def __exit__(self, *_: object) -> None:
+            """Be one half of a block: without it Python asks for this method instead of calling `__enter__`."""
+
+        def __await__(self) -> NoReturn:
+            raise SettingsError(BY_ASYNC_WITH)
+
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:
@@ -309,11 +325,13 @@ class VideoClient:
 
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
+        _check_id(generation_id)
         stages = self._opened
         return await fetch_status(stages.send, stages.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
+        _check_id(generation_id)
         job = VideoJob(model, id=generation_id)
         rendering = Progress(Stage.RENDERING, generation_id=generation_id)
 
@@ -349,7 +367,7 @@ class VideoClient:
         content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()
         return read is not None and callbacks.receive(read(content))
 
-    @asynccontextmanager
+    @run_block
     async def run(
         self,
         jobs: Jobs,
@@ -369,12 +387,13 @@ class VideoClient:
         shown: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
+        _check_jobs(jobs)
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():
                 yield run
 
-    @asynccontextmanager
+    @run_block
     async def resume(
         self,
         output: str | Path | None = None,
@@ -441,7 +460,7 @@ class VideoClient:
             except InvalidJobs as error:
                 named = line if isinstance(line, Mapping) else {}
                 # A line that cannot be read is a failed job like others: it must not stop those behind it.
-                unreadable = _single(str(named.get("model")), named.get("id"), {})
+                unreadable = _single(str(named.get("model") or ""), named.get("id"), {})
                 yield Record(unreadable, Progress(Stage.FAILED, error=error))
                 continue
             try:
@@ -483,6 +502,8 @@ class VideoClient:
         if name:
             # A template that cannot be read is said before anything is bought.
             rendered_name(name, VideoJob(""))
+        if not isinstance(output, str | PathLike | None):
+            raise SettingsError(f"output is of type {type(output).__name__}: expected the name of a folder")
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         async with AsyncExitStack() as stack:
@@ -677,6 +698,8 @@ class VideoClient:
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a result's clips, also after this client was closed: further ones beside the first; return its path."""
+        if await anyio.Path(path).is_dir():
+            raise SettingsError(f"{path} is a folder: expected the clip's file, such as clip.mp4")
         async with self._connected() as (transport, clips):
             wire = wire_of(self._settings, lambda: self._catalog)
             downloads = Downloads(clips, transport.send, wire, origin_of(self._settings))
@@ -703,10 +726,36 @@ def _keep_prices(journal: Journal, listed: str) -> None:
 
 def job_of(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
-    if not isinstance(line, Mapping):
-        raise TypeError(f"a job is a VideoJob or a mapping of its fields, not {line!r}")
+    if not isinstance(line, Mapping) or not all(isinstance(name, str) for name in line):
+        expected = "a VideoJob, or a dict such as {'model': MODEL, 'prompt': 'Waves at night'}"
+        raise InvalidJobs([Problem("job", expected, redact_for_display(repr(line))[:80])])
     # A cell that is empty in a DataFrame is NaN: nothing was given there.
     return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
+
+
+def _check_jobs(jobs: object) -> None:
+    """Raise UsageError for what is no source of jobs, before a folder is made for it."""
+    expected = "expected a list of jobs (any iterable, also an async one), a job file's name, or a DataFrame"
+    if isinstance(jobs, Mapping | VideoJob):
+        raise UsageError(f"jobs is a single job: {expected}. For one clip: client.generate(MODEL, prompt=...)")
+    if iscoroutine(jobs):
+        jobs.close()
+        raise UsageError(f"jobs is a coroutine: await it first; {expected}")
+    if callable(jobs) and not hasattr(jobs, "__iter__"):
+        raise UsageError(f"jobs is a function: call it, as in client.run(jobs()); {expected}")
+    if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
+        raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
+    if isinstance(jobs, str | Path):
+        check_source(str(jobs))
+
+
+def _check_id(generation_id: object) -> None:
+    """Raise UsageError for what is no id: a service would answer for whatever it takes it for."""
+    if isinstance(generation_id, str) and generation_id.strip():
+        return
+    hint = {Generation: ": pass its `id`", Result: ": pass its `generation_id`"}.get(type(generation_id), "")
+    got = repr(generation_id) if isinstance(generation_id, str | None) else f"of type {type(generation_id).__name__}"
+    raise UsageError(f"the id of a generation is {got}: expected text{hint}")
 
 
 def _refuse_paths(job: VideoJob) -> None:

@@ -85,7 +85,8 @@ class Settings:
     def _check_numbers(self) -> None:
         for name, value in self._positive().items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise SettingsError(f"{name} is {value!r}: expected a number above 0")
+                more = _MORE_OF_NUMBERS.get(name, "")
+                raise SettingsError(f"{name} is {value!r}: expected a number above 0{more}")
         for name in ("max_outstanding", "downloads"):
             if (count := getattr(self, name)) is not None and not float(count).is_integer():
                 raise SettingsError(f"{name} is {count!r}: expected a whole number, or None")
@@ -103,6 +104,12 @@ class Settings:
         }
 
 
+_MORE_OF_NUMBERS = {
+    "max_outstanding": ", or None for as many as the service takes",
+    "downloads": ", or None for as many as the line takes",
+    "timeout": ", in seconds",
+    "settle": ", in seconds, or None",
+}
 _PATH = (str, PurePath, NoneType)
 _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "api_key": (str, "text"),

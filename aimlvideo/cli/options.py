@@ -184,8 +184,8 @@ def count_or_auto(option: str, text: str) -> int | None:
     """Return a number, or None for `auto`. Raises UsageError for anything else."""
     if text == "auto":
         return None
-    if not text.isdecimal() or len(text) > LONGEST_NUMBER:
-        raise UsageError(f"{option} is {text!r:.60}: expected a number or auto")
+    if not text.isdecimal() or len(text) > LONGEST_NUMBER or not int(text):
+        raise UsageError(f"{option} is {text!r:.60}: expected a number above 0, or auto")
     return int(text)
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from itertools import chain
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from weakref import WeakSet
 
 import anyio
@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_o
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as, refusal
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.errors import DiskFailed, OverBudget, VideoError
+from aimlvideo.errors import DiskFailed, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, RunSpec
 from aimlvideo.pipeline.limiters import Limiters
@@ -37,6 +37,11 @@ LEFT = (
     "these results were read after their `async with` block was left: read them inside it. What was not finished is "
     "where it was, and with a journal the same jobs carry on"
 )
+ALL_READ = (
+    "these results were read to their end before, and each is given once: keep them in a list where they are needed "
+    "again, as in `[result async for result in results]`"
+)
+BY_FOR = "results come while they are waited for: read them by `async for result in results:`"
 MOST_NAMED = 20
 """Ids that one line of the log names at most."""
 GRACE = 0.7
@@ -95,7 +100,7 @@ class Run:
         self.ended_watchers: list[Callable[[Entry | None], None]] = []
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
-        self.input_exhausted = self.closed = self._left_early = False
+        self.input_exhausted = self.closed = self._left_early = self._all_read = False
         self.waits_for_money = False  # whether the next job waits for outstanding ones to settle below their price
         self.held_back = 0  # planned jobs that wait for other jobs' clips
         self.shared = False  # whether other runs have moved jobs of the same journal while this one went on
@@ -139,7 +144,18 @@ class Run:
         return run
 
     def __aiter__(self) -> Run:
+        if self._all_read:
+            raise UsageError(ALL_READ)
         return self
+
+    # Hidden from type checkers, which know without it that neither works.
+    if not TYPE_CHECKING:
+
+        def __iter__(self) -> NoReturn:
+            raise UsageError(BY_FOR)
+
+        def __await__(self) -> NoReturn:
+            raise UsageError(BY_FOR)
 
     def _ipython_display_(self) -> None:
         if Run.display is not None:
@@ -154,6 +170,7 @@ class Run:
             if self._left_early:
                 raise VideoError(LEFT)
             if self.closed or (self.input_exhausted and not self.entries):
+                self._all_read = True
                 raise StopAsyncIteration
             # One wake-up for all that ends until the reader looks: it takes the rest without waiting.
             self._result_ready.clear()

@@ -283,6 +283,10 @@ def _unknown(spot: _Spot, *, strict: bool) -> Problem:
         # Passed through, it would be ignored there, and what it was meant to hold back be bought.
         hint = "VideoClient(...), client.run(...) and the command line take it"
         return Problem(_path(spot.place), "a setting of the client or of a run, not a parameter of the model", "", hint)
+    if isinstance(spot.value, Mapping) and (misplaced := spot.value.keys() & spot.siblings.keys()):
+        # Sent unchanged it would be ignored, and a clip be bought without what is in it.
+        hint = f"the parameters of a job stand beside its model: {', '.join(sorted(misplaced))}"
+        return Problem(_path(spot.place), "no parameters inside another one", preview(spot.value), hint)
     nearest = _nearest(str(spot.place[-1]), tuple(spot.siblings))
     hint = f"did you mean {nearest}?" if nearest else "aimlvideo models MODEL lists what there is"
     if strict:

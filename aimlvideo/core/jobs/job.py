@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.core.nesting import DEEPEST, is_too_deep
-from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, VideoError
+from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, UsageError, VideoError
 
 _setattr = object.__setattr__
 
@@ -263,6 +263,8 @@ class Result:
         Raises LinkDead, DownloadFailed or DiskFailed, and this result's own error where there is no clip.
         """
         self.or_raise()
+        if not isinstance(path, str | PurePath):
+            raise UsageError(f"the path of a clip is of type {type(path).__name__}: expected text or a path")
         if self._save is None:
             why = "it came without its client, from another process or a copy" if self.ok else f"it is {self.stage}"
             raise VideoError(f"job {self.job.id!r} has no clip to save: {why}")

@@ -51,7 +51,9 @@ class Standing(NamedTuple):
 
 def checked_limit(limit: float | None, name: str = "the spending limit") -> float | None:
     """Return a limit as it is. Raises SettingsError for what is no sum of money: nothing compares with NaN."""
-    if limit is not None and not 0 <= limit < inf:
+    # Typed, and yet whatever an application read from its environment: a text, a flag.
+    is_amount = isinstance(limit, int | float) and not isinstance(limit, bool)
+    if limit is not None and not (is_amount and 0 <= limit < inf):
         raise SettingsError(f"{name} is {limit!r}: expected US dollars, 0 or more")
     return limit
 

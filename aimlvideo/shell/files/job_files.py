@@ -90,6 +90,12 @@ def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS
             yield _completed(itertools.chain(remark, lines), defaults)
 
 
+def check_source(source: str) -> None:
+    """Raise SettingsError where there is no job file of this name."""
+    if source != "-" and not Path(source).is_dir():
+        _file(source).close()
+
+
 def can_be_read_again(source: str) -> bool:
     """Tell whether a source is there a second time: a file or a folder is, standard input and a pipe are not."""
     return source != "-" and (Path(source).is_file() or Path(source).is_dir())
@@ -138,6 +144,9 @@ def _opened(source: str) -> Iterator[BinaryIO]:
 def _file(source: str) -> BinaryIO:
     try:
         return Path(source).open("rb")
+    except FileNotFoundError as error:
+        expected = f"expected the name of a job file ({FORMS})"
+        raise SettingsError(f"{source} cannot be read: {error.strerror}; {expected}") from error
     except OSError as error:
         raise SettingsError(f"{source} cannot be read: {error.strerror}") from error
 

@@ -31,6 +31,10 @@ log = logging.getLogger("aimlvideo")
 
 def checked_folder(path: Path) -> Path:
     """Return an output folder that is there and can be written; make it where it is not. Raises SettingsError."""
+    if path.suffix.lower() == ".mp4" and not path.is_dir():
+        raise SettingsError(
+            f"the output {path} looks like a clip's file: expected a folder, for the clips and a journal"
+        )
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,0 +1,274 @@
+"""The Python face, used in ways that cannot work: each says what to do, sends nothing, and loses nothing."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimlvideo import Answer, FunctionTransport, Request, VideoClient, VideoJob
+from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
+from tests.cases import for_each
+
+MODEL = "alibaba/wan-2-6-t2v"
+JOBS: list[dict[str, Any]] = [{"id": name, "model": MODEL, "prompt": name} for name in ("a", "b")]
+
+
+class Service:
+    """Answers with clips that are ready at once, and counts what is bought."""
+
+    def __init__(self) -> None:
+        self.bought = 0
+
+    def __call__(self, request: Request) -> Answer:
+        self.bought += request.method == "POST"
+        if request.method == "POST":
+            return Answer.of({"id": f"g{self.bought}", "status": "queued"}, 201)
+        return Answer.of({"id": "g", "status": "completed", "video": {"url": "https://x.test/clip.mp4"}})
+
+
+@pytest.fixture
+def service() -> Service:
+    return Service()
+
+
+def client_of(service: Service, **settings: Any) -> Any:
+    """Return a client without its types: a type checker knows most of these mistakes."""
+    return VideoClient(transport=FunctionTransport(service), **{"poll": "every:1", **settings})
+
+
+async def _await_run(client: Any) -> None:
+    await client.run(JOBS)
+
+
+async def _read_run(client: Any) -> None:
+    async for _ in client.run(JOBS):
+        pass
+
+
+async def _read_run_plainly(client: Any) -> None:
+    for _ in client.resume("out"):
+        pass
+
+
+async def _open_run_plainly(client: Any) -> None:
+    with client.run(JOBS):
+        pass
+
+
+@for_each("misuse", [_await_run, _read_run, _read_run_plainly, _open_run_plainly])
+async def test_a_run_that_is_not_opened_says_how_and_sends_nothing(
+    service: Service, misuse: Callable[[Any], Awaitable[None]]
+) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(UsageError, match=r"nothing was sent: `async with client\.run"):
+            await misuse(client)
+    assert service.bought == 0
+
+
+async def test_a_run_that_is_forgotten_is_named_in_a_warning_and_in_the_cell_of_a_notebook(service: Service) -> None:
+    async with client_of(service) as client:
+        runs = [client.run(JOBS)]
+        assert "has not begun: `async with client.run(jobs) as results:`" in repr(runs[0])
+        with pytest.warns(RuntimeWarning, match="never opened, so nothing was sent"):
+            runs.clear()
+    assert service.bought == 0
+
+
+async def test_a_run_is_opened_once(service: Service) -> None:
+    async with client_of(service) as client:
+        run = client.run(JOBS)
+        async with run as results:
+            assert len([result async for result in results]) == 2
+        with pytest.raises(UsageError, match="used once: call it again"):
+            async with run:
+                pass
+    assert service.bought == 2
+
+
+async def test_results_are_read_once_and_by_async_for(service: Service) -> None:
+    async with client_of(service) as client, client.run(JOBS) as results:
+        for read in (lambda: iter(results), results.__await__):
+            with pytest.raises(UsageError, match="async for result in results"):
+                read()
+        async for _ in results:
+            break
+        assert len([result async for result in results]) == 1, "one that was left goes on where it was"
+        with pytest.raises(UsageError, match="were read to their end before"):
+            await results.to_frame()
+
+
+async def test_a_client_that_is_not_open_says_how_it_is_opened(service: Service) -> None:
+    client = client_of(service)
+    with pytest.raises(SettingsError, match="async with VideoClient"):
+        await client.generate(MODEL, prompt="x")
+    with pytest.raises(SettingsError, match="opened by `async with"):
+        await client
+    with pytest.raises(SettingsError, match="opened by `async with"), client:
+        pass
+    async with client:
+        pass
+    with pytest.raises(SettingsError, match="inside that block"):
+        await client.generate(MODEL, prompt="x")
+    assert service.bought == 0
+
+
+async def _generator_function() -> AsyncIterator[dict[str, Any]]:
+    for job in JOBS:
+        yield job
+
+
+async def _coroutine() -> list[dict[str, Any]]:
+    return JOBS
+
+
+@for_each(
+    ("jobs", "said"),
+    [
+        (JOBS[0], "a single job.*client.generate"),
+        (VideoJob(MODEL, prompt="x"), "a single job.*client.generate"),
+        (_generator_function, "is a function: call it"),
+        (_coroutine, "is a function: call it"),
+        (None, "of type NoneType: expected a list of jobs"),
+        (5, "of type int: expected a list of jobs"),
+        (b"jobs.csv", "of type bytes: expected a list of jobs"),
+        ("a fox runs", "a fox runs cannot be read: .*; expected the name of a job file"),
+        (Path("nope.csv"), "nope.csv cannot be read: .*; expected the name of a job file"),
+    ],
+)
+async def test_what_is_no_source_of_jobs_is_refused_before_a_folder_is_made(
+    service: Service, tmp_path: Path, jobs: Any, said: str
+) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(UsageError, match=said):
+            async with client.run(jobs, tmp_path / "out"):
+                pass
+    assert not (tmp_path / "out").exists()
+
+
+async def test_a_coroutine_of_jobs_is_to_be_awaited_first(service: Service) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(UsageError, match="is a coroutine: await it first"):
+            async with client.run(_coroutine()):
+                pass
+
+
+async def test_a_line_that_is_no_job_fails_alone_and_the_others_are_made(service: Service) -> None:
+    lines: list[Any] = [None, JOBS[0], "a fox", 5, {"model": MODEL, 7: "x"}, ["a"], JOBS[1]]
+    async with client_of(service) as client, client.run(lines) as results:
+        came = [result async for result in results]
+    assert sorted(result.job.id for result in came if result.ok) == ["a", "b"]
+    errors = [result.error for result in came if not result.ok]
+    assert len(errors) == 5
+    assert all(isinstance(error, InvalidJobs) for error in errors)
+    assert any("'a fox'" in str(error) for error in errors)
+    assert service.bought == 2
+
+
+@for_each("identity", [None, "", " ", 7, ["g"], VideoJob(MODEL, prompt="x")])
+async def test_what_is_no_id_is_not_asked_for(service: Service, identity: Any) -> None:
+    async with client_of(service) as client:
+        for ask in (client.wait, client.status):
+            with pytest.raises(UsageError, match=r"the id of a generation is .*: expected text"):
+                await ask(identity)
+
+
+async def test_a_generation_in_place_of_its_id_says_which_part_is_meant(service: Service) -> None:
+    async with client_of(service) as client:
+        generation = await client.submit(MODEL, prompt="x")
+        with pytest.raises(UsageError, match="pass its `id`"):
+            await client.wait(generation)
+        result = await client.wait(generation.id)
+        with pytest.raises(UsageError, match="pass its `generation_id`"):
+            await client.status(result)
+
+
+async def test_parameters_inside_a_dict_are_refused_as_they_would_be_ignored(service: Service) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(InvalidJobs, match="stand beside its model: duration"):
+            await client.generate(MODEL, prompt="x", params={"duration": 10})
+    assert service.bought == 0
+
+
+async def test_a_clip_is_not_saved_over_a_folder_and_no_folder_gets_a_clip_s_name(
+    service: Service, tmp_path: Path
+) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(SettingsError, match="looks like a clip's file: expected a folder"):
+            await client.generate(MODEL, prompt="x", output=tmp_path / "clip.mp4")
+        with pytest.raises(SettingsError, match="output is of type int: expected the name of a folder"):
+            await client.generate(MODEL, prompt="x", output=5)
+        assert service.bought == 0
+        result = await client.generate(MODEL, prompt="x")
+        with pytest.raises(SettingsError, match="is a folder: expected the clip's file"):
+            await result.save(tmp_path)
+        with pytest.raises(UsageError, match="of type int: expected text or a path"):
+            await result.save(5)
+    assert not list(tmp_path.iterdir())
+
+
+@for_each("limit", ["5", True, float("nan"), -1, datetime.timedelta(1)])
+async def test_a_limit_that_is_no_amount_is_refused(service: Service, limit: Any) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(SettingsError, match="expected US dollars, 0 or more"):
+            async with client.run(JOBS, max_spend=limit):
+                pass
+
+
+@for_each(
+    ("setting", "said"),
+    [
+        ({"timeout": datetime.timedelta(minutes=5)}, "above 0, in seconds"),
+        ({"max_outstanding": -1}, "above 0, or None for as many as the service takes"),
+        ({"max_outstanding": "auto"}, "or None for as many as the service takes"),
+        ({"poll": 15}, "'every:SECONDS'"),
+        ({"concurrency": 5}, "there is no setting 'concurrency'"),
+    ],
+)
+def test_a_setting_of_another_kind_says_what_is_expected(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        client_of(Service(), **setting)
+
+
+async def _read_all(client: Any, jobs: Any) -> None:
+    async with client.run(jobs) as results:
+        async for _ in results:
+            pass
+
+
+async def test_a_source_that_breaks_ends_the_run_with_its_own_error_and_names_what_was_bought(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    def jobs() -> Iterator[dict[str, Any]]:
+        yield JOBS[0]
+        raise KeyError("user")
+
+    async with client_of(service) as client:
+        with pytest.raises(KeyError, match="user"):
+            await _read_all(client, jobs())
+    assert "g1" in caplog.text
+
+
+async def test_the_same_lines_run_at_the_top_level_of_an_interactive_session(service: Service) -> None:
+    lines = """
+async with client:
+    async with client.run(jobs) as results:
+        ids = sorted([result.job.id async for result in results])
+"""
+    names: dict[str, Any] = {"client": client_of(service), "jobs": JOBS}
+    await eval(compile(lines, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+    assert names["ids"] == ["a", "b"]
+
+
+async def test_results_that_are_read_after_their_block_say_so(service: Service) -> None:
+    async with client_of(service) as client:
+        async with client.run(JOBS) as results:
+            async for _ in results:
+                break
+        with pytest.raises(VideoError, match="read after their `async with` block"):
+            async for _ in results:
+                pass
