@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -19,7 +19,7 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
-from aimlvideo.core.wires.base import LookupById, RequestLog
+from aimlvideo.core.wires.base import LookupById, Question, RequestLog
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.shapes import BODY, Fields, Oddity, oddities
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
@@ -27,6 +27,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.http.proxies import proxy_for
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
+T = TypeVar("T")
 UNKNOWN_ID = "aimlvideo-doctor-asks-for-nothing"
 """No generation has this id: the answer shows how the service says so."""
 DAY = 86_400.0
@@ -76,32 +77,23 @@ async def diagnose(client: VideoClient, base_url: str) -> Diagnosis:
     diagnosis.key_is_exposed = not tls and (parts.hostname or "") not in LOOPBACK
     doctor = _Doctor(client, diagnosis)
     service = client.service
-    if service.prices is not None:
-        question = service.prices
-        await doctor.ask(
-            "prices", question.request, lambda answer: _prices(question.read(answer)), question.fields,
-            "--max-spend, and the price in check and run",
-        )  # fmt: skip
+    await doctor.ask_about("prices", service.prices, _prices, "--max-spend, and the price in check and run")
     if service.models is not None:
         await doctor.ask_for_a_document()
-    if service.durations is not None:
-        durations = service.durations
-        await doctor.ask(
-            "durations", durations.request, lambda answer: pluralize(len(durations.read(answer)), "model"),
-            durations.fields, "a first guess of how long generations take; polls learn it by themselves",
-        )  # fmt: skip
-    if service.deprecations is not None:
-        going = service.deprecations
-        await doctor.ask(
-            "deprecations", going.request, lambda answer: pluralize(len(going.read(answer)), "model"), going.fields,
-            "warnings of models that go",
-        )  # fmt: skip
-    if service.balance is not None:
-        balance = service.balance
-        await doctor.ask(
-            "balance", balance.request, lambda answer: f"{balance.read(answer):.2f}", balance.fields,
-            "balance, and the refusal to start with too little",
-        )  # fmt: skip
+    await doctor.ask_about(
+        "durations", service.durations, lambda durations: pluralize(len(durations), "model"),
+        "a first guess of how long generations take; polls learn it by themselves",
+    )  # fmt: skip
+    await doctor.ask_about(
+        "deprecations", service.deprecations, lambda deprecations: pluralize(len(deprecations), "model"),
+        "warnings of models that go",
+    )  # fmt: skip
+    await doctor.ask_about(
+        "balance",
+        service.balance,
+        lambda balance: f"{balance:.2f}",
+        "balance, and the refusal to start with too little",
+    )
     if service.packs is not None:
         packs = service.packs
         await doctor.ask(
@@ -109,12 +101,9 @@ async def diagnose(client: VideoClient, base_url: str) -> Diagnosis:
             lambda answer: "; ".join(map(_pack, packs.read(answer))) or "none",
             packs.fields, "balance, which shows them",
         )  # fmt: skip
-    if service.key is not None:
-        key = service.key
-        await doctor.ask(
-            "key", key.request, lambda answer: key.read(answer).problem() or "it may make videos", key.fields,
-            "the key's own limit and scopes",
-        )  # fmt: skip
+    await doctor.ask_about(
+        "key", service.key, lambda limits: limits.problem() or "it may make videos", "the key's own limit and scopes"
+    )
     await doctor.ask_for_lookup(service.lookup)
     if service.ledger is not None:
         ledger = service.ledger
@@ -130,6 +119,15 @@ async def diagnose(client: VideoClient, base_url: str) -> Diagnosis:
 class _Doctor:
     client: VideoClient
     diagnosis: Diagnosis
+
+    async def ask_about(
+        self, what: str, question: Question[T] | None, in_words: Callable[[T], str], without: str
+    ) -> None:
+        """Ask one question of a service that has it, and note what was understood."""
+        if question is not None:
+            await self.ask(
+                what, question.request, lambda answer: in_words(question.read(answer)), question.fields, without
+            )
 
     async def ask(
         self, what: str, request: Request, read: Callable[[Answer], str], fields: Fields, without: str

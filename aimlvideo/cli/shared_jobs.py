@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -37,7 +37,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
@@ -107,17 +107,12 @@ class SharedJobs:
                 if settings is not None and new.count:
                     tally.summary_for(settings, facts).obstacles(facts).refuse(self._terminal, anyway=anyway)
                 _confirm(new, confirm_above, self._terminal)
-                _note_facts(
-                    journal, {"service": reader.service, MATRIX: "yes" if reader.matrix else None, UPLOAD: upload}
-                )
+                matrix = "yes" if reader.matrix else None
+                _note_facts(journal, {"service": reader.service, MATRIX: matrix, UPLOAD: upload})
                 queued += put(journal.db, new.ids)
 
             with job_lines(name, catalog, defaults) as lines, journal.planning(queue):
-                for place, job, params in reader.jobs(lines):
-                    try:
-                        journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
-                    except InvalidJobs as error:
-                        reader.problems += (replace(problem, where=place) for problem in error.problems)
+                _plan(journal, reader, lines, tally)
                 # By a connection of its own: the other one is copying.
                 with open_sync_journal(database) as earlier:
                     reader.check_chains(lambda name: earlier.find(name) is not None)
@@ -283,6 +278,15 @@ def _check_file(
     if reader.problems:
         reader.say_remarks(terminal.remark)
         raise InvalidJobs(reader.problems)
+
+
+def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> None:
+    """Plan every job of a file at its price; what is wrong is noted in `reader`."""
+    for place, job, params in reader.jobs(lines):
+        try:
+            journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
+        except InvalidJobs as error:
+            reader.problems += (replace(problem, where=place) for problem in error.problems)
 
 
 def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:

@@ -66,6 +66,14 @@ def test_a_frame_is_taken_where_it_is_asked_for(tmp_path: Path, when: object, le
     assert abs(level_of_png(frame_png(film, when)) - level) <= 4  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("side", "size"), [(32, (32, 24)), (47, (46, 34)), (1000, (64, 48))])
+def test_a_small_picture_keeps_its_shape_and_is_never_larger_than_the_clip(
+    tmp_path: Path, side: int, size: tuple[int, int]
+) -> None:
+    picture = Image.open(io.BytesIO(frame_jpeg(clip(tmp_path / "a.mp4", [20] * 5), side)))
+    assert (picture.format, picture.size) == ("JPEG", size)
+
+
 def test_a_moment_behind_the_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no frame at 9"):
         frame_png(clip(tmp_path / "a.mp4", [20] * 5), 9.0)
