@@ -89,7 +89,7 @@ async def work(dsn: str) -> dict[str, list[float]]:
                     journal.step(job, progress)
                 await timed(f"step: {stage or 'submitting'}", journal.synced)
                 taken[f"step: {stage or 'submitting'}"][-1] -= 1000 * GATHER  # a wait, the same for any list
-            await timed("hand back", partial(queue.done, list(places.values()), well=True))
+            await timed("hand back", partial(queue.done, list(places.values()), succeeded=True))
             await timed("beat", lambda: registry.appear(queue.connection, {}, 30.0))
             await timed("account", lambda: Account.read(queue.connection))
     return {name: quantiles(times, n=4) for name, times in taken.items()}

@@ -17,7 +17,7 @@ from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, model_of
 from aimlvideo.core.jobs.chains import chain_problems
-from aimlvideo.core.jobs.job import Result, VideoJob, result_of
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account
@@ -29,6 +29,11 @@ from aimlvideo.shell.state.catalog_cache import known_catalog
 
 FIRST, LONGEST, GROWTH = 0.1, 2.0, 1.5
 """Seconds between two queries: at first, and at most; and the factor by which they grow while nothing ends."""
+PAGE = 1000
+"""Jobs that are read with one statement."""
+log = logging.getLogger("aimlvideo.jobs")
+
+Job = VideoJob | Mapping[str, Any]
 
 
 class EndWatch:
@@ -80,12 +85,6 @@ class EndWatch:
         self._results.update((result.job.id, result) for result in results if result.job.id in self._waiters)
         self._pause = FIRST if results or is_new else min(self._pause * GROWTH, LONGEST)
         self._next_at = now + self._pause
-
-
-PAGE = 1000
-log = logging.getLogger("aimlvideo.jobs")
-
-Job = VideoJob | Mapping[str, Any]
 
 
 class JobList:
@@ -228,7 +227,7 @@ class JobList:
                 continue
             return [self._result(job, progress) for page in pages for (job, progress), _ in page]
 
-    def _result(self, job: VideoJob, progress: Any) -> Result:
+    def _result(self, job: VideoJob, progress: Progress) -> Result:
         if progress.stage is Stage.IN_DOUBT:
             why = f"job {job.id!r} may have been accepted, and the service cannot be asked: settle it with `resolve`"
             progress = progress._replace(error=InDoubt(why, request_id=progress.request_id))

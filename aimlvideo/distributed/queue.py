@@ -43,7 +43,7 @@ UNENDED_PARENT = """
 class JobQueue:
     """One worker's side of the queue, over one connection. Jobs are known by their ids, as in the journal.
 
-    `heartbeat` seconds after a worker's last `beat`, its jobs are given to whoever takes over next.
+    `heartbeat` seconds after a worker was heard of last, its jobs are given to whoever takes over next.
     """
 
     def __init__(self, connection: Connection, worker: UUID, heartbeat: float) -> None:
@@ -91,9 +91,9 @@ class JobQueue:
         rows = await (await self.connection.execute(renew, (ids, self._worker))).fetchall()
         return {*ids} - {one for (one,) in rows}
 
-    async def done(self, places: Sequence[QueueEntry], *, well: bool) -> None:
-        """Take jobs that have ended, well or not, out of the queue."""
-        status: JOB_STATUS = "successful" if well else "exception"
+    async def done(self, places: Sequence[QueueEntry], *, succeeded: bool) -> None:
+        """Take jobs that have ended, with a clip or without, out of the queue."""
+        status: JOB_STATUS = "successful" if succeeded else "exception"
         for start in range(0, len(places), CHUNK):
             await self._queries.log_jobs([(place, status, None) for place in places[start : start + CHUNK]])
 

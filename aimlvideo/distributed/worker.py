@@ -35,29 +35,22 @@ from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.metrics import Reading, run_metrics
 
-
-def _account_metrics(account: Account) -> Iterator[Reading]:
-    """Give what is true of the whole list, from any worker. Money is in USD."""
-    jobs = {stage.value: float(account.jobs.get(stage.value, 0)) for stage in Stage}
-    yield Reading("aimlvideo_list_jobs", "Jobs of the whole list, by stage", jobs, label="stage")
-    yield Reading("aimlvideo_account_outstanding", "Generations outstanding, of all workers", account.outstanding)
-    yield Reading("aimlvideo_account_outstanding_limit", "Generations that may be outstanding", account.room)
-    yield Reading("aimlvideo_account_spent_usd", "What all jobs have cost", account.spent)
-    yield Reading("aimlvideo_account_committed_usd", "What the outstanding ones will cost", account.committed)
-    if (limit := account.limits.max_spend) is not None and limit < inf:
-        yield Reading("aimlvideo_account_spending_limit_usd", "What may be spent", limit)
-
-
 JOBS_PER_TAKE = 250
 """Jobs that are taken with one statement: a round of statements takes 0.1 to 0.2 s, however many there are."""
-
-
 IDLE = 0.5
 """Seconds between two reads of an empty queue, at most."""
-
-
 GATHER = 0.05
 """Seconds in which ended jobs gather, to be handed back together, and free places, to be filled together."""
+PAUSE_WHEN_FULL = 0.5
+"""Seconds for which nothing is taken after the account had no place for a job."""
+STALLED = 20.0
+"""Seconds that one round of statements may take; then the connection counts as cut."""
+SHARE_EVERY = 30.0
+"""Seconds between two times of sharing what was learned."""
+PARTING = 30.0
+"""Seconds that downloads and answers under way have, when a worker is told to stop."""
+
+log = logging.getLogger("aimlvideo.worker")
 
 
 class _Handback(StrEnum):
@@ -78,21 +71,6 @@ class _Handback(StrEnum):
 BY_STAGE = {Stage.SAVED: _Handback.SAVED, Stage.FAILED: _Handback.FAILED, Stage.PLANNED: _Handback.NOT_BEGUN}
 TAKEN_OVER_AFTER = {_Handback.LEFT: 0.0, _Handback.TIMED_OUT: 60.0, _Handback.NOT_DOWNLOADED: 30.0}
 """Seconds after which a job that was begun, and handed back unfinished, is taken over again."""
-PAUSE_WHEN_FULL = 0.5
-"""Seconds for which nothing is taken after the account had no place for a job."""
-STALLED = 20.0
-"""Seconds that one round of statements may take; then the connection counts as cut."""
-
-
-SHARE_EVERY = 30.0
-"""Seconds between two times of sharing what was learned."""
-
-
-PARTING = 30.0
-"""Seconds that downloads and answers under way have, when a worker is told to stop."""
-
-
-log = logging.getLogger("aimlvideo.worker")
 
 
 class _Elsewhere(VideoError):
@@ -109,7 +87,7 @@ class _NoPlace(VideoError):
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a worker is told: its database, and whether it ends when the queue is empty."""
+    """Which database a worker works on, and whether it exits when the queue is empty."""
 
     dsn: str
     until_empty: bool = False
@@ -343,10 +321,10 @@ class Worker:
             if reason in (_Handback.SAVED, _Handback.FAILED):
                 # Before its place is gone: if we die here, whoever takes the place over finds it ended, and wakes them.
                 await queue.wake_children(names)
-                await queue.done(places, well=reason is _Handback.SAVED)
+                await queue.done(places, succeeded=reason is _Handback.SAVED)
             elif reason is _Handback.IN_DOUBT:
                 await self.journal.leave_in_doubt(names)
-                await queue.done(places, well=False)
+                await queue.done(places, succeeded=False)
             elif reason is _Handback.WAITS:
                 await queue.postpone(places)
             elif reason is _Handback.NOT_BEGUN:
@@ -447,3 +425,15 @@ def _handback(result: Result) -> _Handback:
         return _Handback.IN_DOUBT
     gave_up = result.stage is Stage.READY and not isinstance(result.error, Stopped)
     return _Handback.NOT_DOWNLOADED if gave_up else _Handback.LEFT
+
+
+def _account_metrics(account: Account) -> Iterator[Reading]:
+    """Give what is true of the whole list, from any worker. Money is in USD."""
+    jobs = {stage.value: float(account.jobs.get(stage.value, 0)) for stage in Stage}
+    yield Reading("aimlvideo_list_jobs", "Jobs of the whole list, by stage", jobs, label="stage")
+    yield Reading("aimlvideo_account_outstanding", "Generations outstanding, of all workers", account.outstanding)
+    yield Reading("aimlvideo_account_outstanding_limit", "Generations that may be outstanding", account.room)
+    yield Reading("aimlvideo_account_spent_usd", "What all jobs have cost", account.spent)
+    yield Reading("aimlvideo_account_committed_usd", "What the outstanding ones will cost", account.committed)
+    if (limit := account.limits.max_spend) is not None and limit < inf:
+        yield Reading("aimlvideo_account_spending_limit_usd", "What may be spent", limit)

@@ -64,7 +64,7 @@ async def test_a_worker_reads_the_jobs_that_it_takes_and_no_others(long_list: st
                 await journal.synced()
             await engine.heartbeat_for(list(places.values()))
             await WorkerRegistry(worker, "w").appear(engine.connection, {}, 30.0)
-            await engine.done(list(places.values()), well=True)
+            await engine.done(list(places.values()), succeeded=True)
             assert not await engine.is_empty()
 
     assert rows_read(long_list) - before < MANY / 2

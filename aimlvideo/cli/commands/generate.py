@@ -88,6 +88,12 @@ def generate(
         raise typer.Exit(code)
 
 
+def _saved_sentence(result: Result, output: Path) -> str:
+    further = len(result.video_urls) - 1
+    beside = f" and {pluralize(further, 'more clip')} beside it" if further > 0 else ""
+    return f"saved {output}{beside} ({cost_of(result)}, generation {result.generation_id})"
+
+
 def cost_of(result: Result) -> str:
     """Return what a clip cost: in USD, else in the service's own units, else that nobody says."""
     if result.cost_usd is not None:
@@ -140,10 +146,7 @@ def make_one(
                 result = (await anext(results)).or_raise()
             await result.save(output)
             terminal.result(_saved(result, output))
-            cost = cost_of(result)
-            further = len(result.video_urls) - 1
-            beside = f" and {pluralize(further, 'more clip')} beside it" if further > 0 else ""
-            terminal.say(f"saved {output}{beside} ({cost}, generation {result.generation_id})")
+            terminal.say(_saved_sentence(result, output))
 
     try:
         in_loop(work())

@@ -207,7 +207,7 @@ class SyncPostgresJournal:
         yield from self._all("stage = 'failed'")
 
     def retry_failed(self, failed: Iterable[Record]) -> list[str]:
-        """Plan these failed jobs again, of those that were paid, the clip is fetched; return their ids."""
+        """Plan these failed jobs again, or, of those that were paid, fetch the clip; return their ids."""
         return [record.job.id for record in failed if self.settle(record, record.progress.for_retry())]
 
     def settle(self, record: Record, progress: Progress) -> bool:

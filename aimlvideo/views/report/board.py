@@ -23,8 +23,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.cards import job_json
-from aimlvideo.views.report.html import page
-from aimlvideo.views.report.report_file import cards_of, is_matrix
+from aimlvideo.views.report.report_file import cards_of, is_matrix, page
 
 REMEMBERED = 20_000
 """Changed jobs that are remembered; who was away for longer has to read the page again."""

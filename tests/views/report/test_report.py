@@ -102,6 +102,6 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_half_a_letter_does_not_spoil_the_page(tmp_path: Path) -> None:
-    from aimlvideo.views.report.html import page
+    from aimlvideo.views.report.report_file import page
 
     assert "jobs" in "".join(page("t", {}, [{"id": "\ud83d"}], {})).encode(errors="replace").decode()
