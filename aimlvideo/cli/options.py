@@ -78,6 +78,13 @@ Anyway = Annotated[
     typer.Option("--anyway", help="Start even if the balance cannot cover the estimated cost.", rich_help_panel=MONEY),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Treat unknown parameters as errors.")]
+NoLocalFiles = Annotated[
+    bool,
+    typer.Option(
+        "--no-local-files",
+        help="Refuse jobs that name a file of this machine, as where others write them: pictures are links or content.",
+    ),
+]
 Matrix = Annotated[
     bool,
     typer.Option(
@@ -139,6 +146,7 @@ class ClientOptions(TypedDict, total=False):
     callback_secret: str | None
     metadata: bool
     upload: str | None
+    local_files: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +173,7 @@ class JobFileOptions:
     set_: SetParams = None
     strict: Strict = False
     matrix: Matrix = False
+    no_local_files: NoLocalFiles = False
 
     def defaults(self) -> JobDefaults:
         """Return what `--model` and `--set` say of every job. Raises UsageError where one of them cannot be read."""

@@ -41,6 +41,8 @@ class JobReader:
     legacy: bool = False
     uploads: bool = False
     """Whether large local files and videos have a place to be uploaded to."""
+    local_files: bool = True
+    """Whether jobs may name files of this machine."""
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
@@ -148,9 +150,9 @@ class JobReader:
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
         model = model_of(job, self.catalog, self.service)
-        limits = service_of(self.service).media
+        limits = service_of(self.service).media._replace(local_files=self.local_files)
         if not isinstance(model, Model):
-            yield from _missing_files(job)
+            yield from _missing_files(job, local_files=self.local_files)
             return
         for path, value in media_fields(model, params):
             if isinstance(value, str) and value.startswith(("http://", "https://")):
@@ -161,9 +163,9 @@ class JobReader:
                 yield Problem(path, "a picture that can be sent", str(error), job=job.id)
 
 
-def _missing_files(job: VideoJob) -> Iterator[Problem]:
+def _missing_files(job: VideoJob, *, local_files: bool) -> Iterator[Problem]:
     """Yield which files of a job are not there, as far as that can be told without its model."""
-    media = Media(job.folder, MediaLimits(data_uri=True), uploads=True)
+    media = Media(job.folder, MediaLimits(data_uri=True, local_files=local_files), uploads=True)
     for name, value in job.params.items():
         if canonical_name(name, MEDIA_NAMES) is None:
             continue

@@ -23,6 +23,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.queue import put
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
+from aimlvideo.shell.files.media import local_files_of
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -95,14 +96,23 @@ class JobList:
             async for result in jobs.results():
                 print(result.job.id, result.stage)
 
-    `output` is the workers' folder, where this machine has it: results then have a `path`. Any number of tasks may use
-    one list at a time. Raises SettingsError, JournalError or DatabaseAway.
+    `output` is the workers' folder, where this machine has it: results then have a `path`. With `local_files=False` a
+    job that names a file of this machine is refused, as where strangers write jobs: give the workers
+    `--no-local-files` as well. Any number of tasks may use one list at a time.
+
+    Raises SettingsError, JournalError or DatabaseAway.
     """
 
     def __init__(
-        self, dsn: str, *, service: str = DEFAULT_SERVICE, output: str | Path | None = None, strict: bool = False
+        self,
+        dsn: str,
+        *,
+        service: str = DEFAULT_SERVICE,
+        output: str | Path | None = None,
+        strict: bool = False,
+        local_files: bool = True,
     ) -> None:
-        self._dsn, self._service, self._strict = dsn, service, strict
+        self._dsn, self._service, self._strict, self._local_files = dsn, service, strict, local_files
         self._folder = None if output is None else Path(output)
         self._added: dict[str, None] = {}
         self._watch = EndWatch(self._ended)
@@ -184,7 +194,10 @@ class JobList:
                 problems += misplaced
                 continue
             complete = with_stand_ins(job)
-            problems += check(complete, self._catalog, service=self._service, strict=self._strict).problems
+            validated = check(complete, self._catalog, service=self._service, strict=self._strict)
+            problems += validated.problems
+            if not self._local_files and isinstance(model, Model):
+                problems += local_files_of(complete.with_params(validated.params), model)
         if problems:
             raise InvalidJobs(problems)
         # In a thread, over a connection that blocks: one way to plan jobs, which the command takes too.

@@ -31,6 +31,18 @@ def test_a_folder_of_pictures_is_run(command: Command, tmp_path: Path) -> None:
     assert list(rows(tmp_path / "out")) == ["first shot"]
 
 
+@pytest.mark.parametrize("words", [("check", "-"), ("run", "-", *QUICK), ("run", "jobs.jsonl", "--dry-run", *QUICK)])
+def test_jobs_of_others_name_no_file_of_this_machine_where_that_is_said(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write_png(tmp_path / "own.png")
+    known = {"model": PICTURE, "prompt": "a", "image_url": "own.png"}
+    jobs = write_jobs(tmp_path / "jobs.jsonl", known, {**known, "model": "somebody/unknown"}).read_text()
+    refused = command(*words, "--no-local-files", input=jobs)
+    assert refused.exit_code == 2
+    assert refused.output.count("sends no local files") == 2, refused.output
+
+
 def test_forty_rows_with_the_same_slip_are_one_message(command: Command, tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text("model,prompt,duration\n" + f"{TEXT},Waves,7\n" * 40)
     refused = command("check", "jobs.csv")

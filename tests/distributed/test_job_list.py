@@ -139,3 +139,14 @@ async def test_a_list_that_cannot_be_used_says_why_without_the_password(dsn: str
     with pytest.raises(JournalError, match="newer version"):
         async with JobList(dsn):
             pass
+
+
+@pytest.mark.parametrize("picture", ["secret.png", "/etc/hostname", "~/.ssh/id_rsa", "file:///etc/hostname"])
+async def test_a_list_for_strangers_takes_no_job_that_names_a_file(dsn: str, tmp_path: Path, picture: str) -> None:
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
+    with_picture = "kling-video/v1.6/standard/image-to-video"
+    async with JobList(dsn, local_files=False) as jobs:
+        with pytest.raises(InvalidJobs, match="local_files=False"):
+            await jobs.add(with_picture, prompt="a", image_url=picture)
+        assert await jobs.add(with_picture, prompt="a", image_url="https://pictures.example.com/a.png")
+        assert (await jobs.account()).jobs == {"planned": 1}

@@ -13,7 +13,7 @@ import anyio
 import psycopg
 import pytest
 
-from aimlvideo import VideoClient, VideoJob
+from aimlvideo import JobList, VideoClient, VideoJob
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record
@@ -104,6 +104,19 @@ async def test_a_worker_with_a_short_heartbeat_takes_what_comes_while_it_is_idle
             await anyio.to_thread.run_sync(queue, dsn, tmp_path, [job(0)])
             await until(lambda: counts(dsn) == {"saved": 1})
             tasks.cancel_scope.cancel()
+
+
+async def test_a_worker_without_local_files_sends_none_that_a_queued_job_names(dsn: str, tmp_path: Path) -> None:
+    (tmp_path / "own.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 64)
+    await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
+    picture = {"model": "kling-video/v1.6/pro/image-to-video", "prompt": "a", "image_url": str(tmp_path / "own.png")}
+    async with JobList(dsn) as jobs, Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        name = await jobs.add(picture)
+        async with opened(dsn, tmp_path, sandbox.url, local_files=False) as worker:
+            await worker.run()
+        result = await jobs.wait(name)
+        assert "no local files" in str(result.error)
+        assert sandbox.stats()["accepted"] == 0
 
 
 async def test_two_workers_share_a_queue_and_one_cap(queued: str, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def check_file(
     catalog, service, defaults = known_catalog(), settings["service"], file.defaults()
     facts = ask_without_a_run(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, base_folder(name), file.strict, file.matrix, settings.get("legacy", False))
-    reader.uploads = bool(settings.get("upload"))
+    reader.uploads, reader.local_files = bool(settings.get("upload")), not file.no_local_files
     tally, unnamed = Tally(catalog, facts.prices), 0
     with job_lines(name, catalog, defaults) as lines:
         for _, job, params in reader.jobs(lines):

@@ -56,7 +56,10 @@ def enqueue(
         with distributed_extra():
             # Here, not above: `aimlvideo --help` has to work without the extra.
             from aimlvideo.cli.shared_jobs import SharedJobs
-        reader_options = {"service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy}
+        reader_options = {
+            "service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy,
+            "local_files": not file.no_local_files,
+        }  # fmt: skip
         settings = access.client(legacy=legacy)
         priced = checked_threshold(confirm_above) < inf or _names_service(settings)
         facts = ask_without_a_run(settings) if priced else ServiceFacts()

@@ -70,6 +70,7 @@ def run(
     terminal = shared.terminal()
     with exit_codes(terminal):
         settings = shared.client(service, strict=file.strict)
+        settings["local_files"] = not file.no_local_files
         if dry_run:
             raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
         store = output if is_remote(output) else None
@@ -119,7 +120,7 @@ async def plan(
     """
     catalog = known_catalog() if client is None else client.catalog
     reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
-    reader.uploads = bool(settings.get("upload"))
+    reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
     tally = Tally(catalog, facts.prices)
     folder_was_there, is_new = options.output.exists(), False
     checked_folder(options.output)

@@ -12,6 +12,7 @@ from aimlvideo.cli.options import (
     Json,
     Legacy,
     Metrics,
+    NoLocalFiles,
     Polls,
     Quiet,
     ServiceOptions,
@@ -41,6 +42,7 @@ def worker(
     strict: Strict = False,
     legacy: Legacy = False,
     upload: Upload = None,
+    no_local_files: NoLocalFiles = False,
     until_empty: Annotated[bool, typer.Option("--until-empty", help="Exit when the queue is empty.")] = False,
     metrics: Metrics = None,
     json: Json = False,
@@ -53,7 +55,10 @@ def worker(
     """
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = access.client(timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload)
+        settings = access.client(
+            timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload,
+            local_files=not no_local_files,
+        )  # fmt: skip
         del settings["max_outstanding"]
         with distributed_extra():
             from aimlvideo.cli.shared_jobs import SharedJobs

@@ -13,8 +13,11 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.media_fields import media_fields
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import FileLimits, MediaLimits, media_type, media_type_name
-from aimlvideo.errors import UsageError
+from aimlvideo.errors import Problem, UsageError
 
 HEAD = 64
 """Bytes that tell a picture's type."""
@@ -183,6 +186,14 @@ def _refuse_other_links(value: Any) -> None:
 
 def _is_raw(value: Any) -> bool:
     return isinstance(value, bytes | bytearray) or (hasattr(value, "save") and hasattr(value, "tobytes"))
+
+
+def local_files_of(job: VideoJob, model: Model) -> Iterator[Problem]:
+    """Yield a problem for each parameter of a job that names a file of this machine."""
+    media = Media(job.folder, MediaLimits(data_uri=True))
+    for place, value in media_fields(model, job.params):
+        if media.path_of(value) is not None:
+            yield Problem(place, "a link, or the content itself (local_files=False)", _name(value), job=job.id)
 
 
 def _is_path(value: Any) -> bool:
