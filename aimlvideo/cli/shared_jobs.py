@@ -15,12 +15,13 @@ import anyio
 
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.options import Address, ClientOptions
+from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried, settled_sentence
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import serve_metrics
+from aimlvideo.cli.settling import check_generation
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
@@ -30,6 +31,7 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import settled
+from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.embedded_postgres import resolved_dsn
 from aimlvideo.distributed.list_board import open_list_board
@@ -233,14 +235,21 @@ class SharedJobs:
         with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
             return {job.id: progress for job, progress in journal.all_jobs()}
 
-    def settle(self, job_id: str, generation: str | None) -> int:
+    def settle(
+        self, job_id: str, generation: str | None, *, base_url: str | None = None, api_key: str | None = None
+    ) -> int:
         """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
         with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
             owner = journal.by_generation(generation) if generation else None
-            if not journal.settle(record, settled(record, generation, owner)):
+            progress = settled(record, generation, owner)
+            if generation:
+                service = journal.fact("service") or DEFAULT_SERVICE
+                settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
+                check_generation(record, generation, settings, self._terminal)
+            if not journal.settle(record, progress):
                 raise UsageError(f"job {job_id!r} is being submitted, or has just moved on: check again with `status`")
             put(journal.db, [job_id], begun=generation is not None)
         self._terminal.say(settled_sentence(job_id, generation))

@@ -19,6 +19,7 @@ from aimlvideo.cli import session
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands import run as run_command
 from aimlvideo.cli.terminal import Terminal
+from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
@@ -472,6 +473,43 @@ def test_a_generation_of_one_job_does_not_settle_the_doubt_of_another(command: C
     assert "job 'b' is not in doubt: it is rendering" in twice.output
     assert command(*run()).exit_code == 0
     assert len(service.accepted) == 2
+
+
+def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_nothing(
+    command: Command, service: FakeService
+) -> None:
+    write(Path("jobs.jsonl"), "a")
+    write(Path("theirs.jsonl"), "theirs")
+    assert command(*run(file="theirs.jsonl", output="elsewhere")).exit_code == 0
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    unknown = command("resolve", "out", "a", "--generation", "gen-77")
+    assert unknown.exit_code == 2
+    assert "the service does not know generation gen-77 under this API key" in unknown.output
+    for row in service.log:
+        row.accepted_at = row.listed_at = 0.0  # each command has a clock of its own, which begins at 0
+    theirs = command("resolve", "out", "a", "--generation", "gen-0")
+    assert theirs.exit_code == 2
+    assert "gen-0 was bought for another job, or by another program" in theirs.output
+    assert "1 in doubt" in command("status", "out").output
+    assert command("resolve", "out", "a", "--generation", "gen-1").exit_code == 0
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 2
+
+
+def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked(
+    command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(Path("jobs.jsonl"), "a")
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    monkeypatch.delenv("AIMLAPI_API_KEY")
+    monkeypatch.setattr(session, "VideoClient", VideoClient)
+    taken = command("resolve", "out", "a", "--generation", "gen-0")
+    assert taken.exit_code == 0, taken.output
+    assert "could not be asked: no API key" in taken.output
 
 
 # The journal goes --------------------------------------------------------------------------------------------------

@@ -9,14 +9,19 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions
+from aimlvideo.cli.run_options import is_sandbox_folder, service_of_folder
 from aimlvideo.cli.run_summary import settled_sentence
+from aimlvideo.cli.settling import check_generation
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.base import JournalReader
+from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 
 app = command_app()
 
@@ -31,8 +36,13 @@ def resolve(
     database: DatabaseOptions,
     generation: Annotated[str | None, typer.Option(help="The generation that the job has become.")] = None,
     not_accepted: Annotated[bool, typer.Option("--not-accepted", help="The service never accepted it.")] = False,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
 ) -> None:
-    """Settle by hand a job whose answer was lost, after a look at the service's dashboard."""
+    """Settle by hand a job whose answer was lost, after a look at the service's dashboard.
+
+    With --generation, the service is asked first whether it knows that generation, and for whom it was bought.
+    """
     terminal = Terminal()
     with exit_codes(terminal):
         if bool(generation) == not_accepted:
@@ -44,17 +54,34 @@ def resolve(
         if run_folder is None:
             with distributed_extra():
                 from aimlvideo.cli.shared_jobs import SharedJobs
-            raise typer.Exit(SharedJobs(dsn, terminal).settle(job, generation))
+            raise typer.Exit(SharedJobs(dsn, terminal).settle(job, generation, base_url=base_url, api_key=api_key))
+        _check(run_folder, job, generation, base_url, api_key, terminal)
         in_loop(_settle(run_folder, job, generation))
         terminal.say(settled_sentence(job, generation))
 
 
+def _check(
+    folder: Path, job_id: str, generation: str | None, base_url: str | None, api_key: str | None, terminal: Terminal
+) -> None:
+    """Raise UsageError where a job cannot be settled so. The journal is only read: an answer may take its time."""
+    service = service_of_folder(folder, None)
+    with read_journal(folder / JOURNAL) as journal:
+        record, _ = _settled(journal, folder, job_id, generation)
+    # Nobody can ask an embedded sandbox that is gone.
+    if generation and not is_sandbox_folder(folder):
+        settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
+        check_generation(record, generation, settings, terminal)
+
+
 async def _settle(folder: Path, job_id: str, generation: str | None) -> None:
-    if not (folder / JOURNAL).is_file():
-        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
     async with open_journal(folder / JOURNAL) as journal:
-        record = journal.find(job_id)
-        if record is None:
-            raise UsageError(f"there is no job {job_id!r} in {folder}")
-        owner = journal.by_generation(generation) if generation else None
-        journal.step(record.job, settled(record, generation, owner))
+        record, progress = _settled(journal, folder, job_id, generation)
+        journal.step(record.job, progress)
+
+
+def _settled(journal: JournalReader, folder: Path, job_id: str, generation: str | None) -> tuple[Record, Progress]:
+    record = journal.find(job_id)
+    if record is None:
+        raise UsageError(f"there is no job {job_id!r} in {folder}")
+    owner = journal.by_generation(generation) if generation else None
+    return record, settled(record, generation, owner)
