@@ -20,7 +20,7 @@ from aimlvideo.distributed.registry import WorkerRegistry, read_durations, worke
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
-from aimlvideo.shell.files.object_stores import ClipStore, opened_store
+from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, price_what_was_bought
@@ -68,7 +68,7 @@ async def open_worker(
         chosen = {**settings, "upload": settings.get("upload") or await _fact(connection, UPLOAD)}
         client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
         await _check_key(client)
-        store = stack.enter_context(opened_store(output, str(worker)))
+        store = stack.enter_context(open_worker_store(output, str(worker)))
         await _check_output(connection, store)
         account = await _join(connection, registry, limits, stack)
         await store.sweep(await workers_on_the_roll(connection))

@@ -19,7 +19,7 @@ from aimlvideo.core.uploads import valid_until
 from aimlvideo.errors import UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import is_remote
-from aimlvideo.shell.files.uploads import UploadStore, known_folders, remove_of_journal
+from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal, upload_folders_of
 from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 
 app = command_app()
@@ -82,7 +82,7 @@ def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> dict[str, Any]:
         count = in_loop(removed())
         terminal.say(f"{pluralize(count, 'folder')} removed")
     with read_journal(path) as journal:
-        for url, name in known_folders(journal):
+        for url, name in upload_folders_of(journal):
             until = valid_until(name)
             terminal.say(f"{url}/{name}: links valid until {_minute(until or 0)}")
             folders.append({"url": f"{url}/{name}", "valid_until": _iso(until or 0)})

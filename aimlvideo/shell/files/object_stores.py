@@ -262,7 +262,7 @@ async def open_store(url: str) -> ObjectStore:
 
 
 @contextmanager
-def opened_store(output: str, name: str) -> Iterator[ObjectStore | _SharedFolder]:
+def open_worker_store(output: str, name: str) -> Iterator[ObjectStore | _SharedFolder]:
     """Give the place that many workers put their clips in; `name` is this worker's, for its staging.
 
     Raises SettingsError where nothing can be written there.

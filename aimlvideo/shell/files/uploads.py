@@ -50,9 +50,8 @@ class UploadStore:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         self.files, self._root = opened_filesystem(self.url)
-        if hasattr(
-            self.files, "auto_mkdir"
-        ):  # a shared folder, where folders have to be made; an object store has none
+        # Only a shared folder has it: there, folders have to be made; an object store has none.
+        if hasattr(self.files, "auto_mkdir"):
             self.files.auto_mkdir = True
 
     def check(self) -> None:
@@ -330,7 +329,7 @@ class Uploads:
         return self._digests[key]
 
 
-def known_folders(journal: JournalReader) -> list[tuple[str, str]]:
+def upload_folders_of(journal: JournalReader) -> list[tuple[str, str]]:
     """Return the folders of uploads that a journal knows, each with the URL that it is below."""
     places = (name.removeprefix(FOLDER_FACT).rpartition("/") for name in journal.facts(FOLDER_FACT))
     return [(url, folder) for url, _, folder in places]
@@ -345,7 +344,7 @@ def remove_of_journal(journal: Journal) -> int:
         raise UsageError(
             f"{pluralize(waiting, 'generation')} outstanding may still fetch these files: finish the run first"
         )
-    folders = known_folders(journal)
+    folders = upload_folders_of(journal)
     for url, folder in folders:
         store = UploadStore(url)
         try:

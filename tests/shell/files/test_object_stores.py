@@ -24,7 +24,7 @@ from aimlvideo.shell.files.object_stores import (
     is_remote,
     journal_folder,
     local_folder,
-    opened_store,
+    open_worker_store,
     put_file,
     working_folder,
 )
@@ -168,7 +168,7 @@ async def test_a_large_picture_is_fetched_from_the_bucket_by_its_link_and_by_not
 
 
 async def test_workers_that_share_a_folder_fetch_into_parts_of_their_own(tmp_path: Path) -> None:
-    with opened_store(str(tmp_path / "out"), "a") as one, opened_store(str(tmp_path / "out"), "b") as other:
+    with open_worker_store(str(tmp_path / "out"), "a") as one, open_worker_store(str(tmp_path / "out"), "b") as other:
         assert one.staging != other.staging
         for store, text in ((one, b"one"), (other, b"other")):
             (store.staging / "clip.mp4").write_bytes(text)
@@ -188,7 +188,7 @@ async def test_what_a_killed_worker_left_half_fetched_is_removed_and_nothing_els
     for staging in (killed, on_the_roll):
         for path in (staging, staging / "clip.mp4.part"):
             os.utime(path, (1, 1))
-    with opened_store(str(tmp_path), "ours") as store:
+    with open_worker_store(str(tmp_path), "ours") as store:
         await store.sweep(["roll0000-1111-2222", "ours"])
         names = {path.name for path in tmp_path.iterdir()}
     assert names == {".arriving-cut0off0", ".arriving-roll0000", ".arriving-ours", "clip.mp4"}
