@@ -19,6 +19,8 @@ MAX_BODY = 16 * 2**20
 SMALL_BODY = 2**18
 """Bytes that every answer may take at the same time; those of more wait for one of a few places."""
 LARGE_AT_ONCE = 4
+STRIDE, LEAST = 10.0, 2**17
+"""Seconds, and bytes that have to come within them in such a place, where others wait for it."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -26,10 +28,15 @@ class TooLarge(aiohttp.ClientPayloadError):
     """An answer goes on beyond what any answer has."""
 
 
+class TooSlow(aiohttp.ClientPayloadError):
+    """A large answer trickles in a place that others wait for."""
+
+
 async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -> bytes:
     """Return an answer's body; a large one is read where one of the `places` is free.
 
-    Raises TooLarge as soon as it is: nothing more of it is read or unpacked.
+    Raises TooLarge as soon as it is: nothing more of it is read or unpacked; and TooSlow for one that trickles while
+    others wait.
     """
     content = response.content
     body = bytearray(await content.readany())
@@ -40,7 +47,14 @@ async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -
     # What a connection has read ahead is bounded: while this one waits, its sender waits too.
     async with places:
         while len(body) <= MAX_BODY and not content.at_eof():
-            body += await content.readany()
+            enough = min(len(body) + LEAST, MAX_BODY + 1)
+            with anyio.move_on_after(STRIDE) as stride:
+                while len(body) < enough and not content.at_eof():
+                    body += await content.readany()
+            # Without this, as many slow servers as there are places would keep all other large answers out.
+            if stride.cancelled_caught and places.statistics().tasks_waiting:
+                response.close()
+                raise TooSlow(f"the answer trickles: {len(body):,} bytes came, and other answers wait")
     if len(body) > MAX_BODY:
         response.close()
         raise TooLarge(f"the answer has more than {MAX_BODY // 2**20} MB")

@@ -13,7 +13,7 @@ import pytest
 
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Unclear
-from aimlvideo.shell.http.bodies import LARGE_AT_ONCE, MAX_BODY, SMALL_BODY, TooLarge
+from aimlvideo.shell.http.bodies import LARGE_AT_ONCE, MAX_BODY, SMALL_BODY, STRIDE, TooLarge
 from aimlvideo.shell.http.transport import HttpTransport
 
 PIECE = 2**18
@@ -95,3 +95,56 @@ async def test_an_error_of_an_answer_that_is_too_large_does_not_keep_what_was_re
         await transport.send(Request("GET", "/x"))
     assert isinstance(caught.value.__cause__, TooLarge)
     assert caught.value.__cause__.__traceback__ is None
+
+
+class Bodies:
+    """Stands for a session of aiohttp whose answers come at a speed of their own, which the path names."""
+
+    timeout = aiohttp.ClientTimeout()
+
+    @asynccontextmanager
+    async def request(self, method: str, url: Any, **_: Any) -> AsyncIterator[Any]:
+        kind = url.path.strip("/")
+        size = 1000 if kind == "small" else 4 * SMALL_BODY
+        sent = 0
+
+        async def readany() -> bytes:
+            nonlocal sent
+            trickles = kind == "trickling" and sent > SMALL_BODY
+            await anyio.sleep(1.0 if trickles else 0.01)
+            piece = 1 if trickles else min(size, PIECE)
+            sent += piece
+            return b" " * piece
+
+        content = SimpleNamespace(readany=readany, at_eof=lambda: sent >= size)
+        yield SimpleNamespace(status=200, headers={}, content=content, close=lambda: None)
+
+
+async def test_servers_that_trickle_keep_no_other_answer_waiting_for_long() -> None:
+    transport = HttpTransport(Bodies(), "http://127.0.0.1:1", "k")  # type: ignore[arg-type]
+    ended: dict[str, float] = {}
+
+    async def read(kind: str) -> None:
+        began = anyio.current_time()
+        try:
+            await transport.send(Request("GET", f"/{kind}"))
+        except Unclear as lost:
+            assert "trickles" in str(lost)  # noqa: PT017 - some are read to their end
+        ended[kind] = max(ended.get(kind, 0.0), anyio.current_time() - began)
+
+    with anyio.move_on_after(60):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(LARGE_AT_ONCE):
+                tasks.start_soon(read, "trickling")
+            await anyio.sleep(1)
+            for kind in ("large",) * 20 + ("small",) * 20:
+                tasks.start_soon(read, kind)
+    assert ended["small"] < 1
+    assert ended["large"] < 2 * STRIDE
+
+
+async def test_a_slow_answer_that_nobody_waits_behind_is_not_given_up_early() -> None:
+    transport = HttpTransport(Bodies(), "http://127.0.0.1:1", "k")  # type: ignore[arg-type]
+    with anyio.move_on_after(50) as patience:
+        await transport.send(Request("GET", "/trickling"))
+    assert patience.cancelled_caught
