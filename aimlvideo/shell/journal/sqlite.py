@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ from aimlvideo.shell.journal.base import CopyNumbers
 from aimlvideo.shell.journal.sqlite_file import damaged, locked, opened_to_read, opened_to_write, sqlite_errors
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
-STEP = f"UPDATE jobs SET {', '.join(f'{name}=?' for name in PROGRESS_COLUMNS)} WHERE id=?"
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
 COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 ROWS = f"SELECT {COLUMNS} FROM jobs"
@@ -102,7 +102,9 @@ class SqliteJournal:
 
         A step whose loss is harmless may take a moment longer. See `synced` for a power cut.
         """
-        self._commits.write(STEP, (*columns_of(progress), job.id), later=progress.stage in LOSS_IS_HARMLESS)
+        columns = zip(PROGRESS_COLUMNS, columns_of(progress), strict=True)
+        filled = {name: value for name, value in columns if value is not None}
+        self._commits.write(_step(tuple(filled)), (*filled.values(), job.id), later=progress.stage in LOSS_IS_HARMLESS)
 
     async def synced(self) -> None:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
@@ -323,6 +325,15 @@ class SqliteJournal:
     def _read_folders(self) -> None:
         self._folders: dict[str, int] = dict(self._commits.read("SELECT path, rowid FROM folders"))
         self._paths = {number: path for path, number in self._folders.items()}
+
+
+@lru_cache(maxsize=128)
+def _step(filled: tuple[str, ...]) -> str:
+    """Return the statement that writes a job's progress down, with a value for each of the `filled` columns."""
+    # The others are NULL in its text: Python's `sqlite3` asks each None that it is given how it is to be kept, which
+    # takes twice as long as the rest of the statement.
+    columns = (f"{name}={'?' if name in filled else 'NULL'}" for name in PROGRESS_COLUMNS)
+    return f"UPDATE jobs SET {', '.join(columns)} WHERE id=?"
 
 
 def _of_run(run: int | None) -> str:
