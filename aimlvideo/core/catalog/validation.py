@@ -167,9 +167,16 @@ def _from_service_names(params: dict[str, Any], model: Model) -> None:
     for name, key in model.sending.entries.items():
         if isinstance(entries := params.get(name), list | tuple):
             params[name] = [_bare(entry, key) for entry in entries]
-    for name, param in model.params.items():
-        if param.choices in (("on", "off"), ("yes", "no")) and isinstance(value := params.get(name), bool):
-            params[name] = param.choices[0 if value else 1]
+    for name, (yes, no) in _switches(model).items():
+        if isinstance(value := params.get(name), bool):
+            params[name] = yes if value else no
+
+
+@lru_cache(maxsize=512)
+def _switches(model: Model) -> dict[str, tuple[Any, ...]]:
+    """Return the parameters that have two words for true and false, with these words."""
+    words = (("on", "off"), ("yes", "no"))
+    return {name: param.choices for name, param in model.params.items() if param.choices in words}
 
 
 def _bare(entry: Any, key: str) -> Any:

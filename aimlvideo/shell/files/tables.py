@@ -119,9 +119,9 @@ def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
 
 def is_missing(value: Any) -> bool:
     """Tell None, NaN, NaT and NA, whatever library they are of: nothing else differs from itself."""
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return True
-    return isinstance(value, float) and value != value  # noqa: PLR0124 - this is what NaN is
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124 - this is what NaN is
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _plain_value(value: Any) -> Any:
