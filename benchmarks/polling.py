@@ -28,6 +28,7 @@ FIXED = np.arange(15.0, 61.0, 15.0)
 PUBLISHED = {0.5: 127.0, 0.75: 150.0, 0.9: 175.0, 0.99: 240.0}
 EARLY, MIDDLE, LATE = slice(0, 28), slice(28, 100), slice(100, None)
 LEARNED = slice(28, None)
+PACE = 2.0  # jobs a second of each model that shares a budget
 WRONG = {"4 times": 4.0, "a quarter": 0.25, "a hundredth": 0.01}
 
 
@@ -160,7 +161,7 @@ def drift(size: Size) -> Iterator[Figure]:
 
 def one_budget(size: Size) -> Iterator[Figure]:
     """Three models, two jobs a second each, under one budget; and a limit that nobody tells."""
-    crowd = [Arrivals(lognormal(median, 0.35), 2.0) for median in (34, 127, 381)]
+    crowd = [Arrivals(lognormal(median, 0.35), PACE) for median in (34, 127, 381)]
 
     def lag(budget: float, hidden: float = np.inf) -> tuple[float, float]:
         seeds = range(1, 2 + size.seeds // 16)
