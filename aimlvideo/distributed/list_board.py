@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.distributed.account import Account
 from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal.postgres import SyncPostgresJournal, open_sync_journal
-from aimlvideo.views.report.board import Board, ChangeLog, live_page, open_pages
+from aimlvideo.views.report.board import Board, ChangeLog, live_page
 from aimlvideo.views.report.cards import job_json
 
 READ_EVERY = 1.0
@@ -103,7 +103,7 @@ async def open_list_board(
 
     await anyio.to_thread.run_sync(watch.read)
     board = Board(folder, watch, line, token, page=page, changes=changes)
-    async with open_pages(board, host, port, token, follow) as url:
+    async with board.served(host, port, follow) as url:
         yield url
 
 

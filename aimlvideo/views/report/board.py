@@ -115,6 +115,20 @@ class Board:
         self._line = ""
         self._is_over = False
 
+    @asynccontextmanager
+    async def served(self, host: str, port: int, *also: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[str]:
+        """Serve the board, and keep it up to date, until the block is left; give its URL. Raises SettingsError."""
+        runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            await _start(runner, host, port)
+            async with background_tasks(self.run, *also):
+                yield f"http://{host}:{runner.addresses[0][1]}/" + (f"{self._token}/" if self._token else "")
+        finally:
+            self.end()
+            with anyio.CancelScope(shield=True):
+                await runner.cleanup()
+
     def application(self) -> web.Application:
         """Return the web application."""
         application = web.Application(middlewares=[self._guard])
@@ -249,26 +263,9 @@ async def open_board(
     assert run.spec.folder is not None
     with read_journal(run.spec.folder / JOURNAL) as journal:
         board = Board(run.spec.folder, journal, status_line, token)
-        async with open_pages(board, host, port, token) as url:
+        async with board.served(host, port) as url:
             run.watchers.append(board.on_step)
             yield url
-
-
-@asynccontextmanager
-async def open_pages(
-    board: Board, host: str, port: int, token: str, *also: Callable[[], Coroutine[Any, Any, None]]
-) -> AsyncIterator[str]:
-    """Serve a board, and keep it up to date, until the block is left; give its URL. Raises SettingsError."""
-    runner = web.AppRunner(board.application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await _start(runner, host, port)
-        async with background_tasks(board.run, *also):
-            yield f"http://{host}:{runner.addresses[0][1]}/" + (f"{token}/" if token else "")
-    finally:
-        board.end()
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()
 
 
 async def _start(runner: web.AppRunner, host: str, port: int) -> None:
