@@ -14,7 +14,13 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict, refusal, verdict
 from aimlvideo.errors import GenerationFailed, LinkDead
 from aimlvideo.shell.journal import postgres
-from aimlvideo.shell.journal.postgres import SEE_PRICE, PostgresJournal, open_postgres_journal, price_what_was_bought
+from aimlvideo.shell.journal.postgres import (
+    SEE_PRICE,
+    PostgresJournal,
+    open_postgres_journal,
+    open_sync_journal,
+    price_what_was_bought,
+)
 
 pytestmark = pytest.mark.real_time
 
@@ -173,3 +179,18 @@ async def test_what_a_person_settles_counts_as_it_would_have_by_itself(dsn: str)
             assert record is not None
             assert journal.settle(record, progress)
             assert journal.account()["committed"] == committed
+
+
+def test_only_the_new_jobs_of_a_file_are_counted_priced_and_queued(dsn: str) -> None:
+    new_jobs: list[tuple[int, float | None, int, list[str]]] = []
+
+    def plan(**prices: float | None) -> None:
+        with journal.planning(lambda new: new_jobs.append((new.count, new.dollars, new.unpriced, list(new.ids)))):
+            for name, price in prices.items():
+                journal.plan(VideoJob("m", id=name), price=price)
+
+    with open_sync_journal(dsn) as journal:
+        plan(a=0.25)
+        journal.begin()
+        plan(b=0.5, a=0.25, c=None)
+    assert new_jobs == [(1, 0.25, 0, ["a"]), (2, 0.5, 1, ["b", "c"])]
