@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +37,8 @@ Line = tuple[str, Mapping[str, Any] | Problem]
 log = logging.getLogger("aimlvideo")
 
 IN_MEMORY = 16_000_000
+LONGEST_LINE = 2**29
+"""Bytes of one line of a job file: it is held in memory, several times over."""
 """Bytes of a stream that are held in memory before they go to a temporary file."""
 SNIFFED = 65536
 """Bytes that decide what an unnamed stream is."""
@@ -81,7 +84,8 @@ def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS
         if reader is read_xlsx:
             yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
             return
-        text, remark = _as_utf8(name, file)
+        # An array in JSON may be one line: it is read value by value.
+        text, remark = _as_utf8(name, file, inf if reader is _json else LONGEST_LINE)
         if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
             yield iter(remark)
             return
@@ -152,12 +156,23 @@ def _file(source: str) -> BinaryIO:
 
 
 def _copy(source: Any, target: Any) -> None:
-    while chunk := source.read(1 << 20):
+    for chunk in _chunks(source, LONGEST_LINE):
         target.write(chunk)
     target.seek(0)
 
 
-def _as_utf8(name: str, file: BinaryIO) -> tuple[BinaryIO, list[Line]]:
+def _chunks(file: Any, longest: float) -> Iterator[bytes]:
+    """Give a stream's content piece by piece. Raises SettingsError for a line that never ends, as of `/dev/zero`."""
+    line = 0
+    while chunk := file.read(1 << 20):
+        end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        line = len(chunk) - 1 - end if end >= 0 else line + len(chunk)
+        if line > longest:
+            raise SettingsError(f"a line has more than {LONGEST_LINE >> 20} MB: expected a job file ({FORMS})")
+        yield chunk
+
+
+def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[BinaryIO, list[Line]]:
     """Return the file as UTF-8 without a byte order mark, and a remark where its encoding had to be guessed."""
     head = file.read(SNIFFED)
     file.seek(0)
@@ -169,7 +184,7 @@ def _as_utf8(name: str, file: BinaryIO) -> tuple[BinaryIO, list[Line]]:
         return _transcoded(file, "utf-16"), []
     if (encoding := _utf16_of(head)) is not None:
         return _transcoded(file, encoding), []
-    if _is_utf8(file):
+    if _is_utf8(file, longest):
         return _kept_open(file), []
     encoding, title = ("mac_roman", "Mac Roman") if b"\r" in head and b"\n" not in head else ("cp1252", "Windows-1252")
     if not _is_western(head, encoding):
@@ -199,10 +214,10 @@ def _is_western(head: bytes, encoding: str) -> bool:
     return sum(byte >= 0xC0 for byte in letters) <= len(letters) / 4
 
 
-def _is_utf8(file: BinaryIO) -> bool:
+def _is_utf8(file: BinaryIO, longest: float) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        while chunk := file.read(1 << 20):
+        for chunk in _chunks(file, longest):
             decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
@@ -220,7 +235,7 @@ def _kept_open(file: BinaryIO) -> BinaryIO:
 def _transcoded(file: BinaryIO, encoding: str) -> BinaryIO:
     copy = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller closes it
     decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-    while chunk := file.read(1 << 20):
+    for chunk in _chunks(file, LONGEST_LINE):
         copy.write(decoder.decode(chunk).encode())
     copy.write(decoder.decode(b"", final=True).encode())
     copy.seek(0)

@@ -6,11 +6,12 @@ where they fade into each other, or where a clip begins with the very frame that
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
-from importlib.util import find_spec
+from importlib import import_module
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -35,13 +36,19 @@ SAME_FRAME = 3.0
 MAX_PIXELS = 8192 * 8192
 """Pixels of a frame that is decoded: a damaged or ill-meant clip may name any number, and each takes memory."""
 
+log = logging.getLogger("aimlvideo")
+
 When = Literal["first", "last"] | float
 
 
 def needs_video(what: str) -> None:
     """Raise SettingsError where the extra that this needs is not installed."""
-    if find_spec("av") is None or find_spec("numpy") is None:
-        raise SettingsError(f"{what} needs the extra `video`: pip install 'aimlvideo[video]'")
+    try:
+        for library in ("numpy", "av"):
+            import_module(library)
+    except ImportError as error:
+        reason = "" if isinstance(error, ModuleNotFoundError) else f" (what is installed cannot be loaded: {error})"
+        raise SettingsError(f"{what} needs the extra `video`: pip install 'aimlvideo[video]'{reason}") from error
 
 
 def frame_png(clip: Path, when: When) -> bytes:
@@ -69,8 +76,12 @@ def frame_png(clip: Path, when: When) -> bytes:
 
 def frame_jpeg(clip: Path, side: int) -> bytes:
     """Return a clip's first frame as JPEG, at most `side` pixels wide and high; empty where none can be made of it."""
-    import av  # noqa: PLC0415 - an extra
-
+    try:
+        import av  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        # There, and cannot be loaded: half of an update, little memory.
+        log.info("no pictures of clips: %s", error)
+        return b""
     try:
         with _opened(clip) as film:
             stream = film.streams.video[0]

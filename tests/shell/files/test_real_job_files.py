@@ -6,12 +6,14 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import Problem, SettingsError
+from aimlvideo.shell.files import job_files
 from aimlvideo.shell.files.job_files import JobDefaults, job_lines
 from tests.cases import for_each
 
@@ -439,3 +441,24 @@ def test_a_name_beside_an_id_is_a_column_of_its_own(tmp_path: Path) -> None:
     jobs, [(_, remark)] = read(tmp_path / "jobs.csv")
     assert jobs == [{"id": "a", "model": TEXT, "prompt": "Waves"}]
     assert "column 'name': not sent" in str(remark)
+
+
+@pytest.mark.parametrize("source", ["jobs.jsonl", "jobs.csv", "jobs.txt", "-"])
+def test_a_line_that_goes_on_and_on_is_refused_before_it_fills_the_memory(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(job_files, "LONGEST_LINE", 2**21)
+    (tmp_path / "jobs.txt").write_bytes(b"x" * 2**22)
+    (tmp_path / source.replace("-", "jobs.txt")).write_bytes(b"x" * 2**22)
+    with (tmp_path / "jobs.txt").open("rb") as piped:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=piped))
+        with pytest.raises(SettingsError, match="a line has more than 2 MB"):
+            read(source, TEXT)
+
+
+def test_an_array_in_json_may_be_one_line_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_files, "LONGEST_LINE", 2**21)
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps([{**WAVES, "prompt": "x" * 2**20}] * 4))
+    assert len(read(path)[0]) == 4

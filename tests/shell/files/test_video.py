@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import pytest
 
-from aimlvideo.errors import UsageError
+from aimlvideo.errors import SettingsError, UsageError
 from aimlvideo.shell.files import video
 from aimlvideo.shell.files.video import frame_jpeg, frame_png, join_clips
 
@@ -149,3 +150,15 @@ def test_a_clip_whose_frames_are_beyond_all_measure_is_not_decoded(
         join_clips([huge, huge], tmp_path / "film.mp4")
     assert frame_jpeg(huge, 32) == b"", "a report goes without its poster"
     assert not (tmp_path / "film.mp4").exists()
+
+
+def test_a_library_for_clips_that_cannot_be_loaded_is_said_and_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "av.py").write_text("raise ImportError('libx265.so: failed to map segment')")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "av"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert frame_jpeg(tmp_path / "a.mp4", 100) == b""
+    with pytest.raises(SettingsError, match="cannot be loaded: libx265"):
+        frame_png(tmp_path / "a.mp4", "first")
