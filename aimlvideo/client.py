@@ -21,6 +21,7 @@ from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending, checked_limit
 from aimlvideo.core.money.pricing import (
@@ -462,6 +463,10 @@ class VideoClient:
                 # A line that cannot be read is a failed job like others: it must not stop those behind it.
                 unreadable = _single(str(named.get("model") or ""), named.get("id"), {})
                 yield Record(unreadable, Progress(Stage.FAILED, error=error))
+                continue
+            if secrets := secret_problems(job):
+                # Without its parameters: the result of a job is shown, and may be kept.
+                yield Record(_single(job.model, job.id, {}), Progress(Stage.FAILED, error=InvalidJobs(secrets)))
                 continue
             try:
                 if not self._settings.local_files:

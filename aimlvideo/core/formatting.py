@@ -6,7 +6,8 @@ import re
 import shlex
 
 QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
-SECRET = re.compile(r"(?i)(bearer\s+|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
+USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@")
+SECRET = re.compile(r"(?i)(bearer\s+(?=\S*\d)|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
@@ -22,8 +23,8 @@ def redact_for_display(text: str, longest: int = 300) -> str:
 
 
 def strip_signatures(text: str) -> str:
-    """Return a text in which links have lost their queries, where signatures are, and keys are gone."""
-    return SECRET.sub(r"\1…", QUERY.sub(r"\1?…", text))
+    """Return a text in which links have lost users, passwords and queries, where signatures are, and keys are gone."""
+    return SECRET.sub(r"\1…", QUERY.sub(r"\1?…", USER_INFO.sub(r"\1…@", text)))
 
 
 def format_seconds(amount: float) -> str:

@@ -16,6 +16,7 @@ from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_m
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem
 from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
+from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.nesting import PLAIN, is_too_deep
 from aimlvideo.errors import Problem
@@ -55,12 +56,8 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
             return _checked(job, dict(job.params), [too_deep_problem()])
         if any(unwritable_place(value, name) for name, value in job.params.items()):
             return _checked(job, dict(job.params), [unwritable_problem(job)])
-    if MATRIX in job.params:
-        # Sent unchanged, as other unknown parameters are, it would be ignored, and the rest of the template bought.
-        hint = "add --matrix; in Python: aimlvideo.core.jobs.templates.expand"
-        expected_job = "one job, not a template: the lists under `matrix` are combined with --matrix only"
-        problem = Problem(MATRIX, expected_job, hint=hint)
-        return _checked(job, dict(job.params), [problem])
+    if never_sent := [*secret_problems(job), *_about_template(job)]:
+        return _checked(job, dict(job.params), never_sent)
     service = service or default_service()
     listed = catalog.find(job.model)
     problems: list[Problem] = []
@@ -82,6 +79,14 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         broken = broken_rules(model, params, legacy=legacy)
         problems.extend(problem for problem in broken if problem.field not in wrong_fields)
     return _checked(job, params, problems)
+
+
+def _about_template(job: VideoJob) -> Iterator[Problem]:
+    if MATRIX in job.params:
+        # Sent unchanged, as other unknown parameters are, it would be ignored, and the rest of the template bought.
+        hint = "add --matrix; in Python: aimlvideo.core.jobs.templates.expand"
+        expected_job = "one job, not a template: the lists under `matrix` are combined with --matrix only"
+        yield Problem(MATRIX, expected_job, hint=hint)
 
 
 def _is_plain(value: Any) -> bool:
