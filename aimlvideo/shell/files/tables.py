@@ -39,6 +39,10 @@ DELIMITERS = ",;\t|"
 ID_NAMES = ("id", "job_id", "name", "clip", "clip_id", "clip_name", "nom", "nombre", "nome", "naam")
 """Headers of the column that names a job, the strongest first."""
 MODEL_NAMES = ("model", "model_id", "model_name", "modell", "modele", "modelo", "modello")
+AMBIGUOUS_NAME = "nombre"
+"""The one header of an id that is another thing in another language: a name in Spanish, a number in French."""
+FRENCH = frozenset(("nom", "modele", "texte", "duree", "secondes", "prompt_negatif"))
+"""Headers that are French and not Spanish."""
 TITLE_ROWS = 10
 """Rows that may stand above the header: a title, a date, a blank line."""
 NEAR = 0.75
@@ -380,6 +384,10 @@ def _job(
     filled = {index: cell for index, cell in enumerate(cells) if cell and index not in columns.repeated}
     job = TableJob()
     if columns.id_column is not None and columns.id_column in filled:
+        if _is_ambiguous(columns, str(filled[columns.id_column])):
+            header = columns.headers[columns.id_column]
+            hint = "call it `name` where it names the clips, or else what it counts"
+            yield Problem(header, "a header of one meaning", "a name in Spanish, or a number in French", hint)
         job["id"], job.id_header = filled.pop(columns.id_column), columns.headers[columns.id_column]
     if columns.model_column in filled:
         job["model"] = filled.pop(columns.model_column)
@@ -392,6 +400,12 @@ def _job(
         yield job
         return
     yield from _with_params(job, columns, filled, model)
+
+
+def _is_ambiguous(columns: _Columns, cell: str) -> bool:
+    """Tell whether the column of ids may be one of numbers: a clip that is named by a count is nobody's intent."""
+    name = columns.names[columns.id_column] if columns.id_column is not None else ""
+    return name == AMBIGUOUS_NAME and (cell.isdecimal() or not FRENCH.isdisjoint(columns.names))
 
 
 def _with_params(

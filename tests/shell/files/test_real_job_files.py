@@ -264,6 +264,26 @@ def test_headers_in_other_languages_are_what_they_say(tmp_path: Path, header: st
 
 
 @pytest.mark.parametrize(
+    ("table", "is_asked"),
+    [
+        ("Nombre;Modelo;Texto;Duraci\u00f3n\nzorro;{0};Un zorro;10", False),
+        ("Nombre;Model;Prompt\nfox;{0};A fox", False),
+        ("Nombre;Mod\u00e8le;Texte;Dur\u00e9e\n2;{0};Un renard;10", True),
+        ("Nombre;Mod\u00e8le;Texte\nrenard;{0};Un renard", True),
+        ("Nombre;Model;Prompt\n3;{0};A fox", True),
+        ("Nom;Nombre;Mod\u00e8le;Texte\nrenard;3;{0};Un renard", False),
+    ],
+)
+def test_a_header_that_means_two_things_is_asked_for_and_not_guessed(
+    tmp_path: Path, table: str, is_asked: bool
+) -> None:
+    (tmp_path / "jobs.csv").write_text(table.format(TEXT), encoding="utf-8")
+    problems = [str(problem) for _, problem in read(tmp_path / "jobs.csv")[1] if not problem.warning]
+    assert any("a name in Spanish, or a number in French" in problem for problem in problems) is is_asked
+    assert len(problems) == is_asked
+
+
+@pytest.mark.parametrize(
     ("header", "meant"),
     [
         ("Duratoin", "did you mean duration? Without it the default is 10"),
