@@ -7,7 +7,7 @@ from typing import Any
 
 from aimlvideo.sandbox import Behaviour, Sandbox, sandbox_in_thread
 
-QUICK: dict[str, Any] = {"seconds": 0.2, "video": "tiny"}
+QUICK: dict[str, Any] = {"seconds": 0.05, "video": "tiny"}
 
 
 def sandbox_thread(**settings: Any) -> AbstractContextManager[Sandbox]:

@@ -49,4 +49,4 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def quick(*words: Any) -> list[Any]:
-    return ["run", *words, "-o", "out", "--poll", "every:0.1", "--rate", 100]
+    return ["run", *words, "-o", "out", "--poll", "every:0.05", "--rate", 1000]
