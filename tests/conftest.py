@@ -23,14 +23,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from aimlvideo.shell import clock
+from aimlvideo.shell.http import certificates
 from tests.waiting import PATIENCE
 
 MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30
 PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+settings.register_profile("quick", max_examples=8, **PATIENT)
 settings.register_profile("suite", max_examples=20, **PATIENT)
 settings.register_profile("deep", max_examples=1000, **PATIENT)
-settings.load_profile("suite")  # python -m pytest --hypothesis-profile=deep tests/core looks long
+# python -m pytest --hypothesis-profile=deep tests/core looks long
+settings.load_profile("suite" if "AIMLVIDEO_CI" in os.environ else "quick")
 
 
 class JumpingSelector(selectors.DefaultSelector):
@@ -235,10 +238,13 @@ HOMES = itertools.count()
 
 @pytest.fixture(autouse=True)
 def isolated_user_dirs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what tests learn, and what they refresh, out of the user's folders."""
+    """Keep what tests learn, and what they refresh, out of the user's folders.
+
+    Certificates that the environment names are no test's business, and each client would read all of them.
+    """
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # made by whoever writes into it
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(home / name))
-    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL"):
+    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL", *certificates.VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(logging.getLogger("aimlvideo"), "level", logging.NOTSET)  # the command sets it for its process

@@ -63,7 +63,7 @@ def test_a_file_that_is_no_mp4_stays_as_it_came(tmp_path: Path) -> None:
 async def test_a_saved_clip_carries_its_recipe_and_still_plays(tmp_path: Path) -> None:
     job = {"id": "waves", "model": TEXT, "prompt": "Waves", "duration": 5}
     async with (
-        sandbox.Sandbox(sandbox.Behaviour(seconds=0.05)) as service,
+        sandbox.Sandbox(sandbox.Behaviour(seconds=0.05, video="tiny")) as service,
         VideoClient(api_key="k", base_url=service.url, poll="every:0.05") as client,
         client.run([job], tmp_path) as results,
     ):
@@ -82,7 +82,7 @@ async def test_a_saved_clip_carries_its_recipe_and_still_plays(tmp_path: Path) -
 @pytest.mark.real_time
 async def test_without_metadata_a_clip_is_saved_byte_for_byte(tmp_path: Path) -> None:
     async with (
-        sandbox.Sandbox(sandbox.Behaviour(seconds=0.05)) as service,
+        sandbox.Sandbox(sandbox.Behaviour(seconds=0.05, video="tiny")) as service,
         VideoClient(api_key="k", base_url=service.url, poll="every:0.05", metadata=False) as client,
     ):
         await client.generate(TEXT, prompt="Waves", id="waves", output=tmp_path)
