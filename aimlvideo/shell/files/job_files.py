@@ -282,7 +282,26 @@ def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
         )
     except RecursionError:
         return _too_deep()
+    # Looked for only where there may be one: to look into every line takes a quarter of the time of reading it.
+    if isinstance(value, dict) and line.count(b'":') > len(value) and (name := _repeated_name(line)) is not None:
+        return _twice(name)
     return _as_job(value)
+
+
+def _repeated_name(line: bytes) -> str | None:
+    """Return a name that an object of a line has twice: which of the two values is meant, nobody can tell."""
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in values:
+                repeated.append(name)
+            values[name] = value
+        return values
+
+    json.loads(line.decode().rstrip().removesuffix(","), object_pairs_hook=note)
+    return repeated[0] if repeated else None
 
 
 def _json_hint(line: bytes, error: ValueError) -> str:
@@ -327,6 +346,14 @@ class _TooDeep(Exception):
     """A document is nested deeper than any job."""
 
 
+class _Repeated(Exception):
+    """An object of a document has a name twice."""
+
+
+def _twice(name: str) -> Problem:
+    return Problem(name, "each name once in a job", "it twice", "leave one of the two out")
+
+
 def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
     """Give the jobs of a JSON array, read as a stream; one object is one job."""
     number = 0
@@ -335,6 +362,8 @@ def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[L
             yield f"{name}: job {number}", _as_job(value)
     except _TooDeep:
         yield f"{name}: job {number + 1}", _too_deep()
+    except _Repeated as error:
+        yield f"{name}: job {number + 1}", _twice(str(error))
     except ijson.JSONError as error:
         file.seek(0)
         reason = _json_hint(file.read(SNIFFED), ValueError(str(error).split("\n")[0]))
@@ -359,6 +388,7 @@ def _items(file: BinaryIO) -> Iterator[Any]:
     `ijson.items` would do the same, but names each event by its whole path: a hundred thousand brackets take gigabytes.
     """
     depth, array, builder = 0, False, None
+    names: list[set[str]] = []
     for number, (event, value) in enumerate(ijson.basic_parse(file, use_float=True, multiple_values=True)):
         depth -= event in ("end_map", "end_array")
         if number == 0 and event == "start_array":
@@ -368,6 +398,14 @@ def _items(file: BinaryIO) -> Iterator[Any]:
             return
         builder = builder or ObjectBuilder()
         builder.event(event, value)
+        if event == "start_map":
+            names.append(set())
+        elif event == "end_map":
+            names.pop()
+        elif event == "map_key":
+            if value in names[-1]:
+                raise _Repeated(value)
+            names[-1].add(value)
         depth += event in ("start_map", "start_array")
         # Refused while it is read: to build it first would exhaust the stack.
         if depth > DEEPEST + 1:

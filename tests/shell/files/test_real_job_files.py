@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -482,3 +483,30 @@ def test_an_array_in_json_may_be_one_line_of_any_length(tmp_path: Path, monkeypa
     path = tmp_path / "jobs.json"
     path.write_text(json.dumps([{**WAVES, "prompt": "x" * 2**20}] * 4))
     assert len(read(path)[0]) == 4
+
+
+@for_each(
+    ("name", "text"),
+    [
+        ("jobs.jsonl", '{"model": "m", "duration": 5, "duration": 10}'),
+        ("jobs.jsonl", '{"model": "m", "list": [{"a": 1, "duration": 5, "duration": 10}]}'),
+        ("jobs.json", '[{"model": "m", "duration": 5, "duration": 10}]'),
+        ("jobs.json", '{"jobs": [{"model": "m", "list": {"duration": 5, "duration": 5}}]}'),
+    ],
+)
+def test_a_job_that_says_something_twice_is_refused_and_not_bought_as_either(name: str, text: str) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_text(text)
+        jobs, [(_, problem)] = read(path)
+    assert not jobs
+    assert (problem.field, problem.got) == ("duration", "it twice")
+
+
+def test_the_same_name_in_two_objects_is_said_once_in_each(tmp_path: Path) -> None:
+    for ending, text in (("jsonl", '{"model": "m", "a": {"b": 1}, "c": [{"b": 2}, {"b": 3}], "b": "\\": 4"}'),):
+        path = tmp_path / f"jobs.{ending}"
+        path.write_text(text)
+        assert len(read(path)[0]) == 1
+        path.with_suffix(".json").write_text(f"[{text}, {text}]")
+        assert len(read(path.with_suffix(".json"))[0]) == 2
