@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Standing, Verdict, refusal, verdict
+from aimlvideo.core.money.budget import Standing, Verdict, verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
@@ -237,7 +237,7 @@ class AgentTools:
         if decided is Verdict.UNPRICED:
             raise OverBudget(f"the price of {job.model} is not known, so it might exceed the limit: nothing was sent")
         if decided is Verdict.UNKNOWN:
-            raise OverBudget(f"{refusal(decided, self._limit, price, standing)}: nothing was sent")
+            raise OverBudget(f"{decided.refusal(self._limit, price, standing)}: nothing was sent")
         if decided is not Verdict.ADMITTED:
             raise OverBudget(
                 f"this clip costs {price or 0.0:.2f} USD and {self._remaining(standing):.2f} USD are left of the "

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from math import inf
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import Intent, intent_of
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.errors import UsageError
@@ -20,8 +19,6 @@ WINDOW_MARGIN = 300.0
 """Seconds that a reading of the log must reach beyond the submission on either side: servers differ a little."""
 UNKNOWN_CLOCK_MARGIN = 26 * 3600.0
 """Seconds by which a window reaches further while the service's clock is not known: a day, and every time zone."""
-MAX_DENIALS = 1
-"""How often a job may be counted as never accepted, and sent again."""
 
 NO_FINGERPRINT = "an earlier release sent it, and did not note with which key: look into the service's dashboard"
 LOG_CUT = "the service's log could not be read to its end, or not every row of it: run again later"
@@ -59,23 +56,26 @@ class Search:
     lists_nameless: bool = False
     """Whether it lists one without such an id that may be the submission."""
 
+    def gap(self, intent: Intent) -> str | None:
+        """Return why it proves nothing that a submission is not in the log; None where it was surely looked for."""
+        sent_at = intent.sent_at
+        covered = sent_at is None or self.since + WINDOW_MARGIN <= sent_at <= self.until - WINDOW_MARGIN
+        gaps = (
+            intent.other_account(self.account),
+            NO_FINGERPRINT if intent.account is None else None,
+            None if self.complete else LOG_CUT,
+            None if self.clock_known and sent_at else NO_CLOCK,
+            None if covered else "the service's log does not reach that far back: look into its dashboard",
+            None if self.lists_our_ids else NO_IDS,
+            NAMELESS if self.lists_nameless else None,
+            intent.denied_before,
+        )
+        return next((gap for gap in gaps if gap), None)
+
 
 def settle_seconds(p99: float | None) -> float:
     """Return after how long a submission that the log does not list was never accepted: 3 times p99, at least 600 s."""
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
-
-
-def seconds_since(intent: Intent, watched: float, service_now: float | None, passed_here: float = inf) -> float:
-    """Return how long ago a submission of an earlier process surely was, in seconds.
-
-    That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the service's
-    own clock and, since it may have been told by whoever stands in between, on this machine's as well (`passed_here`).
-    """
-    # The wall clock of this machine is not asked: setting it forward would make a minute-old submission look old enough
-    # to send again.
-    if service_now is None or intent.sent_at is None:
-        return watched
-    return max(watched, min(service_now - intent.sent_at, passed_here))
 
 
 def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None) -> tuple[Outcome, str | None]:
@@ -99,33 +99,6 @@ def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | Non
     return (Outcome.UNRESOLVED if listed or gap else Outcome.NEVER_ACCEPTED), None
 
 
-def other_account(intent: Intent, account: str) -> str | None:
-    """Return why this key can never find a submission; None where it was sent with this key to this base URL."""
-    if intent.account is None or intent.account == account:
-        return None
-    return (
-        "it was sent with another API key or to another base URL, and the service lists a request only to the key that "
-        "sent it: run again with that key and base URL"
-    )
-
-
-def absence_gap(intent: Intent, search: Search) -> str | None:
-    """Return why it proves nothing that a submission is not in the log; None where it was surely looked for."""
-    sent_at = intent.sent_at
-    covered = sent_at is None or search.since + WINDOW_MARGIN <= sent_at <= search.until - WINDOW_MARGIN
-    gaps = (
-        other_account(intent, search.account),
-        NO_FINGERPRINT if intent.account is None else None,
-        None if search.complete else LOG_CUT,
-        None if search.clock_known and sent_at else NO_CLOCK,
-        None if covered else "the service's log does not reach that far back: look into its dashboard",
-        None if search.lists_our_ids else NO_IDS,
-        NAMELESS if search.lists_nameless else None,
-        denied_before(intent),
-    )
-    return next((gap for gap in gaps if gap), None)
-
-
 def may_be(row: LogRow, job: VideoJob, intent: Intent) -> bool:
     """Tell whether a row without a client's id may be this submission: of its model, and not from before it."""
     is_its_model = row.model.casefold() in ("", job.model.casefold())
@@ -135,20 +108,13 @@ def may_be(row: LogRow, job: VideoJob, intent: Intent) -> bool:
     return is_its_model and not from_before
 
 
-def denied_before(intent: Intent) -> str | None:
-    """Return why a job may not be sent a third time; None where it was not counted as never accepted before."""
-    if intent.denials < MAX_DENIALS:
-        return None
-    return "its answer was lost twice, and twice the service did not list it: look into its dashboard"
-
-
 def earliest_moment(request_id: str | None, submitted_at: float) -> float:
     """Return the earliest moment at which a request may have been sent, by the service's clock.
 
     `submitted_at` is by this machine's clock, which may be off by a day and every time zone: it counts where the id
     says nothing.
     """
-    sent_at = intent_of(request_id).sent_at
+    sent_at = Intent.of(request_id).sent_at
     return submitted_at - UNKNOWN_CLOCK_MARGIN if sent_at is None else sent_at
 
 

@@ -20,7 +20,7 @@ from psycopg import Notify
 
 from aimlvideo.core.jobs.job import Record, Result, result_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.money.budget import Verdict, refusal
+from aimlvideo.core.money.budget import Verdict
 from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
@@ -186,7 +186,7 @@ class Worker:
             self._rest_until = max(self._rest_until, time.monotonic() + PAUSE_WHEN_FULL)
         else:
             verdict, limit = Verdict(refused.verdict), self.account.limits.max_spend or 0.0
-            error = OverBudget(f"all workers: {refusal(verdict, limit, refused.price, refused.standing)}")
+            error = OverBudget(f"all workers: {verdict.refusal(limit, refused.price, refused.standing)}")
             if verdict is Verdict.WAIT:
                 self._waits_for_money = True
             else:

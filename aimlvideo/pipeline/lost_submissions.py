@@ -10,21 +10,16 @@ from dataclasses import dataclass, field
 import anyio
 
 from aimlvideo.core.jobs.job import Record, VideoJob
-from aimlvideo.core.jobs.request_ids import NAMESPACE, Intent, intent_of
+from aimlvideo.core.jobs.request_ids import MAX_DENIALS, NAMESPACE, Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import (
-    MAX_DENIALS,
     WINDOW_MARGIN,
     Outcome,
     Search,
-    absence_gap,
-    denied_before,
     earliest_moment,
     may_be,
     next_lookup_after,
-    other_account,
     outcome_of,
-    seconds_since,
 )
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import Generation, LookupById, TaskList
@@ -90,7 +85,7 @@ class LostSubmissions:
     def _intent(self, entry: Entry) -> Intent:
         """Return what is known of a submission: by the id that we made, or, where the job has its own, beside it."""
         progress = entry.progress
-        intent = intent_of(progress.request_id)
+        intent = Intent.of(progress.request_id)
         if intent.account is not None:
             return intent
         denials = entry.run.spec.journal.fact(_denials_of(progress.request_id))
@@ -139,8 +134,8 @@ class LostSubmissions:
         overdue = any(age > self.settle_time(doubt.entry.job) for doubt, age in ages.items())
         rows, reading = await self._rows(doubts, thorough=overdue)
         for doubt in doubts:
-            gap, listed = absence_gap(doubt.intent, self._search(doubt, rows[None], reading)), rows[_request_id(doubt)]
-            if not listed and (elsewhere := other_account(doubt.intent, self.account)):
+            gap, listed = self._search(doubt, rows[None], reading).gap(doubt.intent), rows[_request_id(doubt)]
+            if not listed and (elsewhere := doubt.intent.other_account(self.account)):
                 # Waiting would not make it visible to this key.
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
                 continue
@@ -209,14 +204,14 @@ class LostSubmissions:
                 self._apply(doubt, Outcome.UNRESOLVED, why=strangeness)
             elif generation is not None:
                 self._apply(doubt, Outcome.ACCEPTED, generation.id)
-            elif elsewhere := other_account(doubt.intent, self.account):
+            elif elsewhere := doubt.intent.other_account(self.account):
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
             elif age > self.settle_time(entry.job):
                 # A gateway that ignores our ids answers "no such task" to every one of them: its absence proves nothing
                 # before it has found, by such an id, a task that it surely has.
                 journal = entry.run.spec.journal
                 can_be_asked = lookup.takes_ids(entry.job) and await self._gateway_finds_our_ids(lookup, journal)
-                gap = denied_before(doubt.intent) if can_be_asked else NO_LOOKUP
+                gap = doubt.intent.denied_before if can_be_asked else NO_LOOKUP
                 self._apply(doubt, Outcome.UNRESOLVED if gap else Outcome.NEVER_ACCEPTED, why=gap)
 
     async def _look_up(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
@@ -273,7 +268,7 @@ class LostSubmissions:
         else:
             request_id = entry.progress.request_id
             # An id of the job's own, sent again as it is: it cannot count.
-            if intent_of(request_id).account is None:
+            if Intent.of(request_id).account is None:
                 entry.run.spec.journal.note(_denials_of(request_id), str(doubt.intent.denials + 1))
             entry.step(Stage.PLANNED)
             entry.release_slot()
@@ -288,7 +283,7 @@ class LostSubmissions:
             return watched
         sent_at = doubt.entry.progress.submitted_at
         passed_here = 0.0 if sent_at is None else clock.wall() - sent_at
-        return seconds_since(doubt.intent, watched, self.log.service_now(), passed_here)
+        return doubt.intent.seconds_since(watched, self.log.service_now(), passed_here)
 
 
 def _not_this_one(generation: Generation, doubt: Doubt) -> str | None:

@@ -19,7 +19,7 @@ from aimlvideo.core.formatting import pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import file_name, is_its_own, rendered_name, unlike
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as, refusal
+from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.crew import Crew
@@ -226,7 +226,7 @@ class Run:
             verdict = budget.verdict(price, under_way, model=job.model)
             if self.halted is None and verdict is not Verdict.WAIT:
                 expected = budget.spending.expected(job.model, price)
-                self.halt(OverBudget(refusal(verdict, budget.limit or 0.0, expected, budget.standing())))
+                self.halt(OverBudget(verdict.refusal(budget.limit or 0.0, expected, budget.standing())))
             if self.halted is not None:
                 self.end(entry, self.halted)
                 return False

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import Intent, intent_of, request_id_of
+from aimlvideo.core.jobs.request_ids import Intent, request_id_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Request
@@ -158,7 +158,7 @@ class Submit:
 
     def _intent(self, denied_request_id: str | None) -> Intent:
         """Return what the id of the next POST says of it. A planned job has a request id where that one was denied."""
-        denials = 0 if denied_request_id is None else intent_of(denied_request_id).denials + 1
+        denials = 0 if denied_request_id is None else Intent.of(denied_request_id).denials + 1
         return Intent(self.account, self.send.clock.at(clock.loop()), denials)
 
     async def _post(self, request: Request, request_id: str) -> Generation:

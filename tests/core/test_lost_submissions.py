@@ -7,17 +7,15 @@ from dataclasses import replace
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint, intent_of, request_id_of
+from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint, request_id_of
 from aimlvideo.core.lost_submissions import (
     LEAST_SETTLE,
     WINDOW_MARGIN,
     Outcome,
     Search,
-    absence_gap,
     earliest_moment,
     next_lookup_after,
     outcome_of,
-    seconds_since,
     settle_seconds,
 )
 from aimlvideo.core.money.account import LogRow
@@ -75,7 +73,7 @@ SEARCH = Search("0123abcd", SENT - WINDOW_MARGIN, SENT + WINDOW_MARGIN)
 
 
 def test_an_absence_counts_where_the_submission_was_surely_looked_for() -> None:
-    assert absence_gap(INTENT, SEARCH) is None
+    assert SEARCH.gap(INTENT) is None
 
 
 @for_each(
@@ -93,7 +91,7 @@ def test_an_absence_counts_where_the_submission_was_surely_looked_for() -> None:
     ],
 )
 def test_an_absence_proves_nothing_where_anything_is_missing(intent: Intent, search: Search, reason: str) -> None:
-    gap = absence_gap(intent, search)
+    gap = search.gap(intent)
     assert gap is not None
     assert reason in gap
     assert outcome_of([], 601, 600, gap) == (Outcome.UNRESOLVED, None)
@@ -101,22 +99,22 @@ def test_an_absence_proves_nothing_where_anything_is_missing(intent: Intent, sea
 
 
 def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
-    assert seconds_since(INTENT, watched=5, service_now=None) == 5
-    assert seconds_since(INTENT, watched=5, service_now=SENT + 900) == 900
-    assert seconds_since(INTENT, watched=5, service_now=SENT + 900, passed_here=60) == 60
-    assert seconds_since(INTENT, watched=5, service_now=SENT + 900, passed_here=-3600) == 5
-    assert seconds_since(INTENT, watched=5, service_now=SENT - 900) == 5
-    assert seconds_since(Intent(), watched=5, service_now=SENT + 900) == 5
+    assert INTENT.seconds_since(watched=5, service_now=None) == 5
+    assert INTENT.seconds_since(watched=5, service_now=SENT + 900) == 900
+    assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=60) == 60
+    assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=-3600) == 5
+    assert INTENT.seconds_since(watched=5, service_now=SENT - 900) == 5
+    assert Intent().seconds_since(watched=5, service_now=SENT + 900) == 5
 
 
 @pytest.mark.parametrize("intent", [INTENT, Intent("0123abcd", None, 1), replace(INTENT, denials=1)])
 def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -> None:
-    assert intent_of(request_id_of(VideoJob("m", id="a"), "0a1b2c3d4e", intent)) == intent
+    assert Intent.of(request_id_of(VideoJob("m", id="a"), "0a1b2c3d4e", intent)) == intent
 
 
 @for_each("request_id", [None, "", "av-0123456789ab-0a1b2c3d4e", "somebody-s"])
 def test_ids_of_the_first_release_and_of_others_say_nothing(request_id: str | None) -> None:
-    assert intent_of(request_id) == Intent()
+    assert Intent.of(request_id) == Intent()
     assert earliest_moment(request_id, 1e9) < 1e9 - 86400
 
 

@@ -171,6 +171,19 @@ class Progress(NamedTuple):
             return self.to(Stage.RENDERING, error=None, submitted_at=None)
         return Progress()
 
+    @property
+    def attempt(self) -> Attempt:
+        """The submission that this progress tells of."""
+        return Attempt(
+            self.request_id, self.generation_id, self.account, self.submitted_at, self.service_time,
+            self.stage, self.cost_usd,
+        )  # fmt: skip
+
+    def is_replaced_by(self, after: Progress) -> bool:
+        """Tell whether a step replaces an id of this submission, which a journal then keeps beside the job."""
+        replaces_generation = self.generation_id is not None and self.generation_id != after.generation_id
+        return self.has_attempt and (self.request_id != after.request_id or replaces_generation)
+
 
 class Attempt(NamedTuple):
     """One submission of a job: its ids, who was charged for it, and the stage in which it was left (or is now).
@@ -186,20 +199,6 @@ class Attempt(NamedTuple):
     service_time: float | None
     stage: Stage
     cost_usd: float | None = None
-
-
-def attempt_of(progress: Progress) -> Attempt:
-    """Return the submission that a job's progress tells of."""
-    return Attempt(
-        progress.request_id, progress.generation_id, progress.account, progress.submitted_at, progress.service_time,
-        progress.stage, progress.cost_usd,
-    )  # fmt: skip
-
-
-def is_another_attempt(before: Progress, after: Progress) -> bool:
-    """Tell whether a step replaces an id of the submission before it, which a journal then keeps beside the job."""
-    replaces_generation = before.generation_id is not None and before.generation_id != after.generation_id
-    return before.has_attempt and (before.request_id != after.request_id or replaces_generation)
 
 
 class Record(NamedTuple):

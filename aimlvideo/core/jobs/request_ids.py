@@ -10,6 +10,8 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
+from typing import Self
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -19,6 +21,9 @@ NAMESPACE = "av-"
 
 PREFIX_LENGTH = 15
 """Characters of a request id that say whose it is: `av-` and 12 hex digits."""
+
+MAX_DENIALS = 1
+"""How often a job may be counted as never accepted, and sent again."""
 
 UNKNOWN_MOMENT = "00000000"
 _OURS = re.compile(r"av-[0-9a-f]{12}-")
@@ -35,6 +40,44 @@ class Intent:
     """Seconds since 1970 by the service's clock; None where that clock was not known."""
     denials: int = 0
     """How often the job had been counted as never accepted before."""
+
+    @classmethod
+    def of(cls, request_id: str | None) -> Self:
+        """Return what a request id says of its submission."""
+        match = _INTENT.fullmatch(request_id or "")
+        if match is None:
+            return cls()
+        account, moment, denials = match.groups()
+        return cls(account, None if moment == UNKNOWN_MOMENT else float(int(moment, 16)), int(denials))
+
+    def other_account(self, account: str) -> str | None:
+        """Return why this key can never find a submission; None where it was sent with this key to this base URL."""
+        if self.account is None or self.account == account:
+            return None
+        return (
+            "it was sent with another API key or to another base URL, and the service lists a request only to the key "
+            "that sent it: run again with that key and base URL"
+        )
+
+    @property
+    def denied_before(self) -> str | None:
+        """Why the job may not be sent a third time; None where it was not counted as never accepted before."""
+        if self.denials < MAX_DENIALS:
+            return None
+        return "its answer was lost twice, and twice the service did not list it: look into its dashboard"
+
+    def seconds_since(self, watched: float, service_now: float | None, passed_here: float = inf) -> float:
+        """Return how long ago a submission of an earlier process surely was, in seconds.
+
+        That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the
+        service's own clock and, since it may have been told by whoever stands in between, on this machine's as well
+        (`passed_here`).
+        """
+        # The wall clock of this machine is not asked: setting it forward would make a minute-old submission look old
+        # enough to send again.
+        if service_now is None or self.sent_at is None:
+            return watched
+        return max(watched, min(service_now - self.sent_at, passed_here))
 
 
 def id_prefix(job: VideoJob) -> str:
@@ -59,15 +102,6 @@ def request_id_of(job: VideoJob, token: str, intent: Intent | None = None) -> st
     # In the id, because the id is the one thing that survives a lost journal: the service's log has it.
     moment = UNKNOWN_MOMENT if intent.sent_at is None else f"{int(intent.sent_at):08x}"[-8:]
     return f"{id_prefix(job)}-{intent.account}-{moment}-{min(intent.denials, 9)}-{token}"
-
-
-def intent_of(request_id: str | None) -> Intent:
-    """Return what a request id says of its submission."""
-    match = _INTENT.fullmatch(request_id or "")
-    if match is None:
-        return Intent()
-    account, moment, denials = match.groups()
-    return Intent(account, None if moment == UNKNOWN_MOMENT else float(int(moment, 16)), int(denials))
 
 
 def account_fingerprint(api_key: str, base_url: str) -> str:

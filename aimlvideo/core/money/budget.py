@@ -35,6 +35,16 @@ class Verdict(StrEnum):
     """Nobody knows what something that is outstanding costs."""
     OVER_BUDGET = "over budget"
 
+    def refusal(self, limit: float, price: float | None, standing: Standing) -> str:
+        """Say why a job is not bought: by the figures of this moment."""
+        named = f"the limit of {limit:.2f} USD"
+        if self is Verdict.UNPRICED or price is None:
+            return f"the price of the next job is not known, so it might exceed {named}"
+        if self is Verdict.UNKNOWN:
+            return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
+        so_far = f"{standing.spent:.2f} spent, {standing.committed:.2f} committed"
+        return f"the next job ({price:.2f} USD) would pass {named}: {so_far}"
+
 
 class Standing(NamedTuple):
     """What a limit is held against. Money is in US dollars."""
@@ -79,17 +89,6 @@ def verdict(limit: float | None, price: float | None, standing: Standing) -> Ver
     if standing.under_way and price <= room + standing.settling:
         return Verdict.WAIT
     return Verdict.UNKNOWN if standing.has_unknown else Verdict.OVER_BUDGET
-
-
-def refusal(verdict: Verdict, limit: float, price: float | None, standing: Standing) -> str:
-    """Say why a job is not bought: by the figures of this moment."""
-    named = f"the limit of {limit:.2f} USD"
-    if verdict is Verdict.UNPRICED or price is None:
-        return f"the price of the next job is not known, so it might exceed {named}"
-    if verdict is Verdict.UNKNOWN:
-        return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
-    so_far = f"{standing.spent:.2f} spent, {standing.committed:.2f} committed"
-    return f"the next job ({price:.2f} USD) would pass {named}: {so_far}"
 
 
 class _Commitment(NamedTuple):

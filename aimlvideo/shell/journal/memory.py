@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aimlvideo.core.jobs.columns import changed_content_problem, duplicate_id_problem
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.base import CopyNumbers
@@ -67,11 +67,11 @@ class InMemoryJournal:
     def step(self, job: VideoJob, progress: Progress) -> None:
         """Remember an outstanding job, forget another."""
         before = self._records.get(job.id)
-        if before is not None and is_another_attempt(before.progress, progress):
-            self._attempts[job.id].append(attempt_of(before.progress))
+        if before is not None and before.progress.is_replaced_by(progress):
+            self._attempts[job.id].append(before.progress.attempt)
         if before is not None:
             # What has ended is not kept, so a cost is added where it is heard: when an outstanding job moves on.
-            charged_before = 0.0 if is_another_attempt(before.progress, progress) else before.progress.cost_usd
+            charged_before = 0.0 if before.progress.is_replaced_by(progress) else before.progress.cost_usd
             self._spent += (progress.cost_usd or 0.0) - (charged_before or 0.0)
         if progress.stage in OUTSTANDING:
             self._records[job.id] = Record(job, progress)
@@ -82,7 +82,7 @@ class InMemoryJournal:
         if progress.stage is not Stage.PLANNED:
             self._attempts.pop(job.id, None)
         elif progress.request_id is not None:
-            self._attempts[job.id].append(attempt_of(progress))
+            self._attempts[job.id].append(progress.attempt)
 
     async def synced(self) -> None:
         """Return at once: nothing here survives anything."""
@@ -99,7 +99,7 @@ class InMemoryJournal:
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job that is under way, the oldest first."""
         record = self._records.get(job_id)
-        current = [attempt_of(record.progress)] if record and record.progress.has_attempt else []
+        current = [record.progress.attempt] if record and record.progress.has_attempt else []
         return [*self._attempts.get(job_id, ()), *current]
 
     def accepted_sample(self) -> Record | None:

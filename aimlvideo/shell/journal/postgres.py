@@ -34,7 +34,7 @@ from aimlvideo.core.jobs.columns import (
     job_from_json,
     progress_of,
 )
-from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob, attempt_of, is_another_attempt
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, counts_as
 from aimlvideo.errors import InvalidJobs, JournalError
@@ -281,7 +281,7 @@ class SyncPostgresJournal:
         )
         earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
         record = self.find(job_id)
-        return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
+        return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -518,8 +518,8 @@ class PostgresJournal(SyncPostgresJournal):
         """Note a job's progress, to be written next. See `synced`."""
         self._written += 1
         # Only the last of several waiting steps is written: an attempt that ended between two of them is kept here.
-        if (before := self._waiting.get(job.id)) is not None and is_another_attempt(before, progress):
-            self._replaced.append((job.id, attempt_of(before)))
+        if (before := self._waiting.get(job.id)) is not None and before.is_replaced_by(progress):
+            self._replaced.append((job.id, before.attempt))
         self._waiting[job.id] = progress
         if progress.stage is Stage.SUBMITTING:
             self._intents[job.id] = price = self.price_of(job)
@@ -674,8 +674,8 @@ class PostgresJournal(SyncPostgresJournal):
     def _take_back(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:
         """Let what could not be written wait again, before what has come meanwhile."""
         both = steps.keys() & self._waiting.keys()
-        ended = (name for name in both if is_another_attempt(steps[name], self._waiting[name]))
-        replaced += ((name, attempt_of(steps[name])) for name in ended)
+        ended = (name for name in both if steps[name].is_replaced_by(self._waiting[name]))
+        replaced += ((name, steps[name].attempt) for name in ended)
         self._waiting, self._replaced = steps | self._waiting, replaced + self._replaced
 
     async def _flush(self, steps: dict[str, Progress], replaced: list[tuple[str, Attempt]]) -> None:

@@ -27,7 +27,7 @@ from aimlvideo.core.jobs.columns import (
     unwritable_problem,
 )
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, Record, VideoJob, attempt_of
+from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix, is_of_another_job
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, VideoError
@@ -148,7 +148,7 @@ class SqliteJournal:
         )
         earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
         record = self.find(job_id)
-        return [*earlier, attempt_of(record.progress)] if record and record.progress.has_attempt else earlier
+        return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
 
     @property
     def run(self) -> int:

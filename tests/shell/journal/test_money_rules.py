@@ -11,7 +11,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict, refusal, verdict
+from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict, verdict
 from aimlvideo.errors import GenerationFailed, LinkDead
 from aimlvideo.shell.journal import postgres
 from aimlvideo.shell.journal.postgres import (
@@ -149,7 +149,7 @@ def test_a_limit_refuses_waits_or_ends(price: float | None, standing: Standing, 
     assert verdict(1.0, price, standing) is expected
     assert verdict(None, price, standing) is Verdict.ADMITTED
     if expected not in (Verdict.ADMITTED, Verdict.WAIT):
-        assert "the limit of 1.00 USD" in refusal(expected, 1.0, price, standing)
+        assert "the limit of 1.00 USD" in expected.refusal(1.0, price, standing)
 
 
 async def test_what_was_bought_when_nobody_knew_its_price_is_priced_later(dsn: str) -> None:
