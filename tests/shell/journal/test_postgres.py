@@ -1,0 +1,41 @@
+"""What holds of the journal in PostgreSQL alone: its steps are written by another task, in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
+
+pytestmark = pytest.mark.real_time
+
+SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
+
+
+async def test_who_waits_for_a_step_that_came_while_others_were_written_is_woken_by_the_next_writing(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = PostgresJournal._flush
+    groups: list[list[str]] = []
+
+    async def flush_while_another_step_comes(
+        journal: PostgresJournal, steps: Mapping[str, Progress], replaced: Any
+    ) -> None:
+        groups.append(sorted(steps))
+        if groups == [["first"]]:
+            journal.step(journal.plan(VideoJob("m", id="second")).job, SENT)
+            tasks.start_soon(journal.synced)
+            await anyio.wait_all_tasks_blocked()
+        await flush(journal, dict(steps), replaced)
+
+    monkeypatch.setattr(PostgresJournal, "_flush", flush_while_another_step_comes)
+    with anyio.fail_after(20):
+        async with open_postgres_journal(dsn) as journal, anyio.create_task_group() as tasks:
+            journal.step(journal.plan(VideoJob("m", id="first")).job, SENT)
+            await journal.synced()
+    assert groups == [["first"], ["second"]]
