@@ -57,7 +57,7 @@ class RunSpec:
     """Whether other processes put clips of the same journal into the same place."""
 
 
-class RunOfEntry(Protocol):
+class _RunOfEntry(Protocol):
     """What a job, and the stages that it passes, may ask of the run that it belongs to."""
 
     spec: RunSpec
@@ -100,7 +100,7 @@ class Entry:
 
     job: VideoJob
     progress: Progress
-    run: RunOfEntry
+    run: _RunOfEntry
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
     moved: bool = False
@@ -182,11 +182,11 @@ class contained:  # noqa: N801 - reads as what it does: `with contained(entry):`
             return False
         job, stage = self._entry.job, self._entry.progress.stage
         log.error("unexpected error: job %r ends at stage %s", job.id, stage, extra={"job": job.id}, exc_info=error)
-        self._entry.end(unexpected(error, f"job {job.id!r} was left at stage {stage}; run again to go on"))
+        self._entry.end(_unexpected(error, f"job {job.id!r} was left at stage {stage}; run again to go on"))
         return True
 
 
-def unexpected(error: Exception, consequence: str) -> UnexpectedError:
+def _unexpected(error: Exception, consequence: str) -> UnexpectedError:
     """Return our error for one that nobody foresaw."""
     description = redact_for_display(f"{type(error).__name__}: {error}")
     translated = UnexpectedError(

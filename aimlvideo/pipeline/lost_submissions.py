@@ -40,7 +40,7 @@ AMBIGUOUS = "the service's log lists it, but names no generation, nor says that 
 
 
 @dataclass(eq=False, slots=True)
-class Doubt:
+class _Doubt:
     """One lost answer, and since when this process has watched it, on the event loop's clock."""
 
     entry: Entry
@@ -64,7 +64,7 @@ class LostSubmissions:
     resubmit: Callable[[Entry], None]
     accepted_sample: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
-    _doubts: list[Doubt] = field(default_factory=list)
+    _doubts: list[_Doubt] = field(default_factory=list)
     _lists_our_ids: bool = False
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class LostSubmissions:
         entry.take_slot(self.slots)
         if entry.progress.stage is Stage.SUBMITTING:
             entry.step(Stage.IN_DOUBT)
-        self._doubts.append(Doubt(entry, self._intent(entry), clock.loop(), answer, sent_here))
+        self._doubts.append(_Doubt(entry, self._intent(entry), clock.loop(), answer, sent_here))
         self._added.set()
 
     def _intent(self, entry: Entry) -> Intent:
@@ -142,7 +142,7 @@ class LostSubmissions:
             outcome, generation_id = outcome_of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
             self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
-    def _search(self, doubt: Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
+    def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
         """Return how well one submission was looked for."""
         entry, journal = doubt.entry, doubt.entry.run.spec.journal
         candidates = (row for row in nameless if may_be(row, entry.job, doubt.intent))
@@ -162,7 +162,7 @@ class LostSubmissions:
             if self._watched(doubt) >= (patience := doubt.entry.run.spec.patience):
                 self._apply(doubt, Outcome.UNRESOLVED, why=f"the service did not show it within {patience:g} s")
 
-    def _next_lookup_in(self, doubt: Doubt) -> float:
+    def _next_lookup_in(self, doubt: _Doubt) -> float:
         watched = self._watched(doubt)
         patience_left = max(doubt.entry.run.spec.patience - watched, 0.0)
         return min(next_lookup_after(watched, self.settle_time(doubt.entry.job)), patience_left)
@@ -174,7 +174,7 @@ class LostSubmissions:
                 self._apply(doubt, Outcome.UNRESOLVED, why=f"{CANNOT_ASK}: {error}")
 
     async def _rows(
-        self, doubts: list[Doubt], *, thorough: bool
+        self, doubts: list[_Doubt], *, thorough: bool
     ) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
         """Return the rows of these submissions by client request id; those that have none and may be one, by None."""
         request_ids = set(map(_request_id, doubts))
@@ -221,7 +221,7 @@ class LostSubmissions:
         except Rejected:
             return None
 
-    async def _search_list(self, tasks: TaskList, doubt: Doubt) -> Generation | None:
+    async def _search_list(self, tasks: TaskList, doubt: _Doubt) -> Generation | None:
         """Return the task that the service's list has under our id; None where it has none back to the submission."""
         entry, since = doubt.entry, _sent_at(doubt) - WINDOW_MARGIN
         for page in range(1, MOST_LIST_PAGES + 1):
@@ -244,7 +244,7 @@ class LostSubmissions:
         generation = await self._look_up(lookup, sample.progress.request_id or "", sample.job)
         return generation is not None and generation.id == sample.progress.generation_id
 
-    def _apply(self, doubt: Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
+    def _apply(self, doubt: _Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
         entry = doubt.entry
         if entry.ended or outcome is Outcome.OPEN:
             return
@@ -253,7 +253,7 @@ class LostSubmissions:
         with contained(entry):
             self._apply_outcome(doubt, outcome, generation_id, why)
 
-    def _apply_outcome(self, doubt: Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
+    def _apply_outcome(self, doubt: _Doubt, outcome: Outcome, generation_id: str | None, why: str | None) -> None:
         entry = doubt.entry
         if outcome is Outcome.UNRESOLVED:
             error = _in_doubt_error(entry, why or CANNOT_ASK, doubt.answer)
@@ -274,10 +274,10 @@ class LostSubmissions:
             entry.release_slot()
             self.resubmit(entry)
 
-    def _watched(self, doubt: Doubt) -> float:
+    def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since
 
-    def _age(self, doubt: Doubt) -> float:
+    def _age(self, doubt: _Doubt) -> float:
         watched = self._watched(doubt)
         if doubt.sent_here:
             return watched
@@ -286,7 +286,7 @@ class LostSubmissions:
         return doubt.intent.seconds_since(watched, self.log.service_now(), passed_here)
 
 
-def _not_this_one(generation: Generation, doubt: Doubt) -> str | None:
+def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:
     """Return why a generation under the id that a job chose for itself is another one's; None where it may be its own.
 
     An id of our own making is never used twice; one that a person chose may have been, by an earlier run.
@@ -321,15 +321,15 @@ def _denials_of(request_id: str | None) -> str:
     return f"denials of {request_id}"
 
 
-def _request_id(doubt: Doubt) -> str | None:
+def _request_id(doubt: _Doubt) -> str | None:
     return doubt.entry.progress.request_id
 
 
-def _sent_at(doubt: Doubt) -> float:
+def _sent_at(doubt: _Doubt) -> float:
     """Return when a submission was sent, by the service's clock where that is known, else the earliest possible."""
     return _earliest(doubt) if doubt.intent.sent_at is None else doubt.intent.sent_at
 
 
-def _earliest(doubt: Doubt) -> float:
+def _earliest(doubt: _Doubt) -> float:
     progress = doubt.entry.progress
     return earliest_moment(progress.request_id, progress.submitted_at or clock.wall())

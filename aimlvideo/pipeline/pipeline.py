@@ -70,7 +70,7 @@ class Pipeline:
         self.send = send = TimedSender(transport.send, balance)
         self.log = LogReader(send, service.lookup)
         has_callbacks = bool(settings.callback_url)
-        self.poll = Poll(send, wire, slots, limiters.polls, policy_for, on_ready, self.submit_again, has_callbacks)
+        self.poll = Poll(send, wire, slots, limiters.polls, policy_for, _on_ready, self.submit_again, has_callbacks)
         self.lost_submissions = LostSubmissions(
             self.log, account, slots, self.settle_time, self.on_accepted, self.resubmit_soon
         )
@@ -121,11 +121,11 @@ class Pipeline:
         return settle_seconds(self._policy_for(job).quantile(0.99))
 
     async def encoded(self, entry: Entry) -> VideoJob:
-        """Return a job as it is sent. Raises as `encode` does."""
+        """Return a job as it is sent. Raises as `_encode` does."""
         limits = self.service.media
         if not self._settings.local_files:
             limits = limits._replace(local_files=False)
-        return await encode(entry.job, self._catalog(), limits, entry.run.spec.uploads)
+        return await _encode(entry.job, self._catalog(), limits, entry.run.spec.uploads)
 
     async def route(self, entry: Entry) -> bool:
         """Set a job on its way at its stage. True: it is to be submitted now, by whoever asks."""
@@ -137,7 +137,7 @@ class Pipeline:
             case Stage.RENDERING:
                 self.poll.watch(entry)
             case Stage.READY:
-                on_ready(entry)
+                _on_ready(entry)
             case Stage.SAVED | Stage.FAILED:
                 entry.end()
         return False
@@ -154,7 +154,7 @@ class Pipeline:
         run.tasks.start_soon(run.downloads.run)
 
 
-def on_ready(entry: Entry) -> None:
+def _on_ready(entry: Entry) -> None:
     """Hand on a clip that is ready: to its download, or, where no folder was given, to whoever waits for it."""
     if entry.ended:
         return
@@ -236,7 +236,7 @@ def _path_of(model: str, catalog: Catalog, service: str) -> str | None:
     return entry.path if entry and entry.service == service else None
 
 
-async def encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: Uploads | None = None) -> VideoJob:
+async def _encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: Uploads | None = None) -> VideoJob:
     """Return the job as it is sent: its local pictures read and encoded, or uploaded, off the event loop.
 
     Raises UsageError for a file that cannot be sent, UploadFailed where the place for uploads does not take it.

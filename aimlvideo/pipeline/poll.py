@@ -105,7 +105,7 @@ log = logging.getLogger("aimlvideo.poll")
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
+class _Waiting:
     """One outstanding generation between its polls. Moments are on the event loop's clock."""
 
     entry: Entry
@@ -133,9 +133,9 @@ class Poll:
     submit_again: Callable[[Entry], bool] = lambda entry: False
     """Takes back a generation that never ran, where it may be submitted again."""
     has_callbacks: bool = False
-    _wheel: TimerWheel[Waiting] = field(default_factory=TimerWheel)
-    _backlog: deque[Waiting] = field(default_factory=deque)
-    _by_id: dict[str, Waiting] = field(default_factory=dict)
+    _wheel: TimerWheel[_Waiting] = field(default_factory=TimerWheel)
+    _backlog: deque[_Waiting] = field(default_factory=deque)
+    _by_id: dict[str, _Waiting] = field(default_factory=dict)
     _policies: set[PollPolicy] = field(default_factory=set)
     _asked_at: float = -inf
     _unknown_words: set[str] = field(default_factory=set)
@@ -159,7 +159,7 @@ class Poll:
         # back.
         accepted = now - (max(0.0, clock.wall() - accepted_at) if accepted_at else 0.0)
         policy = self.policy_for(entry.job)
-        waiting = Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
+        waiting = _Waiting(entry, policy, PollState(accepted, accepted), deadline=now + entry.run.spec.patience)
         self._policies.add(policy)
         self._watched.set()
         self._by_id[entry.progress.generation_id or ""] = waiting
@@ -195,7 +195,7 @@ class Poll:
             if self._alarm is not None:
                 self._alarm.cancel()
 
-    def _next(self) -> Waiting | None:
+    def _next(self) -> _Waiting | None:
         """Return who is to be polled now; None where nobody is, and the crew is called when somebody will be."""
         now = clock.loop()
         self._update_price(now)
@@ -246,7 +246,7 @@ class Poll:
                     self.hint(next(iter(self._by_id), None))
                     await anyio.sleep(2)
 
-    def _due(self, now: float) -> Iterator[Waiting]:
+    def _due(self, now: float) -> Iterator[_Waiting]:
         """Give those whose moment has come by what is known now; the others go back to sleep."""
         for waiting in self._wheel.pop_due(now):
             # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
@@ -262,7 +262,7 @@ class Poll:
             if waiting.is_being_polled:
                 yield waiting
 
-    async def _check(self, waiting: Waiting) -> None:
+    async def _check(self, waiting: _Waiting) -> None:
         """Ask once. One failed check fails nothing."""
         generation_id = waiting.entry.progress.generation_id or ""
         with contained(waiting.entry):
@@ -273,7 +273,7 @@ class Poll:
             else:
                 self._on_status(waiting, generation)
 
-    def _on_status(self, waiting: Waiting, generation: Generation) -> None:
+    def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         self.budget.on_accepted(now)
         entry.run.stats.polls += 1
@@ -314,7 +314,7 @@ class Poll:
             entry.step(Stage.FAILED, error=_failure(generation), completed_at=now, **cost)
             entry.end()
 
-    def _on_failed_check(self, waiting: Waiting, error: ServiceError) -> None:
+    def _on_failed_check(self, waiting: _Waiting, error: ServiceError) -> None:
         now = clock.loop()
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
         if isinstance(error, Busy):
@@ -340,7 +340,7 @@ class Poll:
             log.warning("%d checks in a row failed: %s", MAX_MISSES, error, extra={"job": waiting.entry.job.id})
         self._keep_waiting(waiting, now)
 
-    def _keep_waiting(self, waiting: Waiting, now: float) -> None:
+    def _keep_waiting(self, waiting: _Waiting, now: float) -> None:
         """Go on waiting for an unfinished generation, or stop waiting where patience is over."""
         if now < waiting.deadline:
             self._sleep(waiting, now)
@@ -356,19 +356,19 @@ class Poll:
         """Ask about a generation no more, nor whether the key is still good for it."""
         self._by_id.pop(entry.progress.generation_id or "", None)
 
-    def _sleep(self, waiting: Waiting, now: float) -> None:
+    def _sleep(self, waiting: _Waiting, now: float) -> None:
         waiting.is_being_polled = False
         # Woken at least this often without a request: what other generations taught since may move the poll forward.
         self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL, waiting.deadline))
 
-    def _next_poll_at(self, waiting: Waiting) -> float:
+    def _next_poll_at(self, waiting: _Waiting) -> float:
         """Return when to ask next, by what is known now."""
         due, last = waiting.state.due(waiting.policy), waiting.state.last_polled_at
         if self.has_callbacks:
             due = last + CALLBACK_SLOWDOWN * (due - last)
         return max(min(due, waiting.deadline), waiting.not_before, self.budget.paused_until)
 
-    def _schedule(self, waiting: Waiting, due: float) -> None:
+    def _schedule(self, waiting: _Waiting, due: float) -> None:
         waiting.due = due
         self._wheel.add(due, waiting)
         self._call_at(self._wheel.next_due())
@@ -405,7 +405,7 @@ def _failure(generation: Generation) -> GenerationFailed:
     return GenerationFailed(str(generation.error), generation_id=generation.id)
 
 
-def _out_of_patience(waiting: Waiting) -> OutOfPatience:
+def _out_of_patience(waiting: _Waiting) -> OutOfPatience:
     progress, patience = waiting.entry.progress, waiting.entry.run.spec.patience
     word, age = progress.status, format_seconds(max(0.0, clock.wall() - (progress.status_at or 0.0)))
     if word is None:

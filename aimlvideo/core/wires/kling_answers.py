@@ -142,13 +142,13 @@ def read_task(answer: Answer, request_id: str | None = None) -> _Task:
         # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it, it
         # is about that task and not about our question.
         speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
-        if answer.status < 300 and (_error_of(body) is None or (speaks_of_an_ended_task and request_id is None)):
+        if answer.status < 300 and (_stated_error(body) is None or (speaks_of_an_ended_task and request_id is None)):
             if not task.has_fields:
                 raise nameless("the answer is cut short or names no task", answer, request_id)
-            if task.state is State.FAILED and not task.reason and (error := _error_of(body)):
+            if task.state is State.FAILED and not task.reason and (error := _stated_error(body)):
                 return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
             return task
-    raise error_of(answer, request_id)
+    raise _as_error(answer, request_id)
 
 
 def _body(answer: Answer) -> Any:
@@ -160,16 +160,16 @@ def _body(answer: Answer) -> Any:
 def read_data(answer: Answer) -> Mapping[str, Any]:
     """Return the `data` object of an answer that is about no task; raise the error that the answer amounts to."""
     body = answer.json()
-    if isinstance(body, dict) and answer.status < 300 and _error_of(body) is None:
+    if isinstance(body, dict) and answer.status < 300 and _stated_error(body) is None:
         return next((layer for layer in _layers(body)[1:]), body)
-    raise error_of(answer, None)
+    raise _as_error(answer, None)
 
 
 def read_tasks(answer: Answer) -> list[_Task]:
     """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
     body = answer.json()
-    if not isinstance(body, dict) or answer.status >= 300 or _error_of(body) is not None:
-        raise error_of(answer, None)
+    if not isinstance(body, dict) or answer.status >= 300 or _stated_error(body) is not None:
+        raise _as_error(answer, None)
     rows = body.get("data")
     if not isinstance(rows, list):
         raise Unclear("the answer lists no tasks", status=answer.status)
@@ -181,14 +181,14 @@ def task_of_object(body: Any) -> _Task | None:
     return _task(_layers(body)) if isinstance(body, dict) else None
 
 
-def error_of(answer: Answer, request_id: str | None) -> ServiceError:
+def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     """Return what an answer amounts to that is an error, or that nobody can read.
 
     A known code decides, then a code's word, then the HTTP status, which may also stand in the code under HTTP 200.
     """
     body = _body(answer)
     body = body if isinstance(body, dict) else {}
-    word, message = _error_of(body) or ("", None)
+    word, message = _stated_error(body) or ("", None)
     if answer.status < 300 and not word and message is None:
         return nameless("the answer is cut short or no JSON object", answer, request_id)
     message = message or as_text(body.get("message")) or answer.body[:200].decode(errors="replace")
@@ -252,7 +252,7 @@ def _by_number(text: str, status: int, code: int | None, wait: float | None, req
     return Rejected(text, **about)
 
 
-def _error_of(body: Mapping[str, Any]) -> tuple[str, str] | None:
+def _stated_error(body: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the code, in lower case, and the words of a body that says it is an error; None where it does not."""
     error = error_in_body(body)
     return None if error is None else (error[0].lower(), reason(error[1]))
@@ -263,7 +263,7 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
     if not message.lstrip().startswith("{"):
         return word, message
     quoted = parsed_json(message.encode())
-    inner = _error_of(quoted) if isinstance(quoted, dict) else None
+    inner = _stated_error(quoted) if isinstance(quoted, dict) else None
     return (inner[0], inner[1] or message) if inner else (word, message)
 
 
