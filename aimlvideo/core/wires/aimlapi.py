@@ -216,7 +216,8 @@ def _content_refusal(message: str, about: Mapping[str, Any]) -> ContentRefused |
 def cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
     """Return USD from the header, from `meta.usage.usd_spent`, else from credits (2,000,000 = 1 USD); None: unknown.
 
-    The header tells what this call cost: a status check that cost nothing says nothing of the clip.
+    Credits are read in the body, and then in their header. A header tells what this call cost: a status check that
+    cost nothing says nothing of the clip.
     """
     meta = body.get("meta")
     usage = meta.get("usage") if isinstance(meta, dict) else None
@@ -227,6 +228,8 @@ def cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None
     if (spent := as_cost(usage.get("usd_spent"))) is not None:
         return spent
     used = as_cost(usage.get("credits_used"))
+    if used is None:
+        used = as_cost(headers.get("x-aimlapi-credits-used")) or None
     return None if used is None else used / CREDITS_PER_USD
 
 

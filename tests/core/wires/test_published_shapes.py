@@ -121,3 +121,20 @@ def test_every_question_of_the_client_has_documented_parameters_alone() -> None:
 @for_each("model", ["klingai/video-v3-omni-720p-text-to-video", "minimax/h3-max", "veo2", ""])
 def test_the_shapes_are_those_of_single_models(model: str) -> None:
     assert generation_schemas()[model]["required"] == ["id", "status"]
+
+
+@for_each(
+    ("headers", "usage", "usd"),
+    [
+        ({"x-aimlapi-usd-spent": "0.5", "x-aimlapi-credits-used": "9"}, None, 0.5),
+        ({"x-aimlapi-credits-used": "1000000"}, None, 0.5),
+        ({"x-aimlapi-credits-used": "1000000"}, {"credits_used": 3_120_000}, 1.56),
+        ({"x-aimlapi-usd-spent": "0", "x-aimlapi-credits-used": "0"}, None, None),
+        ({"x-aimlapi-credits-used": "many"}, {"tokens_used": 500}, None),
+    ],
+)
+def test_what_a_clip_cost_is_read_in_either_header_and_in_the_body(
+    headers: dict[str, str], usage: dict[str, Any] | None, usd: float | None
+) -> None:
+    body = {"id": "g", "status": "completed", "video": {"url": "https://x.test/a.mp4"}, "meta": {"usage": usage}}
+    assert WIRE.parse_status(Answer(200, headers, json.dumps(body).encode()), "g").cost_usd == usd
