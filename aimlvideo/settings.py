@@ -181,14 +181,14 @@ def _key_in(environment: Mapping[str, str], service: Service) -> str:
 def resolve_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this base URL, or the environment's, or the service's own; it is safe to send a key to."""
     chosen = service_of(service)
-    checked = checked_base_url(base_url or environment.get(chosen.base_url_variable, "").strip() or chosen.base_url)
+    checked = _checked_base_url(base_url or environment.get(chosen.base_url_variable, "").strip() or chosen.base_url)
     return chosen.base_url_tails.sub("", checked).rstrip("/") if chosen.base_url_tails else checked
 
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def checked_base_url(text: str) -> str:
+def _checked_base_url(text: str) -> str:
     """Return a base URL that is safe to send a key to; raise SettingsError otherwise."""
     if not _is_link(text):
         raise SettingsError(

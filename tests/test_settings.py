@@ -9,7 +9,7 @@ import pytest
 
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import SettingsError
-from aimlvideo.settings import Settings, checked_base_url, resolve_base_url, resolve_key
+from aimlvideo.settings import Settings, resolve_base_url, resolve_key
 from tests.cases import for_each
 
 ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BASE_URL": "https://proxy.example.com/"}
@@ -95,7 +95,7 @@ def test_a_base_url_comes_from_the_nearest_place(
 )
 def test_a_base_url_that_is_not_safe_for_a_key_is_refused(url: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        checked_base_url(url)
+        resolve_base_url(url, "kling", {})
     assert words in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -201,9 +201,9 @@ def test_a_prefix_of_a_gateway_s_own_is_kept() -> None:
     "url", ["https://API.Example.com/v1", "https://api.example.com/v1/", "HTTPS://api.example.com:443/v1//"]
 )
 def test_one_place_has_one_base_url_however_it_is_spelled(url: str) -> None:
-    assert checked_base_url(url) == "https://api.example.com/v1"
+    assert resolve_base_url(url, "kling", {}) == "https://api.example.com/v1"
 
 
 def test_another_path_or_port_is_another_place() -> None:
     for url in ("https://api.example.com:8443/v1", "https://api.example.com/V1", "http://127.0.0.1:443/v1"):
-        assert checked_base_url(url) == url
+        assert resolve_base_url(url, "kling", {}) == url

@@ -264,7 +264,7 @@ def read_model(name: str, raw: Any) -> Model:
             id=name,
             developer=str(raw["developer"]),
             path=str(raw["path"]),
-            params=MappingProxyType({str(key): read_param(param) for key, param in raw["params"].items()}),
+            params=MappingProxyType({str(key): _read_param(param) for key, param in raw["params"].items()}),
             documented_seconds=_number(raw.get("documented_seconds"), "documented_seconds"),
             rules=tuple(_read_rule(rule) for rule in raw.get("rules", ())),
             aliases=tuple(str(alias) for alias in raw.get("aliases", ())),
@@ -282,7 +282,7 @@ def read_model(name: str, raw: Any) -> Model:
         raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error
 
 
-def read_param(raw: Any, depth: int = 0) -> Param:
+def _read_param(raw: Any, depth: int = 0) -> Param:
     """Return the parameter that `raw` describes; ValueError says what is wrong with the description."""
     if not isinstance(raw, Mapping) or depth > DEPTH:
         raise ValueError(f"a parameter is described by an object at most {DEPTH} deep")
@@ -298,9 +298,9 @@ def read_param(raw: Any, depth: int = 0) -> Param:
         minimum=_number(raw.get("min"), "min"),
         maximum=_number(raw.get("max"), "max"),
         **{name: _size(raw.get(name), name) for name in _SIZES},
-        item=read_param(raw["item"], depth + 1) if "item" in raw else None,
-        fields=None if parts is None else {str(key): read_param(part, depth + 1) for key, part in parts.items()},
-        any_of=tuple(read_param(form, depth + 1) for form in raw.get("any_of", ())),
+        item=_read_param(raw["item"], depth + 1) if "item" in raw else None,
+        fields=None if parts is None else {str(key): _read_param(part, depth + 1) for key, part in parts.items()},
+        any_of=tuple(_read_param(form, depth + 1) for form in raw.get("any_of", ())),
         nullable=raw.get("nullable") is True,
         default=raw.get("default"),
         media=raw.get("media"),

@@ -213,7 +213,7 @@ _PYTHON: dict[str, tuple[type, ...]] = {
 }
 
 
-def developer_of(model: str) -> str:
+def _developer_of(model: str) -> str:
     """Return the developer's short name: the part of the id before the slash, or whose model it is known to be."""
     first = model.split("/", maxsplit=1)[0]
     return DEVELOPERS.get(first, first)
@@ -224,7 +224,7 @@ def correct(model: str, path: str, params: Mapping[str, Raw], seconds: float | N
     accepted = [text for pattern, texts in ACCEPTED_TEXTS.items() if fnmatchcase(model, pattern) for text in texts]
     corrected = {name: _accepting(_corrected(name, param), accepted) for name, param in params.items()}
     corrected = {**corrected, **{name: LEGACY[model][name] for name in LEGACY.get(model, {}) if name not in corrected}}
-    entry: Raw = {"developer": developer_of(model), "path": path}
+    entry: Raw = {"developer": _developer_of(model), "path": path}
     if seconds:
         entry["documented_seconds"] = seconds
     if rules := _rules(model, corrected):

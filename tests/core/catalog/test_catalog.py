@@ -10,8 +10,8 @@ import pytest
 
 import aimlvideo.core.catalog
 from aimlvideo.codegen.facts import convert, dump
-from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model, read_param
-from aimlvideo.core.catalog.corrections import correct, developer_of
+from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model
+from aimlvideo.core.catalog.corrections import correct
 from tests.cases import for_each
 
 CATALOG = load_catalog()
@@ -106,7 +106,7 @@ def test_a_parameter_inside_itself_is_refused() -> None:
     for _ in range(DEPTH + 1):
         raw = {"type": "array", "item": raw}
     with pytest.raises(ValueError, match="deep"):
-        read_param(raw)
+        read_model("m", {"developer": "", "path": "p", "endpoint": "p", "params": {"x": raw}})
 
 
 def test_a_gateway_model_that_is_not_listed_has_the_common_form() -> None:
@@ -146,9 +146,8 @@ def test_files_that_no_document_marks_are_known_by_their_names() -> None:
 
 
 def test_developers_are_grouped_by_who_made_the_model() -> None:
-    assert developer_of("kling-video/v1.6/pro/image-to-video") == "klingai"
-    assert developer_of("veo2") == "google"
-    assert developer_of("new-one/x") == "new-one"
+    models = ("kling-video/v1.6/pro/image-to-video", "veo2", "new-one/x")
+    assert [correct(model, "/", {})["developer"] for model in models] == ["klingai", "google", "new-one"]
 
 
 def test_the_shipped_file_is_what_the_converter_writes() -> None:
