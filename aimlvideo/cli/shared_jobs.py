@@ -121,14 +121,15 @@ class SharedJobs:
                 if reader.problems:
                     reader.say_remarks(self._terminal.remark)
                     raise InvalidJobs(reader.problems)
-            failed = list(journal.failed_jobs()) if retry_failed else []
-            retried = [record for record in failed if not is_still_refused(*record)]
-            queued += put(journal.db, journal.retry_failed(retried))
+            refused = 0
+            if retry_failed:
+                retried, refused = _queue_failed(journal)
+                queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += put(journal.db, journal.begun_ids(), begun=True)
         reader.say_remarks(self._terminal.remark)
         self._terminal.say(f"{pluralize(queued, 'job')} queued")
-        if refused := len(failed) - len(retried):
+        if refused:
             self._terminal.say(not_retried(refused))
         return 0
 
@@ -296,6 +297,13 @@ def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line]
             journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
         except InvalidJobs as error:
             reader.problems += (replace(problem, where=place) for problem in error.problems)
+
+
+def _queue_failed(journal: SyncPostgresJournal) -> tuple[int, int]:
+    """Queue the failed jobs again; return how many, and how many moderation refused that still ask for the same."""
+    failed = list(journal.failed_jobs())
+    retried = [record for record in failed if not is_still_refused(*record)]
+    return put(journal.db, journal.retry_failed(retried)), len(failed) - len(retried)
 
 
 def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:
