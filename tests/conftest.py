@@ -127,9 +127,9 @@ def pytest_collection() -> Iterator[None]:
         gc.freeze()
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Take one worker more than there are cores: some tests wait for processes and browsers; each collects anew."""
-    return 1 + (os.cpu_count() or 1)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Take as many workers as cores, and one more for all tests: the long ones wait for processes and browsers."""
+    return (os.cpu_count() or 1) + (not config.option.markexpr)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

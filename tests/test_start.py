@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+LONG = pytest.mark.long
 EXTRAS = (
     "IPython", "PIL", "adlfs", "av", "fsspec", "gcsfs", "jsonschema", "mcp", "numpy", "openpyxl", "opentelemetry",
     "pandas", "pgqueuer", "prometheus_client", "psycopg", "s3fs",
@@ -34,8 +35,10 @@ def imported(code: str) -> set[str]:
     ("code", "needless"),
     [
         (CLIENT, {"pydantic_core", "aiohttp.web", "mutagen", "imagesize", "filelock", "jinja2", "rich", *EXTRAS}),
-        (CHECK, {"aiohttp.web", "mutagen", "imagesize", "filelock", "jinja2", *EXTRAS}),
-        (STATUS, {"aiohttp", "mutagen", "imagesize", "filelock", "jinja2", "aimlvideo.client", *EXTRAS}),
+        pytest.param(CHECK, {"aiohttp.web", "mutagen", "imagesize", "filelock", "jinja2", *EXTRAS}, marks=LONG),
+        pytest.param(
+            STATUS, {"aiohttp", "mutagen", "imagesize", "filelock", "jinja2", "aimlvideo.client", *EXTRAS}, marks=LONG
+        ),
     ],
     ids=["client", "check", "status"],
 )

@@ -367,7 +367,7 @@ def child(path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.real_time
-@pytest.mark.parametrize("lines", [1, 700, 2000])
+@pytest.mark.parametrize("lines", [1, *(pytest.param(lines, marks=pytest.mark.long) for lines in (700, 2000))])
 async def test_every_step_survives_a_killed_process(path: Path, lines: int) -> None:
     running = child(path)
     assert running.stdout is not None
