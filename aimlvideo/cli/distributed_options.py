@@ -77,7 +77,8 @@ class DatabaseOptions:
             raise UsageError("pass either a folder or --dsn")
         if folder is None and dsn is None:
             raise UsageError(
-                f"pass either a folder or --dsn (or {DSN_VARIABLE}; --dsn embedded for the embedded database)"
+                "which run? Pass its output folder; or, for the jobs of many workers, either --dsn or "
+                f"{DSN_VARIABLE} (--dsn embedded for the embedded database)"
             )
         return folder, _unless_embedded(dsn)
 

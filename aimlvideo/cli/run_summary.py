@@ -115,8 +115,8 @@ class RunSummary:
         for line in self.lines():
             terminal.say(line)
 
-    def advice(self, halted: VideoError | None, command: str, place: str) -> str:
-        """Return what to do next; `place` is where the clips are."""
+    def advice(self, halted: VideoError | None, command: str, place: str, retry: str) -> str:
+        """Return what to do next: `command` goes on, `retry` tries failed jobs again; `place` has the clips."""
         if isinstance(halted, Refused):
             return f"{halted}. Then: {command}"
         if self.exit_code == 3:
@@ -126,7 +126,7 @@ class RunSummary:
         if self.exit_code == 1:
             refused = self.refused.count
             change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
-            again = f"to try the failed ones again: {command} --retry-failed" if self.failed.count else ""
+            again = f"to try the failed ones again: {retry}" if self.failed.count else ""
             return ". ".join(part for part in (change, again) if part)
         return f"the clips are in {place}"
 

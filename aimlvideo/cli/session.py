@@ -156,7 +156,7 @@ def finish(
         terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
     if options.store is None:
         leave_page(options.output, terminal, hurried=hurried)
-    terminal.say(summary.advice(halted, going_on, place))
+    terminal.say(summary.advice(halted, going_on, place, retry_command(going_on, options.output)))
     return summary.exit_code
 
 
@@ -186,6 +186,12 @@ def command_again() -> str:
         elif word != "--retry-failed":
             words.append(word)
     return command_line(*words)
+
+
+def retry_command(going_on: str, folder: Path) -> str:
+    """Return a command that tries failed jobs again: this one, where it can, else the one for a whole folder."""
+    with_retries = going_on.split()[1:2] in (["run"], ["resume"])
+    return f"{going_on if with_retries else command_line('resume', str(folder))} --retry-failed"
 
 
 def _command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:

@@ -512,6 +512,19 @@ def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked
     assert "could not be asked: no API key" in taken.output
 
 
+@pytest.mark.parametrize(
+    ("typed", "retry"),
+    [
+        ("aimlvideo run jobs.jsonl -o out", "aimlvideo run jobs.jsonl -o out --retry-failed"),
+        ("aimlvideo resume out", "aimlvideo resume out --retry-failed"),
+        ("aimlvideo wait gen-9 -o out", "aimlvideo resume out --retry-failed"),
+        ("aimlvideo demo -o out", "aimlvideo resume out --retry-failed"),
+    ],
+)
+def test_the_command_that_tries_failed_jobs_again_is_one_that_can(typed: str, retry: str) -> None:
+    assert session.retry_command(typed, Path("out")) == retry
+
+
 # The journal goes --------------------------------------------------------------------------------------------------
 
 

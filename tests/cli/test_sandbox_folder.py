@@ -86,3 +86,23 @@ def test_the_sandboxs_clips_do_not_join_bought_ones(file: Path, tmp_path: Path) 
     assert (
         f"the clips in {out} are not the embedded sandbox's: leave out --sandbox, or use another folder" in done.output
     )
+
+
+@pytest.mark.parametrize("words", [("adopt", "out", "gen-1"), ("wait", "gen-1", "-o", "out")])
+def test_a_real_generation_is_not_taken_into_a_sandbox_s_folder_where_its_id_would_be_dropped(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIMLAPI_API_KEY", "k")
+    begun(Path("out"), Stage.SAVED, sandbox=True, generation_id="g", file="waves.mp4")
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "are the embedded sandbox's: use another folder" in refused.output
+    with read_journal(Path("out") / JOURNAL) as journal:
+        assert journal.by_generation("gen-1") is None
+
+
+def test_a_journal_is_not_recovered_where_there_is_no_folder(tmp_path: Path) -> None:
+    refused = CliRunner(env={"AIMLAPI_API_KEY": None}).invoke(app, ["recover", str(tmp_path / "nowhere")])
+    assert refused.exit_code == 2
+    assert "there is no folder" in refused.output

@@ -10,6 +10,7 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, Service
+from aimlvideo.cli.run_options import SANDBOX
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -18,6 +19,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL, file_name, is_its_own, unlik
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.errors import UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -44,6 +46,9 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
 
     async def work() -> None:
         async with open_journal(checked_folder(folder) / JOURNAL) as journal:
+            if journal.fact(SANDBOX):
+                # What is begun there is begun anew: the ids would be dropped.
+                raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")
             journal.note("service", journal.fact("service") or service)
             for name in generations:
                 job = VideoJob(model, id=file_name(name, "") if is_its_own(name) else unlike(name, name, ""))

@@ -33,6 +33,8 @@ def recover(folder: Folder, access: ServiceOptions) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
     terminal = Terminal()
     with exit_codes(terminal):
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}: expected the output folder of a run that lost its journal")
         raise typer.Exit(recover_journal(folder, access.client(), terminal))
 
 
