@@ -18,7 +18,7 @@ MAX_REDIRECTS = 10
 _NAT64 = ip_network("64:ff9b::/96")
 
 
-class ForbiddenAddress(aiohttp.InvalidURL):
+class _ForbiddenAddress(aiohttp.InvalidURL):
     """A link leads where no link of a service has any business."""
 
     def __init__(self, why: str) -> None:
@@ -53,7 +53,7 @@ class Destinations(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Return the addresses of a name. Raises ForbiddenAddress where a link may lead to none of them."""
+        """Return the addresses of a name. Raises aiohttp.InvalidURL where a link may lead to none of them."""
         # Made late, because aiohttp's resolver needs a running loop, and this object is made before there is one.
         if self._resolver is None:
             self._resolver = aiohttp.ThreadedResolver()
@@ -66,7 +66,7 @@ class Destinations(AbstractResolver):
         if self._open or host.lower() in self._exempt:
             return addresses
         if not public:
-            raise ForbiddenAddress(_refusal(host))
+            raise _ForbiddenAddress(_refusal(host))
         return public
 
     async def close(self) -> None:
@@ -88,14 +88,14 @@ class Destinations(AbstractResolver):
         named = params.response.headers.get("Location") or params.response.headers.get("URI") or ""
         target = params.url.join(URL(named, encoded=True))
         if params.url.scheme == "https" and target.scheme == "http":
-            raise ForbiddenAddress(f"{params.url.host} redirects from https to http: that is not followed")
+            raise _ForbiddenAddress(f"{params.url.host} redirects from https to http: that is not followed")
         self.check(target)
 
     def check(self, url: URL) -> None:
-        """Raise ForbiddenAddress where a URL names an address that no link may lead to."""
+        """Raise aiohttp.InvalidURL where a URL names an address that no link may lead to."""
         host = (url.host or "").lower()
         if not self._open and host not in self._exempt and _is_private_literal(host):
-            raise ForbiddenAddress(_refusal(host))
+            raise _ForbiddenAddress(_refusal(host))
 
 
 def _is_private_literal(host: str) -> bool:
