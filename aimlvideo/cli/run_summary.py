@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize, redact_for_display
@@ -59,6 +59,38 @@ class RunSummary:
     others: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the folder that this is not about, by stage: an earlier file planned them."""
     clock_offset: float | None = None
+
+    @classmethod
+    def of(cls, journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> Self:
+        """Read where all jobs stand: those of a `folder`, or of many workers; with `run`, those planned in that run.
+
+        Money is always that of all of them.
+        """
+        failed_jobs: list[Record] = []
+        charged: defaultdict[str, list[float]] = defaultdict(list)
+        for job, progress in journal.ended_jobs(run=run):
+            if progress.stage is Stage.FAILED:
+                failed_jobs.append(Record(job, progress))
+            elif progress.cost_usd is not None:
+                charged[job.model].append(progress.cost_usd)
+        waiting = tuple(record for record in journal.open_jobs(run=run) if record.progress.stage in OUTSTANDING)
+        counts = journal.counts(run=run)
+        means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
+        prices = list(_prices(waiting, journal.fact(PRICES), means))
+        failed, refused = failures_of(failed_jobs)
+        return cls(
+            folder=folder,
+            counts=counts,
+            spent=journal.spent(),
+            unknown=journal.unknown_costs(),
+            committed=sum(price for price in prices if price is not None),
+            unpriced=prices.count(None),
+            failed=failed,
+            refused=refused,
+            outstanding=waiting,
+            others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
+            clock_offset=offset_from_text(journal.fact(CLOCK_OFFSET)),
+        )
 
     @property
     def exit_code(self) -> int:
@@ -200,38 +232,6 @@ def failures_of(failed_jobs: Iterable[Record]) -> tuple[_Failures, _Failures]:
         if kind.count <= FAILED_SHOWN:
             kind.first.append((job.id, str(progress.error)[:160]))
     return failed, refused
-
-
-def summarize(journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> RunSummary:
-    """Read where all jobs stand: those of a `folder`, or of many workers; with `run`, those planned in that run.
-
-    Money is always that of all of them.
-    """
-    failed_jobs: list[Record] = []
-    charged: defaultdict[str, list[float]] = defaultdict(list)
-    for job, progress in journal.ended_jobs(run=run):
-        if progress.stage is Stage.FAILED:
-            failed_jobs.append(Record(job, progress))
-        elif progress.cost_usd is not None:
-            charged[job.model].append(progress.cost_usd)
-    waiting = tuple(record for record in journal.open_jobs(run=run) if record.progress.stage in OUTSTANDING)
-    counts = journal.counts(run=run)
-    means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
-    prices = list(_prices(waiting, journal.fact(PRICES), means))
-    failed, refused = failures_of(failed_jobs)
-    return RunSummary(
-        folder=folder,
-        counts=counts,
-        spent=journal.spent(),
-        unknown=journal.unknown_costs(),
-        committed=sum(price for price in prices if price is not None),
-        unpriced=prices.count(None),
-        failed=failed,
-        refused=refused,
-        outstanding=waiting,
-        others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
-        clock_offset=offset_from_text(journal.fact(CLOCK_OFFSET)),
-    )
 
 
 def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.session import client_of
@@ -34,44 +34,44 @@ class ServiceFacts:
     why_no_prices: str = ""
     """Why `prices` is None, and what to do about it."""
 
+    @classmethod
+    async def of(cls, client: VideoClient, *, with_key: bool = True) -> Self:
+        """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out."""
+        failures: dict[str, str] = {}
+
+        async def answered(question: Question[T] | None, otherwise: T) -> T:
+            if question is None:
+                return otherwise
+            try:
+                answer = await client.send(question.request, tries=1)
+                if answer.status in (200, 401):
+                    return question.read(answer)
+                failures[question.request.path] = f"answer {answer.status}"
+            except ServiceError as error:
+                # A wrong key is better said now than when jobs are sent.
+                if error.status == 401 and with_key:
+                    raise
+                failures[question.request.path] = str(error)
+            return otherwise
+
+        no_times: dict[str, Durations] = {}
+        service = client.service
+        prices: Question[Mapping[str, Pricing] | None] | None = service.prices
+        times = await answered(service.durations, no_times)
+        balance: Question[float | None] | None = service.balance
+        key: Question[KeyLimits | None] | None = service.key
+        no_deprecations: dict[str, Deprecation] = {}
+        return cls(
+            await answered(prices, None),
+            times,
+            await answered(balance, None) if with_key else None,
+            await answered(service.deprecations, no_deprecations),
+            await answered(key, None) if with_key else None,
+            _why_no_prices(service, failures, with_key=with_key),
+        )
+
 
 NO_FACTS = ServiceFacts()
-
-
-async def ask_service(client: VideoClient, *, with_key: bool = True) -> ServiceFacts:
-    """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out."""
-    failures: dict[str, str] = {}
-
-    async def answered(question: Question[T] | None, otherwise: T) -> T:
-        if question is None:
-            return otherwise
-        try:
-            answer = await client.send(question.request, tries=1)
-            if answer.status in (200, 401):
-                return question.read(answer)
-            failures[question.request.path] = f"answer {answer.status}"
-        except ServiceError as error:
-            # A wrong key is better said now than when jobs are sent.
-            if error.status == 401 and with_key:
-                raise
-            failures[question.request.path] = str(error)
-        return otherwise
-
-    no_times: dict[str, Durations] = {}
-    service = client.service
-    prices: Question[Mapping[str, Pricing] | None] | None = service.prices
-    times = await answered(service.durations, no_times)
-    balance: Question[float | None] | None = service.balance
-    key: Question[KeyLimits | None] | None = service.key
-    no_deprecations: dict[str, Deprecation] = {}
-    return ServiceFacts(
-        await answered(prices, None),
-        times,
-        await answered(balance, None) if with_key else None,
-        await answered(service.deprecations, no_deprecations),
-        await answered(key, None) if with_key else None,
-        _why_no_prices(service, failures, with_key=with_key),
-    )
 
 
 def _why_no_prices(service: Service, failures: Mapping[str, str], *, with_key: bool) -> str:
@@ -93,7 +93,7 @@ def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> Serv
 
     async def work() -> ServiceFacts:
         async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
-            return await ask_service(client, with_key=with_key)
+            return await ServiceFacts.of(client, with_key=with_key)
 
     return in_loop(work())
 

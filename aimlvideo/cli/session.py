@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.run_options import SANDBOX, RunOptions
-from aimlvideo.cli.run_summary import dollars_to_go_on, not_retried, summarize
+from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
 from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
@@ -146,7 +146,7 @@ def finish(
 ) -> int:
     """Say how the run ended and what to do next; return the exit code, which speaks of the jobs in scope."""
     with read_journal(options.output / JOURNAL) as journal:
-        summary = summarize(journal, options.output, run=scope.run)
+        summary = RunSummary.of(journal, options.output, run=scope.run)
         going_on = _command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
         is_sandbox = bool(journal.fact(SANDBOX))
     place = options.store or str(options.output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aimlvideo import Stage, VideoJob
-from aimlvideo.cli.run_summary import PRICES, summarize
+from aimlvideo.cli.run_summary import PRICES, RunSummary
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.money.pricing import Price, Pricing, prices_to_json
 from aimlvideo.errors import GenerationFailed
@@ -27,7 +27,7 @@ async def said(folder: Path, jobs: dict[str, Progress], *, model: str = MODEL, p
             journal.step(job, known)
         if prices is not None:
             journal.note(PRICES, prices)
-        return list(summarize(journal, folder).lines(NOW))
+        return list(RunSummary.of(journal, folder).lines(NOW))
 
 
 async def test_it_says_what_is_spent_and_committed_and_how_old_the_oldest_id_is(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ async def test_an_id_from_elsewhere_has_no_age(tmp_path: Path) -> None:
     assert "gen-ours (job ours), submitted 5.0 s ago" in (await said(tmp_path, jobs))[1]
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
         journal.step(VideoJob(MODEL, id="ours"), Progress(Stage.SAVED))
-        assert "gen-theirs (job theirs), submitted elsewhere" in list(summarize(journal, tmp_path).lines(NOW))[1]
+        assert "gen-theirs (job theirs), submitted elsewhere" in list(RunSummary.of(journal, tmp_path).lines(NOW))[1]
 
 
 async def test_what_is_in_doubt_is_named_with_what_to_do(tmp_path: Path) -> None:

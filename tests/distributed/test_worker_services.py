@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from aimlvideo.cli.options import ServiceOptions
-from aimlvideo.cli.service_facts import ask_service
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
@@ -60,7 +60,7 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
 
         settings = ServiceOptions(base_url=sandbox.url, api_key="k").client()
         async with VideoClient("k", sandbox.url) as client:
-            facts = await ask_service(client)
+            facts = await ServiceFacts.of(client)
         jobs.write_text(json.dumps({**lines[1], "id": "y"}))
         with pytest.raises(UsageError, match="is withdrawn since 10 August 2026"):
             await anyio.to_thread.run_sync(partial(queue, facts=facts, settings=settings))

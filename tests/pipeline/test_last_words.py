@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aimlvideo.cli.run_summary import summarize
+from aimlvideo.cli.run_summary import RunSummary
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -88,7 +88,7 @@ async def test_status_says_the_words_of_what_is_under_way_the_unknown_ones_first
             journal.plan(VideoJob("m", id=name))
             known = Progress(Stage.RENDERING, "r", f"g-{name}", status=word, status_at=1000.0 if word else None)
             journal.step(VideoJob("m", id=name), known)
-        lines = list(summarize(journal, tmp_path).lines(now=1042.0))
+        lines = list(RunSummary.of(journal, tmp_path).lines(now=1042.0))
     assert [line for line in lines if "last status" in line] == [
         "  last status 'Pondering', not a known status: 1 generation, heard 42 s ago",
         "  last status 'generating': 2 generations, heard 42 s ago",

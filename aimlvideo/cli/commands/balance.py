@@ -8,7 +8,7 @@ from typing import Any
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import JsonObject, ServiceOptions
-from aimlvideo.cli.service_facts import ask_service
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
@@ -36,7 +36,7 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
             async with VideoClient(**settings) as client:
                 if dollars is not None:
                     remaining = dollars.read(await client.send(dollars.request))
-                    key = (await ask_service(client)).key
+                    key = (await ServiceFacts.of(client)).key
                     return [f"{remaining:.2f} USD", *_key_lines(key)], {"balance_usd": remaining, **_key_json(key)}
                 assert packs is not None
                 read = list(packs.read(await client.send(packs.request(time.time()))))

@@ -27,7 +27,7 @@ from aimlvideo.cli.options import (
     UseSandbox,
     assigned,
 )
-from aimlvideo.cli.service_facts import ask_service, learn_without_a_run
+from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -177,7 +177,7 @@ def _generation_of(error: GenerationFailed | Rejected) -> str | None:
 
 async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> None:
     """Raise UsageError where a clip costs more than this, in USD, or nobody says what it costs."""
-    client.use_prices((await ask_service(client)).prices or {})
+    client.use_prices((await ServiceFacts.of(client)).prices or {})
     price = client.price(job)
     if price is None:
         raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:g}")

@@ -11,7 +11,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, Folder
 from aimlvideo.cli.plan import may_be_bought
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder, is_sandbox_folder, service_of_folder
-from aimlvideo.cli.service_facts import ServiceFacts, ask_service
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
@@ -54,7 +54,7 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
                 claim_folder(options.output, journal, sandbox=True)
         async with client_of(settings, sandbox=sandbox) as client:
             try:
-                facts = await ask_service(client)
+                facts = await ServiceFacts.of(client)
             except ServiceError as error:  # a wrong key would only make every poll fail
                 raise UsageError(str(error)) from error
             _agree(settings, options, facts, terminal)

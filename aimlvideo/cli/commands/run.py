@@ -31,7 +31,7 @@ from aimlvideo.cli.run_options import (
     claim_folder,
     same_service,
 )
-from aimlvideo.cli.service_facts import ServiceFacts, ask_service
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
@@ -93,7 +93,7 @@ def run_jobs(
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
-            facts = await ask_service(client)
+            facts = await ServiceFacts.of(client)
             scope.run = await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
             # What is planned was held against the service's own words a moment ago.
             client.skip_preflight()

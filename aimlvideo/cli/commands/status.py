@@ -7,7 +7,7 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import FolderOrNone, JsonObject
-from aimlvideo.cli.run_summary import summarize
+from aimlvideo.cli.run_summary import RunSummary
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -28,4 +28,4 @@ def status(database: DatabaseOptions, folder: FolderOrNone = None, json: JsonObj
                 from aimlvideo.cli.shared_jobs import SharedJobs
             raise typer.Exit(SharedJobs(dsn, terminal).show_status())
         with read_journal(run_folder / JOURNAL) as journal:
-            summarize(journal, run_folder).show(terminal)
+            RunSummary.of(journal, run_folder).show(terminal)
