@@ -77,7 +77,9 @@ async def test_a_collection_of_prompts_ends_saved_each_once(
     file, content, count = COLLECTIONS[name]
     (tmp_path / file).write_text(content)
     quick_downloads(monkeypatch)
-    monkeypatch.setattr("os.fdatasync", lambda _: None)  # whether a power cut is survived is tested elsewhere
+    monkeypatch.setattr(
+        "os.fdatasync", lambda _: None, raising=False
+    )  # whether a power cut is survived is tested elsewhere
     service = FakeService(seconds=5)
     defaults = JobDefaults(TEXT, {"duration": 5})
     with job_lines(str(tmp_path / file), CATALOG, defaults) as lines:

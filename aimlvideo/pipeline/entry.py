@@ -74,6 +74,9 @@ class _RunOfEntry(Protocol):
     def halt(self, error: VideoError) -> None:
         """Submit nothing new from here on."""
 
+    def give_up_planned(self, error: VideoError) -> None:
+        """Submit nothing new, and end what waits to be submitted now."""
+
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip."""
 

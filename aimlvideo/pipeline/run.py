@@ -332,6 +332,13 @@ class Run:
             for watch in self.ended_watchers:
                 watch(None)
 
+    def give_up_planned(self, error: VideoError) -> None:
+        """Submit nothing new, and end what waits to be submitted now: its turn may be minutes away."""
+        self.halt(error)
+        for entry in [entry for entry in self.entries if entry.progress.stage is Stage.PLANNED]:
+            self.end(entry, error)
+        self.close_input()
+
     def close(self, error: VideoError) -> None:
         """End every job where it is, with this error: the client is closed while others wait for it."""
         self.halt(error)

@@ -199,20 +199,23 @@ class Submit:
 
     def _slow_down(self, entry: Entry, error: NotAccepted) -> None:
         """Make room for a service that is busy, or wait for one that is away."""
-        now = clock.loop()
+        now, patience, wait = clock.loop(), entry.run.spec.patience, error.retry_after or 0.0
         self.rate_gate.trouble = error
         # Nobody is there: neither the rate nor the number of slots is to blame, so neither is narrowed.
         if not isinstance(error, Busy):
             self._unavailable_since = min(self._unavailable_since, now)
             silent = now - self._unavailable_since
-            if silent > (entry.run.spec.patience if self._answered else FIRST_PATIENCE):
-                entry.run.halt(error)
-            self.rate_gate.pause(max(error.retry_after or 0, min(1 + silent / 2, 30)))
+            if silent > (patience if self._answered else FIRST_PATIENCE) or wait > patience:
+                entry.run.give_up_planned(error)
+            self.rate_gate.pause(max(wait, min(1 + silent / 2, 30)))
             return
         entry.run.stats.refused["submissions"] += 1
         self._busy_since = min(self._busy_since, now)
-        if now - self._busy_since > (patience := entry.run.spec.patience):
-            entry.run.halt(OutOfPatience(f"the service accepted nothing for {patience:g} s: {error}"))
+        # A wait that is longer than the timeout is not begun: nothing would come of it.
+        if max(now - self._busy_since, wait) > patience:
+            asks = f" and asks for {wait:g} s more" if wait else ""
+            why = f"the service accepts nothing{asks}; the timeout is {patience:g} s: {error}"
+            entry.run.give_up_planned(OutOfPatience(why))
         if error.limit != "rate":
             self.slots.on_rejected(now)
         if error.limit == "outstanding":

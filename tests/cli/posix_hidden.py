@@ -17,6 +17,8 @@ POSIX_ALONE = (
     *("test_crash_points.py", "test_live_progress.py", "test_unbreakable_command.py"),
 )
 """Tests of what no other system has: signals to processes, terminals, PostgreSQL as a child."""
+NEEDS_POSIX = re.compile("postgres|folder_that_is_renamed|killed|fills_up|full_disk|a_pipe_under|a_device_is")
+"""Parts of the names of the other tests that use a signal, a named pipe, or a lock that goes with its process."""
 hide_posix(keep=("getuid", "statvfs", "pwd"))  # pytest and `shutil` ask them, by the name of the system
 
 
@@ -26,9 +28,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what needs PostgreSQL, and what no other system lets anybody do: to rename a folder in use."""
+    """Leave out what no other system has."""
     for item in items:
-        if re.search("postgres|folder_that_is_renamed", item.nodeid) or {"dsn", "server", "template"} & set(
-            getattr(item, "fixturenames", ())
-        ):
+        if NEEDS_POSIX.search(item.nodeid) or {"dsn", "server", "template"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason="POSIX alone has this"))

@@ -221,6 +221,18 @@ async def test_a_service_that_has_answered_and_stays_away_is_given_up_when_patie
     assert 100 <= ended_after < 135
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_wait_that_is_longer_than_the_timeout_ends_the_run_at_once_and_sends_nothing(status: int) -> None:
+    service = FakeService(seconds=5)
+    service.posts.extend([None, *(answer(status, {}, retry_after="1000000000000000000") for _ in range(50))])
+    async with FakeClient(service, timeout=60.0) as client:
+        began = anyio.current_time()
+        results = await run_all(client, jobs(3))
+        assert anyio.current_time() - began < 60
+    assert sorted(result.stage for result in results.values()) == [Stage.PLANNED, Stage.PLANNED, Stage.READY]
+    assert len(service.posted_at) <= 4
+
+
 async def test_a_service_that_never_answered_is_tried_for_20_s_with_pauses() -> None:
     service = FakeService()
     service.posts.extend(Unavailable("nobody there") for _ in range(1000))

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "b.jpg").write_bytes(JPEG)
     (tmp_path / "note.png").write_text("this is a text")
     (tmp_path / "empty.png").write_bytes(b"")
-    os.mkfifo(tmp_path / "pipe")
+    getattr(os, "mkfifo", os.mkdir)(tmp_path / "pipe")
     return tmp_path
 
 
