@@ -16,7 +16,7 @@ from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
-from aimlvideo.errors import Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import MOVED, Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
 
@@ -382,9 +382,10 @@ def test_an_empty_answer_is_no_end_and_names_a_generation_in_its_header() -> Non
         WIRE.parse_submission(answer(b"", 202), "av-1")
 
 
-def test_a_redirect_says_where_the_base_url_should_lead() -> None:
+@for_each("status", MOVED)
+def test_a_redirect_says_where_the_base_url_should_lead(status: int) -> None:
     with pytest.raises(Refused, match=r"redirects to 'https://www\.example\.com/' \(30\d\): set --base-url"):
-        raise_for_error(answer(b"", 308, location="https://www.example.com/"))
+        raise_for_error(answer(b"", status, location="https://www.example.com/"))
 
 
 @for_each(
