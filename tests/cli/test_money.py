@@ -174,6 +174,35 @@ def test_what_was_refused_for_its_content_is_neither_counted_nor_priced_when_fai
     assert len(service.accepted) == 7
 
 
+def test_failed_jobs_are_tried_again_once_for_each_time_that_it_is_said(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.broken.update({"gen-0": "out of memory", "gen-1": "out of memory"})
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    assert command(*run("--max-outstanding", 1)).exit_code == 1
+    service.broken["gen-2"] = "out of memory"
+    assert command(*run("--retry-failed", "--max-outstanding", 1)).exit_code == 1
+    assert len(service.accepted) == 4
+    assert command(*run("--retry-failed")).exit_code == 0
+    assert command(*run("--retry-failed")).exit_code == 0
+    assert len(service.accepted) == 5
+
+
+def test_a_limit_is_kept_by_the_prices_at_the_purchase_and_not_by_those_that_were_agreed_to(
+    command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dearer(*_: object) -> bool:
+        service.price = 0.5
+        return True
+
+    monkeypatch.setattr(Terminal, "confirm", dearer)
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    stopped = command(*run("--confirm-above", 0.1, "--max-spend", 0.6))
+    assert stopped.exit_code == 3
+    assert "2 jobs, 0.50 USD" in stopped.output
+    assert len(service.accepted) == 1
+
+
 def test_a_question_is_asked_about_failed_jobs_that_are_tried_again(
     command: Command, service: FakeService, answers: list[bool], tmp_path: Path
 ) -> None:

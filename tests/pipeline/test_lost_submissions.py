@@ -285,6 +285,20 @@ async def test_after_a_restart_the_settle_time_may_have_passed_by_the_service_s_
     assert service.posted_at[-1] - began < 60
 
 
+@pytest.mark.usefixtures("quick_downloads")
+async def test_a_submission_that_is_older_than_the_log_reaches_is_left_in_doubt(tmp_path: Path) -> None:
+    service = FakeService(seconds=20)
+    service.lost.extend([None, LOST])
+    service.listing_delay = 1000.0
+    with anyio.move_on_after(200):
+        await run(service, tmp_path, "first", "lost")
+    for _ in range(100):  # a loop that jumps far at once rounds its timers away
+        await anyio.sleep(86_400)
+    results = await run(service, tmp_path, "lost", "later")
+    assert "does not reach that far back" in str(results["lost"].error)
+    assert len(service.posted_at) == 3
+
+
 # Twice -------------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.fakes import PRICE
 from tests.promise.world import IDS, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -21,7 +22,13 @@ FAULTS = (
 nothing: st.SearchStrategy[list[str]] = st.just([])
 # A third of all processes meet no fault, and a fifth one lost answer: most mistakes need one thing at a time.
 faults = st.one_of(nothing, nothing, st.just(["lost"]), *[st.lists(st.sampled_from(FAULTS), max_size=6)] * 2)
-words = st.sampled_from(PROMPTS)
+# Mostly the same: a file that asks for something else under an id that was bought is refused, and buys nothing.
+words = st.sampled_from((*[PROMPTS[0]] * 7, *PROMPTS[1:]))
+several = st.dictionaries(st.sampled_from(IDS), words, min_size=2, max_size=len(IDS))
+# After an accepted one, by which the log is seen to list our ids: without it every absence proves nothing.
+doubts = st.sampled_from(
+    ([], ["fine", "lost"], ["fine", "unsent"], ["fine", *["unsent"] * 6], ["fine", "broke"], ["broke"])
+)
 files = st.dictionaries(st.sampled_from(IDS), words, min_size=1, max_size=len(IDS))
 limits = st.sampled_from((None, None, 0.25, 0.5, 0.75, 1.0, 2.0))
 mostly = st.sampled_from((True, True, True, False))
@@ -31,7 +38,7 @@ process = {
     "faults": faults,
     "then": st.sampled_from((*[None] * 15, "broke", "blocked", "refused")),
     "kill_at": st.one_of(*[st.none()] * 3, st.integers(0, 120)),
-    "interrupt_at": st.one_of(*[st.none()] * 5, st.floats(0.1, 900.0)),
+    "interrupt_at": st.one_of(*[st.none()] * 5, st.floats(0.1, 900.0), st.floats(0.1, 60.0)),
     "clock_step": st.one_of(
         *[st.none()] * 5, st.tuples(st.floats(0.1, 900.0), st.sampled_from((-3600.0, -400.0, 400.0, 3600.0)))
     ),
@@ -40,6 +47,9 @@ process = {
 """What may happen to any process: another key, faults of the service (`then` for ever), its death, a set clock, deleted
 files."""
 
+NO_EVENTS: dict[str, Any] = {
+    "key": "key-1", "faults": [], "then": None, "kill_at": None, "interrupt_at": None, "clock_step": None, "harm": None,
+}  # fmt: skip
 TOTALS: Counter[str] = Counter()
 """What all histories of this process came to."""
 
@@ -53,13 +63,14 @@ class Promise(RuleBasedStateMachine):
         rows=st.sampled_from((7, 100)),
         strangers=st.sampled_from((0, 9)),
         offset=st.sampled_from((0.0, 0.0, -3600.0, -400.0, 400.0, 3600.0)),
+        download=st.sampled_from((0.0, 0.0, 20.0)),
     )
-    def begin(self, seconds: float, gateway: str, rows: int, strangers: int, offset: float) -> None:
+    def begin(self, *, seconds: float, gateway: str, rows: int, strangers: int, offset: float, download: float) -> None:
         base = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None, prefix="promise-"))
         self.world = World(base / "out", gateway=gateway)
         service = self.world.service
         service.seconds, service.page_rows, service.strangers = seconds, rows, strangers
-        self.world.wall_offset = offset
+        self.world.wall_offset, self.world.download_seconds = offset, download
 
     @rule(
         jobs=files, agreed=mostly, limit=limits, retry_failed=st.booleans(), own_ids=rarely, chained=rarely,
@@ -67,6 +78,38 @@ class Promise(RuleBasedStateMachine):
     )  # fmt: skip
     def run_a_file(self, **how: object) -> None:
         self.world.run_file(**self._without_limits(how))  # type: ignore[arg-type]
+
+    @rule(
+        jobs=several, fewer=rarely, limit=limits, other_limit=limits, agreed=mostly, faults=doubts,
+        interrupt_at=st.sampled_from((None, None, 3.0, 20.0, 40.0, 700.0)),
+        seconds=st.sampled_from((0.0, 0.0, 10.0, 700.0)), clock_step=st.sampled_from((None, None, -3600.0, 3600.0)),
+        price=st.sampled_from((None, 0.1, 0.5)),
+        listed=mostly, silent=st.booleans(), from_python=st.booleans(), other=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def run_a_file_and_soon_again(
+        self, *, jobs: dict[str, str], fewer: bool, limit: float | None, other_limit: float | None, agreed: bool,
+        faults: list[str], interrupt_at: float | None, seconds: float, clock_step: float | None, price: float | None,
+        listed: bool, silent: bool, from_python: bool, other: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Begin a file, change one thing of the world, and give the command again: where most mistakes cost money."""
+        world, file = self.world, {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
+        quiet = {**NO_EVENTS, "faults": faults, "interrupt_at": interrupt_at}
+        world.service.says_cost = not silent
+        if not listed:
+            self.change_the_price(PRICE, listed)
+        first = self._without_limits({"jobs": jobs, "limit": limit, **quiet})
+        if from_python:
+            world.read_some(take=3, most=3, **first)  # type: ignore[arg-type]
+        else:
+            world.run_file(agreed=agreed, **file, **first)  # type: ignore[arg-type]
+        world.now += seconds
+        if clock_step is not None:
+            world.wall_offset = clock_step
+        if price is not None:
+            self.change_the_price(price, listed=True)
+        again = dict(list(jobs.items())[:1]) if fewer else jobs
+        second = self._without_limits({"jobs": again, "limit": other_limit, **other})
+        world.run_file(agreed=True, **file, **second)  # type: ignore[arg-type]
 
     @rule(agreed=mostly, limit=limits, retry_failed=st.booleans(), **process)
     def resume_the_folder(self, **how: object) -> None:
@@ -80,6 +123,12 @@ class Promise(RuleBasedStateMachine):
     @rule(prompt=words, file=st.sampled_from(("a.mp4", "a.mp4", "b.mp4")), again=rarely, **process)
     def generate_one_clip(self, **how: Any) -> None:
         self.world.generate(**how)
+
+    @precondition(lambda self: not self.world.gateway)
+    @rule(prompt=words, again=st.booleans(), faults=doubts, other=st.fixed_dictionaries(process))
+    def generate_one_clip_and_soon_again(self, prompt: str, again: bool, faults: Any, other: Any) -> None:
+        for by_force, how in ((False, NO_EVENTS), (again, {**NO_EVENTS, "faults": faults}), (False, other)):
+            self.world.generate(prompt, "a.mp4", again=by_force, **how)
 
     @rule(name=st.sampled_from(IDS), prompt=words, **process)
     def generate_from_python(self, **how: Any) -> None:
@@ -128,9 +177,13 @@ class Promise(RuleBasedStateMachine):
         service = self.world.service
         service.page_rows, service.strangers, service.listing_delay = rows, strangers, delay
 
-    @rule(says_date=mostly, offset=st.sampled_from((0.0, 0.0, -3600.0, -660.0, 660.0, 3600.0)))
-    def change_what_answers_say(self, says_date: bool, offset: float) -> None:
+    @rule(
+        says_date=mostly, offset=st.sampled_from((0.0, 0.0, -3600.0, -660.0, 660.0, 3600.0)), says_cost=st.booleans(),
+        download=st.sampled_from((0.0, 20.0)),
+    )  # fmt: skip
+    def change_what_answers_say(self, says_date: bool, offset: float, says_cost: bool, download: float) -> None:
         self.world.service.says_date, self.world.service.date_offset = says_date, offset
+        self.world.service.says_cost, self.world.download_seconds = says_cost, download
 
     @invariant()
     def nothing_is_wrong(self) -> None:

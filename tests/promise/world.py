@@ -33,6 +33,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Unclear, UsageError, VideoError
 from aimlvideo.pipeline import chains, download
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
 from aimlvideo.shell.journal.sqlite import read_journal
@@ -116,13 +117,17 @@ class Watching(FakeService):
     """What it answers to every submission after those of which a twist is told."""
     lists_price = True
     """Whether its list has a price of the model."""
+    says_cost = True
+    """Whether a finished generation says what it cost."""
     date_offset = 0.0
     """Seconds by which the `Date` of its answers is off, as it is behind a proxy with a clock of its own."""
 
     async def send(self, request: Request) -> Answer:
         self.world.boundary()
-        if self.then is not None and request.method == "POST" and not self.posts:
-            self.posts.append(self.then)
+        if request.method == "POST":
+            if self.then is not None and not self.posts:
+                self.posts.append(self.then)
+            self.world.sends(request, self.posts[0] if self.posts else None)
         given = await super().send(request)
         if request.path == "/v1/models" and not self.lists_price:
             given = answer(200, {"data": [{"id": MODEL, "aliases": []}]})
@@ -131,6 +136,12 @@ class Watching(FakeService):
             date = formatdate(self.now() + self.date_offset, usegmt=True)
             return Answer(given.status, {**given.headers, "date": date}, given.body)
         return given
+
+    def _check(self, name: str) -> Answer:
+        checked = super()._check(name)
+        if self.says_cost or b'"meta"' not in checked.body:
+            return checked
+        return answer(200, {**json.loads(checked.body), "meta": {}})
 
     def note(self, name: str, request_id: str, model: str = MODEL) -> None:
         super().note(name, request_id, model)
@@ -196,9 +207,15 @@ class World:
     limits: dict[str, float | None] = field(default_factory=dict)
     """The spending limit of the run that asks for a job; of several, the highest."""
     reads_prices: bool = True
-    """Whether this process has read the prices: one without a limit has no reason to, unless it was given a file."""
+    """Whether this process has read the list of prices: without a limit, or a file, it has no reason to."""
     unpriced: set[str] = field(default_factory=set)
-    """Generations that were bought by a process that had not."""
+    """Generations that were bought by a process that had not, or that were not listed."""
+    download_seconds: float = 0.0
+    """How long a clip is written by a thread that no cancellation stops."""
+    denials: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often in a row a job was sent, by place, and neither accepted nor refused."""
+    lost_journal_at: float | None = None
+    """When the journal of this process was taken away under it."""
     posts_before: int = 0
     """How many submissions earlier processes have sent."""
     place: str = ""
@@ -233,8 +250,12 @@ class World:
         return VideoJob(**{**self.template, "prompt": prompt})
 
     def name_of(self, row: LoggedRequest) -> str:
-        """Return the job for which a request was sent: an id of the job's own is `own-` and its name."""
-        return row.request_id.removeprefix("own-") if row.request_id in OWN_IDS else self.prefixes[row.request_id[:15]]
+        """Return the job for which a request was sent."""
+        return self.name_by_id(row.request_id)
+
+    def name_by_id(self, request_id: str) -> str:
+        """Return the job of a request id: one of the job's own is `own-` and its name."""
+        return request_id.removeprefix("own-") if request_id in OWN_IDS else self.prefixes[request_id[:15]]
 
     def jobs(self, prompts: Mapping[str, str], *, own_ids: bool, chained: bool) -> list[dict[str, Any]]:
         """Return the lines of a file. With `chained`, the last job begins with the last frame of the first."""
@@ -258,9 +279,17 @@ class World:
         if self.dead:
             raise Killed
 
+    def sends(self, request: Request, twist: Answer | VideoError | None) -> None:
+        """Judge a submission before it arrives: a job that was sent twice in vain is left in doubt."""
+        request_id = request.headers.get("X-Client-Request-Id") or request.body.get("external_task_id") or ""
+        job = self.place, self.name_by_id(request_id)
+        if self.denials[job] > 1:
+            self.broken = self.broken or BrokenPromise(f"job {job[1]} was sent again, and twice its answer was lost")
+        self.denials[job] = self.denials[job] + 1 if isinstance(twist, Unclear) else 0
+
     def accepted(self, row: LoggedRequest, body: Any) -> None:
         """Judge a purchase at the moment at which it is made: what is raised here, the client would contain."""
-        if not self.reads_prices:
+        if not self.reads_prices or not self.service.lists_price:
             self.unpriced.add(row.generation_id)
         self.place_of[row.generation_id] = self.place
         self.bought_now.add(row.generation_id)
@@ -271,6 +300,9 @@ class World:
 
     def _judge(self, row: LoggedRequest, body: Any) -> None:
         name = self.name_of(row)
+        # What was under way, or whose intent was on disk, when the journal went is bought still.
+        if self.lost_journal_at is not None and self.now > self.lost_journal_at + 1:
+            raise BrokenPromise(f"job {name} was bought {self.now - self.lost_journal_at:.0f} s after its journal went")
         if name not in self.allowed:
             raise BrokenPromise(f"job {name} was bought and nobody asked for it: {sorted(self.allowed)} were asked for")
         if body["prompt"] != self.allowed[name]:
@@ -341,9 +373,12 @@ class World:
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
 
+        before = self.job_ids()
         self._process(
             command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, has_file=True, **how
         )
+        if not agreed and (planned := self.job_ids() - before):
+            raise BrokenPromise(f"jobs {sorted(planned)} stay planned after a no")
 
     @property
     def service_name(self) -> str:
@@ -402,7 +437,8 @@ class World:
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return make_one(job.model, inputs, path, settings, terminal, sandbox=False, again=again)
 
-        how["harm"] = None
+        if how["harm"] is not None:
+            how["harm"] = how["harm"][0], "delete"
         self._process(command, {prompt: prompt} if may_buy else {}, {prompt: None}, place=file, **how)
 
     def generate_from_python(self, name: str, prompt: str, **how: Any) -> None:
@@ -494,6 +530,7 @@ class World:
         self.allowed, self.limits, self.place = allowed, limits, place
         self.posts_before = len(self.service.posted_at)
         self.bought_now.clear()
+        self.lost_journal_at = None
         self.reads_prices = has_file or None not in limits.values()
         self.deadly, self.boundaries, self.dead = kill_at, 0, False
         self.set_faults(faults, then)
@@ -528,13 +565,15 @@ class World:
 
     def _harm(self, harm: str) -> None:
         """Delete the journal, or rename the folder, while a run goes on."""
-        if self.dead or not self.folder.is_dir():
+        journal = self.folder.parent / f".{self.place}.journal" if self.place else self.folder / "journal.sqlite3"
+        if self.dead or not journal.exists():
             return
-        self.is_harmed = True
+        self.is_harmed = self.is_harmed or not self.place
+        self.lost_journal_at = self.now
         if harm == "rename":
             self.folder.rename(self.moved)
         else:
-            for file in self.folder.glob("journal.sqlite3*"):
+            for file in journal.parent.glob(f"{journal.name}*"):
                 file.unlink()
 
     @property
@@ -573,8 +612,15 @@ class World:
 
             return met
 
+        seconds = self.download_seconds
+
         class Download(FakeDownload):
             rename = staticmethod(around(Path.replace))
+
+            async def fetch(self) -> Clip:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(seconds)
+                return await super().fetch()
 
         with (
             patch.object(asyncio, "run", run),
@@ -593,6 +639,13 @@ class World:
             patch.object(Terminal, "problem", lambda *_: None),
         ):
             yield
+
+    def job_ids(self) -> set[str]:
+        """Return the ids of all jobs that the folder has."""
+        if not (self.folder / "journal.sqlite3").exists():
+            return set()
+        with read_journal(self.folder / "journal.sqlite3") as journal:
+            return {record.job.id for record in (*journal.ended_jobs(), *journal.open_jobs())}
 
     # What must hold ------------------------------------------------------------------------------------------------
 
