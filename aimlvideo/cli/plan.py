@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from aimlvideo.cli.seen_jobs import SeenJobs
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
@@ -50,12 +51,10 @@ class JobReader:
     records: Callable[[], Iterable[Record]] | None = None
     """The jobs of earlier files; read once, and only where a job names an id of its own."""
     _own_ids: dict[str, str] = field(default_factory=dict)
-    _places: dict[int, str] = field(default_factory=dict)
-    """Where each job that somebody named stands, by the hash of its id."""
+    seen: SeenJobs = field(default_factory=SeenJobs)
+    """Every job so far, with where it stands and the seconds of its clip."""
     _refused: dict[str, set[str]] = field(default_factory=dict)
     """The fields that are wrong already when a line is read, by where it stands."""
-    lengths: dict[str, float | None] = field(default_factory=dict)
-    """The seconds of each job's clip, by id; None where its parameters do not say."""
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
     """The jobs that take something from another one, by id, with where they stand."""
 
@@ -78,17 +77,18 @@ class JobReader:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
 
     def _note_chain(self, where: str, job: VideoJob) -> None:
-        self.lengths[job.id] = clip_seconds(job)
+        self.seen.accept(job.id, where, clip_seconds(job))
         if parents(job):
             self.chained[job.id] = where, job
 
     def check_chains(self, planned: Callable[[str], bool] = lambda _: False) -> None:
         """Note references to jobs that neither this file has nor an earlier one `planned`, and circles of them."""
         jobs = [job for _, job in self.chained.values()]
-        for problem in chain_problems(jobs, lambda name: name in self.lengths or planned(name)):
+        for problem in chain_problems(jobs, lambda name: name in self.seen or planned(name)):
             self.problems.append(replace(problem, where=self.chained[problem.job][0]))
         for where, job in self.chained.values():
-            self.problems += (replace(problem, where=where) for problem in late_frames(job, self.lengths))
+            lengths = {parent: self.seen.seconds(parent) for parent in parents(job)}
+            self.problems += (replace(problem, where=where) for problem in late_frames(job, lengths))
 
     def say_remarks(self, say: Callable[[str], None]) -> None:
         """Say what is odd, and no more of it than a person reads."""
@@ -130,12 +130,9 @@ class JobReader:
         """Yield a problem where somebody gave a job the id of one before it."""
         if job.derived:
             return
-        name = hash(job.id)
-        if name in self._places:
-            got = f"the same in {self._places[name]}"
+        if (before := self.seen.place(job.id, where)) is not None:
+            got = f"the same in {before}"
             yield Problem(id_header, f"each {id_header} once", got, "rename one of the two", job=job.id)
-        else:
-            self._places[name] = where
 
     def _shared_own_id(self, job: VideoJob) -> Iterator[Problem]:
         """Yield a problem where a job names a request id of its own that a job before it has named."""
