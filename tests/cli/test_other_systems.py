@@ -70,3 +70,14 @@ def test_a_mistake_without_posix_is_said_in_words(tmp_path: Path) -> None:
         assert done.returncode in (2, 3)
         assert b"error:" in done.stderr
         assert b"Traceback" not in done.stderr
+
+
+def test_the_first_steps_without_posix_end_well_and_warn_of_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    one = ("generate", JOB["model"], "-p", "a cat", "-o", "cat.mp4", "--poll", "every:0.1")
+    run = ("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.1")
+    for words in (("init",), run, ("resume", "out"), one, ("demo", "-o", "demo")):
+        done = given(tmp_path, sandbox.url, *words)
+        assert done.returncode == 0, (words, done.stdout[-500:], done.stderr[-2000:])
+        assert b"Traceback" not in done.stdout + done.stderr
+        assert b"Warning" not in done.stderr
+    assert list((tmp_path / "demo").glob("*.mp4"))

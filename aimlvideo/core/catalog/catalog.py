@@ -171,8 +171,17 @@ class Catalog:
             return None
         # Read at first use: a command needs a few of the hundred models, and reading all of them takes longer than the
         # command.
-        model_read = self._read[name] = self._read.get(name) or read_model(name, self._entry(name))
+        model_read = self._read[name] = self._read.get(name) or self._model(name)
         return model_read
+
+    def _model(self, name: str) -> Model:
+        try:
+            return read_model(name, self._entry(name))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # A kept entry that can be read, and not corrected: it was written by another release, or by hand.
+            if name not in self._refreshed:
+                raise
+            return read_model(name, self._raw[name])
 
     def find_unlisted(self, model: Any, service: str | None = None) -> Model | None:
         """Return the common form of all models whose ids look like this one, at one service or at any; else None."""
@@ -263,11 +272,11 @@ def read_model(name: str, raw: Any) -> Model:
         return Model(
             id=name,
             developer=str(raw["developer"]),
-            path=str(raw["path"]),
+            path=_name(raw["path"]),
             params=MappingProxyType({str(key): _read_param(param) for key, param in raw["params"].items()}),
             documented_seconds=_number(raw.get("documented_seconds"), "documented_seconds"),
             rules=tuple(_read_rule(rule) for rule in raw.get("rules", ())),
-            aliases=tuple(str(alias) for alias in raw.get("aliases", ())),
+            aliases=_names(raw.get("aliases", ())),
             service=str(raw.get("service") or default_service()),
             service_names=dict(raw.get("service_names", {})),
             other_services=tuple(raw.get("other_services", ())),
@@ -280,6 +289,18 @@ def read_model(name: str, raw: Any) -> Model:
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         # A kept catalogue is a file that anybody may have edited: whatever its values are, the answer is one error.
         raise ValueError(f"{name}: no model description ({type(error).__name__}: {error})") from error
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {str(value)[:40]!r}")
+    return value
+
+
+def _names(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"expected a list of texts, got {str(values)[:40]!r}")
+    return tuple(map(_name, values))
 
 
 def _read_param(raw: Any, depth: int = 0) -> Param:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,12 @@ from aimlvideo.core.jobs.recipe import read_recipe
 from aimlvideo.errors import UsageError
 
 TITLE, COMMENT = "\xa9nam", "\xa9cmt"
+
+UNREADABLE = (
+    MutagenError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError, EOFError, MemoryError,
+    struct.error,
+)  # fmt: skip
+"""What the library raises over boxes whose numbers contradict each other: it names a few of these itself."""
 
 log = logging.getLogger("aimlvideo.download")
 
@@ -27,7 +34,7 @@ def write_metadata(file: BinaryIO, title: str, recipe: str) -> bool:
         clip = MP4(file)  # type: ignore[no-untyped-call]
         clip[TITLE], clip[COMMENT] = title, recipe
         clip.save(file)  # type: ignore[no-untyped-call]
-    except (MutagenError, ValueError, KeyError, EOFError) as error:
+    except UNREADABLE as error:
         log.info("the clip of %s has no metadata: %s", title, error)
         return False
     return True
@@ -39,7 +46,7 @@ def recipe_in(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"there is no file {path}: expected a clip that aimlvideo saved")
     try:
         tags: Mapping[str, Any] = MP4(path).tags or {}  # type: ignore[no-untyped-call]
-    except (MutagenError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise UsageError(f"{path}: expected an MP4 file of aimlvideo, got one that cannot be read: {error}") from error
     texts = tags.get(COMMENT) or [""]
     recipe = read_recipe(str(texts[0]))
@@ -53,7 +60,7 @@ def media_seconds(file: BinaryIO) -> float | None:
     file.seek(0)
     try:
         media = File(file)
-    except (MutagenError, ValueError, KeyError, EOFError):
+    except UNREADABLE:
         return None
     length = getattr(getattr(media, "info", None), "length", None)
     return float(length) if isinstance(length, int | float) and length > 0 else None
