@@ -134,9 +134,8 @@ async def test_what_was_not_begun_goes_back_at_once_when_a_worker_stops(dsn: str
         async with opening as worker, anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
             await until(lambda: sandbox.stats()["accepted"] >= 2 and len(worker.places) == 30)
-            began = anyio.current_time()
             await worker.stop()
-        assert anyio.current_time() - began < 5
+    assert counts(dsn).get("saved", 0) == 0, "it waited for what was rendering"
     accepted = sandbox.stats()["accepted"]
     assert ask(dsn, "SELECT count(*) FROM pgqueuer WHERE status = 'queued'") == 30 - accepted
     overdue = "SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND heartbeat < now() - interval '2 s'"
