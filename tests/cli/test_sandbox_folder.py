@@ -106,3 +106,17 @@ def test_a_journal_is_not_recovered_where_there_is_no_folder(tmp_path: Path) -> 
     refused = CliRunner(env={"AIMLAPI_API_KEY": None}).invoke(app, ["recover", str(tmp_path / "nowhere")])
     assert refused.exit_code == 2
     assert "there is no folder" in refused.output
+
+
+@pytest.mark.parametrize("words", [("adopt", "out", "gen-1"), ("wait", "gen-1", "-o", "out"), ("wait", "-o", "out")])
+def test_a_generation_is_not_taken_into_a_folder_of_another_service_where_nobody_knows_it(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIMLAPI_API_KEY", "k")
+    begun(Path("out"), Stage.SAVED, sandbox=False, generation_id="g", file="waves.mp4")
+    refused = CliRunner().invoke(app, [*words, "--service", "kling"])
+    assert refused.exit_code == 2
+    assert "out was started with --service aimlapi: use that, or another folder" in refused.output
+    with read_journal(Path("out") / JOURNAL) as journal:
+        assert journal.by_generation("gen-1") is None

@@ -10,7 +10,7 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, Service
-from aimlvideo.cli.run_options import SANDBOX
+from aimlvideo.cli.run_options import SANDBOX, same_service
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -34,7 +34,7 @@ def adopt(
     model: Annotated[str, typer.Option(help="Their model, if you know it.")] = "",
     service: Service = DEFAULT_SERVICE,
 ) -> None:
-    """Take generations from elsewhere into a folder; `aimlvideo wait -o FOLDER` fetches them."""
+    """Take generations from elsewhere into a folder; `aimlvideo resume DIR` fetches them."""
     terminal = Terminal()
     with exit_codes(terminal):
         adopt_generations(folder, generations, model, service)
@@ -49,7 +49,8 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
             if journal.fact(SANDBOX):
                 # What is begun there is begun anew: the ids would be dropped.
                 raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")
-            journal.note("service", journal.fact("service") or service)
+            # Asked at another service, they would be unknown there, and count as failed.
+            journal.note("service", same_service(folder, journal.fact("service"), service))
             for name in generations:
                 job = VideoJob(model, id=file_name(name, "") if is_its_own(name) else unlike(name, name, ""))
                 journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))

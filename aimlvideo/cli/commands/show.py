@@ -17,7 +17,7 @@ app = command_app()
 
 @app.command(epilog="Example: aimlvideo show clip.mp4 | aimlvideo run - -o again")
 def show(
-    clip: Annotated[Path, typer.Argument(help="A clip that aimlvideo saved.")],
+    clip: Annotated[Path, typer.Argument(metavar="CLIP", help="A clip that aimlvideo saved.")],
     everything: Annotated[bool, typer.Option("--all", help="Also print its generation, cost and times.")] = False,
     _: Annotated[bool, typer.Option("--json", help="Changes nothing: what is printed is JSON.")] = False,
 ) -> None:
