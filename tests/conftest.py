@@ -132,6 +132,16 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return (os.cpu_count() or 1) + (not config.option.markexpr)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say of a run of all tests how many are those of every day."""
+    reports = [
+        one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, ()) if one.when == "call"
+    ]
+    if reports and not config.option.markexpr and config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        long = sum("quick" not in one.keywords and not {"long", "browser"}.isdisjoint(one.keywords) for one in reports)
+        terminalreporter.write_line(f"{len(reports) - long} tests of every day, {long} long ones")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Deal the tests to the workers, each of which begins with an equal part of the list and then takes from others.
 
