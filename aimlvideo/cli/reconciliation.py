@@ -14,7 +14,7 @@ from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN, earliest_moment
 from aimlvideo.core.money.account import Charge
-from aimlvideo.core.money.reconcile import Reconciliation, reconcile, total_of
+from aimlvideo.core.money.reconcile import Reconciliation, reconcile
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import Ledger
 from aimlvideo.errors import ServiceError, Unclear, UsageError
@@ -57,7 +57,7 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
     unreadable = f" ({reconciled.unreadable} of an amount that cannot be read)" if reconciled.unreadable else ""
     terminal.say(f"{reconciled.total:.4f} USD for {pluralize(len(reconciled.bills), 'generation')}{unreadable}")
     if reconciled.elsewhere:
-        others, dollars = pluralize(len(reconciled.elsewhere), "generation"), total_of(reconciled.elsewhere)
+        others, dollars = pluralize(len(reconciled.elsewhere), "generation"), reconciled.elsewhere_usd
         amount = "unknown" if dollars is None else f"{dollars:.2f}"
         terminal.say(f"{amount} USD was charged by other programs on this account ({others})")
     for finding in reconciled.findings:
@@ -79,7 +79,7 @@ def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
         "total_usd": reconciled.total,
         "unreadable": reconciled.unreadable,
         "bills": bills,
-        "elsewhere": {"generations": len(reconciled.elsewhere), "usd": total_of(reconciled.elsewhere)},
+        "elsewhere": {"generations": len(reconciled.elsewhere), "usd": reconciled.elsewhere_usd},
         "findings": list(reconciled.findings),
     }
 

@@ -50,6 +50,11 @@ class Reconciliation:
         """How many jobs have a charge whose amount cannot be read."""
         return sum(bill.charged is None for bill in self.bills)
 
+    @property
+    def elsewhere_usd(self) -> float | None:
+        """What others were charged; None where one of the amounts cannot be read."""
+        return _total_of(self.elsewhere)
+
 
 def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Collection[LogRow] = ()) -> Reconciliation:
     """Match jobs, charges and the log: `reference_id` of a charge is the generation, as is `inference_id` of a row.
@@ -73,7 +78,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
             continue
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
-        bill = _Bill(job.id, progress.generation_id, total_of(generation_charges), progress.cost_usd)
+        bill = _Bill(job.id, progress.generation_id, _total_of(generation_charges), progress.cost_usd)
         bills.append(bill)
         findings += _about(bill, len(generation_charges), progress)
     request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
@@ -108,14 +113,14 @@ def _unknown_to_us(
         )
 
 
-def total_of(charges: Iterable[Charge]) -> float | None:
+def _total_of(charges: Iterable[Charge]) -> float | None:
     """Return what charges add up to in USD; None where one of the amounts cannot be read."""
     amounts = [charge.usd for charge in charges]
     return None if None in amounts else sum(amount for amount in amounts if amount is not None)
 
 
 def _usd(charges: Iterable[Charge]) -> str:
-    return _dollars(total_of(charges))
+    return _dollars(_total_of(charges))
 
 
 def _dollars(usd: float | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from hmac import compare_digest
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.entry import Entry
@@ -23,7 +24,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.cards import job_json
-from aimlvideo.views.report.report_file import cards_of, is_matrix, page
+from aimlvideo.views.report.report_file import page
 
 REMEMBERED = 20_000
 """Changed jobs that are remembered; who was away for longer has to read the page again."""
@@ -277,7 +278,7 @@ async def _start(runner: web.AppRunner, host: str, port: int) -> None:
 
 def _snapshot(folder: Path, number: int) -> str:
     """Return the page as of now, and the number of the change up to which it is complete."""
-    return live_page(folder, number, cards_of(folder), is_matrix=is_matrix(folder))
+    return live_page(folder, number, _cards_of(folder), is_matrix=_is_matrix(folder))
 
 
 def live_page(folder: Path, number: int, cards: Iterable[Mapping[str, Any]], *, is_matrix: bool) -> str:
@@ -296,3 +297,15 @@ def _number(request: web.Request) -> int:
     """Return the number of the last change that a reader has seen."""
     text = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
     return int(text) if text.isdecimal() and len(text) < 19 else 0
+
+
+def _cards_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
+    with read_journal(folder / JOURNAL) as journal:
+        return [job_json(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
+
+
+def _is_matrix(folder: Path) -> bool:
+    """Tell whether a folder's jobs were made by combining lists: they are to be compared."""
+    with read_journal(folder / JOURNAL) as journal:
+        return journal.fact(MATRIX) is not None

@@ -100,18 +100,6 @@ def _clips(journal: JournalReader) -> Iterator[tuple[str, str]]:
             yield f"{progress.file}:{progress.bytes or 0}", progress.file
 
 
-def cards_of(folder: Path) -> list[dict[str, Any]]:
-    """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
-    with read_journal(folder / JOURNAL) as journal:
-        return [job_json(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
-
-
-def is_matrix(folder: Path) -> bool:
-    """Tell whether a folder's jobs were made by combining lists: they are to be compared."""
-    with read_journal(folder / JOURNAL) as journal:
-        return journal.fact(MATRIX) is not None
-
-
 def _write(path: Path, text: Iterable[str]) -> None:
     part = path.with_name(path.name + ".part")
     try:
