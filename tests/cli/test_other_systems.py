@@ -73,7 +73,7 @@ def test_a_mistake_without_posix_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_the_first_steps_without_posix_end_well_and_warn_of_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    one = ("generate", JOB["model"], "-p", "a cat", "-o", "cat.mp4", "--poll", "every:0.1")
+    one = ("generate", "alibaba/wan-2-6-t2v", "-p", "a cat", "-o", "cat.mp4", "--poll", "every:0.1")
     run = ("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.1")
     for words in (("init",), run, ("resume", "out"), one, ("demo", "-o", "demo")):
         done = given(tmp_path, sandbox.url, *words)
