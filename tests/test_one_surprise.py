@@ -209,3 +209,15 @@ async def test_a_clip_s_redirect_to_no_address_ends_that_job_and_a_later_run_sav
             later = await run_all(client, jobs, output=tmp_path)
             assert {result.stage for result in {**first, **later}.values()} <= {Stage.SAVED, Stage.FAILED}
         assert sandbox.stats()["accepted"] == 2
+
+
+@pytest.mark.parametrize(("name", "journal"), [("duration", False), ("duration", True), ("seed", True)])
+async def test_a_number_with_more_digits_than_python_writes_is_its_own_job_s(
+    tmp_path: Path, name: str, journal: bool
+) -> None:
+    odd_job = {**JOB, "id": "odd", name: 10**5000}
+    async with FakeClient(FakeService(seconds=5), journal=tmp_path / "j.sqlite3" if journal else None) as client:
+        results = await run_all(client, [odd_job, {**JOB, "id": "sound"}])
+    assert results["sound"].ok
+    assert isinstance(results["odd"].error, VideoError)
+    assert not isinstance(results["odd"].error, UnexpectedError)

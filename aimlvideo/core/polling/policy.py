@@ -156,5 +156,8 @@ def parse_polls(text: str) -> FixedPolls | None:
 
 def knowledge_key(model: str, params: Mapping[str, Any]) -> str:
     """Return under which name the durations of such generations are remembered: model, duration, resolution."""
-    settings = [f"{name}={params[name]}" for name in ("duration", "resolution") if params.get(name) is not None]
+    try:
+        settings = [f"{name}={params[name]}" for name in ("duration", "resolution") if params.get(name) is not None]
+    except ValueError:  # a number with more digits than Python writes: no model takes it
+        settings = []
     return " ".join([model, *settings])
