@@ -125,4 +125,6 @@ def _show_obstacles(summary: CheckSummary, facts: ServiceFacts, terminal: Termin
 def _minutes(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
+    if seconds > 3 * 86400:
+        return f"{seconds / 86400:.0f} days"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

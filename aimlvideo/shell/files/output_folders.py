@@ -35,6 +35,8 @@ def checked_folder(path: Path) -> Path:
         raise SettingsError(
             f"the output {path} looks like a clip's file: expected a folder, for the clips and a journal"
         )
+    if path.is_file():
+        raise SettingsError(f"the output {path} is a file: expected a folder, for the clips and a journal")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
