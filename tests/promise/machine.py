@@ -24,12 +24,12 @@ nothing: st.SearchStrategy[list[str]] = st.just([])
 faults = st.one_of(nothing, nothing, st.just(["lost"]), *[st.lists(st.sampled_from(FAULTS), max_size=6)] * 2)
 # Mostly the same: a file that asks for something else under an id that was bought is refused, and buys nothing.
 words = st.sampled_from((*[PROMPTS[0]] * 7, *PROMPTS[1:]))
-several = st.dictionaries(st.sampled_from(IDS), words, min_size=2, max_size=len(IDS))
-# After an accepted one, by which the log is seen to list our ids: without it every absence proves nothing.
+several = st.dictionaries(st.sampled_from(IDS), words, min_size=2, max_size=4)
+# The first one is accepted, by which the log is seen to list our ids, where no other job has shown that before.
 doubts = st.sampled_from(
     ([], ["fine", "lost"], ["fine", "unsent"], ["fine", *["unsent"] * 6], ["fine", "broke"], ["broke"])
 )
-files = st.dictionaries(st.sampled_from(IDS), words, min_size=1, max_size=len(IDS))
+files = st.dictionaries(st.sampled_from(IDS), words, min_size=1, max_size=4)
 limits = st.sampled_from((None, None, 0.25, 0.5, 0.75, 1.0, 2.0))
 mostly = st.sampled_from((True, True, True, False))
 rarely = st.sampled_from((False, False, False, True))
@@ -94,6 +94,12 @@ class Promise(RuleBasedStateMachine):
         """Begin a file, change one thing of the world, and give the command again: where most mistakes cost money."""
         world, file = self.world, {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
         quiet = {**NO_EVENTS, "faults": faults, "interrupt_at": interrupt_at}
+        unused = [name for name in IDS if name not in world.job_ids()]
+        if len(unused) > 1:
+            # By one that ends well the log is seen to list our ids: without it every absence proves nothing.
+            world.run_file(dict.fromkeys(unused[:1], PROMPTS[0]), agreed=True, limit=None, **file, **NO_EVENTS)  # type: ignore[arg-type]
+            world.now += 600
+            jobs, faults = dict.fromkeys(unused[1:3], PROMPTS[0]), faults[1:]
         world.service.says_cost = not silent
         if not listed:
             self.change_the_price(PRICE, listed)

@@ -51,7 +51,7 @@ from tests.fakes import (
     at_once,
 )
 
-IDS = ("a", "b", "c", "d")
+IDS = ("a", "b", "c", "d", "e", "f")
 PROMPTS = ("waves", "hills")
 MOST_POSTS = 25
 """Submissions that one process may send: each fault takes one, and no more than eight jobs are run at once."""
