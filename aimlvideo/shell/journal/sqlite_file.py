@@ -363,7 +363,7 @@ def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite and the disk raise into our errors."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last, where SQLite quotes damage in its message
         if isinstance(error, PASS_THROUGH):
             raise
         raise translation(path, error) from error
