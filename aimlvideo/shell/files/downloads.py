@@ -338,10 +338,19 @@ class Download:
         file.flush()
         with self._part.open("r+b") as clip:
             self._check_boxes(clip)
-            if self._edit is not None and self._edit(clip):
+            if self._edit is None:
+                return file
+            if self._edit(clip):
                 clip.seek(0)
                 self._hash = hashlib.file_digest(clip, hashlib.sha256)
                 self._have = clip.tell()
+            elif clip.seek(0, os.SEEK_END) != self._have:
+                # Given up in the middle: what is left has lost its own order, so it is kept as it comes next time.
+                self._edit = None
+                self._start_over()
+                raise DownloadFailed(
+                    f"the clip of {self._host} cannot be edited: it is fetched again, to stay as it is"
+                )
         return file
 
     def _check_boxes(self, clip: BinaryIO) -> None:

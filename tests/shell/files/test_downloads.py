@@ -11,7 +11,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 import pytest
@@ -573,6 +573,26 @@ async def test_a_whole_clip_of_another_size_than_the_service_says_is_kept(
 ) -> None:
     async with served(Host(says(200, film()))) as url:
         assert (await Download(session, f"{url}/clip.mp4", path, size=7).fetch()).bytes == len(film())
+
+
+async def test_a_large_clip_whose_editing_fails_half_way_is_kept_as_it_came(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    def fails_half_way(clip: BinaryIO) -> bool:
+        clip.seek(0, os.SEEK_END)
+        clip.write(b"half a recipe")
+        return False
+
+    content = MP4 * 10
+    host = Host(says(200, content), says(200, content))
+    async with served(host) as url:
+        download = Download(session, f"{url}/clip.mp4", path, edit=fails_half_way)
+        with pytest.raises(DownloadFailed, match="fetched again"):
+            await download.fetch()
+        clip = await download.fetch()
+    assert path.read_bytes() == content
+    assert clip.sha256 == hashlib.sha256(content).hexdigest()
+    assert files(path) == ["clip.mp4"]
 
 
 async def test_a_clip_may_stand_in_the_link_itself(session: aiohttp.ClientSession, path: Path) -> None:
