@@ -13,6 +13,7 @@ import typer
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import MOVED, InvalidJobs, Refused, UsageError, VideoError, one_per_cause
+from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 
 ALL_SAVED = 0
 SOME_FAILED = 1
@@ -46,3 +47,9 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
     except VideoError as error:
         terminal.problem(str(error))
         raise typer.Exit(exit_code_of(error)) from None
+    except OSError as error:
+        if not are_exhausted(error):
+            raise
+        # Python may find none left for a module that it loads late.
+        terminal.problem(f"{error.strerror}: {error.filename}. {write_failure_advice(error)}")
+        raise typer.Exit(UNFINISHED) from None

@@ -14,6 +14,9 @@ BREATHS = 12
 KEPT_FREE = 32
 """Files that a process has beside its connections: its journal, its clips, its libraries."""
 
+FILES_OF_A_JOURNAL = 4
+"""The database, its log, the index of that, and the folder, which is synced."""
+
 
 def connections_that_fit(most: int) -> int:
     """Return how many connections may be open at a time: `most`, or fewer where the system allows fewer files."""
@@ -30,7 +33,7 @@ def are_exhausted(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in TOO_MANY:
             return True
-        if isinstance(error, sqlite3.OperationalError) and not _is_one_left():
+        if isinstance(error, sqlite3.OperationalError) and not _are_some_left():
             return True
         error = error.__cause__
     return False
@@ -43,10 +46,14 @@ def write_failure_advice(error: Exception) -> str:
     return "Make space, then run again"
 
 
-def _is_one_left() -> bool:
-    """Tell whether one more file can be opened: SQLite does not say why it could not open one."""
+def _are_some_left() -> bool:
+    """Tell whether a journal's files can be opened: SQLite does not say why it could not open one."""
+    opened: list[int] = []
     try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(FILES_OF_A_JOURNAL))
     except OSError:
         return False
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
     return True

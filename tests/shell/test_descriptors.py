@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.errors import DiskFailed
+from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.shell import descriptors
 from aimlvideo.shell.descriptors import BREATH, are_exhausted, connections_that_fit
 from aimlvideo.shell.files import results_file
@@ -87,3 +87,27 @@ def test_a_run_with_forty_files_saves_everything(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert len(list((tmp_path / "out").glob("*.mp4"))) == 30
+
+
+@pytest.mark.long
+@pytest.mark.real_time
+def test_a_run_with_hardly_any_files_says_what_to_do(tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**COMMAND_JOB, "id": "a"})
+    words = [sys.executable, "-m", "aimlvideo", "run", "jobs.jsonl", "-o", "out", "--quiet"]
+    environment = {**os.environ, "AIMLAPI_BASE_URL": "http://127.0.0.1:9", "AIMLAPI_API_KEY": "k"}
+    for files in (8, 10, 12):
+        done = subprocess.run(
+            ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *words],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert (done.returncode, "ulimit -n" in done.stderr) == (3, True), (files, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_a_folder_in_the_place_of_the_journal_is_named(tmp_path: Path) -> None:
+    (tmp_path / "journal.sqlite3").mkdir()
+    with (
+        pytest.raises(JournalError, match=r"journal\.sqlite3 is a folder, .* move it away"),
+        sqlite_file.opened_to_write(tmp_path / "journal.sqlite3", create=True),
+    ):
+        pass

@@ -378,6 +378,8 @@ def translation(path: Path, error: Exception) -> VideoError:
         return DiskFailed(f"the journal {path} cannot be written: {message}. {write_failure_advice(error)}")
     if "malformed" in message or "no such" in message or "could not decode" in message.lower():
         return JournalError(damaged(path, message))
+    if path.is_dir():
+        return JournalError(f"{path} is a folder, expected the file of a run's journal: move it away, then run again")
     if isinstance(error, sqlite3.OperationalError | OSError):
         return JournalError(f"the journal {path} cannot be used: {message}")
     return JournalError(damaged(path, message))
