@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
+from aimlvideo.cli.exit_codes import ALL_SAVED, UNFINISHED
 from aimlvideo.cli.options import Address, ClientOptions
 from aimlvideo.cli.run_options import SANDBOX, RunOptions
 from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
@@ -52,38 +53,47 @@ class RunScope:
     begun: bool = False
     """Whether jobs were set on their way: from then on no error means that nothing was sent."""
 
+    def is_in(self, folder: Path) -> bool:
+        """Tell whether the folder's journal has the jobs: of a file that was not planned to its end it has none."""
+        return (self.run is not None or self.whole_folder) and (folder / JOURNAL).exists()
+
 
 def to_the_end(
     work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal, scope: RunScope
 ) -> int:
     """See the work of a run through, and say how it ended; return the exit code."""
     halted: VideoError | None = None
-    hurried = False
+    hurried = is_cut_short = False
     try:
         halted = in_loop(work())
     except BrokenPipeError:
         # Nobody reads on: `| head -1`.
         silence_output()
-        if (options.output / JOURNAL).exists() and (scope.run is not None or scope.whole_folder):
+        if scope.is_in(options.output):
             finish(options, halted, terminal, scope, hurried=True)
         return INTERRUPTED
     except KeyboardInterrupt:
         hurried = True
         terminal.say("interrupted")
-        if not (options.output / JOURNAL).exists() or (scope.run is None and not scope.whole_folder):
-            return 3
+        if not scope.is_in(options.output):
+            return UNFINISHED
     except VideoError as error:
-        if not scope.begun and (isinstance(error, UsageError) or not (options.output / JOURNAL).exists()):
+        if not scope.begun and (isinstance(error, UsageError) or not scope.is_in(options.output)):
             raise
-        halted = error
+        halted, is_cut_short = error, True
     try:
-        return finish(options, halted, terminal, scope, hurried=hurried)
+        code = finish(options, halted, terminal, scope, hurried=hurried)
+        if code == ALL_SAVED and (is_cut_short or isinstance(halted, DiskFailed)):
+            # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
+            terminal.problem(str(halted))
+            return UNFINISHED
+        return code
     except JournalError as error:
         if not scope.begun and halted is None:
             raise
         # What was sent is sent: this is no mistake in the command.
         terminal.problem(str(error) if halted is None else f"{halted}. And then: {error}")
-        return 3
+        return UNFINISHED
 
 
 async def process(client: VideoClient, options: RunOptions, terminal: Terminal, scope: RunScope) -> VideoError | None:

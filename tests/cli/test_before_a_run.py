@@ -14,7 +14,10 @@ from typer.testing import CliRunner, Result
 from aimlvideo.cli.app import app
 from aimlvideo.core.catalog import catalog
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
+from aimlvideo.errors import DiskFailed
 from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell.files import output_folders
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.servers import sandbox_thread
 
@@ -159,3 +162,56 @@ def test_jobs_from_standard_input_are_not_read_twice(
     result = CliRunner().invoke(app, ["check", "-"], input=line)
     assert result.exit_code == 2
     assert "models --refresh" in " ".join(result.stderr.split())
+
+
+@pytest.mark.real_time
+def test_a_file_that_cannot_be_planned_for_want_of_space_is_not_called_done(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "first.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
+    (tmp_path / "second.jsonl").write_text(json.dumps({**JOB, "id": "b"}))
+    run = ("-o", "out", "--poll", "every:0.05", "--quiet")
+    assert command("run", "first.jsonl", *run).exit_code == 0
+
+    def full(*_: Any, **__: Any) -> None:
+        raise DiskFailed("the journal cannot be written: database or disk is full")
+
+    monkeypatch.setattr(SqliteJournal, "plan", full)
+    done = command("run", "second.jsonl", *run)
+    assert done.exit_code == 3
+    assert "disk is full" in done.output + done.stderr
+
+
+@pytest.mark.real_time
+def test_a_folder_that_cannot_be_opened_is_not_called_done(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
+    assert command("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.05", "--quiet").exit_code == 0
+
+    def full(*_: Any, **__: Any) -> None:
+        raise DiskFailed("results.jsonl cannot be written: no space left on device")
+
+    monkeypatch.setattr(output_folders, "write_results", full)
+    for words in (("run", "jobs.jsonl", "-o", "out"), ("resume", "out")):
+        done = command(*words)
+        assert done.exit_code == 3
+        assert "no space left" in done.output + done.stderr
+
+
+@pytest.mark.real_time
+def test_a_last_line_that_the_disk_did_not_take_is_not_called_done(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
+
+    def full(*_: Any, **__: Any) -> None:
+        raise DiskFailed("results.jsonl cannot be written: no space left on device")
+
+    run = ("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.05")
+    with monkeypatch.context() as disk:
+        disk.setattr(output_folders.ResultsFile, "write", full)
+        done = command(*run)
+    assert (done.exit_code, "no space left" in done.output + done.stderr) == (3, True)
+    assert command(*run).exit_code == 0
+    assert json.loads((tmp_path / "out" / "results.jsonl").read_text())["stage"] == "saved"
