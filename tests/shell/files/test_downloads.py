@@ -33,7 +33,6 @@ OK = b"HTTP/1.1 200 OK\r\n"
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with open_session() as session:
-        session._timeout = QUICK
         yield session
 
 
@@ -411,6 +410,7 @@ async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 async def test_a_host_that_stalls_or_speaks_nonsense_is_tried_again(
     session: aiohttp.ClientSession, path: Path, talk: Any
 ) -> None:
+    session._timeout = QUICK
     async with talking(talk) as url:
         with pytest.raises(DownloadFailed, match="was cut off after") as caught:
             await Download(session, url, path).fetch()
