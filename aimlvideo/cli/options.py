@@ -15,6 +15,7 @@ from aimlvideo.shell.files.job_files import JobDefaults
 
 Address = tuple[str, int]
 """A host and a port."""
+LOCALHOST = "127.0.0.1"
 
 SERVICE, PACE, MONEY, SHOWN, CALLBACKS = "Service", "Pace", "Money", "What is shown", "Callbacks"
 """The headings under which the help of a command groups its options."""
@@ -227,6 +228,21 @@ def checked_threshold(dollars: float) -> float:
     return dollars
 
 
+def refuse_taken(option: str, address: Address | None) -> None:
+    """Raise UsageError where nothing can listen at an address: before jobs are planned for a run that it would end."""
+    if address is None:
+        return
+    import socket  # noqa: PLC0415 - only few runs listen
+
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server(address, family=family).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{option}: {host}:{port} cannot be opened: {reason}. Choose another port") from error
+
+
 def board_address(text: str | None) -> Address | None:
     """Read `PORT` or `HOST:PORT` of `--board`; None where no board was asked for. Raises UsageError."""
     if text is None:
@@ -234,4 +250,4 @@ def board_address(text: str | None) -> Address | None:
     host, _, port = text.rpartition(":")
     if not is_port(port):
         raise UsageError(f"--board is {text!r:.60}: expected PORT or HOST:PORT")
-    return host or "127.0.0.1", int(port)
+    return host or LOCALHOST, int(port)

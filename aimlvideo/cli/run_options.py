@@ -11,6 +11,7 @@ import typer
 
 from aimlvideo.cli.options import (
     CALLBACKS,
+    LOCALHOST,
     MONEY,
     PACE,
     Address,
@@ -35,6 +36,7 @@ from aimlvideo.cli.options import (
     checked_threshold,
     count_or_auto,
     is_port,
+    refuse_taken,
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL, rendered_name
@@ -160,10 +162,13 @@ class SharedRunOptions:
         checked_limit(self.max_spend, "--max-spend")
         checked_threshold(self.confirm_above)
         rendered_name(self.name or "{id}", VideoJob(""))
+        board = board_address(self.board)
+        refuse_taken("--board", board)
+        refuse_taken("--metrics", None if self.metrics is None else (LOCALHOST, self.metrics))
         return RunOptions(
             output=output, store=store, service=service, strict=strict, matrix=matrix, legacy=self.legacy,
             retry_failed=self.retry_failed, verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,
-            confirm_above=self.confirm_above, name=self.name, board=board_address(self.board), metrics=self.metrics,
+            confirm_above=self.confirm_above, name=self.name, board=board, metrics=self.metrics,
         )  # fmt: skip
 
     def as_begun(self, folder: Path) -> SharedRunOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,3 +216,14 @@ def test_a_last_line_that_the_disk_did_not_take_is_not_called_done(
     assert (done.exit_code, "no space left" in done.output + done.stderr) == (3, True)
     assert command(*run).exit_code == 0
     assert json.loads((tmp_path / "out" / "results.jsonl").read_text())["stage"] == "saved"
+
+
+@pytest.mark.parametrize("option", ["--metrics", "--board"])
+def test_a_port_that_is_taken_plans_nothing(command: Command, tmp_path: Path, option: str) -> None:
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("run", "jobs.jsonl", "-o", "out", option, port)
+    assert done.exit_code == 2
+    assert f"{option}: 127.0.0.1:{port} cannot be opened" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
