@@ -15,7 +15,10 @@ from aimlvideo.cli.app import app
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.recipe import recipe_of
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.views.report.cards import job_json
 from tests.cases import for_each
 
 TEXT, PICTURE = "alibaba/wan-2-6-t2v", "kling-video/v1.6/pro/image-to-video"
@@ -83,6 +86,14 @@ def test_a_file_with_a_secret_is_refused_before_a_folder_is_made(named: dict[str
     assert "no secret: it is not" in refused.output
     assert SECRET not in refused.output
     assert not (tmp_path / "out").exists()
+
+
+@for_each("named", NAMED)
+def test_a_secret_that_an_earlier_release_wrote_down_is_in_no_page_and_no_recipe(named: dict[str, Any]) -> None:
+    job = VideoJob(TEXT, id="a", prompt="waves", duration=5, **named)
+    shown = json.dumps(job_json(job, Progress(Stage.FAILED))) + recipe_of(job, Progress(Stage.SAVED))
+    assert SECRET not in shown
+    assert shown.count("duration") == 2
 
 
 def test_no_parameter_of_any_model_is_taken_for_a_secret() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from aimlvideo.core.formatting import strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.secret_params import without_secrets
 
 LONGEST_TEXT = 20_000
 """Characters of one value: the longest prompt that a model takes has 50,000, most clips' have fewer than 1,000."""
@@ -22,7 +23,8 @@ def recipe_of(job: VideoJob, progress: Progress) -> str:
     Links lose their signatures, and pictures that were sent inline are named by their hash: no secret and no picture
     is copied into a file that people pass on.
     """
-    line = {"id": job.id, "model": job.model, **{name: _public(value) for name, value in sorted(job.params.items())}}
+    params = without_secrets(job.params)
+    line = {"id": job.id, "model": job.model, **{name: _public(value) for name, value in sorted(params.items())}}
     facts = {
         "generation_id": progress.generation_id,
         "cost_usd": progress.cost_usd,

@@ -31,6 +31,15 @@ def secret_problems(job: VideoJob) -> list[Problem]:
     ]
 
 
+def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they may be shown: a journal of an earlier release may hold what is refused today."""
+    return {
+        name: without_secrets(value) if isinstance(value, Mapping) else value
+        for name, value in params.items()
+        if not (isinstance(name, str) and _is_secret(name))
+    }
+
+
 def _secret_names(params: Mapping[str, Any], level: int = 0) -> Iterator[str]:
     for name, value in params.items():
         if isinstance(name, str) and _is_secret(name):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from aimlvideo import errors
 from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.secret_params import without_secrets
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
 from aimlvideo.core.wires.refusals import refuses_content
@@ -22,12 +23,13 @@ PROMPT, VALUE = 4000, 160
 
 def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
     """Return what the page shows of a job: short names, what is unknown left out, moments in seconds since 1970."""
+    shown = without_secrets(job.params)
     fields = {
         "id": job.id,
         "model": job.model,
         "stage": progress.stage.value,
         "prompt": _prompt_of(job.params),
-        "params": [[name, _shown_params(value)] for name, value in job.params.items() if name not in ("prompt",)],
+        "params": [[name, _shown_params(value)] for name, value in shown.items() if name != "prompt"],
         "cost": progress.cost_usd,
         "sent": _moment(progress.submitted_at),
         "done": _moment(progress.completed_at),
