@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, Unpack
@@ -237,7 +238,11 @@ def refuse_taken(option: str, address: Address | None) -> None:
     host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server(address, family=family).close()
+        # As the server does it: a port that was let go of a moment ago is free. In a block, as a port beyond 65535 is
+        # an error that `create_server` does not close its socket for.
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+            listener.bind(address)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{option}: {host}:{port} cannot be opened: {reason}. Choose another port") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -226,4 +227,11 @@ def test_a_port_that_is_taken_plans_nothing(command: Command, tmp_path: Path, op
         done = command("run", "jobs.jsonl", "-o", "out", option, port)
     assert done.exit_code == 2
     assert f"{option}: 127.0.0.1:{port} cannot be opened" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_port_that_none_is_plans_nothing_and_leaves_no_socket(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
+    assert command("run", "jobs.jsonl", "-o", "out", "--metrics", 70_000).exit_code == 2
+    gc.collect()  # a socket that was left open is an error of this test then
     assert not (tmp_path / "out").exists()
