@@ -8,8 +8,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from math import exp, inf, isfinite, log, log1p
+from math import exp, inf, log, log1p
 from typing import Any, Self
+
+MOST = 1e12
+"""Generations, or seconds that they lived, in one bin: beyond what anybody will see; a larger number is damage."""
 
 
 class AgeHistogram:
@@ -64,7 +67,7 @@ def _dense(sparse: Mapping[str, float]) -> list[float]:
     values = [0.0] * BINS
     for name, x in sparse.items():
         i = int(name)
-        if not (0 <= i < BINS and isfinite(x) and x >= 0):
+        if not (0 <= i < BINS and 0 <= x <= MOST):
             raise ValueError(f"not a count in a bin of ages: {name!r}: {x!r}")
         values[i] = float(x)
     return values

@@ -74,7 +74,7 @@ def _as_evidence(logs: NormalDist) -> AgeHistogram:
 def _log_logistic(lower: float, upper: float) -> Callable[[float], float]:
     """Return the hazard, by age in seconds, of the log-logistic law with these lower and upper quartiles."""
     # The odds of the quartiles are 1/3 and 3, hence the 9; a steeper law would bet on a single second.
-    shape = min(log(9) / log(upper / lower), 14.0)
+    shape = log(9) / max(log(upper / lower), log(9) / 14.0)
     median = sqrt(lower * upper)
 
     def hazard(age: float) -> float:

@@ -121,12 +121,12 @@ class SqliteJournal:
         # would block them, or give a job twice that moved from one stage to another.
         for stages in groups:
             which = f"stage IN {stages} AND {_of_run(run)}"
-            first = [seq for (seq,) in self._commits.read(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
+            first = [seq for (seq,) in self._rows(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
             for seq in first:
                 # A job that moved while the caller worked is in a later group again.
                 if seq not in already_given:
                     already_given.add(seq)
-                    yield self._record(self._commits.read(f"{ROWS} WHERE seq=?", (seq,)).fetchone())
+                    yield self._record(self._rows(f"{ROWS} WHERE seq=?", (seq,))[0])
         yield from (record for seq, record in self._of_stage("planned", run) if seq not in already_given)
 
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
@@ -136,8 +136,8 @@ class SqliteJournal:
 
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""
-        row = self._commits.read(f"{ROWS} WHERE id=?", (job_id,)).fetchone()
-        return self._record(row) if row else None
+        rows = self._rows(f"{ROWS} WHERE id=?", (job_id,))
+        return self._record(rows[0]) if rows else None
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
@@ -291,9 +291,14 @@ class SqliteJournal:
         last = 0
         page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? AND {_of_run(run)} ORDER BY seq LIMIT 500"
         # By the last number, not by an offset: rows leave the stage while it is read, and an offset would skip others.
-        while rows := self._commits.read(page, (stage, last)).fetchall():
+        while rows := self._rows(page, (stage, last)):
             last = rows[-1][0]
             yield from ((row[0], self._record(row[1:])) for row in rows)
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        # A text that is no UTF-8 shows only when its row is fetched.
+        with sqlite_errors(self.path):
+            return self._commits.read(query, values).fetchall()
 
     def _record(self, row: tuple[Any, ...]) -> Record:
         job_id, folder, content, *columns = row
