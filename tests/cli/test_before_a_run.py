@@ -166,6 +166,11 @@ def test_jobs_from_standard_input_are_not_read_twice(
     assert "models --refresh" in " ".join(result.stderr.split())
 
 
+def disk_is_full(*_: Any, **__: Any) -> None:
+    """Stand in for whatever writes."""
+    raise DiskFailed("it cannot be written: the disk is full, no space left on device")
+
+
 @pytest.mark.real_time
 def test_a_file_that_cannot_be_planned_for_want_of_space_is_not_called_done(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -175,10 +180,7 @@ def test_a_file_that_cannot_be_planned_for_want_of_space_is_not_called_done(
     run = ("-o", "out", "--poll", "every:0.05", "--quiet")
     assert command("run", "first.jsonl", *run).exit_code == 0
 
-    def full(*_: Any, **__: Any) -> None:
-        raise DiskFailed("the journal cannot be written: database or disk is full")
-
-    monkeypatch.setattr(SqliteJournal, "plan", full)
+    monkeypatch.setattr(SqliteJournal, "plan", disk_is_full)
     done = command("run", "second.jsonl", *run)
     assert done.exit_code == 3
     assert "disk is full" in done.output + done.stderr
@@ -191,10 +193,7 @@ def test_a_folder_that_cannot_be_opened_is_not_called_done(
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
     assert command("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.05", "--quiet").exit_code == 0
 
-    def full(*_: Any, **__: Any) -> None:
-        raise DiskFailed("results.jsonl cannot be written: no space left on device")
-
-    monkeypatch.setattr(output_folders, "write_results", full)
+    monkeypatch.setattr(output_folders, "write_results", disk_is_full)
     for words in (("run", "jobs.jsonl", "-o", "out"), ("resume", "out")):
         done = command(*words)
         assert done.exit_code == 3
@@ -207,12 +206,9 @@ def test_a_last_line_that_the_disk_did_not_take_is_not_called_done(
 ) -> None:
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
 
-    def full(*_: Any, **__: Any) -> None:
-        raise DiskFailed("results.jsonl cannot be written: no space left on device")
-
     run = ("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.05")
     with monkeypatch.context() as disk:
-        disk.setattr(output_folders.ResultsFile, "write", full)
+        disk.setattr(output_folders.ResultsFile, "write", disk_is_full)
         done = command(*run)
     assert (done.exit_code, "no space left" in done.output + done.stderr) == (3, True)
     assert command(*run).exit_code == 0
