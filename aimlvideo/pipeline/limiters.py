@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -31,11 +30,8 @@ class SlotLimiter:
             await handed
         except BaseException:
             # The slot may be handed over in the very pass in which its waiter is cancelled: it is passed on, else it
-            # would be lost for good.
-            if handed.cancelled():
-                with suppress(ValueError):
-                    self._waiting.remove(handed)
-            else:
+            # would be lost for good. One that waits no more is passed over when there is room again.
+            if not handed.cancelled():
                 self.release()
             raise
 

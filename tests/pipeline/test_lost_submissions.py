@@ -119,6 +119,18 @@ async def test_a_row_behind_other_programs_rows_is_found_whatever_a_page_holds(p
     assert len(service.posted_at) == 1
 
 
+async def test_a_log_that_does_not_say_whether_more_follows_is_read_until_a_page_is_empty() -> None:
+    class Silent(FakeService):
+        def _log_page(self, request: Request) -> Answer:
+            return answer(200, {"data": json.loads(super()._log_page(request).body)["data"]})
+
+    service = Silent(seconds=30, page_rows=7, strangers=40)
+    service.lost.append(LOST)
+    results = await run(service, None, "a")
+    assert results["a"].ok
+    assert len(service.posted_at) == 1
+
+
 async def test_a_log_that_never_ends_proves_nothing() -> None:
     class Endless(FakeService):
         def _log_page(self, request: Request) -> Answer:

@@ -71,6 +71,7 @@ async def test_a_429_on_a_status_check_narrows_the_checks_of_all_and_calm_widens
 async def test_checks_that_come_too_fast_are_no_failed_checks() -> None:
     service = FakeService(seconds=60)
     service.checks.extend(answer(429, {"message": "slow down"}, retry_after="1") for _ in range(15))
+    service.checks.append(answer(500))  # the first failed one, so it is repeated soon
     async with FakeClient(service) as client:
         video = await client.generate(MODEL, **PARAMS)
     assert (video.completed_at - video.submitted_at).total_seconds() < 100
@@ -81,6 +82,7 @@ async def test_checks_that_come_too_fast_are_no_failed_checks() -> None:
 async def test_a_gateway_s_too_fast_is_no_failed_check_whatever_the_http_status(code: int, status: int) -> None:
     service = FakeGateway(seconds=60)
     service.checks.extend(business_error(code, "too fast", status) for _ in range(11))
+    service.checks.append(answer(500))
     async with FakeClient(service, service="kling") as client, client.run([GATEWAY_JOB]) as results:
         video = (await anext(results)).or_raise()
         assert results.stats.refused["polls"] == 11

@@ -23,6 +23,7 @@ class Service:
 
     refusals: int = 0
     away: bool = False
+    retry_after: float | None = None
     asked_at: list[float] = field(default_factory=list)
 
     async def send(self, _: Request) -> Answer:
@@ -30,7 +31,7 @@ class Service:
         if self.away:
             raise Unavailable("nobody there")
         if len(self.asked_at) <= self.refusals:
-            raise Busy("too many")
+            raise Busy("too many", retry_after=self.retry_after)
         return answer(200)
 
 
@@ -45,6 +46,17 @@ async def test_a_question_that_is_refused_as_one_too_many_is_asked_again_after_a
     assert await reader_of(service).request(QUESTION, lambda told: told.status) == 200
     assert len(service.asked_at) == refusals + 1
     assert all(after - before >= 1 for before, after in zip(service.asked_at, service.asked_at[1:], strict=False))
+
+
+async def test_a_log_that_says_how_long_it_is_busy_is_asked_nothing_until_then() -> None:
+    service = Service(refusals=1, retry_after=40.0)
+    reader = reader_of(service)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(reader.request, QUESTION, lambda told: told.status)
+    refused_at, *later = service.asked_at
+    assert len(later) == 3
+    assert min(later) >= refused_at + 40
 
 
 async def test_a_question_that_is_refused_every_time_is_given_up_after_four() -> None:

@@ -172,29 +172,25 @@ class Spending:
         self._unknown_by_model[model] += cost is None
         self.spent += cost or 0.0
 
-    def count(
-        self, records: Iterable[Record], price: Callable[[VideoJob], float | None], *, spent: float = 0.0
-    ) -> None:
+    def count(self, records: Iterable[Record], price: Callable[[VideoJob], float | None], *, spent: float) -> None:
         """Count what the jobs of a journal have cost, and promise all that is outstanding its price.
 
         A clip whose cost nobody said counts as its price: what is not known is not nothing. `spent` is what the journal
-        says that was charged in all: also for generations that failed, and were tried again since.
+        says that was charged in all: for these jobs, and for generations that failed and were tried again since.
         """
-        self.counted, self.spent, self.unknown = True, 0.0, 0
+        self.counted, self.spent, self.unknown = True, spent, 0
         self._unknown_by_model.clear()
         unsaid: list[tuple[str, float | None]] = []
         for job, progress in records:
             counts = counts_as(progress)
             if progress.cost_usd is not None:
                 self.see(job.model, progress.cost_usd)
-                self.book(progress.cost_usd)
             elif counts is Counts.SPENT:
                 unsaid.append((job.model, price(job)))
             elif counts is Counts.COMMITTED and job.id not in self.commitments:
                 self.promise(job, price(job))
             elif progress.has_attempt:
                 self.see(job.model, price(job))
-        self.spent = max(self.spent, spent)
         # After all others: only then is the highest price that was seen of each model known.
         for model, dollars in unsaid:
             self.see(model, dollars)

@@ -217,11 +217,11 @@ def test_a_clip_that_was_paid_and_could_not_be_fetched_counts_although_nobody_sa
     unfetched = Progress(Stage.FAILED, generation_id="g", error=LinkDead("gone"))
     failed = Progress(Stage.FAILED, generation_id="h", error=GenerationFailed("out of memory"))
     records = [Record(VideoJob("m", id=str(number)), one) for number, one in enumerate((unfetched, failed))]
-    spending.count(records, lambda job: 0.25)
+    spending.count(records, lambda job: 0.25, spent=0.0)
     assert spending.spent == 0.25
 
 
-def test_what_a_journal_says_was_charged_in_all_counts_beside_what_its_jobs_cost_now() -> None:
+def test_what_a_journal_says_was_charged_in_all_counts_and_no_job_is_counted_twice() -> None:
     spending = Spending()
     spending.count([Record(VideoJob("m"), Progress(Stage.SAVED, cost_usd=0.25))], lambda job: None, spent=0.5)
     assert spending.spent == 0.5

@@ -1,0 +1,78 @@
+"""While PostgreSQL is away its journal waits between its tries, and what it has just said is not asked again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+import psycopg
+import pytest
+
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.postgres import PostgresJournal
+
+SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
+AWAY = psycopg.OperationalError("the server closed the connection unexpectedly")
+
+
+@dataclass
+class Database:
+    """A pool, its one connection and its cursor: away for so many statements, then each is answered with one row."""
+
+    away: int = 0
+    columns: int = 5
+    statements: list[tuple[float, str]] = field(default_factory=list)
+    description: object = None
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Database]:
+        yield self
+
+    async def execute(self, statement: str, values: Any = ()) -> Database:
+        self.statements.append((anyio.current_time(), statement))
+        if len(self.statements) <= self.away:
+            raise AWAY
+        return self
+
+    async def fetchall(self) -> list[tuple[Any, ...]]:
+        return [("one", None, None, None, None)[: self.columns]]
+
+
+def journal_of(database: Any, owner: str | None = None) -> PostgresJournal:
+    return PostgresJournal(lambda: pytest.fail("nothing is read"), database, owner)
+
+
+async def written(journal: PostgresJournal) -> None:
+    """Write one step, as long as it takes."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(journal.write)
+        journal.step(VideoJob("m", id="one"), SENT)
+        await journal.synced()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("work", "columns"),
+    [(written, 5), (lambda journal: journal.ask("SELECT 1"), 1), (lambda journal: journal.verify(), 1)],
+    ids=["steps", "questions", "whose jobs are ours"],
+)
+async def test_a_database_that_is_away_is_tried_twice_a_second_and_not_without_a_pause(
+    work: Callable[[PostgresJournal], Awaitable[Any]], columns: int
+) -> None:
+    database = Database(away=20, columns=columns)
+    began = anyio.current_time()
+    await work(journal_of(database))
+    assert len(database.statements) == 21
+    assert 10 <= anyio.current_time() - began < 12
+
+
+async def test_whose_jobs_are_ours_is_not_asked_when_the_database_has_just_written_them_as_ours() -> None:
+    database = Database()
+    journal = journal_of(database, "worker")
+    journal._sure_at -= 2 * journal.lease
+    await written(journal)
+    assert len(database.statements) == 1
