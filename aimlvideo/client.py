@@ -4,62 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
-from inspect import iscoroutine, signature
-from itertools import chain
+from inspect import signature
 from os import PathLike
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, Never, NoReturn, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 
 import anyio
 
-from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import Budget, Spending, checked_limit
-from aimlvideo.core.money.pricing import (
-    EARLIER_PRICES,
-    PRICES,
-    Pricing,
-    earlier_prices,
-    prices_from_json,
-    prices_to_json,
-    quote,
-    with_earlier,
-)
+from aimlvideo.core.money.budget import Budget, Spending
+from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
-from aimlvideo.errors import InvalidJobs, Problem, ServiceError, SettingsError, UsageError, VideoError
+from aimlvideo.errors import ServiceError, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
+from aimlvideo.pipeline.job_sources import Jobs, check_jobs, each, planned, single_job, to_resume
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
+from aimlvideo.pipeline.prices import PriceList
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
-from aimlvideo.settings import Settings, refuse_unknown, resolve_base_url, resolve_key
+from aimlvideo.pipeline.service_models import ServiceModels
+from aimlvideo.settings import Settings, refuse_unknown
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.job_files import check_source, jobs_of_file, jobs_of_frame
-from aimlvideo.shell.files.object_stores import ClipStore, is_remote, open_store
+from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
-from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.files.tables import is_missing
 from aimlvideo.shell.files.uploads import JournalRecords, Uploads, UploadStore, open_upload_store
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
@@ -69,31 +56,77 @@ from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, known_catalog, read_named_models, refresh
+from aimlvideo.shell.state.catalog_cache import Refreshed
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
 from aimlvideo.views.tracing import trace
 
-T = TypeVar("T")
 STAND_IN_URL = "http://127.0.0.1"
 """Where a transport without a base URL answers: on this machine, so that nothing is learned from it."""
-LEARNING_PATIENCE = 20.0
-"""Seconds for which a service may take to describe models that the catalogue does not know."""
 AUTO_WINDOW = 1000
 """Jobs on their way at most, while the client finds out how many the service takes."""
 
 
 log = logging.getLogger("aimlvideo")
-Jobs = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]] | str | Path
-"""Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
-
 NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`, and call it inside that block"
 BY_ASYNC_WITH = "a client is opened by `async with VideoClient() as client:`, also in the cell of a notebook"
 OTHER_LOOP = (
     "this client was opened in another event loop, and its connections belong to that one: open a client in each loop "
     "(or thread), with `async with VideoClient() as client:`"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """What an application has open itself and lends to a client, in place of what the client would open."""
+
+    transport: Transport | None = None
+    journal: Journal | None = None
+    durations: LearnedDurations | None = None
+    limiters: Limiters | None = None
+
+    @classmethod
+    def of(
+        cls,
+        transport: Transport | None,
+        journal: str | Path | Journal | None,
+        knowledge: str | Path | LearnedDurations | None,
+        limiters: Limiters | None,
+    ) -> _Lent:
+        """Return what of this is open already. Raises SettingsError for what is nothing of the kind."""
+        return cls(
+            None if transport is None else checked_transport(transport),
+            None if isinstance(journal, str | Path | None) else _checked_journal(journal),
+            knowledge if isinstance(knowledge, LearnedDurations) else None,
+            limiters,
+        )
+
+    def stand_ins(self, api_key: str | None, base_url: str | None) -> dict[str, str | None]:
+        """Return the settings that change where this is lent: a transport needs no key, and answers anywhere."""
+        settings: dict[str, str | None] = {}
+        if self.transport is not None:
+            settings |= {"api_key": api_key or "unused", "base_url": base_url or STAND_IN_URL}
+        if self.journal is not None:
+            settings["journal"] = None
+        if self.durations is not None:
+            settings["knowledge"] = None
+        return settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a run keeps what it makes, with what is open there for it."""
+
+    folder: Path | None
+    store: ClipStore | None
+    own_store: ObjectStore | None
+    journal: Journal
+    uploads: Uploads | None
+    live: set[str] | None
+    """The ids of the jobs that are under way there; None where others see to that."""
+    results: ResultsFile | None
+    spending: Spending | None
 
 
 class VideoClient:
@@ -162,59 +195,31 @@ class VideoClient:
         limiters: Limiters | None = None,
         **unknown: Never,
     ) -> None:
+        # Before anything else has a name here: each setting is an argument of the same name, and is named once only.
+        settings = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
         # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the
         # nearest right one.
         refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
-        self._shared_limiters = limiters
-        self._given_transport = None if transport is None else checked_transport(transport)
-        self._shared_journal = None if isinstance(journal, str | Path | None) else _checked_journal(journal)
-        self._shared_durations = knowledge if isinstance(knowledge, LearnedDurations) else None
-        self._settings = Settings(
-            api_key=resolve_key(api_key or ("unused" if transport is not None else None), service),
-            base_url=resolve_base_url(base_url or (STAND_IN_URL if transport is not None else None), service),
-            service=service,
-            legacy=legacy,
-            journal=journal if isinstance(journal, str | Path | None) else None,
-            max_outstanding=max_outstanding,
-            buy_ahead=buy_ahead,
-            rate=rate,
-            poll=poll,
-            poll_rate=poll_rate,
-            downloads=downloads,
-            timeout=timeout,
-            settle=settle,
-            strict=strict,
-            metadata=metadata,
-            local_links=local_links,
-            local_files=local_files,
-            callback=callback,
-            callback_url=callback_url,
-            callback_secret=callback_secret,
-            knowledge=None if isinstance(knowledge, LearnedDurations) else knowledge,
-            upload=upload,
-        )
-        self._catalog = known_catalog()
-        self._asked_for: set[str] = set()
-        self._learning = anyio.Lock()
-        self._prices: dict[str, Pricing] = {}
-        self._prices_are_current = False
+        self._lent = _Lent.of(transport, journal, knowledge, limiters)
+        self._settings = Settings.of(settings | self._lent.stand_ins(api_key, base_url))
+        self._models = ServiceModels(self._settings.chosen_service, keeps=transport is None)
+        self._prices = PriceList(self._settings.chosen_service, lambda: self._models.catalog)
         self._memory = InMemoryJournal()
         self._folders = OpenFolders(self._uploads_of)
         self._upload_store: UploadStore | None = None
         self._spending = Spending()
         self._runs: set[Run] = set()
-        # Who may have a job of a journal that others share is for those to say who share it.
-        self._live: set[str] | None = set() if self._shared_journal is None else None
+        self._live: set[str] = set()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
         if self._stack is not None:
             raise SettingsError("this client is open already: open another one, or close it first")
-        self._poll_policies = PollPolicies(self._settings, lambda: self._catalog, self._shared_durations)
+        self._poll_policies = PollPolicies(self._settings, lambda: self.catalog, self._lent.durations)
         async with AsyncExitStack() as stack:
             self._transport, clips = await stack.enter_async_context(self._connected())
             path = self._settings.journal
-            self._journal: Journal | None = self._shared_journal
+            self._journal: Journal | None = self._lent.journal
             if path:
                 self._journal = await stack.enter_async_context(open_journal(Path(path)))
             if self._settings.upload:
@@ -227,10 +232,10 @@ class VideoClient:
                 self._settings,
                 self._transport,
                 clips,
-                lambda: self._catalog,
+                lambda: self.catalog,
                 policy_for,
                 *background,
-                limiters=self._shared_limiters,
+                limiters=self._lent.limiters,
             )
             self._pipeline: Pipeline = await stack.enter_async_context(opened)
             # Only now is all of it open: until here an error closes what was opened; from here on `__aexit__` does.
@@ -287,8 +292,8 @@ class VideoClient:
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[tuple[Transport, ClipSource]]:
         """Give what carries requests, and what fetches clips: over HTTP, or by the transport that was brought along."""
-        if self._given_transport is not None:
-            yield self._given_transport, ClipsOverTransport(self._given_transport)
+        if (transport := self._lent.transport) is not None:
+            yield transport, ClipsOverTransport(transport)
             return
         settings = self._settings
         proxied = settings.base_url.startswith("https:")
@@ -316,11 +321,11 @@ class VideoClient:
         Any number of calls may save into one folder at once; another process may not meanwhile.
         Raises InvalidJobs, Rejected, ContentRefused, Refused, GenerationFailed, InDoubt, OutOfPatience and their like.
         """
-        return await self._one(lambda run: self._planned([_single(model, id, params)], run), output)
+        return await self._one(lambda run: self._planned([single_job(model, id, params)], run), output)
 
     async def submit(self, model: str, *, id: str | None = None, **params: Any) -> Generation:  # noqa: A002
         """Buy one generation and return it at once, to be waited for by somebody else. Raises as `generate` does."""
-        job = _single(model, id, params)
+        job = single_job(model, id, params)
         result = await self._one(lambda run: self._planned([job], run), goal=Stage.RENDERING)
         return Generation(result.generation_id or "", status="submitted")
 
@@ -339,7 +344,7 @@ class VideoClient:
         def record(journal: Journal) -> Record:
             return journal.by_generation(generation_id) or journal.adopt(job, rendering)
 
-        return await self._one(lambda run: _each([record(run.spec.journal)]), output)
+        return await self._one(lambda run: each([record(run.spec.journal)]), output)
 
     async def helper(self, name: str, **params: Any) -> dict[str, Any]:
         """Return what a call answers that prepares a job and costs nothing: `helper("identify-face", video_url=...)`.
@@ -388,7 +393,7 @@ class VideoClient:
         shown: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
-        _check_jobs(jobs)
+        check_jobs(jobs)
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():
@@ -411,8 +416,8 @@ class VideoClient:
         that was planned in the run of this number.
         """
         async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as resumed:
-            records = _to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
-            self._feed(resumed, _each(records))
+            records = to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
+            self._feed(resumed, each(records))
             yield resumed
 
     @property
@@ -423,7 +428,7 @@ class VideoClient:
     @property
     def wire(self) -> Wire:
         """How the service is spoken to, for questions of one's own."""
-        return wire_of(self._settings, lambda: self._catalog)
+        return wire_of(self._settings, lambda: self.catalog)
 
     @property
     def service(self) -> Service:
@@ -453,39 +458,14 @@ class VideoClient:
                 return result.or_raise()
         raise VideoError("the run ended without a result")
 
-    async def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
+    def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
-        async for line in _each(self._read(jobs)):
-            try:
-                job = line if isinstance(line, VideoJob) else job_of(line)
-            except InvalidJobs as error:
-                named = line if isinstance(line, Mapping) else {}
-                # A line that cannot be read is a failed job like others: it must not stop those behind it.
-                unreadable = _single(str(named.get("model") or ""), named.get("id"), {})
-                yield Record(unreadable, Progress(Stage.FAILED, error=error))
-                continue
-            if secrets := secret_problems(job):
-                # Without its parameters: the result of a job is shown, and may be kept.
-                yield Record(_single(job.model, job.id, {}), Progress(Stage.FAILED, error=InvalidJobs(secrets)))
-                continue
-            try:
-                if not self._settings.local_files:
-                    _refuse_paths(job)
-                yield run.spec.journal.plan(job, distinct=job.derived, run=run.spec.number)
-            except InvalidJobs as error:
-                yield Record(job, Progress(Stage.FAILED, error=error))
-
-    def _read(self, jobs: Jobs) -> Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]:
-        """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
-        if isinstance(jobs, str | Path):
-            return jobs_of_file(str(jobs), self._catalog)
-        if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
-            return jobs_of_frame(jobs, self._catalog)
-        return jobs
+        return planned(jobs, run.spec, self.catalog, local_files=self._settings.local_files)
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
-        feed = Feed(run, self._pipeline, self._catalog_for, settings.strict, settings.legacy, run.spec.live)
+        catalog_for = partial(self._models.catalog_for, self._pipeline.send)
+        feed = Feed(run, self._pipeline, catalog_for, settings.strict, settings.legacy, run.spec.live)
         run.tasks.start_soon(feed.work, self._in_order(run, records))
 
     def _in_order(self, run: Run, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
@@ -507,52 +487,69 @@ class VideoClient:
         if name:
             # A template that cannot be read is said before anything is bought.
             rendered_name(name, VideoJob(""))
+        async with AsyncExitStack() as stack:
+            place = await self._open_place(stack, output, store, verify=verify)
+            number = place.journal.begin()
+            # After the journal: leaving goes the other way round, so that tasks end while it is still open, and what
+            # they heard is written.
+            tasks = await stack.enter_async_context(task_group())
+            budget = await self._budget(max_spend, place.journal, place.spending)
+            stats = RunStats(self._poll_policies.expected, self.price)
+            spec = self._spec_of(place, number=number, goal=goal, name=name, is_one_of_many=store is not None)
+            run = Run(spec, tasks, budget, stats, stages.limiters)
+            if place.own_store:
+                stack.push_async_callback(place.own_store.upload_copy, RESULTS)
+            stack.enter_context(self._listed(run))
+            if place.folder:
+                stages.start_downloads(run)
+            yield run
+
+    async def _open_place(
+        self, stack: AsyncExitStack, output: str | Path | None, store: ClipStore | None, *, verify: bool
+    ) -> _Place:
+        """Open where a run keeps what it makes; `stack` closes it. Raises SettingsError, JournalError, DiskFailed."""
         if not isinstance(output, str | PathLike | None):
             raise SettingsError(f"output is of type {type(output).__name__}: expected the name of a folder")
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
-        async with AsyncExitStack() as stack:
-            journal: Journal = self._journal or self._memory
-            live, results, spending = self._live, None, self._spending if self._journal else None
-            uploads = self._uploads
-            if folder and not self._journal:
-                own = self._folders.open(folder, verify=verify, remote=own_store is not None)
-                opened = await stack.enter_async_context(own)
-                journal, live, results, spending = opened.journal, opened.live, opened.results, opened.spending
-                uploads = opened.uploads
-            elif folder and not store:
-                results = stack.enter_context(closing(ResultsFile(folder / RESULTS)))
-            number = journal.begin()
-            # After the journal: leaving goes the other way round, so that tasks end while it is still open, and what
-            # they heard is written.
-            tasks = await stack.enter_async_context(task_group())
-            budget = await self._budget(max_spend, journal, spending)
-            kept_in = store or own_store
-            spec = RunSpec(
-                journal=journal,
-                save=self._save,
-                number=number,
-                window=self._window(),
-                most_bought=self._most_bought,
-                price=self.price,
-                folder=folder,
-                patience=self._settings.timeout,
-                goal=goal,
-                name=name,
-                on_result=results.write if results else None,
-                upload=kept_in.upload if kept_in else None,
-                fetch=kept_in.fetch if kept_in else None,
-                uploads=uploads,
-                live=live,
-                is_one_of_many=store is not None,
+        if folder and not self._journal:
+            shared = await stack.enter_async_context(
+                self._folders.open(folder, verify=verify, remote=own_store is not None)
             )
-            run = Run(spec, tasks, budget, RunStats(self._poll_policies.expected, self.price), stages.limiters)
-            if own_store:
-                stack.push_async_callback(own_store.upload_copy, RESULTS)
-            stack.enter_context(self._listed(run))
-            if folder:
-                stages.start_downloads(run)
-            yield run
+            journal, uploads, live, results = shared.journal, shared.uploads, shared.live, shared.results
+            return _Place(folder, store or own_store, own_store, journal, uploads, live, results, shared.spending)
+        results_file = folder / RESULTS if folder and not store else None
+        return _Place(
+            folder,
+            store or own_store,
+            own_store,
+            self._journal or self._memory,
+            self._uploads,
+            # Who may have a job of a journal that others share is for those to say who share it.
+            self._live if self._lent.journal is None else None,
+            stack.enter_context(closing(ResultsFile(results_file))) if results_file else None,
+            self._spending if self._journal else None,
+        )
+
+    def _spec_of(self, place: _Place, *, number: int, goal: Stage, name: str, is_one_of_many: bool) -> RunSpec:
+        return RunSpec(
+            journal=place.journal,
+            save=self._save,
+            number=number,
+            window=self._window(),
+            most_bought=self._most_bought,
+            price=self.price,
+            folder=place.folder,
+            patience=self._settings.timeout,
+            goal=goal,
+            name=name,
+            on_result=place.results.write if place.results else None,
+            upload=place.store.upload if place.store else None,
+            fetch=place.store.fetch if place.store else None,
+            uploads=place.uploads,
+            live=place.live,
+            is_one_of_many=is_one_of_many,
+        )
 
     @contextmanager
     def _listed(self, run: Run) -> Iterator[None]:
@@ -579,49 +576,16 @@ class VideoClient:
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
-        checked_limit(limit)
-        prices = self._settings.chosen_service.prices
-        if limit is not None and prices is not None and not self._prices_are_current:
-            # A list that a journal has kept may be of last week: a limit is kept by what is listed now.
-            self._prices = prices.read(await self.send(prices.request))
-            self._prices_are_current = True
-        if limit is not None and self._prices:
-            # What is bought now may be outstanding still when its price has fallen: it is counted at what it cost.
-            _keep_prices(journal, prices_to_json(self._prices))
-        if spending is None:
-            return Budget(limit)
-        if limit is None:
-            spending.spent = spending.spent if self._is_shared(journal) else journal.spent()
-        elif not spending.counted:
-            records = chain(journal.ended_jobs(), journal.open_jobs())
-            spending.count(records, self._listed_price(journal), spent=journal.spent())
-        else:
-            spending.reprice(self._listed_price(journal))
-        return Budget(limit, spending)
-
-    def _is_shared(self, journal: Journal) -> bool:
-        return any(run.spec.journal is journal for run in self._runs)
-
-    def _listed_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
-        """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
-        # What was bought at last month's price is charged at that price: for a limit the higher of all counts.
-        before = [prices_from_json(journal.fact(PRICES)), *earlier_prices(journal.fact(EARLIER_PRICES))]
-
-        def price(job: VideoJob) -> float | None:
-            model = self._catalog.find(job.model)
-            quotes = (quote(model, job.params, listed.get(job.model)) for listed in (self._prices, *before) if model)
-            return max((dollars for dollars in quotes if dollars is not None), default=None)
-
-        return price
+        is_shared = any(run.spec.journal is journal for run in self._runs)
+        return await self._prices.budget(limit, journal, spending, self.send, is_shared=is_shared)
 
     def use_prices(self, prices: Mapping[str, Pricing]) -> None:
         """Price jobs by this list, which was read before, instead of reading it again where it is needed."""
-        self._prices = dict(prices)
+        self._prices.listed = dict(prices)
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD by the service's price list, as far as it was read; None where unknown."""
-        model, pricing = self._catalog.find(job.model), self._prices.get(job.model)
-        return quote(model, job.params, pricing) if model and pricing else None
+        return self._prices.price(job)
 
     async def learn_models(self, names: Iterable[str]) -> set[str]:
         """Ask the service for the models among these that the catalogue does not know; return those that it knows now.
@@ -629,42 +593,12 @@ class VideoClient:
         They are kept for later runs. Each is asked for once; a service that cannot be reached, or answers with what
         nobody can use, teaches nothing.
         """
-        async with self._learning:
-            service = self._settings.chosen_service
-            unknown = {name for name in names if not self._knows(name)}
-            fresh = unknown - self._asked_for
-            if service.models is None or not fresh:
-                return set()
-            # Before the answer: a service that fails is not asked again for each job of the model.
-            self._asked_for |= fresh
-            entries: dict[str, Any] = {}
-            try:
-                with anyio.move_on_after(LEARNING_PATIENCE):
-                    entries = await read_named_models(self._opened.send, service.models, fresh)
-            except (ServiceError, ValueError) as error:
-                log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
-            new = {name: entry for name, entry in entries.items() if self._catalog.find(name) is None}
-            self._catalog = self._catalog.with_refreshed(new)
-            # What a test's transport made up is not kept for real runs.
-            if new and self._given_transport is None:
-                await anyio.to_thread.run_sync(CatalogCache().add, new)
-            return {name for name in fresh if self._knows(name)}
-
-    def _knows(self, name: str) -> bool:
-        service = self._settings.service
-        model = self._catalog.find(name) or self._catalog.find_unlisted(name, service)
-        return not isinstance(name, str) or model is not None
-
-    async def _catalog_for(self, model: str) -> Catalog:
-        """Return the catalogue, with this model in it where the service knows it."""
-        if not self._knows(model):
-            await self.learn_models([model])
-        return self._catalog
+        return await self._models.learn(self._opened.send, names)
 
     @property
     def catalog(self) -> Catalog:
         """What is known of models, with what this client has asked for."""
-        return self._catalog
+        return self._models.catalog
 
     def skip_preflight(self) -> None:
         """Ask no more whether models are gone or the key may buy: somebody has read it, and decided."""
@@ -675,13 +609,7 @@ class VideoClient:
 
         Raises ServiceError where the list cannot be had; a document that is broken refuses its own model only.
         """
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        models = self._settings.chosen_service.models
-        if models is None:
-            raise SettingsError(f"{self._settings.chosen_service.title} has no list of models to read")
-        refreshed = await refresh(self._opened.send, CatalogCache(), models, now=now, force=force)
-        self._catalog = load_catalog(refreshed.models)
-        return refreshed
+        return await self._models.refresh(self._opened.send, force=force)
 
     @property
     def clock_offset(self) -> float | None:
@@ -706,7 +634,7 @@ class VideoClient:
         if await anyio.Path(path).is_dir():
             raise SettingsError(f"{path} is a folder: expected the clip's file, such as clip.mp4")
         async with self._connected() as (transport, clips):
-            wire = wire_of(self._settings, lambda: self._catalog)
+            wire = wire_of(self._settings, lambda: self.catalog)
             downloads = Downloads(clips, transport.send, wire, origin_of(self._settings))
             paths = []
             for index, link in enumerate(result.video_urls or (result.video_url,)):
@@ -721,39 +649,6 @@ class VideoClient:
             return paths[0]
 
 
-def _keep_prices(journal: Journal, listed: str) -> None:
-    """Write a price list into a journal, and the one that it replaces beside it."""
-    before = journal.fact(PRICES)
-    if before != listed:
-        journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), before, listed))
-        journal.note(PRICES, listed)
-
-
-def job_of(line: Mapping[str, Any]) -> VideoJob:
-    """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
-    if not isinstance(line, Mapping) or not all(isinstance(name, str) for name in line):
-        expected = "a VideoJob, or a dict such as {'model': MODEL, 'prompt': 'Waves at night'}"
-        raise InvalidJobs([Problem("job", expected, redact_for_display(repr(line))[:80])])
-    # A cell that is empty in a DataFrame is NaN: nothing was given there.
-    return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
-
-
-def _check_jobs(jobs: object) -> None:
-    """Raise UsageError for what is no source of jobs, before a folder is made for it."""
-    expected = "expected a list of jobs (any iterable, also an async one), a job file's name, or a DataFrame"
-    if isinstance(jobs, Mapping | VideoJob):
-        raise UsageError(f"jobs is a single job: {expected}. For one clip: client.generate(MODEL, prompt=...)")
-    if iscoroutine(jobs):
-        jobs.close()
-        raise UsageError(f"jobs is a coroutine: await it first; {expected}")
-    if callable(jobs) and not hasattr(jobs, "__iter__"):
-        raise UsageError(f"jobs is a function: call it, as in client.run(jobs()); {expected}")
-    if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
-        raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
-    if isinstance(jobs, str | Path):
-        check_source(str(jobs))
-
-
 def _check_id(generation_id: object) -> None:
     """Raise UsageError for what is no id: a service would answer for whatever it takes it for."""
     if isinstance(generation_id, str) and generation_id.strip():
@@ -763,37 +658,7 @@ def _check_id(generation_id: object) -> None:
     raise UsageError(f"the id of a generation is {got}: expected text{hint}")
 
 
-def _refuse_paths(job: VideoJob) -> None:
-    """Raise InvalidJobs for a parameter that is a path: a journal keeps it as text, and what that names is not sent."""
-    for name, value in job.params.items():
-        parts = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(part, PurePath) for part in parts):
-            raise InvalidJobs([Problem(name, "a link or a content (local_files=False)", "a path", job=job.id)])
-
-
 def _checked_journal(journal: Journal) -> Journal:
     if not callable(getattr(journal, "plan", None)):
         raise SettingsError(f"journal is {journal!r}: expected the path of a file, an open journal, or None")
     return journal
-
-
-def _to_resume(records: Iterator[Record]) -> Iterator[Record]:
-    """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
-    for job, progress in records:
-        if progress.stage is not Stage.FAILED:
-            yield Record(job, progress)
-        elif not is_still_refused(job, progress):
-            yield Record(job, progress.for_retry())
-
-
-def _single(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:
-    return VideoJob(model, id=job_id or f"clip-{secrets.token_hex(6)}", **params)
-
-
-async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    if isinstance(things, AsyncIterable):
-        async for thing in things:
-            yield thing
-    else:
-        for thing in things:
-            yield thing

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path, PurePath
 from types import NoneType
+from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core.links import LOOPBACK
@@ -64,6 +65,13 @@ class Settings:
             raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the service can call")
         _check_upload(self.upload)
         self.fixed_polls()
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Settings:
+        """Return the settings of a client's arguments. A key or URL that is missing comes from the environment."""
+        service = arguments["service"]
+        api_key, base_url = resolve_key(arguments["api_key"], service), resolve_base_url(arguments["base_url"], service)
+        return cls(**{**arguments, "api_key": api_key, "base_url": base_url})
 
     @property
     def chosen_service(self) -> Service:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.client import job_of
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import InvalidJobs, Problem
+from aimlvideo.pipeline.job_sources import job_of
 from aimlvideo.shell.files.job_files import JobDefaults, job_lines, jobs_of_file, jobs_of_frame
 from tests.fakes import FakeClient, FakeService, quick_downloads, run_all
 

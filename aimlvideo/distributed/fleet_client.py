@@ -83,9 +83,7 @@ class FleetClient(VideoClient):
 
     async def read_prices(self) -> None:
         """Know what the service's clips cost, where it says so. Raises ServiceError."""
-        prices = self._settings.chosen_service.prices
-        if prices is not None:
-            self._prices = prices.read(await self.send(prices.request))
+        await self._prices.read(self.send)
 
     @property
     def knowledge(self) -> SharedDurations | None:

@@ -12,7 +12,6 @@ from typing import Any, Self, overload
 import anyio
 from psycopg_pool import AsyncConnectionPool
 
-from aimlvideo.client import job_of
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, model_of
@@ -23,6 +22,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.queue import put
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
+from aimlvideo.pipeline.job_sources import job_of
 from aimlvideo.shell.files.media import local_files_of
 from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool

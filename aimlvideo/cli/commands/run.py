@@ -38,9 +38,10 @@ from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, prices_from_json, prices_to_json, with_earlier
+from aimlvideo.core.money.pricing import PRICES, prices_from_json, prices_to_json
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, UsageError, VideoError
+from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
@@ -160,9 +161,7 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
     if facts.prices:
         priced = facts.prices.keys() & journal.planned_models().keys()
         prices = prices_from_json(journal.fact(PRICES)) | {model: facts.prices[model] for model in sorted(priced)}
-        text = prices_to_json(prices)
-        journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), journal.fact(PRICES), text))
-        journal.note(PRICES, text)
+        keep_prices(journal, prices_to_json(prices))
 
 
 def _remove_journal(folder: Path) -> None:

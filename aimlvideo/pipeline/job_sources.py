@@ -1,0 +1,114 @@
+"""The jobs that a run is given: a file's, a DataFrame's or a program's, each as the journal knows it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from inspect import iscoroutine
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.secret_params import secret_problems
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import InvalidJobs, Problem, UsageError
+from aimlvideo.pipeline.entry import RunSpec
+from aimlvideo.shell.files.job_files import check_source, jobs_of_file, jobs_of_frame
+from aimlvideo.shell.files.refused_inputs import is_still_refused
+from aimlvideo.shell.files.tables import is_missing
+
+T = TypeVar("T")
+Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
+Jobs = Lines | str | Path
+"""Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
+
+
+def check_jobs(jobs: object) -> None:
+    """Raise UsageError for what is no source of jobs, before a folder is made for it."""
+    expected = "expected a list of jobs (any iterable, also an async one), a job file's name, or a DataFrame"
+    if isinstance(jobs, Mapping | VideoJob):
+        raise UsageError(f"jobs is a single job: {expected}. For one clip: client.generate(MODEL, prompt=...)")
+    if iscoroutine(jobs):
+        jobs.close()
+        raise UsageError(f"jobs is a coroutine: await it first; {expected}")
+    if callable(jobs) and not hasattr(jobs, "__iter__"):
+        raise UsageError(f"jobs is a function: call it, as in client.run(jobs()); {expected}")
+    if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
+        raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
+    if isinstance(jobs, str | Path):
+        check_source(str(jobs))
+
+
+async def planned(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
+    """Give each job as the run's journal knows it; a wrong one as a failure."""
+    async for line in each(_lines(jobs, catalog)):
+        try:
+            job = line if isinstance(line, VideoJob) else job_of(line)
+        except InvalidJobs as error:
+            fields = line if isinstance(line, Mapping) else {}
+            # A line that cannot be read is a failed job like others: it must not stop those behind it.
+            unreadable = single_job(str(fields.get("model") or ""), fields.get("id"), {})
+            yield Record(unreadable, Progress(Stage.FAILED, error=error))
+            continue
+        if problems := secret_problems(job):
+            # Without its parameters: the result of a job is shown, and may be kept.
+            yield Record(single_job(job.model, job.id, {}), Progress(Stage.FAILED, error=InvalidJobs(problems)))
+            continue
+        try:
+            if not local_files:
+                _refuse_paths(job)
+            yield spec.journal.plan(job, distinct=job.derived, run=spec.number)
+        except InvalidJobs as error:
+            yield Record(job, Progress(Stage.FAILED, error=error))
+
+
+def to_resume(records: Iterator[Record]) -> Iterator[Record]:
+    """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
+    for job, progress in records:
+        if progress.stage is not Stage.FAILED:
+            yield Record(job, progress)
+        elif not is_still_refused(job, progress):
+            yield Record(job, progress.for_retry())
+
+
+def job_of(line: Mapping[str, Any]) -> VideoJob:
+    """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
+    if not isinstance(line, Mapping) or not all(isinstance(name, str) for name in line):
+        expected = "a VideoJob, or a dict such as {'model': MODEL, 'prompt': 'Waves at night'}"
+        raise InvalidJobs([Problem("job", expected, redact_for_display(repr(line))[:80])])
+    # A cell that is empty in a DataFrame is NaN: nothing was given there.
+    return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
+
+
+def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:
+    """Return one clip's job: without an id, one that is like no other."""
+    return VideoJob(model, id=job_id or f"clip-{secrets.token_hex(6)}", **params)
+
+
+async def each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Give what an iterable has, whether or not it is an async one."""
+    if isinstance(things, AsyncIterable):
+        async for thing in things:
+            yield thing
+    else:
+        for thing in things:
+            yield thing
+
+
+def _lines(jobs: Jobs, catalog: Catalog) -> Lines:
+    """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
+    if isinstance(jobs, str | Path):
+        return jobs_of_file(str(jobs), catalog)
+    if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
+        return jobs_of_frame(jobs, catalog)
+    return jobs
+
+
+def _refuse_paths(job: VideoJob) -> None:
+    """Raise InvalidJobs for a parameter that is a path: a journal keeps it as text, and what that names is not sent."""
+    for name, value in job.params.items():
+        parts = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(part, PurePath) for part in parts):
+            raise InvalidJobs([Problem(name, "a link or a content (local_files=False)", "a path", job=job.id)])

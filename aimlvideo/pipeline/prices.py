@@ -1,0 +1,90 @@
+"""What clips cost by the service's price list, and the budget of a run that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import chain
+
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.money.budget import Budget, Spending, checked_limit
+from aimlvideo.core.money.pricing import (
+    EARLIER_PRICES,
+    PRICES,
+    Pricing,
+    earlier_prices,
+    prices_from_json,
+    prices_to_json,
+    quote,
+    with_earlier,
+)
+from aimlvideo.core.services.base import Service
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.shell.journal.base import Journal
+
+
+class PriceList:
+    """The service's price list, as far as one client has read it."""
+
+    def __init__(self, service: Service, catalog: Callable[[], Catalog]) -> None:
+        self.listed: dict[str, Pricing] = {}
+        self._service, self._catalog = service, catalog
+        self._is_current = False
+
+    def price(self, job: VideoJob) -> float | None:
+        """Return what a job costs in USD; None where unknown."""
+        model, pricing = self._catalog().find(job.model), self.listed.get(job.model)
+        return quote(model, job.params, pricing) if model and pricing else None
+
+    async def read(self, send: Callable[[Request], Awaitable[Answer]]) -> None:
+        """Read the list as it is now, where the service has one. Raises ServiceError."""
+        if (prices := self._service.prices) is not None:
+            self.listed, self._is_current = prices.read(await send(prices.request)), True
+
+    async def budget(
+        self,
+        limit: float | None,
+        journal: Journal,
+        spending: Spending | None,
+        send: Callable[[Request], Awaitable[Answer]],
+        *,
+        is_shared: bool,
+    ) -> Budget:
+        """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
+        checked_limit(limit)
+        if limit is not None and not self._is_current:
+            # A list that a journal has kept may be of last week: a limit is kept by what is listed now.
+            await self.read(send)
+        if limit is not None and self.listed:
+            # What is bought now may be outstanding still when its price has fallen: it is counted at what it cost.
+            keep_prices(journal, prices_to_json(self.listed))
+        if spending is None:
+            return Budget(limit)
+        if limit is None:
+            spending.spent = spending.spent if is_shared else journal.spent()
+        elif not spending.counted:
+            records = chain(journal.ended_jobs(), journal.open_jobs())
+            spending.count(records, self._highest_price(journal), spent=journal.spent())
+        else:
+            spending.reprice(self._highest_price(journal))
+        return Budget(limit, spending)
+
+    def _highest_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
+        """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
+        # What was bought at last month's price is charged at that price: for a limit the higher of all counts.
+        before = [prices_from_json(journal.fact(PRICES)), *earlier_prices(journal.fact(EARLIER_PRICES))]
+
+        def price(job: VideoJob) -> float | None:
+            model = self._catalog().find(job.model)
+            quotes = (quote(model, job.params, listed.get(job.model)) for listed in (self.listed, *before) if model)
+            return max((dollars for dollars in quotes if dollars is not None), default=None)
+
+        return price
+
+
+def keep_prices(journal: Journal, listed: str) -> None:
+    """Write a price list into a journal, and the one that it replaces beside it."""
+    before = journal.fact(PRICES)
+    if before != listed:
+        journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), before, listed))
+        journal.note(PRICES, listed)
