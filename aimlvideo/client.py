@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, rendered_name
+from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, template_fields
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
@@ -486,7 +486,7 @@ class VideoClient:
         stages = self._opened
         if name:
             # A template that cannot be read is said before anything is bought.
-            rendered_name(name, VideoJob(""))
+            template_fields(name)
         async with AsyncExitStack() as stack:
             place = await self._open_place(stack, output, store, verify=verify)
             number = place.journal.begin()

@@ -274,3 +274,12 @@ async def test_results_that_are_read_after_their_block_say_so(service: Service) 
         with pytest.raises(VideoError, match="read after their `async with` block"):
             async for _ in results:
                 pass
+
+
+async def test_a_name_with_a_field_that_nothing_has_fails_the_jobs_before_they_are_bought(service: Service) -> None:
+    jobs = [{**JOBS[0], "seed": 7}, {**JOBS[1], "sed": 7}]
+    async with client_of(service) as client, client.run(jobs, name="{id} {sed}") as results:
+        ended = {result.job.id: result async for result in results}
+    assert "did you mean {seed}?" in str(ended["a"].error)
+    assert ended["b"].ok, "its own parameters are fields"
+    assert service.bought == 1

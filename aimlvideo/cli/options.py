@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, TypedDict, Unpack
 
 import typer
@@ -227,6 +229,14 @@ def checked_threshold(dollars: float) -> float:
     if not dollars >= 0:
         raise UsageError(f"--confirm-above is {dollars:g}: expected US dollars, 0 or more")
     return dollars
+
+
+def import_metrics() -> ModuleType:
+    """Return the module of `--metrics`. Raises UsageError where its extra is not installed."""
+    try:
+        return import_module("aimlvideo.views.metrics")
+    except ModuleNotFoundError as error:
+        raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
 
 
 def refuse_taken(option: str, address: Address | None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aimlvideo.cli.seen_jobs import SeenJobs
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import Problem, UsageError
-from aimlvideo.shell.files.job_files import Line
+from aimlvideo.shell.files.job_files import JobDefaults, Line, job_lines
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.refused_inputs import is_still_refused
 
@@ -75,6 +75,19 @@ class JobReader:
                     yield where, *job
         if not self.lines:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
+
+    def read_all(self, name: str, defaults: JobDefaults) -> None:
+        """Read a file for its problems alone, as far as they can be said without a journal."""
+        with job_lines(name, self.catalog, defaults) as lines:
+            for _ in self.jobs(lines):
+                pass
+        # What a chain begins with may have been planned before.
+        self.check_chains(lambda _: True)
+
+    def params_of(self, job: VideoJob) -> Mapping[str, Param]:
+        """Return all parameters that the job's model takes, as far as that is known."""
+        model = model_of(job, self.catalog, self.service)
+        return model.params if isinstance(model, Model) else {}
 
     def _note_chain(self, where: str, job: VideoJob) -> None:
         self.seen.accept(job.id, where, clip_seconds(job))

@@ -35,12 +35,13 @@ from aimlvideo.cli.options import (
     board_address,
     checked_threshold,
     count_or_auto,
+    import_metrics,
     is_port,
     refuse_taken,
 )
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.file_names import JOURNAL, rendered_name
-from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.file_names import JOURNAL, template_fields
+from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -161,9 +162,11 @@ class SharedRunOptions:
         """
         checked_limit(self.max_spend, "--max-spend")
         checked_threshold(self.confirm_above)
-        rendered_name(self.name or "{id}", VideoJob(""))
+        template_fields(self.name or "{id}")
         board = board_address(self.board)
         refuse_taken("--board", board)
+        if self.metrics is not None:
+            import_metrics()
         refuse_taken("--metrics", None if self.metrics is None else (LOCALHOST, self.metrics))
         return RunOptions(
             output=output, store=store, service=service, strict=strict, matrix=matrix, legacy=self.legacy,

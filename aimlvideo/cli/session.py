@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.exit_codes import ALL_SAVED, UNFINISHED
-from aimlvideo.cli.options import Address, ClientOptions
+from aimlvideo.cli.options import Address, ClientOptions, import_metrics
 from aimlvideo.cli.run_options import SANDBOX, RunOptions
 from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
 from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
@@ -253,10 +253,6 @@ def serve_metrics(read: Callable[[], Iterable[Reading]], port: int | None, termi
     if port is None:
         yield
         return
-    try:
-        from aimlvideo.views.metrics import metrics_page  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
-    with metrics_page(read, port) as opened:
+    with import_metrics().metrics_page(read, port) as opened:
         terminal.say(f"the metrics are at http://127.0.0.1:{opened}/metrics")
         yield

@@ -277,14 +277,10 @@ def _check_file(
     """
     catalog = known_catalog()
     reader = JobReader(catalog, folder=base_folder(name), uploads=uploads, **reader_of)
-    with job_lines(name, catalog, defaults) as lines:
-        for _ in reader.jobs(lines):
-            pass
+    reader.read_all(name, defaults)
     if settings is not None and learn_without_a_run(settings, reader.unknown_models):
         _check_file(name, reader_of, None, defaults, terminal, uploads=uploads)
         return
-    # What a chain begins with may be in the database.
-    reader.check_chains(lambda _: True)
     if reader.problems:
         reader.say_remarks(terminal.remark)
         raise InvalidJobs(reader.problems)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.jobs.file_names import unknown_fields_problem
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
@@ -59,6 +60,8 @@ async def planned(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: b
         try:
             if not local_files:
                 _refuse_paths(job)
+            if spec.name:
+                _refuse_unknown_fields(spec.name, job, catalog)
             yield spec.journal.plan(job, distinct=job.derived, run=spec.number)
         except InvalidJobs as error:
             yield Record(job, Progress(Stage.FAILED, error=error))
@@ -112,3 +115,14 @@ def _refuse_paths(job: VideoJob) -> None:
         parts = value if isinstance(value, list | tuple) else [value]
         if any(isinstance(part, PurePath) for part in parts):
             raise InvalidJobs([Problem(name, "a link or a content (local_files=False)", "a path", job=job.id)])
+
+
+def _refuse_unknown_fields(template: str, job: VideoJob, catalog: Catalog) -> None:
+    """Raise InvalidJobs for a field in a template of clips' names that neither this job has nor any model takes."""
+    model = catalog.find(job.model)
+    names = {*job.params, *(model.params if model else ())}
+    if unknown_fields_problem(template, names):
+        # All models are read for a name that may be wrong alone.
+        names.update(name for model in catalog for name in model.params)
+        if problem := unknown_fields_problem(template, names, shown=job.params):
+            raise InvalidJobs([Problem("name", problem, job=job.id)])

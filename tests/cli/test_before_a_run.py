@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -230,4 +231,50 @@ def test_a_port_that_none_is_plans_nothing_and_leaves_no_socket(command: Command
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
     assert command("run", "jobs.jsonl", "-o", "out", "--metrics", 70_000).exit_code == 2
     gc.collect()  # a socket that was left open is an error of this test then
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_a_key_the_mistakes_of_the_file_are_said_too(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIMLAPI_API_KEY")
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "duration": 77})
+    done = command("run", "jobs.jsonl", "-o", "out")
+    assert done.exit_code == 2
+    assert "no API key" in done.stderr
+    assert "duration: one of 5, 10, got 77" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("prompt", ["", " \n"])
+@pytest.mark.parametrize("words", [("check", "jobs.jsonl"), ("run", "jobs.jsonl", "-o", "out")])
+def test_a_prompt_without_a_word_is_refused_where_one_is_needed(
+    command: Command, tmp_path: Path, prompt: str, words: tuple[str, ...]
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": "alibaba/wan-2-6-t2v", "prompt": prompt})
+    done = command(*words)
+    assert done.exit_code == 2
+    assert "prompt: required: a text" in done.stderr
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "prompt": prompt})
+    assert command("check", "jobs.jsonl").exit_code == 0
+
+
+def test_a_name_with_a_field_that_no_job_has_plans_nothing(command: Command, tmp_path: Path) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a", "seed": 3})
+    done = command("run", "jobs.jsonl", "-o", "out", "--name", "{id} {sed}")
+    assert done.exit_code == 2
+    assert "no job has: did you mean {seed}? expected id, model, " in done.stderr
+    formatted = command("run", "jobs.jsonl", "-o", "out", "--name", "{seed:04}")
+    assert "has {seed:04}: expected a field's name alone" in formatted.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_metrics_without_their_extra_plan_nothing(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "aimlvideo.views.metrics", None)
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
+    done = command("run", "jobs.jsonl", "-o", "out", "--metrics", 0)
+    assert done.exit_code == 2
+    assert "pip install 'aimlvideo[metrics]'" in done.stderr
     assert not (tmp_path / "out").exists()

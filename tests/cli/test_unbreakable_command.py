@@ -105,3 +105,18 @@ def test_a_key_is_read_from_a_file_that_no_list_of_processes_shows(tmp_path: Pat
     assert key_of(None) is None
     with pytest.raises(UsageError, match="No such file"):
         key_of(f"@{tmp_path / 'none'}")
+
+
+def test_words_of_any_language_are_understood_where_the_locale_has_ascii_only(tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+    }
+    words = ["init", "Füchse 🦊.jsonl", "--model", "alibaba/wan-2-6-t2v"]
+    done = subprocess.run(
+        [sys.executable, "-m", "aimlvideo", *words], cwd=tmp_path, env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Füchse 🦊.jsonl" in done.stdout.decode()
+    assert (tmp_path / "Füchse 🦊.jsonl").is_file()

@@ -73,9 +73,13 @@ def _whole(limit: float | None) -> int | None:
     return None if limit is None else int(limit)
 
 
+def _says_something(value: Any) -> bool:
+    return not isinstance(value, str) or bool(value.strip())
+
+
 def objects(fields: Any) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
-        {name: values(part) for name, part in fields.items() if part.required},
+        {name: values(part).filter(_says_something) for name, part in fields.items() if part.required},
         optional={name: values(part) for name, part in fields.items() if not part.required},
     )
 

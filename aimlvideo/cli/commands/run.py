@@ -36,12 +36,14 @@ from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
-from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.jobs.file_names import JOURNAL, unknown_fields_problem
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, prices_to_json
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.errors import InvalidJobs, UsageError, VideoError
+from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.prices import keep_prices
+from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
@@ -89,7 +91,8 @@ def run_jobs(
     sandbox: bool,
 ) -> int:
     """Make every clip of a job file; return the exit code."""
-
+    if not sandbox:
+        _require_key(name, settings, _reader(name, settings, options, known_catalog()), defaults, terminal)
     scope = RunScope(whole_folder=False)
 
     async def work() -> VideoError | None:
@@ -120,8 +123,7 @@ async def plan(
     `client`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
     catalog = known_catalog() if client is None else client.catalog
-    reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
-    reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
+    reader = _reader(name, settings, options, catalog)
     tally = Tally(catalog, facts.prices)
     folder_was_there, is_new = options.output.exists(), False
     checked_folder(options.output)
@@ -135,7 +137,7 @@ async def plan(
                     if options.matrix:
                         journal.note(MATRIX, "yes")
                     _note_options(journal, settings, options)
-                    _plan_file(journal, reader, lines, tally, retry_failed=options.retry_failed)
+                    _plan_file(journal, reader, lines, tally, name=options.name, retry_failed=options.retry_failed)
                     _keep_prices(journal, facts)
                     reader.say_remarks(terminal.remark)
                     summary = tally.summary_for(settings, facts)
@@ -156,6 +158,26 @@ async def plan(
     return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
 
 
+def _reader(name: str, settings: ClientOptions, options: RunOptions, catalog: Catalog) -> JobReader:
+    reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
+    reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
+    return reader
+
+
+def _require_key(
+    name: str, settings: ClientOptions, reader: JobReader, defaults: JobDefaults, terminal: Terminal
+) -> None:
+    """Raise SettingsError where there is no key; where the file is wrong too, say so, and raise InvalidJobs."""
+    try:
+        resolve_key(settings["api_key"], settings["service"])
+    except SettingsError as error:
+        reader.read_all(name, defaults)
+        if reader.problems:
+            terminal.problem(str(error))
+            raise InvalidJobs(reader.problems) from None
+        raise
+
+
 def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
     """Keep the prices of what is planned, for `status` and for the next run."""
     if facts.prices:
@@ -171,14 +193,22 @@ def _remove_journal(folder: Path) -> None:
 
 
 def _plan_file(
-    journal: Journal, reader: JobReader, lines: Iterator[Line], tally: Tally, *, retry_failed: bool = False
+    journal: Journal,
+    reader: JobReader,
+    lines: Iterator[Line],
+    tally: Tally,
+    *,
+    name: str = "",
+    retry_failed: bool = False,
 ) -> None:
     """Write every job of a file down as planned, inside `planning`, and count those that may be bought in `tally`.
 
-    Raises InvalidJobs with all problems.
+    Raises InvalidJobs with all problems, and UsageError where `name`, a template, has a field that no job has.
     """
     reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
+    fields: set[str] = set()
     for where, job, params in reader.jobs(lines):
+        fields.update(params, reader.params_of(job))
         try:
             planned = journal.plan(job, distinct=job.derived)
         except InvalidJobs as error:
@@ -190,6 +220,8 @@ def _plan_file(
     reader.check_chains(lambda name: journal.find(name) is not None)
     if reader.problems:
         raise InvalidJobs(reader.problems)
+    if problem := name and unknown_fields_problem(name, fields):
+        raise UsageError(f"--name: {problem}")
 
 
 def _note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:

@@ -73,7 +73,7 @@ def term_holds(term: str, params: Params, model: Model | None = None) -> str:
     name, _, words = term.partition("=")
     values = [entry for entry in _at(name, params) if entry is not None]
     if not words:
-        return "yes" if any(entry not in ("", [], ()) for entry in values) else "no"
+        return "yes" if any(entry not in ([], ()) and not _is_blank(entry) for entry in values) else "no"
     allowed = words.split("|")
     # As text: rules are written in a document's words, where true is `true` and 5 is `5`.
     if any(_text(entry) in allowed for entry in values):
@@ -81,6 +81,10 @@ def term_holds(term: str, params: Params, model: Model | None = None) -> str:
     # A default counts like a value, because the service fills it in before it looks at its rules.
     is_default = model is not None and any(_default_is(name, word, params, model) for word in allowed)
     return "default" if is_default else "no"
+
+
+def _is_blank(value: Any) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def _at(name: str, params: Params) -> Iterator[Any]:
@@ -138,7 +142,7 @@ def _at_most_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 
 
 def _at_least_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not any(term_holds(name, params) == "yes" for name in rule.fields):  # an empty text is as good as none
+    if not any(term_holds(name, params) == "yes" for name in rule.fields):  # a blank text is as good as none
         yield Problem(rule.fields[0], f"at least one of {' and '.join(rule.fields)}", "neither")
 
 

@@ -73,9 +73,12 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     params = _validated(model, params, problems, strict=strict) | named
     if not legacy:
         problems.extend(_legacy_only(model, params))
+    # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
+    wrong_fields = {problem.field for problem in problems if not problem.warning}
+    blank = [problem for problem in _blank_texts(model, params) if problem.field not in wrong_fields]
+    problems.extend(blank)
     if model.rules:
-        # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
-        wrong_fields = {problem.field for problem in problems if not problem.warning}
+        wrong_fields |= {problem.field for problem in blank}
         broken = broken_rules(model, params, legacy=legacy)
         problems.extend(problem for problem in broken if problem.field not in wrong_fields)
     return _checked(job, params, problems)
@@ -87,6 +90,13 @@ def _about_template(job: VideoJob) -> Iterator[Problem]:
         hint = "add --matrix; in Python: aimlvideo.core.jobs.templates.expand"
         expected_job = "one job, not a template: the lists under `matrix` are combined with --matrix only"
         yield Problem(MATRIX, expected_job, hint=hint)
+
+
+def _blank_texts(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each required text that has no letter: the service would take it, and charge for it."""
+    for name, value in params.items():
+        if isinstance(value, str) and not value.strip() and (param := model.params.get(name)) and param.required:
+            yield Problem(name, f"required: {expected(param)}", f"{preview(value)}, which is blank")
 
 
 def _is_plain(value: Any) -> bool:

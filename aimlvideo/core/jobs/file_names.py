@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 import unicodedata
+from collections.abc import Collection
 from string import Formatter
 
 from aimlvideo.core.jobs.job import VideoJob
@@ -80,14 +82,44 @@ def rendered_name(template: str, job: VideoJob) -> str:
     Raises SettingsError for a template that cannot be read. A parameter that a job does not set is left empty.
     """
     values = {"id": job.id, "model": job.model, **job.params}
+    return " ".join("".join(text + _as_name_part(values.get(name or "")) for text, name in _parsed(template)).split())
+
+
+def template_fields(template: str) -> tuple[str, ...]:
+    """Return the fields of a template for clips' names. Raises SettingsError for one that cannot be read."""
+    return tuple(name for _, name in _parsed(template) if name is not None)
+
+
+def unknown_fields_problem(template: str, names: Collection[str], shown: Collection[str] = ()) -> str:
+    """Return what is wrong with a template with a field that is none of these `names`; an empty text if nothing is.
+
+    Where there are too many to list all of them, those to be `shown` are listed.
+    """
+    for field in template_fields(template):
+        if field not in {"id", "model", *names}:
+            nearest = difflib.get_close_matches(field, ["id", "model", *names], 1, 0.6)
+            meant = f"did you mean {{{nearest[0]}}}? " if nearest else ""
+            listed = ", ".join(["id", "model", *sorted(shown or names)])
+            return f"the name template {template!r} has {{{field}}}, which no job has: {meant}expected {listed}"
+    return ""
+
+
+def _parsed(template: str) -> list[tuple[str, str | None]]:
+    """Return the plain texts of a template, each with the field behind it."""
     try:
-        fields = [(text, name) for text, name, *_ in Formatter().parse(template)]
-        shown = "".join(text + (_as_name_part(values.get(name)) if name else "") for text, name in fields)
+        parts = list(Formatter().parse(template))
     except ValueError as error:
         raise SettingsError(f"the name template {template!r} cannot be read: {error}") from error
-    if not any(name for _, name in fields):
+    formats = [
+        f"{name}{'!' if conversion else ''}{conversion or ''}{':' if spec else ''}{spec}"
+        for _, name, spec, conversion in parts
+        if spec or conversion
+    ]
+    if formats:
+        raise SettingsError(f"the name template {template!r} has {{{formats[0]}}}: expected a field's name alone")
+    if not any(name for _, name, *_ in parts):
         raise SettingsError(f"the name template {template!r} has no field: expected one such as '{{id}} {{seed}}'")
-    return " ".join(shown.split())
+    return [(text, name) for text, name, *_ in parts]
 
 
 def _as_name_part(value: object) -> str:
