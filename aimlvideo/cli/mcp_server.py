@@ -41,6 +41,13 @@ def server_of(tools: AgentTools) -> MCPServer[Any]:
     server: MCPServer[Any] = MCPServer(
         "aimlvideo", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR", subscriptions=False
     )
+    _add_what_is_free(server, tools)
+    _add_what_concerns_a_job(server, tools)
+    return server
+
+
+def _add_what_is_free(server: MCPServer[Any], tools: AgentTools) -> None:
+    """Add the tools that need no job: the models, the prices, the money."""
 
     @server.tool(annotations=READS)
     async def models(words: str = "") -> dict[str, Any]:
@@ -59,6 +66,16 @@ def server_of(tools: AgentTools) -> MCPServer[Any]:
         """Check a job and say what it costs in USD, without buying it. `usd` is null where the price is not known."""
         with _errors_as_tool_errors():
             return tools.price(model, params)
+
+    @server.tool(annotations=READS)
+    async def spent() -> dict[str, Any]:
+        """Say what was spent and committed in this folder, the limit, and what is left of it, in USD."""
+        with _errors_as_tool_errors():
+            return tools.spent()
+
+
+def _add_what_concerns_a_job(server: MCPServer[Any], tools: AgentTools) -> None:
+    """Add the tools that buy one clip, wait for it and show it."""
 
     @server.tool(annotations=BUYS)
     async def submit(model: str, params: dict[str, Any], id: str | None = None) -> dict[str, Any]:  # noqa: A002
@@ -85,14 +102,6 @@ def server_of(tools: AgentTools) -> MCPServer[Any]:
             picture = await tools.picture(id)
             facts = json.dumps(tools.status(id), ensure_ascii=False)
             return [facts, *([Image(data=picture, format="jpeg")] if picture else [])]
-
-    @server.tool(annotations=READS)
-    async def spent() -> dict[str, Any]:
-        """Say what was spent and committed in this folder, the limit, and what is left of it, in USD."""
-        with _errors_as_tool_errors():
-            return tools.spent()
-
-    return server
 
 
 @contextmanager

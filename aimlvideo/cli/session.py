@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,42 +59,62 @@ class RunScope:
         return (self.run is not None or self.whole_folder) and (folder / JOURNAL).exists()
 
 
+class How(Enum):
+    """How the work of a run came to its end."""
+
+    THROUGH = auto()
+    INTERRUPTED = auto()
+    UNREAD = auto()
+    """Nobody reads on: `| head -1`."""
+    CUT_SHORT = auto()
+    """By an error of ours: what else the command was to do is missing."""
+
+
 def to_the_end(
     work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal, scope: RunScope
 ) -> int:
     """See the work of a run through, and say how it ended; return the exit code."""
-    halted: VideoError | None = None
-    hurried = is_cut_short = False
-    try:
-        halted = in_loop(work())
-    except BrokenPipeError:
-        # Nobody reads on: `| head -1`.
+    how, error = _ending_of(work)
+    if how is How.UNREAD:
         silence_output()
-        if scope.is_in(options.output):
-            finish(options, halted, terminal, scope, hurried=True)
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        hurried = True
+    if how is How.INTERRUPTED:
         terminal.say("interrupted")
-        if not scope.is_in(options.output):
-            return UNFINISHED
-    except VideoError as error:
-        if not scope.begun and (isinstance(error, UsageError) or not scope.is_in(options.output)):
-            raise
-        halted, is_cut_short = error, True
+    if how is not How.THROUGH and not scope.is_in(options.output):
+        return _nothing_to_report(error)
+    if isinstance(error, UsageError) and how is How.CUT_SHORT and not scope.begun:
+        raise error
     try:
-        code = finish(options, halted, terminal, scope, hurried=hurried)
-        if code == ALL_SAVED and (is_cut_short or isinstance(halted, DiskFailed)):
-            # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
-            terminal.problem(str(halted))
-            return UNFINISHED
-        return code
-    except JournalError as error:
-        if not scope.begun and halted is None:
+        code = finish(options, error, terminal, scope, hurried=how in (How.INTERRUPTED, How.UNREAD))
+    except JournalError as unreadable:
+        if not scope.begun and error is None:
             raise
         # What was sent is sent: this is no mistake in the command.
-        terminal.problem(str(error) if halted is None else f"{halted}. And then: {error}")
+        terminal.problem(str(unreadable) if error is None else f"{error}. And then: {unreadable}")
         return UNFINISHED
+    if code == ALL_SAVED and (how is How.CUT_SHORT or isinstance(error, DiskFailed)):
+        # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
+        terminal.problem(str(error))
+        return UNFINISHED
+    return INTERRUPTED if how is How.UNREAD else code
+
+
+def _ending_of(work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> tuple[How, VideoError | None]:
+    """Do the work; return how it ended, and what halted it or cut it short."""
+    try:
+        return How.THROUGH, in_loop(work())
+    except BrokenPipeError:
+        return How.UNREAD, None
+    except KeyboardInterrupt:
+        return How.INTERRUPTED, None
+    except VideoError as error:
+        return How.CUT_SHORT, error
+
+
+def _nothing_to_report(error: VideoError | None) -> int:
+    """Return the exit code of a run that has not planned its jobs; raise what cut it short."""
+    if error is not None:
+        raise error
+    return UNFINISHED
 
 
 async def process(client: VideoClient, options: RunOptions, terminal: Terminal, scope: RunScope) -> VideoError | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,32 @@ SAY_EVERY = 10.0
 """Seconds between two lines of a worker, where something happened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What is needed before new jobs are queued: that the service takes them, and that a person agrees to the price."""
+
+    facts: ServiceFacts = NO_FACTS
+    settings: ClientOptions | None = None
+    """With these, what the service says of models and of the key counts."""
+    anyway: bool = False
+    confirm_above: float = inf
+
+    def ask(self, new: NewJobs, tally: Tally, terminal: Terminal) -> None:
+        """Say what the new jobs of a file will cost, and ask where that is much. Raises UsageError after a no."""
+        if not new.count:
+            return
+        if self.settings is not None:
+            tally.summary_for(self.settings, self.facts).obstacles(self.facts).refuse(terminal, anyway=self.anyway)
+        unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
+        terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
+        above = new.dollars is None or new.dollars > self.confirm_above
+        if above and self.confirm_above < inf and not terminal.confirm("go on?"):
+            raise UsageError("not confirmed: nothing was queued")
+
+
+NO_CONSENT = Consent()
+
+
 class SharedJobs:
     """The jobs that many workers share, and what the commands do with them; where no database is named, an own one."""
 
@@ -83,21 +109,17 @@ class SharedJobs:
         *,
         retry_failed: bool,
         defaults: JobDefaults = NO_DEFAULTS,
-        facts: ServiceFacts = NO_FACTS,
-        settings: ClientOptions | None = None,
-        anyway: bool = False,
-        confirm_above: float = inf,
+        consent: Consent = NO_CONSENT,
         upload: str | None = None,
     ) -> int:
         """Write all jobs of a file into the journal, nothing where anything is wrong, and queue them; return the code.
 
-        With `settings`, the service is asked for models that the catalogue does not know, and what it says of models
-        and of the key (`facts`) counts, unless it is to be done `anyway`.
+        Where the `consent` has settings, the service is asked for models that the catalogue does not know.
         """
         if can_be_read_again(name):
-            _check_file(name, reader_of, settings, defaults, self._terminal, uploads=upload is not None)
+            _check_file(name, reader_of, consent.settings, defaults, self._terminal, uploads=upload is not None)
         catalog = known_catalog()
-        reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, facts.prices)
+        reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, consent.facts.prices)
         reader.uploads = upload is not None
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
@@ -106,9 +128,7 @@ class SharedJobs:
 
             def queue(new: NewJobs) -> None:
                 nonlocal queued
-                if settings is not None and new.count:
-                    tally.summary_for(settings, facts).obstacles(facts).refuse(self._terminal, anyway=anyway)
-                _confirm(new, confirm_above, self._terminal)
+                consent.ask(new, tally, self._terminal)
                 matrix = "yes" if reader.matrix else None
                 _note_facts(journal, {"service": reader.service, MATRIX: matrix, UPLOAD: upload})
                 queued += put(journal.db, new.ids)
@@ -121,10 +141,8 @@ class SharedJobs:
                 if reader.problems:
                     reader.say_remarks(self._terminal.remark)
                     raise InvalidJobs(reader.problems)
-            refused = 0
-            if retry_failed:
-                retried, refused = _queue_failed(journal)
-                queued += retried
+            retried, refused = _queue_failed(journal) if retry_failed else (0, 0)
+            queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += put(journal.db, journal.begun_ids(), begun=True)
         reader.say_remarks(self._terminal.remark)
@@ -306,17 +324,6 @@ def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -
     for name, value in facts.items():
         if value is not None:
             journal.note(name, value)
-
-
-def _confirm(new: NewJobs, confirm_above: float, terminal: Terminal) -> None:
-    """Say what the new jobs of a file will cost, and ask where that is much. Raises UsageError after a no."""
-    if not new.count:
-        return
-    unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
-    terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
-    above = new.dollars is None or new.dollars > confirm_above
-    if above and confirm_above < inf and not terminal.confirm("go on?"):
-        raise UsageError("not confirmed: nothing was queued")
 
 
 async def _install(dsn: str) -> None:

@@ -55,7 +55,7 @@ def enqueue(
     with exit_codes(terminal):
         with distributed_extra():
             # Here, not above: `aimlvideo --help` has to work without the extra.
-            from aimlvideo.cli.shared_jobs import SharedJobs
+            from aimlvideo.cli.shared_jobs import Consent, SharedJobs
         reader_options = {
             "service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy,
             "local_files": not file.no_local_files,
@@ -69,10 +69,7 @@ def enqueue(
             retry_failed=retry_failed,
             defaults=file.defaults(),
             upload=upload,
-            facts=facts,
-            settings=settings if priced else None,
-            anyway=anyway,
-            confirm_above=confirm_above,
+            consent=Consent(facts, settings if priced else None, anyway, confirm_above),
         )
         raise typer.Exit(code)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +101,64 @@ def cost_of(result: Result) -> str:
     return "cost unknown" if result.cost_units is None else f"{result.cost_units:g} of the service's units"
 
 
+@dataclass(frozen=True, slots=True)
+class _ClipJournal:
+    """The journal of a clip that is not saved yet, hidden beside it: one command for one file has no folder for it.
+
+    `path` is None on the sandbox, where nothing is kept.
+    """
+
+    path: Path | None
+    job: VideoJob
+    output: Path
+
+    def refuse_to_buy_again(self) -> None:
+        """Raise UsageError where the clip is there, or one by other words was begun: it would be paid and be lost."""
+        if self.output.exists() and not self.is_begun():
+            raise UsageError(
+                f"{self.output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
+                f"{command_again()} --again"
+            )
+        unfinished = [record for record in self._open_jobs() if record.progress.has_attempt]
+        others = [record for record in unfinished if record.job.id != self.job.id]
+        if others and len(others) == len(unfinished):
+            raise UsageError(
+                f"another clip was begun into {self.output} and is not finished: {_described(others[0])}. Run that "
+                f"command again to fetch it, or buy this one as well: {command_again()} --again"
+            )
+
+    def is_begun(self) -> bool:
+        """Tell whether this job was sent: then the command carries on, and buys nothing new.
+
+        One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
+        """
+        if self.path is None or not self.path.exists():
+            return False
+        with read_journal(self.path) as opened:
+            record = opened.find(self.job.id)
+        return record is not None and record.progress.stage is not Stage.PLANNED
+
+    def outstanding(self) -> str:
+        """Return a sentence with the ids that are open at the service, or nothing."""
+        ids = [progress.generation_id or f"in doubt as {progress.request_id}" for _, progress in self._open_jobs()]
+        return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
+
+    def remove(self) -> None:
+        """Remove the journal, unless it has another job that is not ended, or this one is outstanding still."""
+        if self.path is None or not self.path.exists():
+            return
+        if any(job.id != self.job.id or progress.stage in OUTSTANDING for job, progress in self._open_jobs()):
+            return
+        for ending in ("", "-wal", "-shm", ".lock"):
+            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+
+    def _open_jobs(self) -> list[Record]:
+        if self.path is None or not self.path.exists():
+            return []
+        with read_journal(self.path) as opened:
+            return list(opened.open_jobs())
+
+
 def make_one(
     model: str,
     inputs: Mapping[str, Any],
@@ -121,47 +179,44 @@ def make_one(
         learn_without_a_run(settings, [model], sandbox=sandbox)
     params = _params(model, inputs, settings["service"])
     _check_output(output)
-    # Hidden beside the clip: one command for one file has no folder to keep a journal in.
-    journal = None if sandbox else output.with_name(f".{output.name}.journal")
     # The id follows from the content: the same command has the same id, and finds its journal and its clip.
-    name = VideoJob(model, **params).id
-    if output.exists() and not again and not _is_begun(journal, name):
-        raise UsageError(
-            f"{output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
-            f"{command_again()} --again"
-        )
-
+    job = VideoJob(model, id=VideoJob(model, **params).id, **params)
+    journal = _ClipJournal(None if sandbox else output.with_name(f".{output.name}.journal"), job, output)
     if not again:
-        _refuse_beside_another(journal, name, output)
+        journal.refuse_to_buy_again()
+    # Nothing of it is paid yet: what costs too much is a mistake in the command, and not an unfinished clip. One that
+    # was sent may turn out as never accepted, and is sent again then: within the limit of now.
+    tightest, limit = (None, max_spend) if journal.is_begun() else (max_spend, None)
 
     async def work() -> None:
-        async with client_of(settings | {"journal": journal}, sandbox=sandbox) as client:
-            job, limit = VideoJob(model, id=name, **params), max_spend
-            # Nothing of it is paid yet: what costs too much is a mistake in the command, and not an unfinished clip.
-            if limit is not None and not _is_begun(journal, name):
-                await _refuse_above(limit, client, job)
-                limit = None
-            # One that was sent may turn out as never accepted, and is sent again then: within the limit of now.
+        async with client_of(settings | {"journal": journal.path}, sandbox=sandbox) as client:
+            if tightest is not None:
+                await _refuse_above(tightest, client, job)
             async with client.run([job], max_spend=limit) as results:
                 result = (await anext(results)).or_raise()
             await result.save(output)
             terminal.result(_saved(result, output))
             terminal.say(_saved_sentence(result, output))
 
+    return _see_through(work, journal, terminal)
+
+
+def _see_through(work: Callable[[], Coroutine[Any, Any, None]], journal: _ClipJournal, terminal: Terminal) -> int:
+    """Make the clip and say what went wrong; return the exit code. The journal is removed where nothing is open."""
     try:
         in_loop(work())
     except KeyboardInterrupt:
-        terminal.say(f"interrupted. {_outstanding(journal)}Run the same command again to carry on")
+        terminal.say(f"interrupted. {journal.outstanding()}Run the same command again to carry on")
         return 3
     except (GenerationFailed, Rejected) as error:
-        terminal.result(Result(VideoJob(model, id=name), Stage.FAILED, _generation_of(error), error=error))
+        terminal.result(Result(journal.job, Stage.FAILED, _generation_of(error), error=error))
         terminal.problem(str(error))
-        _remove_journal(journal, name)
+        journal.remove()
         return 1
     except UsageError:
-        _remove_journal(journal, name)
+        journal.remove()
         raise
-    _remove_journal(journal, name)
+    journal.remove()
     return 0
 
 
@@ -193,56 +248,11 @@ def _check_output(output: Path) -> None:
         raise UsageError(f"the folder of {output} is not there, or cannot be written")
 
 
-def _is_begun(journal: Path | None, name: str) -> bool:
-    """Tell whether the journal beside the clip has this job as sent: then the command carries on, and buys nothing new.
-
-    One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
-    """
-    if journal is None or not journal.exists():
-        return False
-    with read_journal(journal) as opened:
-        record = opened.find(name)
-    return record is not None and record.progress.stage is not Stage.PLANNED
-
-
-def _refuse_beside_another(journal: Path | None, name: str, output: Path) -> None:
-    """Raise UsageError where a clip by other words was begun into this file: both would be paid, and one be lost."""
-    if journal is None or not journal.exists():
-        return
-    with read_journal(journal) as opened:
-        unfinished = [record for record in opened.open_jobs() if record.progress.has_attempt]
-        others = [record for record in unfinished if record.job.id != name]
-        if others and len(others) == len(unfinished):
-            raise UsageError(
-                f"another clip was begun into {output} and is not finished: {_described(others[0])}. Run that command "
-                f"again to fetch it, or buy this one as well: {command_again()} --again"
-            )
-
-
 def _described(record: Record) -> str:
     """Return what a job asks for, and how the service knows it."""
     job, progress = record
     words = json.dumps(dict(job.params), ensure_ascii=False, default=str)
     return f"{progress.generation_id or f'in doubt as {progress.request_id}'}, {job.model} {words[:200]}"
-
-
-def _outstanding(journal: Path | None) -> str:
-    if journal is None or not journal.exists():
-        return ""
-    with read_journal(journal) as opened:
-        ids = [progress.generation_id or f"in doubt as {progress.request_id}" for _, progress in opened.open_jobs()]
-    return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
-
-
-def _remove_journal(journal: Path | None, name: str) -> None:
-    """Remove the journal, unless it has another job that is not ended, or this one is outstanding still."""
-    if journal is None or not journal.exists():
-        return
-    with read_journal(journal) as opened:
-        waiting = [job for job, progress in opened.open_jobs() if job.id != name or progress.stage in OUTSTANDING]
-    if not waiting:
-        for ending in ("", "-wal", "-shm", ".lock"):
-            journal.with_name(journal.name + ending).unlink(missing_ok=True)
 
 
 def _params(name: str, inputs: Mapping[str, Any], service: str) -> dict[str, Any]:

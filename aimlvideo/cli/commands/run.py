@@ -124,11 +124,33 @@ async def plan(
     """
     catalog = known_catalog() if client is None else client.catalog
     reader = _reader(name, settings, options, catalog)
-    tally = Tally(catalog, facts.prices)
+    try:
+        return await _plan_once(reader, name, settings, options, terminal, facts, defaults, sandbox=sandbox)
+    except InvalidJobs:
+        read_again = client is not None and can_be_read_again(name)
+        if client is None or not read_again or not await client.learn_models(reader.unknown_models):
+            reader.say_remarks(terminal.remark)
+            raise
+    return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
+
+
+async def _plan_once(
+    reader: JobReader,
+    name: str,
+    settings: ClientOptions,
+    options: RunOptions,
+    terminal: Terminal,
+    facts: ServiceFacts,
+    defaults: JobDefaults,
+    *,
+    sandbox: bool,
+) -> int:
+    """Write all jobs of a file into the journal and return the number of their run; leave no trace of a failure."""
+    tally = Tally(reader.catalog, facts.prices)
     folder_was_there, is_new = options.output.exists(), False
     checked_folder(options.output)
     try:
-        with job_lines(name, catalog, defaults) as lines:
+        with job_lines(name, reader.catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
                 is_new = not journal.counts()  # only now: another run may have begun it a moment ago
                 with journal.planning():
@@ -145,17 +167,12 @@ async def plan(
                     stated.refuse(terminal, anyway=options.anyway)
                     summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)
                 return journal.run
-    except (UsageError, KeyboardInterrupt) as error:
+    except (UsageError, KeyboardInterrupt):
         if is_new:
             _remove_journal(options.output)
         if not folder_was_there and not any(options.output.iterdir()):
             options.output.rmdir()
-        read_again = client is not None and can_be_read_again(name) and isinstance(error, InvalidJobs)
-        if client is None or not read_again or not await client.learn_models(reader.unknown_models):
-            if isinstance(error, InvalidJobs):
-                reader.say_remarks(terminal.remark)
-            raise
-    return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
+        raise
 
 
 def _reader(name: str, settings: ClientOptions, options: RunOptions, catalog: Catalog) -> JobReader:
