@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from email.utils import formatdate
 from typing import BinaryIO
 
 LINKS = b'"video":{"url":"http://127.0.0.1:%d/clip.mp4?sig=abc"},"meta":{"usage":{"credits_used":500000}}'
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+DATE = formatdate(usegmt=True).encode()
+HEAD = b"HTTP/1.1 200 OK\r\nDate: " + DATE + b"\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
 
 
 class Loopback(asyncio.Protocol):

@@ -84,6 +84,26 @@ async def ours_without_journal(url: str, jobs: int, at_once: int) -> None:
     await _ours(url, jobs, at_once)
 
 
+async def transport_and_wire(url: str, jobs: int, at_once: int) -> None:
+    """What of this client asks and reads, without what makes it safe: no checks, limits, polls, steps or results."""
+    from aimlvideo.client import job_of
+    from aimlvideo.core.wires.aimlapi import AimlApi
+    from aimlvideo.shell.http.transport import HttpTransport, open_session
+
+    left, wire = iter(range(jobs)), AimlApi()
+    async with open_session() as session:
+        transport = HttpTransport(session, url, KEY)
+
+        async def work() -> None:
+            for number in left:
+                job, name = job_of({"id": f"job{number}", **BODY}), f"request-{number}"
+                accepted = wire.parse_submission(await transport.send(wire.submission(job, name)), name)
+                (question,) = wire.status(accepted.id, job)
+                assert wire.parse_status(await transport.send(question), accepted.id).ended
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+
+
 async def _ours(url: str, jobs: int, at_once: int, **settings: Any) -> None:
     from aimlvideo import VideoClient
 
@@ -134,11 +154,12 @@ WAYS: dict[str, Callable[[str, int, int], Awaitable[None] | None]] = {
     FLOOR: floor,
     "aimlvideo with journal": ours,
     "aimlvideo, no journal": ours_without_journal,
+    "its transport and wire": transport_and_wire,
     "a coroutine per job": coroutine_per_job,
     "requests in threads": threads,
     "the service's SDK": sdk,
 }
-EXACT = (FLOOR, "aimlvideo with journal", "aimlvideo, no journal")
+EXACT = (FLOOR, "aimlvideo with journal", "aimlvideo, no journal", "its transport and wire")
 """The ways whose instructions are counted: at fifty times the time."""
 
 

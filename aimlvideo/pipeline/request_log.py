@@ -62,14 +62,21 @@ class TimedSender:
 
     async def learn_clock(self) -> None:
         """Ask one free question where no answer has said the service's time so far. What it answers does not matter."""
-        if self.clock.offset is not None or self.free_question is None:
+        if self._clock_question() is None:
             return
         # One asks, and the others wait for its answer.
         async with self._clock_lock:
-            if self._clock_tries_left and self.clock.offset is None:
-                self._clock_tries_left -= 1
-                with suppress(ServiceError):
-                    await self(self.free_question)
+            if (question := self._clock_question()) is not None:
+                try:
+                    with suppress(ServiceError):
+                        await self(question)
+                finally:
+                    self._clock_tries_left -= 1
+
+    def _clock_question(self) -> Request | None:
+        """Return what to ask for the service's time; None where it is known, or its answers do not say it."""
+        is_open = self.clock.offset is None and self._clock_tries_left > 0
+        return self.free_question if is_open else None
 
 
 class LogReader:
