@@ -35,7 +35,7 @@ CLIPS, FOLDERS, REPAIR = "Make clips", "Look at a run", "Settle by hand"
 SERVICE, SANDBOX, WORKERS = "Models and account", "Try it without a key", "Many machines"
 
 
-class Commands(TyperGroup):
+class _Commands(TyperGroup):
     """All commands, in the order of the help: known by name and summary alone, and imported when one is given."""
 
     listed: ClassVar[Mapping[str, _Listed]] = {
@@ -93,7 +93,7 @@ class Commands(TyperGroup):
                 raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, normalized(args))
+        return super().parse_args(ctx, _normalized(args))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in self.listed:
@@ -109,7 +109,7 @@ def _explain_dashes(error: Any) -> None:
         error.message += f". If an id begins with it, put -- before the ids: {error.ctx.info_name} [OPTIONS] -- -ID"
 
 
-def normalized(words: Sequence[str]) -> list[str]:
+def _normalized(words: Sequence[str]) -> list[str]:
     """Return a command's words with `--log LEVEL` before the command; a bare `--board` says that any port will do."""
     return _log_first(_any_port(words))
 
@@ -135,7 +135,7 @@ def _log_first(words: Sequence[str]) -> list[str]:
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=_Commands,
     help="Hosted AI video generation: thousands of clips, nothing paid twice, nothing lost.",
     epilog="One command's options and an example: aimlvideo COMMAND -h",
     no_args_is_help=True,
@@ -161,12 +161,12 @@ def _common(
     if log and log.upper() not in logging.getLevelNamesMapping():
         raise typer.BadParameter(f"expected debug, info, warning or error, got {log!r}", param_hint="--log")
     handler = logging.StreamHandler()
-    handler.setFormatter(PrintableFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    handler.setFormatter(_PrintableFormatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler])
     logging.getLogger("aimlvideo").setLevel(log.upper() if log else logging.ERROR)
 
 
-class PrintableFormatter(logging.Formatter):
+class _PrintableFormatter(logging.Formatter):
     """Log lines without control characters: what a service says never steers a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:

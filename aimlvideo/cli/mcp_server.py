@@ -33,10 +33,10 @@ BUYS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_
 
 async def serve(tools: AgentTools) -> None:
     """Speak the protocol on standard input and output until the caller hangs up."""
-    await server_of(tools).run_stdio_async()
+    await _server_of(tools).run_stdio_async()
 
 
-def server_of(tools: AgentTools) -> MCPServer[Any]:
+def _server_of(tools: AgentTools) -> MCPServer[Any]:
     """Return the server of these tools."""
     server: MCPServer[Any] = MCPServer(
         "aimlvideo", instructions=INSTRUCTIONS, version=__version__, log_level="ERROR", subscriptions=False

@@ -39,7 +39,7 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
 
     async def ask() -> Reconciliation:
         async with VideoClient(**settings) as client:
-            charges = await ledger_since(client, ledger, since)
+            charges = await _ledger_since(client, ledger, since)
             try:
                 reading = await client.read_log(since)
                 if not reading.complete:
@@ -84,7 +84,7 @@ def _as_json(reconciled: Reconciliation) -> dict[str, Any]:
     }
 
 
-async def ledger_since(client: VideoClient, ledger: Ledger, since: float) -> list[Charge]:
+async def _ledger_since(client: VideoClient, ledger: Ledger, since: float) -> list[Charge]:
     """Return the ledger's charges since a moment (seconds since 1970), page by page from the newest."""
     charges: list[Charge] = []
     cursor: str | None = None

@@ -59,7 +59,7 @@ class RunScope:
         return (self.run is not None or self.whole_folder) and (folder / JOURNAL).exists()
 
 
-class How(Enum):
+class _How(Enum):
     """How the work of a run came to its end."""
 
     THROUGH = auto()
@@ -75,39 +75,39 @@ def to_the_end(
 ) -> int:
     """See the work of a run through, and say how it ended; return the exit code."""
     how, error = _ending_of(work)
-    if how is How.UNREAD:
+    if how is _How.UNREAD:
         silence_output()
-    if how is How.INTERRUPTED:
+    if how is _How.INTERRUPTED:
         terminal.say("interrupted")
-    if how is not How.THROUGH and not scope.is_in(options.output):
+    if how is not _How.THROUGH and not scope.is_in(options.output):
         return _nothing_to_report(error)
-    if isinstance(error, UsageError) and how is How.CUT_SHORT and not scope.begun:
+    if isinstance(error, UsageError) and how is _How.CUT_SHORT and not scope.begun:
         raise error
     try:
-        code = finish(options, error, terminal, scope, hurried=how in (How.INTERRUPTED, How.UNREAD))
+        code = finish(options, error, terminal, scope, hurried=how in (_How.INTERRUPTED, _How.UNREAD))
     except JournalError as unreadable:
         if not scope.begun and error is None:
             raise
         # What was sent is sent: this is no mistake in the command.
         terminal.problem(str(unreadable) if error is None else f"{error}. And then: {unreadable}")
         return UNFINISHED
-    if code == ALL_SAVED and (how is How.CUT_SHORT or isinstance(error, DiskFailed)):
+    if code == ALL_SAVED and (how is _How.CUT_SHORT or isinstance(error, DiskFailed)):
         # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
         terminal.problem(str(error))
         return UNFINISHED
-    return INTERRUPTED if how is How.UNREAD else code
+    return INTERRUPTED if how is _How.UNREAD else code
 
 
-def _ending_of(work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> tuple[How, VideoError | None]:
+def _ending_of(work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> tuple[_How, VideoError | None]:
     """Do the work; return how it ended, and what halted it or cut it short."""
     try:
-        return How.THROUGH, in_loop(work())
+        return _How.THROUGH, in_loop(work())
     except BrokenPipeError:
-        return How.UNREAD, None
+        return _How.UNREAD, None
     except KeyboardInterrupt:
-        return How.INTERRUPTED, None
+        return _How.INTERRUPTED, None
     except VideoError as error:
-        return How.CUT_SHORT, error
+        return _How.CUT_SHORT, error
 
 
 def _nothing_to_report(error: VideoError | None) -> int:
@@ -186,8 +186,8 @@ def finish(
     if is_sandbox:
         terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
     if options.store is None:
-        leave_page(options.output, terminal, hurried=hurried)
-    terminal.say(summary.advice(halted, going_on, place, retry_command(going_on, options.output)))
+        _leave_page(options.output, terminal, hurried=hurried)
+    terminal.say(summary.advice(halted, going_on, place, _retry_command(going_on, options.output)))
     return summary.exit_code
 
 
@@ -219,7 +219,7 @@ def command_again() -> str:
     return command_line(*words)
 
 
-def retry_command(going_on: str, folder: Path) -> str:
+def _retry_command(going_on: str, folder: Path) -> str:
     """Return a command that tries failed jobs again: this one, where it can, else the one for a whole folder."""
     with_retries = going_on.split()[1:2] in (["run"], ["resume"])
     return f"{going_on if with_retries else command_line('resume', str(folder))} --retry-failed"
@@ -241,7 +241,7 @@ def _figures(results: Run) -> Iterable[Reading]:
     return run_metrics(results)
 
 
-def leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
+def _leave_page(folder: Path, terminal: Terminal, *, hurried: bool) -> None:
     """Write the page at the end of a run; in a hurry without new posters. A page that fails fails no run."""
     try:
         from aimlvideo.views.report.report_file import write_report  # noqa: PLC0415 - templates, at the end of a run only

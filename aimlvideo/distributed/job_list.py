@@ -37,7 +37,7 @@ log = logging.getLogger("aimlvideo.jobs")
 Job = VideoJob | Mapping[str, Any]
 
 
-class EndWatch:
+class _EndWatch:
     """Tells any number of tasks when jobs have ended. `read` returns the results of those among some ids that have."""
 
     def __init__(self, read: Callable[[list[str]], Awaitable[list[Result]]]) -> None:
@@ -115,7 +115,7 @@ class JobList:
         self._dsn, self._service, self._strict, self._local_files = dsn, service, strict, local_files
         self._folder = None if output is None else Path(output)
         self._added: dict[str, None] = {}
-        self._watch = EndWatch(self._ended)
+        self._watch = _EndWatch(self._ended)
         self._stack: AsyncExitStack | None = None
         self._pool: AsyncConnectionPool | None = None
 

@@ -27,7 +27,7 @@ MOST_NEW = 2000
 log = logging.getLogger("aimlvideo.board")
 
 
-class ListWatch:
+class _ListWatch:
     """Notes in `changes` which jobs of a list have changed since it was read last; `find` gives those.
 
     What is read are the jobs that are under way, those that were, and those that are new: by index, however long the
@@ -83,7 +83,7 @@ async def open_list_board(
     Raises SettingsError where it cannot be served, DatabaseAway or JournalError where there is no list.
     """
     changes = ChangeLog()
-    watch = ListWatch(dsn, changes)
+    watch = _ListWatch(dsn, changes)
 
     def line() -> str:
         return status_line(watch.account) if watch.account else ""

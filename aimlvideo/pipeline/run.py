@@ -48,11 +48,11 @@ GRACE = 0.7
 """Seconds that a round trip under way still has when its run is left early."""
 
 
-def log_step(job: VideoJob, before: Progress, now: Progress) -> None:
+def _log_step(job: VideoJob, before: Progress, now: Progress) -> None:
     """Log a step at level INFO; `extra` has `job`, `model`, `generation`, `stage`, `seconds` and `error`."""
     if not step_log.isEnabledFor(logging.INFO):
         return
-    seconds = step_seconds(before, now)
+    seconds = _step_seconds(before, now)
     took = "" if seconds is None else f" after {seconds:.2f} s"
     error = redact_for_display(str(now.error)) if now.stage is Stage.FAILED else None
     fields = {
@@ -62,7 +62,7 @@ def log_step(job: VideoJob, before: Progress, now: Progress) -> None:
     step_log.info("%s %s%s%s", job.id, now.stage.value, took, f": {error}" if error else "", extra=fields)
 
 
-def step_seconds(before: Progress, now: Progress) -> float | None:
+def _step_seconds(before: Progress, now: Progress) -> float | None:
     """Return how long the step before took: the submission, the generation or the download; None where unknown."""
     match now.stage:
         case Stage.RENDERING if before.stage is Stage.SUBMITTING:
@@ -255,7 +255,7 @@ class Run:
         self.spec.journal.step(entry.job, entry.progress)
         self.stats.moved(entry.job, before, entry.progress)
         if entry.progress.stage is not before.stage:
-            log_step(entry.job, before, entry.progress)
+            _log_step(entry.job, before, entry.progress)
             if self.closed:
                 self._name_what_runs_on([entry])
         for watch in list(self.watchers):

@@ -16,7 +16,7 @@ P = ParamSpec("P")
 HOW = "`async with client.run(jobs) as results:`, and in that block `async for result in results:`"
 
 
-class RunBlock(AbstractAsyncContextManager[Run]):
+class _RunBlock(AbstractAsyncContextManager[Run]):
     """A run that has not begun: nothing is read or sent before `async with` opens it and gives its results."""
 
     def __init__(self, block: AbstractAsyncContextManager[Run]) -> None:
@@ -63,12 +63,12 @@ class RunBlock(AbstractAsyncContextManager[Run]):
         raise UsageError(f"a run cannot be {attempt}, and nothing was sent: {HOW}")
 
 
-def run_block(work: Callable[P, AsyncIterator[Run]]) -> Callable[P, RunBlock]:
+def run_block(work: Callable[P, AsyncIterator[Run]]) -> Callable[P, _RunBlock]:
     """Make a run's block of an async generator that yields the run once, as `asynccontextmanager` does."""
     opened = asynccontextmanager(work)
 
     @wraps(work)
-    def block(*args: P.args, **params: P.kwargs) -> RunBlock:
-        return RunBlock(opened(*args, **params))
+    def block(*args: P.args, **params: P.kwargs) -> _RunBlock:
+        return _RunBlock(opened(*args, **params))
 
     return block

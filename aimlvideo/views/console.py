@@ -74,7 +74,7 @@ class Screen:
         with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
             plain = not _has_letters(console.encoding)
             yield lambda snapshot: live.update(
-                run_panel(snapshot, min(console.width, WIDEST), plain=plain), refresh=True
+                _run_panel(snapshot, min(console.width, WIDEST), plain=plain), refresh=True
             )
 
 
@@ -91,7 +91,7 @@ def _has_letters(encoding: str) -> bool:
         return False
 
 
-def run_panel(snapshot: RunSnapshot, width: int, *, plain: bool = False) -> Group:
+def _run_panel(snapshot: RunSnapshot, width: int, *, plain: bool = False) -> Group:
     """Return the block that shows a run: a bar, the counts, money and time, what it waits for, the last failures.
 
     With `plain`, its own letters are of ASCII.

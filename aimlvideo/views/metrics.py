@@ -47,7 +47,7 @@ def run_metrics(run: Run) -> Iterator[Reading]:
     yield Reading("aimlvideo_poll_lag_seconds", lag, limiters.polls.price)
 
 
-class Readings(Collector):
+class _Readings(Collector):
     """Whatever `read` gives when the page is asked for."""
 
     def __init__(self, read: Callable[[], Iterable[Reading]]) -> None:
@@ -71,7 +71,7 @@ class Readings(Collector):
 def metrics_page(read: Callable[[], Iterable[Reading]], port: int, host: str = "127.0.0.1") -> Iterator[int]:
     """Serve figures at `http://HOST:PORT/metrics`, and give the port (0 takes a free one). Raises SettingsError."""
     registry = CollectorRegistry()
-    registry.register(Readings(read))
+    registry.register(_Readings(read))
     try:
         server, thread = start_http_server(port, host, registry)
     except (OSError, OverflowError) as error:

@@ -25,7 +25,7 @@ REFRESH_SECONDS = 0.5
 """Seconds between two updates of a table."""
 
 
-def in_notebook() -> bool:
+def _in_notebook() -> bool:
     """Tell whether this runs in a notebook's kernel (Jupyter, VS Code and their like)."""
     # Not imported for this: where nobody has loaded IPython, this is no notebook, and loading it takes half a second.
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -57,7 +57,7 @@ def _film(result: Result) -> str:
     return f'<video src="{source}" controls loop muted style="{style}"></video>' if source else ""
 
 
-def table_html(snapshot: RunSnapshot) -> str:
+def _table_html(snapshot: RunSnapshot) -> str:
     """Return a snapshot of a run as HTML: a stacked bar, the counts, and when it ends."""
     total = snapshot.total or sum(snapshot.stages.values()) or 1
     present = [stage for stage in ORDER if snapshot.stages.get(stage)]
@@ -83,7 +83,7 @@ def _show_run(run: Run) -> None:
     from IPython.display import HTML, display  # noqa: PLC0415 - only in a notebook
 
     watcher = RunWatcher(run)
-    handle: Any = display(HTML(table_html(watcher.snapshot())), display_id=True)  # type: ignore[no-untyped-call]
+    handle: Any = display(HTML(_table_html(watcher.snapshot())), display_id=True)  # type: ignore[no-untyped-call]
     if not run.closed:
         run.tasks.start_soon(_update, watcher, lambda text: handle.update(HTML(text)))  # type: ignore[no-untyped-call]
 
@@ -92,15 +92,15 @@ async def _update(watcher: RunWatcher, show: Callable[[str], None]) -> None:
     run = watcher.run
     going_on = takewhile(lambda _: not run.input_exhausted or run.entries, repeat(REFRESH_SECONDS))
     try:
-        await watch(watcher, lambda snapshot: show(table_html(snapshot)), going_on)
+        await watch(watcher, lambda snapshot: show(_table_html(snapshot)), going_on)
     finally:
-        show(table_html(watcher.snapshot()))
+        show(_table_html(watcher.snapshot()))
 
 
 @contextmanager
 def progress(run: Run) -> Iterator[None]:
     """Show the progress of a run: a table in a notebook, a block in a terminal, lines elsewhere."""
-    if in_notebook():
+    if _in_notebook():
         _show_run(run)
         yield
         return

@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib import import_module
 
 from aimlvideo.__main__ import main
-from aimlvideo.cli.app import COMMANDS, Commands
+from aimlvideo.cli.app import COMMANDS, _Commands
 
 MODES = ("closed pipe", "full disk", "no stdout", "no stderr", "nothing open", "two signals", "late signal")
 PATIENCE = 20.0
@@ -75,6 +75,6 @@ if __name__ == "__main__":
     # Whoever started the tests may ignore signals.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    for name in Commands.listed:
+    for name in _Commands.listed:
         import_module(f"{COMMANDS}.{name}")
     json.dump([outcome(words, mode) for words, mode in json.load(sys.stdin)], sys.stdout)

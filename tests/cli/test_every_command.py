@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from aimlvideo.cli.app import Commands
+from aimlvideo.cli.app import _Commands
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -63,7 +63,7 @@ async def folder(tmp_path: Path) -> Path:
 
 
 def test_each_command_is_tried() -> None:
-    assert set(WORDS) == set(Commands.listed)
+    assert set(WORDS) == set(_Commands.listed)
 
 
 def test_no_stream_and_no_signal_ends_a_command_with_a_traceback(folder: Path) -> None:

@@ -14,10 +14,10 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from aimlvideo.cli.app import Commands, app, normalized
+from aimlvideo.cli.app import _Commands, _normalized, app
 from tests.cases import for_each
 
-COMMANDS = tuple(Commands.listed)
+COMMANDS = tuple(_Commands.listed)
 
 
 def group() -> Any:
@@ -47,7 +47,7 @@ def test_every_option_says_in_a_sentence_what_it_does(param: Any) -> None:
 
 @for_each("name", COMMANDS)
 def test_the_list_and_a_command_s_own_help_say_one_thing(name: str) -> None:
-    command, listed = group().load(name), Commands.listed[name].summary
+    command, listed = group().load(name), _Commands.listed[name].summary
     assert re.findall(r"[\w.]+\w", command.help)[:2] == re.findall(r"[\w.]+\w", listed)[:2]
     assert listed.endswith(".")
     assert command.epilog.startswith(f"Example: aimlvideo {name}"), "every command shows how it is typed"
@@ -57,7 +57,7 @@ def test_the_list_and_a_command_s_own_help_say_one_thing(name: str) -> None:
 def test_h_shows_the_help_in_groups(flag: str) -> None:
     shown = CliRunner().invoke(app, [flag])
     assert shown.exit_code == 0
-    for entry in Commands.listed.values():
+    for entry in _Commands.listed.values():
         assert f"─ {entry.heading} ─" in shown.output
     assert "--install-completion" in shown.output
     run = CliRunner().invoke(app, ["run", flag])
@@ -110,7 +110,7 @@ def test_a_shell_completes_commands_and_their_options() -> None:
     ],
 )
 def test_the_log_level_may_stand_before_or_after_the_command(typed: list[str], read: list[str]) -> None:
-    assert normalized(typed) == read
+    assert _normalized(typed) == read
 
 
 def test_a_level_after_the_command_is_heard(tmp_path: Path) -> None:

@@ -551,7 +551,7 @@ def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked
     ],
 )
 def test_the_command_that_tries_failed_jobs_again_is_one_that_can(typed: str, retry: str) -> None:
-    assert session.retry_command(typed, Path("out")) == retry
+    assert session._retry_command(typed, Path("out")) == retry
 
 
 # The journal goes --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.cli.reconciliation import ledger_since
+from aimlvideo.cli.reconciliation import _ledger_since
 from aimlvideo.core.services import service_of
 from tests.fakes import FakeClient, FakeService, answer
 
@@ -51,7 +51,7 @@ async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
     service.charges = charges
     assert SERVICE.ledger is not None
     async with FakeClient(service) as client:
-        rows = await ledger_since(client, SERVICE.ledger, since)
+        rows = await _ledger_since(client, SERVICE.ledger, since)
     assert [row.reference_id for row in rows] == [f"g{number}" for number in range(found)]
     assert service.pages == pages
 

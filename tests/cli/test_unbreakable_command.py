@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.cli.app import PrintableFormatter
+from aimlvideo.cli.app import _PrintableFormatter
 from aimlvideo.cli.options import key_of
 from aimlvideo.errors import UsageError
 from aimlvideo.views.console import Screen
@@ -93,7 +93,7 @@ def test_what_a_service_says_never_steers_the_terminal(capsys: pytest.CaptureFix
     screen.table(["what"], [[bad]])
     shown = capsys.readouterr().out
     record = logging.LogRecord("a", logging.ERROR, "", 1, "%s", (bad,), None)
-    for text in (shown, PrintableFormatter().format(record)):
+    for text in (shown, _PrintableFormatter().format(record)):
         assert "gone" in text
         assert not any(letter in text for letter in "\x1b\x07\x9b\ud800")
 

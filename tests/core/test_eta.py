@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.eta import Durations, Estimate
-from aimlvideo.core.wires.aimlapi_models import read_metrics
+from aimlvideo.core.wires.aimlapi_models import _read_metrics
 from tests.cases import for_each
 
 STEADY = {"m": Durations(100, 100)}
@@ -55,7 +55,7 @@ def test_metrics_are_read_and_what_is_no_duration_of_a_clip_is_left_out() -> Non
         return {"alias": alias, "metrics": {"duration_ms": {"p50": p50, "p90": p90}}}
 
     models = [entry("a", 60_000, 90_000), entry("post", 900, 2000), entry("odd", 9e4, 1e4), entry("b", "x", 1), {}, 5]
-    assert read_metrics({"models": models}) == {"a": Durations(60, 90)}
-    assert read_metrics(None) == read_metrics({"models": 5}) == {}
+    assert _read_metrics({"models": models}) == {"a": Durations(60, 90)}
+    assert _read_metrics(None) == _read_metrics({"models": 5}) == {}
     odd = [entry("nan", float("nan"), 1), entry("inf", 6e4, float("inf")), entry("huge", 10**400, 10**400)]
-    assert read_metrics({"models": odd}) == {}
+    assert _read_metrics({"models": odd}) == {}

@@ -8,7 +8,7 @@ import anyio
 
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.job_list import LONGEST, EndWatch
+from aimlvideo.distributed.job_list import LONGEST, _EndWatch
 
 
 class List:
@@ -24,7 +24,7 @@ class List:
         return [result_of(VideoJob("m", id=name), Progress(Stage.SAVED)) for name in ids if self.ends[name] <= now]
 
 
-async def wait_for(watch: EndWatch, name: str) -> float:
+async def wait_for(watch: _EndWatch, name: str) -> float:
     """Return when the end of a job was heard of."""
     with watch.waiting([name]):
         (result,) = await watch.ended([name])
@@ -34,7 +34,7 @@ async def wait_for(watch: EndWatch, name: str) -> float:
 
 async def test_a_long_wait_takes_few_questions_and_is_answered_soon() -> None:
     jobs = List(a=600.0)
-    heard = await wait_for(EndWatch(jobs.read), "a")
+    heard = await wait_for(_EndWatch(jobs.read), "a")
     assert 600 <= heard <= 600 + LONGEST
     assert len(jobs.questions) < 320
 
@@ -42,7 +42,7 @@ async def test_a_long_wait_takes_few_questions_and_is_answered_soon() -> None:
 async def test_many_who_wait_ask_one_question_together() -> None:
     names = [f"job{number}" for number in range(200)]
     jobs = List(**dict.fromkeys(names, 60.0))
-    watch = EndWatch(jobs.read)
+    watch = _EndWatch(jobs.read)
     heard: list[float] = []
 
     async def one(name: str) -> None:
@@ -58,7 +58,7 @@ async def test_many_who_wait_ask_one_question_together() -> None:
 
 async def test_who_comes_late_is_answered_at_once_and_who_leaves_is_forgotten() -> None:
     jobs = List(slow=100.0, ended=0.0)
-    watch = EndWatch(jobs.read)
+    watch = _EndWatch(jobs.read)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait_for, watch, "slow")
         await anyio.sleep(30)

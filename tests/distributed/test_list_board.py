@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 
 from aimlvideo.cli.shared_jobs import SharedJobs
-from aimlvideo.distributed.list_board import ListWatch, open_list_board
+from aimlvideo.distributed.list_board import _ListWatch, open_list_board
 from aimlvideo.views.report.board import ChangeLog
 from tests.distributed.test_account import ask
 from tests.distributed.test_exit_codes import command
@@ -24,14 +24,14 @@ pytestmark = [pytest.mark.long, pytest.mark.real_time]
 RENDERING = "UPDATE aimlvideo_jobs SET stage = 'rendering', generation_id = 'gen-' || id"
 
 
-def changed(watch: ListWatch) -> dict[str, str]:
+def changed(watch: _ListWatch) -> dict[str, str]:
     """Return the jobs that have changed since the last time, with their stages."""
     return {record.job.id: record.progress.stage.value for record in watch.read()}
 
 
 def test_what_workers_do_and_what_is_queued_is_noticed(queued: str, tmp_path: Path) -> None:
     changes = ChangeLog()
-    watch = ListWatch(queued, changes)
+    watch = _ListWatch(queued, changes)
     assert changed(watch) == {}
     ask(
         queued,
@@ -49,7 +49,7 @@ def test_what_workers_do_and_what_is_queued_is_noticed(queued: str, tmp_path: Pa
 
 def test_what_ended_between_two_reads_has_the_page_loaded_again(queued: str) -> None:
     changes = ChangeLog()
-    watch = ListWatch(queued, changes)
+    watch = _ListWatch(queued, changes)
     watch.read()
     ask(queued, "UPDATE aimlvideo_jobs SET stage = 'failed', error = 'Rejected: no' WHERE id = 'job3' RETURNING 1")
     watch.read()

@@ -21,7 +21,7 @@ from aimlvideo.core.run_stats import RunStats
 from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
-from aimlvideo.views.metrics import Readings
+from aimlvideo.views.metrics import _Readings
 from tests.cases import for_each
 
 yaml: Any = pytest.importorskip("yaml")
@@ -43,7 +43,7 @@ def figures() -> set[str]:
         journal=SimpleNamespace(unwritten=0),
     )  # fmt: skip
     registry = CollectorRegistry()
-    registry.register(Readings(lambda: Worker.metrics(cast(Worker, worker))))
+    registry.register(_Readings(lambda: Worker.metrics(cast(Worker, worker))))
     return set(re.findall(r"^(aimlvideo_\w+)", generate_latest(registry).decode(), re.MULTILINE))
 
 

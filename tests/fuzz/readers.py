@@ -30,7 +30,7 @@ from aimlvideo.core.retries import retry_after
 from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
-from aimlvideo.core.wires.aimlapi_models import read_metrics, read_models, read_prices
+from aimlvideo.core.wires.aimlapi_models import _read_metrics, _read_models, read_prices
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import read_callback
 from aimlvideo.core.wires.shapes import oddities
@@ -135,7 +135,7 @@ def _link(data: bytes) -> None:
 def _document(data: bytes) -> None:
     with suppress(ValueError):
         body = parse_document(data)
-        for reader in (read_models, read_metrics):
+        for reader in (_read_models, _read_metrics):
             with suppress(ValueError):
                 repr(reader(body))
         prices = read_prices(body)

@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo import Stage
 from aimlvideo.errors import InvalidJobs, ParentFailed, ParentUnfinished
 from aimlvideo.pipeline import chains
-from aimlvideo.shell.files.object_stores import working_folder
+from aimlvideo.shell.files.object_stores import _working_folder
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 
@@ -203,4 +203,4 @@ async def test_a_chain_whose_clips_go_to_an_object_store_fetches_them_back_for_t
     assert {result.stage for result in results.values()} == {Stage.SAVED}
     assert set(quick) == {("a.mp4", "last")}
     assert {f"/clips/run/{name}.mp4" for name in "abc"} <= MemoryFileSystem.store.keys()
-    assert list(working_folder(url).rglob("*.mp4")) == []
+    assert list(_working_folder(url).rglob("*.mp4")) == []

@@ -634,7 +634,7 @@ class World:
             patch.object(download, "Download", Download),
             patch.object(chains, "frame_png", lambda *_: FRAME),
             patch.object(session, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
-            patch.object(session, "leave_page", lambda *_, **__: None),
+            patch.object(session, "_leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
             patch.object(Terminal, "problem", lambda *_: None),
         ):

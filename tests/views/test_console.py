@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.views.console import Screen, _has_letters, run_panel
+from aimlvideo.views.console import Screen, _has_letters, _run_panel
 from aimlvideo.views.snapshot import RunSnapshot
 
 LONG_NAME = "kling-video/v1.6/standard/multi-image-to-video"
@@ -34,7 +34,7 @@ def rendered(width: int, draw: object) -> list[str]:
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_a_long_block_is_wrapped_and_not_cut(width: int) -> None:
-    lines = rendered(width, run_panel(SNAPSHOT, width))
+    lines = rendered(width, _run_panel(SNAPSHOT, width))
     assert max(map(len, lines)) <= width
     shown = " ".join(" ".join(lines).split())
     assert "…" not in shown
@@ -61,7 +61,7 @@ def test_names_that_people_copy_stay_in_one_piece(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(("coding", "plain"), [("utf-8", False), ("cp1252", True), ("latin-1", True), ("ascii", True)])
 def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: str, plain: bool) -> None:
     assert _has_letters(coding) is not plain
-    shown = "\n".join(rendered(80, run_panel(SNAPSHOT, 80, plain=plain)))
+    shown = "\n".join(rendered(80, _run_panel(SNAPSHOT, 80, plain=plain)))
     assert ("━" in shown) is not plain
     assert "rendering 12,345" in shown
     assert shown.encode(coding)

@@ -19,7 +19,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.cli.app import normalized
+from aimlvideo.cli.app import _normalized
 from aimlvideo.cli.options import board_address
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -231,7 +231,7 @@ def test_a_board_in_no_place_is_refused(said: str) -> None:
 
 
 def test_a_board_needs_no_port() -> None:
-    assert normalized(["run", "j", "--board"]) == ["run", "j", "--board=0"]
-    assert normalized(["run", "--board", "-o", "d"]) == ["run", "--board=0", "-o", "d"]
-    assert normalized(["run", "--board", "8080", "j"]) == ["run", "--board", "8080", "j"]
-    assert normalized(["run", "--board", "0.0.0.0:80"]) == ["run", "--board", "0.0.0.0:80"]
+    assert _normalized(["run", "j", "--board"]) == ["run", "j", "--board=0"]
+    assert _normalized(["run", "--board", "-o", "d"]) == ["run", "--board=0", "-o", "d"]
+    assert _normalized(["run", "--board", "8080", "j"]) == ["run", "--board", "8080", "j"]
+    assert _normalized(["run", "--board", "0.0.0.0:80"]) == ["run", "--board", "0.0.0.0:80"]

@@ -60,7 +60,7 @@ def test_a_failure_shows_its_reason() -> None:
 
 def test_a_table_escapes_what_jobs_say() -> None:
     look = RunSnapshot({Stage.SAVED: 3, Stage.FAILED: 1}, 4, 2.0, 1.5, 0.0, None, (("<x>", "a & b"),), "")
-    html = notebook.table_html(look)
+    html = notebook._table_html(look)
     assert "3 of 4" in html
     assert "<b>&lt;x&gt;</b>: a &amp; b" in html
 
@@ -79,4 +79,4 @@ def test_a_frame_has_a_row_for_each_result_and_real_moments() -> None:
 
 
 def test_nothing_here_runs_outside_a_notebook() -> None:
-    assert not notebook.in_notebook()
+    assert not notebook._in_notebook()

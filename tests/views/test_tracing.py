@@ -12,7 +12,7 @@ import pytest
 from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.pipeline.run import log_step, step_seconds
+from aimlvideo.pipeline.run import _log_step, _step_seconds
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.cases import for_each
 
@@ -87,10 +87,10 @@ async def test_a_run_is_told_in_spans_figures_and_lines(
     ],
 )
 def test_how_long_a_step_took(before: Progress, now: Progress, seconds: float | None) -> None:
-    assert step_seconds(before, now) == seconds
+    assert _step_seconds(before, now) == seconds
 
 
 def test_nothing_is_logged_unless_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "aimlvideo")
-    log_step(VideoJob("m", id="a"), Progress(), Progress(Stage.SUBMITTING))
+    _log_step(VideoJob("m", id="a"), Progress(), Progress(Stage.SUBMITTING))
     assert caplog.records == []

@@ -26,7 +26,7 @@ def _uninformed_survival(age: float) -> float:
     return UNINFORMED_MEDIAN / (UNINFORMED_MEDIAN + age)
 
 
-def uninformed_prior(jobs: float = 0.5) -> AgeHistogram:
+def _uninformed_prior(jobs: float = 0.5) -> AgeHistogram:
     """Return the evidence of so many generations of an unknown model."""
     evidence = AgeHistogram()
     for i, (start, width) in enumerate(zip(EDGES, WIDTHS, strict=True)):
@@ -39,7 +39,7 @@ def uninformed_prior(jobs: float = 0.5) -> AgeHistogram:
     return evidence
 
 
-def prior_from(published: Mapping[float, float] | None, documented: float | None) -> AgeHistogram:
+def _prior_from(published: Mapping[float, float] | None, documented: float | None) -> AgeHistogram:
     """Return published percentiles (share to seconds), or else documented seconds, as a few generations seen.
 
     Both enter as a lognormal law: through the published median, with the sigma that fits the other percentiles best;
@@ -92,7 +92,7 @@ ODD_SHARE = 0.1  # how likely an ending is held to follow no law that we know
 GROWTH = 0.08  # the law is made anew when the evidence has grown by this share
 ENDINGS = 8  # or by so many endings
 
-_VAGUE = uninformed_prior()
+_VAGUE = _uninformed_prior()
 _AGES = [edge + width / 2 if isfinite(width) else edge for edge, width in zip(EDGES, WIDTHS, strict=True)]
 
 
@@ -104,7 +104,7 @@ class Latency:
 
     def __init__(self, published: Mapping[float, float] | None = None, documented: float | None = None) -> None:
         self.endings = 0  # seen since the beginning, or since the durations last changed
-        self._prior = prior_from(published, documented)
+        self._prior = _prior_from(published, documented)
         self._prior_weight = 1.0
         self._old = AgeHistogram()  # what is written down somewhere
         self._old_weight = 1.0  # how much of that still counts

@@ -36,7 +36,7 @@ def _models_request(etag: str = "") -> Request:
     return Request("GET", "/v1/models", query={"type": VIDEO}, headers={"If-None-Match": etag} if etag else {})
 
 
-def read_models(answer: Any) -> list[ListedModel]:
+def _read_models(answer: Any) -> list[ListedModel]:
     """Return the video models of an answer of `/v1/models`; broken entries and other kinds of model are left out."""
     entries = answer.get("data") if isinstance(answer, Mapping) else answer
     if not isinstance(entries, list):
@@ -74,7 +74,7 @@ def _fetchable(address: str) -> bool:
     return parts.scheme == "https" or (not parts.scheme and not parts.netloc and address.startswith("/"))
 
 
-def read_metrics(answer: Any) -> dict[str, Durations]:
+def _read_metrics(answer: Any) -> dict[str, Durations]:
     """Return the durations by model from the answer of `/models/metrics`; broken entries are left out."""
     entries = answer.get("models") if isinstance(answer, Mapping) else None
     durations: dict[str, Durations] = {}
@@ -199,11 +199,11 @@ def _amount(case: Mapping[str, Any]) -> tuple[float, Per]:
     return dollars / count / multiple, per
 
 
-MODELS = ModelList(_models_request, read_models, UNIVERSAL)
+MODELS = ModelList(_models_request, _read_models, UNIVERSAL)
 PRICES = Question(
     Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video"))),
     lambda answer: read_prices(answer.json()),
     _PRICES_FIELDS,
 )
-DURATIONS = Question(Request("GET", "/models/metrics"), lambda answer: read_metrics(answer.json()), _METRICS_FIELDS)
+DURATIONS = Question(Request("GET", "/models/metrics"), lambda answer: _read_metrics(answer.json()), _METRICS_FIELDS)
 DEPRECATIONS = Question(Request("GET", "/v1/models/deprecations"), _read_deprecations, _DEPRECATIONS_FIELDS)

@@ -236,12 +236,12 @@ def is_remote(output: str) -> bool:
     return bool(REMOTE.match(output)) and urlsplit(output).scheme.lower() != "file"
 
 
-def local_folder(output: str) -> Path:
+def _local_folder(output: str) -> Path:
     """Return the folder that an output without a store means; `file:///path` is one too."""
     return Path(unquote(urlsplit(output).path)) if REMOTE.match(output) else Path(output)
 
 
-def working_folder(url: str) -> Path:
+def _working_folder(url: str) -> Path:
     """Return where a run whose clips go to an object store has its journal: the same for the same URL."""
     # For people who look into the folder; the digest is what tells two URLs apart.
     readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
@@ -251,12 +251,12 @@ def working_folder(url: str) -> Path:
 
 def journal_folder(output: str) -> Path:
     """Return the folder on this machine that a run has its journal in, whatever its output is."""
-    return working_folder(output) if is_remote(output) else local_folder(output)
+    return _working_folder(output) if is_remote(output) else _local_folder(output)
 
 
 async def open_store(url: str) -> ObjectStore:
     """Return an object store that clips can be put in, with the working folder of its URL. Raises SettingsError."""
-    store = ObjectStore(url, working_folder(url))
+    store = ObjectStore(url, _working_folder(url))
     await anyio.to_thread.run_sync(store.check)
     return store
 
@@ -273,7 +273,7 @@ def open_worker_store(output: str, name: str) -> Iterator[ObjectStore | _SharedF
             store.check()
             yield store
         return
-    folder = local_folder(output)
+    folder = _local_folder(output)
     # In the folder itself, so that moving a clip to its name is one rename within one file system; one for each worker,
     # so that none sweeps away another's.
     own_staging = folder / _staging_name(name)

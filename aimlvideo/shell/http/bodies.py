@@ -28,7 +28,7 @@ class TooLarge(aiohttp.ClientPayloadError):
     """An answer goes on beyond what any answer has."""
 
 
-class TooSlow(aiohttp.ClientPayloadError):
+class _TooSlow(aiohttp.ClientPayloadError):
     """A large answer trickles in a place that others wait for."""
 
 
@@ -54,7 +54,7 @@ async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -
             # Without this, as many slow servers as there are places would keep all other large answers out.
             if stride.cancelled_caught and places.statistics().tasks_waiting:
                 response.close()
-                raise TooSlow(f"the answer trickles: {len(body):,} bytes came, and other answers wait")
+                raise _TooSlow(f"the answer trickles: {len(body):,} bytes came, and other answers wait")
     if len(body) > MAX_BODY:
         response.close()
         raise TooLarge(f"the answer has more than {MAX_BODY // 2**20} MB")

@@ -28,7 +28,7 @@ class _ForbiddenAddress(aiohttp.InvalidURL):
         return str(self.args[0])
 
 
-def is_public(address: str) -> bool:
+def _is_public(address: str) -> bool:
     """Tell whether an address is one of the web: not of this machine, its network, its neighbours or nobody."""
     ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
@@ -60,7 +60,7 @@ class Destinations(AbstractResolver):
         addresses = await self._resolver.resolve(host, port, family)
         # At the name's resolution, because a check before it would see another answer than the connection does (DNS
         # rebinding).
-        public = [address for address in addresses if is_public(address["host"])]
+        public = [address for address in addresses if _is_public(address["host"])]
         if host.lower() == self._host and not public:
             self._open = True  # a gateway in the network of this machine: its clips are there too
         if self._open or host.lower() in self._exempt:
@@ -100,7 +100,7 @@ class Destinations(AbstractResolver):
 
 def _is_private_literal(host: str) -> bool:
     try:
-        return not is_public(host.strip("[]"))
+        return not _is_public(host.strip("[]"))
     except ValueError:
         return False
 

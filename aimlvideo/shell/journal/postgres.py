@@ -185,7 +185,7 @@ class SyncPostgresJournal:
         if before[2] != job.content():
             raise InvalidJobs([changed_content_problem(job.id, before[2], job.content())])
         self._planned[job.id] = run
-        return Record(job, record_of(before).progress)
+        return Record(job, _record_of(before).progress)
 
     def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
         """Give each job that is not ended once, those that are outstanding first."""
@@ -254,7 +254,7 @@ class SyncPostgresJournal:
         newest = self._one("SELECT coalesce(max(seq), 0) FROM aimlvideo_jobs")
         after = f"{ROWS} WHERE seq > %s ORDER BY seq DESC LIMIT %s"
         rows = self.db.execute(after, (last, most)).fetchall() if 0 <= last < newest else []
-        return int(newest), [record_of(row) for row in reversed(rows)]
+        return int(newest), [_record_of(row) for row in reversed(rows)]
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -270,7 +270,7 @@ class SyncPostgresJournal:
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""
         row = self.db.execute(f"{ROWS} WHERE id = %s", (job_id,)).fetchone()
-        return record_of(row) if row else None
+        return _record_of(row) if row else None
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
@@ -286,12 +286,12 @@ class SyncPostgresJournal:
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
         row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
-        return record_of(row) if row else None
+        return _record_of(row) if row else None
 
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         row = self.db.execute(SAMPLE).fetchone()
-        return record_of(row) if row else None
+        return _record_of(row) if row else None
 
     def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs by stage."""
@@ -353,7 +353,7 @@ class SyncPostgresJournal:
             page = f"SELECT seq, {ROW} FROM aimlvideo_jobs WHERE ({which}) AND seq > %s ORDER BY seq LIMIT {PAGE}"
             with postgres_errors():
                 rows = self.db.execute(page, (last,)).fetchall()
-            yield from (record_of(row[1:]) for row in rows)
+            yield from (_record_of(row[1:]) for row in rows)
             if len(rows) < PAGE:
                 return
             last = rows[-1][0]
@@ -376,7 +376,7 @@ def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
         yield SyncPostgresJournal(lambda: db)
 
 
-def record_of(row: Sequence[Any]) -> Record:
+def _record_of(row: Sequence[Any]) -> Record:
     """Return the job of a row. Raises JournalError for one that no run has written."""
     job_id, folder, content, *columns = row
     try:
@@ -399,7 +399,7 @@ def _undamaged(rows: Iterable[Sequence[Any]]) -> Iterator[Record]:
     """Give the jobs of rows; one that is damaged stays where it is, and holds up no other."""
     for row in rows:
         try:
-            yield record_of(row)
+            yield _record_of(row)
         except JournalError as error:
             log.error("%s", error)
 
@@ -410,14 +410,14 @@ async def read_records(connection: Connection, ids: list[str], *, ended: bool = 
     if ended:
         question += f" AND (stage IN ('saved', 'failed') OR {IS_LEFT})"
     rows = await (await connection.execute(question, (ids,))).fetchall()
-    return [(record_of(row[1:]), row[0]) for row in rows]
+    return [(_record_of(row[1:]), row[0]) for row in rows]
 
 
 async def price_what_was_bought(connection: Connection, price: Callable[[VideoJob], float | None]) -> None:
     """Note the prices of jobs that were bought when nobody knew them, and whose cost is not known yet."""
     unpriced = f"{ROWS} WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL"
     for row in await (await connection.execute(unpriced)).fetchall():
-        job, _ = record_of(row)
+        job, _ = _record_of(row)
         if (dollars := price(job)) is not None:
             note = "UPDATE aimlvideo_jobs SET price = %s WHERE id = %s AND price IS NULL"
             await connection.execute(note, (dollars, job.id))
@@ -543,7 +543,7 @@ class PostgresJournal(SyncPostgresJournal):
         if self._sample is None:
             async with borrowed(self._pool) as connection:
                 row = await (await connection.execute(SAMPLE)).fetchone()
-            self._sample = record_of(row) if row else None
+            self._sample = _record_of(row) if row else None
 
     async def synced(self) -> None:
         """Return when all steps noted before this call are committed, and what is ours was surely ours a moment ago."""

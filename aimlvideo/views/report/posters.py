@@ -69,7 +69,7 @@ def _make_posters(clips: Sequence[tuple[str, Path]], side: int, patience: float)
         for some in _batched(clips, 16):
             if time.monotonic() > until:
                 return
-            pictures = makers.map(lambda one: poster(one[1], side), some)
+            pictures = makers.map(lambda one: _poster(one[1], side), some)
             yield {key: picture for (key, _), picture in zip(some, pictures, strict=True) if picture}
 
 
@@ -77,6 +77,6 @@ def _batched(things: Sequence[tuple[str, Path]], size: int) -> Iterator[Sequence
     return (things[start : start + size] for start in range(0, len(things), size))
 
 
-def poster(clip: Path, side: int = LARGEST) -> str:
+def _poster(clip: Path, side: int = LARGEST) -> str:
     """Return one clip's poster as Base64 JPEG, ``""`` where none can be made of it: a picture from its first second."""
     return base64.b64encode(frame_jpeg(clip, side)).decode()

@@ -11,7 +11,7 @@ from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import LARGEST, compare, parse_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.aimlapi_models import read_models
+from aimlvideo.core.wires.aimlapi_models import _read_models
 from tests.cases import for_each
 
 V16 = "kling-video/v1.6/pro/image-to-video"
@@ -214,14 +214,14 @@ def entry(name: Any, **more: Any) -> dict[str, Any]:
 
 def test_video_models_are_listed_with_their_aliases_and_broken_entries_left_out() -> None:
     entries = [entry("a", aliases=["b", 5]), entry(5), 7, {}, entry("chat", type="chat-completion"), entry("c", info=5)]
-    listed = read_models({"data": entries})
+    listed = _read_models({"data": entries})
     assert [(model.id, model.aliases) for model in listed] == [("a", ("b",)), ("c", ())]
-    assert read_models(entries) == listed
+    assert _read_models(entries) == listed
 
 
 def test_a_listed_model_has_the_name_of_whoever_made_it_where_the_service_says_it() -> None:
     infos = [{"developer": "Kling AI"}, {"developer": None}, {}]
-    listed = read_models([entry(str(number), info=info) for number, info in enumerate(infos)])
+    listed = _read_models([entry(str(number), info=info) for number, info in enumerate(infos)])
     assert [model.developer for model in listed] == ["Kling AI", "", ""]
 
 
@@ -240,14 +240,14 @@ def test_a_listed_model_has_the_name_of_whoever_made_it_where_the_service_says_i
     ],
 )
 def test_only_safe_addresses_are_asked_for_documents(address: Any, asked: bool) -> None:
-    (listed,) = read_models([entry("a", info={"docsJson": address})])
+    (listed,) = _read_models([entry("a", info={"docsJson": address})])
     assert bool(listed.document) is asked
 
 
 @for_each("answer", [None, 5, {}, {"data": {}}, "x"])
 def test_a_list_that_is_none_is_refused(answer: Any) -> None:
     with pytest.raises(ValueError, match="not a list"):
-        read_models(answer)
+        _read_models(answer)
 
 
 def test_a_model_that_goes_on_under_another_id_is_not_told_as_removed() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, AgeHistogram, PiecewiseHazard
-from aimlvideo.core.polling.latency import FADE, Latency, prior_from, uninformed_prior
+from aimlvideo.core.polling.latency import FADE, Latency, _prior_from, _uninformed_prior
 from tests.cases import for_each
 from tests.core.duration_models import PUBLISHED, lognormal_times
 
@@ -116,8 +116,8 @@ def test_the_published_median_is_believed_at_first():
 
 @for_each("published", [{0.5: 2.0, 0.9: 3.0}, {0.9: 175.0}, {}, {0.5: float("nan")}, {0.5: -1.0}, None])
 def test_what_cannot_be_the_duration_of_a_video_is_not_believed(published):
-    assert sum(prior_from(published, None).events) == 0
-    assert sum(prior_from(published, 60.0).events) == pytest.approx(2.0)
+    assert sum(_prior_from(published, None).events) == 0
+    assert sum(_prior_from(published, 60.0).events) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("published", [{0.5: 127.0}, {0.5: 127.0, 0.9: 127.0}, {0.5: 127.0, 0.9: 20.0, 2.0: 9.0}])
@@ -126,7 +126,7 @@ def test_odd_percentiles_still_make_a_law(published):
 
 
 def test_half_a_generation_is_assumed_of_an_unknown_model():
-    assert sum(uninformed_prior().events) == pytest.approx(0.5)
+    assert sum(_uninformed_prior().events) == pytest.approx(0.5)
 
 
 def test_the_law_is_not_made_anew_by_every_look():

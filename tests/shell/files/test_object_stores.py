@@ -21,12 +21,12 @@ from aimlvideo.errors import DownloadFailed, SettingsError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.object_stores import (
     ObjectStore,
+    _local_folder,
+    _working_folder,
     is_remote,
     journal_folder,
-    local_folder,
     open_worker_store,
     put_file,
-    working_folder,
 )
 from tests.cases import for_each
 from tests.shell.files.test_media import picture
@@ -86,13 +86,13 @@ def test_a_url_is_told_from_a_folder(output: str, remote: bool) -> None:
 
 
 def test_a_file_url_is_a_folder() -> None:
-    assert local_folder("file:///a/b%20c") == Path("/a/b c")
+    assert _local_folder("file:///a/b%20c") == Path("/a/b c")
     assert journal_folder("clips/x") == Path("clips/x")
 
 
 def test_a_run_finds_its_journal_again_by_its_url() -> None:
-    assert working_folder("s3://bucket/run/") == working_folder("s3://bucket/run")
-    assert working_folder("s3://bucket/run") != working_folder("s3://bucket-run")
+    assert _working_folder("s3://bucket/run/") == _working_folder("s3://bucket/run")
+    assert _working_folder("s3://bucket/run") != _working_folder("s3://bucket-run")
 
 
 async def test_a_clip_goes_to_the_bucket_and_out_of_the_spool(bucket: Any, tmp_path: Path) -> None:

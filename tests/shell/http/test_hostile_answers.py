@@ -22,7 +22,7 @@ from aimlvideo.shell.files import downloads
 from aimlvideo.shell.files.downloads import Download, Pace
 from aimlvideo.shell.http import transport
 from aimlvideo.shell.http.bodies import spellings
-from aimlvideo.shell.http.destinations import Destinations, is_public
+from aimlvideo.shell.http.destinations import Destinations, _is_public
 from aimlvideo.shell.http.proxies import proxy_hosts
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.cases import for_each
@@ -275,7 +275,7 @@ async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
     ],
 )  # fmt: skip
 def test_an_address_is_public_or_it_is_not(address: str, public: bool) -> None:
-    assert is_public(address) is public
+    assert _is_public(address) is public
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

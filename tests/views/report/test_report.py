@@ -73,7 +73,7 @@ def test_posters_are_small_jpegs_and_kept_for_the_next_page(folder: Path, monkey
     kept = posters.earlier_posters(folder / REPORT)
     assert len(kept) == 56
     assert all(text.startswith("/9j/") and len(text) < 20_000 for text in kept.values())
-    monkeypatch.setattr(posters, "poster", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr(posters, "_poster", lambda *_: pytest.fail("made anew"))
     write_report(folder)
     assert posters.earlier_posters(folder / REPORT) == kept
 
@@ -93,7 +93,7 @@ def test_without_pyav_the_page_has_no_posters(tmp_path: Path, clip: Path, monkey
 
 def test_a_clip_that_is_none_has_no_poster(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
-    assert posters.poster(tmp_path / "a.mp4") == ""
+    assert posters._poster(tmp_path / "a.mp4") == ""
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
