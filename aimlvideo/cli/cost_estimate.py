@@ -12,7 +12,7 @@ from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.catalog.deprecations import notices
+from aimlvideo.core.catalog.refresh import notices
 from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing, quote

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.cli.seen_jobs import SeenJobs
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
@@ -22,9 +23,64 @@ from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import Problem, UsageError
+from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, Line, job_lines
 from aimlvideo.shell.files.media import Media
-from aimlvideo.shell.files.refused_inputs import is_still_refused
+
+MOST_DIGITS = 18
+"""Digits of a line's number; longer ones belong to a name."""
+
+
+class _SeenJobs:
+    """Remembers jobs by the hash of their ids, in plain arrays: texts and objects for each would take three times that.
+
+    A job that is only `placed` was read; one that is `accepted` can be sent, and other jobs may refer to it.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._beginnings: dict[str, int] = {}
+        self._beginning, self._line = array("L"), array("q")
+        self._seconds = array("d")
+
+    def place(self, job_id: str, where: str) -> str | None:
+        """Note where a job stands; return where one of this id stood before, None for the first."""
+        known = self._numbers.get(hash(job_id))
+        if known is not None:
+            return self._where(known)
+        self._add(job_id, where)
+        return None
+
+    def accept(self, job_id: str, where: str, seconds: float | None) -> None:
+        """Note that a job can be sent, and how long its clip will be, None where its parameters do not say."""
+        known = self._numbers.get(hash(job_id))
+        number = self._add(job_id, where) if known is None else known
+        self._seconds[number] = nan if seconds is None else seconds
+
+    def __contains__(self, job_id: str) -> bool:
+        number = self._numbers.get(hash(job_id))
+        return number is not None and not self._seconds[number] < 0
+
+    def seconds(self, job_id: str) -> float | None:
+        """Return how long a job's clip will be; None where nobody knows, or nothing is known of the job."""
+        number = self._numbers.get(hash(job_id))
+        known = -1.0 if number is None else self._seconds[number]
+        return known if known >= 0 else None
+
+    def _add(self, job_id: str, where: str) -> int:
+        number = self._numbers[hash(job_id)] = len(self._line)
+        # `jobs.csv:17` and its like: the same beginning in every line of a file.
+        beginning = where.rstrip("0123456789")
+        if len(where) - len(beginning) > MOST_DIGITS:
+            beginning = where
+        self._beginning.append(self._beginnings.setdefault(beginning, len(self._beginnings)))
+        self._line.append(int(where[len(beginning) :] or -1))
+        self._seconds.append(-1.0)
+        return number
+
+    def _where(self, number: int) -> str:
+        beginning, line = [*self._beginnings][self._beginning[number]], self._line[number]
+        return beginning if line < 0 else f"{beginning}{line}"
 
 
 @dataclass(slots=True)
@@ -51,7 +107,7 @@ class JobReader:
     records: Callable[[], Iterable[Record]] | None = None
     """The jobs of earlier files; read once, and only where a job names an id of its own."""
     _own_ids: dict[str, str] = field(default_factory=dict)
-    seen: SeenJobs = field(default_factory=SeenJobs)
+    seen: _SeenJobs = field(default_factory=_SeenJobs)
     """Every job so far, with where it stands and the seconds of its clip."""
     _refused: dict[str, set[str]] = field(default_factory=dict)
     """The fields that are wrong already when a line is read, by where it stands."""

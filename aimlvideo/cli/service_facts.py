@@ -11,7 +11,7 @@ from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.deprecations import Deprecation
+from aimlvideo.core.catalog.refresh import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing

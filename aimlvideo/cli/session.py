@@ -29,8 +29,8 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
+from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.pipeline.run import Run
-from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.live_progress import watcher_of

@@ -33,19 +33,18 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account, AccountLimits
-from aimlvideo.distributed.embedded_postgres import resolved_dsn
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
+from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, can_be_read_again, job_lines
 from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.postgres import NewJobs, SyncPostgresJournal, open_sync_journal
-from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection
+from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection, resolved_dsn
 from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group

@@ -1,4 +1,4 @@
-"""The service's clock, learned from the `Date` of its answers: ours may be hours off."""
+"""The clock of a service, learned from the `Date` of its answers (ours may be hours off), and the waits it asks for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from math import isfinite
+from math import isfinite, isnan
 
 CLOCK_OFFSET = "clock_offset"
 """The name under which a journal has the seconds by which the service's clock was ahead of this machine's."""
@@ -39,7 +39,7 @@ class ServiceClock:
         return None if self._ahead_of_monotonic is None else monotonic + self._ahead_of_monotonic
 
 
-def seconds_of_date(text: str) -> float:
+def _seconds_of_date(text: str) -> float:
     """Return the seconds since 1970 of an HTTP date. Raises TypeError, ValueError, OverflowError or IndexError."""
     date = parsedate_to_datetime(text)
     # One without a zone, as some proxies send it, is UTC: Python takes it for one of this machine's own zone.
@@ -50,7 +50,7 @@ def seconds_of_date(text: str) -> float:
 def _moment(date: str) -> float | None:
     """Return the seconds since 1970 of an HTTP date, None where it is none."""
     try:
-        moment = seconds_of_date(date)
+        moment = _seconds_of_date(date)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
     # A date of the year 9999 would be written down, and be damage to whoever reads it.
@@ -74,3 +74,27 @@ def offset_remark(offset: float | None) -> str | None:
         f"this machine's clock is {abs(offset):.0f} s {direction} the service's: lost answers are looked up by the "
         "service's clock; set this one right (NTP) so that ages and dates agree"
     )
+
+
+LONGEST_WAIT = 300.0
+"""Seconds: no service's `Retry-After` holds a request longer than this."""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a `Retry-After` header asks for: a number, or a date against the answer's own `Date`."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _until(value, headers.get("date", ""))
+    return None if isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _until(value: str, date: str) -> float | None:
+    try:
+        wait = _seconds_of_date(value) - _seconds_of_date(date)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return min(max(wait, 0.0), LONGEST_WAIT)

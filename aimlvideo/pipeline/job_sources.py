@@ -14,10 +14,9 @@ from aimlvideo.core.jobs.file_names import unknown_fields_problem
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, Problem, UsageError
+from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.files.job_files import check_source, jobs_of_file, jobs_of_frame
-from aimlvideo.shell.files.refused_inputs import is_still_refused
 from aimlvideo.shell.files.tables import is_missing
 
 T = TypeVar("T")
@@ -126,3 +125,34 @@ def _refuse_unknown_fields(template: str, job: VideoJob, catalog: Catalog) -> No
         names.update(name for model in catalog for name in model.params)
         if problem := unknown_fields_problem(template, names, shown=job.params):
             raise InvalidJobs([Problem("name", problem, job=job.id)])
+
+
+def is_still_refused(job: VideoJob, progress: Progress) -> bool:
+    """Tell whether moderation would refuse a job again: it did, and no file that the job names has changed since.
+
+    A job's words cannot change under its id, but the file of a picture can be replaced by another of the same name.
+    """
+    if not isinstance(progress.error, ContentRefused):
+        return False
+    refused_at = progress.submitted_at or progress.completed_at or 0.0
+    return not any(modified > refused_at for modified in _modified(job))
+
+
+def _modified(job: VideoJob) -> Iterator[float]:
+    for text in _texts(job.params):
+        try:
+            path = Path(job.folder or "", Path(text).expanduser())
+            if path.is_file():
+                yield path.stat().st_mtime
+        except (OSError, ValueError, RuntimeError):
+            # No path at all: a prompt, a link.
+            continue
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for part in value.values() for text in _texts(part))
+    elif isinstance(value, list | tuple):
+        yield from (text for part in value for text in _texts(part))

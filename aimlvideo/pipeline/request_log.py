@@ -13,12 +13,12 @@ from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.service_clock import ServiceClock
-from aimlvideo.core.uploads import without_signatures
 from aimlvideo.core.wires.base import LookupById, RequestLog
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import NotAccepted, ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.uploads import without_signatures
 
 Send = Callable[[Request], Awaitable[Answer]]
 T = TypeVar("T")

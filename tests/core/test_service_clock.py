@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aimlvideo.core.retries import retry_after
-from aimlvideo.core.service_clock import ServiceClock, _moment, offset_remark
+from aimlvideo.core.service_clock import LONGEST_WAIT, ServiceClock, _moment, offset_remark, retry_after
 from tests.cases import for_each
 
 NOON = {"date": "Thu, 26 Nov 2026 12:00:00 GMT"}
@@ -60,3 +61,44 @@ def test_a_date_that_no_journal_could_keep_says_nothing(date: str) -> None:
     clock.observe({"date": date}, monotonic=1.0, wall=1.0)
     assert clock.at(2.0) is None
     assert clock.offset is None
+
+
+NOW = "Sat, 01 Aug 2026 10:00:00 GMT"
+
+
+@for_each(
+    ("value", "date", "seconds"),
+    [
+        ("7", "", 7),
+        (" 0.5 ", "", 0.5),
+        ("0", "", 0),
+        ("-3", "", 0),
+        ("86400", "", LONGEST_WAIT),
+        ("inf", "", LONGEST_WAIT),
+        ("nan", "", None),
+        ("", "", None),
+        ("soon", "", None),
+        ("Sat, 01 Aug 2026 10:00:30 GMT", NOW, 30),
+        ("Sat, 01 Aug 2026 12:00:30 +0200", NOW, 30),
+        ("Sat, 01 Aug 2026 09:00:00 GMT", NOW, 0),
+        ("Sun, 02 Aug 2026 10:00:00 GMT", NOW, LONGEST_WAIT),
+        ("Sat, 01 Aug 2026 10:00:30 GMT", "", None),
+        ("Sat, 01 Aug 2026 10:00:30 -0000", NOW, 30),
+        ("Sat, 99 Aug 2026 10:00:30 GMT", NOW, None),
+        ("Sat, 01 Aug 99999999999 10:00:30 GMT", NOW, None),
+    ],
+)
+def test_a_service_says_in_seconds_or_with_a_date_how_long_to_wait(
+    value: str, date: str, seconds: float | None
+) -> None:
+    assert retry_after({"retry-after": value, "date": date}) == seconds
+
+
+def test_without_the_header_nothing_is_said() -> None:
+    assert retry_after({}) is None
+
+
+@given(value=st.text(max_size=40), date=st.text(max_size=40))
+def test_whatever_stands_in_the_header_it_is_a_wait_or_none(value: str, date: str) -> None:
+    wait = retry_after({"retry-after": value, "date": date})
+    assert wait is None or 0 <= wait <= LONGEST_WAIT

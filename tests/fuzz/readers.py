@@ -26,8 +26,7 @@ from aimlvideo.core.links import data_of_link, resolve_link
 from aimlvideo.core.money.pricing import prices_from_json, prices_to_json, quote
 from aimlvideo.core.money.reconcile import reconcile
 from aimlvideo.core.mp4_boxes import is_whole_mp4
-from aimlvideo.core.retries import retry_after
-from aimlvideo.core.service_clock import ServiceClock
+from aimlvideo.core.service_clock import ServiceClock, retry_after
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.aimlapi_models import _read_metrics, _read_models, read_prices

@@ -15,11 +15,10 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.uploads import valid_until
 from aimlvideo.errors import UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import is_remote
-from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal, upload_folders_of
+from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal, upload_folders_of, valid_until
 from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 
 app = command_app()

@@ -15,10 +15,9 @@ from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem
-from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
+from aimlvideo.core.jobs.job import PLAIN, VideoJob, is_too_deep, too_deep_problem
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.core.nesting import PLAIN, is_too_deep
 from aimlvideo.errors import Problem
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, NamedTuple
 
-from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.nesting import PLAIN
+from aimlvideo.core.jobs.job import PLAIN, VideoJob
 from aimlvideo.errors import Problem
 
 FORM = '{"from": "JOB ID", "frame": "last"}'

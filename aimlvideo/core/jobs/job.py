@@ -12,7 +12,6 @@ from pathlib import Path, PurePath
 from typing import Any, ClassVar, NamedTuple
 
 from aimlvideo.core.jobs.stages import STAGES, Stage
-from aimlvideo.core.nesting import DEEPEST, is_too_deep
 from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, UsageError, VideoError
 
 _setattr = object.__setattr__
@@ -340,3 +339,33 @@ def _utc(moment: float | None) -> datetime | None:
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+DEEPEST = 32
+"""Levels of lists and objects in one job or one answer: no parameter of any model needs more than 6."""
+
+
+PLAIN = (str, int, float, bool, type(None))
+"""Types that hold nothing. They are asked for first: a look whether something is a Mapping costs ten times as much."""
+
+
+def is_too_deep(value: Any, limit: int = DEEPEST) -> bool:
+    """Tell whether a value has more than `limit` levels; it may be of any depth, or hold itself."""
+    level = [value] if _has_parts(value) else []
+    for _ in range(limit):
+        # Each list once in a level: one that holds itself twice would double with every level.
+        inner = {
+            id(part): part for outer in level for part in _parts(outer) if type(part) not in PLAIN and _has_parts(part)
+        }
+        if not inner:
+            return False
+        level = list(inner.values())
+    return True
+
+
+def _has_parts(value: Any) -> bool:
+    return type(value) is dict or (not isinstance(value, PLAIN) and isinstance(value, Mapping | list | tuple))
+
+
+def _parts(value: Any) -> Any:
+    return value.values() if type(value) is dict or isinstance(value, Mapping) else value

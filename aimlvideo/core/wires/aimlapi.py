@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.retries import retry_after
+from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.jobs.job import VideoJob
@@ -13,6 +13,7 @@ from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.shapes import Fields
 
+P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -104,13 +105,23 @@ class Question(Generic[T_co]):
     fields: Fields = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TimedQuestion(Generic[T_co]):
-    """A question that costs nothing and names the moment at which it is asked, in seconds since 1970."""
+@dataclass(frozen=True)  # no slots: those of an alias such as `Ledger(...)` could not be made
+class Query(Generic[P, T_co]):
+    """A question whose request depends on what is asked for: the arguments of `request`. It costs nothing either."""
 
-    request: Callable[[float], Request]
+    request: Callable[P, Request]
     read: Callable[[Answer], T_co]
     fields: Fields = field(default_factory=dict)
+
+
+TimedQuestion = Query[[float], T_co]
+"""It names the moment at which it is asked, in seconds since 1970."""
+Ledger = Query[[str | None], tuple[list[Charge], str | None]]
+"""The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
+TaskList = Query[[int, VideoJob], list[Generation]]
+"""The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
+Helper = Query[[str, Mapping[str, Any]], dict[str, Any]]
+"""Calls that prepare a job and answer at once: by name and parameters, and what one answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +141,6 @@ class RequestLog:
     fields: Fields = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The account's charges, newest first: a page for each cursor (None: the first), and the cursor of the next."""
-
-    request: Callable[[str | None], Request]
-    read: Callable[[Answer], tuple[list[Charge], str | None]]
-    fields: Fields = field(default_factory=dict)
-
-
 class ModelList(NamedTuple):
     """The service's list of models; `request` takes the `etag` of the last answer, or an empty text.
 
@@ -148,20 +150,6 @@ class ModelList(NamedTuple):
     request: Callable[[str], Request]
     read: Callable[[Any], list[ListedModel]]
     usual_path: str
-
-
-class TaskList(NamedTuple):
-    """The service's list of the tasks at a job's endpoint, newest first: a page for each number from 1 on."""
-
-    request: Callable[[int, VideoJob], Request]
-    read: Callable[[Answer], list[Generation]]
-
-
-class Helper(NamedTuple):
-    """Calls that prepare a job, cost nothing and answer at once: by name and parameters, and what one answers."""
-
-    request: Callable[[str, Mapping[str, Any]], Request]
-    read: Callable[[Answer], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

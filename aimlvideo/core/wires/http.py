@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
-from aimlvideo.core.nesting import DEEPEST, is_too_deep
+from aimlvideo.core.jobs.job import DEEPEST, is_too_deep
 
 MOST_VALUES = 500_000
 """Lists, objects and their parts in one answer: Python takes 50 times their bytes. The longest list has a tenth."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
-from aimlvideo.core.retries import retry_after
+from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
     GOOD_CODES,
     ID_FIELDS,

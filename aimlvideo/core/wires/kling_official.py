@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from aimlvideo.core.money.account import ResourcePack
-from aimlvideo.core.wires.base import TimedQuestion
+from aimlvideo.core.wires.base import Query
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
 from aimlvideo.core.wires.kling import Kling, helper_below, lookup_below, task_list_below
@@ -81,4 +81,4 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
 
 LOOKUP = replace(lookup_below(ROOT), tasks=task_list_below(ROOT))
 HELPER = helper_below(ROOT)
-PACKS = TimedQuestion(_packs_request, _read_packs, _PACKS_FIELDS)
+PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)

@@ -26,7 +26,7 @@ from yarl import URL
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from aimlvideo.core.media_types import is_video
 from aimlvideo.core.mp4_boxes import is_whole_mp4
-from aimlvideo.core.retries import retry_after
+from aimlvideo.core.service_clock import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link

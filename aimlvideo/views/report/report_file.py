@@ -5,11 +5,17 @@ The one place that knows `jinja2`. What comes from jobs is escaped or data, neve
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
+from importlib.util import find_spec
 from itertools import chain, islice
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +29,10 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.private_files import new_file
+from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import read_journal
 from aimlvideo.views.report.cards import job_json
-from aimlvideo.views.report.posters import MOST_POSTERS, PATIENCE, earlier_posters, posters
 
 HERE = Path(__file__).parent
 SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "comparison", "start", "live")
@@ -34,6 +40,18 @@ TABS = (
     ("clips", "Clips"), ("comparison", "Comparison"), ("failures", "Failures"), ("timeline", "Timeline"),
     ("times", "Times"), ("prices", "Prices"),
 )  # fmt: skip
+LARGEST, SMALLEST = 480, 128
+"""Pixels of a poster's longer side."""
+BUDGET = 5_000_000
+"""Characters of all posters of a page together: beyond, a browser shows the clip's own first picture."""
+MOST_POSTERS = 6000
+"""Clips of which a poster is made at most: at that number they are as small as they get, and fill the budget."""
+FULL = 0.02
+"""The share of the budget that may be left over: a page that full is not worth opening more clips for."""
+PATIENCE = 10.0
+"""Seconds of making posters for one page; the next page goes on from there."""
+
+_KEPT = re.compile(r'<script type="application/json" id="posters">(.*?)</script>', re.DOTALL)
 
 
 def page(
@@ -89,7 +107,7 @@ def write_report(folder: Path, *, patience: float = PATIENCE, journal: JournalRe
         matrix = reader.fact(MATRIX) is not None
         run = {"matrix": matrix, "made": round(time.time(), 2), "clips": "", "live": False}
         cards = (job_json(*record) for record in chain(reader.open_jobs(), reader.ended_jobs()))
-        _write(path, page(folder.resolve().name, run, cards, posters(folder, clips, earlier_posters(path), patience)))
+        _write(path, page(folder.resolve().name, run, cards, _posters(folder, clips, _earlier_posters(path), patience)))
     return path
 
 
@@ -108,3 +126,57 @@ def _write(path: Path, text: Iterable[str]) -> None:
         part.replace(path)
     except OSError as error:
         raise DiskFailed(f"{path} cannot be written: {error.strerror}. {write_failure_advice(error)}") from error
+
+
+def _posters(
+    folder: Path, files: Mapping[str, str], earlier: Mapping[str, str], patience: float = PATIENCE
+) -> dict[str, str]:
+    """Return posters as Base64 JPEG by file and size (`name:bytes`), within a budget of size and of time.
+
+    `files` maps the keys to file names; `earlier` has those of an earlier page.
+    """
+    pictures = {key: earlier[key] for key in files if key in earlier}
+    missing = [(key, folder / name) for key, name in files.items() if key not in pictures]
+    # Smaller where there are many: the budget is for the page, and thumbnails of a thousand clips are small on any
+    # screen.
+    side = max(SMALLEST, min(LARGEST, int(LARGEST * sqrt(400 / max(len(files), 1)))))
+    room = BUDGET - sum(map(len, pictures.values()))
+    for some in _make_posters(missing if room > BUDGET * FULL else [], side, patience):
+        pictures |= some
+        room -= sum(map(len, some.values()))
+        if room < BUDGET * FULL:
+            break
+    return pictures
+
+
+def _earlier_posters(page: Path) -> dict[str, str]:
+    """Return the posters of an earlier page, none where there is no such page."""
+    try:
+        match = _KEPT.search(page.read_text(encoding="utf-8"))
+        pictures = json.loads(match[1]) if match else {}
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in pictures.items()} if isinstance(pictures, dict) else {}
+
+
+def _make_posters(clips: Sequence[tuple[str, Path]], side: int, patience: float) -> Iterator[dict[str, str]]:
+    """Give posters, a handful at a time; nothing where PyAV is not installed."""
+    if find_spec("av") is None:
+        return
+    until = time.monotonic() + patience
+    # Two: decoding releases the interpreter, and more would take the cores from downloads that go on.
+    with ThreadPoolExecutor(2) as makers:
+        for some in _batched(clips, 16):
+            if time.monotonic() > until:
+                return
+            pictures = makers.map(lambda one: _poster(one[1], side), some)
+            yield {key: picture for (key, _), picture in zip(some, pictures, strict=True) if picture}
+
+
+def _batched(things: Sequence[tuple[str, Path]], size: int) -> Iterator[Sequence[tuple[str, Path]]]:
+    return (things[start : start + size] for start in range(0, len(things), size))
+
+
+def _poster(clip: Path, side: int = LARGEST) -> str:
+    """Return one clip's poster as Base64 JPEG, ``""`` where none can be made of it: a picture from its first second."""
+    return base64.b64encode(frame_jpeg(clip, side)).decode()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from aimlvideo.cli.commands.schema import _schema_of_jobs
 from aimlvideo.cli.model_tables import example_line
-from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.catalog.json_schema import schema_of_jobs
+from aimlvideo.core.catalog.catalog import Param, load_catalog
 from tests.cli.conftest import Command
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
@@ -19,7 +20,7 @@ JOB = {"id": "a", "model": MODEL, "prompt": "waves", "image_url": "a.png", "dura
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    schema = schema_of_jobs(load_catalog())
+    schema = _schema_of_jobs(load_catalog())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 
@@ -48,3 +49,29 @@ def test_the_command_prints_it_for_all_models_or_one(command: Command) -> None:
     unknown = command("schema", "kling-video/v1.6/pro/image-to-vidoe")
     assert unknown.exit_code == 2
     assert MODEL in unknown.output
+
+
+def test_a_choice_may_be_null_where_the_parameter_may() -> None:
+    for nullable in (True, False):
+        for param in (
+            Param("string", choices=("a", "b"), nullable=nullable),
+            Param("any", any_of=(Param("string", choices=("a", "b")), Param("integer")), nullable=nullable),
+        ):
+            (case,) = _schema_of_jobs([replace(next(iter(load_catalog())), params={"mode": param})])["allOf"]
+            schema = Draft202012Validator(case["then"])
+            assert schema.is_valid({"mode": "a"})
+            assert not schema.is_valid({"mode": "c"})
+            assert schema.is_valid({"mode": None}) == nullable
+
+
+def test_null_is_right_where_the_model_takes_it_and_nowhere_else() -> None:
+    may_be_null = 0
+    for model in load_catalog():
+        (case,) = _schema_of_jobs([model])["allOf"]
+        for name, param in model.params.items():
+            forms = (param, *param.any_of)
+            takes_null = any(form.nullable or (form.type == "any" and not form.any_of) for form in forms)
+            may_be_null += takes_null
+            schema = Draft202012Validator(case["then"]["properties"][name])
+            assert schema.is_valid(None) == takes_null, (model.id, name)
+    assert may_be_null

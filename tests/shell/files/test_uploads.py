@@ -17,10 +17,16 @@ from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.uploads import upload_folder, valid_until, validity, without_signatures
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal
+from aimlvideo.shell.files.uploads import (
+    UploadStore,
+    _upload_folder,
+    _validity,
+    remove_of_journal,
+    valid_until,
+    without_signatures,
+)
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
@@ -184,7 +190,7 @@ async def at_once_nothing() -> None:
 
 async def test_what_nobody_can_fetch_any_more_is_removed_by_whoever_comes_next(folder: Path) -> None:
     files = fsspec.filesystem("memory")
-    expired, valid = upload_folder(1e9, "0" * 12), upload_folder(4e9, "1" * 12)
+    expired, valid = _upload_folder(1e9, "0" * 12), _upload_folder(4e9, "1" * 12)
     for name in (expired, valid, "holiday pictures"):
         files.pipe_file(f"/uploads/clips/{name}/a.png", b"x")
     async with FakeClient(FakeService(), upload=PLACE):
@@ -227,7 +233,7 @@ async def test_a_signature_that_a_service_quotes_is_written_nowhere(folder: Path
 
 @pytest.mark.parametrize("slash", ["/", "\\/", "%2F"])
 def test_signatures_are_taken_out_however_a_link_is_escaped(slash: str) -> None:
-    link = f"https://s.example{slash}{upload_folder(4e9, 'a' * 12)}{slash}{'0' * 32}.png"
+    link = f"https://s.example{slash}{_upload_folder(4e9, 'a' * 12)}{slash}{'0' * 32}.png"
     mark = "%3F" if slash == "%2F" else "?"
     body = f'{{"error": "bad link {link}{mark}X-Amz-Signature=abc&x=1", "video": "https://cdn.example/a.mp4?sig=1"}}'
     assert without_signatures(body.encode()).decode() == body.replace(f"{mark}X-Amz-Signature=abc&x=1", "")
@@ -302,8 +308,8 @@ async def test_a_store_or_a_journal_that_fails_at_the_end_fails_no_run(
 
 
 def test_the_longest_validity_is_what_stores_can_sign() -> None:
-    assert validity(1800) == 86400
-    assert validity(1e9) == 7 * 86400
+    assert _validity(1800) == 86400
+    assert _validity(1e9) == 7 * 86400
 
 
 def command(*words: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from aimlvideo.errors import Busy, DownloadFailed, LinkDead, ServiceError, Unavailable, Unclear, VideoError
-from aimlvideo.shell.http.retrying import retrying
+from aimlvideo.shell.http.retrying import _retry_delays, retrying
 
 
 class Flaky:
@@ -74,3 +75,24 @@ async def test_to_be_stopped_is_no_failure() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_waits_double_up_to_the_most() -> None:
+    wait = _retry_delays(first=1, most=10)
+    assert next(wait) == 0
+    error = Unclear("lost")
+    assert [wait.send(error) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
+
+
+@pytest.mark.parametrize("kind", [Busy, Unavailable, DownloadFailed])
+def test_a_wait_is_never_shorter_than_the_service_asked_for(kind: type[Busy | DownloadFailed]) -> None:
+    wait = _retry_delays(first=1, most=10)
+    next(wait)
+    given_waits = [wait.send(kind("busy", retry_after=asked)) for asked in (5, 0, None, 60, 3)]
+    assert given_waits == [5, 2, 4, 60, 10]
+
+
+def test_waits_without_an_error_grow_all_the_same() -> None:
+    wait = _retry_delays()
+    next(wait)
+    assert all(later >= earlier for earlier, later in pairwise(wait.send(None) for _ in range(10)))

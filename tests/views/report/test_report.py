@@ -11,7 +11,7 @@ from aimlvideo.core.jobs.file_names import REPORT
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
-from aimlvideo.views.report import posters
+from aimlvideo.views.report import report_file
 from aimlvideo.views.report.cards import ADVICE, failure_advice, job_json
 from aimlvideo.views.report.report_file import write_report
 from tests.cases import for_each
@@ -70,30 +70,30 @@ def test_what_was_moderated_is_to_be_reworded() -> None:
 
 
 def test_posters_are_small_jpegs_and_kept_for_the_next_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = posters.earlier_posters(folder / REPORT)
+    kept = report_file._earlier_posters(folder / REPORT)
     assert len(kept) == 56
     assert all(text.startswith("/9j/") and len(text) < 20_000 for text in kept.values())
-    monkeypatch.setattr(posters, "_poster", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr(report_file, "_poster", lambda *_: pytest.fail("made anew"))
     write_report(folder)
-    assert posters.earlier_posters(folder / REPORT) == kept
+    assert report_file._earlier_posters(folder / REPORT) == kept
 
 
 def test_posters_keep_to_their_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {f"{path.name}:1": path.name for path in folder.glob("*.mp4")}
-    monkeypatch.setattr(posters, "BUDGET", 40_000)
-    made = posters.posters(folder, files, {})
+    monkeypatch.setattr(report_file, "BUDGET", 40_000)
+    made = report_file._posters(folder, files, {})
     assert 0 < len(made) < len(files)
 
 
 def test_without_pyav_the_page_has_no_posters(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(posters, "find_spec", lambda _: None)
+    monkeypatch.setattr(report_file, "find_spec", lambda _: None)
     write_report(made_run(tmp_path / "run", 3, (clip,)))
-    assert posters.earlier_posters(tmp_path / "run" / REPORT) == {}
+    assert report_file._earlier_posters(tmp_path / "run" / REPORT) == {}
 
 
 def test_a_clip_that_is_none_has_no_poster(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
-    assert posters._poster(tmp_path / "a.mp4") == ""
+    assert report_file._poster(tmp_path / "a.mp4") == ""
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 from aimlvideo.core.catalog.catalog import Param, load_catalog
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import VideoJob, is_too_deep
 from aimlvideo.core.jobs.templates import expand
-from aimlvideo.core.nesting import is_too_deep
 from aimlvideo.errors import InvalidJobs, UsageError
 from tests.cases import for_each
 from tests.fakes import JOB, FakeClient, FakeService, jobs, run_all

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from aimlvideo.cli.doctor import Diagnosis, diagnose
+from aimlvideo.cli.commands.doctor import _diagnose, _Diagnosis
 from aimlvideo.client import VideoClient
 from aimlvideo.core.wires.shapes import Oddity
 from aimlvideo.sandbox import Behaviour, Sandbox
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.real_time
 KEY = "a-key-that-nobody-must-see"
 
 
-async def diagnosis_of(url: str, service: str = "aimlapi") -> Diagnosis:
+async def diagnosis_of(url: str, service: str = "aimlapi") -> _Diagnosis:
     async with VideoClient(f"ACCESS:{KEY}" if service == "kling-official" else KEY, url, service) as client:
-        return await diagnose(client, url)
+        return await _diagnose(client, url)
 
 
 @for_each("service", ["aimlapi", "kling", "kling-official"])

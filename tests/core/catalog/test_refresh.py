@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from aimlvideo.core.catalog.deprecations import Deprecation, notices
+from aimlvideo.core.catalog.refresh import Deprecation, notices
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.wires.aimlapi_account import KEY
 from aimlvideo.core.wires.aimlapi_models import DEPRECATIONS
