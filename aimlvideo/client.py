@@ -510,6 +510,8 @@ class VideoClient:
         """Open where a run keeps what it makes; `stack` closes it. Raises SettingsError, JournalError, DiskFailed."""
         if not isinstance(output, str | PathLike | None):
             raise SettingsError(f"output is of type {type(output).__name__}: expected the name of a folder")
+        if output == "":
+            raise SettingsError("output is empty: expected the name of a folder, or None")
         own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         if folder and not self._journal:

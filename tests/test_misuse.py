@@ -283,3 +283,11 @@ async def test_a_name_with_a_field_that_nothing_has_fails_the_jobs_before_they_a
     assert "did you mean {seed}?" in str(ended["a"].error)
     assert ended["b"].ok, "its own parameters are fields"
     assert service.bought == 1
+
+
+async def test_an_empty_name_is_not_the_folder_that_one_stands_in(service: Service) -> None:
+    async with client_of(service) as client:
+        for jobs, output in ((JOBS, ""), ("", "clips")):
+            with pytest.raises(SettingsError, match="empty"):
+                async with client.run(jobs, output=output):
+                    pass

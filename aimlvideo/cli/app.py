@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -93,12 +94,21 @@ class _Commands(TyperGroup):
                 raise
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_empty_output(args)
         return super().parse_args(ctx, _normalized(args))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in self.listed:
             self.load(args[0])
         return super().resolve_command(ctx, args)
+
+
+def _refuse_empty_output(words: Sequence[str]) -> None:
+    """Raise an error about usage for `-o ""`: as a path it would be the folder that one stands in."""
+    before_values = {"-o", "--output"} & {word for word, value in pairwise(words) if not value.strip()}
+    if before_values or {"-o=", "--output="} & {*words}:
+        reason = "expected the name of a folder or a file, got an empty text (is a variable of the shell not set?)"
+        raise typer.BadParameter(reason, param_hint="-o")
 
 
 def _explain_dashes(error: Any) -> None:

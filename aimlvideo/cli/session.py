@@ -7,10 +7,11 @@ import secrets
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import ceil
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.cli.embedded_sandbox import sandbox_here
@@ -21,14 +22,14 @@ from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
 from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import command_line
+from aimlvideo.core.formatting import command_line, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Result, result_of
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
-from aimlvideo.errors import DiskFailed, JournalError, OverBudget, Refused, UsageError, VideoError
+from aimlvideo.errors import DiskFailed, InDoubt, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import Journal
@@ -53,6 +54,22 @@ class RunScope:
     whole_folder: bool = True
     begun: bool = False
     """Whether jobs were set on their way: from then on no error means that nothing was sent."""
+    reasons: dict[type[VideoError], tuple[int, Result]] = field(default_factory=dict)
+    """By the kind of reason: how many jobs this command left unfinished, and the first of them."""
+
+    def note(self, result: Result, halted: VideoError | None) -> None:
+        """Keep why a job was left unfinished, where that is neither why the run `halted` nor a doubt of its own."""
+        error = result.error
+        if error is None or error is halted or isinstance(error, InDoubt) or result.stage in ENDED:
+            return
+        count, first = self.reasons.get(type(error), (0, result))
+        self.reasons[type(error)] = count + 1, first
+
+    def why_unfinished(self) -> Iterator[str]:
+        """Say why jobs were left unfinished, in one line for each kind of reason."""
+        for count, first in self.reasons.values():
+            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
+            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
 
     def is_in(self, folder: Path) -> bool:
         """Tell whether the folder's journal has the jobs: of a file that was not planned to its end it has none."""
@@ -142,6 +159,7 @@ async def process(client: VideoClient, options: RunOptions, terminal: Terminal, 
                 with terminal.progress(results, retried=retried):
                     scope.begun = True
                     async for result in results:
+                        scope.note(result, results.halted)
                         terminal.result(result)
         if (remark := offset_remark(client.clock_offset)) is not None:
             terminal.remark(remark)
@@ -181,7 +199,7 @@ def finish(
         going_on = _command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
         is_sandbox = bool(journal.fact(SANDBOX))
     place = options.store or str(options.output)
-    for line in summary.lines():
+    for line in (*summary.lines(), *scope.why_unfinished()):
         terminal.say(line)
     if is_sandbox:
         terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")

@@ -95,7 +95,8 @@ class RunSnapshot:
         stages = ", ".join(
             f"{self.stages[stage]:,} {stage.replace('_', ' ')}" for stage in ORDER if self.stages.get(stage)
         )
-        parts = [f"{self.counts()} saved", stages, self.money(), self.pace_and_eta(), self.waiting_for]
+        done = "ready or saved" if self.stages.get(Stage.READY) else "saved"
+        parts = [f"{self.counts()} {done}", stages, self.money(), self.pace_and_eta(), self.waiting_for]
         return "; ".join(part for part in parts if part)
 
     def shares(self, cells: int) -> dict[Stage, int]:

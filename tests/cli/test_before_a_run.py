@@ -278,3 +278,14 @@ def test_metrics_without_their_extra_plan_nothing(
     assert done.exit_code == 2
     assert "pip install 'aimlvideo[metrics]'" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [("jobs.jsonl", "-o", ""), ("jobs.jsonl", "--output="), ("", "-o", "out")])
+def test_an_empty_name_is_not_the_folder_that_one_stands_in(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
+    done = command("run", *words)
+    assert done.exit_code == 2
+    assert "empty" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]

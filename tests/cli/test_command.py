@@ -214,6 +214,7 @@ def test_running_out_of_time_ends_with_3_and_the_next_run_picks_it_up(
     row = rows(tmp_path / "out")["one"]
     assert row["stage"] == "rendering"
     assert row["generation_id"]
+    assert f"unfinished: one: generation {row['generation_id']} did not finish within 0.5 s. " in done.output
     posts = sandbox.stats()["posts"]
     assert command(*quick("jobs.jsonl")).exit_code == 0
     assert sandbox.stats()["posts"] == posts

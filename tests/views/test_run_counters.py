@@ -105,3 +105,9 @@ def test_texts_lose_signatures_keys_and_control_characters() -> None:
     assert redact_for_display("a\x1b[31mb\nc") == "a [31mb c"
     assert len(redact_for_display("x" * 999)) == 300
     assert pluralize(1, "clip") + pluralize(1200, "clip") == "1 clip1,200 clips"
+
+
+def test_a_clip_that_waits_for_its_download_is_not_called_saved() -> None:
+    stages = {Stage.SAVED: 1, Stage.READY: 2}
+    snapshot = RunSnapshot(stages, 3, 0.0, 0.0, 0.0, eta=None, failures=(), waiting_for="")
+    assert snapshot.line().startswith("3 of 3 ready or saved; ")

@@ -24,6 +24,11 @@ NO = frozenset((
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without a width, which are copied along from web pages and chats."""
 _ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|NV|WERT!|BEZUG!)", re.IGNORECASE)
+_FORMULA = re.compile(r"=\s*(\$?[A-Z]{1,3}\$?\d+\b|[A-ZÄÖÜ.]+\(|\").*", re.DOTALL)
+NO_RESULT = "#NO RESULT"
+"""What stands for a formula that no spreadsheet has worked out."""
+NOTHING = frozenset(("NaN", "nan", "None", "null", "NULL", "NaT", "<NA>"))
+"""How programs write an empty cell."""
 _SECONDS = re.compile(
     r"(\d+(?:[.,]\d+)?)\s*(?:s|secs?|seconds?|sek|sekunden?|secondes?|segundos?|secondi|сек|秒)\.?", re.I
 )
@@ -51,8 +56,7 @@ def cell_value(name: str, param: Param, text: Any) -> Any:
     """
     if not isinstance(text, str):
         return text  # a list or object of a DataFrame
-    if _ERROR.fullmatch(text):
-        raise CellError("a value", "a formula failed there: mend it, or empty the cell")
+    refuse_formula(text)
     forms = param.any_of or (param,)
     if param.type == "boolean" and text.lower() in YES | NO:
         return text.lower() in YES
@@ -65,6 +69,22 @@ def cell_value(name: str, param: Param, text: Any) -> Any:
     if any(form.media for form in forms):
         return _file_or_link(text)
     return _spelled(name, forms, text)
+
+
+def refuse_formula(text: str) -> None:
+    """Raise CellError for a formula in place of its result."""
+    if _ERROR.fullmatch(text):
+        raise CellError("a value", "a formula failed there: mend it, or empty the cell")
+    if text == NO_RESULT:
+        raise CellError("a value", "nothing has worked this formula out: open the file in a spreadsheet and save it")
+    if _FORMULA.fullmatch(text):
+        raise CellError("a value", "this is a formula: save the table with its results")
+
+
+def is_nothing(param: Param, cell: Any) -> bool:
+    """Tell a cell that a program wrote for one that is empty."""
+    forms = param.any_of or (param,)
+    return isinstance(cell, str) and cell in NOTHING and not any(cell in form.choices for form in forms)
 
 
 def _json(text: str) -> Any:

@@ -74,6 +74,7 @@ def base_folder(source: str) -> Path:
 @contextmanager
 def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS) -> Iterator[Iterator[Line]]:
     """Give the lines of a job file; `-` is standard input. Raises SettingsError where it cannot be read."""
+    _refuse_empty(source)
     if source != "-" and Path(source).is_dir():
         yield _completed(_pictures(Path(source), catalog, defaults), defaults)
         return
@@ -95,8 +96,15 @@ def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS
 
 def check_source(source: str) -> None:
     """Raise SettingsError where there is no job file of this name."""
+    _refuse_empty(source)
     if source != "-" and not Path(source).is_dir():
         _file(source).close()
+
+
+def _refuse_empty(source: str) -> None:
+    """Raise SettingsError for an empty name: as a path it would be the folder that one stands in."""
+    if not source.strip():
+        raise SettingsError(f"the name of the job file is empty: expected a job file ({FORMS})")
 
 
 def can_be_read_again(source: str) -> bool:
@@ -365,7 +373,10 @@ def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[L
         yield f"{name}: job {number + 1}", _twice(str(error))
     except ijson.JSONError as error:
         file.seek(0)
-        reason = _json_hint(file.read(SNIFFED), ValueError(str(error).split("\n")[0]))
+        beginning = file.read(SNIFFED)
+        if not beginning.strip(codecs.BOM_UTF8 + b" \t\r\n"):
+            return
+        reason = _json_hint(beginning, ValueError(str(error).split("\n")[0]))
         yield f"{name}: job {number + 1}", Problem("", "a JSON array of jobs: [{...}, {...}]", "something else", reason)
 
 

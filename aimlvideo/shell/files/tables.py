@@ -23,7 +23,7 @@ from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_acce
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import Problem, SettingsError
-from aimlvideo.shell.files.cells import INVISIBLE, CellError, cell_value
+from aimlvideo.shell.files.cells import INVISIBLE, NO_RESULT, NOTHING, CellError, cell_value, is_nothing, refuse_formula
 
 Line = tuple[str, Mapping[str, Any] | Problem]
 Row = list[Any] | Problem
@@ -139,6 +139,8 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
         from openpyxl import load_workbook  # noqa: PLC0415 - an extra
     except ImportError:
         raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
+    if not file.read(1):
+        return
     try:
         _refuse_bomb(file)
         book = load_workbook(file, data_only=True)
@@ -203,15 +205,13 @@ MOST_UNPACKED = 2**26
 MOST_CELLS = 1_000_000
 MOST_MERGED = 100_000
 _MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
-UNKNOWN_RESULT = "#VALUE!"
-"""What stands for a formula that no spreadsheet has worked out."""
 
 
 def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> Any:
     """Return a cell's value; that of a merged cell for all its parts."""
     value = merged.get((cell.row, cell.column), cell.value)
     if value is None and formulas.cell(cell.row, cell.column).data_type == "f":
-        return UNKNOWN_RESULT
+        return NO_RESULT
     return value
 
 
@@ -381,7 +381,10 @@ def _job(
         hint = "put a cell with a comma in it in quotation marks"
         yield Problem("", f"{len(columns.names)} cells, one for each column", f"{len(cells)}", hint)
         return
-    filled = {index: cell for index, cell in enumerate(cells) if cell and index not in columns.repeated}
+    filled = _filled(columns, cells)
+    if formulas := list(_formulas_for_names(columns, filled)):
+        yield from formulas
+        return
     job = TableJob()
     if columns.id_column is not None and columns.id_column in filled:
         if _is_ambiguous(columns, str(filled[columns.id_column])):
@@ -402,6 +405,25 @@ def _job(
     yield from _with_params(job, columns, filled, model)
 
 
+def _filled(columns: _Columns, cells: Sequence[Any]) -> dict[int, Any]:
+    """Return by column what stands in a row: of an id or a model no word that a program wrote for an empty cell."""
+    filled = {index: cell for index, cell in enumerate(cells) if cell and index not in columns.repeated}
+    for index in (columns.id_column, columns.model_column):
+        if index is not None and str(filled.get(index)) in NOTHING:
+            filled.pop(index, None)
+    return filled
+
+
+def _formulas_for_names(columns: _Columns, filled: Mapping[int, Any]) -> Iterator[Problem]:
+    """Give a problem for each formula in place of an id or a model."""
+    for index in (columns.id_column, columns.model_column):
+        if index is not None and index in filled:
+            try:
+                refuse_formula(str(filled[index]))
+            except CellError as error:
+                yield Problem(columns.headers[index], error.expected, repr(str(filled[index])[:40]), str(error))
+
+
 def _is_ambiguous(columns: _Columns, cell: str) -> bool:
     """Tell whether the column of ids may be one of numbers: a clip that is named by a count is nobody's intent."""
     name = columns.names[columns.id_column] if columns.id_column is not None else ""
@@ -417,6 +439,8 @@ def _with_params(
         param_name = _param(columns.names[index], model)
         if param_name is None:
             columns.unsent.setdefault(header, set()).add(model.id)
+            continue
+        if is_nothing(model.params[param_name], cell):
             continue
         try:
             value = cell_value(param_name, model.params[param_name], cell)

@@ -107,6 +107,9 @@ def test_a_list_is_read_in_every_form(cell: str) -> None:
     [
         ("prompt", "#N/A", "a formula failed there"),
         ("duration", "#WERT!", "a formula failed there"),
+        ("prompt", "=A1&B2", "this is a formula"),
+        ("prompt", '="x"&B2', "this is a formula"),
+        ("duration", "=SUMME(A1;B2)", "this is a formula"),
         ("aspect_ratio", "16-Sep", "9:16"),
         ("aspect_ratio", "2026-04-03 00:00:00", "3:4 or 4:3"),
         ("aspect_ratio", "4. März", "format the column as text"),
@@ -116,6 +119,30 @@ def test_a_cell_that_stands_for_nothing_or_for_two_things_is_refused(name: str, 
     assert WAN is not None
     with pytest.raises(CellError, match=message):
         cell_value(name, WAN.params[name], cell)
+
+
+@for_each("word", ["NaN", "nan", "None", "null", "<NA>"])
+def test_what_programs_write_for_an_empty_cell_is_empty(tmp_path: Path, word: str) -> None:
+    (tmp_path / "jobs.csv").write_text(
+        f"id,model,prompt,negative_prompt\na,{TEXT},Waves,{word}\n{word},{TEXT},{word},x\n"
+    )
+    jobs, problems = read(tmp_path / "jobs.csv")
+    assert jobs == [{"id": "a", "model": TEXT, "prompt": "Waves"}, {"model": TEXT, "negative_prompt": "x"}]
+    assert problems == []
+
+
+@for_each("column", ["id", "model"])
+def test_a_formula_is_no_id_and_no_model(tmp_path: Path, column: str) -> None:
+    row = {"id": "a", "model": TEXT, "prompt": "Waves", column: "#REF!"}
+    (tmp_path / "jobs.csv").write_text(f"{','.join(row)}\n{','.join(row.values())}\n")
+    jobs, ((_, problem),) = read(tmp_path / "jobs.csv")
+    assert (jobs, problem.field, problem.got) == ([], column, "'#REF!'")
+
+
+@for_each("name", ["jobs.json", "jobs.jsonl", "jobs.csv", "jobs.xlsx", "jobs.txt"])
+def test_a_file_of_no_bytes_has_no_jobs_and_no_mistakes(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    assert read(tmp_path / name) == ([], [])
 
 
 JSON = json.dumps(WAVES)
@@ -305,7 +332,8 @@ def test_a_formula_that_nothing_has_worked_out_is_refused_and_never_sent_as_noth
     assert [job.get("prompt") for job in jobs] == [None, "Wind"]
     refusals = [f"{where}: {problem}" for where, problem in problems if not problem.warning]
     assert refusals == [
-        "jobs.xlsx:2: prompt: a value, got '#VALUE!' (a formula failed there: mend it, or empty the cell)"
+        "jobs.xlsx:2: prompt: a value, got '#NO RESULT' (nothing has worked this formula out: open the file in a "
+        "spreadsheet and save it)"
     ]
 
 
