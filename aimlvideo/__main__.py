@@ -6,26 +6,24 @@ import gc
 import os
 import sys
 
-FEWER_SEARCHES = 50_000
-"""New objects after which Python looks for circles that nobody holds any more; its own default is 700."""
-
 
 def main() -> None:
     """Run the command."""
     _leave_ascii()
-    # Imports and commands make thousands of objects that stay, and hardly a circle: looking for some takes up to a
-    # seventh of a start.
-    gc.set_threshold(FEWER_SEARCHES)
     # `import aimlvideo.__main__` alone costs nothing.
     try:
-        from aimlvideo.cli.signals import in_good_order  # noqa: PLC0415
+        from aimlvideo.cli.signals import AT_START, in_good_order  # noqa: PLC0415
 
+        gc.set_threshold(AT_START)
         with in_good_order():
             from aimlvideo.cli.app import app  # noqa: PLC0415
 
             app()
     except KeyboardInterrupt:
         raise SystemExit(3) from None  # before anything was begun
+    finally:
+        # Python would look through all objects once more at its end, and the process takes them along anyway.
+        gc.freeze()
 
 
 def _leave_ascii() -> None:

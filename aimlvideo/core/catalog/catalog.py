@@ -8,7 +8,7 @@ import pkgutil
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import isfinite
 from types import MappingProxyType
 from typing import Any
@@ -152,36 +152,59 @@ class Catalog:
         *,
         unlisted: Sequence[Mapping[str, Any]] = (),
         refreshed: frozenset[str] = frozenset(),
+        before: Catalog | None = None,
     ) -> None:
         self._raw = dict(models)
         self._refreshed = refreshed
-        self._read: dict[str, Model] = {}
+        self._before = before
+        self._read: dict[str, Model | None] = {}
         self._unlisted_read: dict[tuple[str, str], Model] = {}
         self._unlisted = tuple(unlisted)
-        self._aliases = {alias: name for name, raw in self._raw.items() for alias in raw.get("aliases", ())}
 
     def find(self, model: Any) -> Model | None:
         """Return the model of this id or alias."""
         if not isinstance(model, str):
             return None
-        if read := self._read.get(model):
-            return read
         name = model if model in self._raw else self._aliases.get(model, "")
-        if name not in self._raw:
-            return None
         # Read at first use: a command needs a few of the hundred models, and reading all of them takes longer than the
         # command.
-        model_read = self._read[name] = self._read.get(name) or self._model(name)
-        return model_read
+        if name in self._raw and name not in self._read:
+            self._read[name] = self._model(name)
+        return self._read.get(name)
 
-    def _model(self, name: str) -> Model:
+    def _model(self, name: str) -> Model | None:
+        if name in self._refreshed:
+            return self._refreshed_model(name)
+        return read_model(name, self._raw[name]) if self._before is None else self._before.find(name)
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        return {alias: name for name in self._raw for alias in self._aliases_of(name)}
+
+    def _aliases_of(self, name: str) -> Sequence[str]:
+        # A refreshed entry may be broken: its aliases hold only where all of it can be read.
+        if name in self._refreshed:
+            model = self.find(name)
+            return () if model is None else model.aliases
+        aliases: Sequence[str] = self._raw[name].get("aliases", ())
+        return aliases
+
+    def _refreshed_model(self, name: str) -> Model | None:
+        """Return a refreshed model with the rules of this release; what was known before, where its entry is broken."""
+        raw = self._raw[name]
         try:
-            return read_model(name, self._entry(name))
+            as_kept = read_model(name, raw)
+        except ValueError:
+            return None if self._before is None else self._before.find(name)
+        try:
+            corrected = correct(name, raw["path"], raw["params"])
+            # Corrections may add a parameter that this document did not have: the refreshed list decides which there
+            # are.
+            params = {param: corrected["params"][param] for param in raw["params"]}
+            return read_model(name, {**raw, "params": params, "rules": corrected.get("rules", [])})
         except (ValueError, KeyError, TypeError, AttributeError):
-            # A kept entry that can be read, and not corrected: it was written by another release, or by hand.
-            if name not in self._refreshed:
-                raise
-            return read_model(name, self._raw[name])
+            # It can be read, and not corrected: another release wrote it, or somebody by hand.
+            return as_kept
 
     def find_unlisted(self, model: Any, service: str | None = None) -> Model | None:
         """Return the common form of all models whose ids look like this one, at one service or at any; else None."""
@@ -194,15 +217,14 @@ class Catalog:
     def nearest(self, model: str, n: int = 3) -> list[str]:
         """Return up to `n` ids that look like this one, the nearest first."""
         word = model.lower().strip()
-        close = difflib.get_close_matches(word, {name.lower(): name for name in self._raw}, n, 0.5)
-        exact = {name.lower(): name for name in self._raw}
-        return [exact[name] for name in close]
+        exact = {name.lower(): name for name in self._raw if name in self}
+        return [exact[name] for name in difflib.get_close_matches(word, exact, n, 0.5)]
 
     def __iter__(self) -> Iterator[Model]:
         return (model for name in self._raw if (model := self.find(name)))
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return sum(1 for _ in self)
 
     def __contains__(self, model: object) -> bool:
         return self.find(model) is not None
@@ -210,32 +232,26 @@ class Catalog:
     def with_refreshed(self, models: Mapping[str, Any]) -> Catalog:
         """Return a catalogue in which `models` (the form of catalog.json) take the place of what is known of them.
 
-        A broken entry is left out, and what was known of that model stays.
+        A broken entry counts for nothing, and what was known of that model stays.
         """
-        good = {name: self._undocumented(name) | raw for name, raw in models.items() if _readable(name, raw)}
-        return Catalog({**self._raw, **good}, unlisted=self._unlisted, refreshed=self._refreshed | good.keys())
-
-    def _entry(self, name: str) -> dict[str, Any]:
-        """Return a model's entry; a refreshed one with the rules of this release, whichever release has read it."""
-        raw: dict[str, Any] = self._raw[name]
-        if name not in self._refreshed:
-            return raw
-        corrected = correct(name, raw["path"], raw["params"])
-        # Corrections may add a parameter that this document did not have: the refreshed list decides which there are.
-        params = {param: corrected["params"][param] for param in raw["params"]}
-        return {**raw, "params": params, "rules": corrected.get("rules", [])}
+        refreshed = {
+            name: self._undocumented(name) | raw
+            for name, raw in models.items()
+            if isinstance(name, str) and isinstance(raw, dict)
+        }
+        return Catalog(
+            {**self._raw, **refreshed},
+            unlisted=self._unlisted,
+            refreshed=self._refreshed | refreshed.keys(),
+            before=self,
+        )
 
     def _undocumented(self, name: str) -> dict[str, Any]:
         """Return what no document tells about a model, and only its example once showed."""
+        if name in self._refreshed and self._before is not None:
+            return self._before._undocumented(name)
         raw = self._raw.get(name, {})
         return {key: raw[key] for key in ("developer", "documented_seconds") if key in raw}
-
-
-def _readable(name: Any, raw: Any) -> bool:
-    try:
-        return isinstance(name, str) and bool(read_model(name, raw))
-    except ValueError:
-        return False
 
 
 def load_catalog(cached: Mapping[str, Any] | None = None) -> Catalog:

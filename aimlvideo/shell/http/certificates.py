@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from aimlvideo.errors import SettingsError
@@ -23,10 +24,7 @@ def trusted_authorities(environment: Mapping[str, str] = os.environ) -> ssl.SSLC
         return None
     path = Path(environment[name])
     try:
-        is_folder = path.is_dir()
-        context = ssl.create_default_context(
-            cafile=None if is_folder else str(path), capath=str(path) if is_folder else None
-        )
+        return _authorities_in(path, path.stat().st_mtime_ns)
     except (OSError, ValueError) as error:
         # Of a file without any certificate OpenSSL says only that something is wrong.
         missing = "no such file" if not path.exists() else getattr(error, "strerror", None) or "no certificates in it"
@@ -35,4 +33,11 @@ def trusted_authorities(environment: Mapping[str, str] = os.environ) -> ssl.SSLC
             f"{name} is {str(path)!r}: expected a file with certificates in PEM ({reason}). Correct it, or unset it to "
             "trust the system's"
         ) from error
-    return context
+
+
+@lru_cache(maxsize=4)
+def _authorities_in(path: Path, _changed_at: int) -> ssl.SSLContext:
+    """Return a context that all clients of this process share, until the file changes: reading it takes 60 ms."""
+    if path.is_dir():
+        return ssl.create_default_context(capath=str(path))
+    return ssl.create_default_context(cafile=str(path))

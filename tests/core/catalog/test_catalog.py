@@ -101,6 +101,36 @@ def test_a_broken_entry_is_left_out_and_what_was_known_stays(entry: Any) -> None
         read_model("x", entry)
 
 
+def test_a_broken_entry_of_a_model_that_nobody_knew_is_no_model_and_gives_away_no_alias() -> None:
+    broken = {"developer": "x", "path": "/", "params": {"a": {"type": "blob"}}, "aliases": [V16, "blob"]}
+    catalog = load_catalog({"broken": broken, "worse": None})
+    for name in ("broken", "worse", "blob"):
+        assert name not in catalog
+    assert catalog.nearest("broke") == []
+    assert len(catalog) == len(list(catalog)) == len(CATALOG)
+
+
+def test_of_a_refreshed_model_the_last_entry_that_can_be_read_counts() -> None:
+    entry = {"developer": "x", "path": "/", "params": {"a": {"type": "string"}}}
+    broken = {**entry, "documented_seconds": "long"}
+    assert load_catalog({V16: entry}).with_refreshed({V16: broken}).find(V16).params.keys() == {"a"}  # type: ignore[union-attr]
+    again = load_catalog({V16: broken}).with_refreshed({V16: entry}).find(V16)
+    assert again.params.keys() == {"a"}  # type: ignore[union-attr]
+    assert again.documented_seconds == 186  # type: ignore[union-attr]
+
+
+def test_of_a_refreshed_catalogue_only_the_models_that_are_asked_for_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"developer": "x", "path": "/", "params": {}}
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "aimlvideo.core.catalog.catalog.read_model", lambda name, raw: asked.append(name) or read_model(name, raw)
+    )
+    catalog = load_catalog({f"new/{number}": entry for number in range(100)})
+    assert catalog.find("new/7")
+    assert catalog.find(V16)
+    assert set(asked) <= {"new/7", V16}
+
+
 def test_a_parameter_inside_itself_is_refused() -> None:
     raw: dict[str, Any] = {"type": "string"}
     for _ in range(DEPTH + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -117,3 +118,13 @@ def test_a_folder_of_certificates_and_no_bundle_at_all_are_fine(tmp_path: Path) 
     assert trusted_authorities({}) is None
     assert trusted_authorities({"REQUESTS_CA_BUNDLE": ""}) is None
     assert trusted_authorities({"REQUESTS_CA_BUNDLE": str(tmp_path)}) is not None
+
+
+def test_certificates_are_read_once_and_again_when_the_file_has_changed(authority: Authority, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_bytes(authority.bundle.read_bytes())
+    environment = {"SSL_CERT_FILE": str(bundle)}
+    first = trusted_authorities(environment)
+    assert trusted_authorities(environment) is first
+    os.utime(bundle, (1, 1))
+    assert trusted_authorities(environment) is not first
