@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 
 from aimlvideo.shell import clock
 from aimlvideo.shell.http import certificates
+from aimlvideo.shell.journal import sqlite_file
 from tests.waiting import PATIENCE
 
 MEMORY = Path("/dev/shm")
@@ -34,6 +35,8 @@ settings.register_profile("suite", max_examples=20, **PATIENT)
 settings.register_profile("deep", max_examples=1000, **PATIENT)
 # python -m pytest --hypothesis-profile=deep tests/core looks long
 settings.load_profile("suite" if "AIMLVIDEO_CI" in os.environ else "quick")
+# Megabytes of zeros for each of thousands of journals take seconds; the processes that tests start keep them.
+sqlite_file.RESERVE = 2**16
 
 
 class JumpingSelector(selectors.DefaultSelector):

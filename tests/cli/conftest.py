@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
@@ -16,6 +18,8 @@ from aimlvideo.sandbox import Sandbox
 from tests.servers import sandbox_thread
 
 Command = Callable[..., Result]
+# What a command takes is the same each time: to read that off its function takes longer than most commands do.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 @pytest.fixture(scope="module")

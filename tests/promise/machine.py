@@ -94,7 +94,8 @@ class Promise(RuleBasedStateMachine):
         """Begin a file, change one thing of the world, and give the command again: where most mistakes cost money."""
         world, file = self.world, {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
         quiet = {**NO_EVENTS, "faults": faults, "interrupt_at": interrupt_at}
-        unused = [name for name in IDS if name not in world.job_ids()]
+        taken = world.job_ids()
+        unused = [name for name in IDS if name not in taken]
         if len(unused) > 1:
             # By one that ends well the log is seen to list our ids: without it every absence proves nothing.
             world.run_file(dict.fromkeys(unused[:1], PROMPTS[0]), agreed=True, limit=None, **file, **NO_EVENTS)  # type: ignore[arg-type]

@@ -373,7 +373,7 @@ class World:
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
 
-        before = self.job_ids()
+        before = set[str]() if agreed else self.job_ids()
         self._process(
             command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, has_file=True, **how
         )

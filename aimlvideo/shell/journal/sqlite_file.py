@@ -12,6 +12,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -453,16 +454,26 @@ def _create(path: Path, *, beside_results: bool) -> None:
             os.replace(f"{path}{ending}", f"{path}{ending}.old")
     part = path.with_name(path.name + ".new")
     _create_file(part)
-    connection = sqlite3.connect(part, isolation_level=None)
-    try:
-        # Rows are long: smaller pages are left half empty.
-        connection.execute("PRAGMA page_size=8192")
-        _migrate(connection)
-    finally:
-        connection.close()
+    with part.open("r+b") as file:
+        file.write(_empty_journal())
+        file.flush()
+        sync(file.fileno())
     part.replace(path)
     # The rename itself is in the folder: without this a power cut can take the new journal's name away again.
     _sync_folder(path.parent)
+
+
+@cache
+def _empty_journal() -> bytes:
+    """Return the content of a journal with nothing in it.
+
+    It is made in memory: in a file, each of its versions would be synced to disk several times.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        # Rows are long: smaller pages are left half empty.
+        connection.execute("PRAGMA page_size=8192")
+        _migrate(connection)
+        return connection.serialize()
 
 
 def _create_file(path: Path, size: int = 0) -> None:
