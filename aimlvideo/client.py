@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
@@ -42,7 +43,7 @@ from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
 from aimlvideo.pipeline.service_models import ServiceModels
-from aimlvideo.settings import Settings, refuse_unknown
+from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote, open_store
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
@@ -199,7 +200,7 @@ class VideoClient:
         settings = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
         # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the
         # nearest right one.
-        refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
+        _refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
         self._lent = _Lent.of(transport, journal, knowledge, limiters)
         self._settings = Settings.of(settings | self._lent.stand_ins(api_key, base_url))
         self._models = ServiceModels(self._settings.chosen_service, keeps=transport is None)
@@ -664,3 +665,11 @@ def _checked_journal(journal: Journal) -> Journal:
     if not callable(getattr(journal, "plan", None)):
         raise SettingsError(f"journal is {journal!r}: expected the path of a file, an open journal, or None")
     return journal
+
+
+def _refuse_unknown(names: Iterable[str], expected: Iterable[str]) -> None:
+    """Raise SettingsError for the first of `names`, with the setting that was probably meant."""
+    for name in names:
+        nearest = difflib.get_close_matches(name, expected, 1, 0.5)
+        hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(expected)}"
+        raise SettingsError(f"there is no setting {name!r}{hint}")

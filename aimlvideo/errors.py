@@ -79,17 +79,6 @@ class Problem:
         return (f"{place}: {sentence}" if place else sentence) + (f" ({self.hint})" if self.hint else "")
 
 
-def one_per_cause(problems: Iterable[Problem]) -> list[Problem]:
-    """Return each cause once, with all the places where it is: `jobs.csv:2-41, 57`."""
-    causes: dict[Problem, list[Problem]] = {}
-    for problem in problems:
-        causes.setdefault(replace(problem, where="", job=""), []).append(problem)
-    return [
-        same[0] if len(same) == 1 else replace(cause, where=_ranges(problem.where for problem in same))
-        for cause, same in causes.items()
-    ]
-
-
 def _ranges(places: Iterable[str]) -> str:
     """Join places that end in a number: `a:2`, `a:3`, `a:4`, `a:7` are `a:2-4, 7`."""
     numbers: dict[str, list[int]] = {}
@@ -115,7 +104,17 @@ class InvalidJobs(UsageError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in one_per_cause(problems)))
+        super().__init__("\n".join(map(str, self.causes())))
+
+    def causes(self) -> list[Problem]:
+        """Return each cause once, with all the places where it is: `jobs.csv:2-41, 57`."""
+        causes: dict[Problem, list[Problem]] = {}
+        for problem in self.problems:
+            causes.setdefault(replace(problem, where="", job=""), []).append(problem)
+        return [
+            same[0] if len(same) == 1 else replace(cause, where=_ranges(problem.where for problem in same))
+            for cause, same in causes.items()
+        ]
 
 
 class JournalError(UsageError):

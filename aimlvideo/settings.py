@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path, PurePath
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core.links import LOOPBACK
-from aimlvideo.core.polling.policy import FixedPolls, parse_polls
+from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import KEY_SEPARATOR, Service
 from aimlvideo.core.wires.webhooks import usable_secret
@@ -70,7 +69,8 @@ class Settings:
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
         """Return the settings of a client's arguments. A key or URL that is missing comes from the environment."""
         service = arguments["service"]
-        api_key, base_url = resolve_key(arguments["api_key"], service), resolve_base_url(arguments["base_url"], service)
+        api_key = resolve_key(arguments["api_key"], service)
+        base_url = _resolve_base_url(arguments["base_url"], service)
         return cls(**{**arguments, "api_key": api_key, "base_url": base_url})
 
     @property
@@ -86,7 +86,7 @@ class Settings:
     def fixed_polls(self) -> FixedPolls | None:
         """Return the fixed policy where one was asked for; None: each model's own is learned."""
         try:
-            return parse_polls(self.poll)
+            return FixedPolls.parse(self.poll)
         except (ValueError, AttributeError) as error:
             raise SettingsError(f"poll: {error}") from None
 
@@ -145,14 +145,6 @@ def _preview(name: str, value: object) -> str:
     return f"of type {type(value).__name__}" if name in _SECRET else repr(value)[:80]
 
 
-def refuse_unknown(names: Iterable[str], expected: Iterable[str]) -> None:
-    """Raise SettingsError for the first of `names`, with the setting that was probably meant."""
-    for name in names:
-        nearest = difflib.get_close_matches(name, expected, 1, 0.5)
-        hint = f": did you mean {nearest[0]}?" if nearest else f": expected one of {', '.join(expected)}"
-        raise SettingsError(f"there is no setting {name!r}{hint}")
-
-
 def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this key, or else the one that the environment has. Raises SettingsError where there is none.
 
@@ -186,7 +178,7 @@ def _key_in(environment: Mapping[str, str], service: Service) -> str:
     return ""
 
 
-def resolve_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
+def _resolve_base_url(base_url: str | None, service: str, environment: Mapping[str, str] = os.environ) -> str:
     """Return this base URL, or the environment's, or the service's own; it is safe to send a key to."""
     chosen = service_of(service)
     checked = _checked_base_url(base_url or environment.get(chosen.base_url_variable, "").strip() or chosen.base_url)

@@ -22,7 +22,6 @@ from aimlvideo.errors import (
     Rejected,
     Unavailable,
     VideoError,
-    one_per_cause,
 )
 from tests.cases import for_each
 
@@ -50,17 +49,17 @@ def test_the_same_slip_in_forty_rows_is_one_line_with_their_ranges() -> None:
     ],
 )
 def test_places_are_joined_into_ranges(places: list[str], text: str) -> None:
-    [problem] = one_per_cause([slip(place) for place in places])
+    [problem] = InvalidJobs([slip(place) for place in places]).causes()
     assert problem.where == text
 
 
 def test_different_causes_stay_apart_in_the_order_in_which_they_were_found() -> None:
-    found = one_per_cause([slip("a:1"), slip("a:2", "8"), slip("a:3")])
+    found = InvalidJobs([slip("a:1"), slip("a:2", "8"), slip("a:3")]).causes()
     assert [(problem.where, problem.got) for problem in found] == [("a:1, 3", "7"), ("a:2", "8")]
 
 
 def test_a_single_problem_keeps_the_name_of_its_job() -> None:
-    [problem] = one_per_cause([Problem("prompt", "required: text", "nothing", job="a", where="jobs.csv:2")])
+    [problem] = InvalidJobs([Problem("prompt", "required: text", "nothing", job="a", where="jobs.csv:2")]).causes()
     assert str(problem) == "jobs.csv:2: job 'a': prompt: required: text, got nothing"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.errors import SettingsError
-from aimlvideo.settings import Settings, resolve_base_url, resolve_key
+from aimlvideo.settings import Settings, _resolve_base_url, resolve_key
 from tests.cases import for_each
 
 ENVIRONMENT = {"AIMLAPI_API_KEY": "first", "AIML_API_KEY": "second", "AIMLAPI_BASE_URL": "https://proxy.example.com/"}
@@ -65,7 +65,7 @@ def test_a_key_that_was_copied_wrong_is_refused_and_not_shown(key: str) -> None:
 def test_a_base_url_comes_from_the_nearest_place(
     given: str | None, service: str, environment: dict[str, str], url: str
 ) -> None:
-    assert resolve_base_url(given, service, environment) == url
+    assert _resolve_base_url(given, service, environment) == url
 
 
 @for_each(
@@ -95,7 +95,7 @@ def test_a_base_url_comes_from_the_nearest_place(
 )
 def test_a_base_url_that_is_not_safe_for_a_key_is_refused(url: str, words: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        resolve_base_url(url, "kling", {})
+        _resolve_base_url(url, "kling", {})
     assert words in str(caught.value)
     assert "secret" not in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_a_service_that_nobody_knows_is_refused_with_those_there_are(service: st
     for ask in (
         lambda: Settings(service=service),
         lambda: resolve_key("k", service),
-        lambda: resolve_base_url("u", service),
+        lambda: _resolve_base_url("u", service),
     ):
         with pytest.raises(SettingsError, match="expected 'aimlapi', 'kling' or"):
             ask()
@@ -179,7 +179,7 @@ def test_a_key_that_is_no_text_is_refused_and_not_shown() -> None:
 @for_each("tail", ["", "/", "/v1", "/v2/", "/v1/"])
 def test_a_base_url_may_have_the_version_that_people_copy_along(service: str, tail: str) -> None:
     for root in ("https://gateway.example.com", "https://gateway.example.com/proxy/aiml"):
-        assert resolve_base_url(root + tail, service) == root
+        assert _resolve_base_url(root + tail, service) == root
 
 
 @pytest.mark.parametrize(
@@ -190,20 +190,20 @@ def test_a_base_url_may_have_the_version_that_people_copy_along(service: str, ta
     ],
 )
 def test_a_base_url_may_be_the_address_of_an_endpoint(service: str, tail: str) -> None:
-    assert resolve_base_url(f"https://gateway.example.com{tail}", service) == "https://gateway.example.com"
+    assert _resolve_base_url(f"https://gateway.example.com{tail}", service) == "https://gateway.example.com"
 
 
 def test_a_prefix_of_a_gateway_s_own_is_kept() -> None:
-    assert resolve_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"
+    assert _resolve_base_url("https://gateway.example.com/video", "aimlapi") == "https://gateway.example.com/video"
 
 
 @pytest.mark.parametrize(
     "url", ["https://API.Example.com/v1", "https://api.example.com/v1/", "HTTPS://api.example.com:443/v1//"]
 )
 def test_one_place_has_one_base_url_however_it_is_spelled(url: str) -> None:
-    assert resolve_base_url(url, "kling", {}) == "https://api.example.com/v1"
+    assert _resolve_base_url(url, "kling", {}) == "https://api.example.com/v1"
 
 
 def test_another_path_or_port_is_another_place() -> None:
     for url in ("https://api.example.com:8443/v1", "https://api.example.com/V1", "http://127.0.0.1:443/v1"):
-        assert resolve_base_url(url, "kling", {}) == url
+        assert _resolve_base_url(url, "kling", {}) == url

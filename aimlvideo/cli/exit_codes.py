@@ -12,7 +12,7 @@ import typer
 
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.errors import MOVED, InvalidJobs, Refused, UsageError, VideoError, one_per_cause
+from aimlvideo.errors import MOVED, InvalidJobs, Refused, UsageError, VideoError
 from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 
 ALL_SAVED = 0
@@ -37,7 +37,7 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
         yield
     except InvalidJobs as error:
         # A slip in a column is in every row: one line for the cause, with the rows, instead of a thousand lines.
-        causes = one_per_cause(error.problems)
+        causes = error.causes()
         for problem in causes[:MOST_CAUSES]:
             terminal.problem(str(problem))
         if len(causes) > MOST_CAUSES:

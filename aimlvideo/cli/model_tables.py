@@ -158,7 +158,7 @@ def _row(model: Model, pricing: Pricing | None, times: Durations | None) -> _Mod
         takes=", ".join(_inputs(model)),
         audio=_has_sound(model),
         seconds=_expected_seconds(model, times),
-        price=price_of(pricing),
+        price=_price_of(pricing),
     )
 
 
@@ -168,7 +168,7 @@ def _expected_seconds(model: Model, times: Durations | None = None) -> str:
     return "" if seconds is None else f"{seconds:.0f}"
 
 
-def price_of(pricing: Pricing | None) -> str:
+def _price_of(pricing: Pricing | None) -> str:
     """Return `$0.35`, `$0.10 to $0.20 a second`; `varies` without one price, `unknown` where it is unreadable.
 
     Without a published price it is empty.
@@ -218,7 +218,7 @@ def model_page(model: Model, pricing: Pricing | None = None, times: Durations | 
         ("source", model.source),
         ("also called", ", ".join(model.aliases)),
         ("takes about", f"{seconds} s {'measured' if times else 'by its documentation'}" if seconds else ""),
-        ("price", price_of(pricing)),
+        ("price", _price_of(pricing)),
     )
     return _ModelPage(
         id=model.id,
@@ -276,16 +276,6 @@ def _example(name: str, param: Param) -> Any:
         return {key: _example(key, part) for key, part in (param.fields or {}).items() if part.required}
     low = param.minimum or 1
     return {"string": "A dancer turns around in the rain", "integer": int(low), "number": low}.get(param.type, True)
-
-
-def change_rows(catalog: Catalog, refreshed: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Return what a refresh found otherwise than `catalog` has it: what, model, parameter, and what became of it."""
-    from aimlvideo.core.catalog.refresh import compare  # noqa: PLC0415 - only one flag of one command needs it
-
-    return [
-        (change.what, change.model, change.field, " → ".join(part for part in (change.before, change.after) if part))
-        for change in compare(catalog, refreshed)
-    ]
 
 
 def unknown_model(catalog: Catalog, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -164,7 +163,7 @@ class ServiceOptions:
     def client(self, **others: Unpack[ClientOptions]) -> ClientOptions:
         """Return a client's settings: for one generation at a time, where nothing else is said."""
         own: ClientOptions = {
-            "service": self.service, "base_url": self.base_url, "api_key": key_of(self.api_key), "max_outstanding": 1,
+            "service": self.service, "base_url": self.base_url, "api_key": _key_of(self.api_key), "max_outstanding": 1,
         }  # fmt: skip
         return {**own, **others}
 
@@ -202,7 +201,7 @@ def count_or_auto(option: str, text: str) -> int | None:
     return int(text)
 
 
-def key_of(text: str | None) -> str | None:
+def _key_of(text: str | None) -> str | None:
     """Return a key as it was given, or the content of a file: `@FILE`, which no list of processes shows."""
     if text is None or not text.startswith("@"):
         return text
@@ -237,25 +236,6 @@ def import_metrics() -> ModuleType:
         return import_module("aimlvideo.views.metrics")
     except ModuleNotFoundError as error:
         raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
-
-
-def refuse_taken(option: str, address: Address | None) -> None:
-    """Raise UsageError where nothing can listen at an address: before jobs are planned for a run that it would end."""
-    if address is None:
-        return
-    import socket  # noqa: PLC0415 - only few runs listen
-
-    host, port = address
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        # As the server does it: a port that was let go of a moment ago is free. In a block, as a port beyond 65535 is
-        # an error that `create_server` does not close its socket for.
-        with socket.socket(family) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
-            listener.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{option}: {host}:{port} cannot be opened: {reason}. Choose another port") from error
 
 
 def board_address(text: str | None) -> Address | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -37,7 +38,6 @@ from aimlvideo.cli.options import (
     count_or_auto,
     import_metrics,
     is_port,
-    refuse_taken,
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL, template_fields
@@ -164,10 +164,10 @@ class SharedRunOptions:
         checked_threshold(self.confirm_above)
         template_fields(self.name or "{id}")
         board = board_address(self.board)
-        refuse_taken("--board", board)
+        _refuse_taken("--board", board)
         if self.metrics is not None:
             import_metrics()
-        refuse_taken("--metrics", None if self.metrics is None else (LOCALHOST, self.metrics))
+        _refuse_taken("--metrics", None if self.metrics is None else (LOCALHOST, self.metrics))
         return RunOptions(
             output=output, store=store, service=service, strict=strict, matrix=matrix, legacy=self.legacy,
             retry_failed=self.retry_failed, verify=self.verify, max_spend=self.max_spend, anyway=self.anyway,
@@ -244,3 +244,22 @@ def _callback_address(text: str | None) -> Address | None:
     if not host or not is_port(port):
         raise UsageError(f"--callback is {text!r:.60}: expected HOST:PORT")
     return host, int(port)
+
+
+def _refuse_taken(option: str, address: Address | None) -> None:
+    """Raise UsageError where nothing can listen at an address: before jobs are planned for a run that it would end."""
+    if address is None:
+        return
+    import socket  # noqa: PLC0415 - only few runs listen
+
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        # As the server does it: a port that was let go of a moment ago is free. In a block, as a port beyond 65535 is
+        # an error that `create_server` does not close its socket for.
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+            listener.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{option}: {host}:{port} cannot be opened: {reason}. Choose another port") from error

@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
-from aimlvideo.core.wires.answers import is_known_word
+from aimlvideo.core.wires.answers import named_state
 from aimlvideo.errors import ContentRefused, Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
@@ -168,9 +168,10 @@ class RunSummary:
         for record in self.accepted:
             if record.progress.status is not None:
                 heard[record.progress.status].append(record.progress.status_at or 0.0)
-        for word, moments in sorted(heard.items(), key=lambda item: (is_known_word(item[0]), -len(item[1])))[:WORDS]:
+        by_news = sorted(heard.items(), key=lambda item: (named_state(item[0]) is not None, -len(item[1])))
+        for word, moments in by_news[:WORDS]:
             ago = format_seconds(max(0.0, now - max(moments)))
-            unknown = "" if is_known_word(word) else ", not a known status"
+            unknown = "" if named_state(word) else ", not a known status"
             count = pluralize(len(moments), "generation")
             yield f"  last status {redact_for_display(repr(word))}{unknown}: {count}, heard {ago} ago"
 
@@ -257,11 +258,6 @@ def _prices(records: Iterable[Record], listed: str | None, means: dict[str, floa
 def not_retried(count: int) -> str:
     """Say that jobs stay failed although failed jobs were to be tried again."""
     return f"{pluralize(count, 'job')} not tried again, refused for the content: {CHANGE_CONTENT}"
-
-
-def settled_sentence(job_id: str, generation: str | None) -> str:
-    """Say how a job was settled."""
-    return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")
 
 
 def _as_json(failures: _Failures) -> dict[str, Any]:

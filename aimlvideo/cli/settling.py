@@ -57,3 +57,8 @@ async def _request_id_of(record: Record, generation: str, client: VideoClient) -
         # That it is known is worth more than nothing; whose it is shows in the log only.
         return None
     return next((row.request_id for row in rows if row.generation_id == generation), None)
+
+
+def settled_sentence(job_id: str, generation: str | None) -> str:
+    """Say how a job was settled."""
+    return f"job {job_id!r} " + (f"is generation {generation}" if generation else "is planned again")

@@ -16,7 +16,7 @@ import anyio
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.registry import WorkerRegistry, read_durations, workers_on_the_roll
+from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
@@ -57,7 +57,7 @@ async def open_worker(
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(_connected(options.dsn))
         await checked_version(connection)
-        learned = await read_durations(connection)
+        learned = await SharedDurations.read(connection)
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
         pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
@@ -71,7 +71,7 @@ async def open_worker(
         store = stack.enter_context(open_worker_store(output, str(worker)))
         await _check_output(connection, store)
         account = await _join(connection, registry, limits, stack)
-        await store.sweep(await workers_on_the_roll(connection))
+        await store.sweep(await WorkerRegistry.ids(connection))
         await _know_prices(client, journal, connection, needed=account.limits.max_spend != inf)
         fleet.shared_by(1, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)

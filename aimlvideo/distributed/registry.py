@@ -57,6 +57,11 @@ class WorkerRegistry:
         assert present is not None
         return _Presence(max(present[0], 1), bool(present[1]))
 
+    @staticmethod
+    async def ids(connection: Connection) -> list[str]:
+        """Return the ids of the workers that were heard of, or have not been forgotten yet."""
+        return [name for (name,) in await (await connection.execute("SELECT id FROM aimlvideo_workers")).fetchall()]
+
     async def leave(self, connection: Connection) -> None:
         """Take our row off."""
         await connection.execute("DELETE FROM aimlvideo_workers WHERE id = %s", (str(self.worker),))
@@ -83,6 +88,12 @@ class SharedDurations(LearnedDurations):
     def save(self) -> None:
         """Write no file."""
 
+    @staticmethod
+    async def read(connection: Connection) -> dict[str, Any]:
+        """Return what all workers have learned so far, by `knowledge_key`."""
+        rows = await (await connection.execute("SELECT key, state FROM aimlvideo_knowledge")).fetchall()
+        return dict(rows)
+
     async def share(self, connection: Connection) -> None:
         """Add what was learned here to what all know, and go on from there."""
         empty = json.dumps(AgeHistogram().to_state())
@@ -98,14 +109,3 @@ class SharedDurations(LearnedDurations):
                 update = "UPDATE aimlvideo_knowledge SET state = %s WHERE key = %s"
                 await connection.execute(update, (json.dumps(state), key))
                 policy.latency.restart_from(state)
-
-
-async def workers_on_the_roll(connection: Connection) -> list[str]:
-    """Return the ids of the workers that were heard of, or have not been forgotten yet."""
-    return [name for (name,) in await (await connection.execute("SELECT id FROM aimlvideo_workers")).fetchall()]
-
-
-async def read_durations(connection: Connection) -> dict[str, Any]:
-    """Return what all workers have learned so far, by `knowledge_key`."""
-    rows = await (await connection.execute("SELECT key, state FROM aimlvideo_knowledge")).fetchall()
-    return dict(rows)

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import Intent, request_id_of
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Request
@@ -103,7 +103,7 @@ class Submit:
         own_id = entry.job.params.get(self.id_field)
         # Five random bytes beside the job's own digest: two attempts of one job must be told apart in the service's
         # log.
-        generated_id = request_id_of(entry.job, secrets.token_hex(5), intent)
+        generated_id = intent.request_id(entry.job, secrets.token_hex(5))
         request_id = own_id if isinstance(own_id, str) and own_id else generated_id
         sent = {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
         request = self.wire.submission(job, request_id, self.callback_url)

@@ -15,7 +15,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from aimlvideo import VideoJob
-from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from tests.cli.conftest import Command, quick, rows, write_jobs
@@ -324,7 +324,7 @@ def test_reconcile_names_what_was_bought_behind_the_back_of_the_run(
 ) -> None:
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "once"})
     command(*quick("jobs.jsonl"))
-    twice = request_id_of(VideoJob(MODEL, id="once"), "twice")
+    twice = Intent().request_id(VideoJob(MODEL, id="once"), "twice")
     bought = [buy(sandbox, request_id) for request_id in (twice, "another-program", None)]
     assert command("wait", *bought, "-o", "other", "--poll", "every:0.1").exit_code == 0
     told = command("reconcile", "out")

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.cli.commands.models import _change_rows
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally
-from aimlvideo.cli.model_tables import ModelFilter, change_rows, example_line, model_page, model_rows, price_of
+from aimlvideo.cli.model_tables import ModelFilter, _price_of, example_line, model_page, model_rows
 from aimlvideo.core.catalog.catalog import Model, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.pricing import Pricing
-from aimlvideo.core.wires.aimlapi_models import read_prices
+from aimlvideo.core.wires.aimlapi_models import _read_prices
 from tests.cases import for_each
 
 CATALOG = load_catalog()
@@ -32,7 +33,7 @@ def variants(*dollars: float) -> dict[str, Any]:
 
 
 def prices(**by_name: dict[str, Any]) -> dict[str, Pricing]:
-    return read_prices([{"id": {"v16": V16, "v3": V3}[name], "pricing": raw} for name, raw in by_name.items()])
+    return _read_prices([{"id": {"v16": V16, "v3": V3}[name], "pricing": raw} for name, raw in by_name.items()])
 
 
 PRICES = prices(v16=fixed(0.5), v3=fixed(0.1, "second"))
@@ -89,7 +90,7 @@ def test_filters_for_pictures_sound_and_price() -> None:
     ],
 )
 def test_prices_are_shown_with_per_what(raw: Any, shown: str) -> None:
-    assert price_of(read_prices([{"id": "m", "pricing": raw}]).get("m")) == shown
+    assert _price_of(_read_prices([{"id": "m", "pricing": raw}]).get("m")) == shown
 
 
 @for_each("model", list(CATALOG), ids=lambda model: model.id)
@@ -123,7 +124,7 @@ def test_what_only_the_legacy_url_takes_is_marked() -> None:
 
 def test_what_a_refresh_changed_is_shown_as_rows() -> None:
     entry = {"developer": "x", "path": "/v2/video/generations", "params": {"prompt": {"type": "string"}}}
-    rows = change_rows(CATALOG, {"x/new": entry, V16: {**entry, "params": {"prompt": {"type": "integer"}}}})
+    rows = _change_rows(CATALOG, {"x/new": entry, V16: {**entry, "params": {"prompt": {"type": "integer"}}}})
     assert ("added", "x/new", "", "") in rows
     assert ("changed", V16, "prompt", "a text → a whole number") in rows
     assert ("removed", V3, "", "") in rows

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.cli.app import _PrintableFormatter
-from aimlvideo.cli.options import key_of
+from aimlvideo.cli.options import _key_of
 from aimlvideo.errors import UsageError
 from aimlvideo.views.console import Screen
 from tests.cli.test_command import JOB, write_jobs
@@ -100,11 +100,11 @@ def test_what_a_service_says_never_steers_the_terminal(capsys: pytest.CaptureFix
 
 def test_a_key_is_read_from_a_file_that_no_list_of_processes_shows(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret-1\n")
-    assert key_of(f"@{tmp_path / 'key'}") == "secret-1"
-    assert key_of("plain") == "plain"
-    assert key_of(None) is None
+    assert _key_of(f"@{tmp_path / 'key'}") == "secret-1"
+    assert _key_of("plain") == "plain"
+    assert _key_of(None) is None
     with pytest.raises(UsageError, match="No such file"):
-        key_of(f"@{tmp_path / 'none'}")
+        _key_of(f"@{tmp_path / 'none'}")
 
 
 def test_words_of_any_language_are_understood_where_the_locale_has_ascii_only(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import Model, Param, Rule, load_catalog
-from aimlvideo.core.catalog.rules import term_holds
+from aimlvideo.core.catalog.rules import _term_holds
 
 CATALOG = load_catalog()
 MODELS = [model for model in CATALOG if model.service == "aimlapi"]
@@ -115,12 +115,12 @@ def _lawful(model: Model, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _holds(rule: Rule, model: Model, params: dict[str, Any]) -> bool:
-    return all(term_holds(term, params, model) != "no" for term in rule.conditions)
+    return all(_term_holds(term, params, model) != "no" for term in rule.conditions)
 
 
 def _drop_what_needs_more(rule: Rule, model: Model, params: dict[str, Any]) -> None:
     first, *others = rule.fields
-    if term_holds(first, params) == "yes" and all(term_holds(other, params, model) == "no" for other in others):
+    if _term_holds(first, params) == "yes" and all(_term_holds(other, params, model) == "no" for other in others):
         del params[first.partition("=")[0]]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint, request_id_of
+from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint
 from aimlvideo.core.lost_submissions import (
     LEAST_SETTLE,
     WINDOW_MARGIN,
@@ -109,7 +109,7 @@ def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
 
 @pytest.mark.parametrize("intent", [INTENT, Intent("0123abcd", None, 1), replace(INTENT, denials=1)])
 def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -> None:
-    assert Intent.of(request_id_of(VideoJob("m", id="a"), "0a1b2c3d4e", intent)) == intent
+    assert Intent.of(intent.request_id(VideoJob("m", id="a"), "0a1b2c3d4e")) == intent
 
 
 @for_each("request_id", [None, "", "av-0123456789ab-0a1b2c3d4e", "somebody-s"])

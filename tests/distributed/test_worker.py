@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.registry import SharedDurations, read_durations
+from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.pipeline.poll_policies import NOWHERE
@@ -191,11 +191,11 @@ async def test_a_refusal_narrows_the_other_workers_too(queued: str, tmp_path: Pa
 
 async def test_what_all_workers_learned_of_durations_the_next_one_knows(dsn: str) -> None:
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-        workers = [SharedDurations(NOWHERE, await read_durations(connection)) for _ in range(3)]
+        workers = [SharedDurations(NOWHERE, await SharedDurations.read(connection)) for _ in range(3)]
         for mine in workers:
             mine.policy(MODEL).observe(95.0, 105.0, done=True)
             await mine.share(connection)
-        known = SharedDurations(NOWHERE, await read_durations(connection)).policy(MODEL)
+        known = SharedDurations(NOWHERE, await SharedDurations.read(connection)).policy(MODEL)
         assert known.endings == pytest.approx(3, rel=0.1)
         assert known.to_state() == workers[-1].policy(MODEL).to_state()
 

@@ -29,7 +29,7 @@ from aimlvideo.core.mp4_boxes import is_whole_mp4
 from aimlvideo.core.service_clock import ServiceClock, retry_after
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
-from aimlvideo.core.wires.aimlapi_models import _read_metrics, _read_models, read_prices
+from aimlvideo.core.wires.aimlapi_models import _read_metrics, _read_models, _read_prices
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import read_callback
 from aimlvideo.core.wires.shapes import oddities
@@ -137,7 +137,7 @@ def _document(data: bytes) -> None:
         for reader in (_read_models, _read_metrics):
             with suppress(ValueError):
                 repr(reader(body))
-        prices = read_prices(body)
+        prices = _read_prices(body)
         model = load_catalog().find(SOUND.model)
         assert model is not None
         for pricing in prices.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,7 +131,7 @@ def _show_changes(terminal: Terminal) -> int:
     refreshed = CatalogCache().read()
     if refreshed is None:
         raise UsageError("there is no refreshed list yet: run `aimlvideo models --refresh` first")
-    rows = model_tables.change_rows(load_catalog(), refreshed.models)
+    rows = _change_rows(load_catalog(), refreshed.models)
     if terminal.json:
         names = ("what", "model", "parameter", "change")
         changes = [dict(zip(names, row, strict=True)) for row in rows]
@@ -176,3 +176,13 @@ def _learned_durations_of(model: str) -> Iterator[str]:
             half, most = policy.quantile(0.5), policy.quantile(0.9)
             polls = ", ".join(f"{age:.0f}" for age in _quantiles(policy))
             yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; polls at {polls} s"
+
+
+def _change_rows(catalog: Catalog, refreshed: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return what a refresh found otherwise than `catalog` has it: what, model, parameter, and what became of it."""
+    from aimlvideo.core.catalog.refresh import compare
+
+    return [
+        (change.what, change.model, change.field, " → ".join(part for part in (change.before, change.after) if part))
+        for change in compare(catalog, refreshed)
+    ]

@@ -11,8 +11,7 @@ from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions
 from aimlvideo.cli.run_options import is_sandbox_folder, service_of_folder
-from aimlvideo.cli.run_summary import settled_sentence
-from aimlvideo.cli.settling import check_generation
+from aimlvideo.cli.settling import check_generation, settled_sentence
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups

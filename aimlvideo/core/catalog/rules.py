@@ -62,14 +62,14 @@ def _entries(count: int) -> str:
     return "1 entry" if count == 1 else f"{count} entries"
 
 
-def term_holds(term: str, params: Params, model: Model | None = None) -> str:
+def _term_holds(term: str, params: Params, model: Model | None = None) -> str:
     """Say whether a term holds: `yes`, `default` (a default makes it so), or `no`.
 
     `name` holds where the parameter is set, `name=value` where it has that value, `name=one|other` where it has one of
     them, `name[].part=value` where an entry of the list has it, and `!term` where the term does not hold.
     """
     if term.startswith("!"):
-        return "no" if term_holds(term[1:], params, model) == "yes" else "yes"
+        return "no" if _term_holds(term[1:], params, model) == "yes" else "yes"
     name, _, words = term.partition("=")
     values = [entry for entry in _at(name, params) if entry is not None]
     if not words:
@@ -142,19 +142,19 @@ def _at_most_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 
 
 def _at_least_one(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if not any(term_holds(name, params) == "yes" for name in rule.fields):  # a blank text is as good as none
+    if not any(_term_holds(name, params) == "yes" for name in rule.fields):  # a blank text is as good as none
         yield Problem(rule.fields[0], f"at least one of {' and '.join(rule.fields)}", "neither")
 
 
 def _required_unless(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
-    if all(term_holds(name, params, model) == "no" for name in rule.fields):
+    if all(_term_holds(name, params, model) == "no" for name in rule.fields):
         yield Problem(rule.fields[0], f"required without {' or '.join(rule.fields[1:])}", "nothing")
 
 
 def _required_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     if _applies(rule, model, params) != "no":
         for name in rule.fields:
-            if term_holds(name, params) == "no":
+            if _term_holds(name, params) == "no":
                 condition = f" with {_condition(rule)}" if rule.when or rule.conditions else ""
                 yield Problem(name, f"required{condition}{' on the legacy URL' if rule.legacy else ''}", "nothing")
 
@@ -165,7 +165,7 @@ def _forbidden_when(rule: Rule, model: Model, params: Params) -> Iterator[Proble
         return
     condition = _spoken(rule)
     for name in rule.fields:
-        if term_holds(name, params) == "no" and params.get(name) is None:
+        if _term_holds(name, params) == "no" and params.get(name) is None:
             continue
         if case == "default":
             yield Problem(name, f"not together with {condition}, its default", hint="set it otherwise")
@@ -187,7 +187,7 @@ def _only_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 
 def _needs(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     first, *others = rule.fields
-    if term_holds(first, params) == "yes" and all(term_holds(other, params, model) == "no" for other in others):
+    if _term_holds(first, params) == "yes" and all(_term_holds(other, params, model) == "no" for other in others):
         yield Problem(param_of_term(first), f"only together with {' or '.join(others)}", "without it")
 
 
@@ -243,7 +243,7 @@ def _adds_up(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 def _applies(rule: Rule, model: Model, params: Params) -> str:
     """Say whether a rule's conditions hold: `yes`, `default` where a default makes one of them hold, or `no`."""
     cases = [_case(model, params, name, value) for name, value in rule.when.items()]
-    cases += [term_holds(term, params, model) for term in rule.conditions]
+    cases += [_term_holds(term, params, model) for term in rule.conditions]
     return next((case for case in ("no", "default") if case in cases), "yes")
 
 

@@ -23,7 +23,7 @@ from aimlvideo.errors import Problem
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator, ValidationError
 
-__all__ = ["Checked", "check", "media_fields", "model_of", "replace_media"]
+__all__ = ["check", "media_fields", "model_of", "replace_media"]
 
 Place = tuple[str | int, ...]
 
@@ -34,7 +34,7 @@ SETTINGS = frozenset({
 """What no model takes, and people write beside the parameters of one."""
 
 
-class Checked(NamedTuple):
+class _Checked(NamedTuple):
     """`params` is what to send, in this package's names and without defaults; `problems` refuse the job, `warnings` do
     not.
     """
@@ -44,7 +44,9 @@ class Checked(NamedTuple):
     warnings: tuple[Problem, ...] = ()
 
 
-def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False, legacy: bool = False) -> Checked:
+def check(
+    job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False, legacy: bool = False
+) -> _Checked:
     """Check a job against its model on `service` (else the catalogue's usual one).
 
     With `strict`, unknown names are problems. `legacy`: it is sent to the service's older URLs, which have rules and
@@ -123,11 +125,11 @@ def model_of(job: VideoJob, catalog: Catalog, service: str | None = None) -> Mod
     return None if model is None else choose_endpoint(model, job.params)
 
 
-def _checked(job: VideoJob, params: dict[str, Any], problems: list[Problem]) -> Checked:
+def _checked(job: VideoJob, params: dict[str, Any], problems: list[Problem]) -> _Checked:
     if not problems:
-        return Checked(params)
+        return _Checked(params)
     named = [replace(problem, job=job.id) for problem in problems]
-    return Checked(
+    return _Checked(
         params,
         tuple(problem for problem in named if not problem.warning),
         tuple(problem for problem in named if problem.warning),

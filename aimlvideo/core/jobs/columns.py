@@ -118,13 +118,6 @@ def _clip_file(row: Any) -> ClipFile:
     return clip
 
 
-def job_from_json(job_id: str, folder: str | None, content: str) -> VideoJob:
-    """Return the job whose content was written down."""
-    model, params = json.loads(content) if content else ("", {})
-    job = VideoJob(model, id=job_id, **params)
-    return job.with_base_folder(folder) if folder else job
-
-
 def _error_from_text(text: str | None, generation_id: str | None, request_id: str | None) -> VideoError | None:
     """Return the error that was written down as `Name: message` or `Name[field]: message`, with its ids.
 

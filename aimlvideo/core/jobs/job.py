@@ -38,6 +38,12 @@ class VideoJob:
         _setattr(self, "folder", None)
         _setattr(self, "id", str(id) if id not in (None, "") else self._id_of_content())
 
+    @classmethod
+    def of_content(cls, job_id: str, content: str, folder: str | None = None) -> VideoJob:
+        """Return the job whose `content` was written down. Raises ValueError or TypeError for what is none."""
+        model, params = json.loads(content)
+        return cls(model, id=job_id, **(params or {})).with_base_folder(folder or None)
+
     @property
     def derived(self) -> bool:
         """Whether nobody chose this job's id: it follows from the content."""

@@ -50,6 +50,14 @@ class Intent:
         account, moment, denials = match.groups()
         return cls(account, None if moment == UNKNOWN_MOMENT else float(int(moment, 16)), int(denials))
 
+    def request_id(self, job: VideoJob, token: str) -> str:
+        """Return the id of one POST for a job; `token` is different for each. At most 128 of `A-Za-z0-9._:-`."""
+        if self.account is None:
+            return f"{id_prefix(job)}-{token}"
+        # In the id, because the id is the one thing that survives a lost journal: the service's log has it.
+        moment = UNKNOWN_MOMENT if self.sent_at is None else f"{int(self.sent_at):08x}"[-8:]
+        return f"{id_prefix(job)}-{self.account}-{moment}-{min(self.denials, 9)}-{token}"
+
     def other_account(self, account: str) -> str | None:
         """Return why this key can never find a submission; None where it was sent with this key to this base URL."""
         if self.account is None or self.account == account:
@@ -93,15 +101,6 @@ def is_of_another_job(job: VideoJob, progress: Progress) -> bool:
     # Before it is sent, and once it has failed, a job may stand for another model than it was submitted for.
     is_fixed = progress.stage not in (Stage.PLANNED, Stage.FAILED)
     return bool(request_id and is_fixed and _OURS.match(request_id) and not request_id.startswith(id_prefix(job)))
-
-
-def request_id_of(job: VideoJob, token: str, intent: Intent | None = None) -> str:
-    """Return the id of one POST for this job; `token` is different for each. At most 128 of `A-Za-z0-9._:-`."""
-    if intent is None or intent.account is None:
-        return f"{id_prefix(job)}-{token}"
-    # In the id, because the id is the one thing that survives a lost journal: the service's log has it.
-    moment = UNKNOWN_MOMENT if intent.sent_at is None else f"{int(intent.sent_at):08x}"[-8:]
-    return f"{id_prefix(job)}-{intent.account}-{moment}-{min(intent.denials, 9)}-{token}"
 
 
 def account_fingerprint(api_key: str, base_url: str) -> str:

@@ -31,7 +31,7 @@ def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if MATRIX not in template:
         yield fixed
         return
-    if (total := count(template)) > MAX_COMBINATIONS:
+    if (total := _count(template)) > MAX_COMBINATIONS:
         # Python refuses to write numbers of more than 4300 digits, which a few long axes reach.
         many = f"{total:,}" if total < 10**30 else "more than 10^30"
         raise UsageError(f"matrix: {many} combinations; at most {MAX_COMBINATIONS:,} in one template")
@@ -43,7 +43,7 @@ def expand(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield job
 
 
-def count(template: Mapping[str, Any]) -> int:
+def _count(template: Mapping[str, Any]) -> int:
     """Return how many jobs a template makes, without making them."""
     return prod(len(values) for values in _axes(template).values())
 

@@ -46,6 +46,20 @@ class FixedPolls:
         self.every = every
         self.price = price
 
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Read `learned` (None: each model learns its own) or `every:SECONDS` (one fixed policy for all)."""
+        word, _, seconds = text.strip().partition(":")
+        if word == "learned" and not seconds:
+            return None
+        try:
+            every = float(seconds)
+        except ValueError:
+            every = 0.0
+        if word != "every" or not 0 < every < float("inf"):
+            raise ValueError(f"expected 'learned' or 'every:SECONDS' with more than 0 seconds, got {text!r}")
+        return cls(every)
+
     def next_poll(self, last: float) -> float:
         return last + self.every
 
@@ -138,20 +152,6 @@ class LearnedPolls:
         self._law, self._next_poll_price = self.latency.law, self.price
         self._next_poll = NextPoll(self._law, self.price)
         self._gap_factor = max(sqrt(self.price / USUAL_PRICE), 1.0)
-
-
-def parse_polls(text: str) -> FixedPolls | None:
-    """Read `learned` (None: each model learns its own) or `every:SECONDS` (one fixed policy for all)."""
-    word, _, seconds = text.strip().partition(":")
-    if word == "learned" and not seconds:
-        return None
-    try:
-        every = float(seconds)
-    except ValueError:
-        every = 0.0
-    if word != "every" or not 0 < every < float("inf"):
-        raise ValueError(f"expected 'learned' or 'every:SECONDS' with more than 0 seconds, got {text!r}")
-    return FixedPolls(every)
 
 
 def knowledge_key(model: str, params: Mapping[str, Any]) -> str:

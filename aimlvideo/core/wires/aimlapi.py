@@ -16,15 +16,13 @@ from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
-    STATES,
     STATUS_FIELDS,
     error_in_body,
     failure_in,
     is_about_the_path,
-    is_known_word,
     links_in,
+    named_state,
     object_in,
-    plain_word,
     reason,
     refuses_frequency,
     state_of,
@@ -128,7 +126,7 @@ class AimlApi:
         body = _object(answer)
         # A status, an id or a link makes it an answer about the generation, whatever else stands beside it; an error
         # word alone may be about the request.
-        if not (as_text(body.get("id")) or is_known_word(_word(body)) or links_in(body)[0]):
+        if not (as_text(body.get("id")) or named_state(_word(body)) or links_in(body)[0]):
             _raise_for_body(answer, body)
         return _generation(body, answer, generation_id)
 
@@ -153,7 +151,7 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
     A generation that failed before it had an id is such an error: whoever sent it was not accepted.
     """
     error = error_in_body(body)
-    if error is None and request_id is not None and STATES.get(plain_word(_word(body))) is State.FAILED:
+    if error is None and request_id is not None and named_state(_word(body)) is State.FAILED:
         error = ("", failure_in(body, surely_failed=True) or _word(body))
     if error is None:
         return
@@ -213,7 +211,7 @@ def _content_refusal(message: str, about: Mapping[str, Any]) -> ContentRefused |
     return ContentRefused(text, field=refused_input(message), **about)
 
 
-def cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+def _cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
     """Return USD from the header, from `meta.usage.usd_spent`, else from credits (2,000,000 = 1 USD); None: unknown.
 
     Credits are read in the body, and then in their header. A header tells what this call cost: a status check that
@@ -252,7 +250,7 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
         file_sizes=sizes,
         error=why,
         # Before the end a cost is an estimate or a hold, and may still be given back.
-        cost_usd=cost_of(body, answer.headers) if ended else None,
+        cost_usd=_cost_of(body, answer.headers) if ended else None,
         content_refused=content_refused,
         refused_input=refused_input(why) if why and content_refused else None,
     )

@@ -98,7 +98,7 @@ UNITS: dict[str, tuple[Per, float]] = {
 """What a price's unit counts, and how many of that it is. The service documents only "second" for video."""
 
 
-def read_prices(models_answer: Any) -> dict[str, Pricing]:
+def _read_prices(models_answer: Any) -> dict[str, Pricing]:
     """Return the prices by model id and alias from the answer of `/v1/models?include=pricing`.
 
     A price that cannot be read is none, and its `problem` says why; one entry's fault is no other's.
@@ -201,7 +201,7 @@ def _amount(case: Mapping[str, Any]) -> tuple[float, Per]:
 MODELS = ModelList(_models_request, _read_models, UNIVERSAL)
 PRICES = Question(
     Request("GET", "/v1/models", (("include", "pricing"), ("output_modalities", "video"))),
-    lambda answer: read_prices(answer.json()),
+    lambda answer: _read_prices(answer.json()),
     _PRICES_FIELDS,
 )
 DURATIONS = Question(Request("GET", "/models/metrics"), lambda answer: _read_metrics(answer.json()), _METRICS_FIELDS)

@@ -23,8 +23,9 @@ _WORDS = {
     "timeout timed_out",
 }
 
+ENDED = (State.COMPLETED, State.FAILED)
 STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
-"""Status words of all services, documented and seen, as `plain_word` writes them."""
+"""Status words of all services, documented and seen, in lower case and with `_`."""
 
 MAX_MESSAGE_LENGTH = 500
 """Characters of a service's message that are shown."""
@@ -89,23 +90,9 @@ _TOO_OFTEN = re.compile(
 )
 
 
-def plain_word(word: str) -> str:
-    """Return a status word in lower case, without blanks around it, and with `_` for blanks and hyphens inside."""
-    return word.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def is_known_word(word: str) -> bool:
-    """Tell whether a status word says where a generation stands; one that is missing does not."""
-    return _state(word) is not None
-
-
-def has_ended(word: str) -> bool:
-    """Tell whether a status word says that a generation has ended, well or badly."""
-    return _state(word) in (State.COMPLETED, State.FAILED)
-
-
-def _state(word: str) -> State | None:
-    return STATES.get(word) or STATES.get(plain_word(word))
+def named_state(word: str) -> State | None:
+    """Return what a status word says of a generation, however it is written; None for one that is missing or new."""
+    return STATES.get(word) or STATES.get(word.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
 def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
@@ -114,7 +101,7 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     An unknown word with a link is completed; an unknown word, or completed without a link, is failed where the answer
     gives a reason. Whatever else is unknown is not finished yet.
     """
-    state = _state(word)
+    state = named_state(word)
     # A clip that is there is done, whatever new word a service has found for that.
     if state is None and has_link:
         return State.COMPLETED

@@ -18,16 +18,10 @@ from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_fa
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, STATES, plain_word
+from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, named_state
 from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State, TaskList
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.kling_answers import (
-    is_content_refusal,
-    read_data,
-    read_task,
-    read_tasks,
-    task_of_object,
-)
+from aimlvideo.core.wires.kling_answers import Task, read_data
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words
 from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Rejected
 
@@ -75,11 +69,11 @@ class Kling:
         A body that says the submission failed and names no task is a refusal; one that says neither is unclear.
         """
         with refusals_in_words():
-            task = read_task(answer, request_id)
+            task = Task.read(answer, request_id)
             if task.id:
                 return task.as_generation(task.id)
             if task.state is State.FAILED:
-                kind = ContentRefused if is_content_refusal(task.reason or "") else Rejected
+                kind = ContentRefused if task.content_refused else Rejected
                 raise kind(
                     f"the gateway says: {(task.reason or task.status)[:MAX_MESSAGE_LENGTH]} (HTTP {answer.status})",
                     status=answer.status,
@@ -113,7 +107,7 @@ class Kling:
     def parse_status(self, answer: Answer, generation_id: str) -> Generation:
         """Return the generation as a status check's answer describes it, in any shape."""
         try:
-            return read_task(answer).as_generation(generation_id)
+            return Task.read(answer).as_generation(generation_id)
         except ContentRefused as error:
             if error.code != CONTENT_SAFETY_CODE:
                 raise
@@ -158,7 +152,7 @@ def _takes_external_id(job: VideoJob) -> bool:
 
 def _read_external_task(answer: Answer, request_id: str) -> Generation | None:
     """Return the task found by our id: None where there is none, or where the answer is about something else."""
-    task = read_task(answer)
+    task = Task.read(answer)
     return task.as_generation(task.id) if task.id and task.external_id == request_id else None
 
 
@@ -170,7 +164,7 @@ def _list_request(page: int, job: VideoJob, root: str) -> Request:
 
 def _read_list(answer: Answer) -> list[Generation]:
     """Return the tasks of a page, each with the id that was chosen for it."""
-    return [task.as_generation(task.id) for task in read_tasks(answer) if task.id]
+    return [task.as_generation(task.id) for task in Task.read_page(answer) if task.id]
 
 
 def _helper_request(name: str, params: Mapping[str, Any], root: str) -> Request:
@@ -272,26 +266,21 @@ def _shot(number: int, shot: Any) -> Any:
 
 def read_callback(body: Any) -> Callback | None:
     """Return what a callback's body says of a task, or None where it names none."""
-    task = task_of_object(body)
+    task = Task.of_callback(body)
     if task is None or not (task.id or task.external_id):
         return None
-    return Callback(task.id, task.external_id, STATES.get(plain_word(task.status)))
+    return Callback(task.id, task.external_id, named_state(task.status))
 
 
-def lookup_below(root: str) -> LookupById:
-    """Return how a task below a root is found by the id that was chosen for it."""
-    return LookupById(partial(_external_task_request, root=root), _read_external_task, 200 / 60, _takes_external_id)
+class Below:
+    """How tasks are found and listed below a root, and the calls there that prepare one."""
+
+    def __init__(self, root: str) -> None:
+        find = partial(_external_task_request, root=root)
+        self.lookup = LookupById(find, _read_external_task, 200 / 60, _takes_external_id)
+        self.tasks = TaskList(partial(_list_request, root=root), _read_list)
+        self.helper = Helper(partial(_helper_request, root=root), _read_helper)
 
 
-def task_list_below(root: str) -> TaskList:
-    """Return how the tasks below a root are listed."""
-    return TaskList(partial(_list_request, root=root), _read_list)
-
-
-def helper_below(root: str) -> Helper:
-    """Return the calls below a root that prepare a task."""
-    return Helper(partial(_helper_request, root=root), _read_helper)
-
-
-LOOKUP = lookup_below(ROOT)
-HELPER = helper_below(ROOT)
+LOOKUP = Below(ROOT).lookup
+HELPER = Below(ROOT).helper

@@ -14,17 +14,17 @@ from urllib.parse import quote
 
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
+    ENDED,
     GOOD_CODES,
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
-    STATES,
     STATUS_FIELDS,
     error_in_body,
     failure_in,
     is_about_the_path,
     links_in,
+    named_state,
     object_in,
-    plain_word,
     reason,
     refuses_frequency,
     state_of,
@@ -90,7 +90,7 @@ CODE_WORDS: dict[str, int | type[ServiceError]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Task:
+class Task:
     """One task as an answer shows it, in whatever shape; `id` is None where none is named."""
 
     id: str | None
@@ -105,10 +105,51 @@ class _Task:
     created_at: float = 0.0
     """When it was made, in seconds since 1970 by the service's clock; 0 where it does not say."""
 
+    @classmethod
+    def read(cls, answer: Answer, request_id: str | None = None) -> Task:
+        """Return the task that an answer shows; raise the error that the answer amounts to."""
+        body = _body(answer)
+        if isinstance(body, dict):
+            task = _task(_layers(body))
+            # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it,
+            # it is about that task and not about our question.
+            speaks_of_an_ended_task = task.id and named_state(task.status) in ENDED
+            if answer.status < 300 and (
+                _stated_error(body) is None or (speaks_of_an_ended_task and request_id is None)
+            ):
+                if not task.has_fields:
+                    raise nameless("the answer is cut short or names no task", answer, request_id)
+                if task.state is State.FAILED and not task.reason and (error := _stated_error(body)):
+                    return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
+                return task
+        raise _as_error(answer, request_id)
+
+    @classmethod
+    def read_page(cls, answer: Answer) -> list[Task]:
+        """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
+        body = answer.json()
+        if not isinstance(body, dict) or answer.status >= 300 or _stated_error(body) is not None:
+            raise _as_error(answer, None)
+        rows = body.get("data")
+        if not isinstance(rows, list):
+            raise Unclear("the answer lists no tasks", status=answer.status)
+        return [_task(_layers(row)) for row in rows if isinstance(row, dict)]
+
+    @classmethod
+    def of_callback(cls, body: object) -> Task | None:
+        """Return the task in a callback's body: the bare task object, or one that is wrapped like an answer."""
+        return _task(_layers(body)) if isinstance(body, dict) else None
+
+    @property
+    def content_refused(self) -> bool:
+        """Whether a failed task's reason is moderation: by the code in it, or by its words."""
+        code = _CODE_IN_REASON.search(self.reason or "")
+        return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(self.reason or "")
+
     def as_generation(self, generation_id: str) -> Generation:
         """Return the generation of this id."""
         completed, failed = self.state is State.COMPLETED, self.state is State.FAILED
-        content_refused = failed and is_content_refusal(self.reason or "")
+        content_refused = failed and self.content_refused
         return Generation(
             id=generation_id,
             state=self.state,
@@ -125,30 +166,7 @@ class _Task:
         )
 
 
-def is_content_refusal(reason: str) -> bool:
-    """Tell whether a failed task's reason is moderation: by the code in it, or by its words."""
-    code = _CODE_IN_REASON.search(reason)
-    return (code is not None and int(code[1]) in CONTENT_CODES) or refuses_content(reason)
-
-
 _CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\d{4})\b")
-
-
-def read_task(answer: Answer, request_id: str | None = None) -> _Task:
-    """Return the task that an answer shows; raise the error that the answer amounts to."""
-    body = _body(answer)
-    if isinstance(body, dict):
-        task = _task(_layers(body))
-        # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it, it
-        # is about that task and not about our question.
-        speaks_of_an_ended_task = task.id and STATES.get(plain_word(task.status)) in (State.COMPLETED, State.FAILED)
-        if answer.status < 300 and (_stated_error(body) is None or (speaks_of_an_ended_task and request_id is None)):
-            if not task.has_fields:
-                raise nameless("the answer is cut short or names no task", answer, request_id)
-            if task.state is State.FAILED and not task.reason and (error := _stated_error(body)):
-                return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
-            return task
-    raise _as_error(answer, request_id)
 
 
 def _body(answer: Answer) -> Any:
@@ -163,22 +181,6 @@ def read_data(answer: Answer) -> Mapping[str, Any]:
     if isinstance(body, dict) and answer.status < 300 and _stated_error(body) is None:
         return next((layer for layer in _layers(body)[1:]), body)
     raise _as_error(answer, None)
-
-
-def read_tasks(answer: Answer) -> list[_Task]:
-    """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
-    body = answer.json()
-    if not isinstance(body, dict) or answer.status >= 300 or _stated_error(body) is not None:
-        raise _as_error(answer, None)
-    rows = body.get("data")
-    if not isinstance(rows, list):
-        raise Unclear("the answer lists no tasks", status=answer.status)
-    return [_task(_layers(row)) for row in rows if isinstance(row, dict)]
-
-
-def task_of_object(body: Any) -> _Task | None:
-    """Return the task in a callback's body: the bare task object, or one that is wrapped like an answer."""
-    return _task(_layers(body)) if isinstance(body, dict) else None
 
 
 def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
@@ -277,7 +279,7 @@ def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return layers
 
 
-def _task(layers: list[Mapping[str, Any]]) -> _Task:
+def _task(layers: list[Mapping[str, Any]]) -> Task:
     """Read a task: the gateway's own id is the outer one, the clip and the reason are the inner ones.
 
     Of several states the one that has ended counts, the innermost first; a message beside `code` does not count.
@@ -289,14 +291,14 @@ def _task(layers: list[Mapping[str, Any]]) -> _Task:
         words = words[: -len(_words(layers[0]))]
     # A gateway that caches shows "processing" outside and "succeed" inside, or the reverse: an end does not become
     # undone.
-    ended = [word for word in words if STATES.get(plain_word(word)) in (State.FAILED, State.COMPLETED)]
+    ended = [word for word in words if named_state(word) in ENDED]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason, stated = _reason(outward), _reason(outward, with_messages=False)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_id(layer.get(field)))), None)
     # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" for layer in layers)
-    if has_content_page and task_id and not links and STATES.get(plain_word(word)) is State.COMPLETED:
+    if has_content_page and task_id and not links and named_state(word) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
     state = state_of(word, has_link=bool(links), reason=stated if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
@@ -304,7 +306,7 @@ def _task(layers: list[Mapping[str, Any]]) -> _Task:
     created_at = next(
         (moment for layer in outward for name in CREATED_FIELDS if (moment := as_timestamp(layer.get(name)))), 0.0
     )
-    return _Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
+    return Task(task_id, external, state, word.strip(), links, reason, _units(outward), has_fields, created_at)
 
 
 def _words(layer: Mapping[str, Any]) -> list[str]:
@@ -319,7 +321,7 @@ def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
                 return links
         # Older gateways put the clip's link there.
         reason = as_text(layer.get("fail_reason"))
-        if reason and reason.startswith(("http://", "https://")) and STATES.get(plain_word(word)) is not State.FAILED:
+        if reason and reason.startswith(("http://", "https://")) and named_state(word) is not State.FAILED:
             return (reason,)
     return next((links for layer in layers if (links := links_in(layer)[0])), ())
 
@@ -340,7 +342,7 @@ def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) 
 
 
 def _failure(layer: Mapping[str, Any]) -> Any:
-    state = STATES.get(plain_word(next(iter(_words(layer)), "")))
+    state = named_state(next(iter(_words(layer)), ""))
     return failure_in(layer, surely_failed=state is State.FAILED and "code" not in layer)
 
 

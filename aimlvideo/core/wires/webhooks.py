@@ -13,7 +13,7 @@ TOLERANCE = 300
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 
 
-def signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
+def _signature(secret: str, message_id: str, timestamp: str, body: bytes) -> str:
     """Return Base64 of HMAC-SHA256 over `id.timestamp.body`; the key is the Base64 behind `whsec_`.
 
     Raises ValueError where the secret is not valid Base64.
@@ -39,7 +39,7 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes, now: float) 
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not _TIMESTAMP.fullmatch(timestamp) or abs(now - int(timestamp)) > TOLERANCE:
         return False
-    expected = f"v1,{signature(secret, message_id, timestamp, body)}"
+    expected = f"v1,{_signature(secret, message_id, timestamp, body)}"
     signatures = headers.get("webhook-signature", "").split(" ")
     # Compared in constant time: a comparison that stops at the first wrong letter tells an attacker how far he is.
     return any(hmac.compare_digest(expected.encode(), one.encode(errors="surrogateescape")) for one in signatures)

@@ -31,7 +31,6 @@ from aimlvideo.core.jobs.columns import (
     columns_of,
     damaged_column,
     duplicate_id_problem,
-    job_from_json,
     progress_of,
 )
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
@@ -380,7 +379,7 @@ def _record_of(row: Sequence[Any]) -> Record:
     """Return the job of a row. Raises JournalError for one that no run has written."""
     job_id, folder, content, *columns = row
     try:
-        record = Record(job_from_json(job_id, folder, content), progress_of(columns))
+        record = Record(VideoJob.of_content(job_id, content or '["", {}]', folder), progress_of(columns))
         if (column := damaged_column(record.progress)) is not None:
             raise ValueError(f"a wrong {column}")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -303,8 +303,7 @@ class SqliteJournal:
     def _record(self, row: tuple[Any, ...]) -> Record:
         job_id, folder, content, *columns = row
         try:
-            model, params = json.loads(content)
-            job = VideoJob(model, id=job_id, **(params or {}))
+            job = VideoJob.of_content(job_id, content)
             progress = progress_of(columns)
             if is_of_another_job(job, progress):
                 raise ValueError(f"its request id {progress.request_id!r:.60} is that of another job or model")

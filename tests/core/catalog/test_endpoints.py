@@ -8,8 +8,8 @@ import pytest
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.endpoints import choose_endpoint, endpoint_facts
-from aimlvideo.core.catalog.rules import sentences, term_holds
-from aimlvideo.core.catalog.validation import Checked, check
+from aimlvideo.core.catalog.rules import _term_holds, sentences
+from aimlvideo.core.catalog.validation import _Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Problem, Rejected
@@ -181,11 +181,11 @@ JOBS: dict[str, tuple[str, str, dict[str, Any], Sent]] = {
 }
 
 
-def ask(model: str, params: dict[str, Any]) -> Checked:
+def ask(model: str, params: dict[str, Any]) -> _Checked:
     return check(VideoJob(model, id="job", **params), CATALOG, service="kling", strict=True)
 
 
-def wrong(checked: Checked) -> set[str]:
+def wrong(checked: _Checked) -> set[str]:
     return {problem.field for problem in checked.problems}
 
 
@@ -441,7 +441,7 @@ def test_every_rule_and_every_endpoint_says_where_it_is_written() -> None:
     ],
 )
 def test_a_term_of_a_rule_is_read(term: str, params: dict[str, Any], holds: str) -> None:
-    assert term_holds(term, params) == holds
+    assert _term_holds(term, params) == holds
 
 
 def test_an_unknown_model_is_asked_about_everywhere_and_a_known_one_at_its_endpoints() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from aimlvideo.core.jobs import stages
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
-from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix, request_id_of
+from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, Intent, id_prefix
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DiskFailed, GenerationFailed, InvalidJobs, LinkDead, Problem, VideoError
@@ -173,7 +173,7 @@ async def test_a_result_saves_its_clip_or_says_why_not() -> None:
 @given(st.text(min_size=1), st.text(alphabet="0123456789abcdef", min_size=1, max_size=20))
 def test_a_request_id_is_one_that_services_keep_and_leads_back_to_its_job(name: str, token: str) -> None:
     job = VideoJob("m", id=name)
-    made = request_id_of(job, token)
+    made = Intent().request_id(job, token)
     assert re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", made)
     assert made[:PREFIX_LENGTH] == id_prefix(job)
 

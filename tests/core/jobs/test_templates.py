@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.templates import count, expand
+from aimlvideo.core.jobs.templates import _count, expand
 from aimlvideo.errors import UsageError
 from tests.cases import for_each
 
@@ -34,12 +34,12 @@ def test_a_parameter_that_is_a_list_stands_in_one_more_list() -> None:
 
 def test_a_line_without_a_matrix_is_its_own_only_job() -> None:
     assert list(expand({"id": "x", "model": "m"})) == [{"id": "x", "model": "m"}]
-    assert count({"id": "x"}) == 1
+    assert _count({"id": "x"}) == 1
 
 
 def test_a_million_jobs_are_counted_without_being_made() -> None:
     template = {"matrix": {name: list(range(100)) for name in ("prompt", "model", "seed")}}
-    assert count(template) == 1_000_000
+    assert _count(template) == 1_000_000
     assert next(expand(template)) == {"prompt": 0, "model": 0, "seed": 0}
 
 

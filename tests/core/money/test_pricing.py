@@ -12,7 +12,7 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Price, Pricing, quote
-from aimlvideo.core.wires.aimlapi_models import read_prices
+from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.errors import GenerationFailed, LinkDead
 from tests.cases import for_each
 
@@ -39,7 +39,7 @@ VARIANTS = {
 def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
     known = load_catalog().find(model)
     assert known is not None
-    return quote(known, params, read_prices({"data": [{"id": "m", "pricing": pricing}]}).get("m"))
+    return quote(known, params, _read_prices({"data": [{"id": "m", "pricing": pricing}]}).get("m"))
 
 
 @for_each(
@@ -125,7 +125,7 @@ def test_a_price_per_second_without_a_known_length_is_unknown() -> None:
     ids=str,
 )
 def test_a_broken_price_is_unknown_by_itself_and_says_what_is_wrong(pricing: Any) -> None:
-    prices = read_prices({"data": [{"id": "broken", "pricing": pricing}, {"id": "good", "pricing": FIXED}]})
+    prices = _read_prices({"data": [{"id": "broken", "pricing": pricing}, {"id": "good", "pricing": FIXED}]})
     assert prices["good"] == Pricing((Price(0.35, "generation"),))
     assert prices["broken"].problem.startswith("the published price")
     model = load_catalog().find(V3)
@@ -135,16 +135,16 @@ def test_a_broken_price_is_unknown_by_itself_and_says_what_is_wrong(pricing: Any
 
 @for_each("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])
 def test_an_answer_without_prices_gives_none(answer: Any) -> None:
-    assert read_prices(answer) == {}
+    assert _read_prices(answer) == {}
 
 
 def test_aliases_cost_the_same_and_a_list_is_an_answer_too() -> None:
-    prices = read_prices([{"id": "a", "aliases": ["b", 5], "pricing": FIXED}])
+    prices = _read_prices([{"id": "a", "aliases": ["b", 5], "pricing": FIXED}])
     assert prices.keys() == {"a", "b"}
 
 
 def test_the_span_of_a_models_prices() -> None:
-    both = read_prices(
+    both = _read_prices(
         [{"id": "a", "pricing": VARIANTS}, {"id": "b", "pricing": FIXED}, {"id": "c", "pricing": {"kind": "variable"}}]
     )
     assert both["a"].span is None

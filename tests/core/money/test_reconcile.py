@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.core.money.reconcile import reconcile
@@ -73,7 +73,7 @@ def logged(generation: str, request_id: str | None, *, succeeded: bool = True) -
 
 
 A = record("a")
-AGAIN = request_id_of(A.job, "again")
+AGAIN = Intent().request_id(A.job, "again")
 
 
 @for_each(
@@ -88,7 +88,7 @@ AGAIN = request_id_of(A.job, "again")
 def test_what_the_log_has_under_our_ids_and_the_run_does_not_know_is_said(
     charges: list[Charge], rows: list[LogRow], words: str
 ) -> None:
-    (finding,) = reconcile([A], [charge("a"), *charges], [logged("a", request_id_of(A.job, "1")), *rows]).findings
+    (finding,) = reconcile([A], [charge("a"), *charges], [logged("a", Intent().request_id(A.job, "1")), *rows]).findings
     assert words in finding
 
 

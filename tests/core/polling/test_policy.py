@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard
 from aimlvideo.core.polling.next_poll import NextPoll
-from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key, parse_polls
+from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key
 from tests.cases import for_each
 from tests.core.duration_models import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
 from tests.work import lines_run
@@ -248,8 +248,8 @@ def test_a_fixed_interval_is_what_it_says():
 
 
 def test_the_setting_is_read():
-    assert parse_polls("learned") is None
-    fixed = parse_polls("every:20")
+    assert FixedPolls.parse("learned") is None
+    fixed = FixedPolls.parse("every:20")
     assert fixed is not None
     assert fixed.next_poll(10.0) == 30.0
 
@@ -257,7 +257,7 @@ def test_the_setting_is_read():
 @for_each("text", ["", "every", "every:", "every:0", "every:-3", "every:inf", "every:nan", "often", "learned:3"])
 def test_a_setting_that_makes_no_sense_is_refused_by_name(text):
     with pytest.raises(ValueError, match="'every:SECONDS'"):
-        parse_polls(text)
+        FixedPolls.parse(text)
 
 
 def test_knowledge_is_kept_by_model_duration_and_resolution():

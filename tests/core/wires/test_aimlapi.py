@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.aimlapi import AimlApi, cost_of, raise_for_error, reason
+from aimlvideo.core.wires.aimlapi import AimlApi, _cost_of, raise_for_error, reason
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer
@@ -447,7 +447,7 @@ def usage(**used: Any) -> dict[str, Any]:
 def test_what_a_clip_cost_is_known_or_unknown_and_never_guessed(
     told: dict[str, Any], header: str | None, usd: float | None
 ) -> None:
-    assert cost_of(told, {} if header is None else {"x-aimlapi-usd-spent": header}) == usd
+    assert _cost_of(told, {} if header is None else {"x-aimlapi-usd-spent": header}) == usd
 
 
 def test_a_cost_is_that_of_a_generation_that_has_ended() -> None:

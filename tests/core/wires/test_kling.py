@@ -12,7 +12,7 @@ from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Request
 from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
-from aimlvideo.settings import resolve_base_url
+from aimlvideo.settings import _resolve_base_url
 from aimlvideo.shell.http.transport import HttpTransport
 from tests.cases import for_each
 from tests.core.wires.answers import ODD_BODIES, answer
@@ -103,7 +103,7 @@ def test_a_task_is_asked_about_where_it_was_submitted_or_in_each_place_in_turn()
     ],
 )
 def test_a_gateway_may_have_a_prefix_of_its_own(base: str, url: str) -> None:
-    kept = resolve_base_url(base, "kling", {})
+    kept = _resolve_base_url(base, "kling", {})
     transport = HttpTransport(None, kept, "key", service_of("kling"))  # type: ignore[arg-type]
     assert transport._url(WIRE.submission(job(prompt="waves"), "av-1")) == url
 

@@ -11,7 +11,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.base import LookupById
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import Refused, SettingsError, Unclear
-from aimlvideo.settings import resolve_base_url, resolve_key
+from aimlvideo.settings import _resolve_base_url, resolve_key
 from tests.core.wires.answers import answer
 
 SERVICE = service_of("kling-official")
@@ -25,8 +25,8 @@ def test_its_tasks_are_below_its_own_root() -> None:
     assert wire.status("t", JOB)[0].path == "/v1/videos/text2video/t"
     assert isinstance(SERVICE.lookup, LookupById)
     assert SERVICE.lookup.request("av-1", JOB).path == "/v1/videos/text2video/av-1"
-    assert resolve_base_url(None, "kling-official", {}) == "https://api-singapore.klingai.com"
-    assert resolve_base_url(None, "kling-official", {"AIMLAPI_BASE_URL": "https://other"}).endswith("klingai.com")
+    assert _resolve_base_url(None, "kling-official", {}) == "https://api-singapore.klingai.com"
+    assert _resolve_base_url(None, "kling-official", {"AIMLAPI_BASE_URL": "https://other"}).endswith("klingai.com")
 
 
 def test_its_key_is_a_pair_of_the_environment_or_of_the_flag() -> None:

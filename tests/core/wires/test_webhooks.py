@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.wires.webhooks import is_signed, signature, usable_secret
+from aimlvideo.core.wires.webhooks import _signature, is_signed, usable_secret
 from tests.cases import for_each
 
 SECRET = "whsec_dGVzdHNlY3JldHRlc3RzZWNyZXR0ZXN0c2VjcmV0MTI="
@@ -25,7 +25,7 @@ def headers(signatures: str = f"v1,{SIGNATURE}", **more: str) -> dict[str, str]:
 
 
 def test_the_published_example_is_signed() -> None:
-    assert signature(SECRET, "9876543210", str(SIGNED_AT), BODY) == SIGNATURE
+    assert _signature(SECRET, "9876543210", str(SIGNED_AT), BODY) == SIGNATURE
     assert is_signed(SECRET, headers(), BODY, SIGNED_AT)
 
 

@@ -18,7 +18,7 @@ import pytest
 from aimlvideo import errors
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal, read_journal
@@ -293,7 +293,9 @@ async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_gene
 ) -> None:
     job = named("a", prompt="waves")
     journal.recover({"id": "a", "model": "m/one", "stage": stage, "generation_id": None})
-    assert journal.remember_found({request_id_of(job, "0123"): "gen-9", None: "gen-1", "somebody-s": "gen-2"}) == 1
+    assert (
+        journal.remember_found({Intent().request_id(job, "0123"): "gen-9", None: "gen-1", "somebody-s": "gen-2"}) == 1
+    )
     assert journal.remember_found({}) == 0
     planned = journal.plan(job).progress
     assert (planned.stage, planned.generation_id) == (Stage.RENDERING, "gen-9")
@@ -331,7 +333,7 @@ async def test_a_job_costs_at_most_400_bytes_beside_its_own_text(path: Path) -> 
         for number in range(count):
             job = journal.plan(VideoJob("kling-video/v1.6/pro/image-to-video", prompt=f"take {number}")).job
             text += len(job.content())
-            request_id = request_id_of(job, f"{number:010x}")
+            request_id = Intent().request_id(job, f"{number:010x}")
             for known in (SENT, RENDERING, READY, SAVED._replace(poll_ages=bytes(24))):
                 journal.step(job, known._replace(request_id=request_id, file=known.file and file_name(job.id)))
     assert os.stat(path).st_size - text < 400 * count

@@ -10,7 +10,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.refresh import compare
 from aimlvideo.core.money.pricing import quote
 from aimlvideo.core.services import service_of
-from aimlvideo.core.wires.aimlapi_models import read_prices
+from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.state.catalog_cache import CatalogCache, refresh
 
@@ -38,7 +38,7 @@ async def test_147_documents_are_read_once_and_say_what_is_shipped(tmp_path: Pat
 async def test_the_sandboxs_prices_quote_most_models() -> None:
     async with server.Sandbox() as sandbox, open_session() as session:
         answer = await session.get(f"{sandbox.url}/v1/models?include=pricing")
-        prices = read_prices(await answer.json())
+        prices = _read_prices(await answer.json())
     models = [model for model in load_catalog() if model.service == "aimlapi"]
     quotes = [quote(model, {"duration": 5}, prices.get(model.id)) for model in models]
     known = [dollars for dollars in quotes if dollars is not None]
