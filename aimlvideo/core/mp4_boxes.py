@@ -56,7 +56,7 @@ def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:
         # A size of 1 says that the real one follows in 64 bits: clips of more than 4 GB.
         if size == 1:
             size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
-        if end - place < HEADER:
+        if end < start:
             yield _Box(b"", place, end + 1)
             return
         kind = header[4:8]

@@ -27,6 +27,11 @@ def test_a_run_of_steady_jobs_takes_its_rounds_or_its_starts(
     assert found.likely == pytest.approx(seconds, rel=0.05)
 
 
+def test_clips_of_half_a_second_take_half_a_second() -> None:
+    found = Estimate.of({"m": 1}, {"m": Durations(0.5, 0.5)}, max_outstanding=20, rate=5)
+    assert found.likely == pytest.approx(0.5, rel=0.05)
+
+
 @given(st.integers(1, 200), st.integers(1, 30), st.floats(0.5, 50))
 def test_the_estimate_is_near_to_a_run_played_through(jobs: int, slots: int, rate: float) -> None:
     free = [0.0] * slots
@@ -55,7 +60,8 @@ def test_metrics_are_read_and_what_is_no_duration_of_a_clip_is_left_out() -> Non
         return {"alias": alias, "metrics": {"duration_ms": {"p50": p50, "p90": p90}}}
 
     models = [entry("a", 60_000, 90_000), entry("post", 900, 2000), entry("odd", 9e4, 1e4), entry("b", "x", 1), {}, 5]
-    assert _read_metrics({"models": models}) == {"a": Durations(60, 90)}
+    models += [entry("slow post", 4_900, 9_000), entry("quick clip", 5_000, 9_000)]
+    assert _read_metrics({"models": models}) == {"a": Durations(60, 90), "quick clip": Durations(5, 9)}
     assert _read_metrics(None) == _read_metrics({"models": 5}) == {}
     odd = [entry("nan", float("nan"), 1), entry("inf", 6e4, float("inf")), entry("huge", 10**400, 10**400)]
     assert _read_metrics({"models": odd}) == {}

@@ -14,6 +14,7 @@ from aimlvideo.core.lost_submissions import (
     Outcome,
     Search,
     earliest_moment,
+    may_be,
     next_lookup_after,
     outcome_of,
     settle_seconds,
@@ -52,6 +53,29 @@ def test_only_what_surely_was_not_bought_may_be_sent_again(
     rows: list[LogRow], age: float, said: Outcome, generation: str | None
 ) -> None:
     assert outcome_of(rows, age, settle=600) == (said, generation)
+
+
+SENT_AT = 5000.0
+
+
+@for_each(
+    ("model", "created_at", "sent_at", "may_be_it"),
+    [
+        ("kling/V1", SENT_AT + 1, SENT_AT, True),
+        ("", SENT_AT + 1, SENT_AT, True),
+        ("another", SENT_AT + 1, SENT_AT, False),
+        ("another", SENT_AT - 1000, SENT_AT, False),
+        ("kling/V1", SENT_AT - 300, SENT_AT, True),
+        ("kling/V1", SENT_AT - 301, SENT_AT, False),
+        ("kling/V1", 0.0, SENT_AT, True),
+        ("kling/V1", 1.0, None, True),
+    ],
+)
+def test_a_row_without_an_id_may_be_a_submission_of_its_model_that_is_no_later_than_the_row(
+    model: str, created_at: float, sent_at: float | None, may_be_it: bool
+) -> None:
+    row = LogRow(None, "gen-1", True, created_at, model)
+    assert may_be(row, VideoJob("kling/v1"), Intent("key", sent_at)) is may_be_it
 
 
 @for_each(("p99", "seconds"), [(None, 600), (0, 600), (100, 600), (200, 600), (500, 1500)])

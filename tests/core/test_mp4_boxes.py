@@ -18,7 +18,14 @@ def box(kind: bytes, content: bytes = b"", size: int | None = None) -> bytes:
 
 FTYP = box(b"ftyp", b"isom")
 MDAT = box(b"mdat", bytes(100))
-LONG = (1).to_bytes(4) + b"mdat" + (116).to_bytes(8) + bytes(100)
+
+
+def long_box(kind: bytes, content: bytes) -> bytes:
+    """Return a box with its size in 64 bits."""
+    return (1).to_bytes(4) + kind + (len(content) + 16).to_bytes(8) + content
+
+
+LONG = long_box(b"mdat", bytes(100))
 
 
 @for_each(
@@ -49,12 +56,12 @@ def full(kind: bytes, *words: int, version: int = 0, flags: int = 0) -> bytes:
 def index(seconds: int | None) -> bytes:
     """Return a `moov` of two tracks with 1,000 and 48,000 units a second, and what it announces of its fragments."""
     tracks = b"".join(
-        box(b"trak", full(b"tkhd", 0, 0, number) + box(b"mdia", full(b"mdhd", 0, 0, scale)))
+        box(b"trak", full(b"tkhd", 0, 0, number, 0, 9) + box(b"mdia", full(b"mdhd", 0, 0, scale, 9, 9)))
         for number, scale in ((1, 1000), (2, 48_000))
     )
     announced = b"" if seconds is None else full(b"mehd", seconds * 600)
-    extends = box(b"mvex", announced + full(b"trex", 1, 1, 40) + full(b"trex", 2, 1, 1024))
-    return box(b"moov", full(b"mvhd", 0, 0, 600) + tracks + extends)
+    extends = box(b"mvex", announced + full(b"trex", 1, 1, 40, 9, 9) + full(b"trex", 2, 1, 1024, 9, 9))
+    return box(b"moov", full(b"mvhd", 0, 0, 600, 9, 9) + tracks + extends)
 
 
 def fragment(samples: int, *durations: int) -> bytes:
@@ -72,6 +79,7 @@ SECOND = fragment(25)
 HALVES = fragment(2, 500, 500)
 FILMS = {
     "announced": FTYP + index(3) + SECOND + HALVES + SECOND,
+    "announced in a long box": FTYP + long_box(b"moov", index(3)[8:]) + SECOND + HALVES + SECOND,
     "indexed": FTYP + index(None) + segment_index(len(SECOND), len(SECOND)) + SECOND * 2,
     "with a last box": FTYP + index(None) + SECOND * 2 + box(b"mfra", bytes(16)),
 }

@@ -45,6 +45,16 @@ async def test_a_call_that_says_it_has_ended_is_a_reason_to_ask_at_once() -> Non
     assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [30]
 
 
+async def test_calls_that_come_before_the_gateway_itself_knows_its_task_do_not_end_the_waiting() -> None:
+    service = FakeGateway(seconds=40)
+    service.checks.extend(answer(404, {"code": 1203, "message": "no such task"}) for _ in range(12))
+    async with gateway_client(service, poll="every:600") as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        for _ in range(13):
+            await anyio.sleep(3.5)
+            assert client.callback(call("succeed"))
+        assert (await anext(results)).ok
+
+
 async def test_a_call_that_says_not_finished_counts_as_a_look_and_asks_nothing() -> None:
     service = FakeGateway(seconds=70)
     async with gateway_client(service, poll="every:60") as client, client.run(jobs(1, GATEWAY_JOB)) as results:

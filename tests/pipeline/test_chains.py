@@ -131,6 +131,15 @@ async def test_a_job_may_take_two_frames_of_one_parent(tmp_path: Path, quick: li
     assert service.bodies[1].keys() >= {"image_url", "tail_image_url"}
 
 
+async def test_a_job_that_takes_frames_of_two_parents_waits_for_the_later_one(tmp_path: Path) -> None:
+    both = shot("c", "a", tail_image_url={"from": "b", "frame": "first"})
+    service = FakeService(seconds=100)
+    async with FakeClient(service, rate=0.05) as client:
+        results = await run_all(client, [shot("a"), shot("b"), both], output=tmp_path)
+    assert results["c"].stage is Stage.SAVED
+    assert service.posted_at[2] >= service.posted_at[1] + 100
+
+
 async def test_a_parent_of_an_earlier_file_is_taken_from_the_folder(tmp_path: Path) -> None:
     service = FakeService()
     async with FakeClient(service) as client:

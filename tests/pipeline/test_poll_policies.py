@@ -54,6 +54,13 @@ def test_where_nothing_was_seen_what_is_documented_is_expected() -> None:
     assert durations.p50 > 130
 
 
+def test_of_a_model_that_nobody_timed_nothing_is_expected() -> None:
+    catalog = load_catalog()
+    untimed = next(model for model in catalog if not model.documented_seconds)
+    assert policies().expected(VideoJob(untimed.id)) is None
+    assert policies().expected(VideoJob("nobody/knows-it")) is None
+
+
 def test_of_a_service_on_this_machine_nothing_is_expected_before_it_was_seen() -> None:
     assert policies(HERE).expected(TIMED) is None
 

@@ -158,6 +158,24 @@ async def test_what_an_earlier_run_left_at_the_service_holds_slots_until_it_ends
     assert len(service.posted_at) == 9
 
 
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("answer_lost", [False, True])
+async def test_what_an_earlier_run_left_at_the_service_holds_slots_that_other_runs_wait_for(
+    tmp_path: Path, answer_lost: bool
+) -> None:
+    service, settings = FakeService(seconds=100), {"journal": tmp_path / "journal.sqlite3", "max_outstanding": 3}
+    service.lost.extend([Unclear("reset")] * 3 * answer_lost)
+    async with FakeClient(service, **settings) as client, client.run(jobs(3)):
+        await anyio.sleep(10)
+    async with FakeClient(service, **settings) as client, client.resume() as earlier:
+        await anyio.sleep(1)
+        with anyio.fail_after(3000):
+            results = await run_all(client, [{**job, "id": f"new-{job['id']}"} for job in jobs(3)])
+        assert [result.ok async for result in earlier] == [True] * 3
+    assert [result.ok for result in results.values()] == [True] * 3
+    assert service.peak == 3
+
+
 async def test_what_was_refused_takes_no_place_among_the_clips_that_a_slow_reader_has_still_to_take() -> None:
     service = FakeService(seconds=5)
     service.posts.extend(answer(400, {"message": "no"}) for _ in range(4))

@@ -125,6 +125,12 @@ def test_odd_percentiles_still_make_a_law(published):
     assert 20 < Latency(published).law.quantile(0.5) < 300
 
 
+def test_percentiles_far_apart_are_believed_up_to_a_factor_of_thirteen():
+    spread = Latency({0.5: 60.0, 0.9: 1e7}).law
+    usual = Latency({0.5: 60.0, 0.9: 60.0 * 13}).law
+    assert spread.quantile(0.9) == pytest.approx(usual.quantile(0.9), rel=0.05)
+
+
 def test_half_a_generation_is_assumed_of_an_unknown_model():
     assert sum(_uninformed_prior().events) == pytest.approx(0.5)
 
