@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimlvideo.core.nesting import DEEPEST
-
+from aimlvideo.core.jobs.job import DEEPEST
 from aimlvideo.core.wires.http import Answer
 from tests.cases import for_each
 
