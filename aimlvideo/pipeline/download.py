@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,8 @@ LINK_WAITS = (0.0, 2.0, 6.0, 18.0)
 Edit = Callable[[BinaryIO], bool]
 """Changes a whole clip in place, and says whether it did."""
 
+OnFailure = Callable[[DownloadFailed], None]
+
 log = logging.getLogger("aimlvideo.download")
 
 
@@ -53,17 +56,18 @@ class Downloads:
 
     async def save(self, entry: Entry) -> None:
         """Save the clips of one job, or leave them where they are where that takes longer than `timeout`."""
-        patience = entry.run.spec.patience
+        patience, failures = entry.run.spec.patience, deque[DownloadFailed](maxlen=1)
         with contained(entry):
             with anyio.move_on_after(patience) as scope:
-                await self._save(entry)
+                await self._save(entry, failures.append)
             if scope.cancelled_caught and not entry.ended:
                 generation_id = entry.progress.generation_id
                 why = f"the download of generation {generation_id} did not end within {patience:g} s"
+                why += f"; the last try failed: {failures[0]}" if failures else ""
                 to_fetch = f"To fetch it: the same command again, or client.wait({generation_id!r})"
                 entry.end(OutOfPatience(f"{why}. {to_fetch}", generation_id=generation_id))
 
-    async def _save(self, entry: Entry) -> None:
+    async def _save(self, entry: Entry, on_failure: OnFailure) -> None:
         assert entry.run.spec.folder is not None
         if entry.ended:
             return
@@ -77,7 +81,7 @@ class Downloads:
                 ours = entry.progress.files[index].file if index < len(entry.progress.files) else None
                 path = entry.run.spec.folder / (ours or numbered_name(name, index))
                 replaceable = ours is not None or (saved_before and index == 0)
-                clips.append(await self._fetch_clip(entry, path, index, overwrite=replaceable))
+                clips.append(await self._fetch_clip(entry, path, index, on_failure, overwrite=replaceable))
                 if entry.run.spec.upload is not None:
                     await entry.run.spec.upload(clips[-1].path.name)
         except LinkDead as error:
@@ -95,7 +99,9 @@ class Downloads:
             entry.step(Stage.SAVED, saved_at=clock.wall(), **saved)
             entry.end()
 
-    async def _fetch_clip(self, entry: Entry, path: Path, index: int, *, overwrite: bool) -> Clip:
+    async def _fetch_clip(
+        self, entry: Entry, path: Path, index: int, on_failure: OnFailure, *, overwrite: bool
+    ) -> Clip:
         """Bring one clip of a generation to `path`."""
 
         async def fresh_link() -> str | None:
@@ -115,7 +121,9 @@ class Downloads:
             return sizes[index] if index < len(sizes) else None
 
         link = entry.progress.video_urls[index] if entry.progress.video_urls else entry.progress.video_url
-        return await self.fetch(link, path, fresh_link, overwrite=overwrite, edit=edit, size=size)
+        return await self.fetch(
+            link, path, fresh_link, overwrite=overwrite, edit=edit, size=size, on_failure=on_failure
+        )
 
     async def fetch(
         self,
@@ -126,15 +134,17 @@ class Downloads:
         overwrite: bool = True,
         edit: Edit | None = None,
         size: Callable[[], int | None] = lambda: None,
+        on_failure: OnFailure = lambda _: None,
     ) -> Clip:
         """Bring a clip to `path`, whole; a link that is dead or leads to no video is asked for again.
 
         With `overwrite`, a file that is there already is replaced; else the clip gets the next free name beside it.
+        `on_failure` is called with the reason of each try that fails.
         """
         new_links = 0
         for wait in LINK_WAITS:
             try:
-                return await self._fetch_link(link, path, overwrite=overwrite, edit=edit, size=size())
+                return await self._fetch_link(link, path, on_failure, overwrite=overwrite, edit=edit, size=size())
             except DiskFailed:
                 raise
             except DownloadFailed as error:
@@ -145,12 +155,13 @@ class Downloads:
                 # The same link again uses up no new one: a service that has not moved the file yet gets all the waits.
                 fresh = await retrying(fresh_link, on=(ServiceError,))() or link
                 new_links, link = new_links + (fresh != link), fresh
-        return await self._fetch_link(link, path, overwrite=overwrite, edit=edit, size=size())
+        return await self._fetch_link(link, path, on_failure, overwrite=overwrite, edit=edit, size=size())
 
     async def _fetch_link(
         self,
         link: str | None,
         path: Path,
+        on_failure: OnFailure,
         *,
         overwrite: bool,
         edit: Edit | None,
@@ -160,8 +171,16 @@ class Downloads:
         if not link:
             raise LinkDead("the service gave no link to the clip")
         download = Download(self.clips, link, path, overwrite=overwrite, edit=edit, size=size, service=self.service)
+
+        async def attempt() -> Clip:
+            try:
+                return await download.fetch()
+            except DownloadFailed as error:
+                on_failure(error)
+                raise
+
         try:
-            return await retrying(download.fetch, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
+            return await retrying(attempt, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
         except DownloadFailed:
             download.discard()
             raise

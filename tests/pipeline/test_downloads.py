@@ -98,6 +98,14 @@ async def test_a_fresh_link_is_asked_for_until_there_is_an_answer(files: Files, 
     assert results["job0"].stage is Stage.SAVED
 
 
+async def test_a_download_that_is_given_up_says_what_went_wrong_last(files: Files, tmp_path: Path) -> None:
+    files.errors.extend(DownloadFailed("a host sent no video: it begins with b'<html'") for _ in range(90))
+    async with FakeClient(FakeService(seconds=10), timeout=60) as client:
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert results["job0"].stage is Stage.READY
+    assert "did not end within 60 s; the last try failed: a host sent no video" in str(results["job0"].error)
+
+
 async def test_a_download_that_is_cut_is_tried_again_without_asking_for_a_link(files: Files, tmp_path: Path) -> None:
     service = FakeService(seconds=10)
     files.errors.extend(DownloadFailed("cut") for _ in range(2))

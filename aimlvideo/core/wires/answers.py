@@ -78,7 +78,13 @@ LINK_HOLDERS = (
 LINK_KEYS = ("url", "video_url", "uri", "href", "download_url", "videoUrl", "downloadUrl", "src", "link", "urls")
 MAX_DEPTH = 4
 _LINK = re.compile(r"\s*([a-z][a-z0-9+.-]*:|/|\\\\|[^\s]+\.(mp4|mov|webm|m4v)\b)", re.IGNORECASE)
-
+_WEB_LINK = re.compile(r"\s*https?://\S+\s*$", re.IGNORECASE)
+_VIDEO_FILE = re.compile(r"\s*https?://[^\s?#]+\.(mp4|mov|webm|m4v)([?#]\S*)?\s*$", re.IGNORECASE)
+_NOT_THE_CLIP = re.compile(
+    r"(?i)input|request|param|argument|prompt|payload|option|(?<!re)source|refer|image|frame|callback|hook|audio|sound|voice"
+    r"|subtitle|thumb|cover|poster|preview|watermark|animat|gif|error|fail|reason|message|document|status"
+)
+"""In names of what a request had, or of what accompanies a clip."""
 
 _TOO_OFTEN = re.compile(
     r"""(?ix)
@@ -117,10 +123,30 @@ def refuses_frequency(text: str) -> bool:
     return bool(_TOO_OFTEN.search(text))
 
 
-def links_in(body: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
-    """Return the links of all clips of an answer, from the first place that has any, and their sizes in bytes."""
+def links_in(body: Mapping[str, Any], *, surely_there: bool = False) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """Return the links of all clips of an answer, from the first place that has any, and their sizes in bytes.
+
+    Where a clip is `surely_there`, as the status says, unusual places are searched too: it was paid.
+    """
     clips = _clips(body, 0)
+    if surely_there and not clips:
+        clips = dict.fromkeys(_unusual_links(body))
     return tuple(clips), tuple(clips.values())
+
+
+def _unusual_links(value: Any, *, of_video: bool = False) -> list[str]:
+    """Return the first link to a video at any place that echoes no request; one for each entry of a list."""
+    if isinstance(value, list):
+        return [links[0] for entry in value if (links := _unusual_links(entry, of_video=of_video))]
+    if isinstance(value, dict):
+        inner = (
+            _unusual_links(part, of_video=of_video or "video" in name.lower())
+            for name, part in value.items()
+            if not _NOT_THE_CLIP.search(name)
+        )
+        return next((links for links in inner if links), [])
+    is_link = isinstance(value, str) and (_VIDEO_FILE.match(value) or (of_video and _WEB_LINK.match(value)))
+    return [value.strip()] if is_link else []
 
 
 def _clips(body: Mapping[str, Any], depth: int) -> dict[str, int | None]:
@@ -153,8 +179,10 @@ def _links(clip: Any) -> list[str]:
         return [clip.strip()] if clip.strip() else []
     if isinstance(clip, dict):
         for name in LINK_KEYS:
-            several = clip.get(name) if name.endswith("s") else [clip.get(name)]
-            texts = [text.strip() for text in _entries(several) if isinstance(text, str) and text.strip()]
+            value = clip.get(name)
+            texts = [text.strip() for text in _entries(value) if isinstance(text, str) and text.strip()]
+            if isinstance(value, list) and not name.endswith("s"):
+                texts = [text for text in texts if _LINK.match(text)]
             if texts:
                 return texts
     return []

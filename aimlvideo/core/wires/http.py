@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -13,6 +13,9 @@ from aimlvideo.core.jobs.job import DEEPEST, is_too_deep
 
 MOST_VALUES = 500_000
 """Lists, objects and their parts in one answer: Python takes 50 times their bytes. The longest list has a tenth."""
+BOMS_UTF16 = (BOM_UTF16_BE, BOM_UTF16_LE)
+LONGEST_NUMBER = 4300
+"""Digits of a number that Python reads; a longer one is none."""
 _HALVES = re.compile("[\ud800-\udfff]")
 
 
@@ -64,7 +67,7 @@ def parsed_json(raw: bytes) -> Any:
     if len(raw) > MOST_VALUES and sum(map(raw.count, (b"[", b"{", b","))) > MOST_VALUES:
         return None
     try:
-        value = json.loads(raw.removeprefix(BOM_UTF8).decode("utf-8", "replace"))
+        value = _decoded(raw.decode("utf-16") if raw[:2] in BOMS_UTF16 else _as_utf8(raw))
         # Halves of surrogate pairs can be escaped, and written nowhere.
         if b"\\u" in raw:
             value = json.loads(_HALVES.sub("\N{REPLACEMENT CHARACTER}", json.dumps(value, ensure_ascii=False)))
@@ -74,3 +77,26 @@ def parsed_json(raw: bytes) -> Any:
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
         return value
     return None if is_too_deep(value) else value
+
+
+def _as_utf8(raw: bytes) -> str:
+    return raw.removeprefix(BOM_UTF8).decode("utf-8", "replace")
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        # An object with something behind it (a comment of a proxy, a second object), or with a number of thousands of
+        # digits: what it says of a generation counts all the same.
+        text = text.lstrip()
+        if not text.startswith("{"):
+            raise
+        return _LENIENT.raw_decode(text)[0]
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else None
+
+
+_LENIENT = json.JSONDecoder(parse_int=_number)

@@ -323,7 +323,10 @@ def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
         reason = as_text(layer.get("fail_reason"))
         if reason and reason.startswith(("http://", "https://")) and named_state(word) is not State.FAILED:
             return (reason,)
-    return next((links for layer in layers if (links := links_in(layer)[0])), ())
+    if usual := next((links for layer in layers if (links := links_in(layer)[0])), ()):
+        return usual
+    surely_there = STATES.get(plain_word(word)) is State.COMPLETED
+    return next((links for layer in layers if (links := links_in(layer, surely_there=surely_there)[0])), ())
 
 
 def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from aimlvideo.core.links import resolve_link
 from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.base import State, Wire
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
 from tests.cases import for_each
@@ -132,6 +134,49 @@ def test_a_finished_clip_is_found_wherever_its_link_stands(wire: Wire, body: Any
 def test_all_clips_are_found_wherever_they_stand(wire: Wire, body: Any) -> None:
     seen = wire.parse_status(answer({"id": "g-1", "status": "completed", **body}), "g-1")
     assert seen.video_urls == (FILM, OTHER)
+
+
+@both
+@for_each(
+    "body",
+    [
+        {"output_url": FILM},
+        {"video": {"video": {"url": FILM}}},
+        {"video": {"url": [FILM]}},
+        {"response": {"generateVideoResponse": {"generatedSamples": [{"video": {"uri": FILM}}]}}},
+        {"response": {"clips": [{"video": {"uri": "https://cdn.example.com/v1/files/7:download"}}]}},
+        {"outputs": [{"type": "video", "value": FILM}]},
+        {"output": {"works": [{"cover": {"resource": OTHER}, "resource": {"resource": FILM}}]}},
+    ],
+    ids=str,
+)
+def test_a_clip_that_is_surely_there_is_found_in_unusual_places(wire: Wire, body: Any) -> None:
+    echo = {"input": {"video_url": OTHER}, "thumbnail_url": OTHER}
+    completed = {"id": "g-1", "status": "completed", **echo, **body}
+    assert wire.parse_status(answer(completed), "g-1").video_urls in (
+        (FILM,),
+        ("https://cdn.example.com/v1/files/7:download",),
+    )
+
+
+@both
+@for_each(
+    "behind",
+    [b"\n<!-- served by a proxy -->", b'\n{"id": "g-2"}', b', "of": ' + b"9" * 5000 + b"}"],
+    ids=lambda behind: behind[:12],
+)
+def test_what_stands_behind_an_answer_hides_nothing_of_it(wire: Wire, behind: bytes) -> None:
+    body = json.dumps({"id": "g-1", "status": "completed", "video": {"url": FILM}}).encode()
+    seen = wire.parse_status(
+        Answer.of(body.removesuffix(b"}") + behind if behind.startswith(b",") else body + behind), "g-1"
+    )
+    assert seen.video_urls == (FILM,)
+
+
+@both
+def test_an_answer_in_utf_16_is_read(wire: Wire) -> None:
+    body = json.dumps({"id": "g-1", "status": "completed", "video": {"url": FILM}}).encode("utf-16")
+    assert wire.parse_status(Answer.of(body), "g-1").video_urls == (FILM,)
 
 
 @both
