@@ -233,7 +233,7 @@ def _cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | Non
 
 def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
     word, error = _word(body), failure_in(body)
-    links, sizes = links_in(body, surely_there=STATES.get(plain_word(word)) is State.COMPLETED and not error)
+    links, sizes = links_in(body, surely_there=named_state(word) is State.COMPLETED and not error)
     state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
     # A second look: a reason in an unusual place is believed only once the status says that it failed.
     if state is State.FAILED:

@@ -325,7 +325,7 @@ def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
             return (reason,)
     if usual := next((links for layer in layers if (links := links_in(layer)[0])), ()):
         return usual
-    surely_there = STATES.get(plain_word(word)) is State.COMPLETED
+    surely_there = named_state(word) is State.COMPLETED
     return next((links for layer in layers if (links := links_in(layer, surely_there=surely_there)[0])), ())
 
 
