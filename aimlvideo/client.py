@@ -42,7 +42,6 @@ from aimlvideo.pipeline.prices import PriceList
 from aimlvideo.pipeline.request_log import LogReading
 from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
-from aimlvideo.pipeline.service_models import ServiceModels
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote, open_store
@@ -57,7 +56,7 @@ from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.state.catalog_cache import Refreshed
+from aimlvideo.shell.state.catalog_cache import Refreshed, ServiceModels
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook

@@ -21,8 +21,7 @@ from simulation import repeat
 
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.hazard import PiecewiseHazard
-from aimlvideo.core.polling.next_poll import NextPoll
-from aimlvideo.core.polling.policy import LearnedPolls
+from aimlvideo.core.polling.policy import LearnedPolls, _NextPoll
 
 FIXED = np.arange(15.0, 61.0, 15.0)
 PUBLISHED = {0.5: 127.0, 0.75: 150.0, 0.9: 175.0, 0.99: 240.0}
@@ -103,7 +102,7 @@ def law_known(size: Size) -> Iterator[Figure]:
 
 
 def _looks(law: TimeLaw) -> Floats:
-    known = NextPoll(PiecewiseHazard.of(lambda age: float(law.survival(np.array([age]))[0])), PRICE)
+    known = _NextPoll(PiecewiseHazard.of(lambda age: float(law.survival(np.array([age]))[0])), PRICE)
     ages = [known.after(0.0)]
     while ages[-1] < law.longest and len(ages) < 2000:
         ages.append(max(known.after(ages[-1]), ages[-1] + 1.0))

@@ -9,7 +9,7 @@ import pytest
 
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Unavailable
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, known_catalog, read_named_models
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, _read_named_models, known_catalog
 from tests.cases import for_each
 from tests.fakes import FakeClient, FakeService, answer, run_all
 
@@ -146,7 +146,7 @@ async def test_what_was_learned_is_kept_beside_what_a_refresh_has_read() -> None
     cache.write(Refreshed({"x/other": {"developer": "x", "path": "/p", "params": {}}}, {}, "2026-01-01", '"tag"'))
     models = FakeClient(FakeService()).service.models
     assert models is not None
-    cache.add(await read_named_models(Newer().send, models, [NEW]))
+    cache.add(await _read_named_models(Newer().send, models, [NEW]))
     kept = cache.read()
     assert kept is not None
     assert (kept.date, kept.etag, sorted(kept.models)) == ("2026-01-01", '"tag"', [NEW, "x/other"])

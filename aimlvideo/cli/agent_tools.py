@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record, VideoJob, result_of
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Standing, Verdict, verdict
+from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
@@ -233,7 +233,7 @@ class AgentTools:
         standing = self._standing()
         # Not what the model cost before, as in a run: nobody is asked here.
         price = self._client.price(job)
-        decided = verdict(self._limit, price, standing)
+        decided = standing.verdict(self._limit, price)
         if decided is Verdict.UNPRICED:
             raise OverBudget(f"the price of {job.model} is not known, so it might exceed the limit: nothing was sent")
         if decided is Verdict.UNKNOWN:

@@ -46,36 +46,6 @@ READ_AHEAD = 64
 SECRETS = ("--api-key", "--callback-secret", "--dsn")
 
 
-@dataclass(slots=True)
-class RunScope:
-    """Which jobs of a folder a command is about: those planned in one run, or, where that is None, all of them."""
-
-    run: int | None = None
-    whole_folder: bool = True
-    begun: bool = False
-    """Whether jobs were set on their way: from then on no error means that nothing was sent."""
-    reasons: dict[type[VideoError], tuple[int, Result]] = field(default_factory=dict)
-    """By the kind of reason: how many jobs this command left unfinished, and the first of them."""
-
-    def note(self, result: Result, halted: VideoError | None) -> None:
-        """Keep why a job was left unfinished, where that is neither why the run `halted` nor a doubt of its own."""
-        error = result.error
-        if error is None or error is halted or isinstance(error, InDoubt) or result.stage in ENDED:
-            return
-        count, first = self.reasons.get(type(error), (0, result))
-        self.reasons[type(error)] = count + 1, first
-
-    def why_unfinished(self) -> Iterator[str]:
-        """Say why jobs were left unfinished, in one line for each kind of reason."""
-        for count, first in self.reasons.values():
-            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
-            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
-
-    def is_in(self, folder: Path) -> bool:
-        """Tell whether the folder's journal has the jobs: of a file that was not planned to its end it has none."""
-        return (self.run is not None or self.whole_folder) and (folder / JOURNAL).exists()
-
-
 class _How(Enum):
     """How the work of a run came to its end."""
 
@@ -87,32 +57,134 @@ class _How(Enum):
     """By an error of ours: what else the command was to do is missing."""
 
 
-def to_the_end(
-    work: Callable[[], Coroutine[Any, Any, VideoError | None]], options: RunOptions, terminal: Terminal, scope: RunScope
-) -> int:
-    """See the work of a run through, and say how it ended; return the exit code."""
-    how, error = _ending_of(work)
-    if how is _How.UNREAD:
-        silence_output()
-    if how is _How.INTERRUPTED:
-        terminal.say("interrupted")
-    if how is not _How.THROUGH and not scope.is_in(options.output):
-        return _nothing_to_report(error)
-    if isinstance(error, UsageError) and how is _How.CUT_SHORT and not scope.begun:
-        raise error
-    try:
-        code = finish(options, error, terminal, scope, hurried=how in (_How.INTERRUPTED, _How.UNREAD))
-    except JournalError as unreadable:
-        if not scope.begun and error is None:
-            raise
-        # What was sent is sent: this is no mistake in the command.
-        terminal.problem(str(unreadable) if error is None else f"{error}. And then: {unreadable}")
-        return UNFINISHED
-    if code == ALL_SAVED and (how is _How.CUT_SHORT or isinstance(error, DiskFailed)):
-        # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
-        terminal.problem(str(error))
-        return UNFINISHED
-    return INTERRUPTED if how is _How.UNREAD else code
+@dataclass(slots=True)
+class CommandRun:
+    """What a command does with jobs of its folder: those planned in one run, or, where that is None, all of them."""
+
+    options: RunOptions
+    terminal: Terminal
+    run: int | None = None
+    whole_folder: bool = True
+    begun: bool = False
+    """Whether jobs were set on their way: from then on no error means that nothing was sent."""
+    reasons: dict[type[VideoError], tuple[int, Result]] = field(default_factory=dict)
+    """By the kind of reason: how many jobs this command left unfinished, and the first of them."""
+
+    def _note(self, result: Result, halted: VideoError | None) -> None:
+        """Keep why a job was left unfinished, where that is neither why the run `halted` nor a doubt of its own."""
+        error = result.error
+        if error is None or error is halted or isinstance(error, InDoubt) or result.stage in ENDED:
+            return
+        count, first = self.reasons.get(type(error), (0, result))
+        self.reasons[type(error)] = count + 1, first
+
+    def _why_unfinished(self) -> Iterator[str]:
+        """Say why jobs were left unfinished, in one line for each kind of reason."""
+        for count, first in self.reasons.values():
+            others = f" and {pluralize(count - 1, 'more job')}" if count > 1 else ""
+            yield f"  unfinished: {first.job.id}{others}: {shorten(str(first.error), 200, placeholder=' ...')}"
+
+    def to_the_end(self, work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> int:
+        """See the work of the run through, and say how it ended; return the exit code."""
+        how, error = _ending_of(work)
+        if how is _How.UNREAD:
+            silence_output()
+        if how is _How.INTERRUPTED:
+            self.terminal.say("interrupted")
+        if how is _How.CUT_SHORT and error is not None and not self.begun and self._nothing_was_sent(error):
+            raise error
+        if how in (_How.UNREAD, _How.INTERRUPTED) and not self._is_planned:
+            return UNFINISHED
+        try:
+            code = self.finish(error, hurried=how in (_How.UNREAD, _How.INTERRUPTED))
+        except JournalError as unreadable:
+            if not self.begun and error is None:
+                raise
+            # What was sent is sent: this is no mistake in the command.
+            self.terminal.problem(str(unreadable) if error is None else f"{error}. And then: {unreadable}")
+            return UNFINISHED
+        if code == ALL_SAVED and (how is _How.CUT_SHORT or isinstance(error, DiskFailed)):
+            # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
+            self.terminal.problem(str(error))
+            return UNFINISHED
+        return INTERRUPTED if how is _How.UNREAD else code
+
+    @property
+    def _is_planned(self) -> bool:
+        """Whether the folder's journal has the jobs: of a file that was not planned to its end it has none."""
+        return (self.run is not None or self.whole_folder) and (self.options.output / JOURNAL).exists()
+
+    def _nothing_was_sent(self, error: VideoError) -> bool:
+        return isinstance(error, UsageError) or not self._is_planned
+
+    async def process(self, client: VideoClient) -> VideoError | None:
+        """Carry on with the jobs in scope; return why submission was halted, if it was.
+
+        Raises UsageError where the service refuses the key before it has accepted anything of this run.
+        """
+        retried = self._retried() if self.options.retry_failed else 0
+        with read_journal(self.options.output / JOURNAL) as journal:
+            client.use_prices(prices_from_json(journal.fact(PRICES)))
+        async with client.resume(
+            self.options.store or self.options.output,
+            retry_failed=self.options.retry_failed,
+            verify=self.options.verify,
+            max_spend=self.options.max_spend,
+            name=self.options.name,
+            run=self.run,
+        ) as results:
+            if self.terminal.json:
+                # Before anything is awaited: a job that ends from here on has its line from the results.
+                for result in self._ended_before(results.spec.journal):
+                    self.terminal.result(result)
+            with serve_metrics(lambda: _figures(results), self.options.metrics, self.terminal):
+                async with _serve_board(results, self.options.board, self.terminal, retried=retried):
+                    with self.terminal.progress(results, retried=retried):
+                        self.begun = True
+                        async for result in results:
+                            self._note(result, results.halted)
+                            self.terminal.result(result)
+            if (remark := offset_remark(client.clock_offset)) is not None:
+                self.terminal.remark(remark)
+            results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
+        halted = results.halted
+        # A wrong key at the very start is a mistake in the command (exit code 2); later it is one that was revoked, and
+        # what was bought goes on (exit code 3).
+        if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
+            self.begun = False
+            raise UsageError(f"{halted}. Then: {command_again()}")
+        return halted
+
+    def _ended_before(self, journal: Journal) -> Iterator[Result]:
+        """Give the jobs in scope that have ended and are not gone on with: a program reads a line for them, too."""
+        for job, progress in journal.ended_jobs(run=self.run):
+            if progress.stage is Stage.SAVED or not self.options.retry_failed or is_still_refused(job, progress):
+                yield result_of(job, progress, self.options.output)
+
+    def _retried(self) -> int:
+        """Return how many failed jobs are tried again; say how many are not: moderation refused what they still are."""
+        with read_journal(self.options.output / JOURNAL) as journal:
+            failed = [record for record in journal.ended_jobs(run=self.run) if record.progress.stage is Stage.FAILED]
+        refused = sum(is_still_refused(*record) for record in failed)
+        if refused:
+            self.terminal.say(not_retried(refused))
+        return len(failed) - refused
+
+    def finish(self, halted: VideoError | None, *, hurried: bool = False) -> int:
+        """Say how the run ended and what to do next; return the exit code, which speaks of the jobs in question."""
+        with read_journal(self.options.output / JOURNAL) as journal:
+            summary = RunSummary.of(journal, self.options.output, run=self.run)
+            going_on = _command_to_go_on(halted, dollars_to_go_on(journal, self.run))
+            is_sandbox = bool(journal.fact(SANDBOX))
+        place = self.options.store or str(self.options.output)
+        for line in (*summary.lines(), *self._why_unfinished()):
+            self.terminal.say(line)
+        if is_sandbox:
+            self.terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
+        if self.options.store is None:
+            _leave_page(self.options.output, self.terminal, hurried=hurried)
+        self.terminal.say(summary.advice(halted, going_on, place, _retry_command(going_on, self.options.output)))
+        return summary.exit_code
 
 
 def _ending_of(work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> tuple[_How, VideoError | None]:
@@ -125,88 +197,6 @@ def _ending_of(work: Callable[[], Coroutine[Any, Any, VideoError | None]]) -> tu
         return _How.INTERRUPTED, None
     except VideoError as error:
         return _How.CUT_SHORT, error
-
-
-def _nothing_to_report(error: VideoError | None) -> int:
-    """Return the exit code of a run that has not planned its jobs; raise what cut it short."""
-    if error is not None:
-        raise error
-    return UNFINISHED
-
-
-async def process(client: VideoClient, options: RunOptions, terminal: Terminal, scope: RunScope) -> VideoError | None:
-    """Carry on with the jobs in scope; return why submission was halted, if it was.
-
-    Raises UsageError where the service refuses the key before it has accepted anything of this run.
-    """
-    retried = _retried(options.output, scope.run, terminal) if options.retry_failed else 0
-    with read_journal(options.output / JOURNAL) as journal:
-        client.use_prices(prices_from_json(journal.fact(PRICES)))
-    async with client.resume(
-        options.store or options.output,
-        retry_failed=options.retry_failed,
-        verify=options.verify,
-        max_spend=options.max_spend,
-        name=options.name,
-        run=scope.run,
-    ) as results:
-        if terminal.json:
-            # Before anything is awaited: a job that ends from here on has its line from the results.
-            for result in _ended_before(results.spec.journal, options, scope.run):
-                terminal.result(result)
-        with serve_metrics(lambda: _figures(results), options.metrics, terminal):
-            async with _serve_board(results, options.board, terminal, retried=retried):
-                with terminal.progress(results, retried=retried):
-                    scope.begun = True
-                    async for result in results:
-                        scope.note(result, results.halted)
-                        terminal.result(result)
-        if (remark := offset_remark(client.clock_offset)) is not None:
-            terminal.remark(remark)
-        results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
-    halted = results.halted
-    # A wrong key at the very start is a mistake in the command (exit code 2); later it is one that was revoked, and
-    # what was bought goes on (exit code 3).
-    if isinstance(halted, Refused) and halted.status == 401 and not results.stats.accepted:
-        scope.begun = False
-        raise UsageError(f"{halted}. Then: {command_again()}")
-    return halted
-
-
-def _ended_before(journal: Journal, options: RunOptions, run: int | None) -> Iterator[Result]:
-    """Give the jobs in scope that have ended and are not gone on with: a program reads a line for them, too."""
-    for job, progress in journal.ended_jobs(run=run):
-        if progress.stage is Stage.SAVED or not options.retry_failed or is_still_refused(job, progress):
-            yield result_of(job, progress, options.output)
-
-
-def _retried(folder: Path, run: int | None, terminal: Terminal) -> int:
-    """Return how many failed jobs are tried again; say how many are not: moderation refused what they still ask for."""
-    with read_journal(folder / JOURNAL) as journal:
-        failed = [record for record in journal.ended_jobs(run=run) if record.progress.stage is Stage.FAILED]
-    refused = sum(is_still_refused(*record) for record in failed)
-    if refused:
-        terminal.say(not_retried(refused))
-    return len(failed) - refused
-
-
-def finish(
-    options: RunOptions, halted: VideoError | None, terminal: Terminal, scope: RunScope, *, hurried: bool = False
-) -> int:
-    """Say how the run ended and what to do next; return the exit code, which speaks of the jobs in scope."""
-    with read_journal(options.output / JOURNAL) as journal:
-        summary = RunSummary.of(journal, options.output, run=scope.run)
-        going_on = _command_to_go_on(halted, dollars_to_go_on(journal, scope.run))
-        is_sandbox = bool(journal.fact(SANDBOX))
-    place = options.store or str(options.output)
-    for line in (*summary.lines(), *scope.why_unfinished()):
-        terminal.say(line)
-    if is_sandbox:
-        terminal.say("made by the embedded sandbox: test pictures, and nothing was paid")
-    if options.store is None:
-        _leave_page(options.output, terminal, hurried=hurried)
-    terminal.say(summary.advice(halted, going_on, place, _retry_command(going_on, options.output)))
-    return summary.exit_code
 
 
 @asynccontextmanager

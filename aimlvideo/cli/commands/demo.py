@@ -12,7 +12,7 @@ from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_options import RunOptions, claim_folder
-from aimlvideo.cli.session import RunScope, finish, process
+from aimlvideo.cli.session import CommandRun
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -59,13 +59,13 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
                 settings = access.client(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
                 options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client:
-                    halted = await process(client, options, terminal, RunScope()) or halted
+                    halted = await CommandRun(options, terminal).process(client) or halted
 
     try:
         in_loop(work())
     except KeyboardInterrupt:
         terminal.say("interrupted")
-    code = finish(RunOptions(output=output), halted, terminal, RunScope())
+    code = CommandRun(RunOptions(output=output), terminal).finish(halted)
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
     terminal.say(
         "next: write a job file, try `aimlvideo run jobs.jsonl -o trial --sandbox`; then `-o clips` without it"

@@ -37,7 +37,7 @@ from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Standing, Verdict, checked_limit, verdict
+from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite import read_journal
@@ -236,7 +236,7 @@ async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> Non
     price = client.price(job)
     if price is None:
         raise UsageError(f"the price of this clip is not known, so it might exceed --max-spend {limit:g}")
-    if verdict(limit, price, Standing()) is not Verdict.ADMITTED:
+    if Standing().verdict(limit, price) is not Verdict.ADMITTED:
         raise UsageError(f"this clip costs {format_usd(price)}, more than --max-spend {limit:g}: nothing was bought")
 
 

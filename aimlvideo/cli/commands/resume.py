@@ -12,7 +12,7 @@ from aimlvideo.cli.options import ClientOptions, Folder
 from aimlvideo.cli.plan import may_be_bought
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder, is_sandbox_folder, service_of_folder
 from aimlvideo.cli.service_facts import ServiceFacts
-from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
+from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -58,10 +58,10 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
             except ServiceError as error:  # a wrong key would only make every poll fail
                 raise UsageError(str(error)) from error
             _agree(settings, options, facts, terminal)
-            return await process(client, options, terminal, scope)
+            return await command.process(client)
 
-    scope = RunScope()
-    return to_the_end(work, options, terminal, scope)
+    command = CommandRun(options, terminal)
+    return command.to_the_end(work)
 
 
 def _agree(settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:

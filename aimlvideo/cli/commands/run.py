@@ -32,7 +32,7 @@ from aimlvideo.cli.run_options import (
     same_service,
 )
 from aimlvideo.cli.service_facts import ServiceFacts
-from aimlvideo.cli.session import RunScope, client_of, process, to_the_end
+from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.client import VideoClient
@@ -93,17 +93,17 @@ def run_jobs(
     """Make every clip of a job file; return the exit code."""
     if not sandbox:
         _require_key(name, settings, _reader(name, settings, options, known_catalog()), defaults, terminal)
-    scope = RunScope(whole_folder=False)
+    command = CommandRun(options, terminal, whole_folder=False)
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ServiceFacts.of(client)
-            scope.run = await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
+            command.run = await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
             # What is planned was held against the service's own words a moment ago.
             client.skip_preflight()
-            return await process(client, options, terminal, scope)
+            return await command.process(client)
 
-    return to_the_end(work, options, terminal, scope)
+    return command.to_the_end(work)
 
 
 async def plan(

@@ -15,10 +15,12 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.errors import UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import is_remote
-from aimlvideo.shell.files.uploads import UploadStore, remove_of_journal, upload_folders_of, valid_until
+from aimlvideo.shell.files.uploads import FOLDER_FACT, UploadStore, valid_until
+from aimlvideo.shell.journal.base import Journal, JournalReader
 from aimlvideo.shell.journal.sqlite import open_journal, read_journal
 
 app = command_app()
@@ -76,12 +78,12 @@ def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> dict[str, Any]:
 
         async def removed() -> int:
             async with open_journal(path) as journal:
-                return remove_of_journal(journal)
+                return _remove_of_journal(journal)
 
         count = in_loop(removed())
         terminal.say(f"{pluralize(count, 'folder')} removed")
     with read_journal(path) as journal:
-        for url, name in upload_folders_of(journal):
+        for url, name in _upload_folders_of(journal):
             until = valid_until(name)
             terminal.say(f"{url}/{name}: links valid until {_minute(until or 0)}")
             folders.append({"url": f"{url}/{name}", "valid_until": _iso(until or 0)})
@@ -94,3 +96,29 @@ def _minute(moment: float) -> str:
 
 def _iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _upload_folders_of(journal: JournalReader) -> list[tuple[str, str]]:
+    """Return the folders of uploads that a journal knows, each with the URL that it is below."""
+    places = (name.removeprefix(FOLDER_FACT).rpartition("/") for name in journal.facts(FOLDER_FACT))
+    return [(url, folder) for url, _, folder in places]
+
+
+def _remove_of_journal(journal: Journal) -> int:
+    """Remove the uploads that a journal knows of; return how many folders there were.
+
+    Raises UsageError while a generation is outstanding, SettingsError or UploadFailed where they cannot be removed.
+    """
+    if waiting := sum(journal.counts().get(stage.value, 0) for stage in OUTSTANDING):
+        raise UsageError(
+            f"{pluralize(waiting, 'generation')} outstanding may still fetch these files: finish the run first"
+        )
+    folders = _upload_folders_of(journal)
+    for url, folder in folders:
+        store = UploadStore(url)
+        try:
+            store.remove(folder, store.names(folder))
+        except Exception as error:
+            raise UploadFailed(f"uploaded files could not be removed from {url}: {error}") from error
+        journal.forget(f"{FOLDER_FACT}{url}/{folder}")
+    return len(folders)

@@ -58,6 +58,21 @@ class Standing(NamedTuple):
     has_unknown: bool = False
     """Whether something outstanding may cost anything."""
 
+    def verdict(self, limit: float | None, price: float | None) -> Verdict:
+        """Return whether a job of this price may be bought. The database decides the same, in `aimlvideo_admit`."""
+        if limit is None:
+            return Verdict.ADMITTED
+        # Nobody could say whether it keeps within the limit.
+        if price is None:
+            return Verdict.UNPRICED
+        room = limit + ROUNDING - self.spent - self.committed
+        # What may cost anything leaves no room that is sure: nothing is bought beside it under a limit.
+        if not self.has_unknown and price <= room:
+            return Verdict.ADMITTED
+        if self.under_way and price <= room + self.settling:
+            return Verdict.WAIT
+        return Verdict.UNKNOWN if self.has_unknown else Verdict.OVER_BUDGET
+
 
 def checked_limit(limit: float | None, name: str = "the spending limit") -> float | None:
     """Return a limit as it is. Raises SettingsError for what is no sum of money: nothing compares with NaN."""
@@ -73,22 +88,6 @@ def counts_as(progress: Progress) -> Counts | None:
     if _is_paid(progress):
         return Counts.SPENT
     return Counts.COMMITTED if progress.stage in OUTSTANDING else None
-
-
-def verdict(limit: float | None, price: float | None, standing: Standing) -> Verdict:
-    """Return whether a job of this price may be bought. The database decides the same: see `aimlvideo_admit` there."""
-    if limit is None:
-        return Verdict.ADMITTED
-    # Nobody could say whether it keeps within the limit.
-    if price is None:
-        return Verdict.UNPRICED
-    room = limit + ROUNDING - standing.spent - standing.committed
-    # What may cost anything leaves no room that is sure: nothing is bought beside it under a limit.
-    if not standing.has_unknown and price <= room:
-        return Verdict.ADMITTED
-    if standing.under_way and price <= room + standing.settling:
-        return Verdict.WAIT
-    return Verdict.UNKNOWN if standing.has_unknown else Verdict.OVER_BUDGET
 
 
 class _Commitment(NamedTuple):
@@ -272,7 +271,7 @@ class Budget:
     def verdict(self, price: float | None, under_way: Collection[str], *, model: str = "") -> Verdict:
         """Return whether a job may be bought, and if not, whether it may later: while these are `under_way`."""
         expected = self.spending.expected(model, price)
-        return verdict(self.limit, expected, self.standing(under_way))
+        return self.standing(under_way).verdict(self.limit, expected)
 
     def standing(self, under_way: Collection[str] = ()) -> Standing:
         """Return what the limit is held against, while the jobs of these ids are under way."""

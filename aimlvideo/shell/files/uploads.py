@@ -28,12 +28,11 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.errors import SettingsError, UploadFailed, UsageError
+from aimlvideo.errors import SettingsError, UploadFailed
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import opened_filesystem, put_file
-from aimlvideo.shell.journal.base import Journal, JournalReader
+from aimlvideo.shell.journal.base import Journal
 
 UPLOAD = "upload"
 """The fact of a journal that says where its local files go, for `resume` and for workers."""
@@ -328,32 +327,6 @@ class Uploads:
                 return digest.hexdigest()
             self._digests[key] = digest.hexdigest()
         return self._digests[key]
-
-
-def upload_folders_of(journal: JournalReader) -> list[tuple[str, str]]:
-    """Return the folders of uploads that a journal knows, each with the URL that it is below."""
-    places = (name.removeprefix(FOLDER_FACT).rpartition("/") for name in journal.facts(FOLDER_FACT))
-    return [(url, folder) for url, _, folder in places]
-
-
-def remove_of_journal(journal: Journal) -> int:
-    """Remove the uploads that a journal knows of; return how many folders there were.
-
-    Raises UsageError while a generation is outstanding, SettingsError or UploadFailed where they cannot be removed.
-    """
-    if waiting := sum(journal.counts().get(stage.value, 0) for stage in OUTSTANDING):
-        raise UsageError(
-            f"{pluralize(waiting, 'generation')} outstanding may still fetch these files: finish the run first"
-        )
-    folders = upload_folders_of(journal)
-    for url, folder in folders:
-        store = UploadStore(url)
-        try:
-            store.remove(folder, store.names(folder))
-        except Exception as error:
-            raise UploadFailed(f"uploaded files could not be removed from {url}: {error}") from error
-        journal.forget(f"{FOLDER_FACT}{url}/{folder}")
-    return len(folders)
 
 
 def _ending(kind: str) -> str:

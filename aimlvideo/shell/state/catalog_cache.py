@@ -1,11 +1,12 @@
-"""The refreshed catalogue on this machine's disk, and bringing it up to date from the service."""
+"""The models that a client knows: the catalogue, what was read of it on this machine, and what the service says now."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,6 +18,7 @@ from platformdirs import user_cache_path
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import ListedModel, parse_document
+from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import ModelList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
@@ -98,7 +100,7 @@ def known_catalog() -> Catalog:
     return load_catalog(cached.models if cached else None)
 
 
-async def read_named_models(fetch: Fetch, models: ModelList, names: Collection[str]) -> dict[str, Any]:
+async def _read_named_models(fetch: Fetch, models: ModelList, names: Collection[str]) -> dict[str, Any]:
     """Return the entries of those of these models (by id or alias) that the service lists and describes.
 
     One that it does not list, or whose document cannot be had or used, is left out. Raises ServiceError or ValueError
@@ -115,7 +117,7 @@ async def read_named_models(fetch: Fetch, models: ModelList, names: Collection[s
     return entries
 
 
-async def refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now: str, force: bool = False) -> Refreshed:
+async def _refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now: str, force: bool = False) -> Refreshed:
     """Read the service's list and each video model's document, keep and return what they say; `now` dates it.
 
     When the service says that its list is what it was, nothing else is asked, unless with `force`. A document that
@@ -174,3 +176,57 @@ async def _entry(fetch: Fetch, model: ListedModel, usual_path: str) -> dict[str,
         raise ValueError(f"its document answered {answer.status}")
     entry = read_document(model.id, parse_document(answer.body), also=model.aliases, usual_path=usual_path)
     return {**entry, "aliases": list(model.aliases)} if model.aliases else entry
+
+
+LEARNING_PATIENCE = 20.0
+"""Seconds for which a service may take to describe models that the catalogue does not know."""
+
+
+class ServiceModels:
+    """One client's catalogue, which grows by what the service says; what it says is kept for later runs if `keeps`."""
+
+    def __init__(self, service: Service, *, keeps: bool) -> None:
+        self.catalog = known_catalog()
+        self._service, self._keeps = service, keeps
+        self._asked_for: set[str] = set()
+        self._learning = anyio.Lock()
+
+    async def learn(self, fetch: Fetch, names: Iterable[str]) -> set[str]:
+        """Ask for the models among these that the catalogue does not know; return those that it knows now."""
+        async with self._learning:
+            fresh = {name for name in names if not self._knows(name)} - self._asked_for
+            if self._service.models is None or not fresh:
+                return set()
+            # Before the answer: a service that fails is not asked again for each job of the model.
+            self._asked_for |= fresh
+            entries: dict[str, Any] = {}
+            try:
+                with anyio.move_on_after(LEARNING_PATIENCE):
+                    entries = await _read_named_models(fetch, self._service.models, fresh)
+            except (ServiceError, ValueError) as error:
+                log.info("models %s could not be asked for: %s", ", ".join(sorted(fresh))[:200], error)
+            new = {name: entry for name, entry in entries.items() if self.catalog.find(name) is None}
+            self.catalog = self.catalog.with_refreshed(new)
+            # What a test's transport made up is not kept for real runs.
+            if new and self._keeps:
+                await anyio.to_thread.run_sync(CatalogCache().add, new)
+            return {name for name in fresh if self._knows(name)}
+
+    async def catalog_for(self, fetch: Fetch, model: str) -> Catalog:
+        """Return the catalogue, with this model in it where the service knows it."""
+        if not self._knows(model):
+            await self.learn(fetch, [model])
+        return self.catalog
+
+    async def refresh(self, fetch: Fetch, *, force: bool) -> Refreshed:
+        """Read what all models accept now. Raises ServiceError where the list cannot be had."""
+        if self._service.models is None:
+            raise SettingsError(f"{self._service.title} has no list of models to read")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        refreshed = await _refresh(fetch, CatalogCache(), self._service.models, now=now, force=force)
+        self.catalog = load_catalog(refreshed.models)
+        return refreshed
+
+    def _knows(self, name: str) -> bool:
+        model = self.catalog.find(name) or self.catalog.find_unlisted(name, self._service.name)
+        return not isinstance(name, str) or model is not None

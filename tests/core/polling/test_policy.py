@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, PiecewiseHazard
-from aimlvideo.core.polling.next_poll import NextPoll
-from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, knowledge_key
+from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls, _NextPoll, knowledge_key
 from tests.cases import for_each
 from tests.core.duration_models import PUBLISHED, best_cost, lognormal_left, lognormal_times, watch
 from tests.work import lines_run
@@ -57,7 +56,7 @@ def test_published_percentiles_that_are_right_help_the_first_jobs():
 def test_where_the_law_is_known_the_looks_are_within_two_percent_of_the_optimum(sigma):
     left = lognormal_left(127, sigma)
     law = PiecewiseHazard.of(left)
-    looks, last, polls, lag = NextPoll(law, 0.5), 0.0, 0.0, 0.0
+    looks, last, polls, lag = _NextPoll(law, 0.5), 0.0, 0.0, 0.0
     while left(last) > 1e-5:
         look = max(looks.after(last), last + 1)
         steps = [last + (look - last) * (k + 0.5) / 20 for k in range(20)]
@@ -169,7 +168,7 @@ def test_never_a_gap_under_one_second_nor_over_ten_minutes_whatever_was_seen(loo
 
 def test_remembered_looks_are_those_computed_exactly():
     law = PiecewiseHazard.of(lognormal_left(127, 0.35))
-    looks = NextPoll(law, 0.5)
+    looks = _NextPoll(law, 0.5)
     for age in range(0, 400, 7):
         assert looks.after(float(age)) == pytest.approx(looks.exact(float(age)), abs=0.25)
 
@@ -177,7 +176,7 @@ def test_remembered_looks_are_those_computed_exactly():
 @pytest.mark.parametrize("price", [0.1, 0.5, 5.0])
 def test_under_a_constant_hazard_the_gap_is_the_one_of_the_formula(price):
     hazard = 1 / 60
-    looks = NextPoll(PiecewiseHazard.of(lambda age: exp(-hazard * age)), price)
+    looks = _NextPoll(PiecewiseHazard.of(lambda age: exp(-hazard * age)), price)
     gap = log(1 + sqrt(2 * price * hazard) + price * hazard / 2) / hazard
     assert [looks.exact(age) - age for age in (0.0, 33.3, 500.0)] == pytest.approx([gap] * 3, rel=1e-6)
 
@@ -197,7 +196,7 @@ def two_waves(age: float) -> float:
 )
 def test_a_look_is_where_the_cost_is_least(law, price, last):
     law = PiecewiseHazard.of(law)
-    looks = NextPoll(law, price)
+    looks = _NextPoll(law, price)
 
     def cost(look: float) -> float:
         lag, ahead, age, step = 0.0, 0.0, last, 0.1

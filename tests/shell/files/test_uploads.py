@@ -16,17 +16,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
+from aimlvideo.cli.commands.uploads import _remove_of_journal
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.files.uploads import (
-    UploadStore,
-    _upload_folder,
-    _validity,
-    remove_of_journal,
-    valid_until,
-    without_signatures,
-)
+from aimlvideo.shell.files.uploads import UploadStore, _upload_folder, _validity, valid_until, without_signatures
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
@@ -386,7 +380,7 @@ async def test_the_command_removes_nothing_that_an_outstanding_generation_may_fe
         await run_all(client, [job(folder, "slow")], output=folder / "out")
     async with open_journal(folder / "out" / "journal.sqlite3") as journal:
         with pytest.raises(UsageError, match="1 generation outstanding may still fetch these files: finish the run"):
-            remove_of_journal(journal)
+            _remove_of_journal(journal)
     assert len(uploads_in()) == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict, verdict
+from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict
 from aimlvideo.errors import GenerationFailed, LinkDead
 from aimlvideo.shell.journal import postgres
 from aimlvideo.shell.journal.postgres import (
@@ -146,8 +146,8 @@ def rounded(standing: Standing) -> Standing:
     ],
 )
 def test_a_limit_refuses_waits_or_ends(price: float | None, standing: Standing, expected: Verdict) -> None:
-    assert verdict(1.0, price, standing) is expected
-    assert verdict(None, price, standing) is Verdict.ADMITTED
+    assert standing.verdict(1.0, price) is expected
+    assert standing.verdict(None, price) is Verdict.ADMITTED
     if expected not in (Verdict.ADMITTED, Verdict.WAIT):
         assert "the limit of 1.00 USD" in expected.refusal(1.0, price, standing)
 

@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError, Unavailable
-from aimlvideo.shell.state.catalog_cache import PARALLEL_DOCUMENTS, CatalogCache, Refreshed, refresh
+from aimlvideo.shell.state.catalog_cache import PARALLEL_DOCUMENTS, CatalogCache, Refreshed, _refresh
 
 MODELS = service_of("aimlapi").models
 assert MODELS is not None
@@ -70,7 +70,7 @@ def cache(tmp_path: Path) -> CatalogCache:
 
 
 async def test_a_model_that_was_not_shipped_works_after_a_refresh_also_by_its_alias(cache: CatalogCache) -> None:
-    refreshed = await refresh(Service("x/new").fetch, cache, MODELS, now=NOW)
+    refreshed = await _refresh(Service("x/new").fetch, cache, MODELS, now=NOW)
     kept = cache.read()
     assert kept == refreshed
     assert kept is not None
@@ -84,7 +84,7 @@ async def test_a_model_that_was_not_shipped_works_after_a_refresh_also_by_its_al
 
 async def test_documents_are_asked_for_a_few_at_once(cache: CatalogCache) -> None:
     service = Service(*(f"x/{number}" for number in range(40)))
-    refreshed = await refresh(service.fetch, cache, MODELS, now=NOW)
+    refreshed = await _refresh(service.fetch, cache, MODELS, now=NOW)
     assert service.most_at_once == PARALLEL_DOCUMENTS
     assert list(refreshed.models) == service.names
     assert len(service.asked) == 41
@@ -92,13 +92,13 @@ async def test_documents_are_asked_for_a_few_at_once(cache: CatalogCache) -> Non
 
 async def test_a_list_that_did_not_change_is_asked_for_once_and_nothing_else(cache: CatalogCache) -> None:
     service = Service("x/a", "x/b")
-    first = await refresh(service.fetch, cache, MODELS, now=NOW)
+    first = await _refresh(service.fetch, cache, MODELS, now=NOW)
     service.asked.clear()
-    again = await refresh(service.fetch, cache, MODELS, now="2026-09-01T00:00:00+00:00")
+    again = await _refresh(service.fetch, cache, MODELS, now="2026-09-01T00:00:00+00:00")
     assert [request.path for request in service.asked] == ["/v1/models"]
     assert again.models == first.models
     assert again.date == "2026-09-01T00:00:00+00:00"
-    await refresh(service.fetch, cache, MODELS, now=NOW, force=True)
+    await _refresh(service.fetch, cache, MODELS, now=NOW, force=True)
     assert len(service.asked) == 1 + 3
 
 
@@ -119,25 +119,25 @@ async def test_one_broken_document_is_refused_with_a_reason_and_asked_for_again_
 ) -> None:
     service = Service("x/good", "x/bad")
     service.documents["x/bad"] = broken
-    refreshed = await refresh(service.fetch, cache, MODELS, now=NOW)
+    refreshed = await _refresh(service.fetch, cache, MODELS, now=NOW)
     assert list(refreshed.models) == ["x/good"]
     assert list(refreshed.refused) == ["x/bad"]
     assert 0 < len(refreshed.refused["x/bad"]) < 250
     service.documents["x/bad"] = document("x/bad")
-    assert (await refresh(service.fetch, cache, MODELS, now=NOW)).models.keys() == {"x/good", "x/bad"}
+    assert (await _refresh(service.fetch, cache, MODELS, now=NOW)).models.keys() == {"x/good", "x/bad"}
 
 
 async def test_what_was_known_of_a_model_stays_when_its_document_breaks(cache: CatalogCache) -> None:
     service = Service("x/a")
-    first = await refresh(service.fetch, cache, MODELS, now=NOW)
+    first = await _refresh(service.fetch, cache, MODELS, now=NOW)
     service.documents["x/a"], service.etag = {}, '"two"'
-    again = await refresh(service.fetch, cache, MODELS, now=NOW)
+    again = await _refresh(service.fetch, cache, MODELS, now=NOW)
     assert again.models == first.models
     assert "x/a" in again.refused
 
 
 async def test_a_list_that_cannot_be_had_changes_nothing(cache: CatalogCache) -> None:
-    first = await refresh(Service("x/a").fetch, cache, MODELS, now=NOW)
+    first = await _refresh(Service("x/a").fetch, cache, MODELS, now=NOW)
 
     async def down(request: Request) -> Answer:
         raise Unavailable("down")
@@ -147,7 +147,7 @@ async def test_a_list_that_cannot_be_had_changes_nothing(cache: CatalogCache) ->
 
     for fetch, error in ((down, Unavailable), (nonsense, ServiceError)):
         with pytest.raises(error):
-            await refresh(fetch, cache, MODELS, now=NOW)
+            await _refresh(fetch, cache, MODELS, now=NOW)
     assert cache.read() == first
 
 

@@ -12,7 +12,7 @@ from aimlvideo.core.money.pricing import quote
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.shell.http.transport import HttpTransport, open_session
-from aimlvideo.shell.state.catalog_cache import CatalogCache, refresh
+from aimlvideo.shell.state.catalog_cache import CatalogCache, _refresh
 
 MODELS = service_of("aimlapi").models
 assert MODELS is not None
@@ -25,8 +25,8 @@ async def test_147_documents_are_read_once_and_say_what_is_shipped(tmp_path: Pat
     cache = CatalogCache(tmp_path)
     async with server.Sandbox() as sandbox, open_session() as session:
         transport = HttpTransport(session, sandbox.url, "key")
-        refreshed = await refresh(transport.send, cache, MODELS, now="2026-08-22T10:00:00+00:00")
-        again = await refresh(transport.send, cache, MODELS, now="2026-08-23T10:00:00+00:00")
+        refreshed = await _refresh(transport.send, cache, MODELS, now="2026-08-22T10:00:00+00:00")
+        again = await _refresh(transport.send, cache, MODELS, now="2026-08-23T10:00:00+00:00")
     assert not refreshed.refused
     assert len(refreshed.models) == 147
     assert again.models == refreshed.models
