@@ -20,7 +20,7 @@ from aimlvideo.sandbox.refusals import Refusal
 from aimlvideo.sandbox.responses import about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
-from aimlvideo.sandbox.status_checks import check_in
+from aimlvideo.sandbox.status_checks import check_in, is_dropped
 from aimlvideo.sandbox.submissions import lose_answer, receive
 from aimlvideo.sandbox.validation import find_faults
 
@@ -62,7 +62,7 @@ async def _check(request: web.Request) -> web.Response:
     only(request, "generation_id")
     world = request.app[WORLD]
     generation, dice = check_in(world, _find(world, request.query.get("generation_id", "")))
-    if dice.happens("poll_dropped", world.behaviour.poll_dropped):
+    if is_dropped(world, dice):
         return cut_connection(request)
     return about(generation, as_json(as_generation(world, generation, dice, monotonic(), request.host)))
 

@@ -9,6 +9,7 @@ from aimlvideo.sandbox.links import file_link
 from aimlvideo.sandbox.prices import CREDITS_PER_USD
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
+from aimlvideo.sandbox.status_checks import status_word
 
 _LIST_MODELS = (
     "klingai/video-v3-omni-",
@@ -28,7 +29,6 @@ _USD_MODELS = (
 )
 """The other models whose usage is told in USD as well as in credits."""
 _TOKEN_MODELS = ("veo2",)
-_ODD_WORDS = {"queued": "waiting", "generating": "active", "completed": "succeeded", "error": "failed"}
 _REASONS = {
     "completed": ("InternalError", "The video could not be made"),
     "error": ("InferenceError", "The model could not finish this generation"),
@@ -40,11 +40,10 @@ _REASONS = {
 def as_generation(world: World, generation: Generation, dice: Dice, now: float, host: str) -> dict[str, Any]:
     """Return the JSON of a generation; `dice` are those of this answer, `host` is how the caller names the API."""
     phase = generation.phase(now)
-    odd_word = dice.happens("unknown_status_words", world.behaviour.unknown_status_words)
     done = phase == "completed"
     answer = {
         "id": generation.id,
-        "status": _ODD_WORDS[phase] if odd_word else phase,
+        "status": status_word(world, dice, phase) or phase,
         "video": _video(world, generation, host) if done else None,
         "error": _error(world, generation) if phase == "error" else None,
         "meta": {"usage": _usage(world, generation)} if done else None,

@@ -22,7 +22,7 @@ from aimlvideo.sandbox.refusals import Refusal
 from aimlvideo.sandbox.responses import about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
-from aimlvideo.sandbox.status_checks import check_in
+from aimlvideo.sandbox.status_checks import check_in, is_dropped, status_word
 from aimlvideo.sandbox.submissions import lose_answer, receive
 
 HOME = "/kling/v1/videos/"
@@ -83,10 +83,11 @@ async def check_anywhere(request: web.Request) -> web.Response:
 def _checked(request: web.Request, task: Generation | None) -> web.Response:
     world = request.app[WORLD]
     generation, dice = check_in(world, task)
-    if dice.happens("poll_dropped", world.behaviour.poll_dropped):
+    if is_dropped(world, dice):
         return cut_connection(request)
     phase = generation.phase(monotonic())
-    return about(generation, as_json(in_shape(world.behaviour, generation, phase, request.host)))
+    word = status_word(world, dice, phase)
+    return about(generation, as_json(in_shape(world.behaviour, generation, phase, request.host, word)))
 
 
 async def list_tasks(request: web.Request) -> web.Response:

@@ -68,8 +68,13 @@ def first_answer(behaviour: Behaviour, generation: Generation, host: str) -> dic
     return _native(task, dice)
 
 
-def in_shape(behaviour: Behaviour, generation: Generation, phase: Phase, host: str) -> dict[str, Any]:
-    """Return the answer to a status check in the gateway's shape; its message never tells of a failure."""
+def in_shape(
+    behaviour: Behaviour, generation: Generation, phase: Phase, host: str, word: str | None = None
+) -> dict[str, Any]:
+    """Return the answer to a status check in the gateway's shape; its message never tells of a failure.
+
+    A `word` stands for the state in place of the one that the shape has for it.
+    """
     task = as_task(behaviour, generation, phase, host)
     dice = Dice(behaviour.seed, generation.id)
     shape: str = behaviour.kling_shape
@@ -84,7 +89,18 @@ def in_shape(behaviour: Behaviour, generation: Generation, phase: Phase, host: s
         "openai": lambda: _openai(generation, phase, host, behaviour),
         "qiniu": lambda: _qiniu(task, generation, phase),
     }
-    return shapes.get(shape, lambda: _native(task, dice))()
+    shown = shapes.get(shape, lambda: _native(task, dice))()
+    return shown if word is None else _with_word(shown, word)
+
+
+def _with_word(shown: dict[str, Any], word: str) -> dict[str, Any]:
+    """Return an answer with another word for the state, wherever it has one."""
+    return {
+        name: word
+        if name in ("status", "task_status")
+        else (_with_word(value, word) if isinstance(value, dict) else value)
+        for name, value in shown.items()
+    }
 
 
 def _native(task: dict[str, Any], dice: Dice) -> dict[str, Any]:

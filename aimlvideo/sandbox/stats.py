@@ -24,6 +24,7 @@ class Stats:
     ended: Counter[str] = field(default_factory=Counter)
     polls: int = 0
     polls_unknown: int = 0
+    polls_dropped: int = 0
     polls_by_phase: Counter[str] = field(default_factory=Counter)
     first_poll_too_early: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
@@ -72,6 +73,7 @@ class Stats:
             "polls": self.polls,
             "polls_per_generation": round(self.polls / self.accepted, 3) if self.accepted else 0.0,
             "polls_unknown": self.polls_unknown,
+            "polls_dropped": self.polls_dropped,
             "polls_by_phase": dict(self.polls_by_phase),
             "first_poll_too_early": self.first_poll_too_early,
             "refusals": dict(self.refusals),

@@ -57,6 +57,15 @@ async def test_what_an_earlier_run_left_on_its_way_is_counted_against_the_limit(
     assert len(service.posted_at) == 4
 
 
+async def test_a_generation_that_is_left_at_the_service_counts_against_the_limit_as_long_as_it_runs() -> None:
+    service = FakeService(seconds=1000)
+    async with PricedClient(service, timeout=50.0, max_outstanding=1) as client:
+        results = await run_all(client, jobs(2), max_spend=0.3)
+    assert stages(results) == ["rendering", "planned"]
+    assert isinstance(results["job1"].error, OverBudget)
+    assert len(service.posted_at) == 1
+
+
 async def test_a_job_that_failed_and_was_billed_nothing_makes_room_for_another() -> None:
     service = FakeService()
     service.broken["gen-0"] = "no"

@@ -114,6 +114,15 @@ async def test_odd_status_words_mean_the_same() -> None:
         assert (await visitor.end(accepted.json["id"])).json["status"] == "succeeded"
 
 
+@pytest.mark.parametrize("shape", ["native", "wrapped", "flat", "bare", "openai"])
+async def test_odd_status_words_come_from_a_gateway_too_in_each_of_its_shapes(shape: Any) -> None:
+    async with visiting(unknown_status_words=1.0, seconds=9, queued_share=0.0, kling_shape=shape) as visitor:
+        accepted = await visitor.post(KLING + "text2video", TASK)
+        answer = (await visitor.get(f"{KLING}text2video/{accepted.json['data']['task_id']}")).json
+        shown = answer.get("data", answer)
+        assert shown.get("task_status", shown.get("status")) == "active"
+
+
 async def test_an_error_has_its_documented_shape() -> None:
     async with visiting(status_error=1.0) as visitor:
         error = (await visitor.end((await visitor.submit()).json["id"])).json["error"]

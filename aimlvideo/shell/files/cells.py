@@ -127,8 +127,6 @@ def _spelled(name: str, forms: tuple[Param, ...], text: str) -> str:
     """Return a text in the one spelling that the parameter takes; as it is where that is not sure."""
     choices = [str(choice) for form in forms for choice in form.choices]
     numeric = all(form.type in ("integer", "number") for form in forms) or all(map(_is_number, choices or ["-"]))
-    if text in choices or not (choices or numeric):
-        return text
     candidates = {choice for choice in choices if choice.casefold() in (text.casefold(), f"{text.casefold()}p")}
     if any(_RATIO.fullmatch(choice) for choice in choices):
         ratios = {f"{wide}:{high}" for wide, high in _ratios(text)} & {*choices}

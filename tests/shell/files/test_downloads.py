@@ -128,6 +128,24 @@ async def test_a_clip_is_there_whole_with_its_length_and_its_hash(session: aioht
     assert not whole(path.with_name("none"), 0)
 
 
+@pytest.mark.parametrize("more", [0, 5_000_000])
+async def test_all_of_a_clip_has_reached_the_disk_before_it_gets_its_name(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    synced: list[tuple[int, bool]] = []
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        synced.append((os.fstat(file).st_size, path.exists()))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    host = Host()
+    host.content = MP4 + bytes(more)
+    await fetched(session, host, path)
+    assert synced == [(len(host.content), False)]
+
+
 @pytest.mark.parametrize("size", [1, 7, 150, 5000, len(MP4) - 1])
 async def test_what_was_cut_goes_on_where_it_stopped(session: aiohttp.ClientSession, path: Path, size: int) -> None:
     host = Host(cut(size), cut(100), says(503))

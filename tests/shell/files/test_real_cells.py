@@ -113,6 +113,8 @@ def test_a_list_is_read_in_every_form(cell: str) -> None:
         ("aspect_ratio", "16-Sep", "9:16"),
         ("aspect_ratio", "2026-04-03 00:00:00", "3:4 or 4:3"),
         ("aspect_ratio", "4. März", "format the column as text"),
+        ("aspect_ratio", "4. Mrz", "3:4 or 4:3"),
+        ("aspect_ratio", "3 avr.", "3:4 or 4:3"),
     ],
 )
 def test_a_cell_that_stands_for_nothing_or_for_two_things_is_refused(name: str, cell: str, message: str) -> None:

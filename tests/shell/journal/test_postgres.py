@@ -10,11 +10,20 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, open_sync_journal
 
 pytestmark = pytest.mark.real_time
 
 SENT = Progress().to(Stage.SUBMITTING, request_id="av-1", submitted_at=1000.5)
+
+
+def test_what_is_read_in_a_snapshot_is_of_one_moment(dsn: str) -> None:
+    with open_sync_journal(dsn) as journal, open_sync_journal(dsn) as worker:
+        with journal.snapshot():
+            assert list(journal.all_jobs()) == []
+            worker.plan(VideoJob("m", id="new"))
+            assert list(journal.all_jobs()) == []
+        assert [job.id for job, _ in journal.all_jobs()] == ["new"]
 
 
 async def test_who_waits_for_a_step_that_came_while_others_were_written_is_woken_by_the_next_writing(
