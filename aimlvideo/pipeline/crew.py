@@ -16,16 +16,21 @@ T = TypeVar("T")
 class Crew(Generic[T]):
     """At most so many tasks, begun as they are needed and used again: none is made for a single piece of work.
 
-    `take` gives the next piece, or None while there is none; `work` does it. `most` says how many may work now.
+    `take` gives the next piece, or None while there is none; `work` does it. `most` says how many may work now. They
+    work in the group `tasks`, until that is left; a crew without one works while it is `run`.
     """
 
     def __init__(
-        self, take: Callable[[], T | None], work: Callable[[T], Awaitable[None]], most: Callable[[], int]
+        self,
+        take: Callable[[], T | None],
+        work: Callable[[T], Awaitable[None]],
+        most: Callable[[], int],
+        tasks: TaskGroup | None = None,
     ) -> None:
-        self._take, self._work, self._most = take, work, most
+        self._take, self._work, self._most, self._tasks = take, work, most, tasks
         self._idle: list[asyncio.Future[None]] = []
         self._size = 0
-        self._tasks: TaskGroup | None = None
+        self._called = 0  # workers that were called and have not looked yet
 
     async def run(self) -> None:
         """Work, until this is cancelled; an error that `work` raises ends the whole crew."""
@@ -35,25 +40,34 @@ class Crew(Generic[T]):
         finally:
             self._tasks = None
 
-    def call(self) -> None:
-        """Have one more worker look for work; where all are busy, the next one to be free does so anyway."""
-        if self._size - len(self._idle) >= self._most():
-            return
+    def call(self, pieces: int = 1) -> None:
+        """Have as many workers look for work as `pieces` wait; where all are busy, the next to be free does so anyway.
+
+        All at once: one that called the next would cost a pass of the event loop for each piece.
+        """
+        while self._called < pieces and self._size - len(self._idle) < self._most() and self._call_one():
+            self._called += 1
+
+    def _call_one(self) -> bool:
         while self._idle:
             # Done already: this one was cancelled while it waited, and would never come.
             if not (called := self._idle.pop()).done():
                 called.set_result(None)
-                return
+                return True
         # A task that begins in a group whose cancellation is through would never be cancelled, and hold it open.
-        if self._tasks is not None and not self._tasks.cancel_scope.cancel_called:
-            self._size += 1
-            self._tasks.start_soon(self._serve)
+        if self._tasks is None or self._tasks.cancel_scope.cancel_called:
+            return False
+        self._size += 1
+        self._tasks.start_soon(self._serve)
+        return True
 
     async def _serve(self) -> None:
+        self._called -= 1
         while True:
             piece = self._take() if self._size - len(self._idle) <= self._most() else None
             if piece is None:
                 self._idle.append(called := asyncio.get_running_loop().create_future())
                 await called
+                self._called -= 1
             else:
                 await self._work(piece)

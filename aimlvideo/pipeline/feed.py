@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
@@ -13,12 +15,15 @@ from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.request_ids import own_ids_of
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.errors import InvalidJobs, Problem
+from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.run import Run
 
 PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
+JOBS_A_PASS = 8
+"""Jobs that are read one after the other before everything else has its turn."""
 
 log = logging.getLogger("aimlvideo")
 
@@ -27,8 +32,8 @@ log = logging.getLogger("aimlvideo")
 class Feed:
     """Sets jobs on their way, for as long as new ones may be submitted.
 
-    Several of these work side by side. One has the lead at a time and takes the next job; when it has one to send,
-    another takes the lead meanwhile: so there are as many tasks as submissions in flight, and none for each job.
+    One task reads them, so that jobs are taken, and paid for, in order, and waits until one may be sent; a crew sends
+    those: as many tasks as submissions in flight, and none for each job.
     """
 
     run: Run
@@ -40,40 +45,44 @@ class Feed:
     live: set[str] | None = None
     """The ids of the jobs that are under way, where no other may have them."""
     _own_ids: dict[str, str] = field(default_factory=dict)
-    _waiting: int = 0
-    _working: int = 1
+    _admitted: deque[Entry] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
+        self._crew = Crew(self._next, self._submit, lambda: PARALLEL_SUBMISSIONS, self.run.tasks)
 
     async def work(self, records: AsyncIterator[Record]) -> None:
         """Set one job after the other on its way, until there are no more."""
-        while True:
-            # One worker leads: it alone reads the next job, so that jobs are taken, and paid for, in order. It is
-            # counted before it waits for the lock: the leader, with a job to send, looks here whether a follower is
-            # ready to take the lead, and starts one only where none is. Counted after, each leader would start a task
-            # in vain.
-            self._waiting += 1
-            async with self.run.feed_lock:
-                self._waiting -= 1
-                # Where nothing has to be waited for, no cancellation comes through: a run that was left is asked.
-                is_over = self.run.closed or self.run.halted is not None
-                record = None if is_over else await anext(records, None)
-                if record is None:
-                    self.run.close_input()
-                    return
-                entry = await self.run.enter(record)
-                to_be_sent = False
-                with contained(entry):
-                    to_be_sent = (
-                        self._claim_id(entry) and await self._validate(entry) and await self._buy_and_route(entry)
-                    )
-            if to_be_sent:
-                self._spawn_next_worker(records)
-                with contained(entry):
-                    await self.pipeline.submit(entry)
+        for number in count(1):
+            await self._free.acquire()
+            if not number % JOBS_A_PASS:
+                await asyncio.sleep(0)
+            # Where nothing has to be waited for, no cancellation comes through: a run that was left is asked.
+            is_over = self.run.closed or self.run.halted is not None
+            record = None if is_over else await anext(records, None)
+            if record is None:
+                self.run.close_input()
+                return
+            entry, is_admitted = await self.run.enter(record), False
+            with contained(entry):
+                is_admitted = (
+                    self._claim_id(entry) and await self._validate(entry) and await self._buy_and_route(entry)
+                )
+            if is_admitted:
+                self._admitted.append(entry)
+                self._crew.call(len(self._admitted))
+            else:
+                self._free.release()
 
-    def _spawn_next_worker(self, records: AsyncIterator[Record]) -> None:
-        if not self._waiting and self._working < PARALLEL_SUBMISSIONS:
-            self._working += 1
-            self.run.tasks.start_soon(self.work, records)
+    def _next(self) -> Entry | None:
+        return self._admitted.popleft() if self._admitted else None
+
+    async def _submit(self, entry: Entry) -> None:
+        try:
+            with contained(entry):
+                await self.pipeline.submit(entry)
+        finally:
+            self._free.release()
 
     def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""

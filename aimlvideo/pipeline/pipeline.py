@@ -150,8 +150,7 @@ class Pipeline:
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
-        run.downloads = Crew(run.next_download, self.downloads.save, lambda: self.downloads.limit.limit)
-        run.tasks.start_soon(run.downloads.run)
+        run.downloads = Crew(run.next_download, self.downloads.save, lambda: self.downloads.limit.limit, run.tasks)
 
 
 def _on_ready(entry: Entry) -> None:

@@ -202,17 +202,22 @@ class Poll:
         self._backlog.extend(self._due(now))
         while self._backlog and self.budget.paused_until > now:  # waited for in the wheel, where patience can end
             self._keep_waiting(self._backlog.popleft(), now)
-        if self._backlog and self._turn is None:
-            self._turn = self.budget.reserve(now)
-        if not self._backlog or self._turn is None or self._turn > now:
-            self._call_at(self._turn if self._backlog else self._wheel.next_due())
-            return None
-        waiting, self._turn = self._backlog.popleft(), None
-        if self._backlog:
-            self._crew.call()
-        else:
+        waiting = None
+        if self._backlog and self._may_poll(now):
+            waiting, self._turn = self._backlog.popleft(), None
+        if not self._backlog:
             self._call_at(self._wheel.next_due())
+        elif self._may_poll(now):
+            self._crew.call(len(self._backlog))
+        else:
+            self._call_at(self._turn)
         return waiting
+
+    def _may_poll(self, now: float) -> bool:
+        """Tell whether the first of the backlog may be polled now; its turn is reserved."""
+        if self._turn is None:
+            self._turn = self.budget.reserve(now)
+        return self._turn <= now
 
     def _call_at(self, moment: float | None) -> None:
         """Call the crew at this moment, if it is not called earlier."""

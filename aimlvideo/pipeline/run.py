@@ -110,7 +110,6 @@ class Run:
         self._result_ready = asyncio.Event()
         self._ready: deque[Entry] = deque()
         self.downloads: Crew[Entry] | None = None
-        self.feed_lock = asyncio.Lock()
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
         budget.spending.on_change.append(self.notify_waiting)
@@ -304,7 +303,7 @@ class Run:
         """Have a clip that is ready saved, as soon as one of the downloads is free."""
         self._ready.append(entry)
         if self.downloads is not None:
-            self.downloads.call()
+            self.downloads.call(len(self._ready))
 
     @property
     def clips_wait(self) -> bool:
@@ -315,7 +314,7 @@ class Run:
         """Return the clip that has waited longest to be saved, None where none waits."""
         entry = self._ready.popleft() if self._ready else None
         if self._ready and self.downloads is not None:
-            self.downloads.call()
+            self.downloads.call(len(self._ready))  # more may come at a time now than when these were ready
         return entry
 
     def close_input(self) -> None:

@@ -96,6 +96,8 @@ class Submit:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
         denied_request_id = entry.progress.request_id
         await self.send.learn_clock()
+        if entry.run.halted is not None:  # while this one waited for its turn, or for its files
+            entry.end(entry.run.halted)
         if entry.ended:
             entry.release_slot()
             return False
