@@ -3,7 +3,7 @@
     python -m benchmarks.overhead [--rounds 3] [--jobs 5000] [--instructions] [--sdk PYTHON]
 
 Each client runs in a process of its own against the same loopback server; the clients take turns, and the median of
-the rounds is printed with its spread. Beside it: the event loop's callbacks and the tasks of a job, counted in a run of
+the rounds is printed with its spread. Beside it: the event loop's passes, its callbacks and the tasks of a job, counted in a run of
 their own, and with `--instructions` the thousands of instructions that valgrind counts, which no other process moves.
 `--sdk` names a Python that has the service's own SDK (`aimlapi-sdk-python`).
 Scenes: *saturated* (no latency, 32 at once, one POST and one GET a job) and *waiting* (1 s latency, 200 at once).
@@ -174,14 +174,18 @@ class Counted(deque[Any]):
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
-    """An event loop that counts the callbacks that it runs and the tasks that it begins."""
+    """An event loop that counts its passes, the callbacks that it runs and the tasks that it begins."""
 
-    tasks = 0
+    tasks = passes = 0
 
     def __init__(self) -> None:
         super().__init__()
         self._ready = Counted()
         self.set_task_factory(self._begin)
+
+    def _run_once(self) -> None:
+        CountingLoop.passes += 1
+        super()._run_once()  # type: ignore[misc]
 
     def _begin(self, loop: asyncio.AbstractEventLoop, work: Any, **how: Any) -> asyncio.Task[Any]:
         CountingLoop.tasks += 1
@@ -203,7 +207,8 @@ def measure(way: str, url: str, jobs: int, at_once: int) -> dict[str, float]:
     carry_out(way, url, jobs, at_once)
     cpu = 1000 * (time.process_time() - started) / jobs
     carry_out(way, url, jobs, at_once, CountingLoop)
-    return {"cpu": cpu, "callbacks": Counted.count / jobs, "tasks": CountingLoop.tasks / jobs}
+    counts = {"passes": CountingLoop.passes, "callbacks": Counted.count, "tasks": CountingLoop.tasks}
+    return {"cpu": cpu, **{name: number / jobs for name, number in counts.items()}}
 
 
 def instructions(way: str, url: str, at_once: int) -> float:
@@ -247,9 +252,8 @@ def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: 
         if exact:
             thousands = {way: instructions(way, url, at_once) for way in EXACT}
     print(f"\n{scene}: {jobs or usual} jobs, {at_once} at once, {latency:g} s latency; median (spread)")
-    print(
-        f"  {'':<24} {'CPU ms a job':<24} {'x the floor':>11} {'callbacks':>10} {'tasks':>6}  instructions, thousands"
-    )
+    names = f"{'CPU ms a job':<24} {'x the floor':>11} {'passes':>7} {'callbacks':>10} {'tasks':>6}"
+    print(f"  {'':<24} {names}  instructions, thousands")
     base = statistics.median([one["cpu"] for one in figures[FLOOR]] or [float("nan")])
     for way, rows in figures.items():
         if rows:
@@ -257,7 +261,7 @@ def compare(scene: str, rounds: int, ways: list[str], python: str | None, jobs: 
             middle, counts = statistics.median(cpus), rows[-1]
             spread = f"{middle:.3f} ({min(cpus):.3f} to {max(cpus):.3f})"
             print(f"  {way:<24} {spread:<24} {middle / base:>11.2f}", end=" ")
-            print(f"{counts['callbacks']:>10.1f} {counts['tasks']:>6.2f}", end="  ")
+            print(f"{counts['passes']:>7.2f} {counts['callbacks']:>10.1f} {counts['tasks']:>6.2f}", end="  ")
             print(f"{thousands[way]:.0f} ({thousands[way] / thousands[FLOOR]:.2f} x)" if way in thousands else "")
 
 

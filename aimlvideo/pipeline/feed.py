@@ -65,9 +65,7 @@ class Feed:
                 return
             entry, is_admitted = await self.run.enter(record), False
             with contained(entry):
-                is_admitted = (
-                    self._claim_id(entry) and await self._validate(entry) and await self._buy_and_route(entry)
-                )
+                is_admitted = self._claim_id(entry) and await self._validate(entry) and await self._buy_and_route(entry)
             if is_admitted:
                 self._admitted.append(entry)
                 self._crew.call(len(self._admitted))

@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo import Stage
+from aimlvideo import Stage, VideoJob
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, Rejected, Unavailable, Unclear
+from aimlvideo.pipeline import pipeline
 from tests.fakes import MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -269,3 +270,21 @@ async def test_a_service_that_is_away_is_sent_nothing_until_it_said_it_is_back()
         await run_all(client, jobs(6))
     refused_at = service.posted_at[1]
     assert not [moment for moment in service.posted_at[2:] if moment < refused_at + 90]
+
+
+async def test_a_job_whose_files_are_still_being_read_when_its_run_stops_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = FakeService(latency=1)
+    service.posts.append(answer(402, {"message": "out of credits"}))
+
+    async def encode(job: VideoJob, *_: Any) -> VideoJob:
+        await anyio.sleep(0 if job.id == "job0" else 60)
+        return job
+
+    monkeypatch.setattr(pipeline, "_encode", encode)
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(3))
+    assert len(service.posted_at) == 1
+    assert {result.stage for result in results.values()} == {Stage.PLANNED}
+    assert all("out of credits" in str(result.error) for result in results.values())
