@@ -3,8 +3,9 @@
     python -m benchmarks.overhead [--rounds 3] [--jobs 5000] [--instructions] [--sdk PYTHON]
 
 Each client runs in a process of its own against the same loopback server; the clients take turns, and the median of
-the rounds is printed with its spread. Beside it: the event loop's passes, its callbacks and the tasks of a job, counted in a run of
-their own, and with `--instructions` the thousands of instructions that valgrind counts, which no other process moves.
+the rounds is printed with its spread. Beside it: the event loop's passes, its callbacks and the tasks of a job, counted
+in a run of their own, and with `--instructions` the thousands of instructions that valgrind counts, which no other
+process moves.
 `--sdk` names a Python that has the service's own SDK (`aimlapi-sdk-python`).
 Scenes: *saturated* (no latency, 32 at once, one POST and one GET a job) and *waiting* (1 s latency, 200 at once).
 """

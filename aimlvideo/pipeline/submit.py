@@ -96,18 +96,9 @@ class Submit:
         """Send one POST. True: it surely was not accepted, the job is planned again, its slot is free."""
         denied_request_id = entry.progress.request_id
         await self.send.learn_clock()
-        if entry.run.halted is not None:  # while this one waited for its turn, or for its files
-            entry.end(entry.run.halted)
-        if entry.ended:
-            entry.release_slot()
+        if not _is_wanted(entry):
             return False
-        intent = self._intent(denied_request_id)
-        own_id = entry.job.params.get(self.id_field)
-        # Five random bytes beside the job's own digest: two attempts of one job must be told apart in the service's
-        # log.
-        generated_id = intent.request_id(entry.job, secrets.token_hex(5))
-        request_id = own_id if isinstance(own_id, str) and own_id else generated_id
-        sent = {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
+        request_id, sent = self._intent(entry.job, denied_request_id)
         request = self.wire.submission(job, request_id, self.callback_url)
         try:
             # The intent is on disk before the request leaves: whatever dies from here on, a later run finds the id to
@@ -158,10 +149,19 @@ class Submit:
             entry.release_slot()
         return not entry.ended
 
-    def _intent(self, denied_request_id: str | None) -> Intent:
-        """Return what the id of the next POST says of it. A planned job has a request id where that one was denied."""
+    def _intent(self, job: VideoJob, denied_request_id: str | None) -> tuple[str, dict[str, Any]]:
+        """Return the id of the next POST, and what is written down of it before it is sent.
+
+        A planned job has a request id where that one was denied.
+        """
         denials = 0 if denied_request_id is None else Intent.of(denied_request_id).denials + 1
-        return Intent(self.account, self.send.clock.at(clock.loop()), denials)
+        intent = Intent(self.account, self.send.clock.at(clock.loop()), denials)
+        own_id = job.params.get(self.id_field)
+        # Five random bytes beside the job's own digest: two attempts of one job must be told apart in the service's
+        # log.
+        generated_id = intent.request_id(job, secrets.token_hex(5))
+        request_id = own_id if isinstance(own_id, str) and own_id else generated_id
+        return request_id, {"request_id": request_id, "account": intent.account, "service_time": intent.sent_at}
 
     async def _post(self, request: Request, request_id: str) -> Generation:
         """Return the generation that was bought. Whatever goes wrong unforeseen leaves open whether it was."""
@@ -224,3 +224,12 @@ class Submit:
             self.rate_gate.pause(error.retry_after or 1)
         else:
             self.rate_gate.rate.on_rejected(now, error.retry_after)
+
+
+def _is_wanted(entry: Entry) -> bool:
+    """Tell whether a job is still to be sent: its run may have stopped while its turn or its files were waited for."""
+    if entry.run.halted is not None:
+        entry.end(entry.run.halted)
+    if entry.ended:
+        entry.release_slot()
+    return not entry.ended
