@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import io
 import itertools
@@ -32,6 +33,7 @@ from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link
 from aimlvideo.shell.http.bodies import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
+from aimlvideo.shell.shared_hops import SharedHops
 
 CHUNK = 2**18
 BATCH = 2**20
@@ -87,8 +89,10 @@ class Download:
         edit: Callable[[BinaryIO], bool] | None = None,
         size: int | None = None,
         service: ServiceOrigin | None = None,
+        hops: SharedHops | None = None,
     ) -> None:
         self._clips = clips
+        self._hops = SharedHops() if hops is None else hops
         self._link = link
         self._size = size
         self._service = service
@@ -110,7 +114,8 @@ class Download:
                 await self._receive(target)
             elif data is not None:
                 await anyio.to_thread.run_sync(self._unpack, *data)
-            path = await anyio.to_thread.run_sync(self._finish)
+            # A large clip has a thread of its own for its last part: others would wait for its hash.
+            path = await (anyio.to_thread.run_sync if self._written else self._hops.run)(self._finish)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise LinkDead(f"the clip's link is not a valid URL: {_reason(error)}") from error
         except aiohttp.TooManyRedirects as error:
@@ -165,33 +170,33 @@ class Download:
         self._check_head()
         self._pieces, self._have = [clip], len(clip)
 
-    def _write(self) -> BinaryIO:
+    def _write(self) -> int:
         """Write and hash what was received and not written yet; runs in a thread, as all that waits for the disk."""
         if self._file is None:
             self._file = self._open()
         pieces, self._pieces = self._pieces, []
         for piece in pieces:
-            self._file.write(piece)
+            _write_all(self._file, piece)
             self._hash.update(piece)
             self._written += len(piece)
         return self._file
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> int:
         """Open the file of what was written so far; another download's file is left alone."""
-        drop_link(self._part)
         # As one step: another download that names and lets go of this very file in between would be written over.
         with _opening:
-            file = open(self._part, "r+b" if self._written else "ab", opener=_no_follow)  # noqa: SIM115 - `_close` does
-            opened = os.fstat(file.fileno())
+            file = _open_to_write(self._part, new=not self._written)
+            opened = os.fstat(file)
             self._inode = (opened.st_dev, opened.st_ino)
             is_taken = self._inode in _inodes_in_use
             _inodes_in_use.add(self._inode)
         if not is_taken:
             if opened.st_size != self._written:
-                file.truncate(self._written)
-            file.seek(self._written)
+                os.ftruncate(file, self._written)
+            if self._written:
+                os.lseek(file, self._written, os.SEEK_SET)
             return file
-        file.close()
+        os.close(file)
         self._part = next(_numbered(self._part))
         if self._written:
             self._start_over()
@@ -205,7 +210,7 @@ class Download:
                 _inodes_in_use.discard(self._inode)
             # What a full disk has not taken it does not take now either: the next attempt finds less than was written.
             with suppress(OSError):
-                file.close()
+                os.close(file)
 
     async def _receive(self, target: URL) -> None:
         headers = {"Accept-Encoding": "identity"}
@@ -308,17 +313,17 @@ class Download:
         file = self._write_rest() if self._written else self._write_at_once()
         # Before the rename: after a power cut the final name must never stand for a file whose content did not reach
         # the disk.
-        os.fsync(file.fileno())
+        os.fsync(file)
         # As one step: two that end at once would both find the name free, and one clip would replace the other.
         with _naming:
             path = self._path
             if not self._overwrite and path.exists() and not whole(path, self._have, self._hash.hexdigest()):
                 path = next(_numbered(path))
-            path = self._part.replace(path)
+            os.replace(self._part, path)
         self._close()
         return path
 
-    def _write_at_once(self) -> BinaryIO:
+    def _write_at_once(self) -> int:
         """Write a clip that is in memory, as it is to be kept."""
         content = b"".join(self._pieces)
         clip = io.BytesIO(content)
@@ -326,16 +331,14 @@ class Download:
         if self._edit is not None and self._edit(clip):
             content = clip.getvalue()
         self._file = self._open()
-        self._file.write(content)
-        self._file.flush()
+        _write_all(self._file, content)
         self._hash.update(content)
         self._pieces, self._have, self._written = [], len(content), len(content)
         return self._file
 
-    def _write_rest(self) -> BinaryIO:
+    def _write_rest(self) -> int:
         """Write what is missing of a larger clip, and make it what is to be kept."""
         file = self._write()
-        file.flush()
         with self._part.open("r+b") as clip:
             self._check_boxes(clip)
             if self._edit is None:
@@ -375,7 +378,9 @@ class Download:
     _have: int
     """Bytes received: those in the file, and those in the pieces."""
     _written: int
-    _file: BinaryIO | None = None
+    _file: int | None = None
+    """The descriptor of the file that is open now: Python's file objects make eight more system calls a clip, and each
+    lets the event loop's thread and this one take the interpreter from each other."""
     _inode: tuple[int, int]
     _total: int | None
     _tag: str
@@ -401,8 +406,25 @@ class Pace:
         self._began, self._received = time.monotonic(), 0
 
 
-def _no_follow(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+def _open_to_write(path: Path, *, new: bool) -> int:
+    """Open a file, one that is there already or a `new` one; a symbolic link gives way to a file in its place."""
+    flags = os.O_WRONLY | (os.O_CREAT if new else 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    if not hasattr(os, "O_NOFOLLOW"):
+        drop_link(path)
+    try:
+        return os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        drop_link(path)
+        return os.open(path, flags, 0o666)
+
+
+def _write_all(file: int, content: bytes) -> None:
+    """Write all of it: the system may take a part at a time."""
+    written = os.write(file, content)
+    while written < len(content):
+        written += os.write(file, memoryview(content)[written:])
 
 
 def whole(path: Path, length: int | None, sha256: str | None = None) -> bool:

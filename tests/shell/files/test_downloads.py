@@ -6,7 +6,6 @@ import asyncio
 import base64
 import errno
 import hashlib
-import io
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -487,11 +486,22 @@ async def test_a_full_disk_leaves_no_half_file(
         case "sync":
             monkeypatch.setattr(os, "fsync", full)
         case _:
-            monkeypatch.setattr(Path, "replace", full)
+            monkeypatch.setattr(os, "replace", full)
     async with served(Host()) as url:
         with pytest.raises(DiskFailed, match="No space left"):
             await Download(session, url, path).fetch()
     assert files(path) == []
+
+
+async def test_a_system_that_takes_a_part_at_a_time_gets_the_whole_clip(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, content: write(file, memoryview(content)[:1000]))
+    async with served(host := Host()) as url:
+        clip = await Download(session, url, path).fetch()
+    assert path.read_bytes() == host.content
+    assert clip.sha256 == hashlib.sha256(host.content).hexdigest()
 
 
 async def test_two_downloads_of_one_name_do_not_write_into_each_other(
@@ -689,25 +699,14 @@ async def test_a_large_clip_is_written_while_it_comes_and_goes_on_from_there(
     assert threading.get_ident() not in threads  # no disk holds the event loop up
 
 
-class FullDisk(io.RawIOBase):
-    """A file on a disk without any room: also what was held back cannot be written when it is closed."""
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, _: Any) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-async def test_a_disk_without_room_for_what_was_held_back_is_the_disk_s_fault(
+async def test_a_disk_without_any_room_is_said_to_be_full(
     session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opened(download: Any) -> io.BufferedWriter:
+    def opened(download: Any) -> int:
         download._inode = (0, 0)
-        return io.BufferedWriter(FullDisk(), 2**20)
+        return os.open("/dev/full", os.O_WRONLY)
 
     monkeypatch.setattr(Download, "_open", opened)
-    monkeypatch.setattr(os, "fsync", lambda _: None)
     async with served(Host()) as url:
         with pytest.raises(DiskFailed, match="No space left"):
             await Download(session, f"{url}/clip.mp4", path).fetch()

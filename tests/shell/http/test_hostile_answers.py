@@ -255,7 +255,7 @@ async def test_too_many_open_files_is_tried_again_and_fails_no_disk(
         return web.Response(body=b"\0\0\0\x18ftypmp42" * 100)
 
     async with served(film) as url:
-        monkeypatch.setattr(downloads, "open", full, raising=False)
+        monkeypatch.setattr(downloads.os, "open", full)
         with pytest.raises(DownloadFailed, match="too many open files") as caught:
             await Download(session, url, tmp_path / "a.mp4").fetch()
     assert type(caught.value) is DownloadFailed
