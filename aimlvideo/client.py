@@ -56,8 +56,9 @@ from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.state.catalog_cache import Refreshed, ServiceModels
+from aimlvideo.shell.state.catalog_cache import Refreshed
 from aimlvideo.shell.state.learned_durations import LearnedDurations
+from aimlvideo.shell.state.service_models import ServiceModels
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
 from aimlvideo.views.tracing import trace

@@ -9,7 +9,8 @@ import pytest
 
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Unavailable
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, _read_named_models, known_catalog
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, known_catalog
+from aimlvideo.shell.state.service_models import _read_named_models
 from tests.cases import for_each
 from tests.fakes import FakeClient, FakeService, answer, run_all
 

@@ -15,7 +15,8 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 pytestmark = pytest.mark.own_sockets
 OMNI = "klingai/video-v3-omni-720p-text-to-video"

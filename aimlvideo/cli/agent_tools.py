@@ -26,7 +26,7 @@ from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, Video
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.cards import failure_advice

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 import typer
 
 from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.job_files import JobDefaults
+
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.job_files import JobDefaults
 
 Address = tuple[str, int]
 """A host and a port."""
@@ -180,6 +182,8 @@ class JobFileOptions:
 
     def defaults(self) -> JobDefaults:
         """Return what `--model` and `--set` say of every job. Raises UsageError where one of them cannot be read."""
+        from aimlvideo.shell.files.job_files import JobDefaults  # noqa: PLC0415 - not for commands without a job file
+
         return JobDefaults(self.model, dict(assigned(text) for text in self.set_ or ()))
 
 

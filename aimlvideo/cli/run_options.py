@@ -48,7 +48,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 NAMING = "naming"
 """The fact of a journal that has the template of its clips' names."""

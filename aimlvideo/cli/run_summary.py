@@ -248,9 +248,10 @@ def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:
     """Give each job's price: by the list that the run was given, else what its model's clips cost so far, else None."""
-    catalog, prices = known_catalog(), prices_from_json(listed)
-    for job, _ in records:
-        model = catalog.find(job.model)
+    jobs, prices = [job for job, _ in records], prices_from_json(listed)
+    catalog = known_catalog() if jobs else None
+    for job in jobs:
+        model = catalog.find(job.model) if catalog else None
         price = quote(model, job.params, prices.get(job.model)) if model else None
         yield means.get(job.model) if price is None else price
 

@@ -33,7 +33,7 @@ from aimlvideo.errors import DiskFailed, InDoubt, JournalError, OverBudget, Refu
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.live_progress import watcher_of
 
 if TYPE_CHECKING:

@@ -8,14 +8,15 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from aimlvideo.core.formatting import printable
 from aimlvideo.core.jobs.job import Result
-from aimlvideo.views.console import Screen
-from aimlvideo.views.live_progress import live_progress, watcher_of
 
 if TYPE_CHECKING:
     from aimlvideo.pipeline.run import Run
+    from aimlvideo.views.console import Screen
 
 
 class Terminal:
@@ -25,8 +26,8 @@ class Terminal:
         _make_writable(utf8=json)
         self.json = json
         self.quiet = quiet
-        self._out = Screen(stderr=json)
-        self._errors = Screen(stderr=True)
+        self._out = _Lines(stderr=json)
+        self._errors = _Lines(stderr=True)
 
     def say(self, text: str) -> None:
         """Say something that may be left out."""
@@ -49,9 +50,12 @@ class Terminal:
         if self.quiet:
             yield
             return
+        from aimlvideo.views.live_progress import live_progress, watcher_of  # noqa: PLC0415 - for runs alone
+
+        screen = self._out.screen
         disturbed = (self.json and sys.stdout.isatty()) or logging.getLogger("aimlvideo").isEnabledFor(logging.INFO)
         with live_progress(
-            watcher_of(run, retried=retried), self._out, is_interactive=self._out.is_interactive and not disturbed
+            watcher_of(run, retried=retried), screen, is_interactive=screen.is_interactive and not disturbed
         ):
             yield
 
@@ -66,11 +70,37 @@ class Terminal:
 
     def confirm(self, question: str) -> bool:
         """Ask a person at a terminal; where there is none, the answer is yes: the flag was given knowingly."""
-        return not sys.stdin.isatty() or self._errors.confirm(question)
+        return not sys.stdin.isatty() or self._errors.screen.confirm(question)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""
-        self._out.table(headings, rows, title)
+        self._out.screen.table(headings, rows, title)
+
+
+class _Lines:
+    """Lines of text on one of the two streams. For all that is more there is a screen, made when it is needed.
+
+    What draws on a screen takes a sixth of a short command's start.
+    """
+
+    def __init__(self, *, stderr: bool) -> None:
+        self._stderr = stderr
+
+    @cached_property
+    def screen(self) -> Screen:
+        from aimlvideo.views.console import Screen  # noqa: PLC0415 - see above
+
+        return Screen(stderr=self._stderr)
+
+    def line(self, text: str, label: str = "", colour: str = "") -> None:
+        """Print a line of text, after a label, which has a colour on a terminal."""
+        stream = sys.stderr if self._stderr else sys.stdout
+        # Once there is a screen, a block may stand on it, above which lines have to be put.
+        if "screen" in vars(self) or (label and stream.isatty()):
+            self.screen.line(text, label, colour)
+            return
+        stream.write(f"{label} {printable(text)}\n" if label else f"{printable(text)}\n")
+        stream.flush()
 
 
 def _make_writable(*, utf8: bool) -> None:

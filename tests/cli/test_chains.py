@@ -12,7 +12,7 @@ import pytest
 
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cli.conftest import Command, rows, write_jobs
 from tests.waiting import wait_until
 

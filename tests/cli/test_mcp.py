@@ -16,7 +16,7 @@ import pytest
 
 from aimlvideo import VideoClient
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.shell.files.test_media import picture
 
 pytestmark = [pytest.mark.real_time, pytest.mark.long]

@@ -18,7 +18,8 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 JOB: dict[str, Any] = {"id": "waves", "model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
 

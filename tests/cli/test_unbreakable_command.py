@@ -15,6 +15,7 @@ import pytest
 
 from aimlvideo.cli.app import _PrintableFormatter
 from aimlvideo.cli.options import _key_of
+from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
 from aimlvideo.views.console import Screen
 from tests.cli.test_command import JOB, write_jobs
@@ -91,7 +92,10 @@ def test_what_a_service_says_never_steers_the_terminal(capsys: pytest.CaptureFix
     screen = Screen()
     screen.line(bad, "error:", "red")
     screen.table(["what"], [[bad]])
-    shown = capsys.readouterr().out
+    Terminal().say(bad)
+    Terminal(json=True).problem(bad)
+    shown = "".join(capsys.readouterr())
+    assert shown.count("gone") == 4
     record = logging.LogRecord("a", logging.ERROR, "", 1, "%s", (bad,), None)
     for text in (shown, _PrintableFormatter().format(record)):
         assert "gone" in text

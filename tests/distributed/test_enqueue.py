@@ -23,7 +23,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.journal.postgres import open_sync_journal
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cli.test_job_sources import write_png
 from tests.distributed.test_worker import MODEL, QUIET, job
 

@@ -43,8 +43,9 @@ from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.http.bodies import TooLarge, clean_headers, decoded
 from aimlvideo.shell.http.destinations import Destinations
-from aimlvideo.shell.journal.sqlite import SqliteJournal, read_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import opened_to_write
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from aimlvideo.shell.state.catalog_cache import CatalogCache
 from aimlvideo.shell.state.learned_durations import LearnedDurations

@@ -23,7 +23,7 @@ from aimlvideo.core.jobs.job import Attempt
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import VideoError
 from aimlvideo.sandbox.behaviour import HOSTILE, STATIONS
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.hostile.network import Wire, wire_to
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import OutOfPatience, Refused
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.cards import job_json
 from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error

@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InDoubt, Unclear
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,

@@ -36,7 +36,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
     GATEWAY_JOB,

@@ -40,7 +40,7 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, Rejected, UsageError
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 LISTS = ("image_list", "image_urls", "reference_image_urls", "images", "reference_images")

@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.video import join_clips
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 app = command_app()
 

@@ -13,7 +13,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.contact_sheet import write_sheet
 from aimlvideo.views.report.report_file import write_report
 

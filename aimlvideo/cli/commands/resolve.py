@@ -20,7 +20,8 @@ from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.lost_submissions import settled
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import JournalReader
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 app = command_app()
 

@@ -17,7 +17,8 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = command_app()

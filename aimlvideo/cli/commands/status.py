@@ -11,7 +11,7 @@ from aimlvideo.cli.run_summary import RunSummary
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 app = command_app()
 

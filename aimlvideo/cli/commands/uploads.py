@@ -21,7 +21,8 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import is_remote
 from aimlvideo.shell.files.uploads import FOLDER_FACT, UploadStore, valid_until
 from aimlvideo.shell.journal.base import Journal, JournalReader
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 app = command_app()
 

@@ -22,23 +22,21 @@ from aimlvideo.core.jobs.columns import (
     columns_of,
     damaged_column,
     duplicate_id_problem,
-    progress_of,
     unwritable_place,
     unwritable_problem,
 )
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import Attempt, ClipFile, Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix, is_of_another_job
+from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import CopyNumbers
-from aimlvideo.shell.journal.sqlite_file import damaged, locked, opened_to_read, opened_to_write, sqlite_errors
+from aimlvideo.shell.journal.sqlite_file import locked, opened_to_write
+from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
-COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
-ROWS = f"SELECT {COLUMNS} FROM jobs"
 UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
 
@@ -50,16 +48,14 @@ LOSS_IS_HARMLESS = (Stage.SUBMITTING, Stage.READY)
 NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 
 
-class SqliteJournal:
-    """The journal of one folder. Open it with `open_journal`, read a running one with `read_journal`."""
+class SqliteJournal(SqliteReader):
+    """The journal of one folder. Open it with `open_journal`."""
 
     def __init__(self, path: Path, commits: GroupCommit) -> None:
-        self.path = path
+        super().__init__(path, commits.read)
         self._commits = commits
-        self._run = 1 + int(self.fact("run") or 0)
         self._any_in_log = bool(commits.read("SELECT count(*) FROM found").fetchone()[0])
         self._copies = CopyNumbers()
-        self._read_folders()
 
     @contextmanager
     def planning(self) -> Iterator[None]:
@@ -110,96 +106,11 @@ class SqliteJournal:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
         await self._commits.synced()
 
-    def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
-        """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile.
-
-        With `run`, only those of the file that was planned in this run.
-        """
-        groups = ["('rendering', 'submitting', 'in_doubt', 'ready')", *(["('failed')"] if retry_failed else [])]
-        already_given: set[int] = set()
-        # Numbers first, rows one by one: the caller writes steps while it reads, and a cursor held open over the table
-        # would block them, or give a job twice that moved from one stage to another.
-        for stages in groups:
-            which = f"stage IN {stages} AND {_of_run(run)}"
-            first = [seq for (seq,) in self._rows(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
-            for seq in first:
-                # A job that moved while the caller worked is in a later group again.
-                if seq not in already_given:
-                    already_given.add(seq)
-                    yield self._record(self._rows(f"{ROWS} WHERE seq=?", (seq,))[0])
-        yield from (record for seq, record in self._of_stage("planned", run) if seq not in already_given)
-
-    def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
-        """Give the jobs that are saved or failed; with `run`, those of the file that was planned in this run."""
-        for stage in ("saved", "failed"):
-            yield from (record for _, record in self._of_stage(stage, run))
-
-    def find(self, job_id: str) -> Record | None:
-        """Return one job with its progress, or None."""
-        rows = self._rows(f"{ROWS} WHERE id=?", (job_id,))
-        return self._record(rows[0]) if rows else None
-
-    def attempts(self, job_id: str) -> list[Attempt]:
-        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
-        rows = self._commits.read(
-            "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd "
-            "FROM attempts a JOIN jobs ON jobs.seq=a.job WHERE jobs.id=? ORDER BY a.rowid",
-            (job_id,),
-        )
-        earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
-        record = self.find(job_id)
-        return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
-
-    @property
-    def run(self) -> int:
-        """The number of the last run: what is planned now is of it."""
-        return self._run
-
     def begin(self) -> int:
         """Begin another run, and number it: what it plans may have been planned before, by any other run."""
         self._run += 1
         self.note("run", str(self._run))
         return self._run
-
-    def by_generation(self, generation_id: str) -> Record | None:
-        """Return the job that a generation belongs to, or None."""
-        row = self._commits.read(f"{ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
-        return self._record(row) if row else None
-
-    def accepted_sample(self) -> Record | None:
-        """Return a job that the service surely took, under a request id of ours; None where there is none."""
-        taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
-        row = self._commits.read(f"{ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
-        return self._record(row) if row else None
-
-    def counts(self, *, run: int | None = None) -> dict[str, int]:
-        """Return the number of jobs by stage; with `run`, of the file that was planned in this run."""
-        return dict(self._commits.read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
-
-    def planned_models(self) -> dict[str, int]:
-        """Return the number of planned jobs by model."""
-        planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
-        with sqlite_errors(self.path):
-            return dict(self._commits.read(planned))
-
-    def spent(self) -> float:
-        """Return what all jobs are known to have cost, in USD."""
-        costs = "SELECT cost_usd FROM jobs UNION ALL SELECT cost_usd FROM attempts"
-        return float(self._commits.read(f"SELECT coalesce(sum(cost_usd), 0) FROM ({costs})").fetchone()[0])
-
-    def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost nobody said."""
-        finished = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
-        return int(self._commits.read(f"SELECT count(*) FROM jobs WHERE {finished}").fetchone()[0])
-
-    def fact(self, name: str) -> str | None:
-        """Return one fact about the run as a whole, such as its service or its owner's process id."""
-        row = self._commits.read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
-        return row[0] if row else None
-
-    def facts(self, beginning: str) -> dict[str, str]:
-        """Return the facts whose names begin so."""
-        return dict(self._commits.read("SELECT name, value FROM facts WHERE instr(name, ?) = 1", (beginning,)))
 
     def note(self, name: str, value: str) -> None:
         """Write one fact about the run as a whole."""
@@ -247,7 +158,7 @@ class SqliteJournal:
 
     def _from_log(self, job: VideoJob) -> Record:
         """Return a new job, as the generation that the service's log has for it, if it has one."""
-        row = self._commits.read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
+        row = self._read("SELECT generation_id FROM found WHERE mark=?", (id_prefix(job),)).fetchone()
         if row is None:
             return Record(job, Progress())
         progress = Progress(Stage.RENDERING, generation_id=row[0], submitted_at=clock.wall())
@@ -255,7 +166,7 @@ class SqliteJournal:
         return Record(job, progress)
 
     def _planned_before(self, job: VideoJob, distinct: bool, run: int) -> Record:
-        content_before, run_before = self._commits.read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
+        content_before, run_before = self._read("SELECT asked, run FROM jobs WHERE id=?", (job.id,)).fetchone()
         content = job.content()
         if content_before != content:
             if not (content_before.endswith(UNKNOWN) or self._may_change(job, run_before == run)):
@@ -284,38 +195,8 @@ class SqliteJournal:
         return progress.stage is Stage.PLANNED
 
     def _is_of_run(self, job_id: str, run: int) -> bool:
-        row = self._commits.read("SELECT run FROM jobs WHERE id=?", (job_id,)).fetchone()
+        row = self._read("SELECT run FROM jobs WHERE id=?", (job_id,)).fetchone()
         return row is not None and row[0] == run
-
-    def _of_stage(self, stage: str, run: int | None) -> Iterator[tuple[int, Record]]:
-        last = 0
-        page = f"SELECT seq, {COLUMNS} FROM jobs WHERE stage=? AND seq>? AND {_of_run(run)} ORDER BY seq LIMIT 500"
-        # By the last number, not by an offset: rows leave the stage while it is read, and an offset would skip others.
-        while rows := self._rows(page, (stage, last)):
-            last = rows[-1][0]
-            yield from ((row[0], self._record(row[1:])) for row in rows)
-
-    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        # A text that is no UTF-8 shows only when its row is fetched.
-        with sqlite_errors(self.path):
-            return self._commits.read(query, values).fetchall()
-
-    def _record(self, row: tuple[Any, ...]) -> Record:
-        job_id, folder, content, *columns = row
-        try:
-            job = VideoJob.of_content(job_id, content)
-            progress = progress_of(columns)
-            if is_of_another_job(job, progress):
-                raise ValueError(f"its request id {progress.request_id!r:.60} is that of another job or model")
-            return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise JournalError(damaged(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
-
-    def _path_of(self, folder: int) -> str:
-        # A run that goes on beside us has written it since.
-        if folder not in self._paths:
-            self._read_folders()
-        return self._paths[folder]
 
     def _folder(self, job: VideoJob) -> int | None:
         if job.folder is None:
@@ -326,10 +207,6 @@ class SqliteJournal:
             self._read_folders()
         return self._folders[path]
 
-    def _read_folders(self) -> None:
-        self._folders: dict[str, int] = dict(self._commits.read("SELECT path, rowid FROM folders"))
-        self._paths = {number: path for path, number in self._folders.items()}
-
 
 @lru_cache(maxsize=128)
 def _step(filled: tuple[str, ...]) -> str:
@@ -338,11 +215,6 @@ def _step(filled: tuple[str, ...]) -> str:
     # takes twice as long as the rest of the statement.
     columns = (f"{name}={'?' if name in filled else 'NULL'}" for name in PROGRESS_COLUMNS)
     return f"UPDATE jobs SET {', '.join(columns)} WHERE id=?"
-
-
-def _of_run(run: int | None) -> str:
-    """Return the condition that a job is of the file that was planned in this run; None: of any."""
-    return "1" if run is None else f"run={int(run)}"
 
 
 def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
@@ -410,10 +282,3 @@ async def open_journal(path: Path, *, create: bool = False) -> AsyncIterator[Sql
             yield journal
         finally:
             commits.commit()
-
-
-@contextmanager
-def read_journal(path: Path) -> Iterator[SqliteJournal]:
-    """Read a journal, also while a run is writing it. Raises JournalError."""
-    with opened_to_read(path) as connection:
-        yield SqliteJournal(path, GroupCommit(path, connection, None))

@@ -21,7 +21,7 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.cards import job_json
 from aimlvideo.views.report.report_file import page

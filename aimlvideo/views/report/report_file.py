@@ -31,7 +31,7 @@ from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.cards import job_json
 
 HERE = Path(__file__).parent

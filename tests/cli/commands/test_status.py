@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from aimlvideo import VideoJob
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cli.conftest import Command, quick, write_jobs
 
 JOB = {"model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}

@@ -8,7 +8,7 @@ import pytest
 
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.journal.sqlite import read_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import JOB, FakeClient, FakeService, quick_downloads, run_all
 
 

@@ -11,7 +11,8 @@ import pytest
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.sqlite import open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.cases import for_each
 
 BAD_VALUES: dict[str, tuple[Any, ...]] = {

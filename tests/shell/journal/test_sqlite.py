@@ -21,7 +21,8 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import InvalidJobs, JournalError, Problem, VideoError
-from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GATHERING
 
 LINK = "https://cdn.example.com/clips/1/video.mp4?Expires=1790000000&Signature=".ljust(120, "x")
@@ -261,7 +262,7 @@ async def test_a_reader_writes_nothing(path: Path) -> None:
     async with open_journal(path) as journal:
         journal.plan(named("a"))
     with read_journal(path) as reader, pytest.raises(JournalError, match="readonly"):
-        reader.step(named("a"), READY)
+        reader._read("DELETE FROM jobs")
 
 
 def test_where_there_is_no_journal_the_reader_says_so(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.shell.journal import sqlite_file as journal_file
-from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal, read_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 SENT = Progress(Stage.SUBMITTING, request_id="av-1", submitted_at=1.5)
 

@@ -15,7 +15,8 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError, Unavailable
-from aimlvideo.shell.state.catalog_cache import PARALLEL_DOCUMENTS, CatalogCache, Refreshed, _refresh
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed
+from aimlvideo.shell.state.service_models import PARALLEL_DOCUMENTS, _refresh
 
 MODELS = service_of("aimlapi").models
 assert MODELS is not None

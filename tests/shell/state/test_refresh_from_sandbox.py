@@ -12,7 +12,8 @@ from aimlvideo.core.money.pricing import quote
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.shell.http.transport import HttpTransport, open_session
-from aimlvideo.shell.state.catalog_cache import CatalogCache, _refresh
+from aimlvideo.shell.state.catalog_cache import CatalogCache
+from aimlvideo.shell.state.service_models import _refresh
 
 MODELS = service_of("aimlapi").models
 assert MODELS is not None

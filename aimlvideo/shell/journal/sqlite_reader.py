@@ -1,0 +1,165 @@
+"""A journal in SQLite as it is read, also while a run is writing it, and by commands that have no event loop."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
+from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import is_of_another_job
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import JournalError
+from aimlvideo.shell.journal.sqlite_file import damaged, opened_to_read, sqlite_errors
+
+_COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
+_ROWS = f"SELECT {_COLUMNS} FROM jobs"
+
+
+class SqliteReader:
+    """What can be read of the journal of one folder; `read` gives the rows of a question. See `read_journal`."""
+
+    def __init__(self, path: Path, read: Callable[..., sqlite3.Cursor]) -> None:
+        self.path = path
+        self._read = read
+        self._run = 1 + int(self.fact("run") or 0)
+        self._read_folders()
+
+    def open_jobs(self, *, retry_failed: bool = False, run: int | None = None) -> Iterator[Record]:
+        """Give each job that is not ended once, those that are outstanding first. Steps may be written meanwhile.
+
+        With `run`, only those of the file that was planned in this run.
+        """
+        groups = ["('rendering', 'submitting', 'in_doubt', 'ready')", *(["('failed')"] if retry_failed else [])]
+        already_given: set[int] = set()
+        # Numbers first, rows one by one: the caller writes steps while it reads, and a cursor held open over the table
+        # would block them, or give a job twice that moved from one stage to another.
+        for stages in groups:
+            which = f"stage IN {stages} AND {_of_run(run)}"
+            first = [seq for (seq,) in self._rows(f"SELECT seq FROM jobs WHERE {which} ORDER BY seq")]
+            for seq in first:
+                # A job that moved while the caller worked is in a later group again.
+                if seq not in already_given:
+                    already_given.add(seq)
+                    yield self._record(self._rows(f"{_ROWS} WHERE seq=?", (seq,))[0])
+        yield from (record for seq, record in self._of_stage("planned", run) if seq not in already_given)
+
+    def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
+        """Give the jobs that are saved or failed; with `run`, those of the file that was planned in this run."""
+        for stage in ("saved", "failed"):
+            yield from (record for _, record in self._of_stage(stage, run))
+
+    def find(self, job_id: str) -> Record | None:
+        """Return one job with its progress, or None."""
+        rows = self._rows(f"{_ROWS} WHERE id=?", (job_id,))
+        return self._record(rows[0]) if rows else None
+
+    def attempts(self, job_id: str) -> list[Attempt]:
+        """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
+        rows = self._read(
+            "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd "
+            "FROM attempts a JOIN jobs ON jobs.seq=a.job WHERE jobs.id=? ORDER BY a.rowid",
+            (job_id,),
+        )
+        earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
+        record = self.find(job_id)
+        return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
+
+    def by_generation(self, generation_id: str) -> Record | None:
+        """Return the job that a generation belongs to, or None."""
+        row = self._read(f"{_ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
+        return self._record(row) if row else None
+
+    def accepted_sample(self) -> Record | None:
+        """Return a job that the service surely took, under a request id of ours; None where there is none."""
+        taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"
+        row = self._read(f"{_ROWS} WHERE {taken} ORDER BY seq DESC LIMIT 1").fetchone()
+        return self._record(row) if row else None
+
+    def counts(self, *, run: int | None = None) -> dict[str, int]:
+        """Return the number of jobs by stage; with `run`, of the file that was planned in this run."""
+        return dict(self._read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
+
+    def planned_models(self) -> dict[str, int]:
+        """Return the number of planned jobs by model."""
+        planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
+        with sqlite_errors(self.path):
+            return dict(self._read(planned))
+
+    def spent(self) -> float:
+        """Return what all jobs are known to have cost, in USD."""
+        costs = "SELECT cost_usd FROM jobs UNION ALL SELECT cost_usd FROM attempts"
+        return float(self._read(f"SELECT coalesce(sum(cost_usd), 0) FROM ({costs})").fetchone()[0])
+
+    def unknown_costs(self) -> int:
+        """Return how many clips there are whose cost nobody said."""
+        finished = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
+        return int(self._read(f"SELECT count(*) FROM jobs WHERE {finished}").fetchone()[0])
+
+    def fact(self, name: str) -> str | None:
+        """Return one fact about the run as a whole, such as its service or its owner's process id."""
+        row = self._read("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def facts(self, beginning: str) -> dict[str, str]:
+        """Return the facts whose names begin so."""
+        return dict(self._read("SELECT name, value FROM facts WHERE instr(name, ?) = 1", (beginning,)))
+
+    @property
+    def run(self) -> int:
+        """The number of the last run: what is planned now is of it."""
+        return self._run
+
+    def _of_stage(self, stage: str, run: int | None) -> Iterator[tuple[int, Record]]:
+        last = 0
+        page = f"SELECT seq, {_COLUMNS} FROM jobs WHERE stage=? AND seq>? AND {_of_run(run)} ORDER BY seq LIMIT 500"
+        # By the last number, not by an offset: rows leave the stage while it is read, and an offset would skip others.
+        while rows := self._rows(page, (stage, last)):
+            last = rows[-1][0]
+            yield from ((row[0], self._record(row[1:])) for row in rows)
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        # A text that is no UTF-8 shows only when its row is fetched.
+        with sqlite_errors(self.path):
+            return self._read(query, values).fetchall()
+
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        job_id, folder, content, *columns = row
+        try:
+            job = VideoJob.of_content(job_id, content)
+            progress = progress_of(columns)
+            if is_of_another_job(job, progress):
+                raise ValueError(f"its request id {progress.request_id!r:.60} is that of another job or model")
+            return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise JournalError(damaged(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
+
+    def _path_of(self, folder: int) -> str:
+        # A run that goes on beside us has written it since.
+        if folder not in self._paths:
+            self._read_folders()
+        return self._paths[folder]
+
+    def _read_folders(self) -> None:
+        self._folders: dict[str, int] = dict(self._read("SELECT path, rowid FROM folders"))
+        self._paths = {number: path for path, number in self._folders.items()}
+
+
+def _of_run(run: int | None) -> str:
+    """Return the condition that a job is of the file that was planned in this run; None: of any."""
+    return "1" if run is None else f"run={int(run)}"
+
+
+@contextmanager
+def read_journal(path: Path) -> Iterator[SqliteReader]:
+    """Read a journal, also while a run is writing it. Raises JournalError."""
+    with opened_to_read(path) as connection:
+
+        def read(statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+            with sqlite_errors(path):
+                return connection.execute(statement, values)
+
+        yield SqliteReader(path, read)
