@@ -137,10 +137,23 @@ def test_a_table_is_queued_exactly_as_run_plans_it(
     assert "notes" not in planned["whole"]
 
 
-def test_a_wrong_file_is_refused_before_the_database_is_called(tmp_path: Path) -> None:
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_wrong_file_is_refused_before_the_database_is_called(tmp_path: Path, piped: bool) -> None:
     wrong = json.dumps({"id": "a", "model": TEXT, "prompt": "Waves", "duration": "long"})
     (tmp_path / "jobs.jsonl").write_text(wrong)
     environment = {"AIMLVIDEO_DSN": "postgresql://u@127.0.0.1:9/db", "AIMLAPI_API_KEY": None, "AIMLAPI_BASE_URL": None}
-    done = CliRunner(env=environment).invoke(app, ["enqueue", str(tmp_path / "jobs.jsonl")])
+    words = ["enqueue", "-"] if piped else ["enqueue", str(tmp_path / "jobs.jsonl")]
+    done = CliRunner(env=environment).invoke(app, words, input=wrong if piped else None)
     assert done.exit_code == 2, done.output
     assert "duration" in done.output
+
+
+def test_local_files_can_be_forbidden(tmp_path: Path) -> None:
+    picture = {"id": "a", "model": MODEL, "prompt": "Waves", "image_url": "a.png"}
+    write_png(tmp_path / "a.png")
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(picture))
+    environment = {"AIMLVIDEO_DSN": "postgresql://u@127.0.0.1:9/db", "AIMLAPI_API_KEY": None, "AIMLAPI_BASE_URL": None}
+    words = ["enqueue", str(tmp_path / "jobs.jsonl"), "--no-local-files"]
+    done = CliRunner(env=environment).invoke(app, words)
+    assert done.exit_code == 2, done.output
+    assert "image_url" in done.output

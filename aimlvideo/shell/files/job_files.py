@@ -16,7 +16,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -72,15 +72,31 @@ def base_folder(source: str) -> Path:
 
 
 @contextmanager
-def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS) -> Iterator[Iterator[Line]]:
-    """Give the lines of a job file; `-` is standard input. Raises SettingsError where it cannot be read."""
+def stream_copy(source: str) -> Iterator[BinaryIO | None]:
+    """Give a copy of a source that can be read only once, so that it can be read again; None for a file or folder."""
+    if can_be_read_again(source):
+        yield None
+        return
+    with _opened(source) as copy:
+        yield copy
+
+
+@contextmanager
+def job_lines(
+    source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS, copy: BinaryIO | None = None
+) -> Iterator[Iterator[Line]]:
+    """Give the lines of a job file, or of the `copy` of a stream; `-` is standard input.
+
+    Raises SettingsError where it cannot be read.
+    """
     _refuse_empty(source)
     if source != "-" and Path(source).is_dir():
         yield _completed(_pictures(Path(source), catalog, defaults), defaults)
         return
     name = "stdin" if source == "-" else Path(source).name
     reader = _reader(source)
-    with _opened(source) as file:
+    with _opened(source) if copy is None else nullcontext(copy) as file:
+        file.seek(0)
         if reader is read_xlsx:
             yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
             return
@@ -89,8 +105,8 @@ def job_lines(source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS
         if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
             yield iter(remark)
             return
-        with text:
-            lines = (reader or _sniffed(text))(name, text, catalog, defaults.model)
+        with text as utf8:
+            lines = (reader or _sniffed(utf8))(name, utf8, catalog, defaults.model)
             yield _completed(itertools.chain(remark, lines), defaults)
 
 
@@ -179,20 +195,23 @@ def _chunks(file: Any, longest: float) -> Iterator[bytes]:
         yield chunk
 
 
-def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[BinaryIO, list[Line]]:
-    """Return the file as UTF-8 without a byte order mark, and a remark where its encoding had to be guessed."""
+def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[AbstractContextManager[BinaryIO], list[Line]]:
+    """Return the file as UTF-8 without a byte order mark, and a remark where its encoding had to be guessed.
+
+    A file that is UTF-8 already stays open: whoever opened it closes it.
+    """
     head = file.read(SNIFFED)
     file.seek(0)
     if head.startswith(codecs.BOM_UTF8):
         file.seek(3)
-        return _kept_open(file), []
+        return nullcontext(file), []
     # Excel's "Unicode text" and PowerShell's `>` write UTF-16.
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _transcoded(file, "utf-16"), []
     if (encoding := _utf16_of(head)) is not None:
         return _transcoded(file, encoding), []
     if _is_utf8(file, longest):
-        return _kept_open(file), []
+        return nullcontext(file), []
     encoding, title = ("mac_roman", "Mac Roman") if b"\r" in head and b"\n" not in head else ("cp1252", "Windows-1252")
     if not _is_western(head, encoding):
         got = "another encoding, of a script that cannot be told"
@@ -232,11 +251,6 @@ def _is_utf8(file: BinaryIO, longest: float) -> bool:
     finally:
         file.seek(0)
     return True
-
-
-def _kept_open(file: BinaryIO) -> BinaryIO:
-    """Return the file itself; whoever opened it closes it."""
-    return file
 
 
 def _transcoded(file: BinaryIO, encoding: str) -> BinaryIO:
