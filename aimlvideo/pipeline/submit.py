@@ -146,7 +146,6 @@ class Submit:
         # Let go of while its intent was written.
         if entry.ended:
             entry.step(Stage.PLANNED, request_id=denied_request_id)
-            entry.release_slot()
         return not entry.ended
 
     def _intent(self, job: VideoJob, denied_request_id: str | None) -> tuple[str, dict[str, Any]]:
@@ -230,6 +229,4 @@ def _is_wanted(entry: Entry) -> bool:
     """Tell whether a job is still to be sent: its run may have stopped while its turn or its files were waited for."""
     if entry.run.halted is not None:
         entry.end(entry.run.halted)
-    if entry.ended:
-        entry.release_slot()
     return not entry.ended
