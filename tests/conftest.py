@@ -201,19 +201,21 @@ def empty_database(server: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(server: Any) -> Iterator[str]:
-    """Give the name of a database with our tables, to be copied: that is faster than to make them again."""
-    from aimlvideo.shell.journal.postgres_schema import init_tables
+def lender(server: Any) -> Iterator[Any]:
+    """Give what lends a database with all tables of the workers to one test after the other."""
+    from aimlvideo.cli.shared_jobs import SharedJobs
+    from aimlvideo.cli.terminal import Terminal
+    from tests.postgres_server import Lender
 
     with server.database("template0") as address:
-        init_tables(address)
-        yield address.rpartition("/")[2]
+        SharedJobs(address, Terminal(quiet=True)).init()
+        yield Lender(server, address.rpartition("/")[2])
 
 
 @pytest.fixture
-def dsn(server: Any, template: str) -> Iterator[str]:
+def dsn(lender: Any) -> Iterator[str]:
     """Give the address of a database with our tables and nothing in them."""
-    with server.database(template) as address:
+    with lender.database() as address:
         yield address
 
 

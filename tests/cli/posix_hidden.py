@@ -30,5 +30,5 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave out what no other system has."""
     for item in items:
-        if NEEDS_POSIX.search(item.nodeid) or {"dsn", "server", "template"} & set(getattr(item, "fixturenames", ())):
+        if NEEDS_POSIX.search(item.nodeid) or {"dsn", "server", "lender"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason="POSIX alone has this"))
