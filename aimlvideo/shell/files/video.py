@@ -212,17 +212,16 @@ def _shape(clip: Path) -> _Shape:
             raise UsageError(f"{clip}: expected a clip, got a file without pictures")
         video, audio = film.streams.video[0], next(iter(film.streams.audio), None)
         rate = video.average_rate or Fraction(24)
-        key: tuple[object, ...] = (
-            # The extradata has the decoder's settings, which a file has once: packets of another encoder's would not
-            # decode.
-            video.codec_context.name, bytes(video.codec_context.extradata or b""), video.width, video.height,
-            video.pix_fmt, video.time_base,
-        )  # fmt: skip
+        key: tuple[object, ...] = (*_codec(video), video.width, video.height, video.pix_fmt, video.time_base)
         if audio is not None:
-            context = audio.codec_context
-            key += (context.name, bytes(context.extradata or b""), audio.rate, audio.layout.name, audio.time_base)
+            key += (*_codec(audio), audio.rate, audio.layout.name, audio.time_base)
         seconds = float((film.duration or 0) / 1_000_000)
         return _Shape(video.width, video.height, rate, seconds, audio is not None, key)
+
+
+def _codec(stream: Any) -> tuple[str, bytes]:
+    """Return what decodes a stream, and its settings: a file has them once, and other packets would not decode."""
+    return stream.codec_context.name, bytes(stream.codec_context.extradata or b"")
 
 
 def _same(first: Path, second: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,25 @@ Image = pytest.importorskip("PIL.Image")
 RATE = 10
 
 
-def clip(path: Path, levels: list[int], size: tuple[int, int] = (64, 48), tone: bool = True) -> Path:
-    """Make a clip whose frames are plain grey pictures of these levels, with a tone."""
+def clip(
+    path: Path,
+    levels: list[int],
+    size: tuple[int, int] = (64, 48),
+    tone: bool = True,
+    *,
+    begins: int = 0,
+    preset: str = "ultrafast",
+) -> Path:
+    """Make a clip whose frames are plain grey pictures of these levels, with a tone; its clock `begins` at a frame."""
     with av.open(str(path), "w") as film:
-        video = film.add_stream("libx264", rate=RATE, options={"crf": "1", "preset": "ultrafast"})
+        video = film.add_stream("libx264", rate=RATE, options={"crf": "1", "preset": preset})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         audio = film.add_stream("aac", rate=48_000, layout="stereo") if tone else None
-        for level in levels:
+        for number, level in enumerate(levels, begins):
             pixels = np.full((size[1], size[0], 3), level, np.uint8)
-            film.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = number, Fraction(1, RATE)
+            film.mux(video.encode(picture))
         film.mux(video.encode(None))
         if audio is not None:
             wave = 0.3 * np.sin(np.arange(48_000 * len(levels) // RATE, dtype=np.float32) / 10)
@@ -63,8 +74,9 @@ def level_of_png(content: bytes) -> int:
 
 @pytest.mark.parametrize(("when", "level"), [("first", 20), ("last", 200), (0.0, 20), (0.55, 120), (1.9, 200)])
 def test_a_frame_is_taken_where_it_is_asked_for(tmp_path: Path, when: object, level: int) -> None:
-    film = clip(tmp_path / "a.mp4", [20] * 5 + [120] * 5 + [200] * 10)
-    assert abs(level_of_png(frame_png(film, when)) - level) <= 4  # type: ignore[arg-type]
+    for begins in (0, 15):
+        film = clip(tmp_path / "a.mp4", [20] * 5 + [120] * 5 + [200] * 10, begins=begins)
+        assert abs(level_of_png(frame_png(film, when)) - level) <= 4  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("side", "size"), [(32, (32, 24)), (47, (46, 34)), (1000, (64, 48))])
@@ -96,6 +108,13 @@ def test_clips_of_one_kind_are_copied_untouched(tmp_path: Path) -> None:
     assert near(levels_of(film.path), [20] * 10 + [200] * 10)
     assert loudness_at_end(film.path) > 0.1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "film.mp4"]
+
+
+def test_clips_of_another_encoder_s_settings_are_encoded_anew(tmp_path: Path) -> None:
+    clips = [clip(tmp_path / "a.mp4", [20] * 10), clip(tmp_path / "b.mp4", [200] * 10, preset="medium")]
+    film = join_clips(clips, tmp_path / "film.mp4")
+    assert not film.copied
+    assert near(levels_of(film.path), [20] * 10 + [200] * 10)
 
 
 def test_the_frame_that_a_clip_repeats_is_dropped(tmp_path: Path) -> None:
