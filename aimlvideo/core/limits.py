@@ -7,6 +7,7 @@ together is refused together.
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
 from math import exp, inf, sqrt
 
 COOLDOWN = 5.0  # seconds after a narrowing in which further refusals do not narrow again
@@ -34,6 +35,7 @@ class RateLimiter:
         self.burst = burst
         self.paused_until = -inf
         self._due = -inf
+        self._given_back: list[float] = []  # moments that were reserved, and nobody uses
         self._pause = SHORTEST_PAUSE / 2
         self._narrowed_at = -inf
         self._accepted_at = -inf
@@ -47,6 +49,9 @@ class RateLimiter:
 
         If a refusal has come in before that moment, wait until `paused_until` too.
         """
+        while self._given_back:
+            if (start := heappop(self._given_back)) >= max(now, self.paused_until):
+                return start
         interval = 1 / self.per_second
         start = max(now, self.paused_until, self._due - (self.burst - 1) * interval)
         # From the due moment, not from `start`: after a rest a burst may start at once, and the rate over time stays
@@ -54,6 +59,10 @@ class RateLimiter:
         self._due = max(start, self._due) + interval
         self._used_up = start > now
         return start
+
+    def give_back(self, start: float) -> None:
+        """Leave a reserved moment to whoever comes next: the request that waited for it is not sent."""
+        heappush(self._given_back, start)
 
     def on_accepted(self, now: float) -> None:
         """Note a request that the service took: the rate widens slowly, never above its ceiling."""
@@ -79,6 +88,7 @@ class RateLimiter:
         if now >= self._narrowed_at + COOLDOWN:
             self._decay(now)
             self._narrowed_at = self._accepted_at = now
+            self._given_back.clear()  # they are as close as the rate was
             self._refused_rate = self._recent_rate()
             # Never below a quarter at once: a refusal may be about something else, and a rate near 0 takes minutes to
             # widen.

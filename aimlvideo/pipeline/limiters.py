@@ -60,19 +60,6 @@ class SlotLimiter:
                 handed.set_result(None)
 
 
-async def _wait_until_due(pace: RateLimiter | PollBudget) -> None:
-    """Return at the moment that `pace` gives; a refusal that comes meanwhile moves it."""
-    now = clock.loop()
-    start = pace.reserve(now)
-    # After the sleep `now` is the moment that was waited for, not the clock's: a busy loop wakes late, and a second
-    # reservation by the late clock would push this request behind those that came after it.
-    while start > now:
-        await anyio.sleep_until(start)
-        now = start
-        if pace.paused_until > now:
-            start = pace.reserve(now)
-
-
 class RateGate:
     """The moments at which requests may start."""
 
@@ -83,7 +70,19 @@ class RateGate:
 
     async def wait_turn(self) -> None:
         """Return when the next request may start. First come, first served, also after a pause."""
-        await _wait_until_due(self.rate)
+        now = clock.loop()
+        start = self.rate.reserve(now)
+        try:
+            # After the sleep `now` is the moment that was waited for, not the clock's: a busy loop wakes late, and a
+            # second reservation by the late clock would push this request behind those that came after it.
+            while start > now:
+                await anyio.sleep_until(start)
+                now = start
+                if self.rate.paused_until > now:
+                    start = self.rate.reserve(now)
+        except BaseException:
+            self.rate.give_back(start)
+            raise
 
     def pause(self, seconds: float) -> None:
         """Let nothing start for a while."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -23,6 +24,29 @@ def test_requests_start_at_the_pace_of_the_rate():
 def test_a_burst_starts_at_once_after_a_rest():
     rate = RateLimiter(1.0, burst=3)
     assert [rate.reserve(10.0) for _ in range(5)] == [10.0, 10.0, 10.0, 11.0, 12.0]
+
+
+def test_a_moment_that_is_given_back_goes_to_the_next_unless_it_is_over_or_in_a_pause():
+    rate = RateLimiter(1.0)
+    assert [rate.reserve(0.0) for _ in range(4)] == [0.0, 1.0, 2.0, 3.0]
+    rate.give_back(2.0)
+    rate.give_back(1.0)
+    assert [rate.reserve(1.0) for _ in range(3)] == [1.0, 2.0, 4.0]
+    rate.give_back(4.0)
+    assert rate.reserve(4.5) == 5.0
+    rate.give_back(5.0)
+    rate.paused_until = 8.0
+    assert rate.reserve(4.5) == 8.0
+
+
+def test_what_was_given_back_is_forgotten_when_the_rate_narrows():
+    rate = RateLimiter(10.0)
+    starts = [rate.reserve(0.0) for _ in range(100)]
+    for start in starts[50:]:
+        rate.give_back(start)
+    rate.on_rejected(0.0, retry_after=1.0)
+    later = [rate.reserve(0.0) for _ in range(10)]
+    assert all(after - before > 0.105 for before, after in pairwise(later))
 
 
 def test_without_a_limit_everything_starts_at_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,19 @@ async def test_calls_that_are_cancelled_while_they_wait_for_a_slot_leave_the_oth
             tasks.start_soon(one, 10 if number > 1 and number % 3 else 10_000)
     assert len(ended) >= 10
     assert service.peak == 2
+
+
+async def test_calls_that_are_cancelled_while_they_wait_for_their_turn_leave_it_to_the_next() -> None:
+    service = FakeService(seconds=1)
+    async with FakeClient(service, rate=0.1, max_outstanding=10) as client:
+        await client.submit(MODEL, **PARAMS)
+        with anyio.move_on_after(5):
+            async with anyio.create_task_group() as tasks:
+                for number in range(4):
+                    tasks.start_soon(partial(client.submit, MODEL, **PARAMS, id=f"given-up{number}"))
+        for _ in range(3):
+            await client.submit(MODEL, **PARAMS)
+    assert [round(moment - service.posted_at[0]) for moment in service.posted_at] == [0, 10, 20, 30]
 
 
 async def test_a_service_that_has_answered_and_is_away_is_waited_for() -> None:
