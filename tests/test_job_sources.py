@@ -10,7 +10,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import InvalidJobs, Problem
 from aimlvideo.pipeline.job_sources import job_of
-from aimlvideo.shell.files.job_files import JobDefaults, job_lines, jobs_of_file, jobs_of_frame
+from aimlvideo.shell.files.job_files import JobDefaults, JobFile, jobs_of_frame
 from tests.fakes import FakeClient, FakeService, quick_downloads, run_all
 
 CATALOG = load_catalog()
@@ -19,7 +19,7 @@ TEXT = "alibaba/wan-2-6-t2v"
 
 def test_a_files_name_is_its_jobs_with_paths_beside_it(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text(f"Name;Model;Prompt;Seconds\na;{TEXT};Waves;5\nb;{TEXT};Wind;10\n")
-    jobs = list(jobs_of_file(str(tmp_path / "jobs.csv"), CATALOG))
+    jobs = list(JobFile(str(tmp_path / "jobs.csv")).jobs(CATALOG))
     assert [(job.id, job.params) for job in jobs] == [
         ("a", {"prompt": "Waves", "duration": "5"}),
         ("b", {"prompt": "Wind", "duration": "10"}),
@@ -30,7 +30,7 @@ def test_a_files_name_is_its_jobs_with_paths_beside_it(tmp_path: Path) -> None:
 def test_all_lines_that_are_no_jobs_are_named_before_any_job_is_given(tmp_path: Path) -> None:
     (tmp_path / "jobs.jsonl").write_text('{"model": "m", "prompt": "x"}\n5\n{"model": 5}\n')
     with pytest.raises(InvalidJobs) as caught:
-        next(jobs_of_file(str(tmp_path / "jobs.jsonl"), CATALOG))
+        next(JobFile(str(tmp_path / "jobs.jsonl")).jobs(CATALOG))
     assert [problem.where for problem in caught.value.problems] == ["jobs.jsonl:2", "jobs.jsonl:3"]
 
 
@@ -82,7 +82,7 @@ async def test_a_collection_of_prompts_ends_saved_each_once(
     )  # whether a power cut is survived is tested elsewhere
     service = FakeService(seconds=5)
     defaults = JobDefaults(TEXT, {"duration": 5})
-    with job_lines(str(tmp_path / file), CATALOG, defaults) as lines:
+    with JobFile(str(tmp_path / file)).lines(CATALOG, defaults) as lines:
         jobs = [line for _, line in lines if not isinstance(line, Problem)]
     async with FakeClient(service, max_outstanding=100) as client:
         results = await run_all(client, jobs, output=tmp_path / "clips")

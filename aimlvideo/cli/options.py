@@ -24,7 +24,7 @@ LOCALHOST = "127.0.0.1"
 SERVICE, PACE, MONEY, SHOWN, CALLBACKS = "Service", "Pace", "Money", "What is shown", "Callbacks"
 """The headings under which the help of a command groups its options."""
 
-JobFile = Annotated[
+JobsArgument = Annotated[
     str,
     typer.Argument(
         metavar="JOBS",

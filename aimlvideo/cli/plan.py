@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import nan
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
@@ -24,7 +24,7 @@ from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
-from aimlvideo.shell.files.job_files import JobDefaults, Line, job_lines
+from aimlvideo.shell.files.job_files import JobDefaults, JobFile, Line
 from aimlvideo.shell.files.media import Media
 
 MOST_DIGITS = 18
@@ -132,9 +132,9 @@ class JobReader:
         if not self.lines:
             self.problems.append(Problem("", "at least one job", "none: the file is empty"))
 
-    def read_all(self, name: str, defaults: JobDefaults, copy: BinaryIO | None = None) -> None:
-        """Read a file, or the copy of a stream, for the problems that can be said without a journal."""
-        with job_lines(name, self.catalog, defaults, copy) as lines:
+    def read_all(self, file: JobFile, defaults: JobDefaults) -> None:
+        """Read a file for the problems that can be said without a journal."""
+        with file.lines(self.catalog, defaults) as lines:
             for _ in self.jobs(lines):
                 pass
         # What a chain begins with may have been planned before.

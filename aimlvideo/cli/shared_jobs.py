@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -39,7 +39,7 @@ from aimlvideo.distributed.queue import open_queue, put
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, job_lines, stream_copy
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, Line
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.files.uploads import UPLOAD
@@ -115,29 +115,24 @@ class SharedJobs:
 
         Where the `consent` has settings, the service is asked for models that the catalogue does not know.
         """
-        with stream_copy(name) as copy:
-            _check_file(
-                name, reader_of, consent.settings, defaults, self._terminal, copy=copy, uploads=upload is not None
-            )
-            return self._queue_checked(
-                name, reader_of, copy=copy, retry_failed=retry_failed, defaults=defaults, consent=consent, upload=upload
-            )
+        options = {**reader_of, "uploads": upload is not None}
+        with JobFile(name).kept() as file:
+            _check_file(file, options, consent.settings, defaults, self._terminal)
+            reader = JobReader(known_catalog(), folder=file.folder, **options)
+            return self._queue_checked(file, reader, defaults, consent, retry_failed=retry_failed, upload=upload)
 
     def _queue_checked(
         self,
-        name: str,
-        reader_of: dict[str, Any],
-        *,
-        copy: BinaryIO | None,
-        retry_failed: bool,
+        file: JobFile,
+        reader: JobReader,
         defaults: JobDefaults,
         consent: Consent,
+        *,
+        retry_failed: bool,
         upload: str | None,
     ) -> int:
-        """Queue the jobs of a file, or of the copy of a stream; what the database has may be in their way still."""
-        catalog = known_catalog()
-        reader, tally = JobReader(catalog, folder=base_folder(name), **reader_of), Tally(catalog, consent.facts.prices)
-        reader.uploads = upload is not None
+        """Queue the jobs of a file that was read before; what the database has may be in their way still."""
+        tally = Tally(reader.catalog, consent.facts.prices)
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
             if (begun := journal.fact("service") or reader.service) != reader.service:
@@ -150,7 +145,7 @@ class SharedJobs:
                 _note_facts(journal, {"service": reader.service, MATRIX: matrix, UPLOAD: upload})
                 queued += put(journal.db, new.ids)
 
-            with job_lines(name, catalog, defaults, copy) as lines, journal.planning(queue):
+            with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
                 _plan(journal, reader, lines, tally)
                 # By a connection of its own: the other one is copying.
                 with open_sync_journal(database) as earlier:
@@ -298,24 +293,20 @@ class SharedJobs:
 
 
 def _check_file(
-    name: str,
+    file: JobFile,
     reader_of: dict[str, Any],
     settings: ClientOptions | None,
     defaults: JobDefaults,
     terminal: Terminal,
-    *,
-    copy: BinaryIO | None,
-    uploads: bool,
 ) -> None:
     """Raise InvalidJobs for what is wrong with a file, as far as that can be said without the database.
 
     With `settings`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    catalog = known_catalog()
-    reader = JobReader(catalog, folder=base_folder(name), uploads=uploads, **reader_of)
-    reader.read_all(name, defaults, copy)
+    reader = JobReader(known_catalog(), folder=file.folder, **reader_of)
+    reader.read_all(file, defaults)
     if settings is not None and learn_without_a_run(settings, reader.unknown_models):
-        _check_file(name, reader_of, None, defaults, terminal, copy=copy, uploads=uploads)
+        _check_file(file, reader_of, None, defaults, terminal)
         return
     if reader.problems:
         reader.say_remarks(terminal.remark)

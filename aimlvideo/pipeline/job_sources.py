@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
-from aimlvideo.shell.files.job_files import check_source, jobs_of_file, jobs_of_frame
+from aimlvideo.shell.files.job_files import JobFile, jobs_of_frame
 from aimlvideo.shell.files.tables import is_missing
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ def check_jobs(jobs: object) -> None:
     if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
         raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
     if isinstance(jobs, str | Path):
-        check_source(str(jobs))
+        JobFile(str(jobs)).check()
 
 
 async def planned(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
@@ -102,7 +102,7 @@ async def each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 def _lines(jobs: Jobs, catalog: Catalog) -> Lines:
     """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
     if isinstance(jobs, str | Path):
-        return jobs_of_file(str(jobs), catalog)
+        return JobFile(str(jobs)).jobs(catalog)
     if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
         return jobs_of_frame(jobs, catalog)
     return jobs

@@ -36,7 +36,7 @@ from aimlvideo.core.wires.shapes import oddities
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import Problem, UsageError, VideoError
 from aimlvideo.shell.files.clip_metadata import media_seconds, recipe_in, write_metadata
-from aimlvideo.shell.files.job_files import job_lines
+from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.files.tables import xlsx_of
@@ -149,7 +149,11 @@ def _document(data: bytes) -> None:
 
 def _job_file(ending: str) -> Callable[[bytes], None]:
     def read(data: bytes) -> None:
-        with _file(f"jobs{ending}", data) as path, suppress(UsageError), job_lines(str(path), load_catalog()) as lines:
+        with (
+            _file(f"jobs{ending}", data) as path,
+            suppress(UsageError),
+            JobFile(str(path)).lines(load_catalog()) as lines,
+        ):
             for _, line in lines:
                 if not isinstance(line, Problem) and isinstance(line, Mapping):
                     job = VideoJob(**{"model": "", **line})

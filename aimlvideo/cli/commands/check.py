@@ -8,8 +8,8 @@ from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     ClientOptions,
-    JobFile,
     JobFileOptions,
+    JobsArgument,
     JsonObject,
     Legacy,
     MaxOutstanding,
@@ -25,7 +25,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import InvalidJobs
-from aimlvideo.shell.files.job_files import base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = command_app()
@@ -34,7 +34,7 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo check jobs.jsonl")
 @takes_groups
 def check_jobs(
-    jobs: JobFile,
+    jobs: JobsArgument,
     file: JobFileOptions,
     access: ServiceOptions,
     max_outstanding: MaxOutstanding = "20",
@@ -68,16 +68,16 @@ def check_file(
     """
     catalog, service, defaults = known_catalog(), settings["service"], file.defaults()
     facts = ask_without_a_run(settings, sandbox=sandbox)
-    reader = JobReader(catalog, service, base_folder(name), file.strict, file.matrix, settings.get("legacy", False))
+    reader = JobReader(catalog, service, JobFile(name).folder, file.strict, file.matrix, settings.get("legacy", False))
     reader.uploads, reader.local_files = bool(settings.get("upload")), not file.no_local_files
     tally, unnamed = Tally(catalog, facts.prices), 0
-    with job_lines(name, catalog, defaults) as lines:
+    with JobFile(name).lines(catalog, defaults) as lines:
         for _, job, params in reader.jobs(lines):
             tally.add(job.model, params)
             unnamed += job.derived
     reader.check_chains()
     if reader.problems:
-        again = may_ask and can_be_read_again(name)
+        again = may_ask and JobFile(name).can_be_read_again
         if again and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
             return check_file(name, settings, terminal, file, sandbox=sandbox, may_ask=False)
         reader.say_remarks(terminal.remark)

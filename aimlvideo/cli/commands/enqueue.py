@@ -13,8 +13,8 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     Anyway,
     ClientOptions,
-    JobFile,
     JobFileOptions,
+    JobsArgument,
     Legacy,
     Quiet,
     RetryFailed,
@@ -33,7 +33,7 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo enqueue jobs.jsonl --dsn postgresql://...")
 @takes_groups
 def enqueue(
-    jobs: JobFile,
+    jobs: JobsArgument,
     file: JobFileOptions,
     database: DatabaseOptions,
     access: ServiceOptions,

@@ -15,8 +15,8 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     ClientOptions,
-    JobFile,
     JobFileOptions,
+    JobsArgument,
     OutputOrStore,
     Service,
     UseSandbox,
@@ -44,7 +44,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.settings import resolve_key
-from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, Line, base_folder, can_be_read_again, job_lines
+from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, Line
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.uploads import UPLOAD
@@ -58,7 +58,7 @@ app = command_app()
 @app.command(epilog="Example: aimlvideo run jobs.jsonl -o clips --max-spend 20")
 @takes_groups
 def run(
-    jobs: JobFile,
+    jobs: JobsArgument,
     output: OutputOrStore,
     *,
     file: JobFileOptions,
@@ -127,7 +127,7 @@ async def plan(
     try:
         return await _plan_once(reader, name, settings, options, terminal, facts, defaults, sandbox=sandbox)
     except InvalidJobs:
-        read_again = client is not None and can_be_read_again(name)
+        read_again = client is not None and JobFile(name).can_be_read_again
         if client is None or not read_again or not await client.learn_models(reader.unknown_models):
             reader.say_remarks(terminal.remark)
             raise
@@ -150,7 +150,7 @@ async def _plan_once(
     folder_was_there, is_new = options.output.exists(), False
     checked_folder(options.output)
     try:
-        with job_lines(name, reader.catalog, defaults) as lines:
+        with JobFile(name).lines(reader.catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
                 is_new = not journal.counts()  # only now: another run may have begun it a moment ago
                 with journal.planning():
@@ -176,7 +176,7 @@ async def _plan_once(
 
 
 def _reader(name: str, settings: ClientOptions, options: RunOptions, catalog: Catalog) -> JobReader:
-    reader = JobReader(catalog, options.service, base_folder(name), options.strict, options.matrix, options.legacy)
+    reader = JobReader(catalog, options.service, JobFile(name).folder, options.strict, options.matrix, options.legacy)
     reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
     return reader
 
@@ -188,7 +188,7 @@ def _require_key(
     try:
         resolve_key(settings["api_key"], settings["service"])
     except SettingsError as error:
-        reader.read_all(name, defaults)
+        reader.read_all(JobFile(name), defaults)
         if reader.problems:
             terminal.problem(str(error))
             raise InvalidJobs(reader.problems) from None

@@ -63,69 +63,83 @@ class JobDefaults:
 NO_DEFAULTS = JobDefaults()
 
 
-def base_folder(source: str) -> Path:
-    """Return where the relative paths of a job file start."""
-    if source == "-":
-        return Path.cwd()
-    path = Path(source).resolve()
-    return path if path.is_dir() else path.parent
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """A job file of any form, or a folder of pictures, by its name; `-` is standard input."""
 
+    name: str
+    copy: BinaryIO | None = None
+    """What a stream has said, which says it only once."""
 
-@contextmanager
-def stream_copy(source: str) -> Iterator[BinaryIO | None]:
-    """Give a copy of a source that can be read only once, so that it can be read again; None for a file or folder."""
-    if can_be_read_again(source):
-        yield None
-        return
-    with _opened(source) as copy:
-        yield copy
+    @property
+    def folder(self) -> Path:
+        """Where its relative paths start."""
+        if self.name == "-":
+            return Path.cwd()
+        path = Path(self.name).resolve()
+        return path if path.is_dir() else path.parent
 
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether it is there a second time: a file or a folder is, standard input and a pipe are not."""
+        is_there = self.name != "-" and (Path(self.name).is_file() or Path(self.name).is_dir())
+        return is_there or self.copy is not None
 
-@contextmanager
-def job_lines(
-    source: str, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS, copy: BinaryIO | None = None
-) -> Iterator[Iterator[Line]]:
-    """Give the lines of a job file, or of the `copy` of a stream; `-` is standard input.
-
-    Raises SettingsError where it cannot be read.
-    """
-    _refuse_empty(source)
-    if source != "-" and Path(source).is_dir():
-        yield _completed(_pictures(Path(source), catalog, defaults), defaults)
-        return
-    name = "stdin" if source == "-" else Path(source).name
-    reader = _reader(source)
-    with _opened(source) if copy is None else nullcontext(copy) as file:
-        file.seek(0)
-        if reader is read_xlsx:
-            yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
+    @contextmanager
+    def kept(self) -> Iterator[JobFile]:
+        """Give the same file such that it can be read again: a stream is copied."""
+        if self.can_be_read_again:
+            yield self
             return
-        # An array in JSON may be one line: it is read value by value.
-        text, remark = _as_utf8(name, file, inf if reader is _json else LONGEST_LINE)
-        if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
-            yield iter(remark)
+        with _opened(self.name) as copy:
+            yield JobFile(self.name, copy)
+
+    def check(self) -> None:
+        """Raise SettingsError where there is no file of this name."""
+        _refuse_empty(self.name)
+        if self.name != "-" and not Path(self.name).is_dir():
+            _file(self.name).close()
+
+    @contextmanager
+    def lines(self, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS) -> Iterator[Iterator[Line]]:
+        """Give its lines. Raises SettingsError where it cannot be read."""
+        _refuse_empty(self.name)
+        if self.name != "-" and Path(self.name).is_dir():
+            yield _completed(_pictures(Path(self.name), catalog, defaults), defaults)
             return
-        with text as utf8:
-            lines = (reader or _sniffed(utf8))(name, utf8, catalog, defaults.model)
-            yield _completed(itertools.chain(remark, lines), defaults)
+        name = "stdin" if self.name == "-" else Path(self.name).name
+        reader = _reader(self.name)
+        with _opened(self.name) if self.copy is None else nullcontext(self.copy) as file:
+            file.seek(0)
+            if reader is read_xlsx:
+                yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
+                return
+            # An array in JSON may be one line: it is read value by value.
+            text, remark = _as_utf8(name, file, inf if reader is _json else LONGEST_LINE)
+            if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
+                yield iter(remark)
+                return
+            with text as utf8:
+                lines = (reader or _sniffed(utf8))(name, utf8, catalog, defaults.model)
+                yield _completed(itertools.chain(remark, lines), defaults)
 
+    def jobs(self, catalog: Catalog) -> Iterator[VideoJob]:
+        """Yield its jobs, whatever its form; relative paths start beside it.
 
-def check_source(source: str) -> None:
-    """Raise SettingsError where there is no job file of this name."""
-    _refuse_empty(source)
-    if source != "-" and not Path(source).is_dir():
-        _file(source).close()
+        Raises SettingsError where it cannot be read, InvalidJobs with all its lines that are no jobs: before any job.
+        """
+        with self.lines(catalog) as lines:
+            _raise_for_problems(lines)
+        with self.lines(catalog) as lines:
+            for _, line in lines:
+                if not isinstance(line, Problem):
+                    yield VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
 
 
 def _refuse_empty(source: str) -> None:
     """Raise SettingsError for an empty name: as a path it would be the folder that one stands in."""
     if not source.strip():
         raise SettingsError(f"the name of the job file is empty: expected a job file ({FORMS})")
-
-
-def can_be_read_again(source: str) -> bool:
-    """Tell whether a source is there a second time: a file or a folder is, standard input and a pipe are not."""
-    return source != "-" and (Path(source).is_file() or Path(source).is_dir())
 
 
 def _completed(lines: Iterable[Line], defaults: JobDefaults) -> Iterator[Line]:
@@ -532,20 +546,6 @@ def _no_model(what: str) -> Problem:
 
 
 # --- for programs
-
-
-def jobs_of_file(source: str, catalog: Catalog) -> Iterator[VideoJob]:
-    """Yield the jobs of a file, of any form that the command reads; relative paths start beside it.
-
-    Raises SettingsError where it cannot be read, InvalidJobs with all its lines that are no jobs, before any is given.
-    """
-    folder = base_folder(source)
-    with job_lines(source, catalog) as lines:
-        _raise_for_problems(lines)
-    with job_lines(source, catalog) as lines:
-        for _, line in lines:
-            if not isinstance(line, Problem):
-                yield VideoJob(**{"model": "", **line}).with_base_folder(folder)
 
 
 def jobs_of_frame(frame: Any, catalog: Catalog) -> Iterator[VideoJob]:

@@ -15,7 +15,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files import job_files
-from aimlvideo.shell.files.job_files import JobDefaults, job_lines
+from aimlvideo.shell.files.job_files import JobDefaults, JobFile
 from tests.cases import for_each
 
 CATALOG = load_catalog()
@@ -29,7 +29,7 @@ def read(path: Path | str, model: str = "", **params: Any) -> tuple[list[Mapping
     """Return the jobs of a file, and its problems and remarks with where they are."""
     jobs: list[Mapping[str, Any]] = []
     problems: list[tuple[str, Problem]] = []
-    with job_lines(str(path), CATALOG, JobDefaults(model, params)) as lines:
+    with JobFile(str(path)).lines(CATALOG, JobDefaults(model, params)) as lines:
         for where, line in lines:
             if isinstance(line, Problem):
                 problems.append((where, line))
