@@ -6,6 +6,7 @@ python -m benchmarks.loopback [LATENCY [CLIP_BYTES]]
 from __future__ import annotations
 
 import asyncio
+import struct
 import sys
 import tempfile
 from email.utils import formatdate
@@ -14,6 +15,15 @@ from typing import BinaryIO
 LINKS = b'"video":{"url":"http://127.0.0.1:%d/clip.mp4?sig=abc"},"meta":{"usage":{"credits_used":500000}}'
 DATE = formatdate(usegmt=True).encode()
 HEAD = b"HTTP/1.1 200 OK\r\nDate: " + DATE + b"\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+
+
+def _box(kind: bytes, content: bytes, size: int = 0) -> bytes:
+    return struct.pack(">I4s", size or 8 + len(content), kind) + content
+
+
+FIVE_SECONDS = bytes(12) + struct.pack(">II", 1000, 5000) + bytes(80)
+START = _box(b"ftyp", b"mp42\0\0\0\0mp42isom") + _box(b"moov", _box(b"mvhd", FIVE_SECONDS))
+"""How a clip begins: its index first, as of one that plays while it comes. A recipe moves all that follows."""
 
 
 class Loopback(asyncio.Protocol):
@@ -66,7 +76,7 @@ async def main() -> None:
     Loopback.latency = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
     Loopback.clip_bytes = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     with tempfile.TemporaryFile() as Loopback.clip:
-        Loopback.clip.write(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
+        Loopback.clip.write(START + _box(b"mdat", b"", Loopback.clip_bytes - len(START)))
         Loopback.clip.truncate(Loopback.clip_bytes)
         server = await asyncio.get_running_loop().create_server(Loopback, "127.0.0.1", 0, backlog=1024)
         Loopback.port = server.sockets[0].getsockname()[1]

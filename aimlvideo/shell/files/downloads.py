@@ -177,7 +177,8 @@ class Download:
         pieces, self._pieces = self._pieces, []
         for piece in pieces:
             _write_all(self._file, piece)
-            self._hash.update(piece)
+            if self._edit is None:
+                self._hash.update(piece)
             self._written += len(piece)
         return self._file
 
@@ -343,17 +344,17 @@ class Download:
             self._check_boxes(clip)
             if self._edit is None:
                 return file
-            if self._edit(clip):
-                clip.seek(0)
-                self._hash = hashlib.file_digest(clip, hashlib.sha256)
-                self._have = clip.tell()
-            elif clip.seek(0, os.SEEK_END) != self._have:
+            if not self._edit(clip) and clip.seek(0, os.SEEK_END) != self._have:
                 # Given up in the middle: what is left has lost its own order, so it is kept as it comes next time.
                 self._edit = None
                 self._start_over()
                 raise DownloadFailed(
                     f"the clip of {self._host} cannot be edited: it is fetched again, to stay as it is"
                 )
+            # Once, here: the hash of what came is half of the work of a large clip, and is that of no file any more.
+            clip.seek(0)
+            self._hash = hashlib.file_digest(clip, hashlib.sha256)
+            self._have = clip.tell()
         return file
 
     def _check_boxes(self, clip: BinaryIO) -> None:
