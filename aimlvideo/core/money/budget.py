@@ -38,7 +38,7 @@ class Verdict(StrEnum):
     def refusal(self, limit: float, price: float | None, standing: Standing) -> str:
         """Say why a job is not bought: by the figures of this moment."""
         named = f"the limit of {limit:.2f} USD"
-        if self is Verdict.UNPRICED or price is None:
+        if price is None:
             return f"the price of the next job is not known, so it might exceed {named}"
         if self is Verdict.UNKNOWN:
             return f"the price of a job that is outstanding is not known, so the next one might exceed {named}"
@@ -126,8 +126,8 @@ class Spending:
 
     def committed_beyond(self, job_ids: Collection[str]) -> float:
         """Return what is promised to jobs that are not among these."""
-        others = (one for name, one in self.commitments.items() if name not in job_ids)
-        return sum(self._dollars(one) or 0.0 for one in others)
+        others = (self._dollars(one) for name, one in self.commitments.items() if name not in job_ids)
+        return sum(dollars for dollars in others if dollars is not None)
 
     def expected(self, model: str, price: float | None) -> float | None:
         """Return what a job counts as: its price, or the highest that was seen for its model; None where none was."""

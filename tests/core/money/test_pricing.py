@@ -177,6 +177,26 @@ def test_what_was_cheaper_or_not_accepted_makes_room() -> None:
     budget.release("never promised")
 
 
+def test_what_is_promised_is_the_sum_of_those_that_are_under_way() -> None:
+    budget = Budget(1.0)
+    assert all(budget.commit(name, dollars) for name, dollars in (("a", 0.3), ("b", 0.2), ("c", 0.1)))
+    budget.release("b")
+    assert budget.committed == pytest.approx(0.4)
+    budget.settle("a", 0.25)
+    assert (budget.spent, budget.committed) == pytest.approx((0.25, 0.1))
+
+
+def test_a_price_that_becomes_known_counts_once_for_what_is_still_under_way() -> None:
+    spending = Spending()
+    for name in ("ended", "running"):
+        spending.promise(VideoJob("m", id=name), None)
+    Budget(1.0, spending).release("ended")
+    spending.reprice(lambda job: 0.5)
+    assert (spending.committed, spending.has_unknown) == (0.5, False)
+    spending.reprice(lambda job: 0.7)
+    assert spending.committed == 0.5, "it was promised at its price of then"
+
+
 def test_promising_the_same_job_again_promises_it_once() -> None:
     budget = Budget(1.0)
     assert budget.commit("a", 0.8)
