@@ -232,6 +232,20 @@ def test_a_job_that_nobody_says_the_cost_of_is_booked_as_promised() -> None:
     assert (budget.spent, budget.unknown) == (0.4, 0)
 
 
+def test_clips_that_nobody_says_the_cost_of_count_as_soon_as_a_price_of_their_model_is_seen() -> None:
+    budget = Budget()
+    for name in ("a", "b"):
+        assert budget.commit(name, None, model="m")
+        budget.settle(name, None)
+    assert (budget.spent, budget.unknown) == (0.0, 2)
+    budget.settle("c", 0.1)
+    assert budget.commit("d", 0.25, model="m")
+    assert (budget.spent, budget.unknown) == (pytest.approx(0.1 + 2 * 0.25), 0)
+    budget.release("d")
+    assert budget.commit("e", 0.3, model="m")
+    assert budget.spent == pytest.approx(0.1 + 2 * 0.25), "each is counted once"
+
+
 def test_a_clip_that_was_paid_and_could_not_be_fetched_counts_although_nobody_said_its_cost() -> None:
     spending = Spending()
     unfetched = Progress(Stage.FAILED, generation_id="g", error=LinkDead("gone"))
