@@ -1,4 +1,4 @@
-"""One test over many cases: each of them is tried, and each that fails is named with its own error."""
+"""One test over many cases, each tried and named where it fails; and tables that are long but for a part of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
+import pytest
 from _pytest.mark import ParameterSet
 
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -50,6 +51,17 @@ def for_each(names: str | Sequence[str], cases: Iterable[Any], ids: Ids = None) 
         return joined  # type: ignore[no-any-return]
 
     return join
+
+
+def one_in(step: int, names: str | Sequence[str], cases: Iterable[Any], ids: Ids = None) -> pytest.MarkDecorator:
+    """Do as `pytest.mark.parametrize` does; every `step`th case is one for every day, the others are `long`."""
+    alone = "," not in names if isinstance(names, str) else len(names) == 1
+    table = [ParameterSet.extract_from(case, force_tuple=alone) for case in cases]
+    marked = [
+        case if number % step == 0 else pytest.param(*case.values, marks=(*case.marks, pytest.mark.long), id=case.id)
+        for number, case in enumerate(table)
+    ]
+    return pytest.mark.parametrize(names, marked, ids=ids)
 
 
 class _Failures:

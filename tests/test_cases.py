@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases import for_each
+from tests.cases import for_each, one_in
 
 
 def test_every_case_is_tried_and_every_failing_one_is_named_with_its_error() -> None:
@@ -60,3 +60,14 @@ def test_a_name_that_the_test_does_not_take_is_refused() -> None:
         @for_each("letter", "ab")
         def small(number: int) -> None:
             """Take a number."""
+
+
+def test_of_a_table_every_third_case_is_for_every_day_and_each_keeps_its_name() -> None:
+    mark = one_in(3, "number, name", [(1, "one"), pytest.param(2, "two", id="second"), (3, "three"), (4, "four")]).mark
+    names, table = mark.args
+    assert names == "number, name"
+    assert [(case.values, case.id, [one.name for one in case.marks]) for case in table] == [
+        ((1, "one"), None, []), ((2, "two"), "second", ["long"]),
+        ((3, "three"), None, ["long"]), ((4, "four"), None, []),
+    ]  # fmt: skip
+    assert [case.values for case in one_in(2, "pair", [(1, 2), (3, 4)]).mark.args[1]] == [((1, 2),), ((3, 4),)]

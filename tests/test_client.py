@@ -25,6 +25,7 @@ from aimlvideo.errors import (
     VideoError,
 )
 from aimlvideo.shell.journal.sqlite import open_journal
+from tests.cases import one_in
 from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -258,7 +259,7 @@ async def test_the_users_own_error_comes_out_as_it_was() -> None:
                 raise ZeroDivisionError
 
 
-@pytest.mark.parametrize("way", ["generate", "run"])
+@one_in(2, "way", ["run", "generate"])
 async def test_stopped_at_any_of_200_moments_around_a_submission_no_id_is_lost(way: str) -> None:
     for moment in range(200):
         service = FakeService(seconds=3, latency=0.5)

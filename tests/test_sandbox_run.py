@@ -16,6 +16,7 @@ from aimlvideo import Stage, VideoClient, VideoJob
 from aimlvideo.errors import DiskFailed, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.sandbox.pictures import sample_picture
+from tests.cases import one_in
 
 pytestmark = pytest.mark.own_sockets
 
@@ -70,7 +71,7 @@ async def test_local_pictures_are_sent_by_their_content(sandbox: Sandbox, tmp_pa
 SHAPES = ["native", "wrapped", "wrapped-url", "flat", "bare", "openai", "qiniu"]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@one_in(3, "shape", SHAPES)
 async def test_the_gateway_is_understood_in_all_its_shapes(tmp_path: Path, shape: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_shape=shape), port=0) as sandbox:
         picture = sample_picture("dunes")

@@ -76,7 +76,7 @@ def test_a_reader_of_foreign_bytes_raises_nothing_of_its_own(name: str, data: by
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=40)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(place=st.integers(0, 9), seed=st.integers(0, 2**32))
 def test_sound_input_with_odd_values_in_it_is_an_answer_or_our_own_error(name: str, place: int, seed: int) -> None:
     sound = list(seeds(name)) or [b""]

@@ -14,6 +14,7 @@ from aimlvideo import Stage, VideoJob
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, Rejected, Unavailable, Unclear
 from aimlvideo.pipeline import pipeline
+from tests.cases import one_in
 from tests.fakes import MODEL, FakeClient, FakeService, answer, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -74,7 +75,7 @@ async def test_a_429_that_does_not_say_how_long_is_left_alone_ever_longer() -> N
     assert gaps == pytest.approx([1, 2, 4, 8, 16, 32, 60, 60], rel=0.05)
 
 
-@pytest.mark.parametrize("most", [None, 20])
+@one_in(2, "most", [None, 20])
 async def test_the_number_that_a_service_takes_is_found_kept_and_regained(most: int | None) -> None:
     service = Crowded(seconds=30)
     async with FakeClient(service, max_outstanding=most, poll="every:5") as client, client.run(jobs(400)) as results:
@@ -127,7 +128,7 @@ async def test_a_job_that_ends_however_it_ends_gives_its_slot_to_the_next() -> N
     assert service.peak == 1
 
 
-@pytest.mark.parametrize("latency", [0.0, 0.7])
+@one_in(2, "latency", [0.7, 0.0])
 async def test_runs_left_at_any_moment_neither_lose_a_slot_nor_give_one_twice(latency: float) -> None:
     service = FakeService(seconds=30, latency=latency)
     async with FakeClient(service, max_outstanding=3, poll="every:2", rate=5.0) as client:
