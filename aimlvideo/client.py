@@ -35,7 +35,7 @@ from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.job_sources import Jobs, check_jobs, each, planned, single_job, to_resume
 from aimlvideo.pipeline.limiters import Limiters
-from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline, wire_of
+from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.prices import PriceList
@@ -44,10 +44,10 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote, open_store
+from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.files.uploads import JournalRecords, Uploads, UploadStore, open_upload_store
+from aimlvideo.shell.files.uploads import Uploads, UploadStore
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.proxies import proxy_hosts
@@ -224,7 +224,7 @@ class VideoClient:
             if path:
                 self._journal = await stack.enter_async_context(open_journal(Path(path)))
             if self._settings.upload:
-                self._upload_store = await open_upload_store(self._settings.upload)
+                self._upload_store = await UploadStore.opened(self._settings.upload)
             self._uploads = await stack.enter_async_context(self._uploads_of(self._journal or self._memory))
             policy_for, background = self._poll_policies.policy_for, []
             if self._poll_policies.learns and self._settings.chosen_service.durations:
@@ -277,7 +277,7 @@ class VideoClient:
             await uploads.close()
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
-        return Uploads(store, JournalRecords(journal), self._settings.timeout)
+        return Uploads.of_journal(store, journal, self._settings.timeout)
 
     @property
     def _opened(self) -> Pipeline:
@@ -429,7 +429,7 @@ class VideoClient:
     @property
     def wire(self) -> Wire:
         """How the service is spoken to, for questions of one's own."""
-        return wire_of(self._settings, lambda: self.catalog)
+        return self._settings.wire(lambda: self.catalog)
 
     @property
     def service(self) -> Service:
@@ -513,7 +513,7 @@ class VideoClient:
             raise SettingsError(f"output is of type {type(output).__name__}: expected the name of a folder")
         if output == "":
             raise SettingsError("output is empty: expected the name of a folder, or None")
-        own_store = await open_store(output) if isinstance(output, str) and is_remote(output) else None
+        own_store = await ObjectStore.opened(output) if isinstance(output, str) and is_remote(output) else None
         folder = None if output is None else checked_folder(own_store.staging if own_store else Path(output))
         if folder and not self._journal:
             shared = await stack.enter_async_context(
@@ -637,7 +637,7 @@ class VideoClient:
         if await anyio.Path(path).is_dir():
             raise SettingsError(f"{path} is a folder: expected the clip's file, such as clip.mp4")
         async with self._connected() as (transport, clips):
-            wire = wire_of(self._settings, lambda: self.catalog)
+            wire = self._settings.wire(lambda: self.catalog)
             downloads = Downloads(clips, transport.send, wire, origin_of(self._settings))
             paths = []
             for index, link in enumerate(result.video_urls or (result.video_url,)):

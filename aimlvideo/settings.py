@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path, PurePath
@@ -12,10 +12,12 @@ from types import NoneType
 from typing import Any
 from urllib.parse import urlsplit
 
+from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import KEY_SEPARATOR, Service
+from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.webhooks import usable_secret
 from aimlvideo.errors import SettingsError
 
@@ -77,6 +79,15 @@ class Settings:
     def chosen_service(self) -> Service:
         """All that the client has to know of the service."""
         return service_of(self.service)
+
+    def wire(self, catalog: Callable[[], Catalog]) -> Wire:
+        """Return the wire of the service, which submits each model where the catalogue of that moment says."""
+        return self.chosen_service.wire(legacy=self.legacy, path_of=lambda model: self._path_of(model, catalog()))
+
+    def _path_of(self, model: str, catalog: Catalog) -> str | None:
+        """Return where a model of the service is submitted; None where the catalogue does not know it."""
+        entry = catalog.find(model) or catalog.find_unlisted(model)
+        return entry.path if entry and entry.service == self.service else None
 
     @property
     def remembers(self) -> bool:

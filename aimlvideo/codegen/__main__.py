@@ -22,7 +22,7 @@ from pathlib import Path
 from aimlvideo.codegen.builders import modules
 from aimlvideo.codegen.documents import updated
 from aimlvideo.codegen.facts import convert, dump
-from aimlvideo.core.catalog.catalog import Catalog, catalog_source, load_catalog
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.refresh import compare
 
 PACKAGE = Path(__file__).parent.parent
@@ -38,7 +38,7 @@ def generate_files(arguments: list[str]) -> int:
             text = dump(convert(*(json.loads(Path(facts).read_text("utf-8")) for facts in (first, *more))))
             CATALOG.write_text(text, "utf-8")
         case ["models"]:
-            for name, text in modules(load_catalog(), catalog_source()).items():
+            for name, text in modules(load_catalog(), Catalog.source()).items():
                 (PACKAGE / "models" / f"{name}.py").write_text(text, "utf-8")
         case _:
             sys.stderr.write(f"{__doc__}\n")

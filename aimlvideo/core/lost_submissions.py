@@ -39,6 +39,31 @@ class Outcome(Enum):
     OPEN = "not known yet"
     UNRESOLVED = "left in doubt"
 
+    @classmethod
+    def of(
+        cls, rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None
+    ) -> tuple[Outcome, str | None]:
+        """Return what the rows that the log has for one client request id amount to, and the generation's id.
+
+        `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves
+        nothing before `settle` seconds are over, and nothing at all where there is a `gap`. A row that names no
+        generation and does not say that it failed, or that failed and was billed, settles nothing: such a job is left
+        in doubt.
+        """
+        listed = list(rows)
+        # One success settles it, whatever other rows say: the same id may have failed first and been accepted on a
+        # retry.
+        for row in listed:
+            if row.succeeded and row.generation_id:
+                return cls.ACCEPTED, row.generation_id
+        if listed and all(row.failed and row.cost_usd == 0 for row in listed):
+            return cls.NOT_BILLED, None
+        if age <= settle:
+            return cls.OPEN, None
+        # Only a complete look, in the right place, for long enough, proves an absence: anything less leaves the job in
+        # doubt.
+        return (cls.UNRESOLVED if listed or gap else cls.NEVER_ACCEPTED), None
+
 
 @dataclass(frozen=True, slots=True)
 class Search:
@@ -76,27 +101,6 @@ class Search:
 def settle_seconds(p99: float | None) -> float:
     """Return after how long a submission that the log does not list was never accepted: 3 times p99, at least 600 s."""
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
-
-
-def outcome_of(rows: Iterable[LogRow], age: float, settle: float, gap: str | None = None) -> tuple[Outcome, str | None]:
-    """Return what the rows that the log has for one client request id amount to, and the generation's id.
-
-    `age` is the seconds since the intent. The log lists a generation when it has ended, so an absence proves nothing
-    before `settle` seconds are over, and nothing at all where there is a `gap`. A row that names no generation and does
-    not say that it failed, or that failed and was billed, settles nothing: such a job is left in doubt.
-    """
-    listed = list(rows)
-    # One success settles it, whatever other rows say: the same id may have failed first and been accepted on a retry.
-    for row in listed:
-        if row.succeeded and row.generation_id:
-            return Outcome.ACCEPTED, row.generation_id
-    if listed and all(row.failed and row.cost_usd == 0 for row in listed):
-        return Outcome.NOT_BILLED, None
-    if age <= settle:
-        return Outcome.OPEN, None
-    # Only a complete look, in the right place, for long enough, proves an absence: anything less leaves the job in
-    # doubt.
-    return (Outcome.UNRESOLVED if listed or gap else Outcome.NEVER_ACCEPTED), None
 
 
 def may_be(row: LogRow, job: VideoJob, intent: Intent) -> bool:

@@ -19,7 +19,6 @@ from aimlvideo.core.lost_submissions import (
     earliest_moment,
     may_be,
     next_lookup_after,
-    outcome_of,
 )
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.base import Generation, LookupById, TaskList
@@ -139,7 +138,7 @@ class LostSubmissions:
                 # Waiting would not make it visible to this key.
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
                 continue
-            outcome, generation_id = outcome_of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
+            outcome, generation_id = Outcome.of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
             self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
     def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:

@@ -21,7 +21,6 @@ from aimlvideo.core.lost_submissions import settle_seconds
 from aimlvideo.core.media_types import MediaLimits
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.services.base import Service
-from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Transport
 from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.pipeline.callbacks import Callbacks
@@ -66,7 +65,7 @@ class Pipeline:
         service, slots = self.service, self.slots
         balance = service.balance.request if service.balance else None
         account = account_fingerprint(settings.api_key, settings.base_url)
-        self.wire = wire = wire_of(settings, catalog)
+        self.wire = wire = settings.wire(catalog)
         self.send = send = TimedSender(transport.send, balance)
         self.log = LogReader(send, service.lookup)
         has_callbacks = bool(settings.callback_url)
@@ -221,18 +220,6 @@ async def _callback_page(settings: Settings, callbacks: Callbacks) -> AsyncItera
 def _own_limiters(settings: Settings) -> Limiters:
     slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
     return Limiters(slots, RateGate(RateLimiter(settings.rate)), PollBudget(settings.poll_rate))
-
-
-def wire_of(settings: Settings, catalog: Callable[[], Catalog]) -> Wire:
-    """Return the wire of the service, which submits each model where the catalogue of that moment says."""
-    service = settings.chosen_service
-    return service.wire(legacy=settings.legacy, path_of=lambda model: _path_of(model, catalog(), service.name))
-
-
-def _path_of(model: str, catalog: Catalog, service: str) -> str | None:
-    """Return where the catalogue says that a service's model is submitted; None where it does not know the model."""
-    entry = catalog.find(model) or catalog.find_unlisted(model)
-    return entry.path if entry and entry.service == service else None
 
 
 async def _encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: Uploads | None = None) -> VideoJob:

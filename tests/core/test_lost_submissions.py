@@ -16,7 +16,6 @@ from aimlvideo.core.lost_submissions import (
     earliest_moment,
     may_be,
     next_lookup_after,
-    outcome_of,
     settle_seconds,
 )
 from aimlvideo.core.money.account import LogRow
@@ -52,7 +51,7 @@ NAMELESS = LogRow("av-1", None, True, 0.0)
 def test_only_what_surely_was_not_bought_may_be_sent_again(
     rows: list[LogRow], age: float, said: Outcome, generation: str | None
 ) -> None:
-    assert outcome_of(rows, age, settle=600) == (said, generation)
+    assert Outcome.of(rows, age, settle=600) == (said, generation)
 
 
 SENT_AT = 5000.0
@@ -118,8 +117,8 @@ def test_an_absence_proves_nothing_where_anything_is_missing(intent: Intent, sea
     gap = search.gap(intent)
     assert gap is not None
     assert reason in gap
-    assert outcome_of([], 601, 600, gap) == (Outcome.UNRESOLVED, None)
-    assert outcome_of([WON], 1, 600, gap) == (Outcome.ACCEPTED, "gen-1"), "what is listed is listed"
+    assert Outcome.of([], 601, 600, gap) == (Outcome.UNRESOLVED, None)
+    assert Outcome.of([WON], 1, 600, gap) == (Outcome.ACCEPTED, "gen-1"), "what is listed is listed"
 
 
 def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:

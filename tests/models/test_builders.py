@@ -13,7 +13,7 @@ import pytest
 import aimlvideo.models
 from aimlvideo.codegen.builders import DEVELOPERS, modules
 from aimlvideo.codegen.naming import class_name, typed_dict_name
-from aimlvideo.core.catalog.catalog import catalog_source, load_catalog
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.models.base import TypedJob
@@ -35,7 +35,7 @@ def classes() -> list[type[TypedJob]]:
 
 @for_each("name", DEVELOPERS)
 def test_the_module_checked_in_is_what_the_catalogue_gives(name: str) -> None:
-    text = modules(CATALOG, catalog_source())[name]
+    text = modules(CATALOG, Catalog.source())[name]
     assert (HERE / f"{name}.py").read_text("utf-8") == text
 
 
@@ -86,7 +86,7 @@ def test_the_documentation_of_a_class_has_units_limits_time_and_source() -> None
     assert "about 235 s" in said
     assert "seconds. A whole number from 3 to 15, default 5" in said
     assert "Exactly one of prompt and multi_prompt" in said
-    assert catalog_source() in said
+    assert Catalog.source() in said
 
 
 @for_each(

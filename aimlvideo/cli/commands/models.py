@@ -18,7 +18,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.catalog import Catalog, Model, catalog_source, load_catalog
+from aimlvideo.core.catalog.catalog import Catalog, Model, load_catalog
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.errors import UsageError
@@ -76,11 +76,11 @@ def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: 
     if not rows:
         raise UsageError(_no_match(catalog, word, chosen))
     if terminal.json:
-        terminal.value({"models": [row.as_json() for row in rows], "source": catalog_source()})
+        terminal.value({"models": [row.as_json() for row in rows], "source": Catalog.source()})
         return
     cells = [(row.developer, row.id, row.takes, "sound" if row.audio else "", row.seconds, row.price) for row in rows]
     terminal.table(("developer", "model", "takes", "", "seconds", "price"), cells)
-    terminal.say(f"{pluralize(len(rows), 'model')} ({catalog_source()}); one model's page: aimlvideo models MODEL")
+    terminal.say(f"{pluralize(len(rows), 'model')} ({Catalog.source()}); one model's page: aimlvideo models MODEL")
 
 
 def _show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:

@@ -246,6 +246,16 @@ class Catalog:
             before=self,
         )
 
+    @staticmethod
+    def source() -> str:
+        """Return where the shipped catalogue's facts come from, and of what day they are."""
+        return str(_content()["source"])
+
+    @staticmethod
+    def default_service() -> str:
+        """Return the service whose models are those that name none."""
+        return str(_content()["service"])
+
     def _undocumented(self, name: str) -> dict[str, Any]:
         """Return what no document tells about a model, and only its example once showed."""
         if name in self._refreshed and self._before is not None:
@@ -257,16 +267,6 @@ class Catalog:
 def load_catalog(cached: Mapping[str, Any] | None = None) -> Catalog:
     """Return the catalogue that this release was shipped with, read once; `cached` models stand above it."""
     return _shipped().with_refreshed(cached) if cached else _shipped()
-
-
-def catalog_source() -> str:
-    """Return where the shipped catalogue's facts come from, and of what day they are."""
-    return str(_content()["source"])
-
-
-def default_service() -> str:
-    """Return the service whose models are those that name none."""
-    return str(_content()["service"])
 
 
 @lru_cache(maxsize=1)
@@ -293,7 +293,7 @@ def read_model(name: str, raw: Any) -> Model:
             documented_seconds=_number(raw.get("documented_seconds"), "documented_seconds"),
             rules=tuple(_read_rule(rule) for rule in raw.get("rules", ())),
             aliases=_names(raw.get("aliases", ())),
-            service=str(raw.get("service") or default_service()),
+            service=str(raw.get("service") or Catalog.default_service()),
             service_names=dict(raw.get("service_names", {})),
             other_services=tuple(raw.get("other_services", ())),
             source=str(raw.get("source", "")),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 
 GONE = ("withdrawn",)
@@ -102,7 +102,7 @@ def compare(
 
     With `only_these`, `after` says nothing of other models: none of them counts as removed.
     """
-    service = service or default_service()
+    service = service or Catalog.default_service()
     refreshed = before.with_refreshed(after)
     aliases = {alias for raw in after.values() for alias in raw.get("aliases", ())}
     for model in () if only_these else before:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aimlvideo.core.catalog.aliases import canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param, default_service
+from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected, preview
 from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
@@ -59,7 +59,7 @@ def check(
             return _checked(job, dict(job.params), [unwritable_problem(job)])
     if never_sent := [*secret_problems(job), *_about_template(job)]:
         return _checked(job, dict(job.params), never_sent)
-    service = service or default_service()
+    service = service or Catalog.default_service()
     listed = catalog.find(job.model)
     problems: list[Problem] = []
     if listed is None or service not in listed.services:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -142,6 +142,13 @@ class ObjectStore:
         self.url, self.staging = url.rstrip("/"), staging
         self._files, self._root = opened_filesystem(self.url)
 
+    @classmethod
+    async def opened(cls, url: str) -> Self:
+        """Return a store that clips can be put in, with the working folder of its URL. Raises SettingsError."""
+        store = cls(url, _working_folder(url))
+        await anyio.to_thread.run_sync(store.check)
+        return store
+
     async def upload(self, name: str) -> None:
         """Upload a clip, whole or not at all, and take it out of the staging."""
         source, place = self.staging / name, f"{self._root}/{name}"
@@ -252,13 +259,6 @@ def _working_folder(url: str) -> Path:
 def journal_folder(output: str) -> Path:
     """Return the folder on this machine that a run has its journal in, whatever its output is."""
     return _working_folder(output) if is_remote(output) else _local_folder(output)
-
-
-async def open_store(url: str) -> ObjectStore:
-    """Return an object store that clips can be put in, with the working folder of its URL. Raises SettingsError."""
-    store = ObjectStore(url, _working_folder(url))
-    await anyio.to_thread.run_sync(store.check)
-    return store
 
 
 @contextmanager

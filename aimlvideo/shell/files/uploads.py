@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from math import ceil
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -53,6 +53,22 @@ class UploadStore:
         # Only a shared folder has it: there, folders have to be made; an object store has none.
         if hasattr(self.files, "auto_mkdir"):
             self.files.auto_mkdir = True
+
+    @classmethod
+    async def opened(cls, url: str) -> UploadStore:
+        """Return a place for uploads that can be written and gives links. Raises SettingsError."""
+
+        def opened() -> UploadStore:
+            store = cls(url)
+            store.check()
+            try:
+                store.remove_expired(clock.wall())
+            except Exception as error:
+                # Tidying up fails no run.
+                log.warning("what earlier runs left in %s could not be removed: %s", store.url, error)
+            return store
+
+        return await anyio.to_thread.run_sync(opened)
 
     def check(self) -> None:
         """Raise SettingsError where nothing can be written, or no link can be signed: before anything is paid."""
@@ -138,22 +154,6 @@ class UploadStore:
             raise SettingsError(f"upload: {self.url} {what} ({type(error).__name__}: {reason})") from error
 
 
-async def open_upload_store(url: str) -> UploadStore:
-    """Return a place for uploads that can be written and gives links. Raises SettingsError."""
-
-    def opened() -> UploadStore:
-        store = UploadStore(url)
-        store.check()
-        try:
-            store.remove_expired(clock.wall())
-        except Exception as error:
-            # Tidying up fails no run.
-            log.warning("what earlier runs left in %s could not be removed: %s", store.url, error)
-        return store
-
-    return await anyio.to_thread.run_sync(opened)
-
-
 class _UploadRecords(Protocol):
     """Where it stands which folders of uploads there are, and which jobs may still fetch from them."""
 
@@ -174,7 +174,7 @@ class _UploadRecords(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class JournalRecords:
+class _JournalRecords:
     """The records of a journal that is this process's own."""
 
     journal: Journal
@@ -223,6 +223,11 @@ class Uploads:
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _preparing: anyio.Lock = field(default_factory=anyio.Lock)
+
+    @classmethod
+    def of_journal(cls, store: UploadStore, journal: Journal, patience: float) -> Self:
+        """Return the uploads of a journal that is this process's own."""
+        return cls(store, _JournalRecords(journal), patience)
 
     async def prepare(self) -> None:
         """Choose the folder of the next links, and write it down before anything is put into it."""
