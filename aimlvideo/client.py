@@ -47,7 +47,6 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.files.uploads import Uploads, UploadStore
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.proxies import proxy_hosts
@@ -55,13 +54,15 @@ from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
-from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import Refreshed
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 from aimlvideo.shell.state.service_models import ServiceModels
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views import notebook
 from aimlvideo.views.tracing import trace
+
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.uploads import Uploads, UploadStore
 
 STAND_IN_URL = "http://127.0.0.1"
 """Where a transport without a base URL answers: on this machine, so that nothing is learned from it."""
@@ -222,8 +223,12 @@ class VideoClient:
             path = self._settings.journal
             self._journal: Journal | None = self._lent.journal
             if path:
+                from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - a client may have none
+
                 self._journal = await stack.enter_async_context(open_journal(Path(path)))
             if self._settings.upload:
+                from aimlvideo.shell.files.uploads import UploadStore  # noqa: PLC0415 - few clients upload
+
                 self._upload_store = await UploadStore.opened(self._settings.upload)
             self._uploads = await stack.enter_async_context(self._uploads_of(self._journal or self._memory))
             policy_for, background = self._poll_policies.policy_for, []
@@ -277,6 +282,8 @@ class VideoClient:
             await uploads.close()
 
     def _new_uploads(self, store: UploadStore, journal: Journal) -> Uploads:
+        from aimlvideo.shell.files.uploads import Uploads  # noqa: PLC0415 - as above
+
         return Uploads.of_journal(store, journal, self._settings.timeout)
 
     @property

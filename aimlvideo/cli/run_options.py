@@ -46,8 +46,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.uploads import UPLOAD
-from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 NAMING = "naming"

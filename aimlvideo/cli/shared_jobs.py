@@ -42,7 +42,7 @@ from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, Line
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import write_results
-from aimlvideo.shell.files.uploads import UPLOAD
+from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection, resolved_dsn
 from aimlvideo.shell.journal.postgres_schema import init_tables

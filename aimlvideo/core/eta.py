@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from math import exp, inf, log, sqrt
-from statistics import NormalDist
+from math import erfc, exp, inf, log, sqrt
 from typing import NamedTuple, Self
 
 LEAST_SIGMA = 0.02
 """The least spread (sigma of the lognormal law) that is believed."""
-
-
-_NORMAL = NormalDist()
 
 
 class Remaining(NamedTuple):
@@ -55,6 +51,11 @@ def _tail(row: Remaining, count: float) -> tuple[float, float]:
     return median, p90
 
 
+def _normal_cdf(deviations: float) -> float:
+    # `statistics.NormalDist` has it too; importing that takes as long as all else of this module ten times.
+    return erfc(-deviations / sqrt(2)) / 2
+
+
 class _Lognormal:
     """The law of one model's durations."""
 
@@ -65,14 +66,14 @@ class _Lognormal:
 
     def survival(self, age: float) -> float:
         """Return the share that still runs at an age."""
-        return 1.0 if age <= 0 else _NORMAL.cdf((self._mu - log(age)) / self._sigma)
+        return 1.0 if age <= 0 else _normal_cdf((self._mu - log(age)) / self._sigma)
 
     def residual(self, seconds_left: float) -> float:
         """Return the share of those under way at any moment that have more than `left` seconds to go."""
         if seconds_left <= 0:
             return 1.0
         d = (self._mu - log(seconds_left)) / self._sigma
-        return _NORMAL.cdf(d + self._sigma) - seconds_left / self._mean * _NORMAL.cdf(d)
+        return _normal_cdf(d + self._sigma) - seconds_left / self._mean * _normal_cdf(d)
 
     def survival_after(self, age: float) -> Callable[[float], float]:
         """Return the same for those that have reached an age."""

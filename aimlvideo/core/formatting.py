@@ -8,6 +8,10 @@ import shlex
 QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
 USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@")
 SECRET = re.compile(r"(?i)(bearer\s+(?=\S*\d)|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
+_SIGNED_UPLOAD = re.compile(
+    rb"(aimlvideo-\d{10,12}-[0-9a-f]{12}(?:\\*/|%2F)[0-9a-f]{32}\.\w{1,8})(?:\?|%3F)[^\s\"'<>]*", re.I
+)
+"""A signed link to a file that `files.uploads` has put somewhere, from the name of its folder on."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 
@@ -25,6 +29,11 @@ def redact_for_display(text: str, longest: int = 300) -> str:
 def strip_signatures(text: str) -> str:
     """Return a text in which links have lost users, passwords and queries, where signatures are, and keys are gone."""
     return SECRET.sub(r"\1…", QUERY.sub(r"\1?…", USER_INFO.sub(r"\1…@", text)))
+
+
+def without_upload_signatures(body: bytes) -> bytes:
+    """Return an answer in which links to uploaded files have lost their signatures: services quote them in errors."""
+    return _SIGNED_UPLOAD.sub(rb"\1", body) if b"aimlvideo-" in body else body
 
 
 def format_seconds(amount: float) -> str:

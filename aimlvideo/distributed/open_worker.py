@@ -21,8 +21,8 @@ from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
-from aimlvideo.shell.files.uploads import UPLOAD
 from aimlvideo.shell.http.retrying import retrying
+from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, price_what_was_bought
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
 from aimlvideo.shell.journal.postgres_schema import checked_version

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
@@ -17,8 +17,10 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, JournalError, UnexpectedError, VideoError
 from aimlvideo.pipeline.limiters import SlotLimiter
-from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.journal.base import Journal
+
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.uploads import Uploads
 
 log = logging.getLogger("aimlvideo")
 

@@ -11,13 +11,11 @@ from typing import Any, TypeVar
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import unknown_fields_problem
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob, is_missing
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
-from aimlvideo.shell.files.job_files import JobFile, jobs_of_frame
-from aimlvideo.shell.files.tables import is_missing
 
 T = TypeVar("T")
 Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
@@ -38,6 +36,8 @@ def check_jobs(jobs: object) -> None:
     if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
         raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
     if isinstance(jobs, str | Path):
+        from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415 - as below
+
         JobFile(str(jobs)).check()
 
 
@@ -101,9 +101,14 @@ async def each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 
 def _lines(jobs: Jobs, catalog: Catalog) -> Lines:
     """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
+    # Reading tables takes many modules, which a program does not need that makes its own jobs.
     if isinstance(jobs, str | Path):
+        from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415
+
         return JobFile(str(jobs)).jobs(catalog)
     if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
+        from aimlvideo.shell.files.job_files import jobs_of_frame  # noqa: PLC0415
+
         return jobs_of_frame(jobs, catalog)
     return jobs
 

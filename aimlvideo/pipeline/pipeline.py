@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -37,9 +37,11 @@ from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import Media
-from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.task_groups import background_tasks
+
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.uploads import Uploads
 
 MAX_LATE_REFUSALS = 20
 """How often one job is submitted again that the service took and later had no slot for."""

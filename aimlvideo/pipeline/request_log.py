@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import NamedTuple, TypeVar
 
+from aimlvideo.core.formatting import without_upload_signatures
 from aimlvideo.core.limits import RateLimiter
 from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow
@@ -18,7 +19,6 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import NotAccepted, ServiceError, UsageError
 from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.uploads import without_signatures
 
 Send = Callable[[Request], Awaitable[Answer]]
 T = TypeVar("T")
@@ -57,7 +57,7 @@ class TimedSender:
         if request.path.startswith("/"):
             self.answered_at = clock.loop()
             self.clock.observe(answer.headers, monotonic=self.answered_at, wall=clock.wall())
-        body = without_signatures(answer.body)
+        body = without_upload_signatures(answer.body)
         return answer if body is answer.body else replace(answer, body=body)
 
     async def learn_clock(self) -> None:

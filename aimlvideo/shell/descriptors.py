@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
 BREATH = 5.0
@@ -30,6 +29,8 @@ def connections_that_fit(most: int) -> int:
 
 def are_exhausted(error: BaseException | None) -> bool:
     """Tell whether an error, or what caused it, is that too many files are open; it passes when some are closed."""
+    import sqlite3  # noqa: PLC0415 - a client without a journal has none
+
     while error is not None:
         if isinstance(error, OSError) and error.errno in TOO_MANY:
             return True

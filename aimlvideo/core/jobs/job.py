@@ -375,3 +375,10 @@ def _has_parts(value: Any) -> bool:
 
 def _parts(value: Any) -> Any:
     return value.values() if type(value) is dict or isinstance(value, Mapping) else value
+
+
+def is_missing(value: Any) -> bool:
+    """Tell None, NaN, NaT and NA, whatever library they are of: nothing else differs from itself."""
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124 - this is what NaN is
+    return value is None or type(value).__name__ in ("NAType", "NaTType")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import expm1, isfinite, log, sqrt
-from statistics import NormalDist
 from typing import Any
 
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, AgeHistogram, PiecewiseHazard, bin_of
@@ -47,14 +46,16 @@ def _prior_from(published: Mapping[float, float] | None, documented: float | Non
     """
     points = {p: q for p, q in (published or {}).items() if 0 < p < 1 and isfinite(q) and q > 0}
     if points.get(0.5, 0.0) >= SHORTEST_MEDIAN:
-        return _as_evidence(NormalDist(log(points[0.5]), _sigma(points)))
+        return _as_evidence(log(points[0.5]), _sigma(points))
     if documented and isfinite(documented) and documented > 0:
-        return _as_evidence(NormalDist(log(documented), DOCUMENTED_SIGMA))
+        return _as_evidence(log(documented), DOCUMENTED_SIGMA)
     return AgeHistogram()
 
 
 def _sigma(points: Mapping[float, float]) -> float:
     """Return the sigma of the lognormal with the median of `points` that fits them best (least squares)."""
+    from statistics import NormalDist  # noqa: PLC0415 - as below
+
     normal = NormalDist()
     spread = [(normal.inv_cdf(p), log(q / points[0.5])) for p, q in points.items() if p != 0.5]
     if not spread:
@@ -62,7 +63,10 @@ def _sigma(points: Mapping[float, float]) -> float:
     return min(max(sum(z * x for z, x in spread) / sum(z * z for z, _ in spread), 0.05), 2.0)
 
 
-def _as_evidence(logs: NormalDist) -> AgeHistogram:
+def _as_evidence(mu: float, sigma: float) -> AgeHistogram:
+    from statistics import NormalDist  # noqa: PLC0415 - it imports fractions and decimals, which no start needs
+
+    logs = NormalDist(mu, sigma)
     surviving = [1.0, *(1 - logs.cdf(log(edge)) for edge in EDGES[1:]), 0.0]
     evidence = AgeHistogram()
     for i, width in enumerate(WIDTHS):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -19,11 +20,12 @@ from aimlvideo.errors import SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile, write_results
-from aimlvideo.shell.files.uploads import Uploads
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import open_journal
 
-UploadsOf = Callable[[Journal], AbstractAsyncContextManager[Uploads | None]]
+if TYPE_CHECKING:
+    from aimlvideo.shell.files.uploads import Uploads
+
+UploadsOf = Callable[[Journal], AbstractAsyncContextManager["Uploads | None"]]
 """Gives the uploads of a journal's jobs, for as long as the journal is open."""
 
 log = logging.getLogger("aimlvideo")
@@ -99,6 +101,8 @@ class OpenFolders:
 
     async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         async with AsyncExitStack() as stack:
+            from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
+
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
             write_results(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))

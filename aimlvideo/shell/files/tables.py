@@ -22,6 +22,7 @@ from zipfile import ZipFile
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.jobs.job import is_missing
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.cells import INVISIBLE, NO_RESULT, NOTHING, CellError, cell_value, is_nothing, refuse_formula
 
@@ -119,13 +120,6 @@ def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
         for number, record in enumerate(records)
     )
     yield from _jobs(itertools.chain([(name, list[Any](header))], rows), catalog, "")
-
-
-def is_missing(value: Any) -> bool:
-    """Tell None, NaN, NaT and NA, whatever library they are of: nothing else differs from itself."""
-    if isinstance(value, float):
-        return value != value  # noqa: PLR0124 - this is what NaN is
-    return value is None or type(value).__name__ in ("NAType", "NaTType")
 
 
 def _plain_value(value: Any) -> Any:

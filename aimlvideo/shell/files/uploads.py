@@ -34,8 +34,6 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import opened_filesystem, put_file
 from aimlvideo.shell.journal.base import Journal
 
-UPLOAD = "upload"
-"""The fact of a journal that says where its local files go, for `resume` and for workers."""
 FOLDER_FACT = "upload folder "
 """How the facts begin that name a folder of uploads, until it is removed; each says which process it belongs to."""
 CLOSING = 60.0
@@ -350,7 +348,6 @@ HOUR, DAY = 3600.0, 86400.0
 LONGEST_VALIDITY = 7 * DAY
 """Seconds for which a link can be signed, at most: longer ones are refused by S3."""
 _FOLDER = re.compile(r"aimlvideo-(\d{10,12})-[0-9a-f]{12}")
-_SIGNED = re.compile(rb"(aimlvideo-\d{10,12}-[0-9a-f]{12}(?:\\*/|%2F)[0-9a-f]{32}\.\w{1,8})(?:\?|%3F)[^\s\"'<>]*", re.I)
 
 
 def _upload_folder(until: float, token: str) -> str:
@@ -378,8 +375,3 @@ def _needed_validity(patience: float) -> float:
 def _validity(patience: float) -> float:
     """Return for how many seconds the links into a new folder are valid."""
     return min(max(DAY, 2 * _needed_validity(patience)), LONGEST_VALIDITY)
-
-
-def without_signatures(body: bytes) -> bytes:
-    """Return an answer in which links to uploaded files have lost their signatures: services quote them in errors."""
-    return _SIGNED.sub(rb"\1", body) if b"aimlvideo-" in body else body

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 
+UPLOAD = "upload"
+"""The fact of a journal that says where its local files go, for `resume` and for workers."""
+
 
 class JournalReader(Protocol):
     """What can be read of a journal, also while a run is writing it."""

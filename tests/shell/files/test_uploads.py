@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands.uploads import _remove_of_journal
+from aimlvideo.core.formatting import without_upload_signatures
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.files.uploads import UploadStore, _upload_folder, _validity, valid_until, without_signatures
+from aimlvideo.shell.files.uploads import UploadStore, _upload_folder, _validity, valid_until
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
@@ -230,7 +231,7 @@ def test_signatures_are_taken_out_however_a_link_is_escaped(slash: str) -> None:
     link = f"https://s.example{slash}{_upload_folder(4e9, 'a' * 12)}{slash}{'0' * 32}.png"
     mark = "%3F" if slash == "%2F" else "?"
     body = f'{{"error": "bad link {link}{mark}X-Amz-Signature=abc&x=1", "video": "https://cdn.example/a.mp4?sig=1"}}'
-    assert without_signatures(body.encode()).decode() == body.replace(f"{mark}X-Amz-Signature=abc&x=1", "")
+    assert without_upload_signatures(body.encode()).decode() == body.replace(f"{mark}X-Amz-Signature=abc&x=1", "")
 
 
 @pytest.mark.parametrize(
