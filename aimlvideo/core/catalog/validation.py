@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from aimlvideo.core.catalog.aliases import canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected, preview
-from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
+from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
+from aimlvideo.core.catalog.endpoints import NAMED
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem

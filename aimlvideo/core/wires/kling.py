@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from aimlvideo.core.catalog.catalog import Model, load_catalog, read_model
 from aimlvideo.core.catalog.describe import expected
-from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
+from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
+from aimlvideo.core.catalog.endpoints import NAMED, endpoint_facts
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
