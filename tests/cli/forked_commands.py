@@ -19,6 +19,8 @@ from aimlvideo.cli.app import COMMANDS, _Commands
 
 MODES = ("closed pipe", "full disk", "no stdout", "no stderr", "nothing open", "two signals", "late signal")
 PATIENCE = 20.0
+LOADED_LATER = ("typer._adapters", "rich.markdown", "aimlvideo.core.services.aimlapi", "aimlvideo.cli.shared_jobs")
+"""What most commands load when they begin: loaded once here, and not by each fork."""
 
 
 def outcome(words: list[str], mode: str) -> tuple[int, str]:
@@ -75,6 +77,6 @@ if __name__ == "__main__":
     # Whoever started the tests may ignore signals.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    for name in _Commands.listed:
-        import_module(f"{COMMANDS}.{name}")
+    for name in (*(f"{COMMANDS}.{command}" for command in _Commands.listed), *LOADED_LATER):
+        import_module(name)
     json.dump([outcome(words, mode) for words, mode in json.load(sys.stdin)], sys.stdout)
