@@ -20,8 +20,7 @@ import sys
 from pathlib import Path
 
 from aimlvideo.codegen.builders import modules
-from aimlvideo.codegen.documents import updated
-from aimlvideo.codegen.facts import convert, dump
+from aimlvideo.codegen.documents import convert, dump, updated
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.refresh import compare
 

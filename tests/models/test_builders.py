@@ -11,8 +11,7 @@ from types import ModuleType
 import pytest
 
 import aimlvideo.models
-from aimlvideo.codegen.builders import DEVELOPERS, modules
-from aimlvideo.codegen.naming import class_name, typed_dict_name
+from aimlvideo.codegen.builders import DEVELOPERS, class_name, modules, typed_dict_name
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import aimlvideo.core.catalog
-from aimlvideo.codegen.facts import convert, dump
+from aimlvideo.codegen.documents import convert, dump
 from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model
 from aimlvideo.core.catalog.corrections import correct
 from tests.cases import for_each
