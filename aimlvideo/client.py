@@ -12,6 +12,7 @@ from functools import partial
 from inspect import signature
 from os import PathLike
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
 
 import anyio
@@ -641,7 +642,14 @@ class VideoClient:
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a result's clips, also after this client was closed: further ones beside the first; return its path."""
-        if await anyio.Path(path).is_dir():
+        try:
+            is_folder = S_ISDIR((await anyio.Path(path).stat()).st_mode)
+        except FileNotFoundError:
+            is_folder = False
+        except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+            reason = getattr(error, "strerror", None) or error
+            raise SettingsError(f"{str(path)[:200]} cannot be written: {reason}") from error
+        if is_folder:
             raise SettingsError(f"{path} is a folder: expected the clip's file, such as clip.mp4")
         async with self._connected() as (transport, clips):
             wire = self._settings.wire(lambda: self.catalog)

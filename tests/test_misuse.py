@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import datetime
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aimlvideo import Answer, FunctionTransport, Request, VideoClient, VideoJob
@@ -245,8 +246,10 @@ async def _read_all(client: Any, jobs: Any) -> None:
 async def test_a_source_that_breaks_ends_the_run_with_its_own_error_and_names_what_was_bought(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def jobs() -> Iterator[dict[str, Any]]:
+    async def jobs() -> AsyncIterator[dict[str, Any]]:
         yield JOBS[0]
+        while not service.bought:
+            await anyio.sleep(0.1)
         raise KeyError("user")
 
     async with client_of(service) as client:
@@ -291,3 +294,32 @@ async def test_an_empty_name_is_not_the_folder_that_one_stands_in(service: Servi
             with pytest.raises(SettingsError, match="empty"):
                 async with client.run(jobs, output=output):
                     pass
+
+
+async def test_what_stands_in_itself_is_refused_however_it_is_bought(service: Service) -> None:
+    circle: list[Any] = []
+    circle.append(circle)
+    async with client_of(service) as client:
+        for buy in (client.generate, client.submit):
+            with pytest.raises(InvalidJobs, match="levels of lists and objects"):
+                await buy(MODEL, prompt="x", extra=circle)
+    assert service.bought == 0
+
+
+@for_each("name", ["x" * 5000, "a\0b"])
+async def test_a_name_that_no_file_can_have_is_said_in_words(service: Service, name: str) -> None:
+    async with client_of(service) as client:
+        clip = await client.generate(MODEL, prompt="x")
+        with pytest.raises(SettingsError, match="cannot be written"):
+            await clip.save(f"{name}.mp4")
+        for jobs, output in ((JOBS, name), (name, None)):
+            with pytest.raises(SettingsError, match="cannot be"):
+                async with client.run(jobs, output=output):
+                    pass
+
+
+async def test_a_name_template_that_is_no_text_is_refused(service: Service) -> None:
+    async with client_of(service) as client:
+        with pytest.raises(SettingsError, match="is of type int"):
+            async with client.run(JOBS, name=5):
+                pass

@@ -5,8 +5,11 @@ Supervisors rely on it: 3 passes by running the same command again, 2 never does
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 
 import typer
 
@@ -20,6 +23,8 @@ SOME_FAILED = 1
 WRONG_USAGE = 2  # command, job file, key, settings
 UNFINISHED = 3  # interrupted, out of time or money, in doubt, service or database away
 
+NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
+"""How the system refuses a path, on every try."""
 MOST_CAUSES = 25
 """Causes that are shown of a file's problems: more than a person mends at a time."""
 
@@ -48,8 +53,12 @@ def exit_codes(terminal: Terminal) -> Iterator[None]:
         terminal.problem(str(error))
         raise typer.Exit(exit_code_of(error)) from None
     except OSError as error:
-        if not are_exhausted(error):
+        if are_exhausted(error):
+            # Python may find none left for a module that it loads late.
+            terminal.problem(f"{error.strerror}: {error.filename}. {write_failure_advice(error)}")
+            raise typer.Exit(UNFINISHED) from None
+        # A stream that nobody takes has no name; what has one is a path that the system does not take, or refuses.
+        if error.filename is None or not isinstance(error.filename, str | bytes | PathLike):
             raise
-        # Python may find none left for a module that it loads late.
-        terminal.problem(f"{error.strerror}: {error.filename}. {write_failure_advice(error)}")
-        raise typer.Exit(UNFINISHED) from None
+        terminal.problem(f"{os.fsdecode(error.filename)[:200]}: {error.strerror}")
+        raise typer.Exit(WRONG_USAGE if error.errno in NO_SUCH_PATH else UNFINISHED) from None

@@ -289,3 +289,24 @@ def test_an_empty_name_is_not_the_folder_that_one_stands_in(
     assert done.exit_code == 2
     assert "empty" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["jobs.jsonl"]
+
+
+LONG = "a prompt in place of a name " * 20
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", LONG, "-o", "out"), ("run", "jobs.jsonl", "-o", LONG), ("check", LONG), ("status", LONG),
+        ("report", LONG), ("show", LONG), ("join", LONG, "-o", "f.mp4"), ("resume", LONG), ("recover", LONG),
+        ("generate", MODEL, "-p", "x", "-o", LONG), ("wait", "g", "-o", LONG), ("uploads", LONG), ("adopt", LONG, "g"),
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_name_that_is_too_long_is_a_slip_and_no_traceback(
+    command: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
+    done = command(*words)
+    assert done.exit_code == 2, done.output
+    assert "File name too long" in done.stderr

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, NamedTuple
 
-from aimlvideo.core.jobs.job import PLAIN, VideoJob
+from aimlvideo.core.jobs.job import PLAIN, VideoJob, is_too_deep
 from aimlvideo.errors import Problem
 
 FORM = '{"from": "JOB ID", "frame": "last"}'
@@ -45,7 +45,8 @@ def _reference_of(value: Any) -> Reference | None:
 def references(params: Mapping[str, Any]) -> Iterator[tuple[str, Reference]]:
     """Yield the references in a job's parameters, each with where it stands. Raises ValueError as `_reference_of`."""
     for name, value in params.items():
-        if not isinstance(value, PLAIN):
+        # What is deeper than any job, or stands in itself, is refused when the job is checked.
+        if not isinstance(value, PLAIN) and not is_too_deep(value):
             yield from _references_in(value, name)
 
 

@@ -106,6 +106,8 @@ def unknown_fields_problem(template: str, names: Collection[str], shown: Collect
 
 def _parsed(template: str) -> list[tuple[str, str | None]]:
     """Return the plain texts of a template, each with the field behind it."""
+    if not isinstance(template, str):
+        raise SettingsError(f"the name template is of type {type(template).__name__}: expected text")
     try:
         parts = list(Formatter().parse(template))
     except ValueError as error:

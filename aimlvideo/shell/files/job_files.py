@@ -71,6 +71,20 @@ class JobFile:
     copy: BinaryIO | None = None
     """What a stream has said, which says it only once."""
 
+    def __post_init__(self) -> None:
+        """Raise SettingsError for a name that no file can have."""
+        # An empty one would be the folder that one stands in.
+        if not self.name.strip():
+            raise SettingsError(f"the name of the job file is empty: expected a job file ({FORMS})")
+        try:
+            Path(self.name).stat()
+        except FileNotFoundError:
+            pass  # said when it is opened; `-` is none
+        except (OSError, ValueError) as error:  # ValueError: a NUL in it
+            reason = getattr(error, "strerror", None) or error
+            expected = f"expected the name of a job file ({FORMS})"
+            raise SettingsError(f"{self.name[:60]!r} cannot be read: {reason}; {expected}") from error
+
     @property
     def folder(self) -> Path:
         """Where its relative paths start."""
@@ -96,14 +110,12 @@ class JobFile:
 
     def check(self) -> None:
         """Raise SettingsError where there is no file of this name."""
-        _refuse_empty(self.name)
         if self.name != "-" and not Path(self.name).is_dir():
             _file(self.name).close()
 
     @contextmanager
     def lines(self, catalog: Catalog, defaults: JobDefaults = NO_DEFAULTS) -> Iterator[Iterator[Line]]:
         """Give its lines. Raises SettingsError where it cannot be read."""
-        _refuse_empty(self.name)
         if self.name != "-" and Path(self.name).is_dir():
             yield _completed(_pictures(Path(self.name), catalog, defaults), defaults)
             return
@@ -134,12 +146,6 @@ class JobFile:
             for _, line in lines:
                 if not isinstance(line, Problem):
                     yield VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
-
-
-def _refuse_empty(source: str) -> None:
-    """Raise SettingsError for an empty name: as a path it would be the folder that one stands in."""
-    if not source.strip():
-        raise SettingsError(f"the name of the job file is empty: expected a job file ({FORMS})")
 
 
 def _completed(lines: Iterable[Line], defaults: JobDefaults) -> Iterator[Line]:

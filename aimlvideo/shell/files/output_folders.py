@@ -33,16 +33,18 @@ log = logging.getLogger("aimlvideo")
 
 def checked_folder(path: Path) -> Path:
     """Return an output folder that is there and can be written; make it where it is not. Raises SettingsError."""
-    if path.suffix.lower() == ".mp4" and not path.is_dir():
-        raise SettingsError(
-            f"the output {path} looks like a clip's file: expected a folder, for the clips and a journal"
-        )
-    if path.is_file():
-        raise SettingsError(f"the output {path} is a file: expected a folder, for the clips and a journal")
     try:
+        if path.suffix.lower() == ".mp4" and not path.is_dir():
+            raise SettingsError(
+                f"the output {path} looks like a clip's file: expected a folder, for the clips and a journal"
+            )
+        if path.is_file():
+            raise SettingsError(f"the output {path} is a file: expected a folder, for the clips and a journal")
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"the output folder {path} cannot be created: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        # ValueError: a name with a NUL in it.
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"the output folder {str(path)[:200]} cannot be created: {reason}") from error
     if not path.is_dir() or not os.access(path, os.W_OK):
         raise SettingsError(f"the output folder {path} cannot be written")
     return path
