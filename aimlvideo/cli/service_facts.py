@@ -70,6 +70,16 @@ class ServiceFacts:
             _why_no_prices(service, failures, with_key=with_key),
         )
 
+    @classmethod
+    def asked(cls, settings: ClientOptions, *, sandbox: bool = False) -> Self:
+        """Ask without a run what needs no key, and the balance where there is one. Raises Refused for a wrong key."""
+
+        async def work() -> Self:
+            async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
+                return await cls.of(client, with_key=with_key)
+
+        return in_loop(work())
+
 
 NO_FACTS = ServiceFacts()
 
@@ -86,16 +96,6 @@ def _why_no_prices(service: Service, failures: Mapping[str, str], *, with_key: b
         return reason
     variables = " or ".join(" and ".join(names) for names in service.key_variables)
     return f"{reason}, and no API key is set: set {variables}, or use --sandbox for the sandbox's prices"
-
-
-def ask_without_a_run(settings: ClientOptions, *, sandbox: bool = False) -> ServiceFacts:
-    """Ask what needs no key, and the balance where there is one. Raises Refused where the key is wrong."""
-
-    async def work() -> ServiceFacts:
-        async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
-            return await ServiceFacts.of(client, with_key=with_key)
-
-    return in_loop(work())
 
 
 def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, sandbox: bool = False) -> set[str]:

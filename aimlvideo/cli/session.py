@@ -34,7 +34,7 @@ from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from aimlvideo.views.live_progress import watcher_of
+from aimlvideo.views.snapshot import RunWatcher
 
 if TYPE_CHECKING:
     from aimlvideo.views.metrics import Reading
@@ -269,7 +269,7 @@ async def _serve_board(run: Run, at: Address | None, terminal: Terminal, *, retr
         return
     from aimlvideo.views.report.board import open_board  # noqa: PLC0415 - a web server and templates that few runs need
 
-    (host, port), watcher = at, watcher_of(run, retried=retried)
+    (host, port), watcher = at, RunWatcher.of_journal(run, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
     async with open_board(run, lambda: watcher.snapshot().brief(), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")

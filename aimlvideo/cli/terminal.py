@@ -50,12 +50,13 @@ class Terminal:
         if self.quiet:
             yield
             return
-        from aimlvideo.views.live_progress import live_progress, watcher_of  # noqa: PLC0415 - for runs alone
+        from aimlvideo.views.live_progress import live_progress  # noqa: PLC0415 - for runs alone
+        from aimlvideo.views.snapshot import RunWatcher  # noqa: PLC0415 - for runs alone
 
         screen = self._out.screen
         disturbed = (self.json and sys.stdout.isatty()) or logging.getLogger("aimlvideo").isEnabledFor(logging.INFO)
         with live_progress(
-            watcher_of(run, retried=retried), screen, is_interactive=screen.is_interactive and not disturbed
+            RunWatcher.of_journal(run, retried=retried), screen, is_interactive=screen.is_interactive and not disturbed
         ):
             yield
 

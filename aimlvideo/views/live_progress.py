@@ -16,7 +16,7 @@ from aimlvideo.views.console import Screen
 from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
 
 if TYPE_CHECKING:
-    from aimlvideo.pipeline.run import Run
+    pass
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings at least."""
@@ -50,23 +50,6 @@ def live_progress(watcher: RunWatcher, screen: Screen, *, is_interactive: bool) 
             yield
     finally:
         scope.cancel()
-
-
-def watcher_of(run: Run, *, retried: int = 0) -> RunWatcher:
-    """Return a watcher of a run that carries on with the jobs of its journal: all of them are known.
-
-    `retried` of its failed jobs are tried again.
-    """
-    before, planned, stats = run.spec.journal.counts(), run.spec.journal.planned_models(), run.stats
-    if retried:
-        before["planned"] = before.get("planned", 0) + retried
-        before["failed"] = before.get("failed", 0) - retried
-    # The journal counts what has moved already since the run was opened: that is taken out again, so that nothing
-    # counts twice.
-    began = {stage: before.get(stage, 0) - stats.stages[stage] + stats.arrived[stage] for stage in Stage}
-    for model, counted in stats.models.items():
-        planned[model] = planned.get(model, 0) + counted.entered_planned - counted.planned
-    return RunWatcher(run, began, planned, all_jobs_known=True)
 
 
 def _doubling_gaps() -> Iterator[float]:

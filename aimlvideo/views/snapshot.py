@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
@@ -128,6 +128,23 @@ class RunWatcher:
 
     def __post_init__(self) -> None:
         self._spent_before = self.run.budget.spent
+
+    @classmethod
+    def of_journal(cls, run: Run, *, retried: int = 0) -> Self:
+        """Return a watcher of a run that carries on with the jobs of its journal: all of them are known.
+
+        `retried` of its failed jobs are tried again.
+        """
+        before, planned, stats = run.spec.journal.counts(), run.spec.journal.planned_models(), run.stats
+        if retried:
+            before["planned"] = before.get("planned", 0) + retried
+            before["failed"] = before.get("failed", 0) - retried
+        # The journal counts what has moved already since the run was opened: that is taken out again, so that nothing
+        # counts twice.
+        began = {stage: before.get(stage, 0) - stats.stages[stage] + stats.arrived[stage] for stage in Stage}
+        for model, counted in stats.models.items():
+            planned[model] = planned.get(model, 0) + counted.entered_planned - counted.planned
+        return cls(run, began, planned, all_jobs_known=True)
 
     def snapshot(self) -> RunSnapshot:
         """Return how the run stands now."""

@@ -20,7 +20,7 @@ from aimlvideo.cli.options import (
     count_or_auto,
 )
 from aimlvideo.cli.plan import JobReader
-from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, learn_without_a_run
+from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.formatting import pluralize
@@ -67,7 +67,7 @@ def check_file(
     With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
     catalog, service, defaults = known_catalog(), settings["service"], file.defaults()
-    facts = ask_without_a_run(settings, sandbox=sandbox)
+    facts = ServiceFacts.asked(settings, sandbox=sandbox)
     reader = JobReader(catalog, service, JobFile(name).folder, file.strict, file.matrix, settings.get("legacy", False))
     reader.uploads, reader.local_files = bool(settings.get("upload")), not file.no_local_files
     tally, unnamed = Tally(catalog, facts.prices), 0

@@ -22,7 +22,7 @@ from aimlvideo.cli.options import (
     Upload,
     checked_threshold,
 )
-from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app, takes_groups
 from aimlvideo.core.services import service_of
@@ -62,7 +62,7 @@ def enqueue(
         }  # fmt: skip
         settings = access.client(legacy=legacy)
         priced = checked_threshold(confirm_above) < inf or _names_service(settings)
-        facts = ask_without_a_run(settings) if priced else ServiceFacts()
+        facts = ServiceFacts.asked(settings) if priced else ServiceFacts()
         code = SharedJobs(database.address(terminal), terminal).queue(
             jobs,
             reader_options,

@@ -13,7 +13,7 @@ from aimlvideo.cli import model_tables
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ModelFilter, unknown_model
 from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, JsonObject, ServiceOptions
-from aimlvideo.cli.service_facts import ServiceFacts, ask_without_a_run, keyless
+from aimlvideo.cli.service_facts import ServiceFacts, keyless
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import command_app
@@ -96,7 +96,7 @@ def _show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal:
 
 def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> ServiceFacts:
     """Return what the service says. Raises UsageError where models are to be chosen by a price that it does not say."""
-    facts = ask_without_a_run(settings)
+    facts = ServiceFacts.asked(settings)
     if facts.prices is None:
         if chosen.max_price is not None:
             raise UsageError("the service's price list cannot be read, so --max-price cannot be applied")
