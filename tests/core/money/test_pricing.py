@@ -255,6 +255,15 @@ def test_a_clip_that_was_paid_and_could_not_be_fetched_counts_although_nobody_sa
     assert spending.spent == 0.25
 
 
+def test_clips_of_a_journal_whose_cost_nobody_said_count_as_the_highest_price_of_their_model() -> None:
+    saved = Progress(Stage.SAVED, generation_id="g")
+    prices = {"a": None, "b": 0.25, "c": 0.5, "d": None}
+    records = [Record(VideoJob("n" if name == "d" else "m", id=name), saved) for name in prices]
+    spending = Spending()
+    spending.count(records, lambda job: prices[job.id], spent=0.0)
+    assert (spending.spent, spending.unknown) == (1.25, 1)
+
+
 def test_what_a_journal_says_was_charged_in_all_counts_and_no_job_is_counted_twice() -> None:
     spending = Spending()
     spending.count([Record(VideoJob("m"), Progress(Stage.SAVED, cost_usd=0.25))], lambda job: None, spent=0.5)
