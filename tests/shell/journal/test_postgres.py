@@ -26,6 +26,19 @@ def test_what_is_read_in_a_snapshot_is_of_one_moment(dsn: str) -> None:
         assert [job.id for job, _ in journal.all_jobs()] == ["new"]
 
 
+def test_the_connection_is_not_cut_while_a_person_is_asked_about_the_price_of_a_file(dsn: str) -> None:
+    def longest_pause() -> str:
+        row = journal.db.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+        return str(row[0]) if row else ""
+
+    pauses: list[str] = []
+    with open_sync_journal(dsn) as journal:
+        with journal.planning(lambda new: pauses.append(longest_pause())):
+            journal.plan(VideoJob("m", id="one"))
+        pauses.append(longest_pause())
+    assert pauses == ["0", "10s"]
+
+
 async def test_who_waits_for_a_step_that_came_while_others_were_written_is_woken_by_the_next_writing(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
