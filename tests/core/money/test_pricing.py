@@ -184,6 +184,7 @@ def test_what_is_promised_is_the_sum_of_those_that_are_under_way() -> None:
     assert budget.committed == pytest.approx(0.4)
     budget.settle("a", 0.25)
     assert (budget.spent, budget.committed) == pytest.approx((0.25, 0.1))
+    assert budget.remaining == pytest.approx(0.65)
 
 
 def test_a_price_that_becomes_known_counts_once_for_what_is_still_under_way() -> None:

@@ -39,6 +39,14 @@ def test_the_connection_is_not_cut_while_a_person_is_asked_about_the_price_of_a_
     assert pauses == ["0", "10s"]
 
 
+def test_a_single_job_is_planned_after_a_file_too(dsn: str) -> None:
+    with open_sync_journal(dsn) as journal:
+        with journal.planning():
+            journal.plan(VideoJob("m", id="of a file"))
+        journal.plan(VideoJob("m", id="single"))
+        assert [job.id for job, _ in journal.all_jobs()] == ["of a file", "single"]
+
+
 async def test_who_waits_for_a_step_that_came_while_others_were_written_is_woken_by_the_next_writing(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
