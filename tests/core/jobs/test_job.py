@@ -229,3 +229,14 @@ def test_a_problem_without_a_place_is_its_words() -> None:
 
 def test_the_columns_of_a_journal_are_the_fields_of_a_progress_in_their_order() -> None:
     assert Progress._fields == PROGRESS_COLUMNS
+
+
+def test_saving_a_clip_that_there_is_none_of_raises_why() -> None:
+    def unexpected(*_: Any) -> Any:
+        raise AssertionError("nothing is fetched")
+
+    failed = Result(VideoJob("m"), Stage.FAILED, error=GenerationFailed("out of memory"), _save=unexpected)
+    with pytest.raises(GenerationFailed, match="out of memory"):
+        failed.save("clip.mp4")
+    with pytest.raises(VideoError, match="no clip to save: it is planned"):
+        Result(VideoJob("m"), Stage.PLANNED).save("clip.mp4")
