@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import io
 import itertools
-import json
 import logging
 import re
 import sys
@@ -22,13 +21,11 @@ from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import ijson
-from ijson.common import ObjectBuilder
-
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.jobs.job import DEEPEST, VideoJob, is_too_deep, too_deep_problem
+from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
+from aimlvideo.shell.files.json_jobs import read_json, read_json_lines
 from aimlvideo.shell.files.tables import TableJob, read_csv, read_frame, read_xlsx
 
 Line = tuple[str, Mapping[str, Any] | Problem]
@@ -127,7 +124,7 @@ class JobFile:
                 yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
                 return
             # An array in JSON may be one line: it is read value by value.
-            text, remark = _as_utf8(name, file, inf if reader is _json else LONGEST_LINE)
+            text, remark = _as_utf8(name, file, inf if reader is read_json else LONGEST_LINE)
             if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
                 yield iter(remark)
                 return
@@ -160,7 +157,7 @@ def _reader(source: str) -> _Reader | None:
     """Return the reader that a file's ending asks for; None where its content decides."""
     ending = "" if source == "-" else Path(source).suffix.lower()
     readers: dict[str, _Reader] = {
-        ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json, ".csv": read_csv, ".tsv": read_csv,
+        ".jsonl": read_json_lines, ".ndjson": read_json_lines, ".json": read_json, ".csv": read_csv, ".tsv": read_csv,
         ".xlsx": read_xlsx, ".txt": _prompts, ".md": _list_items,
     }  # fmt: skip
     if ending in readers:
@@ -289,174 +286,9 @@ def _sniffed(file: BinaryIO) -> _Reader:
     head = file.read(SNIFFED).lstrip()
     file.seek(place)
     if head[:1] in (b"{", b"["):
-        return _json_lines
+        return read_json_lines
     first = head.split(b"\n", 1)[0].lower()
     return read_csv if any(word in first for word in (b"model", b"prompt", b"sep=")) else _prompts
-
-
-# --- JSON
-
-
-def _json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
-    """Give JSON lines; a file that begins with `[` is one array."""
-    start, blank, first = file.tell(), 0, b""
-    for first in file:
-        if first.strip():
-            break
-        blank += 1
-    if first.lstrip().startswith(b"[") or first.strip() == b"{":  # an array, or objects over several lines
-        file.seek(start)
-        yield from _json(name, file, catalog, model)
-        return
-    for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
-        if line.strip() and not line.lstrip().startswith((b"#", b"//")):  # a comment, as `init` writes them
-            yield f"{name}:{number}", _parsed(line)
-
-
-def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
-    try:
-        # A comma at a line's end is what is left of a JSON array that was cut into lines.
-        value = json.loads(line.decode().rstrip().removesuffix(","))
-    except ValueError as error:
-        return Problem(
-            "", "a JSON object on one line", repr(line[:40].decode(errors="replace").strip()), _json_hint(line, error)
-        )
-    except RecursionError:
-        return _too_deep()
-    # Looked for only where there may be one: to look into every line takes a quarter of the time of reading it.
-    if isinstance(value, dict) and line.count(b'":') > len(value) and (name := _repeated_name(line)) is not None:
-        return _twice(name)
-    return _as_job(value)
-
-
-def _repeated_name(line: bytes) -> str | None:
-    """Return a name that an object of a line has twice: which of the two values is meant, nobody can tell."""
-    repeated: list[str] = []
-
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in values:
-                repeated.append(name)
-            values[name] = value
-        return values
-
-    json.loads(line.decode().rstrip().removesuffix(","), object_pairs_hook=note)
-    return repeated[0] if repeated else None
-
-
-def _json_hint(line: bytes, error: ValueError) -> str:
-    """Return what to do about a line that is no JSON."""
-    # Counted, as an apostrophe in a prompt says nothing.
-    if b"'" in line and line.count(b"'") > line.count(b'"'):
-        return "JSON has double quotation marks: \"model\", not 'model'"
-    if "“".encode() in line or "”".encode() in line:
-        return 'JSON has straight quotation marks: "model", not “model”'
-    if re.search(rb",\s*[}\]]", line):
-        return "leave out the comma before } or ]"
-    if re.search(rb"/[/*]", line):
-        return "JSON has no comments: remove them"
-    if re.search(rb"\b(True|False|None|NaN)\b", line):
-        return "JSON has true, false and null"
-    return str(error)
-
-
-def _as_job(value: Any) -> Mapping[str, Any] | Problem:
-    """Return a line's value where it can be a job (a text is a prompt), else what is wrong with it."""
-    if isinstance(value, str) and value.strip():
-        return {"prompt": value.strip()}
-    if not isinstance(value, Mapping):
-        got = json.dumps(value, default=str)[:40]
-        return Problem("", 'a JSON object such as {"model": "...", "prompt": "..."}', got)
-    # Before anything walks the value: Python's own recursion limit would end the process with a traceback.
-    if is_too_deep(value):
-        return _too_deep()
-    wrong = next(
-        (name for name in ("model", "id") if value.get(name) is not None and not isinstance(value[name], str)), None
-    )
-    if wrong:
-        return Problem(wrong, "text", json.dumps(value[wrong], default=str)[:40])
-    return value
-
-
-def _too_deep() -> Problem:
-    return replace(too_deep_problem(), field="")
-
-
-class _TooDeep(Exception):
-    """A document is nested deeper than any job."""
-
-
-class _Repeated(Exception):
-    """An object of a document has a name twice."""
-
-
-def _twice(name: str) -> Problem:
-    return Problem(name, "each name once in a job", "it twice", "leave one of the two out")
-
-
-def _json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
-    """Give the jobs of a JSON array, read as a stream; one object is one job."""
-    number = 0
-    try:
-        for number, value in enumerate(_unwrapped(_items(file)), start=1):
-            yield f"{name}: job {number}", _as_job(value)
-    except _TooDeep:
-        yield f"{name}: job {number + 1}", _too_deep()
-    except _Repeated as error:
-        yield f"{name}: job {number + 1}", _twice(str(error))
-    except ijson.JSONError as error:
-        file.seek(0)
-        beginning = file.read(SNIFFED)
-        if not beginning.strip(codecs.BOM_UTF8 + b" \t\r\n"):
-            return
-        reason = _json_hint(beginning, ValueError(str(error).split("\n")[0]))
-        yield f"{name}: job {number + 1}", Problem("", "a JSON array of jobs: [{...}, {...}]", "something else", reason)
-
-
-def _unwrapped(values: Iterator[Any]) -> Iterator[Any]:
-    """Give the jobs of values; an object around them is opened: `{"jobs": [...]}`, or one of jobs by their ids."""
-    for value in values:
-        inner = list(value.values()) if isinstance(value, Mapping) and not {"model", "prompt"} & value.keys() else []
-        if len(inner) == 1 and isinstance(inner[0], list) and all(isinstance(one, Mapping | str) for one in inner[0]):
-            yield from inner[0]
-        elif inner and all(isinstance(one, Mapping) and {"model", "prompt"} & one.keys() for one in inner):
-            yield from ({"id": key, **one} for key, one in value.items())
-        else:
-            yield value
-
-
-def _items(file: BinaryIO) -> Iterator[Any]:
-    """Give the values of an array, or the one value that a document is, as they are read.
-
-    `ijson.items` would do the same, but names each event by its whole path: a hundred thousand brackets take gigabytes.
-    """
-    depth, array, builder = 0, False, None
-    names: list[set[str]] = []
-    for number, (event, value) in enumerate(ijson.basic_parse(file, use_float=True, multiple_values=True)):
-        depth -= event in ("end_map", "end_array")
-        if number == 0 and event == "start_array":
-            array, depth = True, 1
-            continue
-        if depth == 0 and array:
-            return
-        builder = builder or ObjectBuilder()
-        builder.event(event, value)
-        if event == "start_map":
-            names.append(set())
-        elif event == "end_map":
-            names.pop()
-        elif event == "map_key":
-            if value in names[-1]:
-                raise _Repeated(value)
-            names[-1].add(value)
-        depth += event in ("start_map", "start_array")
-        # Refused while it is read: to build it first would exhaust the stack.
-        if depth > DEEPEST + 1:
-            raise _TooDeep
-        if depth == array and event != "map_key":
-            yield builder.value
-            builder = None
 
 
 # --- prompts and pictures
