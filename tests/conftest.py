@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from aimlvideo.shell import clock
-from aimlvideo.shell.http import certificates
+from aimlvideo.shell.http.transport import CERTIFICATE_VARIABLES
 from aimlvideo.shell.journal import sqlite_file
 from tests.waiting import PATIENCE
 
@@ -260,6 +260,6 @@ def isolated_user_dirs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: py
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # made by whoever writes into it
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(home / name))
-    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL", *certificates.VARIABLES):
+    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL", *CERTIFICATE_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(logging.getLogger("aimlvideo"), "level", logging.NOTSET)  # the command sets it for its process

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -23,10 +25,9 @@ from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Rejected, ServiceError, Unavailable, Unclear
+from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.descriptors import connections_that_fit
 from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, decoded, read_body, spellings
-from aimlvideo.shell.http.certificates import trusted_authorities
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import proxied_request
 
@@ -168,7 +169,7 @@ async def open_session(
         limit=connections_that_fit(CONNECTIONS),
         keepalive_timeout=10,
         resolver=destinations,
-        ssl=trusted_authorities() or True,
+        ssl=_trusted_authorities() or True,
     )
     async with aiohttp.ClientSession(
         connector=connector,
@@ -254,3 +255,36 @@ def _origin(url: str) -> URL | None:
         return URL(url, encoded=True).origin()
     except ValueError:
         return None
+
+
+CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""The first that is set counts: what Python reads itself, then what other tools in the same shell go by."""
+
+
+def _trusted_authorities(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext | None:
+    """Return what connections are checked with, None for the system's authorities.
+
+    A file or a folder of certificates in PEM counts alone. Raises SettingsError where it holds none.
+    """
+    name = next((name for name in CERTIFICATE_VARIABLES if environment.get(name)), None)
+    if name is None:
+        return None
+    path = Path(environment[name])
+    try:
+        return _authorities_in(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        # Of a file without any certificate OpenSSL says only that something is wrong.
+        missing = "no such file" if not path.exists() else getattr(error, "strerror", None) or "no certificates in it"
+        reason = "no certificates in it" if isinstance(error, ssl.SSLError) else missing
+        raise SettingsError(
+            f"{name} is {str(path)!r}: expected a file with certificates in PEM ({reason}). Correct it, or unset it to "
+            "trust the system's"
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _authorities_in(path: Path, _changed_at: int) -> ssl.SSLContext:
+    """Return a context that all clients of this process share, until the file changes: reading it takes 60 ms."""
+    if path.is_dir():
+        return ssl.create_default_context(capath=str(path))
+    return ssl.create_default_context(cafile=str(path))

@@ -17,8 +17,7 @@ from aiohttp import web
 from aimlvideo import SettingsError, VideoClient
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import Unavailable
-from aimlvideo.shell.http.certificates import VARIABLES, trusted_authorities
-from aimlvideo.shell.http.transport import HttpTransport, open_session
+from aimlvideo.shell.http.transport import CERTIFICATE_VARIABLES, HttpTransport, _trusted_authorities, open_session
 
 pytestmark = pytest.mark.real_time
 
@@ -63,7 +62,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(autouse=True)
 def no_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
+    for name in CERTIFICATE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -85,7 +84,7 @@ async def served_over_tls(authority: Authority) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("name", CERTIFICATE_VARIABLES)
 async def test_a_private_authority_is_trusted_where_the_environment_names_it(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -100,7 +99,7 @@ async def test_an_authority_that_nobody_named_is_not_trusted_and_nothing_was_sen
             await HttpTransport(session, url, "k").send(Request("GET", "/x"))
 
 
-@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("name", CERTIFICATE_VARIABLES)
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nxx\n"])
 async def test_a_bundle_that_cannot_be_used_is_said_when_the_client_opens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes | None
@@ -115,16 +114,16 @@ async def test_a_bundle_that_cannot_be_used_is_said_when_the_client_opens(
 
 
 def test_a_folder_of_certificates_and_no_bundle_at_all_are_fine(tmp_path: Path) -> None:
-    assert trusted_authorities({}) is None
-    assert trusted_authorities({"REQUESTS_CA_BUNDLE": ""}) is None
-    assert trusted_authorities({"REQUESTS_CA_BUNDLE": str(tmp_path)}) is not None
+    assert _trusted_authorities({}) is None
+    assert _trusted_authorities({"REQUESTS_CA_BUNDLE": ""}) is None
+    assert _trusted_authorities({"REQUESTS_CA_BUNDLE": str(tmp_path)}) is not None
 
 
 def test_certificates_are_read_once_and_again_when_the_file_has_changed(authority: Authority, tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.write_bytes(authority.bundle.read_bytes())
     environment = {"SSL_CERT_FILE": str(bundle)}
-    first = trusted_authorities(environment)
-    assert trusted_authorities(environment) is first
+    first = _trusted_authorities(environment)
+    assert _trusted_authorities(environment) is first
     os.utime(bundle, (1, 1))
-    assert trusted_authorities(environment) is not first
+    assert _trusted_authorities(environment) is not first
