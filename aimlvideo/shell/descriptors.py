@@ -6,6 +6,7 @@ import errno
 import os
 
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 BREATH = 5.0
 """Seconds in which others may be closed."""
 BREATHS = 12
@@ -44,6 +45,8 @@ def write_failure_advice(error: Exception) -> str:
     """Return what to do about a file that could not be written."""
     if are_exhausted(error):
         return "Close some files, or allow more (ulimit -n), then run again"
+    if getattr(error, "errno", None) in REFUSED:
+        return "Allow writing there, or use another folder"
     return "Make space, then run again"
 
 

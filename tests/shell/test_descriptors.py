@@ -13,7 +13,7 @@ import pytest
 
 from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.shell import descriptors
-from aimlvideo.shell.descriptors import BREATH, are_exhausted, connections_that_fit
+from aimlvideo.shell.descriptors import BREATH, are_exhausted, connections_that_fit, write_failure_advice
 from aimlvideo.shell.files import results_file
 from aimlvideo.shell.journal import sqlite_file
 from tests.cli.test_command import JOB as COMMAND_JOB
@@ -111,3 +111,8 @@ def test_a_folder_in_the_place_of_the_journal_is_named(tmp_path: Path) -> None:
         sqlite_file.opened_to_write(tmp_path / "journal.sqlite3", create=True),
     ):
         pass
+
+
+def test_what_may_not_be_written_is_not_helped_by_more_space() -> None:
+    assert write_failure_advice(PermissionError(13, "Permission denied")).startswith("Allow writing there")
+    assert write_failure_advice(OSError(28, "No space left on device")).startswith("Make space")

@@ -348,7 +348,7 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
     had_wal = _has_wal(path)
     with sqlite_errors(path):
-        connection = _reader(path) if had_wal else _tidy_reader(path)
+        connection = _reader(path) if had_wal else _tidy_reader(path) if _may_write(path) else _archive_reader(path)
     try:
         with sqlite_errors(path):
             _check(path, connection, had_wal=had_wal)
@@ -442,6 +442,15 @@ def _tidy_reader(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
     connection.execute("PRAGMA query_only=ON")
     return connection
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _archive_reader(path: Path) -> sqlite3.Connection:
+    """Return a reader of a journal that nobody writes to, and that this user may not: SQLite makes no file for it."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
 
 
 def _create(path: Path, *, beside_results: bool) -> None:

@@ -265,6 +265,18 @@ async def test_a_reader_writes_nothing(path: Path) -> None:
         reader._read("DELETE FROM jobs")
 
 
+async def test_a_folder_that_may_not_be_written_is_read_without_a_file_beside(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_journal(path) as journal:
+        journal.plan(named("a"))
+    before = sorted(path.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda *_: False)  # whoever runs the tests may write everywhere
+    with read_journal(path) as reader:
+        assert reader.counts() == {"planned": 1}
+        assert sorted(path.parent.iterdir()) == before
+
+
 def test_where_there_is_no_journal_the_reader_says_so(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="is this the output folder of a run"), read_journal(tmp_path / "none"):
         pass
