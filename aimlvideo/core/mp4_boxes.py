@@ -93,7 +93,7 @@ def _indexed_end(file: BinaryIO, box: _Box) -> int:
     content = _content(file, box)
     # ISO/IEC 14496-12, SegmentIndexBox: version 0 has moments and offsets in 32 bits, version 1 in 64.
     at = 20 if content[:1] == b"\0" else 28
-    offset = int.from_bytes(content[12:16] if content[:1] == b"\0" else content[20:28])
+    offset = int.from_bytes(content[16:20] if content[:1] == b"\0" else content[20:28])
     count = int.from_bytes(content[at + 2 : at + 4])
     sizes = (int.from_bytes(content[at + 4 + 12 * n : at + 8 + 12 * n]) & 0x7FFFFFFF for n in range(count))
     return box.end + offset + sum(sizes)

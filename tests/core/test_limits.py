@@ -326,6 +326,15 @@ def test_downloads_stay_few_on_a_line_that_is_full_and_try_again_later():
     assert limit.limit > 8
 
 
+def test_two_rounds_of_clips_are_measured_before_more_are_tried():
+    limit = DownloadLimit()
+    for now in range(16):
+        limit.on_saved(10**6, float(now), more_wait=True)
+        assert limit.limit == 8
+    limit.on_saved(10**6, 16.0, more_wait=True)
+    assert limit.limit == 12
+
+
 def test_downloads_that_were_given_a_number_keep_it():
     limit = DownloadLimit(3)
     saved(limit, lambda many: many * 1e6, 100)

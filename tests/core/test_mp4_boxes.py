@@ -53,15 +53,22 @@ def full(kind: bytes, *words: int, version: int = 0, flags: int = 0) -> bytes:
     return box(kind, bytes([version]) + flags.to_bytes(3) + b"".join(word.to_bytes(4) for word in words))
 
 
-def index(seconds: int | None) -> bytes:
-    """Return a `moov` of two tracks with 1,000 and 48,000 units a second, and what it announces of its fragments."""
+def index(seconds: int | None, version: int = 0) -> bytes:
+    """Return a `moov` of two tracks with 1,000 and 48,000 units a second, and what it announces of its fragments.
+
+    In version 1 the moments of all headers have 64 bits.
+    """
+
+    def header(kind: bytes, number: int) -> bytes:
+        return full(kind, *[7] * (4 if version else 2), number, 9, 9, version=version)
+
     tracks = b"".join(
-        box(b"trak", full(b"tkhd", 0, 0, number, 0, 9) + box(b"mdia", full(b"mdhd", 0, 0, scale, 9, 9)))
+        box(b"trak", header(b"tkhd", number) + box(b"mdia", header(b"mdhd", scale)))
         for number, scale in ((1, 1000), (2, 48_000))
     )
-    announced = b"" if seconds is None else full(b"mehd", seconds * 600)
+    announced = b"" if seconds is None else full(b"mehd", *[0] * version, seconds * 600, version=version)
     extends = box(b"mvex", announced + full(b"trex", 1, 1, 40, 9, 9) + full(b"trex", 2, 1, 1024, 9, 9))
-    return box(b"moov", full(b"mvhd", 0, 0, 600, 9, 9) + tracks + extends)
+    return box(b"moov", header(b"mvhd", 600) + tracks + extends)
 
 
 def fragment(samples: int, *durations: int) -> bytes:
@@ -70,9 +77,10 @@ def fragment(samples: int, *durations: int) -> bytes:
     return box(b"moof", full(b"mfhd", 1) + box(b"traf", full(b"tfhd", 1) + run)) + box(b"mdat", bytes(50))
 
 
-def segment_index(*sizes: int) -> bytes:
-    entries = [word for size in sizes for word in (size, 0, 0)]
-    return full(b"sidx", 1, 1000, 0, 0, len(sizes), *entries)
+def segment_index(*sizes: int, version: int = 0, offset: int = 0) -> bytes:
+    entries = [word for size in sizes for word in (size, 3, 3)]
+    moments = (0, 7, 0, offset) if version else (7, offset)
+    return full(b"sidx", 1, 1000, *moments, len(sizes), *entries, version=version)
 
 
 SECOND = fragment(25)
@@ -80,6 +88,12 @@ HALVES = fragment(2, 500, 500)
 FILMS = {
     "announced": FTYP + index(3) + SECOND + HALVES + SECOND,
     "announced in a long box": FTYP + long_box(b"moov", index(3)[8:]) + SECOND + HALVES + SECOND,
+    "announced in 64 bits": FTYP + index(3, version=1) + SECOND + HALVES + SECOND,
+    "indexed in 64 bits": FTYP
+    + index(None)
+    + segment_index(len(SECOND), len(SECOND), version=1, offset=16)
+    + box(b"free", bytes(8))
+    + SECOND * 2,
     "indexed": FTYP + index(None) + segment_index(len(SECOND), len(SECOND)) + SECOND * 2,
     "with a last box": FTYP + index(None) + SECOND * 2 + box(b"mfra", bytes(16)),
 }
