@@ -372,3 +372,13 @@ def test_an_id_that_is_no_header_goes_in_the_body_alone() -> None:
     assert not request.headers
     assert request.body is not None
     assert request.body["external_task_id"] == "mine\n2"
+
+
+@for_each("body", [{"message": "Invalid token"}, {"code": 1000, "message": "Invalid token"}])
+def test_a_key_that_is_not_accepted_is_told_from_an_account_without_money(body: dict[str, Any]) -> None:
+    with pytest.raises(Refused) as caught:
+        WIRE.parse_status(answer(body, 401), "task-1")
+    assert caught.value.wrong_key
+    with pytest.raises(Refused) as caught:
+        WIRE.parse_status(answer({"code": 1101, "message": "in arrears"}, 429), "task-1")
+    assert not caught.value.wrong_key
