@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,6 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import open_journal
 
-LONG = pytest.mark.long
 EXTRAS = (
     "IPython", "PIL", "adlfs", "av", "fsspec", "gcsfs", "jsonschema", "mcp", "numpy", "openpyxl", "opentelemetry",
     "pandas", "pgqueuer", "prometheus_client", "psycopg", "s3fs",
@@ -27,7 +27,6 @@ UNUSED_BY_A_CLIENT = {
 }  # fmt: skip
 """What a client needs for a job file, a journal or uploads, and not before it is given one."""
 CLIENT = "import aimlvideo; aimlvideo.VideoClient"
-CHECK = "import aimlvideo.cli.commands.check"
 COMMANDS = f"""
 import pkgutil, sys
 sys.modules |= dict.fromkeys({EXTRAS!r})
@@ -55,13 +54,18 @@ with contextlib.suppress(SystemExit):
 """
 
 
-@pytest.mark.parametrize(
-    ("code", "needless"),
-    [(CLIENT, UNUSED_BY_A_CLIENT | RARE), pytest.param(CHECK, RARE, marks=LONG)],
-    ids=["client", "check"],
-)
-def test_a_start_imports_nothing_that_it_does_not_need(code: str, needless: set[str]) -> None:
-    assert needless & imported(code) == set()
+def test_a_client_imports_nothing_that_it_does_not_need() -> None:
+    assert (UNUSED_BY_A_CLIENT | RARE) & imported(CLIENT) == set()
+
+
+@pytest.mark.long
+def test_the_check_of_a_file_asks_the_service_without_a_client_and_its_pipeline(tmp_path: Path) -> None:
+    job = {"model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(job))
+    modules = imported(given("check", tmp_path / "jobs.jsonl", "--base-url", "http://127.0.0.1:9"))
+    assert {"aiohttp", "aimlvideo.core.wires.aimlapi"} <= modules  # it has asked for prices
+    needless = {"sqlite3", "aimlvideo.client", "aimlvideo.pipeline.pipeline", "aimlvideo.pipeline.poll"}
+    assert (needless | RARE) & modules == set()
 
 
 @pytest.mark.long

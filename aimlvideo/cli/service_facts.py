@@ -5,21 +5,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from aimlvideo.cli.options import ClientOptions
-from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
-from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.refresh import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Question
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError
 
+if TYPE_CHECKING:
+    from aimlvideo.client import VideoClient
+
 T = TypeVar("T")
+
+
+class _Answering(Protocol):
+    """Whom a service's facts are asked of: an open client, or, for a command that needs no more, the bare service."""
+
+    @property
+    def service(self) -> Service: ...
+
+    async def send(self, question: Request, *, tries: int) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +46,7 @@ class ServiceFacts:
     """Why `prices` is None, and what to do about it."""
 
     @classmethod
-    async def of(cls, client: VideoClient, *, with_key: bool = True) -> Self:
+    async def of(cls, client: _Answering, *, with_key: bool = True) -> Self:
         """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out."""
         failures: dict[str, str] = {}
 
@@ -75,8 +86,9 @@ class ServiceFacts:
         """Ask without a run what needs no key, and the balance where there is one. Raises Refused for a wrong key."""
 
         async def work() -> Self:
-            async with _with_or_without_key(settings, sandbox=sandbox) as (client, with_key):
-                return await cls.of(client, with_key=with_key)
+            asked = _client(settings, sandbox=True) if sandbox else _bare_service(settings)
+            async with asked as (service, with_key):
+                return await cls.of(service, with_key=with_key)
 
         return in_loop(work())
 
@@ -102,15 +114,34 @@ def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, san
     """Ask the service for models that the catalogue does not know; return those that it knows from now on."""
 
     async def work() -> set[str]:
-        async with _with_or_without_key(settings, sandbox=sandbox) as (client, _):
+        async with _client(settings, sandbox=sandbox) as (client, _):
             return await client.learn_models(models)
 
     return in_loop(work()) if models else set()
 
 
 @asynccontextmanager
-async def _with_or_without_key(settings: ClientOptions, *, sandbox: bool) -> AsyncIterator[tuple[VideoClient, bool]]:
-    """Give a client for questions that cost nothing, and whether it has a key."""
+async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answering, bool]]:
+    """Give the service to be asked what costs nothing, and whether there is a key."""
+    from aimlvideo.settings import Settings  # noqa: PLC0415 - as below
+    from aimlvideo.shell.http.questions import ask_service  # noqa: PLC0415 - for who has something to ask
+
+    with_key = True
+    try:
+        checked = Settings.of(settings)
+    except SettingsError:
+        checked, with_key = Settings.of(keyless(settings)), False
+    async with ask_service(checked) as service:
+        yield service, with_key
+
+
+@asynccontextmanager
+async def _client(settings: ClientOptions, *, sandbox: bool) -> AsyncIterator[tuple[VideoClient, bool]]:
+    """Give a client for what costs nothing, and whether it has a key."""
+    # What a client takes to be imported is more than all the rest of a short command.
+    from aimlvideo.cli.session import client_of  # noqa: PLC0415
+    from aimlvideo.client import VideoClient  # noqa: PLC0415
+
     if sandbox:
         async with client_of(settings, sandbox=True) as client:
             yield client, True
