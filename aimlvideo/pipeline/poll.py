@@ -321,6 +321,7 @@ class Poll:
 
     def _on_failed_check(self, waiting: _Waiting, error: ServiceError) -> None:
         now = clock.loop()
+        waiting.last_error = str(error)
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
         if isinstance(error, Busy):
             self.budget.on_rejected(now, error.retry_after)
@@ -328,7 +329,6 @@ class Poll:
             waiting.not_before = now
         else:
             waiting.misses += 1
-            waiting.last_error = str(error)
             pause = SLOW_LANE if waiting.misses >= MAX_MISSES else min(2.0**waiting.misses / 2, 60.0)
             if isinstance(error, Unavailable):
                 pause = max(pause, error.retry_after or 0.0)

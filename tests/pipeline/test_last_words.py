@@ -162,3 +162,11 @@ async def test_a_key_that_a_gateway_no_longer_takes_is_said_and_nothing_new_is_b
     assert "Invalid token" in caplog.text
     assert len(service.bodies) == 1
     assert {result.stage for result in ended} == {Stage.RENDERING, Stage.PLANNED}
+
+
+async def test_checks_that_are_refused_as_too_many_are_said_as_the_reason(tmp_path: Path, no_threads: None) -> None:
+    class Busy(FakeService):
+        def _check(self, name: str) -> Answer:
+            return answer(429, {"message": "slow down"})
+
+    assert "the last check failed: too many requests (429): slow down" in await stopped(tmp_path / "j", Busy())
