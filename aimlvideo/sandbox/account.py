@@ -15,8 +15,7 @@ from aiohttp import web
 
 from aimlvideo.sandbox.ledger import Charge, LogRow, iso
 from aimlvideo.sandbox.middleware import WORLD, key_of, only, wrong
-from aimlvideo.sandbox.refusals import Refusal
-from aimlvideo.sandbox.responses import as_json
+from aimlvideo.sandbox.responses import Refusal, as_json
 from aimlvideo.sandbox.state import World
 
 READS_PER_WINDOW = 200

@@ -16,8 +16,7 @@ from aimlvideo.sandbox.generation import Generation, draw_outcome
 from aimlvideo.sandbox.middleware import STUDIO, WORLD, client_request_id, key_of, only
 from aimlvideo.sandbox.model_pages import withdrawn_models
 from aimlvideo.sandbox.prices import clip_price
-from aimlvideo.sandbox.refusals import Refusal
-from aimlvideo.sandbox.responses import about, as_json, cut_connection, read_json
+from aimlvideo.sandbox.responses import Refusal, about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
 from aimlvideo.sandbox.status_checks import check_in, is_dropped

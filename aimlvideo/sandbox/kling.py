@@ -18,8 +18,7 @@ from aimlvideo.sandbox.kling_json import as_task, first_answer, in_shape
 from aimlvideo.sandbox.kling_validation import KINDS, find_gateway_faults, model_of
 from aimlvideo.sandbox.middleware import CALLBACK_SENDER, STUDIO, WORLD
 from aimlvideo.sandbox.prices import gateway_price
-from aimlvideo.sandbox.refusals import Refusal
-from aimlvideo.sandbox.responses import about, as_json, cut_connection, read_json
+from aimlvideo.sandbox.responses import Refusal, about, as_json, cut_connection, read_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
 from aimlvideo.sandbox.status_checks import check_in, is_dropped, status_word

@@ -19,8 +19,7 @@ from aimlvideo.sandbox.callbacks import CallbackSender
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.hostility import is_hostile, made_odd, station_of
 from aimlvideo.sandbox.ledger import iso
-from aimlvideo.sandbox.refusals import Refusal
-from aimlvideo.sandbox.responses import as_json
+from aimlvideo.sandbox.responses import Refusal, as_json
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
 

@@ -16,8 +16,7 @@ from aimlvideo.sandbox.catalogue import Model, all_models, find_model
 from aimlvideo.sandbox.ledger import iso
 from aimlvideo.sandbox.middleware import WORLD, only
 from aimlvideo.sandbox.prices import price_entry
-from aimlvideo.sandbox.refusals import Refusal
-from aimlvideo.sandbox.responses import as_json
+from aimlvideo.sandbox.responses import Refusal, as_json
 from aimlvideo.sandbox.state import World
 from aimlvideo.sandbox.timing import parse_law
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from aimlvideo.sandbox.generation import Generation, Phase
-from aimlvideo.sandbox.refusals import Refusal
+from aimlvideo.sandbox.responses import Refusal
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World
 

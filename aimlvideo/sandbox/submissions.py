@@ -10,7 +10,7 @@ from aimlvideo.sandbox.behaviour import Behaviour
 from aimlvideo.sandbox.film.studio import Studio
 from aimlvideo.sandbox.generation import Generation
 from aimlvideo.sandbox.ledger import LogRow
-from aimlvideo.sandbox.refusals import Refusal
+from aimlvideo.sandbox.responses import Refusal
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import Accepted, World
 
