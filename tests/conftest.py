@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import gc
 import itertools
 import logging
@@ -27,6 +28,8 @@ from aimlvideo.shell.http.transport import CERTIFICATE_VARIABLES
 from aimlvideo.shell.journal import sqlite_file
 from tests.waiting import PATIENCE
 
+STUCK = 300.0
+"""Seconds after which a test that waits for ever is ended, with all others of its process."""
 MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30
 PATIENT: dict[str, Any] = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
@@ -112,6 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        config.pluginmanager.register(Watch())
     named = config.args_source is pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput")
     if named and config.option.markexpr in config.getini("addopts"):
         config.option.markexpr = ""
@@ -128,6 +133,28 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+class Watch:
+    """Ends the process of a test that waits for ever, and says where it stood.
+
+    Set at most every half minute: a thread for each test, as of pytest's own watch, costs as much as a small test.
+    """
+
+    def __init__(self) -> None:
+        self._errors = os.dup(2)
+        self._is_due = 0.0
+
+    def pytest_runtest_logstart(self) -> None:
+        """Go on watching."""
+        if time.monotonic() > self._is_due:
+            self._is_due = time.monotonic() + STUCK / 10
+            faulthandler.dump_traceback_later(1.1 * STUCK, exit=True, file=self._errors)
+
+    def pytest_unconfigure(self) -> None:
+        """End the watch."""
+        faulthandler.cancel_dump_traceback_later()
+        os.close(self._errors)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
