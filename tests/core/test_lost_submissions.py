@@ -88,6 +88,7 @@ def test_a_doubt_is_looked_at_often_at_first_and_every_15_seconds_at_most() -> N
     gaps = [next_lookup_after(age, 600) for age in (0, 1, 4, 30, 60, 600, 6000)]
     assert gaps == [0.5, 0.5, 1.0, 7.5, 15.0, 15.0, 15.0]
     assert next_lookup_after(100, 10) == 0.5
+    assert next_lookup_after(5000, 3000) == 15
 
 
 SENT = 1_800_000_000.0

@@ -131,14 +131,16 @@ async def test_a_revoked_key_is_said_within_a_minute_and_nothing_new_is_bought(
         assert len(service.posted_at) == 1
 
 
+@pytest.mark.parametrize("status", [401, 403])
 async def test_a_revoked_key_is_said_within_a_minute_also_where_no_check_is_due(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     class Revoked(FakeService):
         revoked_at = inf
 
         def answer(self, request: Request) -> Answer:
-            return answer(401, {"message": "revoked"}) if self.clock() >= self.revoked_at else super().answer(request)
+            is_revoked = self.clock() >= self.revoked_at
+            return answer(status, {"message": "revoked"}) if is_revoked else super().answer(request)
 
     service = Revoked(seconds=3000)
     async with FakeClient(service, max_outstanding=1, poll="every:900") as client, client.run(jobs(3)) as run:

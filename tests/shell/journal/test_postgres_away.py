@@ -70,6 +70,17 @@ async def test_a_database_that_is_away_is_tried_twice_a_second_and_not_without_a
     assert 10 <= anyio.current_time() - began < 12
 
 
+async def test_a_worker_knows_a_submission_that_was_surely_taken_once_it_has_noted_one() -> None:
+    journal = journal_of(Database(), "worker")
+    job = VideoJob("m", id="one")
+    journal.step(job, SENT)
+    assert journal.accepted_sample() is None
+    rendering = SENT.to(Stage.RENDERING, generation_id="gen-1")
+    journal.step(job, rendering)
+    journal.step(job, rendering.to(Stage.READY, video_url="https://example.com/a.mp4"))
+    assert journal.accepted_sample() == (job, rendering)
+
+
 async def test_whose_jobs_are_ours_is_not_asked_when_the_database_has_just_written_them_as_ours() -> None:
     database = Database()
     journal = journal_of(database, "worker")
