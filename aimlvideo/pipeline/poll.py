@@ -331,7 +331,7 @@ class Poll:
             waiting.misses += 1
             pause = SLOW_LANE if waiting.misses >= MAX_MISSES else min(2.0**waiting.misses / 2, 60.0)
             if isinstance(error, Unavailable):
-                pause = max(pause, error.retry_after or 0.0)
+                pause = max(pause, error.retry_after or pause)
             waiting.not_before = now + pause
         if waiting.misses >= MAX_MISSES and _is_final(error) and now - waiting.state.running_since > FIRST_MINUTE:
             self._give_up(waiting.entry, error)
