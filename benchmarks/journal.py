@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
-from aimlvideo.core.jobs.request_ids import request_id_of
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
@@ -31,7 +31,7 @@ def job_number(number: int) -> VideoJob:
 def steps_of(job: VideoJob, number: int) -> Iterator[Progress]:
     """Give every step of a clip that goes well."""
     now = 1_780_000_000 + number / 7
-    known = Progress().to(Stage.SUBMITTING, request_id=request_id_of(job, f"{number:010x}"), submitted_at=now)
+    known = Progress().to(Stage.SUBMITTING, request_id=Intent().request_id(job, f"{number:010x}"), submitted_at=now)
     yield known
     known = known.to(Stage.RENDERING, generation_id=f"hMDMSCevws{number:011d}", submitted_at=now + 0.3)
     yield known

@@ -87,8 +87,8 @@ async def ours_without_journal(url: str, jobs: int, at_once: int) -> None:
 
 async def transport_and_wire(url: str, jobs: int, at_once: int) -> None:
     """What of this client asks and reads, without what makes it safe: no checks, limits, polls, steps or results."""
-    from aimlvideo.client import job_of
     from aimlvideo.core.wires.aimlapi import AimlApi
+    from aimlvideo.pipeline.job_sources import job_of
     from aimlvideo.shell.http.transport import HttpTransport, open_session
 
     left, wire = iter(range(jobs)), AimlApi()
