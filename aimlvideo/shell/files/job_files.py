@@ -295,6 +295,9 @@ def _sniffed(file: BinaryIO) -> _Reader:
 
 
 _MARK = re.compile(r"(?:[-*+•]|\d{1,4}[.)])\s+(?:\[[ xX]\]\s+)?")
+_QUOTED = re.compile(r'"(?:[^"]|"")+"')
+"""A cell as a spreadsheet saves it."""
+PROMPT_HEADERS = ("prompt", "prompts")
 _HEADING = re.compile(r"#{1,6}\s+\S")
 
 
@@ -303,8 +306,17 @@ def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterato
     if _is_list(line for _, line in _text_lines(file)):
         yield from _list_items(name, file, catalog, model)
         return
-    for number, line in _text_lines(file):
-        yield f"{name}:{number}", {"prompt": line} if model else _no_model("a list of prompts")
+    is_quoted = all(_QUOTED.fullmatch(line) or line.lower() in PROMPT_HEADERS for _, line in _text_lines(file))
+    for place, (number, line) in enumerate(_text_lines(file)):
+        where, prompt = f"{name}:{number}", line[1:-1].replace('""', '"') if is_quoted else line
+        # A column that was saved on its own: nobody wants a clip of its name.
+        if place == 0 and line.strip('"').lower() in PROMPT_HEADERS:
+            yield (
+                where,
+                Problem("", "one prompt per line", repr(line), "left out, as the name of a column", warning=True),
+            )
+            continue
+        yield where, {"prompt": prompt} if model else _no_model("a list of prompts")
 
 
 def _is_list(lines: Iterable[str]) -> bool:
@@ -345,7 +357,9 @@ def _text_lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
 
 def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator[Line]:
     """Give one job for each picture of a folder, in the order of their names; a `.txt` beside one is its prompt."""
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+    # Hidden ones are no pictures: macOS puts `._a.jpg` beside each file on a stick or in an archive.
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    pictures = sorted(path for path in visible if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
     if not pictures:
         yield str(folder), Problem("", f"a folder with pictures ({', '.join(sorted(PICTURE_ENDINGS))})", "none in it")
         return
@@ -367,7 +381,11 @@ def _pictures(folder: Path, catalog: Catalog, defaults: JobDefaults) -> Iterator
         job[slot] = [path.name] if model and model.params[slot].type == "array" else path.name
         for text in (path.with_name(f"{path.name}.txt"), path.with_suffix(".txt")):
             if text.is_file():
-                job["prompt"] = text.read_bytes().decode("utf-8-sig", "replace").strip()
+                with text.open("rb") as file:
+                    content, remarks = _as_utf8(f"{folder.name}/{text.name}", file, LONGEST_LINE)
+                    yield from remarks
+                    with content as utf8:
+                        job["prompt"] = utf8.read().decode().strip()
         yield f"{folder.name}/{path.name}", job
 
 

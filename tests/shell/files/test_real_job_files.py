@@ -510,3 +510,25 @@ def test_the_same_name_in_two_objects_is_said_once_in_each(tmp_path: Path) -> No
         assert len(read(path)[0]) == 1
         path.with_suffix(".json").write_text(f"[{text}, {text}]")
         assert len(read(path.with_suffix(".json"))[0]) == 2
+
+
+def test_what_a_mac_leaves_beside_pictures_is_none_and_a_prompt_may_be_in_an_old_encoding(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", ".hidden.jpg"):
+        (tmp_path / name).write_bytes(b"a picture")
+    (tmp_path / "a.txt").write_bytes("Füchse im Schnee".encode("cp1252"))
+    jobs, ((where, remark),) = read(tmp_path, PICTURE)
+    assert [(job["id"], job["prompt"]) for job in jobs] == [("a", "Füchse im Schnee")]
+    assert (where, remark.warning) == (f"{tmp_path.name}/a.txt", True)
+
+
+@for_each("header", ["", "prompt\n", '"Prompt"\n'])
+def test_a_column_of_prompts_that_a_spreadsheet_saved_is_a_list_of_prompts(tmp_path: Path, header: str) -> None:
+    (tmp_path / "prompts.txt").write_text(f'{header}"A fox, red"\n"An ""old"" owl"\n')
+    jobs, problems = read(tmp_path / "prompts.txt", TEXT)
+    assert [job["prompt"] for job in jobs] == ["A fox, red", 'An "old" owl']
+    assert [problem.warning for _, problem in problems] == [True] * bool(header)
+
+
+def test_quotation_marks_of_single_prompts_stay(tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_text('"Stop!"\nA fox says "no"\n')
+    assert [job["prompt"] for job in read(tmp_path / "prompts.txt", TEXT)[0]] == ['"Stop!"', 'A fox says "no"']
