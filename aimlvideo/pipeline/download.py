@@ -27,7 +27,6 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
 from aimlvideo.shell.http.given_transport import ClipSource
 from aimlvideo.shell.http.retrying import retrying
-from aimlvideo.shell.shared_hops import SharedHops
 
 FRESH_LINKS = 2
 """How many new links are asked for."""
@@ -54,8 +53,6 @@ class Downloads:
     """Whether a clip's recipe is written into its file."""
     limit: DownloadLimit = field(default_factory=DownloadLimit)
     """How many clips of a run are fetched at a time."""
-    hops: SharedHops = field(default_factory=SharedHops)
-    """The threads that write small clips."""
 
     async def save(self, entry: Entry) -> None:
         """Save the clips of one job, or leave them where they are where that takes longer than `timeout`."""
@@ -173,9 +170,7 @@ class Downloads:
         """Bring one link to a whole file; what was cut goes on where it stopped."""
         if not link:
             raise LinkDead("the service gave no link to the clip")
-        download = Download(
-            self.clips, link, path, overwrite=overwrite, edit=edit, size=size, service=self.service, hops=self.hops
-        )
+        download = Download(self.clips, link, path, overwrite=overwrite, edit=edit, size=size, service=self.service)
 
         async def attempt() -> Clip:
             try:

@@ -33,7 +33,6 @@ from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.results_file import drop_link
 from aimlvideo.shell.http.bodies import unpacker
 from aimlvideo.shell.http.given_transport import ClipSource
-from aimlvideo.shell.shared_hops import SharedHops
 
 CHUNK = 2**18
 BATCH = 2**20
@@ -89,10 +88,8 @@ class Download:
         edit: Callable[[BinaryIO], bool] | None = None,
         size: int | None = None,
         service: ServiceOrigin | None = None,
-        hops: SharedHops | None = None,
     ) -> None:
         self._clips = clips
-        self._hops = SharedHops() if hops is None else hops
         self._link = link
         self._size = size
         self._service = service
@@ -114,8 +111,7 @@ class Download:
                 await self._receive(target)
             elif data is not None:
                 await anyio.to_thread.run_sync(self._unpack, *data)
-            # A large clip has a thread of its own for its last part: others would wait for its hash.
-            path = await (anyio.to_thread.run_sync if self._written else self._hops.run)(self._finish)
+            path = await anyio.to_thread.run_sync(self._finish)
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             raise LinkDead(f"the clip's link is not a valid URL: {_reason(error)}") from error
         except aiohttp.TooManyRedirects as error:
