@@ -273,7 +273,7 @@ def read_callback(body: Any) -> Callback | None:
     return Callback(task.id, task.external_id, named_state(task.status))
 
 
-class Below:
+class TasksBelow:
     """How tasks are found and listed below a root, and the calls there that prepare one."""
 
     def __init__(self, root: str) -> None:
@@ -283,5 +283,5 @@ class Below:
         self.helper = Helper(partial(_helper_request, root=root), _read_helper)
 
 
-LOOKUP = Below(ROOT).lookup
-HELPER = Below(ROOT).helper
+LOOKUP = TasksBelow(ROOT).lookup
+HELPER = TasksBelow(ROOT).helper

@@ -14,7 +14,7 @@ from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.wires.base import Query
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import Below, Kling
+from aimlvideo.core.wires.kling import Kling, TasksBelow
 from aimlvideo.core.wires.kling_answers import read_data
 from aimlvideo.errors import Unclear
 
@@ -79,6 +79,6 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
     )
 
 
-LOOKUP = replace(Below(ROOT).lookup, tasks=Below(ROOT).tasks)
-HELPER = Below(ROOT).helper
+LOOKUP = replace(TasksBelow(ROOT).lookup, tasks=TasksBelow(ROOT).tasks)
+HELPER = TasksBelow(ROOT).helper
 PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)

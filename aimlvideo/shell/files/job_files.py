@@ -33,9 +33,9 @@ Line = tuple[str, Mapping[str, Any] | Problem]
 log = logging.getLogger("aimlvideo")
 
 IN_MEMORY = 16_000_000
+"""Bytes of a stream that are held in memory before they go to a temporary file."""
 LONGEST_LINE = 2**29
 """Bytes of one line of a job file: it is held in memory, several times over."""
-"""Bytes of a stream that are held in memory before they go to a temporary file."""
 SNIFFED = 65536
 """Bytes that decide what an unnamed stream is."""
 FORMS = ".jsonl, .ndjson, .json, .csv, .tsv, .xlsx, .txt or .md, a folder of pictures, or - for standard input"

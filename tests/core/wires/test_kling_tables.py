@@ -10,7 +10,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.base import State
-from aimlvideo.core.wires.kling import HELPER, ROOT, Below, Kling
+from aimlvideo.core.wires.kling import HELPER, ROOT, Kling, TasksBelow
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
 from tests.cases import for_each
 from tests.core.wires.answers import answer
@@ -342,9 +342,9 @@ def test_a_page_of_the_list_gives_each_task_with_our_id_and_its_age() -> None:
         {"task_id": "t-1", "task_status": "succeed", "task_info": {"external_task_id": "av-1"}, "task_result": RESULT},
         None,
     ]
-    request = Below(ROOT).tasks.request(2, VideoJob("kling-v1-6", prompt="p"))
+    request = TasksBelow(ROOT).tasks.request(2, VideoJob("kling-v1-6", prompt="p"))
     assert (request.path, dict(request.query)["pageNum"]) == (f"{HOME}/text2video", "2")
-    tasks = Below(ROOT).tasks.read(answer({"code": 0, "data": rows}))
+    tasks = TasksBelow(ROOT).tasks.read(answer({"code": 0, "data": rows}))
     assert [(task.id, task.request_id) for task in tasks] == [("t-2", None), ("t-1", "av-1")]
     assert tasks[0].created_at == pytest.approx(1722769557.708)
 
