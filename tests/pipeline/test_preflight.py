@@ -100,6 +100,20 @@ async def test_where_the_service_does_not_say_clips_are_bought_as_ever(page: Any
         assert (await client.generate(MODEL, **PARAMS)).ok
 
 
+async def test_a_service_that_does_not_answer_the_two_questions_is_waited_for_ten_seconds() -> None:
+    class Silent(Strict):
+        async def send(self, request: Request) -> Answer:
+            if request.path in self.pages:
+                await anyio.sleep(1000)
+            return await super().send(request)
+
+    service = Silent()
+    async with FakeClient(service) as client:
+        began = anyio.current_time()
+        assert (await client.generate(MODEL, **PARAMS)).ok
+    assert service.posted_at[0] - began == pytest.approx(10, abs=0.2)
+
+
 async def test_it_is_asked_once_for_many_jobs_and_again_after_an_hour() -> None:
     service = Strict(deprecations=[], key={})
     async with FakeClient(service, max_outstanding=1) as client:

@@ -82,7 +82,8 @@ async def test_a_run_is_told_in_spans_figures_and_lines(
         (Progress(Stage.SUBMITTING, submitted_at=1.0), Progress(Stage.RENDERING, submitted_at=3.0), 2.0),
         (Progress(Stage.IN_DOUBT), Progress(Stage.RENDERING, submitted_at=3.0), None),
         (Progress(Stage.RENDERING), Progress(Stage.READY, submitted_at=3.0, completed_at=10.0), 7.0),
-        (Progress(Stage.READY), Progress(Stage.SAVED, completed_at=10.0, saved_at=11.0), 1.0),
+        (Progress(Stage.READY), Progress(Stage.SAVED, completed_at=10.0, saved_at=10.25), 0.25),
+        (Progress(Stage.READY), Progress(Stage.SAVED, completed_at=10.0, saved_at=9.0), 0.0),
         (Progress(), Progress(Stage.FAILED), None),
     ],
 )
