@@ -31,7 +31,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
         {"PACE": 0.05, "laws.STEP": 1.0, "picture.PRICES": (0.5,)},
     ),
     "schedule": ("1000", {}),
-    "start": ("--times 2", {}),
+    "start": ("--times 2", {"STARTS": {"import aiohttp": ["-c", ""], "aimlvideo": ["-m", "aimlvideo", "--version"]}}),
     "validation": ("", {"JOBS": 5}),
 }
 """What each is told, and its constants that are made smaller."""
