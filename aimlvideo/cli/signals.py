@@ -105,6 +105,19 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
+def interrupts_raised() -> Iterator[None]:
+    """Let Ctrl-C end the block at once: nothing else ends a question while nobody answers it."""
+    before = None
+    with suppress(ValueError):  # not in the main thread
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def in_good_order() -> Iterator[None]:
     """Run the command: a signal, and output that nobody takes, end it with 3 and without a traceback."""
     _fill_closed_streams()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from aimlvideo.cli.signals import interrupts_raised
 from aimlvideo.core.formatting import printable
 from aimlvideo.core.jobs.job import Result
 
@@ -71,7 +72,10 @@ class Terminal:
 
     def confirm(self, question: str) -> bool:
         """Ask a person at a terminal; where there is none, the answer is yes: the flag was given knowingly."""
-        return not sys.stdin.isatty() or self._errors.screen.confirm(question)
+        if not sys.stdin.isatty():
+            return True
+        with interrupts_raised():
+            return self._errors.screen.confirm(question)
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""

@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
@@ -53,7 +52,11 @@ class Screen:
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no; no is the default."""
-        return Confirm.ask(question, console=self._console, default=False)
+        try:
+            answer = self._console.input(escape(f"{question} [y/N] "))
+        except EOFError:
+            return False
+        return answer.strip().lower() in ("y", "yes")
 
     def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
         """Print a table."""

@@ -124,3 +124,19 @@ def test_words_of_any_language_are_understood_where_the_locale_has_ascii_only(tm
     assert done.returncode == 0, done.stderr
     assert "Füchse 🦊.jsonl" in done.stdout.decode()
     assert (tmp_path / "Füchse 🦊.jsonl").is_file()
+
+
+def test_ctrl_c_ends_a_question_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pressed(*_: object) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", pressed)
+    later: list[int] = []
+    # As a run hears it: the loop is told, which goes on only when the question was answered.
+    signal.signal(signal.SIGINT, lambda number, _: later.append(number))
+    with pytest.raises(KeyboardInterrupt):
+        Terminal().confirm("Start this run?")
+    os.kill(os.getpid(), signal.SIGINT)
+    assert later == [signal.SIGINT], "what heard signals before hears them again"

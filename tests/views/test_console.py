@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from unittest import mock
 
 import pytest
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.console import Console
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.views.console import Screen, _has_letters, _run_panel
 from aimlvideo.views.snapshot import RunSnapshot
+from tests.cases import for_each
 
 LONG_NAME = "kling-video/v1.6/standard/multi-image-to-video"
 SNAPSHOT = RunSnapshot(
@@ -67,3 +69,21 @@ def test_a_terminal_that_lacks_the_letters_of_the_block_is_shown_others(coding: 
     assert shown.encode(coding)
     if plain:
         assert "=====" in shown
+
+
+@for_each(
+    ("answer", "agreed"), [("y", True), ("Yes ", True), ("", False), ("n", False), ("maybe", False), (None, False)]
+)
+def test_only_a_yes_is_a_yes_and_the_question_says_what_is_usual(answer: str | None, agreed: bool) -> None:
+    shown = io.StringIO()
+    screen = Screen(stderr=True)
+    screen._console = Console(file=shown, width=80)
+
+    def typed(*_: object) -> str:
+        if answer is None:
+            raise EOFError
+        return answer
+
+    with mock.patch("builtins.input", typed):
+        assert screen.confirm("Start this run?") is agreed
+    assert shown.getvalue() == "Start this run? [y/N] "
