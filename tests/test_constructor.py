@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from aimlvideo import SettingsError, VideoClient
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.validation import SETTINGS
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.settings import Settings
@@ -122,3 +124,9 @@ async def test_two_clients_of_one_account_share_its_slots() -> None:
             tasks.start_soon(work, name)
     assert service.peak == 3
     assert len(service.accepted) == 10
+
+
+def test_a_setting_beside_the_parameters_of_a_job_is_named_as_one() -> None:
+    parameters = {name for model in load_catalog() for name in model.params}
+    assert {field.name for field in fields(Settings)} - SETTINGS <= parameters | {"unknown"}
+    assert not SETTINGS & parameters

@@ -226,7 +226,7 @@ class AgentTools:
         try:
             media.check(value)
         except UsageError as error:
-            yield Problem(place, "a picture that can be sent", str(error), job=job.id)
+            yield Problem(place, "a file that can be sent", str(error), job=job.id)
 
     def _afford(self, job: VideoJob) -> None:
         """Return where a job may be bought, by the rules of every run. An agent cannot be asked, so nothing waits."""

@@ -226,7 +226,7 @@ class JobReader:
             try:
                 Media(job.folder, file_limits(model, params, path, limits), self.uploads).check(value)
             except UsageError as error:
-                yield Problem(path, "a picture that can be sent", str(error), job=job.id)
+                yield Problem(path, "a file that can be sent", str(error), job=job.id)
 
 
 def _missing_files(job: VideoJob, *, local_files: bool) -> Iterator[Problem]:

@@ -1,4 +1,6 @@
-"""When may the next request start, and how many generations may be outstanding. All moments are on the caller's clock.
+"""When may the next request or poll start, and how many generations and downloads there may be at a time.
+
+All moments are on the caller's clock.
 
 A limit that the service does not tell is found by running into it, as in AIMD (Chiu and Jain, 1989): a refusal narrows
 by a share at once, success widens slowly. Refusals that arrive together are one piece of news: what was in flight
@@ -160,7 +162,7 @@ class ConcurrencyLimit:
         self.taken += 1
 
     def release(self) -> None:
-        """Count one as no longer outstanding: it has ended, however it ended, or was refused (after `busy`)."""
+        """Count one as no longer outstanding: it has ended, however it ended, or was refused (after `on_rejected`)."""
         self.taken = max(self.taken - 1, 0)
 
     def on_accepted(self, now: float) -> None:

@@ -55,7 +55,7 @@ class Downloads:
     """How many clips of a run are fetched at a time."""
 
     async def save(self, entry: Entry) -> None:
-        """Save the clips of one job, or leave them where they are where that takes longer than `timeout`."""
+        """Save the clips of one job, or leave them where they are where that takes longer than the run's patience."""
         patience, failures = entry.run.spec.patience, deque[DownloadFailed](maxlen=1)
         with contained(entry):
             with anyio.move_on_after(patience) as scope:

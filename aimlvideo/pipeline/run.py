@@ -377,7 +377,7 @@ class Run:
         return shield
 
     def _settle(self, progress: Progress, job_id: str) -> None:
-        """Book what a job was charged. One that is not ended stays committed; one that failed was billed nothing."""
+        """Book what a job was charged. One that is not ended stays committed; one that failed unbilled is released."""
         if progress.stage in OUTSTANDING or not self.budget.holds(job_id):
             return
         if counts_as(progress) is Counts.SPENT:

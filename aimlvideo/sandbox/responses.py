@@ -1,4 +1,4 @@
-"""Bodies in, answers out; why a request is refused, and how each of the two services says so."""
+"""Bodies in, answers out; why a request is refused, and how each service says so."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _ROUTES = (aimlapi_routes, kling_routes, account_routes, model_routes, file_rout
 
 
 class Sandbox:
-    """Both services on one port of this machine: `async with Sandbox(Behaviour(seed=1)) as sandbox`.
+    """All services on one port of this machine: `async with Sandbox(Behaviour(seed=1)) as sandbox`.
 
     What it knows of generations, money and counts outlives the block; its clips do not. The block may be left from
     another task than the one that entered it, as test fixtures do.
@@ -43,7 +43,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """The base URL of both services, without a slash at the end."""
+        """The base URL of all services, without a slash at the end."""
         return f"http://{HOST}:{self._port}"
 
     @property

@@ -15,6 +15,8 @@ MOMENTS = ("submitted_at", "completed_at", "saved_at")
 def to_frame(results: Iterable[Result]) -> Any:
     """Return a DataFrame with a row for each result: the columns of `results.jsonl`, moments as UTC timestamps.
 
+    What only some lines of that file have (`cost_units`, `video_urls`, `files`) is a column where a result has it.
+
     `seconds` is the time from acceptance until it was seen ready. Raises SettingsError where pandas is missing.
     """
     try:
@@ -22,7 +24,9 @@ def to_frame(results: Iterable[Result]) -> Any:
     except ImportError as error:
         raise SettingsError("a data frame needs pandas: pip install pandas") from error
     rows = [result.row() | {"prompt": result.job.params.get("prompt")} for result in results]
-    frame = pandas.DataFrame(rows, columns=[*Result(VideoJob(""), Stage.PLANNED).row(), "prompt"])
+    usual = Result(VideoJob(""), Stage.PLANNED).row()
+    names = dict.fromkeys([*usual, *(name for row in rows for name in row if name != "prompt"), "prompt"])
+    frame = pandas.DataFrame(rows, columns=[*names])
     for name in MOMENTS:
         frame[name] = pandas.to_datetime(frame[name], utc=True, format="ISO8601")
     frame["seconds"] = (frame["completed_at"] - frame["submitted_at"]).dt.total_seconds()

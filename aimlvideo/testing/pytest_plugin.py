@@ -40,7 +40,7 @@ def aimlvideo_sandbox(_aimlvideo_sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
 
     for service in map(service_of, SERVICE_NAMES):
         monkeypatch.setenv(service.base_url_variable, _aimlvideo_sandbox.url)
-        for variables in service.key_variables:
-            monkeypatch.setenv(variables[0], "sandbox")
+        for variable in (name for names in service.key_variables for name in names):
+            monkeypatch.setenv(variable, "sandbox")
     yield _aimlvideo_sandbox
     _aimlvideo_sandbox.behaviour = behaviour

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import aimlvideo.models
-from aimlvideo.codegen.builders import DEVELOPERS, class_name, modules, typed_dict_name
+from aimlvideo.codegen.builders import BUILDER_MODULES, class_name, modules, typed_dict_name
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
@@ -28,18 +28,18 @@ def module(name: str) -> ModuleType:
 
 
 def classes() -> list[type[TypedJob]]:
-    found = [made for name in DEVELOPERS for made in vars(module(name)).values()]
+    found = [made for name in BUILDER_MODULES for made in vars(module(name)).values()]
     return [made for made in found if isinstance(made, type) and issubclass(made, TypedJob) and made is not TypedJob]
 
 
-@for_each("name", DEVELOPERS)
+@for_each("name", BUILDER_MODULES)
 def test_the_module_checked_in_is_what_the_catalogue_gives(name: str) -> None:
     text = modules(CATALOG, Catalog.source())[name]
     assert (HERE / f"{name}.py").read_text("utf-8") == text
 
 
 def test_every_model_of_these_developers_has_one_class() -> None:
-    wanted = sorted(model.id for model in CATALOG if model.developer in DEVELOPERS or model.service == "kling")
+    wanted = sorted(model.id for model in CATALOG if model.developer in BUILDER_MODULES or model.service == "kling")
     assert sorted(made.MODEL for made in classes()) == wanted
 
 

@@ -33,6 +33,10 @@ def test_a_fault_by_name(aimlvideo_sandbox):
     with pytest.raises(Exception, match="(?i)polic|moderat|content"):
         asyncio.run(clip())
 
+def test_every_service_finds_its_keys(aimlvideo_sandbox):
+    for service in ("aimlapi", "kling", "kling-official"):
+        VideoClient(service=service)
+
 def test_the_next_test_has_none(aimlvideo_sandbox):
     assert aimlvideo_sandbox.behaviour.moderation == 0
     assert asyncio.run(clip()).ok
@@ -59,7 +63,7 @@ def test_an_applications_tests_run_on_the_sandbox(tmp_path: Path) -> None:
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
     )
-    assert "5 passed" in done.stdout, done.stdout + done.stderr
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_loading_the_plugin_loads_no_sandbox() -> None:

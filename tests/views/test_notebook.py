@@ -76,6 +76,9 @@ def test_a_frame_has_a_row_for_each_result_and_real_moments() -> None:
     assert frame.loc[0, "prompt"] == "p"
     assert str(frame["submitted_at"].dtype).endswith("UTC]")
     assert list(to_frame([]).columns) == list(frame.columns)
+    charged = to_frame([Result(VideoJob("m", id="a", prompt="p"), Stage.READY, cost_units=3.5)])
+    assert charged.loc[0, "cost_units"] == 3.5
+    assert [*charged.columns[-3:]] == ["cost_units", "prompt", "seconds"]
 
 
 def test_nothing_here_runs_outside_a_notebook() -> None:

@@ -48,7 +48,7 @@ def doctor(
     access: ServiceOptions,
     json: JsonObject = False,
 ) -> None:
-    """Ask every free endpoint of the service, and say what of its answers is understood; nothing is bought."""
+    """Ask each free question that a run relies on, and say what of the answers is understood; nothing is bought."""
     terminal = Terminal(json=json)
     with exit_codes(terminal):
         settings = access.client()
@@ -73,7 +73,7 @@ def _show(diagnosis: _Diagnosis, terminal: Terminal) -> None:
         terminal.remark("the API key goes over the network without TLS: use an address that begins with https://")
     if (offset := diagnosis.clock_offset) is None:
         terminal.remark("the service does not say its time, so this clock cannot be checked")
-    elif (remark := offset_remark(-offset)) is not None:
+    elif (remark := offset_remark(offset)) is not None:
         terminal.remark(remark)
     else:
         terminal.say(f"  this clock and the service's differ by {abs(offset):.0f} s")
@@ -119,7 +119,7 @@ class _Diagnosis:
     tls: bool
     proxy: str = ""
     clock_offset: float | None = None
-    """Seconds by which this machine's clock is ahead of the service's; None where the service does not say its time."""
+    """Seconds by which the service's clock is ahead of this machine's; None where it does not say its time."""
     key_is_exposed: bool = False
     """Whether the key goes over a network without TLS."""
     ids_can_be_looked_up: bool | None = None
@@ -134,7 +134,7 @@ class _Diagnosis:
 
 
 async def _diagnose(client: VideoClient, base_url: str) -> _Diagnosis:
-    """Ask every free question of a service, one after the other. Raises nothing for what it answers."""
+    """Ask each free question that a run relies on, one after the other. Raises nothing for what is answered."""
     parts = urlsplit(base_url)
     tls = parts.scheme == "https"
     diagnosis = _Diagnosis(client.service.name, base_url, tls, proxy_for(base_url))
@@ -256,7 +256,7 @@ class _Doctor:
         without = "a lost answer to a submission stays in doubt, and is settled by hand"
         if isinstance(lookup, RequestLog):
             self.diagnosis.has_request_log = True
-            now = clock.wall() - (self.diagnosis.clock_offset or 0.0)
+            now = clock.wall() + (self.diagnosis.clock_offset or 0.0)
 
             def read_log(answer: Answer) -> str:
                 rows = lookup.read(answer)
@@ -280,7 +280,9 @@ class _Doctor:
             return "a task that is not there is not found"
 
         name = self.client.service.name
-        model = next(model.id for model in known_catalog() if name in model.services)
+        model = next((model.id for model in known_catalog() if name in model.services), None)
+        if model is None:  # nothing can be asked for under an id of ours
+            return
         job = VideoJob(model, prompt="doctor")
         await self.ask("lookup by our id", lookup.request(UNKNOWN_ID, job), read_lookup, {}, without)
 
@@ -307,8 +309,7 @@ class _Doctor:
         self.diagnosis.findings.append(_Finding(what, understood, detail, "" if understood else without, odd))
 
     def _see_clock(self) -> None:
-        if (offset := self.client.clock_offset) is not None:
-            self.diagnosis.clock_offset = -offset
+        self.diagnosis.clock_offset = self.client.clock_offset
 
 
 def _pack(pack: ResourcePack) -> str:

@@ -53,7 +53,7 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         recorded = {str(row["generation_id"]): _prefix(row) for row in rows if row.get("generation_id")}
         if reading is not None:
             _check_log(set(recorded), {row.generation_id for row in logged}, complete=reading.complete)
-        # Only what succeeded: a generation that failed cost nothing, and its job may be sent again.
+        # Only what succeeded: one that failed has no clip, and its job may be sent again.
         fresh = [row for row in logged if row.succeeded and not _is_recorded(row, recorded)]
         recovered = {row.request_id: row.generation_id for row in fresh}
         # Under another name until it is whole: with half a journal, or an empty one, the other half would be bought

@@ -61,7 +61,7 @@ class Rule:
     """What holds between parameters, while all of `when` and `conditions` hold (always, where there are none).
 
     `kind` is one of these; a field may be a *term* such as `sound=on`, `image_list[].type=first_frame` or `!video_list`
-    (see `rules.term_holds`):
+    (see `rules._term_holds`):
 
     - `exactly_one`, `at_most_one`, `at_least_one` of `fields`;
     - `required_unless`: the first of `fields`, unless one of the others holds; `required_when`: all of `fields`;

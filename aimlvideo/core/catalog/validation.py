@@ -29,10 +29,11 @@ __all__ = ["check", "media_fields", "model_of", "replace_media"]
 Place = tuple[str | int, ...]
 
 SETTINGS = frozenset({
-    "anyway", "api_key", "base_url", "buy_ahead", "confirm_above", "downloads", "journal", "local_links",
-    "max_outstanding", "max_spend", "poll", "poll_rate", "retry_failed", "settle", "strict", "timeout",
+    "anyway", "api_key", "base_url", "buy_ahead", "callback", "callback_secret", "confirm_above", "downloads",
+    "journal", "knowledge", "legacy", "local_files", "local_links", "max_outstanding", "max_spend", "metadata", "poll",
+    "poll_rate", "rate", "retry_failed", "service", "settle", "strict", "timeout", "upload",
 })  # fmt: skip
-"""What no model takes, and people write beside the parameters of one."""
+"""What no model takes, and people write beside the parameters of one: a setting of the client or of a run."""
 
 
 class _Checked(NamedTuple):

@@ -1,1 +1,4 @@
-"""The wires: requests out, answers in. Each is the sole knower of its service's paths, fields and status words."""
+"""The wires: requests out, answers in. Each alone knows its service's paths and fields.
+
+Status words, and what else answers have in common, are in `answers.py`.
+"""

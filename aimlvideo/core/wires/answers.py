@@ -1,4 +1,4 @@
-"""What the answers of every service have in common: words that end a generation, errors under HTTP 200, links."""
+"""What the answers of every service have in common: status words, errors under HTTP 200, links."""
 
 from __future__ import annotations
 

@@ -29,6 +29,11 @@ REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
 """Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
 
+_EXTRAS = {
+    "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "adl": "azure"
+}  # fmt: skip
+"""Which extra of this package installs what a store needs."""
+
 
 log = logging.getLogger("aimlvideo.stores")
 
@@ -307,8 +312,9 @@ def opened_filesystem(url: str) -> tuple[Any, str]:
 
         files, root = fsspec.core.url_to_fs(url)
     except ImportError as error:
-        extra = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"}.get(urlsplit(url).scheme, "s3")
-        raise SettingsError(f"{url}: {error}. Install it with: pip install 'aimlvideo[{extra}]'") from error
+        extra = _EXTRAS.get(urlsplit(url).scheme)
+        hint = f". Install it with: pip install 'aimlvideo[{extra}]'" if extra else ""
+        raise SettingsError(f"{url}: {error}{hint}") from error
     except ValueError as error:
         raise SettingsError(f"{url} is not a writable location: {error}") from error
     return files, root.rstrip("/")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from aimlvideo.cli.commands import doctor
 from aimlvideo.cli.commands.doctor import _diagnose, _Diagnosis
 from aimlvideo.client import VideoClient
+from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.wires.shapes import Oddity
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.http.proxies import proxy_for
@@ -37,6 +39,15 @@ async def test_the_sandbox_is_understood_in_every_answer(service: str) -> None:
         assert diagnosis.clock_offset is not None
         assert abs(diagnosis.clock_offset) < 60
         assert sandbox.stats()["posts"] == 0
+
+
+async def test_a_gateway_none_of_whose_models_is_known_is_asked_the_other_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "known_catalog", lambda: Catalog({}))
+    async with Sandbox(Behaviour(video="tiny")) as sandbox:
+        (finding,) = (await diagnosis_of(sandbox.url, "kling")).findings
+    assert finding.understood
 
 
 async def test_our_ids_are_found_in_the_log_once_there_is_a_request() -> None:
@@ -90,7 +101,7 @@ async def test_what_is_not_understood_is_named_with_what_was_expected_and_what_c
     assert findings["an unknown generation"].understood
     assert KEY not in json.dumps([finding.detail for finding in diagnosis.findings])
     assert diagnosis.clock_offset is not None
-    assert diagnosis.clock_offset > 86_400
+    assert diagnosis.clock_offset < -86_400
 
 
 NONSENSE = [
