@@ -302,6 +302,10 @@ async def test_a_store_or_a_journal_that_fails_at_the_end_fails_no_run(
     assert "uploaded files stay in" in caplog.text
 
 
+def test_a_link_is_valid_for_twice_the_timeout_and_an_hour_in_a_queue() -> None:
+    assert _validity(20 * 3600) == 2 * 21 * 3600
+
+
 def test_the_longest_validity_is_what_stores_can_sign() -> None:
     assert _validity(1800) == 86400
     assert _validity(1e9) == 7 * 86400

@@ -43,6 +43,7 @@ def test_a_proxy_is_found_under_every_name_and_spelling(name: str, value: str, p
         ("other.com, example.com", API, True),
         (".example.com", API, True),
         ("*.example.com", API, True),
+        ("other.com, *.example.com", API, True),
         ("ample.com", API, False),
         ("*.ample.com", API, False),
         ("api.example.com:443", API, True),
