@@ -376,7 +376,7 @@ class Download:
     """Bytes received: those in the file, and those in the pieces."""
     _written: int
     _file: int | None = None
-    """The descriptor of the file that is open now: Python's file objects make eight more system calls a clip, and each
+    """The descriptor of the file that is open now: Python's file objects make seven more system calls a clip, and each
     lets the event loop's thread and this one take the interpreter from each other."""
     _inode: tuple[int, int]
     _total: int | None
