@@ -4,9 +4,10 @@
    `core/catalog/catalog.json`. PLACE is a document's address, a file, or a folder of them; what changes is said line
    by line. Or, from facts that were gathered by hand: `python -m aimlvideo.codegen catalog FACTS.json [MORE.json...]`,
    where a later file adds models (`models` or `new_models`) to an earlier one.
-2. `python -m aimlvideo.sandbox.build_models FACTS.json [MORE.json...]`: the same for the sandbox, which reads the facts
-   in its own way.
-3. `python -m aimlvideo.codegen models`: write the typed builders in `aimlvideo/models` from the catalogue.
+2. `python -m aimlvideo.sandbox.build_models documents PLACE` (or `facts FACTS.json [MORE.json...]`): the same for the
+   sandbox, which reads them in its own way.
+3. `python -m aimlvideo.codegen models`: write the typed builders in `aimlvideo/models` from the catalogue, for the
+   developers that `codegen/builders.py` lists; the models of others are named in `generate` and `VideoJob`.
 4. `python -m tests.schemas FOLDER`: make the published shapes of answers again from a folder of OpenAPI documents.
 
 What the documents say in prose only stands in `core/catalog/corrections.py`, each rule with its source. Between
@@ -16,7 +17,9 @@ releases `aimlvideo models --refresh` reads the service's own documents.
 from __future__ import annotations
 
 import json
+import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aimlvideo.codegen.builders import modules
@@ -58,6 +61,8 @@ def _take_documents(place: str) -> int:
         sys.stdout.write(" ".join(filter(None, (change.what, change.model, change.field, change.after))) + "\n")
     for line in refused:
         sys.stderr.write(f"refused: {line}\n")
+    # The typed builders name the day on which their source was read.
+    new["source"] = re.sub(r"\d{4}-\d\d-\d\d", f"{datetime.now(UTC):%Y-%m-%d}", new["source"])
     CATALOG.write_text(dump(new), "utf-8")
     return 1 if refused else 0
 

@@ -1,6 +1,10 @@
-"""Makes `models.json` from published facts: `python -m aimlvideo.sandbox.build_models FACTS.json [MORE.json...]`.
+"""Makes `models.json`, what the sandbox knows of the models, from published documents or from gathered facts.
 
-The sandbox reads the facts in its own way, so that it is a second opinion to the client's catalogue.
+- `python -m aimlvideo.sandbox.build_models documents PLACE`: take the models of OpenAPI documents at an address, in a
+  file, or in a folder; the other models stay as they are.
+- `python -m aimlvideo.sandbox.build_models facts FACTS.json [MORE.json...]`: make it anew; a later file adds models.
+
+The sandbox reads both in its own way, so that it is a second opinion to the client's catalogue.
 """
 
 from __future__ import annotations
@@ -8,8 +12,11 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 PLACE = Path(__file__).with_name("models.json")
 """Where the sandbox keeps what it knows of the models."""
@@ -47,6 +54,65 @@ def convert(facts: dict[str, Any], *more: dict[str, Any]) -> dict[str, Any]:
         entries |= newer.get("new_models") or newer["models"]
     models = {name: _model(name, entry) for name, entry in sorted(entries.items())}
     return {"source": facts["source"], "models": models}
+
+
+def with_documents(known: dict[str, Any], documents: list[Any], today: str) -> dict[str, Any]:
+    """Return what the sandbox keeps, with the models that OpenAPI documents name; `today` is the day of the reading.
+
+    Aliases and measured seconds are in no document, and stay.
+    """
+    models = dict(known["models"])
+    for document in documents:
+        for path, schema in _bodies(document):
+            properties = {name: _read(document, field) for name, field in schema["properties"].items()}
+            model = properties.pop("model", {})
+            required = [name for name in schema.get("required", ()) if name != "model"]
+            read = {"type": "object", "properties": properties} | ({"required": required} if required else {})
+            for name in model.get("enum", [model["const"]] if "const" in model else []):
+                before = models.get(name, {})
+                models[name] = {
+                    "path": path,
+                    "seconds": before.get("seconds"),
+                    "aliases": before.get("aliases", ALIASES.get(name, [])),
+                    "rules": _rules(name, properties),
+                    "schema": _with_named_media(name, json.loads(json.dumps(read))),
+                }
+    source = re.sub(r"\d{4}-\d\d-\d\d", today, known["source"])
+    return {"source": source, "models": dict(sorted(models.items()))}
+
+
+def _bodies(document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the schema of each body that can be POSTed, one for each of its alternatives."""
+    for path, methods in document["paths"].items():
+        content = _read(document, methods.get("post", {}).get("requestBody", {})).get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        for form in schema.get("oneOf") or schema.get("anyOf") or [schema]:
+            if "properties" in form:
+                yield path, form
+
+
+def _read(document: Any, schema: Any) -> Any:
+    """Return a part of a document with its references followed, and with JSON Schema's word for what may be null."""
+    if isinstance(schema, list):
+        return [_read(document, part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        target = document
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+        return _read(document, target)
+    read = {name: _read(document, part) for name, part in schema.items() if name not in ("nullable", "allOf")}
+    for part in _read(document, schema.get("allOf", [])):
+        properties = {**read.get("properties", {}), **part.get("properties", {})}
+        required = [*read.get("required", []), *part.get("required", [])]
+        read = {**read, **part} | {"properties": properties, "required": required}
+    kind = read.get("type")
+    if isinstance(kind, str) and "default" in read:
+        read["default"] = _of_its_type(kind, read["default"])
+    if schema.get("nullable") is True and isinstance(kind, str):
+        read["type"] = [kind, "null"]
+    return read
 
 
 def _model(name: str, entry: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +267,29 @@ def _of_its_type(kind: str, default: Any) -> Any:
     return str(default) if kind == "string" and default is not None else default
 
 
+def documents_at(place: str) -> list[Any]:
+    """Return the documents at an address, in a file, or in a folder and below it."""
+    if place.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        with urlopen(place, timeout=60) as answer:
+            return [json.loads(answer.read())]
+    files = [Path(place)] if Path(place).is_file() else sorted(Path(place).rglob("*.json"))
+    return [json.loads(file.read_text("utf-8")) for file in files]
+
+
+def main(arguments: list[str]) -> int:
+    """Write what was asked for; return the exit code."""
+    match arguments:
+        case ["documents", place]:
+            today = f"{datetime.now(UTC):%Y-%m-%d}"
+            content = with_documents(json.loads(PLACE.read_text("utf-8")), documents_at(place), today)
+        case ["facts", *names] if names:
+            content = convert(*(json.loads(Path(name).read_text("utf-8")) for name in names))
+        case _:
+            sys.stderr.write(f"{__doc__}\n")
+            return 2
+    PLACE.write_text(json.dumps(content, separators=(",", ":"), ensure_ascii=False), "utf-8")
+    return 0
+
+
 if __name__ == "__main__":
-    facts = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    PLACE.write_text(json.dumps(convert(*facts), separators=(",", ":"), ensure_ascii=False))
+    sys.exit(main(sys.argv[1:]))

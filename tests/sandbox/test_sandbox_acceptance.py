@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from io import BytesIO
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from PIL import Image
 
 from aimlvideo.sandbox import accepts
-from aimlvideo.sandbox.build_models import convert
+from aimlvideo.sandbox.build_models import PLACE, convert, with_documents
+from aimlvideo.sandbox.catalogue import all_models
 from aimlvideo.sandbox.kling_validation import find_gateway_faults
+from aimlvideo.sandbox.model_pages import _document_of
 from tests.cases import for_each
 from tests.sandbox.http_client import BODIES, MULTI, PICTURE, PRO, TASK, V3
 
@@ -131,3 +134,40 @@ def test_defaults_of_the_wrong_type_are_put_right_when_the_facts_are_read() -> N
     facts = {"source": "here", "models": {"one": {"path": "/x", "params": params}}}
     read = convert(facts)["models"]["one"]["schema"]["properties"]
     assert [field["default"] for field in read.values()] == [5, True, "24"]
+
+
+def test_documents_add_models_and_change_those_that_are_there() -> None:
+    body = {
+        "required": ["model", "prompt"],
+        "properties": {
+            "model": {"type": "string", "enum": ["one", "two"]},
+            "prompt": {"$ref": "#/components/schemas/Prompt"},
+            "seed": {"type": "integer", "nullable": True, "default": "5"},
+        },
+    }
+    document = {
+        "paths": {"/v2/x": {"post": {"requestBody": {"content": {"application/json": {"schema": body}}}}}},
+        "components": {"schemas": {"Prompt": {"type": "string", "maxLength": 9}}},
+    }
+    before = {"path": "/old", "seconds": 7.0, "aliases": ["uno"], "rules": [], "schema": {}}
+    kept = {"source": "documents, 2026-01-01", "models": {"one": before, "three": before}}
+    read = with_documents(kept, [document], "2026-02-03")
+    one = read["models"]["one"]
+    assert read["source"] == "documents, 2026-02-03"
+    assert read["models"].keys() == {"one", "two", "three"}
+    assert read["models"]["three"] == before
+    assert (one["path"], one["seconds"], one["aliases"]) == ("/v2/x", 7.0, ["uno"])
+    assert one["schema"] == {
+        "type": "object",
+        "properties": {
+            "prompt": {"type": "string", "maxLength": 9},
+            "seed": {"type": ["integer", "null"], "default": 5},
+        },
+        "required": ["prompt"],
+    }
+
+
+def test_from_the_documents_that_it_serves_the_sandbox_learns_what_it_knew() -> None:
+    known = json.loads(PLACE.read_text("utf-8"))
+    documents = [_document_of(model, "http://127.0.0.1") for model in all_models().values()]
+    assert with_documents(known, json.loads(json.dumps(documents)), "2026-08-21") == known
