@@ -7,13 +7,12 @@ import difflib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from os import PathLike
 from pathlib import Path
 from stat import S_ISDIR
-from typing import TYPE_CHECKING, Any, Never, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn, Self
 
 import anyio
 
@@ -80,8 +79,7 @@ OTHER_LOOP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Lent:
+class _Lent(NamedTuple):
     """What an application has open itself and lends to a client, in place of what the client would open."""
 
     transport: Transport | None = None
@@ -117,8 +115,7 @@ class _Lent:
         return settings
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a run keeps what it makes, with what is open there for it."""
 
     folder: Path | None

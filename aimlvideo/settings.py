@@ -22,7 +22,7 @@ from aimlvideo.core.wires.webhooks import usable_secret
 from aimlvideo.errors import SettingsError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settings:
     """The settings of one client. Raises SettingsError where one of them cannot be right. See `VideoClient`."""
 

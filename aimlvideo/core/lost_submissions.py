@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
@@ -65,8 +65,7 @@ class Outcome(Enum):
         return (cls.UNRESOLVED if listed or gap else cls.NEVER_ACCEPTED), None
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """Where a submission was looked for. Moments are on the service's clock, seconds since 1970."""
 
     account: str

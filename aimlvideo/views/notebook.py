@@ -9,7 +9,6 @@ import base64
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from html import escape
 from itertools import repeat, takewhile
 from typing import Any
 
@@ -32,12 +31,18 @@ def _in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+def _escaped(text: str) -> str:
+    from html import escape  # noqa: PLC0415 - it brings a table of all entities along
+
+    return escape(text)
+
+
 def _result_html(result: Result) -> str:
     """Return a result as HTML: its clip, embedded where it is small; else what became of it."""
     cost = "" if result.cost_usd is None else f" · {format_usd(result.cost_usd)}"
-    about = f"<b>{escape(result.job.id)}</b> · {escape(result.job.model)} · {result.stage.value}{cost}"
+    about = f"<b>{_escaped(result.job.id)}</b> · {_escaped(result.job.model)} · {result.stage.value}{cost}"
     reason = (
-        f'<br><span style="color:{COLOURS[Stage.FAILED][1]}">{escape(redact_for_display(str(result.error)))}</span>'
+        f'<br><span style="color:{COLOURS[Stage.FAILED][1]}">{_escaped(redact_for_display(str(result.error)))}</span>'
         if result.error
         else ""
     )
@@ -51,7 +56,7 @@ def _film(result: Result) -> str:
         if result.path.stat().st_size <= MAX_EMBED_BYTES:
             source = "data:video/mp4;base64," + base64.b64encode(result.path.read_bytes()).decode()
         else:
-            name = escape(str(result.path), quote=True)
+            name = _escaped(str(result.path))
             return f'<a href="{name}">{name}</a>'
     style = "max-width:100%;max-height:24rem"
     return f'<video src="{source}" controls loop muted style="{style}"></video>' if source else ""
@@ -68,13 +73,13 @@ def _table_html(snapshot: RunSnapshot) -> str:
     heads = "".join(f"<th>{stage.replace('_', ' ')}</th>" for stage in present)
     cells = "".join(f"<td>{snapshot.stages[stage]:,}</td>" for stage in present)
     failures = "".join(
-        f"<li><b>{escape(name)}</b>: {escape(redact_for_display(why))}</li>" for name, why in snapshot.failures
+        f"<li><b>{_escaped(name)}</b>: {_escaped(redact_for_display(why))}</li>" for name, why in snapshot.failures
     )
     return (
         f'<div style="max-width:46rem"><div style="display:flex;height:8px;border-radius:4px;overflow:hidden">{bar}'
         f"</div><table><thead><tr><th>clips</th>{heads}</tr></thead>"
         f"<tbody><tr><td>{snapshot.counts()}</td>{cells}</tr></tbody></table>"
-        f"<div>{escape(snapshot.brief())}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
+        f"<div>{_escaped(snapshot.brief())}</div>" + (f"<ul>{failures}</ul>" if failures else "") + "</div>"
     )
 
 

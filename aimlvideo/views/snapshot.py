@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import anyio
 
@@ -43,8 +43,7 @@ COLOURS = {
 """The colour of each stage: its name on a terminal, which has a palette of its own, and its value on a page."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunSnapshot:
+class RunSnapshot(NamedTuple):
     """How a run stands at one moment. Money is in USD, `pace` in ended jobs a minute.
 
     `eta` has the likely and the late seconds to go, None if unknown. `total` is None while jobs are still being read

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
@@ -106,12 +104,12 @@ def test_an_absence_counts_where_the_submission_was_surely_looked_for() -> None:
         (Intent("ffffffff", SENT), SEARCH, "another API key or to another base URL"),
         (Intent(None, SENT), SEARCH, "an earlier release"),
         (Intent("0123abcd", None), SEARCH, "clock is not known"),
-        (INTENT, replace(SEARCH, clock_known=False), "clock is not known"),
-        (INTENT, replace(SEARCH, complete=False), "not be read to its end"),
-        (INTENT, replace(SEARCH, since=SENT - 1), "does not reach that far"),
-        (INTENT, replace(SEARCH, until=SENT + 1), "does not reach that far"),
-        (INTENT, replace(SEARCH, lists_our_ids=False), "not shown one request of ours"),
-        (replace(INTENT, denials=1), SEARCH, "lost twice"),
+        (INTENT, SEARCH._replace(clock_known=False), "clock is not known"),
+        (INTENT, SEARCH._replace(complete=False), "not be read to its end"),
+        (INTENT, SEARCH._replace(since=SENT - 1), "does not reach that far"),
+        (INTENT, SEARCH._replace(until=SENT + 1), "does not reach that far"),
+        (INTENT, SEARCH._replace(lists_our_ids=False), "not shown one request of ours"),
+        (INTENT._replace(denials=1), SEARCH, "lost twice"),
     ],
 )
 def test_an_absence_proves_nothing_where_anything_is_missing(intent: Intent, search: Search, reason: str) -> None:
@@ -131,7 +129,7 @@ def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
     assert Intent().seconds_since(watched=5, service_now=SENT + 900) == 5
 
 
-@pytest.mark.parametrize("intent", [INTENT, Intent("0123abcd", None, 1), replace(INTENT, denials=1)])
+@pytest.mark.parametrize("intent", [INTENT, Intent("0123abcd", None, 1), INTENT._replace(denials=1)])
 def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -> None:
     assert Intent.of(intent.request_id(VideoJob("m", id="a"), "0a1b2c3d4e")) == intent
 

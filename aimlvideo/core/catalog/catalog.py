@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from math import isfinite
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from aimlvideo.core.catalog.corrections import correct
 from aimlvideo.core.catalog.endpoints import endpoint_entries
@@ -56,8 +56,7 @@ class Param:
         return self.media is not None or any(part.holds_media for part in parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """What holds between parameters, while all of `when` and `conditions` hold (always, where there are none).
 
     `kind` is one of these; a field may be a *term* such as `sound=on`, `image_list[].type=first_frame` or `!video_list`
@@ -78,7 +77,7 @@ class Rule:
 
     kind: str
     fields: tuple[str, ...]
-    when: Mapping[str, Any] = field(default_factory=dict)
+    when: Mapping[str, Any] = MappingProxyType({})
     conditions: tuple[str, ...] = ()
     choices: tuple[Any, ...] = ()
     limit: int = 0
@@ -89,8 +88,7 @@ class Rule:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
+class _Sending(NamedTuple):
     """How an endpoint's parameters are sent, and what follows from them.
 
     `sent_as`: a parameter's name in a request, where it is another one; `entries`: the key of a list's plain entries,
@@ -99,9 +97,9 @@ class _Sending:
     whether it takes an id of our own. `sends_model`: whether the model is sent; else `default_model` is, where named.
     """
 
-    sent_as: Mapping[str, str] = field(default_factory=dict)
-    entries: Mapping[str, str] = field(default_factory=dict)
-    inside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sent_as: Mapping[str, str] = MappingProxyType({})
+    entries: Mapping[str, str] = MappingProxyType({})
+    inside: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     marks: tuple[tuple[str, ...], ...] = ()
     other_queries: tuple[str, ...] = ()
     external_id: bool = True
@@ -131,7 +129,7 @@ class Model:
     source: str = ""
     endpoint: str = ""
     endpoints: Mapping[str, Model] = field(default_factory=dict)
-    sending: _Sending = _Sending()
+    sending: _Sending = field(default_factory=_Sending)
     example: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -252,8 +252,7 @@ def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) ->
             yield Problem(_path(spot.place), expected(spot.param), got, _what_was_meant(spot))
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(NamedTuple):
     """A place in a job's parameters: what should be there, what is, and what may stand beside it."""
 
     place: Place
@@ -278,7 +277,7 @@ def _spot(model: Model, params: Any, location: Place) -> _Spot | None:
         # A person gave one form: complaints about the others would send them the wrong way.
         if str(spot.param.any_of.index(form)) != step:
             return None
-        spot = replace(spot, param=form)
+        spot = spot._replace(param=form)
     return spot
 
 

@@ -42,7 +42,7 @@ def _bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Service:
     """One service. What it does not have is None, and nobody asks for it.
 

@@ -10,10 +10,10 @@ from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_text
 
-_NO_PATH = re.compile(
-    r"cannot (get|post|find this path)|no (such |)(path|route|endpoint)|invalid url|(page|route) not found"
-    r"|^not found\.?$",
-    re.IGNORECASE,
+# Texts, which `re` compiles at their first use and keeps: a start needs none of them.
+_NO_PATH = (
+    r"(?i)cannot (get|post|find this path)|no (such |)(path|route|endpoint)|invalid url|(page|route) not found"
+    r"|^not found\.?$"
 )
 _WORDS = {
     State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
@@ -80,20 +80,18 @@ MAX_DEPTH = 4
 _LINK = re.compile(r"\s*([a-z][a-z0-9+.-]*:|/|\\\\|[^\s]+\.(mp4|mov|webm|m4v)\b)", re.IGNORECASE)
 _WEB_LINK = re.compile(r"\s*https?://\S+\s*$", re.IGNORECASE)
 _VIDEO_FILE = re.compile(r"\s*https?://[^\s?#]+\.(mp4|mov|webm|m4v)([?#]\S*)?\s*$", re.IGNORECASE)
-_NOT_THE_CLIP = re.compile(
+_NOT_THE_CLIP = (
     r"(?i)input|request|param|argument|prompt|payload|option|(?<!re)source|refer|image|frame|callback|hook|audio|sound|voice"
     r"|subtitle|thumb|cover|poster|preview|watermark|animat|gif|error|fail|reason|message|document|status"
 )
 """In names of what a request had, or of what accompanies a clip."""
 
-_TOO_OFTEN = re.compile(
-    r"""(?ix)
+_TOO_OFTEN = r"""(?ix)
     too[ ]many[ ](requests|calls|queries|attempts) | rate[ _-]?limit | throttl | too[ ](frequent|fast|often)
     | (request|call|query|access)s?[ ](frequency|rate)[ ](limit|exceed|too) | frequency[ ](limit|exceed|control)
     | \b[qr]p[sm]\b | slow[ ]down | requests?[ ]per[ ](second|minute)
     | 频繁 | 频率 | 限流 | 请求过(多|快)
     """
-)
 
 
 def named_state(word: str) -> State | None:
@@ -120,7 +118,7 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
 
 def refuses_frequency(text: str) -> bool:
     """Tell whether a message refuses a request because there were too many, not because of what it asks."""
-    return bool(_TOO_OFTEN.search(text))
+    return bool(re.search(_TOO_OFTEN, text))
 
 
 def links_in(body: Mapping[str, Any], *, surely_there: bool = False) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
@@ -142,7 +140,7 @@ def _unusual_links(value: Any, *, of_video: bool = False) -> list[str]:
         inner = (
             _unusual_links(part, of_video=of_video or "video" in name.lower())
             for name, part in value.items()
-            if not _NOT_THE_CLIP.search(name)
+            if not re.search(_NOT_THE_CLIP, name)
         )
         return next((links for links in inner if links), [])
     is_link = isinstance(value, str) and (_VIDEO_FILE.match(value) or (of_video and _WEB_LINK.match(value)))
@@ -196,7 +194,7 @@ def _size(clip: Any) -> int | None:
 def is_about_the_path(answer: Answer, message: str) -> bool:
     """Tell whether a 404 says that there is nothing at this address, and not that there is no such model."""
     body = answer.json()
-    return not isinstance(body, dict) or ("model" not in message.lower() and bool(_NO_PATH.search(message)))
+    return not isinstance(body, dict) or ("model" not in message.lower() and bool(re.search(_NO_PATH, message)))
 
 
 def object_in(body: Any, names: Iterable[str] = WRAPPERS) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from aimlvideo.core.catalog.refresh import ListedModel
@@ -93,8 +94,7 @@ class Wire(Protocol):
         """Return the generation as a status check's answer describes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Question(Generic[T_co]):
+class Question(NamedTuple, Generic[T_co]):
     """A request that costs nothing, and what its answer means; `read` raises the error that the answer amounts to.
 
     `fields` are those of the answer that `read` relies on.
@@ -102,7 +102,7 @@ class Question(Generic[T_co]):
 
     request: Request
     read: Callable[[Answer], T_co]
-    fields: Fields = field(default_factory=dict)
+    fields: Fields = MappingProxyType({})
 
 
 @dataclass(frozen=True)  # no slots: those of an alias such as `Ledger(...)` could not be made
@@ -124,8 +124,7 @@ Helper = Query[[str, Mapping[str, Any]], dict[str, Any]]
 """Calls that prepare a job and answer at once: by name and parameters, and what one answers."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLog:
+class RequestLog(NamedTuple):
     """The service's list of past requests by the id that the client chose, newest first.
 
     `request` takes the first and the last moment in seconds since 1970, and how many rows to skip; at most
@@ -138,7 +137,7 @@ class RequestLog:
     has_more: Callable[[Answer], bool | None]
     per_second: float
     longest_window: float
-    fields: Fields = field(default_factory=dict)
+    fields: Fields = MappingProxyType({})
 
 
 class ModelList(NamedTuple):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_number, as_timestamp
@@ -25,8 +24,7 @@ Fields = Mapping[str, str]
 """Of what kind each field is, by its place: `data[].amount.usd`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Oddity:
+class Oddity(NamedTuple):
     """One thing in an answer that is not as it should be; `field` is its place."""
 
     field: str

@@ -6,8 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from yarl import URL
 
@@ -61,8 +60,7 @@ class ClipSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _CheckedTransport:
+class _CheckedTransport(NamedTuple):
     """A transport that somebody else wrote, with its errors and headers as this package needs them."""
 
     transport: Transport
@@ -94,8 +92,7 @@ def checked_transport(transport: Transport) -> _CheckedTransport:
     return _CheckedTransport(transport)
 
 
-@dataclass(frozen=True, slots=True)
-class ClipsOverTransport:
+class ClipsOverTransport(NamedTuple):
     """Clips from a transport: its answer to a link is the whole clip."""
 
     transport: Transport
@@ -109,8 +106,7 @@ class ClipsOverTransport:
         yield _WholeClip(answer)
 
 
-@dataclass(frozen=True, slots=True)
-class _WholeClip:
+class _WholeClip(NamedTuple):
     answer: Answer
 
     @property

@@ -68,7 +68,7 @@ NEVER_SENT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class HttpTransport:
     """Carries requests to one service. What shows the key goes to the service's own origin and nowhere else."""
 
