@@ -42,17 +42,14 @@ BY_INDEX = "SELECT " + ", ".join(
 WRONG = re.compile(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied")
 
 
-def _conninfo(dsn: str, *, writable: bool = True) -> str:
+def _conninfo(dsn: str) -> str:
     """Return a DSN with our defaults for what it does not say. Raises SettingsError where it cannot be read."""
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
         # Without the cause: libpq quotes the DSN, and with it the password.
         raise SettingsError("the DSN cannot be read: expected postgresql://USER@HOST:PORT/DATABASE") from None
-    missing = {name: value for name, value in DEFAULTS.items() if name not in parts}
-    if not writable:
-        missing.pop("target_session_attrs", None)
-    return make_conninfo(dsn, **missing)
+    return make_conninfo(dsn, **{name: value for name, value in DEFAULTS.items() if name not in parts})
 
 
 def _redacted(error: object, dsn: str) -> str:
@@ -76,10 +73,10 @@ def connection_error(error: BaseException, dsn: str) -> SettingsError | Database
 
 
 @contextmanager
-def connected(dsn: str, *, writable: bool = True) -> Iterator[psycopg.Connection[Any]]:
+def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none."""
     try:
-        connection = psycopg.connect(_conninfo(dsn, writable=writable), autocommit=True)
+        connection = psycopg.connect(_conninfo(dsn), autocommit=True)
         connection.execute(SESSION)
     except psycopg.Error as error:
         raise connection_error(error, dsn) from None
