@@ -55,7 +55,7 @@ class _Commands(TyperGroup):
         "models": _Listed(SERVICE, "List the models, or show what one model accepts."),
         "init": _Listed(SERVICE, "Write a commented sample job file for a model."),
         "schema": _Listed(SERVICE, "Print a JSON Schema of the lines of a job file, for editors."),
-        "doctor": _Listed(SERVICE, "Ask every free endpoint of the service, and say what is understood."),
+        "doctor": _Listed(SERVICE, "Ask each free question that a run relies on, and say what is understood."),
         "balance": _Listed(SERVICE, "Show what the account has left."),
         "demo": _Listed(SANDBOX, "Make a dozen real clips on the embedded sandbox: no key, no network, no bill."),
         "sandbox": _Listed(SANDBOX, "Serve the embedded sandbox, for other programs' tests."),
