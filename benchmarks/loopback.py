@@ -76,7 +76,7 @@ async def main() -> None:
     Loopback.latency = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
     Loopback.clip_bytes = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     with tempfile.TemporaryFile() as Loopback.clip:
-        Loopback.clip.write(START + _box(b"mdat", b"", Loopback.clip_bytes - len(START)))
+        Loopback.clip.write(START + _box(b"mdat", b"", max(0, Loopback.clip_bytes - len(START))))
         Loopback.clip.truncate(Loopback.clip_bytes)
         server = await asyncio.get_running_loop().create_server(Loopback, "127.0.0.1", 0, backlog=1024)
         Loopback.port = server.sockets[0].getsockname()[1]
