@@ -216,9 +216,21 @@ def instructions(way: str, url: str, at_once: int) -> float:
     """Return the thousands of instructions a job of one way: what 400 jobs take beyond 100."""
     counts = []
     for jobs in (100, 400):
-        valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-        command = [*valgrind, sys.executable, "-m", "benchmarks.overhead", "--once", way, url, str(jobs), str(at_once)]
-        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        # Never to /dev/null: valgrind puts a new file in the place of that device, where it may.
+        with tempfile.NamedTemporaryFile() as out:
+            valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
+            command = [
+                *valgrind,
+                sys.executable,
+                "-m",
+                "benchmarks.overhead",
+                "--once",
+                way,
+                url,
+                str(jobs),
+                str(at_once),
+            ]
+            report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
         counts.append(int(report.rpartition("Collected :")[2].split()[0]))
     return (counts[1] - counts[0]) / 300 / 1000
 

@@ -11,7 +11,7 @@ import pytest
 
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.service_facts import ServiceFacts
-from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.stages import Stage
@@ -63,6 +63,6 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
             facts = await ServiceFacts.of(client)
         jobs.write_text(json.dumps({**lines[1], "id": "y"}))
         with pytest.raises(UsageError, match="is withdrawn since 10 August 2026"):
-            await anyio.to_thread.run_sync(partial(queue, facts=facts, settings=settings))
+            await anyio.to_thread.run_sync(partial(queue, consent=Consent(facts, settings)))
         with open_sync_journal(dsn) as journal:
             assert journal.find("y") is None
