@@ -158,8 +158,8 @@ class Watch:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Take as many workers as cores, and one more for all tests: the long ones wait for processes and browsers."""
-    return (os.cpu_count() or 1) + (not config.option.markexpr)
+    """Take one worker more than there are cores, and two for all tests: they wait for processes, disks and browsers."""
+    return (os.cpu_count() or 1) + 1 + (not config.option.markexpr)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -235,7 +235,9 @@ def lender(server: Any) -> Iterator[Any]:
     from tests.postgres_server import Lender
 
     with server.database("template0") as address:
-        SharedJobs(address, Terminal(quiet=True)).init()
+        # In a thread: whoever asks first may do so in a running event loop.
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(SharedJobs(address, Terminal(quiet=True)).init).result()
         yield Lender(server, address.rpartition("/")[2])
 
 
