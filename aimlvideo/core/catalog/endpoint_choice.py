@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from aimlvideo.core.catalog.aliases import canonical_name
@@ -23,6 +24,12 @@ def choose_endpoint(model: Model, params: Mapping[str, Any]) -> Model | Problem:
     names.discard(NAMED)
     if (named := params.get(NAMED)) is not None:
         return _named(model, named)
+    return _choice(model, frozenset(names))
+
+
+# The jobs of a file have the same few sets of fields.
+@lru_cache(maxsize=1024)
+def _choice(model: Model, names: frozenset[str]) -> Model | Problem:
     fitting = [endpoint for endpoint in model.endpoints.values() if _fits(endpoint, names)]
     # The one that knows most of the fields: a mark alone may be common to several.
     chosen = min(fitting, key=lambda endpoint: len(_unknown(endpoint, names)), default=None)
@@ -61,12 +68,12 @@ def _named(model: Model, named: Any) -> Model | Problem:
     return Problem(NAMED, f"one of {', '.join(model.endpoints)}", repr(named)[:60], hint)
 
 
-def _fits(endpoint: Model, names: set[str]) -> bool:
+def _fits(endpoint: Model, names: frozenset[str]) -> bool:
     fields = {_field(endpoint, name) for name in names}
     return any(set(mark) <= fields for mark in endpoint.sending.marks)
 
 
-def _unknown(endpoint: Model, names: set[str]) -> set[str]:
+def _unknown(endpoint: Model, names: frozenset[str]) -> set[str]:
     return {name for name in names if _field(endpoint, name) not in endpoint.params}
 
 
