@@ -35,7 +35,6 @@ POST = Request("POST", "/v2/video/generations", body={"a": 1}, headers={"X-Clien
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with open_session() as session:
-        session._timeout = QUICK
         yield session
 
 
@@ -249,6 +248,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 async def test_a_connection_that_is_not_answered_in_time_was_never_sent(session: aiohttp.ClientSession) -> None:
+    session._timeout = QUICK
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
