@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
@@ -126,11 +126,7 @@ async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answeri
     from aimlvideo.settings import Settings  # noqa: PLC0415 - as below
     from aimlvideo.shell.http.questions import ask_service  # noqa: PLC0415 - for who has something to ask
 
-    with_key = True
-    try:
-        checked = Settings.of(settings)
-    except SettingsError:
-        checked, with_key = Settings.of(keyless(settings)), False
+    checked, with_key = _made_of(settings, Settings.of)
     async with ask_service(checked) as service:
         yield service, with_key
 
@@ -146,13 +142,17 @@ async def _client(settings: ClientOptions, *, sandbox: bool) -> AsyncIterator[tu
         async with client_of(settings, sandbox=True) as client:
             yield client, True
         return
-    with_key = True
-    try:
-        client = VideoClient(**settings)
-    except SettingsError:
-        client, with_key = VideoClient(**keyless(settings)), False
+    client, with_key = _made_of(settings, lambda chosen: VideoClient(**chosen))
     async with client:
         yield client, with_key
+
+
+def _made_of(settings: ClientOptions, make: Callable[[ClientOptions], T]) -> tuple[T, bool]:
+    """Return what is made of these settings, and whether there is a key: without one it is made for questions alone."""
+    try:
+        return make(settings), True
+    except SettingsError:
+        return make(keyless(settings)), False
 
 
 def keyless(settings: ClientOptions) -> ClientOptions:

@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def with_documents(known: dict[str, Any], documents: list[Any], today: str) -> d
     models = dict(known["models"])
     for document in documents:
         for path, schema in _bodies(document):
-            properties = {name: _read(document, field) for name, field in schema["properties"].items()}
+            properties = dict(schema["properties"])
             model = properties.pop("model", {})
             required = [name for name in schema.get("required", ()) if name != "model"]
             read = {"type": "object", "properties": properties} | ({"required": required} if required else {})
@@ -75,14 +76,14 @@ def with_documents(known: dict[str, Any], documents: list[Any], today: str) -> d
                     "seconds": before.get("seconds"),
                     "aliases": before.get("aliases", ALIASES.get(name, [])),
                     "rules": _rules(name, properties),
-                    "schema": _with_named_media(name, json.loads(json.dumps(read))),
+                    "schema": _with_named_media(name, deepcopy(read)),
                 }
     source = re.sub(r"\d{4}-\d\d-\d\d", today, known["source"])
     return {"source": source, "models": dict(sorted(models.items()))}
 
 
 def _bodies(document: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the path and the schema of each body that can be POSTed, one for each of its alternatives."""
+    """Yield the path and the schema, as read, of each body that can be POSTed, one for each of its alternatives."""
     for path, methods in document["paths"].items():
         content = _read(document, methods.get("post", {}).get("requestBody", {})).get("content", {})
         schema = content.get("application/json", {}).get("schema", {})

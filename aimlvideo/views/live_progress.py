@@ -7,16 +7,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 import anyio
 
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.views.console import Screen
 from aimlvideo.views.snapshot import RunSnapshot, RunWatcher, watch
-
-if TYPE_CHECKING:
-    pass
 
 REDRAW_SECONDS = 0.25
 """Seconds between two drawings at least."""

@@ -144,15 +144,20 @@ async def test_runs_left_at_any_moment_neither_lose_a_slot_nor_give_one_twice(la
                 assert service.peak == 3, number
 
 
+async def leave_three(service: FakeService, settings: dict[str, Any], *, answer_lost: bool) -> None:
+    """Let a run be left while three of its jobs are outstanding at the service, as known or in doubt."""
+    service.lost.extend([Unclear("reset")] * 3 * answer_lost)
+    async with FakeClient(service, **settings) as client, client.run(jobs(3)):
+        await anyio.sleep(10)
+
+
 @pytest.mark.usefixtures("no_threads")
 @pytest.mark.parametrize("answer_lost", [False, True])
 async def test_what_an_earlier_run_left_at_the_service_holds_slots_until_it_ends(
     tmp_path: Path, answer_lost: bool
 ) -> None:
     service, settings = FakeService(seconds=100), {"journal": tmp_path / "journal.sqlite3", "max_outstanding": 3}
-    service.lost.extend([Unclear("reset")] * 3 * answer_lost)
-    async with FakeClient(service, **settings) as client, client.run(jobs(3)):
-        await anyio.sleep(10)
+    await leave_three(service, settings, answer_lost=answer_lost)
     async with FakeClient(service, **settings) as client:
         with anyio.fail_after(3000):
             results = await run_all(client, jobs(9))
@@ -167,9 +172,7 @@ async def test_what_an_earlier_run_left_at_the_service_holds_slots_that_other_ru
     tmp_path: Path, answer_lost: bool
 ) -> None:
     service, settings = FakeService(seconds=100), {"journal": tmp_path / "journal.sqlite3", "max_outstanding": 3}
-    service.lost.extend([Unclear("reset")] * 3 * answer_lost)
-    async with FakeClient(service, **settings) as client, client.run(jobs(3)):
-        await anyio.sleep(10)
+    await leave_three(service, settings, answer_lost=answer_lost)
     async with FakeClient(service, **settings) as client, client.resume() as earlier:
         await anyio.sleep(1)
         with anyio.fail_after(3000):

@@ -66,18 +66,18 @@ def check_file(
 
     With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    catalog, service, defaults = known_catalog(), settings["service"], file.defaults()
+    catalog, service, defaults, jobs = known_catalog(), settings["service"], file.defaults(), JobFile(name)
     facts = ServiceFacts.asked(settings, sandbox=sandbox)
-    reader = JobReader(catalog, service, JobFile(name).folder, file.strict, file.matrix, settings.get("legacy", False))
+    reader = JobReader(catalog, service, jobs.folder, file.strict, file.matrix, settings.get("legacy", False))
     reader.uploads, reader.local_files = bool(settings.get("upload")), not file.no_local_files
     tally, unnamed = Tally(catalog, facts.prices), 0
-    with JobFile(name).lines(catalog, defaults) as lines:
+    with jobs.lines(catalog, defaults) as lines:
         for _, job, params in reader.jobs(lines):
             tally.add(job.model, params)
             unnamed += job.derived
     reader.check_chains()
     if reader.problems:
-        again = may_ask and JobFile(name).can_be_read_again
+        again = may_ask and jobs.can_be_read_again
         if again and learn_without_a_run(settings, reader.unknown_models, sandbox=sandbox):
             return check_file(name, settings, terminal, file, sandbox=sandbox, may_ask=False)
         reader.say_remarks(terminal.remark)

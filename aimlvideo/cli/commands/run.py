@@ -91,7 +91,7 @@ def run_jobs(
 ) -> int:
     """Make every clip of a job file; return the exit code."""
     if not sandbox:
-        _require_key(name, settings, _reader(name, settings, options, known_catalog()), defaults, terminal)
+        _require_key(JobFile(name), settings, options, defaults, terminal)
     command = CommandRun(options, terminal, whole_folder=False)
 
     async def work() -> VideoError | None:
@@ -121,13 +121,12 @@ async def plan(
     Nothing is written where anything is wrong, the balance is too low, or a person does not agree to the price. With a
     `client`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    catalog = known_catalog() if client is None else client.catalog
-    reader = _reader(name, settings, options, catalog)
+    file, catalog = JobFile(name), known_catalog() if client is None else client.catalog
+    reader = _reader(file, settings, options, catalog)
     try:
-        return await _plan_once(reader, name, settings, options, terminal, facts, defaults, sandbox=sandbox)
+        return await _plan_once(reader, file, settings, options, terminal, facts, defaults, sandbox=sandbox)
     except InvalidJobs:
-        read_again = client is not None and JobFile(name).can_be_read_again
-        if client is None or not read_again or not await client.learn_models(reader.unknown_models):
+        if client is None or not file.can_be_read_again or not await client.learn_models(reader.unknown_models):
             reader.say_remarks(terminal.remark)
             raise
     return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
@@ -135,7 +134,7 @@ async def plan(
 
 async def _plan_once(
     reader: JobReader,
-    name: str,
+    file: JobFile,
     settings: ClientOptions,
     options: RunOptions,
     terminal: Terminal,
@@ -149,7 +148,7 @@ async def _plan_once(
     folder_was_there, is_new = options.output.exists(), False
     checked_folder(options.output)
     try:
-        with JobFile(name).lines(reader.catalog, defaults) as lines:
+        with file.lines(reader.catalog, defaults) as lines:
             async with open_journal(options.output / JOURNAL) as journal:
                 is_new = not journal.counts()  # only now: another run may have begun it a moment ago
                 with journal.planning():
@@ -174,20 +173,21 @@ async def _plan_once(
         raise
 
 
-def _reader(name: str, settings: ClientOptions, options: RunOptions, catalog: Catalog) -> JobReader:
-    reader = JobReader(catalog, options.service, JobFile(name).folder, options.strict, options.matrix, options.legacy)
+def _reader(file: JobFile, settings: ClientOptions, options: RunOptions, catalog: Catalog) -> JobReader:
+    reader = JobReader(catalog, options.service, file.folder, options.strict, options.matrix, options.legacy)
     reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
     return reader
 
 
 def _require_key(
-    name: str, settings: ClientOptions, reader: JobReader, defaults: JobDefaults, terminal: Terminal
+    file: JobFile, settings: ClientOptions, options: RunOptions, defaults: JobDefaults, terminal: Terminal
 ) -> None:
     """Raise SettingsError where there is no key; where the file is wrong too, say so, and raise InvalidJobs."""
     try:
         resolve_key(settings["api_key"], settings["service"])
     except SettingsError as error:
-        reader.read_all(JobFile(name), defaults)
+        reader = _reader(file, settings, options, known_catalog())
+        reader.read_all(file, defaults)
         if reader.problems:
             terminal.problem(str(error))
             raise InvalidJobs(reader.problems) from None
@@ -224,7 +224,8 @@ def _plan_file(
     reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
     fields: set[str] = set()
     for where, job, params in reader.jobs(lines):
-        fields.update(params, reader.params_of(job))
+        if name:
+            fields.update(params, reader.params_of(job))
         try:
             planned = journal.plan(job, distinct=job.derived)
         except InvalidJobs as error:

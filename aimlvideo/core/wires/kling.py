@@ -283,5 +283,5 @@ class TasksBelow:
         self.helper = Helper(partial(_helper_request, root=root), _read_helper)
 
 
-LOOKUP = TasksBelow(ROOT).lookup
-HELPER = TasksBelow(ROOT).helper
+_TASKS = TasksBelow(ROOT)
+LOOKUP, HELPER = _TASKS.lookup, _TASKS.helper

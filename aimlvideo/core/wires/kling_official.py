@@ -79,6 +79,6 @@ def _pack(row: Mapping[str, Any]) -> ResourcePack:
     )
 
 
-LOOKUP = replace(TasksBelow(ROOT).lookup, tasks=TasksBelow(ROOT).tasks)
-HELPER = TasksBelow(ROOT).helper
+_TASKS = TasksBelow(ROOT)
+LOOKUP, HELPER = replace(_TASKS.lookup, tasks=_TASKS.tasks), _TASKS.helper
 PACKS = Query(_packs_request, _read_packs, _PACKS_FIELDS)
