@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -40,12 +40,13 @@ async def test_the_ledger_is_paged_by_cursor_and_names_each_generation_once() ->
         assert [row["created_at"] for row in seen] == sorted((row["created_at"] for row in seen), reverse=True)
 
 
-async def test_the_log_has_a_row_when_the_generation_has_ended_and_not_before() -> None:
-    async with visiting(seconds=0.15, log_delay=0.15) as visitor:
-        await visitor.submit(chosen="job-1")
+async def test_the_log_has_a_row_when_the_generation_has_ended_and_not_before(later: Callable[[float], None]) -> None:
+    async with visiting(seconds=1000, log_delay=1000) as visitor:
+        accepted = await visitor.submit(chosen="job-1")
         for expected in (0, 0, 1):
             assert len((await visitor.get("/v2/logs", period="24h")).json["data"]) == expected
-            await asyncio.sleep(0.2)
+            later(1001)
+            await visitor.end(accepted.json["id"])
 
 
 async def test_the_log_is_paged_newest_first_and_filtered_by_repeated_parameters() -> None:

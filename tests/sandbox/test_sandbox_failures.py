@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -105,12 +106,13 @@ async def test_a_status_check_may_be_cut() -> None:
 
 
 @pytest.mark.real_time
-async def test_odd_status_words_mean_the_same() -> None:
-    async with visiting(unknown_status_words=1.0, seconds=0.2) as visitor:
+async def test_odd_status_words_mean_the_same(later: Callable[[float], None]) -> None:
+    async with visiting(unknown_status_words=1.0, seconds=1000) as visitor:
         accepted = await visitor.submit()
         assert accepted.json["status"] == "waiting"
-        await asyncio.sleep(0.1)
+        later(500)
         assert (await visitor.get(UNIVERSAL, generation_id=accepted.json["id"])).json["status"] == "active"
+        later(501)
         assert (await visitor.end(accepted.json["id"])).json["status"] == "succeeded"
 
 

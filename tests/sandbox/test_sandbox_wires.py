@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -12,14 +12,15 @@ from tests.sandbox.http_client import BODIES, KLING, MULTI, PICTURE, PRO, TASK, 
 pytestmark = pytest.mark.real_time
 
 
-async def test_a_generation_is_queued_then_generating_then_completed() -> None:
-    async with visiting(seconds=0.3, queued_share=0.4) as visitor:
+async def test_a_generation_is_queued_then_generating_then_completed(later: Callable[[float], None]) -> None:
+    async with visiting(seconds=1000, queued_share=0.4) as visitor:
         accepted = await visitor.submit(V3)
         assert accepted.status in (200, 201)
         assert accepted.json["status"] == "queued"
-        await asyncio.sleep(0.18)
+        later(600)
         during = await visitor.get(UNIVERSAL, generation_id=accepted.json["id"])
         assert (during.json["status"], during.json["video"]) == ("generating", None)
+        later(401)
         ended = await visitor.end(accepted.json["id"])
         assert ended.json["status"] == "completed"
         assert ended.json["video"]["url"].startswith("http://localhost:")
