@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from math import nan
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, TypeVar
@@ -130,7 +131,8 @@ def main() -> None:
     print(f"{'ms, jobs on the list:':<24}" + "".join(f"{length:>28,}" for length in lengths) + "  x the shortest")
     for figure in columns[0]:
         cells = "".join(f"{_shown(column[figure]):>28}" for column in columns)
-        print(f"{figure:<24}{cells}{_middle(columns[-1][figure]) / _middle(columns[0][figure]):>16.2f}")
+        shortest = _middle(columns[0][figure]) or nan  # with a job or two, it may be too quick for the clock
+        print(f"{figure:<24}{cells}{_middle(columns[-1][figure]) / shortest:>16.2f}")
 
 
 def _middle(figures: list[float]) -> float:

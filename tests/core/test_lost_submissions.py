@@ -125,6 +125,8 @@ def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
     assert INTENT.seconds_since(watched=5, service_now=SENT + 900) == 900
     assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=60) == 60
     assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=-3600) == 5
+    assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=930) == 900
+    assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=3600) == 5, "a clock was set forward"
     assert INTENT.seconds_since(watched=5, service_now=SENT - 900) == 5
     assert Intent().seconds_since(watched=5, service_now=SENT + 900) == 5
 

@@ -24,6 +24,9 @@ PREFIX_LENGTH = 15
 MAX_DENIALS = 1
 """How often a job may be counted as never accepted, and sent again."""
 
+CLOCKS_AGREE = 60.0
+"""Seconds by which clocks may differ in what has passed: a `Date` is in whole seconds, and an answer may be late."""
+
 UNKNOWN_MOMENT = "00000000"
 _OURS = re.compile(r"av-[0-9a-f]{12}-")
 _INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-.+")
@@ -77,13 +80,17 @@ class Intent(NamedTuple):
 
         That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the
         service's own clock and, since it may have been told by whoever stands in between, on this machine's as well
-        (`passed_here`).
+        (`passed_here`; infinite where nothing is known of that). A machine's clock that shows more than the service's
+        was set forward, and is no witness that the service's was not.
         """
         # The wall clock of this machine is not asked: setting it forward would make a minute-old submission look old
         # enough to send again.
         if service_now is None or self.sent_at is None:
             return watched
-        return max(watched, min(service_now - self.sent_at, passed_here))
+        passed = service_now - self.sent_at
+        if passed + CLOCKS_AGREE < passed_here < inf:
+            return watched
+        return max(watched, min(passed, passed_here))
 
 
 def id_prefix(job: VideoJob) -> str:
