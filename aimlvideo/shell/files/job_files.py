@@ -26,7 +26,17 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
 from aimlvideo.shell.files.json_jobs import read_json, read_json_lines
-from aimlvideo.shell.files.tables import TableJob, read_csv, read_frame, read_xlsx
+from aimlvideo.shell.files.tables import (
+    OLD_WORKBOOK,
+    OLD_WORKBOOK_HINT,
+    PROMPT_HEADERS,
+    TableJob,
+    is_table,
+    looks_like_json,
+    read_csv,
+    read_frame,
+    read_xlsx,
+)
 
 Line = tuple[str, Mapping[str, Any] | Problem]
 
@@ -129,7 +139,7 @@ class JobFile:
                 yield iter(remark)
                 return
             with text as utf8:
-                lines = (reader or _sniffed(utf8))(name, utf8, catalog, defaults.model)
+                lines = (reader or _sniffed(utf8, catalog))(name, utf8, catalog, defaults.model)
                 yield _completed(itertools.chain(remark, lines), defaults)
 
     def jobs(self, catalog: Catalog) -> Iterator[VideoJob]:
@@ -158,8 +168,11 @@ def _reader(source: str) -> _Reader | None:
     ending = "" if source == "-" else Path(source).suffix.lower()
     readers: dict[str, _Reader] = {
         ".jsonl": read_json_lines, ".ndjson": read_json_lines, ".json": read_json, ".csv": read_csv, ".tsv": read_csv,
-        ".xlsx": read_xlsx, ".txt": _prompts, ".md": _list_items,
+        ".xlsx": read_xlsx, ".xlsm": read_xlsx, ".md": _list_items,
     }  # fmt: skip
+    # Excel saves a table as .txt, with tabs.
+    if ending == ".txt":
+        return None
     if ending in readers:
         return readers[ending]
     # A pipe, as `<(...)` makes one.
@@ -222,9 +235,9 @@ def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[AbstractContext
     if head.startswith(codecs.BOM_UTF8):
         file.seek(3)
         return nullcontext(file), []
-    # Excel's "Unicode text" and PowerShell's `>` write UTF-16.
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _transcoded(file, "utf-16"), []
+    if (kind := next((start for start in _NO_TEXT if head.startswith(start)), None)) is not None:
+        content, hint = _NO_TEXT[kind]
+        return io.BytesIO(), [(name, Problem("", "text", content, hint))]
     if (encoding := _utf16_of(head)) is not None:
         return _transcoded(file, encoding), []
     if _is_utf8(file, longest):
@@ -236,11 +249,27 @@ def _as_utf8(name: str, file: BinaryIO, longest: float) -> tuple[AbstractContext
     remark = Problem(
         "", f"text in UTF-8: read as {title}", hint="check accented letters, or save it as UTF-8", warning=True
     )
-    return _transcoded(file, encoding), [(name, remark)]
+    read = _line_by_line if encoding == "cp1252" else _transcoded
+    return read(file, encoding), [(name, remark)]
+
+
+_NO_TEXT = {
+    b"PK\x03\x04": ("a ZIP archive or an Excel workbook", "a workbook's name ends in .xlsx"),
+    b"\x1f\x8b": ("a compressed file", "unpack it first: gunzip"),
+    OLD_WORKBOOK: ("an old Excel workbook, or one with a password", OLD_WORKBOOK_HINT),
+    b"%PDF": ("a PDF", ""),
+    b"\x89PNG": ("a picture", ""),
+    b"\xff\xd8\xff": ("a picture", ""),
+    b"PAR1": ("a Parquet file", "in Python: client.run(pandas.read_parquet(...))"),
+}
+"""What files begin with that are no text, what each is, and what to do."""
 
 
 def _utf16_of(head: bytes) -> str | None:
-    """Return the kind of UTF-16 without a mark: every other byte of what is ASCII in it is 0."""
+    """Return the kind of UTF-16; without a mark, every other byte of what is ASCII in it is 0."""
+    # Excel's "Unicode text" and PowerShell's `>` write UTF-16.
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
     even, odd = head[::2].count(0), head[1::2].count(0)
     if max(even, odd) < len(head) / 20 or min(even, odd) > max(even, odd) / 4:
         return None
@@ -280,15 +309,27 @@ def _transcoded(file: BinaryIO, encoding: str) -> BinaryIO:
     return copy  # type: ignore[return-value]
 
 
-def _sniffed(file: BinaryIO) -> _Reader:
-    """Return the reader for a stream without a name, by how it begins."""
-    place = file.tell()
-    head = file.read(SNIFFED).lstrip()
-    file.seek(place)
-    if head[:1] in (b"{", b"["):
+def _line_by_line(file: BinaryIO, encoding: str) -> BinaryIO:
+    """Return in UTF-8 what is in two encodings where two files were joined: a line that is UTF-8 stays as it is."""
+    copy = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the caller closes it
+    while line := file.readline(LONGEST_LINE):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            line = line.decode(encoding, errors="replace").encode()
+        copy.write(line)
+    copy.seek(0)
+    return copy  # type: ignore[return-value]
+
+
+def _sniffed(file: BinaryIO, catalog: Catalog) -> _Reader:
+    """Return the reader for a text that no ending tells of, by how it begins."""
+    if looks_like_json(file):
         return read_json_lines
-    first = head.split(b"\n", 1)[0].lower()
-    return read_csv if any(word in first for word in (b"model", b"prompt", b"sep=")) else _prompts
+    place = file.tell()
+    head = file.read(SNIFFED).decode(errors="replace")
+    file.seek(place)
+    return read_csv if is_table(head, catalog) else _prompts
 
 
 # --- prompts and pictures
@@ -297,7 +338,6 @@ def _sniffed(file: BinaryIO) -> _Reader:
 _MARK = re.compile(r"(?:[-*+•]|\d{1,4}[.)])\s+(?:\[[ xX]\]\s+)?")
 _QUOTED = re.compile(r'"(?:[^"]|"")+"')
 """A cell as a spreadsheet saves it."""
-PROMPT_HEADERS = ("prompt", "prompts")
 _HEADING = re.compile(r"#{1,6}\s+\S")
 
 
@@ -307,10 +347,13 @@ def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterato
         yield from _list_items(name, file, catalog, model)
         return
     is_quoted = all(_QUOTED.fullmatch(line) or line.lower() in PROMPT_HEADERS for _, line in _text_lines(file))
+    header = ""
     for place, (number, line) in enumerate(_text_lines(file)):
         where, prompt = f"{name}:{number}", line[1:-1].replace('""', '"') if is_quoted else line
-        # A column that was saved on its own: nobody wants a clip of its name.
-        if place == 0 and line.strip('"').lower() in PROMPT_HEADERS:
+        # A column that was saved on its own, or several behind each other: nobody wants a clip of its name.
+        title = line.strip('"\ufeff').lower()
+        if title in PROMPT_HEADERS and (place == 0 or title == header):
+            header = title
             yield (
                 where,
                 Problem("", "one prompt per line", repr(line), "left out, as the name of a column", warning=True),

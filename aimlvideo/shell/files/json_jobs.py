@@ -34,9 +34,28 @@ def read_json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> 
         file.seek(start)
         yield from read_json(name, file, catalog, model)
         return
+    if (wrong_form := _wrong_form(file, start)) is not None:
+        yield f"{name}:{blank + 1}", replace(wrong_form, expected="a JSON object on each line")
+        return
     for number, line in enumerate(itertools.chain([first], file), start=blank + 1):
         if line.strip() and not line.lstrip().startswith((b"#", b"//")):  # a comment, as `init` writes them
             yield f"{name}:{number}", _parsed(line)
+
+
+def _wrong_form(file: BinaryIO, start: int) -> Problem | None:
+    """Return what is wrong with a text that is no JSON from its first lines on; the file stays where it is."""
+    place = file.tell()
+    file.seek(start)
+    lines = list(itertools.islice((line.strip() for line in file if line.strip()), 2))
+    file.seek(place)
+    # Other lines begin with what JSON or a slip of the hand begins with; each is looked at on its own.
+    if not lines or not all(line[:1].isalpha() and line not in _JSON_WORDS for line in lines):
+        return None
+    hint = "a table's name ends in .csv, that of a list of prompts in .txt"
+    return Problem("", "JSON", repr(lines[0][:40].decode(errors="replace")), hint)
+
+
+_JSON_WORDS = (b"null", b"true", b"false")
 
 
 def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
@@ -124,6 +143,9 @@ def _twice(name: str) -> Problem:
 def read_json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
     """Give the jobs of a JSON array, read as a stream; one object is one job."""
     number = 0
+    if (wrong_form := _wrong_form(file, file.tell())) is not None:
+        yield name, replace(wrong_form, expected="a JSON array of jobs: [{...}, {...}]")
+        return
     try:
         for number, value in enumerate(_unwrapped(_items(file)), start=1):
             yield f"{name}: job {number}", _as_job(value)

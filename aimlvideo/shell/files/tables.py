@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
@@ -50,6 +50,14 @@ NEAR = 0.75
 """How much of a header has to be that of a name for a slip of the hand."""
 MOST_NAMED = 3
 """Models that a remark names at most."""
+PROMPT_HEADERS = ("prompt", "prompts")
+_SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+_RULED = re.compile(r":?-{3,}:?")
+"""A cell of the line that Markdown has below the header of a table."""
+OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
+OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
+SNIFFED = 65536
+"""Bytes of a first line that decide what a text is."""
 LONGEST_CELL = 1 << 28
 """Characters: a picture in Base64 may stand in a cell."""
 
@@ -59,6 +67,9 @@ def read_csv(name: str, file: BinaryIO, catalog: Catalog, default_model: str) ->
     csv.field_size_limit(LONGEST_CELL)
     text = io.TextIOWrapper(file, "utf-8", newline="")
     try:
+        if looks_like_json(file):
+            yield f"{name}:1", Problem("", "a table", "JSON", "let the file's name end in .jsonl")
+            return
         start, delimiter = _dialect(text, _header_test(catalog))
         reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
         yield from _jobs(_numbered(name, reader, start), catalog, default_model)
@@ -77,7 +88,7 @@ def _dialect(text: io.TextIOWrapper, is_header: Callable[[Sequence[Any]], bool])
         place = text.tell()
         line = text.readline()
         # Excel's own hint for the delimiter; other programs show it as a row.
-        if match := re.fullmatch(r"\s*\"?sep=(.)\"?\s*", line, re.IGNORECASE):
+        if match := _SEPARATOR.fullmatch(line):
             return skipped + 1, match[1]
         if line.strip(DELIMITERS + " \t\r\n") or not line:
             break
@@ -88,6 +99,41 @@ def _dialect(text: io.TextIOWrapper, is_header: Callable[[Sequence[Any]], bool])
     # A comma inside quotation marks delimits nothing.
     bare = re.sub(r'"[^"]*"', "", header)
     return skipped, max(DELIMITERS, key=bare.count)
+
+
+def is_table(head: str, catalog: Catalog) -> bool:
+    """Tell a text that is a table, by its first line: a column of prompts and another one, or two known columns."""
+    line = next((line for line in head.splitlines() if line.strip()), "")
+    if _SEPARATOR.fullmatch(line):
+        return True
+    is_header = _header_test(catalog)
+    for mark in DELIMITERS:
+        cells = [cell for cell in line.split(mark) if cell.strip(' "')]
+        # Prompts have commas, and words such as "model": what is read as a table by mistake is refused, and what is
+        # read as prompts by mistake is bought.
+        headers = [cell for cell in cells if is_header([cell])]
+        has_prompt = any(_plain_name(cell.strip(' "')) in PROMPT_HEADERS for cell in headers)
+        if len(cells) > 1 and headers and (mark == "\t" or has_prompt or len(cells) / 2 <= len(headers) > 1):
+            return True
+    return False
+
+
+def looks_like_json(file: BinaryIO) -> bool:
+    """Tell from its first line whether a text is JSON; the file stays where it is."""
+    place = file.tell()
+    line = next((line for line in iter(partial(file.readline, SNIFFED), b"") if line.strip()), b"").strip()
+    file.seek(place)
+    if line in (b"[", b"{", b"[{"):
+        return True
+    # A prompt may begin with a bracket too: "[wide shot] Waves".
+    if not line.startswith((b"{", b"[")):
+        return False
+    try:
+        return isinstance(json.loads(line.removesuffix(b",")), dict | list)
+    except ValueError:
+        return line.startswith((b'{"', b'[{"'))
+    except RecursionError:
+        return True
 
 
 def _numbered(name: str, reader: Any, skipped: int) -> Iterator[tuple[str, list[Any] | Problem]]:
@@ -113,6 +159,10 @@ def _numbered(name: str, reader: Any, skipped: int) -> Iterator[tuple[str, list[
 
 def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
     """Give the rows of a DataFrame (pandas, polars): anything with `columns` and `to_dict`. NaN means "not given"."""
+    # An index with a name is a column of the file that the frame came from, and is one again when it is saved.
+    labels = [label for label in getattr(getattr(frame, "index", None), "names", ()) if label is not None]
+    if missing := [label for label in labels if label not in frame.columns]:
+        frame = frame.reset_index(level=missing)
     records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
     header = [str(column) for column in frame.columns]
     rows = (
@@ -123,8 +173,8 @@ def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return a number of numpy as one of Python."""
-    return value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value
+    """Return a number of numpy as one of Python, and an array of its as a list."""
+    return value.tolist() if hasattr(value, "tolist") and hasattr(value, "shape") else value
 
 
 def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -> Iterator[Line]:
@@ -133,7 +183,11 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
         from openpyxl import load_workbook  # noqa: PLC0415 - an extra
     except ImportError:
         raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
-    if not file.read(1):
+    if not (beginning := file.read(4)):
+        return
+    if beginning == OLD_WORKBOOK:
+        got = "an old Excel workbook, or one with a password"
+        yield name, Problem("", "an Excel workbook (.xlsx)", got, OLD_WORKBOOK_HINT)
         return
     try:
         _refuse_bomb(file)
@@ -251,6 +305,11 @@ class _Columns:
     sent: set[str] = field(default_factory=set)
     """The parameters that columns stand for."""
 
+    def repeats_header(self, cells: Sequence[Any]) -> bool:
+        """Tell the header of another table that was put behind this one: nobody wants a clip of the word `prompt`."""
+        row = [_plain_name(cell) if isinstance(cell, str) else "-" for cell in cells]
+        return any(row) and row[: len(self.names)] == self.names and not any(row[len(self.names) :])
+
     def no_model(self) -> Problem:
         """Return what is wrong with a row that names no model, and which column may have been meant for it."""
         if self.model_column is not None:
@@ -310,7 +369,7 @@ def _jobs(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str)
         if isinstance(row, Problem):
             yield where, row
             return
-        cells: list[Any] = [cell if isinstance(cell, list | tuple | dict) else _as_text(cell) for cell in row]
+        cells: list[Any] = [cell if isinstance(cell, list | tuple | dict | bytes) else _as_text(cell) for cell in row]
         if not any(cells):
             continue
         if columns is None:
@@ -318,6 +377,11 @@ def _jobs(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str)
             # The rows are read all the same: what else is wrong is said in the same pass.
             if twice := _duplicate_header(columns):
                 yield where, twice
+            continue
+        if columns.repeats_header(cells):
+            yield where, Problem("", "the header once", "it again", "left out", warning=True)
+            continue
+        if all(not cell or _RULED.fullmatch(str(cell)) for cell in cells):
             continue
         yield from ((where, line) for line in _job(columns, cells, catalog, default_model))
     if columns is not None:
