@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aimlvideo.cli.options import LONGEST_NUMBER, PACE
+from aimlvideo.cli.options import PACE, count_or_auto
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
 
 if TYPE_CHECKING:
+    from aimlvideo.cli.shared_jobs import SharedJobs
     from aimlvideo.distributed.account import AccountLimits
 
 DSN_VARIABLE = "AIMLVIDEO_DSN"
@@ -29,7 +30,7 @@ EMBEDDED_DSN = "embedded"
 
 
 @contextmanager
-def distributed_extra() -> Iterator[None]:
+def _distributed_extra() -> Iterator[None]:
     """Import inside this block what needs the extra. Raises UsageError where it is not installed."""
     try:
         # The first that is missing, without the extra.
@@ -57,18 +58,25 @@ class DatabaseOptions:
         Path | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
     ] = None
 
-    def address(self, terminal: Terminal) -> str | None:
-        """Return the DSN that was given, in whichever way; None for the embedded database. Raises UsageError."""
-        return _unless_embedded(self._given(terminal))
+    def shared_jobs(self, terminal: Terminal) -> SharedJobs:
+        """Return the jobs of the database that was named in whichever way, else of the embedded one.
 
-    def address_of_page(self, folder: Path, terminal: Terminal) -> tuple[bool, str | None]:
-        """Tell whether a page is made from the database, and which: not where the folder has a journal of its own."""
+        Raises UsageError.
+        """
+        return _shared_jobs(self._given(terminal), terminal)
+
+    def shared_jobs_of_page(self, folder: Path, terminal: Terminal) -> SharedJobs | None:
+        """Return the jobs of the database where a page is made from it, which a folder's own journal wins over.
+
+        Only a DSN that is typed wins over that. Raises UsageError.
+        """
         dsn = self._given(terminal)
         named = self.dsn_file is not None or self._is_typed
-        return dsn is not None and (named or not (folder / JOURNAL).exists()), _unless_embedded(dsn)
+        from_database = dsn is not None and (named or not (folder / JOURNAL).exists())
+        return _shared_jobs(dsn, terminal) if from_database else None
 
-    def or_folder(self, folder: Path | None, terminal: Terminal) -> tuple[Path | None, str | None]:
-        """Return the folder of a run, or else the DSN of the database that was named (None: the embedded one).
+    def folder_or_shared_jobs(self, folder: Path | None, terminal: Terminal) -> Path | SharedJobs:
+        """Return the folder of a run, or else the jobs of the database that was named.
 
         A folder wins over the environment's DSN. Raises UsageError where both or nothing was given.
         """
@@ -80,7 +88,7 @@ class DatabaseOptions:
                 "which run? Pass its output folder; or, for the jobs of many workers, either --dsn or "
                 f"{DSN_VARIABLE} (--dsn embedded for the embedded database)"
             )
-        return folder, _unless_embedded(dsn)
+        return _shared_jobs(dsn, terminal) if folder is None else folder
 
     @property
     def _is_typed(self) -> bool:
@@ -105,8 +113,10 @@ class DatabaseOptions:
         return self.dsn or None
 
 
-def _unless_embedded(dsn: str | None) -> str | None:
-    return None if dsn == EMBEDDED_DSN else dsn
+def _shared_jobs(dsn: str | None, terminal: Terminal) -> SharedJobs:
+    with _distributed_extra():
+        from aimlvideo.cli.shared_jobs import SharedJobs  # noqa: PLC0415 - an extra
+    return SharedJobs(None if dsn == EMBEDDED_DSN else dsn, terminal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,13 +152,10 @@ class AccountOptions:
 
     def limits(self) -> AccountLimits:
         """Return the limits that were given. Raises UsageError where one cannot be right."""
-        with distributed_extra():
+        with _distributed_extra():
             from aimlvideo.distributed.account import AccountLimits  # noqa: PLC0415 - an extra
-        others = (self.rate, self.poll_rate, self.heartbeat, self.max_spend)
-        if self.max_outstanding is None:
-            return AccountLimits(None, *others)
-        if self.max_outstanding == "auto":
-            return AccountLimits("auto", *others)
-        if not self.max_outstanding.isdecimal() or len(self.max_outstanding) > LONGEST_NUMBER:
-            raise UsageError(f"--max-outstanding is {self.max_outstanding!r}: expected a whole number above 0, or auto")
-        return AccountLimits(int(self.max_outstanding), *others)
+        most = self.max_outstanding
+        return AccountLimits(
+            None if most is None else count_or_auto("--max-outstanding", most) or "auto",
+            self.rate, self.poll_rate, self.heartbeat, self.max_spend,
+        )  # fmt: skip

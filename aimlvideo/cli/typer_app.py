@@ -1,24 +1,40 @@
-"""Dataclasses of options for commands, and what a command is declared on."""
+"""What a command is declared on: dataclasses of options may stand among its parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, Signature, signature
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import typer
 
-
-def command_app() -> typer.Typer:
-    """Return what a command's module declares its command on."""
-    return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def takes_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses of options: on the command line each of their fields is an option of its own."""
+class CommandApp(typer.Typer):
+    """What a command's module declares its command on; each field of a dataclass of options is an option of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(add_completion=False, pretty_exceptions_enable=False)
+
+    def command(self, *args: Any, **settings: Any) -> Callable[[Command], Command]:
+        """Return a decorator that declares a command, as `typer.Typer.command` does."""
+        declare = super().command(*args, **settings)
+
+        def declared(command: Command) -> Command:
+            declare(_with_groups_spread(command))
+            return command
+
+        return declared
+
+
+def _with_groups_spread(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command that takes the fields of its dataclasses of options one by one."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    if not groups:
+        return command
     parameters: list[Parameter] = []
     for name, parameter in signature(command).parameters.items():
         # Typer tells options from arguments by their annotations, so all may be keywords, in any order of defaults.

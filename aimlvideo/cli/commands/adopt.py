@@ -13,7 +13,7 @@ from aimlvideo.cli.options import Folder, Service
 from aimlvideo.cli.run_options import SANDBOX, same_service
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, file_name, is_its_own, unlike
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -24,7 +24,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo adopt clips GENERATION_ID --model alibaba/wan-2-6-t2v")

@@ -11,17 +11,16 @@ from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo balance")
-@takes_groups
 def balance(access: ServiceOptions, json: JsonObject = False) -> None:
     """Show what the account has left."""
     terminal = Terminal(json=json)

@@ -22,17 +22,16 @@ from aimlvideo.cli.options import (
 from aimlvideo.cli.plan import JobReader
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo check jobs.jsonl")
-@takes_groups
 def check_jobs(
     jobs: JobsArgument,
     file: JobFileOptions,

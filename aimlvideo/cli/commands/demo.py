@@ -15,7 +15,7 @@ from aimlvideo.cli.run_options import RunOptions, claim_folder
 from aimlvideo.cli.session import CommandRun
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
@@ -32,7 +32,7 @@ GATEWAY = "kling-v1-6"
 
 PICTURES = ("dunes", "harbour", "forest", "city night", "portrait", "ballerina")
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo demo -o demo-clips")

@@ -15,7 +15,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.openapi import read_document as read_model_document
 from aimlvideo.core.formatting import pluralize
@@ -34,7 +34,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.http.proxies import proxy_for
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-app = command_app()
+app = CommandApp()
 LOOKUP = {
     True: "requests are listed under the ids that we chose: a lost answer is looked up",
     False: "requests are listed without the ids that we chose: a lost answer stays in doubt",
@@ -43,7 +43,6 @@ LOOKUP = {
 
 
 @app.command(epilog="Example: aimlvideo doctor")
-@takes_groups
 def doctor(
     access: ServiceOptions,
     json: JsonObject = False,

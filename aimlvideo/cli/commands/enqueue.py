@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     Anyway,
@@ -24,14 +24,13 @@ from aimlvideo.cli.options import (
 )
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.services import service_of
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo enqueue jobs.jsonl --dsn postgresql://...")
-@takes_groups
 def enqueue(
     jobs: JobsArgument,
     file: JobFileOptions,
@@ -53,9 +52,10 @@ def enqueue(
     """
     terminal = Terminal(quiet=quiet)
     with exit_codes(terminal):
-        with distributed_extra():
-            # Here, not above: `aimlvideo --help` has to work without the extra.
-            from aimlvideo.cli.shared_jobs import Consent, SharedJobs
+        shared_jobs = database.shared_jobs(terminal)
+        # Here, not above: `aimlvideo --help` has to work without the extra.
+        from aimlvideo.cli.shared_jobs import Consent
+
         reader_options = {
             "service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy,
             "local_files": not file.no_local_files,
@@ -63,7 +63,7 @@ def enqueue(
         settings = access.client(legacy=legacy)
         priced = checked_threshold(confirm_above) < inf or _names_service(settings)
         facts = ServiceFacts.asked(settings) if priced else ServiceFacts()
-        code = SharedJobs(database.address(terminal), terminal).queue(
+        code = shared_jobs.queue(
             jobs,
             reader_options,
             retry_failed=retry_failed,

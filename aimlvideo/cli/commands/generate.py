@@ -31,7 +31,7 @@ from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import format_usd, pluralize
@@ -47,11 +47,10 @@ LISTS = ("image_list", "image_urls", "reference_image_urls", "images", "referenc
 SINGLES = ("image_url", "image", "first_frame_image", "first_frame_url", "image_urls")
 LASTS = ("tail_image_url", "last_image_url", "last_frame_image", "end_image_url")
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo generate alibaba/wan-2-6-t2v -p 'Waves at night' --set duration=5 -o waves.mp4")
-@takes_groups
 def generate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model: see `aimlvideo models`.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of the clip.")],

@@ -13,7 +13,7 @@ import typer
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ParamRow, example_line, model_page, unknown_model
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import command_line
 from aimlvideo.errors import UsageError
@@ -23,7 +23,7 @@ from aimlvideo.shell.state.catalog_cache import known_catalog
 FIRST_MODEL = "alibaba/wan-2-6-t2v"
 """The model of a sample where none was named: it takes a text alone."""
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo init jobs.csv --model alibaba/wan-2-6-t2v")

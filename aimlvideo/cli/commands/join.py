@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, JsonObject
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line, format_seconds, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
@@ -22,11 +22,10 @@ from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.video import join_clips
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo join clips -o film.mp4 --fade 0.5")
-@takes_groups
 def join(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file of the film.")],
@@ -43,11 +42,8 @@ def join(
     """
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        from_database, dsn = database.address_of_page(folder, terminal)
-        if from_database:
-            with distributed_extra():
-                from aimlvideo.cli.shared_jobs import SharedJobs
-            records = SharedJobs(dsn, terminal).progress()
+        if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
+            records = shared_jobs.progress()
         else:
             with read_journal(folder / JOURNAL) as journal:
                 records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}

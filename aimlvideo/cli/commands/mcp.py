@@ -13,15 +13,14 @@ from aimlvideo.cli.options import Polls, ServiceOptions, Timeout, Upload
 from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.errors import SettingsError
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo mcp -o clips --max-spend 5")
-@takes_groups
 def mcp(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder of the clips and of their journal.")],
     max_spend: Annotated[

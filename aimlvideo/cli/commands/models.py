@@ -16,7 +16,7 @@ from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, JsonObject, Se
 from aimlvideo.cli.service_facts import ServiceFacts, keyless
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog, Model, load_catalog
 from aimlvideo.core.formatting import pluralize
@@ -29,7 +29,7 @@ PREVIEW = 6
 """Polls of a new job that are foretold on a model's page."""
 
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo models veo --image --prices")

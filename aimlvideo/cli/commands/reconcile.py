@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
-from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ApiKey, BaseUrl, FolderOrNone, JsonObject, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo reconcile clips")
-@takes_groups
 def reconcile(
     database: DatabaseOptions,
     folder: FolderOrNone = None,
@@ -29,10 +30,8 @@ def reconcile(
     terminal = Terminal(json=json)
     with exit_codes(terminal):
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client()
-        run_folder, dsn = database.or_folder(folder, terminal)
-        if run_folder is None:
-            with distributed_extra():
-                from aimlvideo.cli.shared_jobs import SharedJobs
-            raise typer.Exit(SharedJobs(dsn, terminal).reconcile(settings))
-        with read_journal(run_folder / JOURNAL) as journal:
+        run = database.folder_or_shared_jobs(folder, terminal)
+        if not isinstance(run, Path):
+            raise typer.Exit(run.reconcile(settings))
+        with read_journal(run / JOURNAL) as journal:
             raise typer.Exit(reconcile_jobs(journal, settings, terminal))

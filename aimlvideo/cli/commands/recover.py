@@ -12,7 +12,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
@@ -24,11 +24,10 @@ from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.results_file import read_results
 from aimlvideo.shell.journal.sqlite import open_journal
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo recover clips")
-@takes_groups
 def recover(folder: Folder, access: ServiceOptions) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
     terminal = Terminal()

@@ -6,22 +6,21 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, JsonObject, board_address
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.report.contact_sheet import write_sheet
 from aimlvideo.views.report.report_file import write_report
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo report clips")
-@takes_groups
 def report(
     folder: Folder,
     database: DatabaseOptions,
@@ -43,13 +42,10 @@ def report(
     """
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        from_database, dsn = database.address_of_page(folder, terminal)
-        if from_database:
-            with distributed_extra():
-                from aimlvideo.cli.shared_jobs import SharedJobs
+        if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
             if (address := board_address(board)) is not None:
-                raise typer.Exit(SharedJobs(dsn, terminal).serve_board(folder, address))
-            raise typer.Exit(SharedJobs(dsn, terminal).write_page(folder))
+                raise typer.Exit(shared_jobs.serve_board(folder, address))
+            raise typer.Exit(shared_jobs.write_page(folder))
         if board is not None:
             raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")
         written = {"page": str(write_report(folder))}

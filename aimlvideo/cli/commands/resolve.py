@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_options import DatabaseOptions, distributed_extra
+from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions
 from aimlvideo.cli.run_options import is_sandbox_folder, service_of_folder
 from aimlvideo.cli.settling import check_generation, settled_sentence
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.lost_submissions import settled
@@ -23,11 +23,10 @@ from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo resolve clips ballerina --not-accepted")
-@takes_groups
 def resolve(
     words: Annotated[
         list[str],
@@ -50,13 +49,11 @@ def resolve(
         *folders, job = words
         if len(folders) > 1:
             raise UsageError("pass FOLDER JOB, or JOB --dsn ...")
-        run_folder, dsn = database.or_folder(Path(folders[0]) if folders else None, terminal)
-        if run_folder is None:
-            with distributed_extra():
-                from aimlvideo.cli.shared_jobs import SharedJobs
-            raise typer.Exit(SharedJobs(dsn, terminal).settle(job, generation, base_url=base_url, api_key=api_key))
-        _check(run_folder, job, generation, base_url, api_key, terminal)
-        in_loop(_settle(run_folder, job, generation))
+        run = database.folder_or_shared_jobs(Path(folders[0]) if folders else None, terminal)
+        if not isinstance(run, Path):
+            raise typer.Exit(run.settle(job, generation, base_url=base_url, api_key=api_key))
+        _check(run, job, generation, base_url, api_key, terminal)
+        in_loop(_settle(run, job, generation))
         terminal.say(settled_sentence(job, generation))
 
 

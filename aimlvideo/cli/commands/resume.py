@@ -14,18 +14,17 @@ from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo resume clips --max-spend 20")
-@takes_groups
 def resume(
     folder: Folder,
     *,

@@ -34,7 +34,7 @@ from aimlvideo.cli.run_options import (
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.file_names import JOURNAL, unknown_fields_problem
@@ -51,11 +51,10 @@ from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo run jobs.jsonl -o clips --max-spend 20")
-@takes_groups
 def run(
     jobs: JobsArgument,
     output: OutputOrStore,

@@ -18,11 +18,11 @@ from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import SettingsError, UsageError
 
-app = command_app()
+app = CommandApp()
 
 
 HOSTILE_HELP = (

@@ -12,14 +12,14 @@ import typer
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import unknown_model
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.catalog import Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo schema > jobs.schema.json")

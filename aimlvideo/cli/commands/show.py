@@ -9,10 +9,10 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.shell.files.clip_metadata import recipe_in
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo show clip.mp4 | aimlvideo run - -o again")

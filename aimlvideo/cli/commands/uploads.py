@@ -12,7 +12,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import JsonObject
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app
+from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.stages import OUTSTANDING
@@ -24,7 +24,7 @@ from aimlvideo.shell.journal.base import Journal, JournalReader
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo uploads s3://bucket/prefix --remove")

@@ -12,13 +12,12 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout
 from aimlvideo.cli.run_options import RunOptions, service_of_folder
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo wait GENERATION_ID -o clips")
-@takes_groups
 def wait(
     output: Output,
     access: ServiceOptions,

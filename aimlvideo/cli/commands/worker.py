@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions, distributed_extra
+from aimlvideo.cli.distributed_options import AccountOptions, DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     Json,
@@ -22,13 +22,12 @@ from aimlvideo.cli.options import (
     Upload,
 )
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.cli.typer_app import command_app, takes_groups
+from aimlvideo.cli.typer_app import CommandApp
 
-app = command_app()
+app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo worker -o s3://bucket/clips --until-empty")
-@takes_groups
 def worker(
     output: Annotated[
         str, typer.Option("-o", "--output", help="A folder that all workers share, or s3://..., gs://..., az://....")
@@ -60,10 +59,7 @@ def worker(
             local_files=not no_local_files,
         )  # fmt: skip
         del settings["max_outstanding"]
-        with distributed_extra():
-            from aimlvideo.cli.shared_jobs import SharedJobs
-        dsn = database.address(terminal)
-        code = SharedJobs(dsn, terminal).work(
+        code = database.shared_jobs(terminal).work(
             output, settings, account.limits(), until_empty=until_empty, metrics=metrics
         )
         raise typer.Exit(code)
