@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unknown_model
-from aimlvideo.cli.run_options import same_service
+from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
@@ -26,7 +26,6 @@ from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, Video
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
-from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.cards import failure_advice
@@ -268,8 +267,7 @@ async def open_tools(client: VideoClient, folder: Path, limit: float) -> AsyncIt
     """
     service = client.service.name
     if (folder / JOURNAL).exists():
-        with read_journal(folder / JOURNAL) as journal:
-            same_service(folder, journal.fact("service"), service)
+        RunFolder(folder).service(service)  # raises where it is another one's
     async with client.run([], output=folder, max_spend=limit) as run, task_group() as tasks:
         run.spec.journal.note("service", service)
         tools = AgentTools(client, folder, limit, run, tasks)

@@ -184,16 +184,11 @@ class JobFileOptions:
         """Return what `--model` and `--set` say of every job. Raises UsageError where one of them cannot be read."""
         from aimlvideo.shell.files.job_files import JobDefaults  # noqa: PLC0415 - not for commands without a job file
 
-        return JobDefaults(self.model, dict(assigned(text) for text in self.set_ or ()))
+        return JobDefaults(self.model, dict(map(read_assignment, self.set_ or ())))
 
 
 LONGEST_NUMBER = 18
 """Digits of a number on the command line: Python itself refuses to read some thousands of them."""
-
-
-def is_port(text: str) -> bool:
-    """Tell whether a text is the number of a port."""
-    return text.isdecimal() and len(text) <= LONGEST_NUMBER and int(text) <= 65535
 
 
 def count_or_auto(option: str, text: str) -> int | None:
@@ -216,7 +211,7 @@ def _key_of(text: str | None) -> str | None:
         raise UsageError(f"--api-key {text} cannot be read: {reason}") from error
 
 
-def assigned(text: str) -> tuple[str, Any]:
+def read_assignment(text: str) -> tuple[str, Any]:
     """Read `NAME=VALUE`: the value is JSON where it can be, else text. Raises UsageError."""
     name, equals, value = text.partition("=")
     if not equals or not name:
@@ -242,11 +237,10 @@ def import_metrics() -> ModuleType:
         raise UsageError(f"--metrics: {error}: pip install 'aimlvideo[metrics]'") from error
 
 
-def board_address(text: str | None) -> Address | None:
-    """Read `PORT` or `HOST:PORT` of `--board`; None where no board was asked for. Raises UsageError."""
-    if text is None:
-        return None
+def read_address(option: str, text: str, default_host: str = "") -> Address:
+    """Read `HOST:PORT`, or, where there is a default host, `PORT` alone. Raises UsageError."""
     host, _, port = text.rpartition(":")
-    if not is_port(port):
-        raise UsageError(f"--board is {text!r:.60}: expected PORT or HOST:PORT")
-    return host or LOCALHOST, int(port)
+    is_port = port.isdecimal() and len(port) <= LONGEST_NUMBER and int(port) <= 65535
+    if not is_port or not (host or default_host):
+        raise UsageError(f"{option} is {text!r:.60}: expected {'PORT or ' if default_host else ''}HOST:PORT")
+    return host or default_host, int(port)

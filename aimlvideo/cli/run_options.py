@@ -1,4 +1,4 @@
-"""How a run is made and shown: as `run` and `resume` are told, and as the folder's journal keeps it for `resume`."""
+"""The flags of `run` and `resume`, and what they say of how a run is made and shown."""
 
 from __future__ import annotations
 
@@ -33,30 +33,18 @@ from aimlvideo.cli.options import (
     Settle,
     Timeout,
     Upload,
-    board_address,
     checked_threshold,
     count_or_auto,
     import_metrics,
-    is_port,
+    read_address,
 )
+from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.file_names import JOURNAL, template_fields
-from aimlvideo.core.jobs.job import Progress
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.file_names import template_fields
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.journal.base import UPLOAD, Journal
-from aimlvideo.shell.journal.sqlite_reader import read_journal
-
-NAMING = "naming"
-"""The fact of a journal that has the template of its clips' names."""
-PLAIN_CLIPS = "plain clips"
-"""The fact of a journal whose clips carry no recipe."""
-LEGACY_URLS = "legacy URLs"
-"""The fact of a journal whose jobs are sent to the service's legacy URLs."""
-SANDBOX = "sandbox"
-"""The fact of a journal whose clips are an embedded sandbox's: test pictures that cost nothing."""
+from aimlvideo.shell.journal.base import UPLOAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +70,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedRunOptions:
-    """What `run` and `resume` are told alike."""
+    """The flags that `run` and `resume` have in common."""
 
     base_url: BaseUrl = None
     api_key: ApiKey = None
@@ -143,12 +131,13 @@ class SharedRunOptions:
 
     def client(self, service: str, *, strict: bool = False) -> ClientOptions:
         """Return the settings of the run's client. Raises UsageError for what cannot be read."""
+        callback = None if self.callback is None else read_address("--callback", self.callback)
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
         return options.client(
             max_outstanding=count_or_auto("--max-outstanding", self.max_outstanding),
             downloads=count_or_auto("--downloads", self.downloads), rate=self.rate, timeout=self.timeout,
             poll=self.poll, poll_rate=self.poll_rate, settle=self.settle, strict=strict,
-            legacy=self.legacy, callback=_callback_address(self.callback), callback_url=self.callback_url,
+            legacy=self.legacy, callback=callback, callback_url=self.callback_url,
             callback_secret=self.callback_secret, metadata=not self.no_metadata, upload=self.upload,
         )  # fmt: skip
 
@@ -162,7 +151,7 @@ class SharedRunOptions:
         checked_limit(self.max_spend, "--max-spend")
         checked_threshold(self.confirm_above)
         template_fields(self.name or "{id}")
-        board = board_address(self.board)
+        board = None if self.board is None else read_address("--board", self.board, LOCALHOST)
         _refuse_taken("--board", board)
         if self.metrics is not None:
             import_metrics()
@@ -173,76 +162,15 @@ class SharedRunOptions:
             confirm_above=self.confirm_above, name=self.name, board=board, metrics=self.metrics,
         )  # fmt: skip
 
-    def as_begun(self, folder: Path) -> SharedRunOptions:
+    def as_begun(self, folder: RunFolder) -> SharedRunOptions:
         """Return these options, and those of the folder's last run where they are not given here."""
         return replace(
             self,
-            legacy=self.legacy or bool(_fact_of_folder(folder, LEGACY_URLS)),
-            no_metadata=self.no_metadata or bool(_fact_of_folder(folder, PLAIN_CLIPS)),
-            upload=self.upload or _fact_of_folder(folder, UPLOAD) or None,
-            name=self.name or _fact_of_folder(folder, NAMING) or "",
+            legacy=self.legacy or bool(folder.fact(LEGACY_URLS)),
+            no_metadata=self.no_metadata or bool(folder.fact(PLAIN_CLIPS)),
+            upload=self.upload or folder.fact(UPLOAD) or None,
+            name=self.name or folder.fact(NAMING) or "",
         )
-
-
-def claim_folder(folder: Path, journal: Journal, *, sandbox: bool) -> None:
-    """Keep whose clips a folder has. Raises UsageError where bought clips and an embedded sandbox's would be mixed."""
-    _refuse_mixing(folder, journal, sandbox=sandbox)
-    journal.note(SANDBOX, "yes" if sandbox else "")
-    if sandbox:
-        _plan_anew(journal)
-
-
-def _refuse_mixing(folder: Path, journal: Journal, *, sandbox: bool) -> None:
-    """Raise UsageError where a folder has clips of the other kind: a test picture would count as a saved clip."""
-    begun_there = bool(journal.fact(SANDBOX))
-    if journal.counts() and begun_there != sandbox:
-        whose = "the embedded sandbox's" if begun_there else "not the embedded sandbox's"
-        instead = "add --sandbox, or" if begun_there else "leave out --sandbox, or"
-        raise UsageError(f"the clips in {folder} are {whose}: {instead} use another folder")
-
-
-def _plan_anew(journal: Journal) -> None:
-    """Plan again what an earlier embedded sandbox had begun."""
-    # It ended with the process that it was in, and its generations with it: nobody can be asked for them.
-    for job, progress in list(journal.open_jobs()):
-        if progress.stage is not Stage.PLANNED:
-            journal.step(job, Progress())
-
-
-def is_sandbox_folder(folder: Path) -> bool:
-    """Tell whether a folder's clips are an embedded sandbox's. Raises UsageError where there is no journal."""
-    return bool(_fact_of_folder(folder, SANDBOX))
-
-
-def service_of_folder(folder: Path, service: str | None) -> str:
-    """Return the service that a folder was begun with. Raises UsageError where another one was named."""
-    begun = _fact_of_folder(folder, "service")
-    return same_service(folder, begun, service or begun or DEFAULT_SERVICE)
-
-
-def same_service(folder: Path, begun: str | None, service: str) -> str:
-    """Return the service. Raises UsageError where the folder has another one's ids: they mean nothing to this one."""
-    if begun is not None and begun != service:
-        raise UsageError(f"{folder} was started with --service {begun}: use that, or another folder")
-    return service
-
-
-def _fact_of_folder(folder: Path, name: str) -> str | None:
-    """Return a fact of a folder's journal. Raises UsageError where there is none to read."""
-    if not (folder / JOURNAL).exists():
-        raise UsageError(f"there is no journal in {folder}: is this the output folder of a run?")
-    with read_journal(folder / JOURNAL) as journal:
-        return journal.fact(name)
-
-
-def _callback_address(text: str | None) -> Address | None:
-    """Read `HOST:PORT` of `--callback`; None where no calls are expected. Raises UsageError."""
-    if text is None:
-        return None
-    host, _, port = text.rpartition(":")
-    if not host or not is_port(port):
-        raise UsageError(f"--callback is {text!r:.60}: expected HOST:PORT")
-    return host, int(port)
 
 
 def _refuse_taken(option: str, address: Address | None) -> None:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from aimlvideo.cli.embedded_sandbox import sandbox_here
 from aimlvideo.cli.exit_codes import ALL_SAVED, UNFINISHED
 from aimlvideo.cli.options import Address, ClientOptions, import_metrics
-from aimlvideo.cli.run_options import SANDBOX, RunOptions
+from aimlvideo.cli.run_folder import SANDBOX
+from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
 from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from aimlvideo.cli import session
 from aimlvideo.cli.app import app
 from aimlvideo.cli.embedded_sandbox import sandbox_here
-from aimlvideo.cli.run_options import SANDBOX
+from aimlvideo.cli.run_folder import SANDBOX
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage

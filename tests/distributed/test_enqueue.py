@@ -13,17 +13,18 @@ import pytest
 from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
-from aimlvideo.cli.commands.run import plan
+from aimlvideo.cli.commands.run import Planner
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import NO_FACTS
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.shell.files.job_files import NO_DEFAULTS
+from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.cli.test_job_sources import write_png
 from tests.distributed.test_worker import MODEL, QUIET, job
 
@@ -129,7 +130,8 @@ def test_a_table_is_queued_exactly_as_run_plans_it(
         lines = [",".join("" if cell is None else str(cell) for cell in row) for row in ROWS]
         Path(name).write_text("\n".join(lines))
     options = RunOptions(output=tmp_path / "out")
-    anyio.run(plan, name, ServiceOptions(api_key="k").client(), options, QUIET, NO_FACTS, NO_DEFAULTS)
+    planner = Planner(JobFile(name), ServiceOptions(api_key="k").client(), options, QUIET)
+    anyio.run(planner.plan, known_catalog(), NO_FACTS)
     with read_journal(tmp_path / "out" / JOURNAL) as journal:
         planned = {record.job.id: {"model": record.job.model, **record.job.params} for record in journal.open_jobs()}
     assert enqueue(name) == planned

@@ -20,7 +20,7 @@ import anyio
 import pytest
 
 from aimlvideo.cli.app import _normalized
-from aimlvideo.cli.options import board_address
+from aimlvideo.cli.options import LOCALHOST, read_address
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -218,16 +218,16 @@ def test_json_has_nothing_but_results_on_stdout(said: tuple[str, str]) -> None:
 
 @for_each(
     ("said", "meant"),
-    [(None, None), ("0", ("127.0.0.1", 0)), ("80", ("127.0.0.1", 80)), ("0.0.0.0:1", ("0.0.0.0", 1))],
+    [("0", ("127.0.0.1", 0)), ("80", ("127.0.0.1", 80)), ("0.0.0.0:1", ("0.0.0.0", 1))],
 )
-def test_where_a_board_is_asked_for(said: str | None, meant: Any) -> None:
-    assert board_address(said) == meant
+def test_where_a_board_is_asked_for(said: str, meant: Any) -> None:
+    assert read_address("--board", said, LOCALHOST) == meant
 
 
 @for_each("said", ["", "x", "70000", "host:", "host:x"])
 def test_a_board_in_no_place_is_refused(said: str) -> None:
     with pytest.raises(UsageError):
-        board_address(said)
+        read_address("--board", said, LOCALHOST)
 
 
 def test_a_board_needs_no_port() -> None:

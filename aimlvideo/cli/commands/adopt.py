@@ -10,7 +10,7 @@ import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Folder, Service
-from aimlvideo.cli.run_options import SANDBOX, same_service
+from aimlvideo.cli.run_folder import SANDBOX, RunFolder
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -50,7 +50,7 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
                 # What is begun there is begun anew: the ids would be dropped.
                 raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")
             # Asked at another service, they would be unknown there, and count as failed.
-            journal.note("service", same_service(folder, journal.fact("service"), service))
+            RunFolder(folder).claim_service(journal, service)
             for name in generations:
                 job = VideoJob(model, id=file_name(name, "") if is_its_own(name) else unlike(name, name, ""))
                 journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))

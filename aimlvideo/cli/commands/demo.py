@@ -11,7 +11,8 @@ import typer
 from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
-from aimlvideo.cli.run_options import RunOptions, claim_folder
+from aimlvideo.cli.run_folder import RunFolder
+from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.session import CommandRun
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -75,7 +76,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
 
 async def _plan(output: Path, jobs: Sequence[VideoJob]) -> None:
     async with open_journal(output / JOURNAL) as journal:
-        claim_folder(output, journal, sandbox=True)
+        RunFolder(output).claim(journal, sandbox=True)
         for job in jobs:
             journal.plan(job)
 

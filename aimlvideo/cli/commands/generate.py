@@ -25,7 +25,7 @@ from aimlvideo.cli.options import (
     Timeout,
     Upload,
     UseSandbox,
-    assigned,
+    read_assignment,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.session import client_of, command_again
@@ -258,7 +258,7 @@ def _params(name: str, inputs: Mapping[str, Any], service: str) -> dict[str, Any
     """Return a job's parameters from what was given; pictures go where this model takes them."""
     catalog = known_catalog()
     model = catalog.find(name) or catalog.find_unlisted(name, service)
-    params = dict(assigned(text) for text in inputs["set"])
+    params = dict(map(read_assignment, inputs["set"]))
     if inputs["prompt"] is not None:
         params["prompt"] = inputs["prompt"]
     return _placed(model, inputs["images"]) | params

@@ -8,7 +8,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Folder, JsonObject, board_address
+from aimlvideo.cli.options import LOCALHOST, Folder, JsonObject, read_address
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -43,8 +43,8 @@ def report(
     terminal = Terminal(json=json)
     with exit_codes(terminal):
         if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
-            if (address := board_address(board)) is not None:
-                raise typer.Exit(shared_jobs.serve_board(folder, address))
+            if board is not None:
+                raise typer.Exit(shared_jobs.serve_board(folder, read_address("--board", board, LOCALHOST)))
             raise typer.Exit(shared_jobs.write_page(folder))
         if board is not None:
             raise UsageError("--board shows the jobs of many workers: pass --dsn too, or use `aimlvideo run --board`")

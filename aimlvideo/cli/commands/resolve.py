@@ -10,7 +10,7 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions
-from aimlvideo.cli.run_options import is_sandbox_folder, service_of_folder
+from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.settling import check_generation, settled_sentence
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -61,11 +61,11 @@ def _check(
     folder: Path, job_id: str, generation: str | None, base_url: str | None, api_key: str | None, terminal: Terminal
 ) -> None:
     """Raise UsageError where a job cannot be settled so. The journal is only read: an answer may take its time."""
-    service = service_of_folder(folder, None)
+    service = RunFolder(folder).service()
     with read_journal(folder / JOURNAL) as journal:
         record, _ = _settled(journal, folder, job_id, generation)
     # Nobody can ask an embedded sandbox that is gone.
-    if generation and not is_sandbox_folder(folder):
+    if generation and not RunFolder(folder).is_sandbox:
         settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
         check_generation(record, generation, settings, terminal)
 

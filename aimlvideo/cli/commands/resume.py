@@ -10,7 +10,8 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, Folder
 from aimlvideo.cli.plan import may_be_bought
-from aimlvideo.cli.run_options import RunOptions, SharedRunOptions, claim_folder, is_sandbox_folder, service_of_folder
+from aimlvideo.cli.run_folder import RunFolder
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
@@ -39,19 +40,20 @@ def resume(
     """
     terminal = shared.terminal()
     with exit_codes(terminal):
-        begun_with = service_of_folder(folder, service)
-        options = shared.as_begun(folder)
+        begun_with = RunFolder(folder).service(service)
+        options = shared.as_begun(RunFolder(folder))
         raise typer.Exit(carry_on(options.client(begun_with), options.run(folder, begun_with), terminal))
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
     """Carry on with all that a folder has; return the exit code."""
-    sandbox = is_sandbox_folder(options.output)
+    folder = RunFolder(options.output)
+    sandbox = folder.is_sandbox
 
     async def work() -> VideoError | None:
         if sandbox:
             async with open_journal(options.output / JOURNAL) as journal:
-                claim_folder(options.output, journal, sandbox=True)
+                folder.claim(journal, sandbox=True)
         async with client_of(settings, sandbox=sandbox) as client:
             try:
                 facts = await ServiceFacts.of(client)

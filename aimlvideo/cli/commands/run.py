@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -22,15 +22,8 @@ from aimlvideo.cli.options import (
     UseSandbox,
 )
 from aimlvideo.cli.plan import JobReader, may_be_bought
-from aimlvideo.cli.run_options import (
-    LEGACY_URLS,
-    NAMING,
-    PLAIN_CLIPS,
-    RunOptions,
-    SharedRunOptions,
-    claim_folder,
-    same_service,
-)
+from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
+from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
@@ -89,14 +82,15 @@ def run_jobs(
     sandbox: bool,
 ) -> int:
     """Make every clip of a job file; return the exit code."""
+    planner = Planner(JobFile(name), settings, options, terminal, defaults, sandbox=sandbox)
     if not sandbox:
-        _require_key(JobFile(name), settings, options, defaults, terminal)
+        planner.require_key()
     command = CommandRun(options, terminal, whole_folder=False)
 
     async def work() -> VideoError | None:
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ServiceFacts.of(client)
-            command.run = await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
+            command.run = await planner.plan_or_learn(client, facts)
             # What is planned was held against the service's own words a moment ago.
             client.skip_preflight()
             return await command.process(client)
@@ -104,93 +98,119 @@ def run_jobs(
     return command.to_the_end(work)
 
 
-async def plan(
-    name: str,
-    settings: ClientOptions,
-    options: RunOptions,
-    terminal: Terminal,
-    facts: ServiceFacts,
-    defaults: JobDefaults,
-    client: VideoClient | None = None,
-    *,
-    sandbox: bool = False,
-) -> int:
-    """Write all jobs of a file into the journal and return the number of their run.
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Writes all jobs of a file into the journal of a run's folder.
 
-    Nothing is written where anything is wrong, the balance is too low, or a person does not agree to the price. With a
-    `client`, the service is asked for models that the catalogue does not know, and the file read once more.
+    Nothing is written where anything is wrong, the balance is too low, or a person does not agree to the price.
     """
-    file, catalog = JobFile(name), known_catalog() if client is None else client.catalog
-    reader = _reader(file, settings, options, catalog)
-    try:
-        return await _plan_once(reader, file, settings, options, terminal, facts, defaults, sandbox=sandbox)
-    except InvalidJobs:
-        if client is None or not file.can_be_read_again or not await client.learn_models(reader.unknown_models):
-            reader.say_remarks(terminal.remark)
+
+    file: JobFile
+    settings: ClientOptions
+    options: RunOptions
+    terminal: Terminal
+    defaults: JobDefaults = NO_DEFAULTS
+    sandbox: bool = False
+
+    def require_key(self) -> None:
+        """Raise SettingsError where there is no key; where the file is wrong too, say so, and raise InvalidJobs."""
+        try:
+            resolve_key(self.settings["api_key"], self.settings["service"])
+        except SettingsError as error:
+            reader = self._reader(known_catalog())
+            reader.read_all(self.file, self.defaults)
+            if reader.problems:
+                self.terminal.problem(str(error))
+                raise InvalidJobs(reader.problems) from None
             raise
-    return await plan(name, settings, options, terminal, facts, defaults, client, sandbox=sandbox)
 
+    async def plan_or_learn(self, client: VideoClient, facts: ServiceFacts) -> int:
+        """Return the number of the run that the jobs were planned in.
 
-async def _plan_once(
-    reader: JobReader,
-    file: JobFile,
-    settings: ClientOptions,
-    options: RunOptions,
-    terminal: Terminal,
-    facts: ServiceFacts,
-    defaults: JobDefaults,
-    *,
-    sandbox: bool,
-) -> int:
-    """Write all jobs of a file into the journal and return the number of their run; leave no trace of a failure."""
-    tally = Tally(reader.catalog, facts.prices)
-    folder_was_there, is_new = options.output.exists(), False
-    checked_folder(options.output)
-    try:
-        with file.lines(reader.catalog, defaults) as lines:
-            async with open_journal(options.output / JOURNAL) as journal:
-                is_new = not journal.counts()  # only now: another run may have begun it a moment ago
-                with journal.planning():
-                    claim_folder(options.output, journal, sandbox=sandbox)
-                    journal.note("service", same_service(options.output, journal.fact("service"), options.service))
-                    if options.matrix:
-                        journal.note(MATRIX, "yes")
-                    _note_options(journal, settings, options)
-                    _plan_file(journal, reader, lines, tally, name=options.name, retry_failed=options.retry_failed)
-                    _keep_prices(journal, facts)
-                    reader.say_remarks(terminal.remark)
-                    summary = tally.summary_for(settings, facts)
-                    stated = summary.obstacles(facts, max_spend=options.max_spend)
-                    stated.refuse(terminal, anyway=options.anyway)
-                    summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)
-                return journal.run
-    except (UsageError, KeyboardInterrupt):
-        if is_new:
-            _remove_journal(options.output)
-        if not folder_was_there and not any(options.output.iterdir()):
-            options.output.rmdir()
-        raise
+        The service is asked for models that the catalogue does not know, and the file read once more.
+        """
+        while True:
+            reader = self._reader(client.catalog)
+            try:
+                return await self._plan(reader, facts)
+            except InvalidJobs:
+                if not self.file.can_be_read_again or not await client.learn_models(reader.unknown_models):
+                    reader.say_remarks(self.terminal.remark)
+                    raise
 
+    async def plan(self, catalog: Catalog, facts: ServiceFacts) -> int:
+        """Return the number of the run that the jobs were planned in, by what is known of models here."""
+        return await self._plan(self._reader(catalog), facts)
 
-def _reader(file: JobFile, settings: ClientOptions, options: RunOptions, catalog: Catalog) -> JobReader:
-    reader = JobReader(catalog, options.service, file.folder, options.strict, options.matrix, options.legacy)
-    reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
-    return reader
+    def _reader(self, catalog: Catalog) -> JobReader:
+        options, settings = self.options, self.settings
+        reader = JobReader(catalog, options.service, self.file.folder, options.strict, options.matrix, options.legacy)
+        reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
+        return reader
 
+    async def _plan(self, reader: JobReader, facts: ServiceFacts) -> int:
+        """Write all jobs down and return the number of their run; leave no trace of a failure."""
+        folder, options = self.options.output, self.options
+        folder_was_there, is_new = folder.exists(), False
+        checked_folder(folder)
+        try:
+            with self.file.lines(reader.catalog, self.defaults) as lines:
+                async with open_journal(folder / JOURNAL) as journal:
+                    is_new = not journal.counts()  # only now: another run may have begun it a moment ago
+                    with journal.planning():
+                        self._note_options(journal)
+                        tally = self._plan_lines(lines, reader, journal, facts)
+                        _keep_prices(journal, facts)
+                        reader.say_remarks(self.terminal.remark)
+                        summary = tally.summary_for(self.settings, facts)
+                        obstacles = summary.obstacles(facts, max_spend=options.max_spend)
+                        obstacles.refuse(self.terminal, anyway=options.anyway)
+                        summary.confirm(self.terminal, above=options.confirm_above, anyway=options.anyway)
+                    return journal.run
+        except (UsageError, KeyboardInterrupt):
+            if is_new:
+                _remove_journal(folder)
+            if not folder_was_there and not any(folder.iterdir()):
+                folder.rmdir()
+            raise
 
-def _require_key(
-    file: JobFile, settings: ClientOptions, options: RunOptions, defaults: JobDefaults, terminal: Terminal
-) -> None:
-    """Raise SettingsError where there is no key; where the file is wrong too, say so, and raise InvalidJobs."""
-    try:
-        resolve_key(settings["api_key"], settings["service"])
-    except SettingsError as error:
-        reader = _reader(file, settings, options, known_catalog())
-        reader.read_all(file, defaults)
+    def _note_options(self, journal: Journal) -> None:
+        """Note whose clips the folder has, and what later commands need to know of the run."""
+        folder = RunFolder(self.options.output)
+        folder.claim(journal, sandbox=self.sandbox)
+        folder.claim_service(journal, self.options.service)
+        if self.options.matrix:
+            journal.note(MATRIX, "yes")
+        journal.note(NAMING, self.options.name)
+        journal.note(PLAIN_CLIPS, "" if self.settings.get("metadata", True) else "yes")
+        journal.note(LEGACY_URLS, "yes" if self.options.legacy else "")
+        journal.note(UPLOAD, self.settings.get("upload") or "")
+
+    def _plan_lines(self, lines: Iterator[Line], reader: JobReader, journal: Journal, facts: ServiceFacts) -> Tally:
+        """Write every job down as planned; return what those that may be bought will cost.
+
+        Raises InvalidJobs with all problems, and UsageError where `--name` has a field that no job has.
+        """
+        tally, template = Tally(reader.catalog, facts.prices), self.options.name
+        reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
+        fields: set[str] = set()
+        for where, job, params in reader.jobs(lines):
+            if template:
+                fields.update(params, reader.params_of(job))
+            try:
+                planned = journal.plan(job, distinct=job.derived)
+            except InvalidJobs as error:
+                reader.problems += (replace(problem, where=where) for problem in error.problems)
+            else:
+                if may_be_bought(planned, retry_failed=self.options.retry_failed):
+                    tally.add(job.model, params)
+        # After all lines: a job may refer to one that stands below it.
+        reader.check_chains(lambda name: journal.find(name) is not None)
         if reader.problems:
-            terminal.problem(str(error))
-            raise InvalidJobs(reader.problems) from None
-        raise
+            raise InvalidJobs(reader.problems)
+        if problem := template and unknown_fields_problem(template, fields):
+            raise UsageError(f"--name: {problem}")
+        return tally
 
 
 def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
@@ -205,44 +225,3 @@ def _remove_journal(folder: Path) -> None:
     """Leave no trace of a run that never began."""
     for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock"):
         (folder / name).unlink(missing_ok=True)
-
-
-def _plan_file(
-    journal: Journal,
-    reader: JobReader,
-    lines: Iterator[Line],
-    tally: Tally,
-    *,
-    name: str = "",
-    retry_failed: bool = False,
-) -> None:
-    """Write every job of a file down as planned, inside `planning`, and count those that may be bought in `tally`.
-
-    Raises InvalidJobs with all problems, and UsageError where `name`, a template, has a field that no job has.
-    """
-    reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
-    fields: set[str] = set()
-    for where, job, params in reader.jobs(lines):
-        if name:
-            fields.update(params, reader.params_of(job))
-        try:
-            planned = journal.plan(job, distinct=job.derived)
-        except InvalidJobs as error:
-            reader.problems += (replace(problem, where=where) for problem in error.problems)
-        else:
-            if may_be_bought(planned, retry_failed=retry_failed):
-                tally.add(job.model, params)
-    # After all lines: a job may refer to one that stands below it.
-    reader.check_chains(lambda name: journal.find(name) is not None)
-    if reader.problems:
-        raise InvalidJobs(reader.problems)
-    if problem := name and unknown_fields_problem(name, fields):
-        raise UsageError(f"--name: {problem}")
-
-
-def _note_options(journal: Journal, settings: ClientOptions, options: RunOptions) -> None:
-    """Keep what a run was told of its clips and of where they are made, for `resume`."""
-    journal.note(NAMING, options.name)
-    journal.note(PLAIN_CLIPS, "" if settings.get("metadata", True) else "yes")
-    journal.note(LEGACY_URLS, "yes" if options.legacy else "")
-    journal.note(UPLOAD, settings.get("upload") or "")

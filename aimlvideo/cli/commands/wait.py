@@ -10,7 +10,8 @@ from aimlvideo.cli.commands.adopt import adopt_generations
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout
-from aimlvideo.cli.run_options import RunOptions, service_of_folder
+from aimlvideo.cli.run_folder import RunFolder
+from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 
@@ -38,5 +39,5 @@ def wait(
         settings = access.client(max_outstanding=20, timeout=timeout, poll=poll)
         if generations:
             adopt_generations(output, generations, "", access.service)
-        service_of_folder(output, access.service)  # raises where it is another one's
+        RunFolder(output).service(access.service)  # raises where it is another one's
         raise typer.Exit(carry_on(settings, RunOptions(output=output, service=access.service), terminal))

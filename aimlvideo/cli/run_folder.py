@@ -1,0 +1,78 @@
+"""A run's folder: what its journal keeps of how the run was begun, for the commands that come later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.errors import UsageError
+from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
+
+NAMING = "naming"
+"""The fact of a journal that has the template of its clips' names."""
+PLAIN_CLIPS = "plain clips"
+"""The fact of a journal whose clips carry no recipe."""
+LEGACY_URLS = "legacy URLs"
+"""The fact of a journal whose jobs are sent to the service's legacy URLs."""
+SANDBOX = "sandbox"
+"""The fact of a journal whose clips are an embedded sandbox's: test pictures that cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The output folder of a run. Whatever asks its journal raises UsageError where there is none."""
+
+    path: Path
+
+    def fact(self, name: str) -> str | None:
+        """Return a fact of the folder's journal, None where it was not noted."""
+        if not (self.path / JOURNAL).exists():
+            raise UsageError(f"there is no journal in {self.path}: is this the output folder of a run?")
+        with read_journal(self.path / JOURNAL) as journal:
+            return journal.fact(name)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the folder's clips are an embedded sandbox's."""
+        return bool(self.fact(SANDBOX))
+
+    def service(self, service: str | None = None) -> str:
+        """Return the service that the folder was begun with. Raises UsageError where another one was named."""
+        begun = self.fact("service")
+        self._refuse_other_service(begun, service or begun)
+        return service or begun or DEFAULT_SERVICE
+
+    def claim_service(self, journal: Journal, service: str) -> None:
+        """Note with which service the folder is begun. Raises UsageError where it has another one's ids."""
+        self._refuse_other_service(journal.fact("service"), service)
+        journal.note("service", service)
+
+    def claim(self, journal: Journal, *, sandbox: bool) -> None:
+        """Note whose clips the folder has. Raises UsageError where bought clips and a sandbox's would be mixed."""
+        begun_there = bool(journal.fact(SANDBOX))
+        # A test picture would count as a saved clip.
+        if journal.counts() and begun_there != sandbox:
+            whose = "the embedded sandbox's" if begun_there else "not the embedded sandbox's"
+            instead = "add --sandbox, or" if begun_there else "leave out --sandbox, or"
+            raise UsageError(f"the clips in {self.path} are {whose}: {instead} use another folder")
+        journal.note(SANDBOX, "yes" if sandbox else "")
+        if sandbox:
+            _plan_anew(journal)
+
+    def _refuse_other_service(self, begun: str | None, service: str | None) -> None:
+        # The ids of one service mean nothing to another.
+        if begun is not None and begun != service:
+            raise UsageError(f"{self.path} was started with --service {begun}: use that, or another folder")
+
+
+def _plan_anew(journal: Journal) -> None:
+    """Plan again what an earlier embedded sandbox had begun."""
+    # It ended with the process that it was in, and its generations with it: nobody can be asked for them.
+    for job, progress in list(journal.open_jobs()):
+        if progress.stage is not Stage.PLANNED:
+            journal.step(job, Progress())
