@@ -31,6 +31,16 @@ async def test_a_lost_submission_is_found_on_a_later_page_of_the_log() -> None:
     assert len(service.posted_at) == 1
 
 
+@pytest.mark.parametrize("status", [400, 409, 429, 500, 503])
+async def test_a_generation_that_an_error_shows_under_way_is_fetched_and_bought_once(status: int) -> None:
+    service = FakeService()
+    service.lost.append(answer(status, {"id": "gen-0", "status": "queued"}))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1))
+    assert results["job0"].generation_id == "gen-0"
+    assert len(service.posted_at) == 1
+
+
 async def test_a_full_last_page_of_the_log_is_not_taken_for_its_end() -> None:
     service = FakeService(seconds=60)
     service.lost.append(Unclear("reset"))

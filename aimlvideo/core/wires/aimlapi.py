@@ -14,17 +14,23 @@ from urllib.parse import quote
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
+    ANSWER_LOST,
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
+    NEVER_PROCESSED,
+    NO_METHOD,
+    PROXY_REFUSED,
     STATUS_FIELDS,
     error_in_body,
     failure_in,
+    id_in_location,
     is_about_the_path,
     links_in,
     named_state,
     object_in,
     reason,
     refuses_frequency,
+    shows_under_way,
     state_of,
 )
 from aimlvideo.core.wires.base import Generation, PathOf, State
@@ -43,6 +49,13 @@ ALSO_FOR_FREQUENCY = (400, 403, 409, 420, 425)
 
 _STATUS_NAMES = frozenset(STATUS_FIELDS)
 CREDITS_PER_USD = 2_000_000
+_REFUSALS = {
+    401: "the service does not accept the API key",
+    402: "the account cannot pay",
+    PROXY_REFUSED: "the proxy wants a name and a password",
+}
+_GENERATIONS = ("generations", "generation")
+"""The last part of the paths below which a generation may have an address of its own."""
 CODES: dict[int, type[ServiceError]] = {
     1000: Unclear,
     1001: Unclear,
@@ -93,20 +106,12 @@ class AimlApi:
         return Request("POST", self._path(job), body={"model": job.model, **job.params}, headers=headers)
 
     def parse_submission(self, answer: Answer, request_id: str) -> Generation:
-        """Return the generation that a submission's answer names, as `id`, `generation_id` or `task_id`."""
-        with refusals_in_words():
-            raise_for_error(answer, request_id)
-            body = _object(answer, request_id) if answer.body.strip() else {}
-            generation_id = _id(body)
-            # An answer without an id is read three times: for an error in it, for the id in a header, and only then it
-            # is unclear. A paid generation whose id is not found here is lost to the user.
-            if generation_id is None:
-                _raise_for_body(answer, body, request_id)
-                error = nameless("the answer to a submission names no id", answer, request_id)
-                generation_id = as_id(answer.headers.get("x-inference-id"))
-                if not generation_id or not isinstance(error, Unclear):
-                    raise error
-            return Generation(generation_id)
+        """Return the generation that a submission's answer names, as `id`, `generation_id` or `task_id`.
+
+        One that is shown under way was bought, whatever the status says: a proxy in between may have set it.
+        """
+        with refusals_in_words(request_id):
+            return Generation(_id_shown(answer) or _id_in_headers(answer, request_id))
 
     def status(self, generation_id: str, job: VideoJob | None = None) -> tuple[Request, ...]:
         """Return the question about a generation. The id is opaque: it may hold `:` and `/`."""
@@ -181,22 +186,22 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
             return Refused(_redirected(answer), **about)
         # Only of a submission: a 404 on a status check means that there is no such generation, which is no reason to
         # stop.
-        case 404 if request_id is not None and is_about_the_path(answer, message):
-            return Refused(f"the service has no such path (404): {message}. Check the base URL: --base-url", **about)
-        case 401:
-            return Refused(f"the service does not accept the API key (401): {message}", wrong_key=True, **about)
-        case 402:
-            return Refused(f"the account cannot pay (402): {message}. Top up, then run again", **about)
+        case 404 | 405 if request_id is not None and (status == NO_METHOD or is_about_the_path(answer, message)):
+            text = f"the service has no such path ({status}): {message}. Check the base URL: --base-url"
+            return Refused(text, **about)
+        case _ if status in _REFUSALS:
+            advice = ". Top up, then run again" if status == 402 else ""
+            return Refused(f"{_REFUSALS[status]} ({status}): {message}{advice}", wrong_key=status == 401, **about)
         case 403 if "credit" in message.lower() or "balance" in message.lower():
             return Refused(f"the account is out of credits (403): {message}. Top up, then run again", **about)
         case 403:
             return _content_refusal(message, about) or Refused(
                 f"the service does not allow this (403): {message}", **about
             )
-        case 503:
+        case _ if status in NEVER_PROCESSED:
             wait = retry_after(answer.headers)
-            return Unavailable(f"the service is unavailable (503): {message}", retry_after=wait, **about)
-        case _ if status >= 500 or status < 400 or status == 408:
+            return Unavailable(f"the service is unavailable ({status}): {message}", retry_after=wait, **about)
+        case _ if status >= 500 or status < 400 or status in ANSWER_LOST:
             return Unclear(f"the service failed ({status}): {message}", **about)
     return _content_refusal(message, about) or Rejected(
         f"the service refused the request ({status}): {message}", **about
@@ -259,6 +264,33 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
 def _id(body: Mapping[str, Any]) -> str | None:
     names = ("id", "generation_id", "task_id", "taskId", "generationId")
     return next((text for name in names if name in body and (text := as_id(body[name]))), None)
+
+
+def _id_shown(answer: Answer) -> str | None:
+    """Return the id in the body of a submission's answer; under the status of an error only that of one under way."""
+    try:
+        body = _object(answer)
+    except ServiceError:
+        return None
+    was_accepted = answer.status < 300 or shows_under_way(_word(body), failure_in(body))
+    return _id(body) if was_accepted else None
+
+
+def _id_in_headers(answer: Answer, request_id: str) -> str:
+    """Return the generation that only the headers of a submission's answer name; raise the error that it amounts to.
+
+    A paid generation whose id is not found is lost to the user.
+    """
+    located = id_in_location(answer, _GENERATIONS)
+    if located is None:
+        raise_for_error(answer, request_id)
+    body = _object(answer, request_id) if answer.status < 300 and answer.body.strip() else {}
+    _raise_for_body(answer, body, request_id)
+    error = nameless("the answer to a submission names no id", answer, request_id)
+    generation_id = located or as_id(answer.headers.get("x-inference-id"))
+    if not generation_id or not isinstance(error, Unclear):
+        raise error
+    return generation_id
 
 
 def _word(body: Mapping[str, Any]) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.core.wires.json_fields import as_text
+from aimlvideo.core.wires.json_fields import as_id, as_text
 
 # Texts, which `re` compiles at their first use and keeps: a start needs none of them.
 _NO_PATH = (
@@ -26,6 +27,16 @@ _WORDS = {
 ENDED = (State.COMPLETED, State.FAILED)
 STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 """Status words of all services, documented and seen, in lower case and with `_`."""
+
+LOCATING = (200, 201, 202, 302, 303)
+"""Statuses whose `Location` may name what was made; those of 307 and 308 say where to send the same again."""
+
+NO_METHOD, PROXY_REFUSED = 405, 407
+NEVER_PROCESSED = (425, 503, 511)
+"""Too early, unavailable, and what lies in between wants a login: the request went no further."""
+
+ANSWER_LOST = (408, 444, 460, 499)
+"""Whoever lies in between gave up, or says that we did: what became of the request behind it, nobody knows."""
 
 MAX_MESSAGE_LENGTH = 500
 """Characters of a service's message that are shown."""
@@ -114,6 +125,29 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     if state in (None, State.COMPLETED) and not has_link:
         return State.FAILED if reason else State.RENDERING
     return state or State.RENDERING
+
+
+def shows_under_way(word: str, error: Any) -> bool:
+    """Tell whether an answer shows a generation that was accepted: under way or completed, and without an error."""
+    return not error and named_state(word) not in (None, State.FAILED)
+
+
+def id_in_location(answer: Answer, places: Iterable[str]) -> str | None:
+    """Return the id in the `Location` of a submission's answer: in its query, or below one of these places.
+
+    None where it names none, or where the status says that the submission itself belongs there.
+    """
+    location = answer.headers.get("location", "").strip()
+    if not location or answer.status not in LOCATING:
+        return None
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return None
+    queried = next((as_id(value) for name, value in parse_qsl(parts.query) if name in ID_FIELDS and name != "id"), None)
+    above, _, last = f"/{parts.path.strip('/')}".rpartition("/")
+    is_below = any(above.endswith(f"/{place}") for place in places)
+    return queried or (as_id(unquote(last)) if is_below else None)
 
 
 def refuses_frequency(text: str) -> bool:

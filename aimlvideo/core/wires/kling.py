@@ -19,12 +19,12 @@ from aimlvideo.core.catalog.endpoints import NAMED, endpoint_facts
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, named_state
+from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, id_in_location, named_state
 from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State, TaskList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import Task, read_data
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words
-from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Rejected
+from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Refused, Rejected, Unclear
 
 ROOT = "/kling/v1/videos"
 ID_FIELD = "external_task_id"
@@ -67,12 +67,18 @@ class Kling:
     def parse_submission(self, answer: Answer, request_id: str) -> Generation:
         """Return the generation that a submission's answer names.
 
-        A body that says the submission failed and names no task is a refusal; one that says neither is unclear.
+        A body that says the submission failed and names no task is a refusal; one that says neither is unclear. A task
+        that is shown under way was bought, whatever the status says: a proxy in between may have set it.
         """
-        with refusals_in_words():
-            task = Task.read(answer, request_id)
-            if task.id:
-                return task.as_generation(task.id)
+        with refusals_in_words(request_id):
+            try:
+                task = Task.read(answer, request_id)
+            except (Refused, Unclear):
+                if (task_id := _id_in_location(answer)) is None:
+                    raise
+                return Generation(task_id)
+            if task_id := task.id or _id_in_location(answer):
+                return task.as_generation(task_id)
             if task.state is State.FAILED:
                 kind = ContentRefused if task.content_refused else Rejected
                 raise kind(
@@ -117,6 +123,11 @@ class Kling:
 
     def _root(self, job: VideoJob | None) -> str:
         return (self._path_of(job.model) if job else None) or self.root
+
+
+def _id_in_location(answer: Answer) -> str | None:
+    """Return the task that an answer's `Location` names, below an endpoint or a gateway's own page of tasks."""
+    return id_in_location(answer, (*endpoint_facts()["endpoints"], "generations"))
 
 
 def path_below(base_path: str, path: str) -> str:

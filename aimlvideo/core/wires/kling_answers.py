@@ -14,10 +14,14 @@ from urllib.parse import quote
 
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
+    ANSWER_LOST,
     ENDED,
     GOOD_CODES,
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
+    NEVER_PROCESSED,
+    NO_METHOD,
+    PROXY_REFUSED,
     STATUS_FIELDS,
     error_in_body,
     failure_in,
@@ -27,6 +31,7 @@ from aimlvideo.core.wires.answers import (
     object_in,
     reason,
     refuses_frequency,
+    shows_under_way,
     state_of,
 )
 from aimlvideo.core.wires.base import Generation, State
@@ -114,12 +119,14 @@ class Task:
             # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it,
             # it is about that task and not about our question.
             speaks_of_an_ended_task = task.id and named_state(task.status) in ENDED
-            if answer.status < 300 and (
-                _stated_error(body) is None or (speaks_of_an_ended_task and request_id is None)
-            ):
+            error = _stated_error(body)
+            why = error or next(filter(None, map(failure_in, _layers(body))), None)
+            if answer.status >= 300 and request_id is not None and task.id and shows_under_way(task.status, why):
+                return task
+            if answer.status < 300 and (error is None or (speaks_of_an_ended_task and request_id is None)):
                 if not task.has_fields:
                     raise nameless("the answer is cut short or names no task", answer, request_id)
-                if task.state is State.FAILED and not task.reason and (error := _stated_error(body)):
+                if task.state is State.FAILED and not task.reason and error:
                     return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
                 return task
         raise _as_error(answer, request_id)
@@ -207,10 +214,8 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
         return Rejected(text, status=meaning, code=code, request_id=request_id)
     if meaning is not None:
         return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
-    if answer.status == 404 and code is None and request_id is not None and is_about_the_path(answer, message):
-        return Refused(
-            f"{text}. There is no such path: check the base URL (--base-url)", status=404, request_id=request_id
-        )
+    if code is None and (advice := _advice(answer, message, request_id)):
+        return Refused(f"{text}. {advice}", status=answer.status, request_id=request_id)
     wait = retry_after(answer.headers)
     error = _by_number(text, status, code, wait, request_id)
     if _is_about_this_request(error) and refuses_frequency(message):
@@ -219,6 +224,14 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)
     return _with_input(error, message)
+
+
+def _advice(answer: Answer, message: str, request_id: str | None) -> str | None:
+    """Return what to do where a request came to the wrong place; None where it came to the right one."""
+    is_missing = answer.status == NO_METHOD or (answer.status == 404 and is_about_the_path(answer, message))
+    if is_missing and request_id is not None:
+        return "There is no such path: check the base URL (--base-url)"
+    return "The proxy wants a name and a password" if answer.status == PROXY_REFUSED else None
 
 
 def _is_about_this_request(error: ServiceError) -> bool:
@@ -244,9 +257,9 @@ def _by_number(text: str, status: int, code: int | None, wait: float | None, req
         limit = PASSING_CODES.get(code) if code else None
         # At least a second: gateways say "too fast" without a `Retry-After`, or with one of 0.
         return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=limit, **about)
-    if code == UNAVAILABLE_CODE or status == 503:
+    if code == UNAVAILABLE_CODE or status in NEVER_PROCESSED:
         return Unavailable(text, retry_after=wait, **about)
-    lost = code in UNCLEAR_CODES or status >= 500 or status in (303, 408)
+    lost = code in UNCLEAR_CODES or status >= 500 or status in ANSWER_LOST or 300 <= status < 400
     if lost and code not in REJECTED_CODES:
         return Unclear(text, **about)
     if code in UNKNOWN_TASK_CODES:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aimlvideo.core.formatting import redact_for_display
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.wires.answers import refuses_frequency
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
@@ -101,16 +102,35 @@ def _names_no_key(text: str) -> bool:
     return bool(re.search(_NO_KEY, text))
 
 
+_TAKEN = r"""(?ix)
+    \b(id|key)\b.{0,40}\b(already|duplicat\w*|not[ ]unique|taken|in[ ]use|conflicts?)\b
+    | \b(duplicat\w*|already[ ](used|seen|existing))\b.{0,40}\b(id|key)\b
+    """
+_OUR_ID = r"(?ix) (request|task|external|client|idempotency) [ _-]* (request|task)? [ _-]* (id|key) \b"
+
+
+def _says_taken(text: str) -> bool:
+    """Tell whether a service's message says that it has the id of this request already."""
+    named = re.sub(_OUR_ID, " id ", text)
+    return named != text and bool(re.search(_TAKEN, named))
+
+
 @contextmanager
-def refusals_in_words() -> Iterator[None]:
-    """Read a submission's answer: words of an account that cannot pay, or of a key, are no fault of this request."""
+def refusals_in_words(request_id: str) -> Iterator[None]:
+    """Read a submission's answer: words of an account that cannot pay, or of a key, are no fault of this request.
+
+    Nor is an id of our own making that is taken: something in between sent the submission twice, and it was accepted.
+    """
     try:
         yield
     except Rejected as error:
+        if _says_taken(str(error)) and Intent.of(request_id).account is not None:
+            about: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": request_id}
+            raise Unclear(str(error), **about) from error
         if isinstance(error, ContentRefused):
             raise
         if _names_no_key(str(error)):
-            about: dict[str, Any] = {"status": error.status, "code": error.code, "request_id": error.request_id}
+            about = {"status": error.status, "code": error.code, "request_id": error.request_id}
             raise Refused(str(error), wrong_key=True, **about) from error
         if _cannot_pay(str(error)):
             raise _unpaid(str(error), error) from error
