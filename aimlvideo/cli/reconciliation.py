@@ -92,8 +92,10 @@ async def _ledger_since(client: VideoClient, ledger: Ledger, since: float) -> li
     while cursor not in earlier_cursors:
         earlier_cursors.add(cursor)
         page, cursor = ledger.read(await client.send(ledger.request(cursor)))
-        charges += (charge for charge in page if charge.created_at >= since)
-        if cursor is None or (page and page[-1].created_at < since):
+        # A line without a readable date may be of any moment.
+        dated = [charge.created_at for charge in page if charge.created_at]
+        charges += (charge for charge in page if not charge.created_at or charge.created_at >= since)
+        if cursor is None or (dated and dated[-1] < since):
             return charges
     raise Unclear(f"the ledger names the same next page again: {str(cursor)[:40]!r}")
 

@@ -56,6 +56,25 @@ async def test_the_ledger_is_read_page_by_page_as_far_back_as_is_asked(
     assert service.pages == pages
 
 
+@pytest.mark.parametrize("odd", [None, "", "yesterday", {}])
+async def test_a_charge_without_a_readable_date_neither_ends_the_reading_nor_is_left_out(odd: Any) -> None:
+    class Undated(Account):
+        async def send(self, request: Any) -> Any:
+            page = await super().send(request)
+            body = page.json()
+            for row in body.get("data", []) if request.path == "/v2/billing/transactions" else []:
+                if row["reference_id"] in ("g0", "g99"):
+                    row["created_at"] = odd
+            return answer(200, body)
+
+    service = Undated()
+    service.charges = 150
+    assert SERVICE.ledger is not None
+    async with FakeClient(service) as client:
+        rows = await _ledger_since(client, SERVICE.ledger, 1.0)
+    assert [row.reference_id for row in rows] == [f"g{number}" for number in range(150)]
+
+
 @pytest.mark.parametrize("count", [0, 99, 100, 250])
 async def test_the_log_is_read_to_its_last_page(count: int) -> None:
     service = FakeService(seconds=0)

@@ -13,6 +13,8 @@ from aimlvideo.core.money.account import Charge, LogRow
 from aimlvideo.errors import GenerationFailed
 
 USAGE = "MODEL_USAGE"
+GIVEN_BACK = ("REFUND", "ADJUSTMENT")
+"""Kinds of lines that change what a generation was charged, where they name it."""
 CENT_FRACTION = 0.00005
 
 
@@ -63,7 +65,7 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
     """
     by_generation: defaultdict[str, list[Charge]] = defaultdict(list)
     for charge in charges:
-        if charge.kind == USAGE:
+        if charge.kind == USAGE or (charge.kind in GIVEN_BACK and charge.reference_id):
             by_generation[charge.reference_id or "without a reference"].append(charge)
     bills: list[_Bill] = []
     findings: list[str] = []
@@ -80,10 +82,12 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
         generation_charges = by_generation.pop(progress.generation_id, [])
         bill = _Bill(job.id, progress.generation_id, _total_of(generation_charges), progress.cost_usd)
         bills.append(bill)
-        findings += _about(bill, len(generation_charges), progress)
+        findings += _about(bill, _times_charged(generation_charges), progress)
     request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
     elsewhere: list[Charge] = []
     for generation, generation_charges in by_generation.items():
+        if not any(charge.kind == USAGE for charge in generation_charges):
+            continue  # given back for what was charged before these jobs
         request_id = request_ids.get(generation)
         if request_id is None:
             findings.append(f"a charge without a job: {_usd(generation_charges)} for generation {generation}")
@@ -111,6 +115,15 @@ def _unknown_to_us(
             f"a generation that the run does not know: {name}, bought for job {job!r} as {row.request_id}, {cost} "
             "(by this run, or by another one with a job of this id)"
         )
+
+
+def _times_charged(charges: Collection[Charge]) -> int:
+    """Return how often a generation was charged; a charge that was given back as a whole counts no more."""
+    amounts = [charge.usd for charge in charges if charge.kind == USAGE]
+    for charge in charges:
+        if charge.kind != USAGE and charge.usd is not None and len(amounts) > 1 and -charge.usd in amounts:
+            amounts.remove(-charge.usd)
+    return len(amounts)
 
 
 def _total_of(charges: Iterable[Charge]) -> float | None:

@@ -162,7 +162,7 @@ def _cases(raw: Any) -> list[Any]:
     """Return the prices that depend on nothing or on their `when`. Raises ValueError where there is nothing to read."""
     if not isinstance(raw, Mapping):
         raise ValueError("the published price is not an object")
-    if raw.get("currency", "USD") != "USD":
+    if str(raw.get("currency") or "USD").upper() != "USD":
         raise ValueError(f"the published price is in {str(raw['currency'])[:20]!r}, expected USD")
     match raw:
         case {"kind": "variable"}:

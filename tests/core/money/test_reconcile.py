@@ -64,6 +64,43 @@ def test_a_generation_that_is_under_way_or_failed_may_have_no_charge(stage: Stag
     assert reconcile([record("a", stage, None)], []).findings == ()
 
 
+def refund(name: str | None, usd: float | None = 0.2, kind: str = "REFUND") -> Charge:
+    return charge(name, usd, kind)._replace(usd=usd and -usd)
+
+
+@pytest.mark.parametrize("kind", ["REFUND", "ADJUSTMENT"])
+def test_what_was_given_back_is_no_cost(kind: str) -> None:
+    failed = record("a", Stage.FAILED, 0.0, error=FAILED)
+    account = [refund("a", 0.2, kind), charge("a"), charge("b"), refund("b", 0.05, kind)]
+    reconciled = reconcile([failed, record("b", cost=0.15)], account)
+    assert [bill.charged for bill in reconciled.bills] == [0.0, pytest.approx(0.15)]
+    assert (reconciled.findings, reconciled.total) == ((), pytest.approx(0.15))
+
+
+def test_a_charge_that_was_made_twice_and_given_back_once_was_made_once() -> None:
+    reconciled = reconcile([record("a")], [charge("a"), charge("a"), refund("a")])
+    assert (reconciled.findings, reconciled.total) == ((), pytest.approx(0.2))
+
+
+@for_each(
+    ("charges", "words"),
+    [
+        ([charge("a"), refund("a")], "price mismatch: job 'a' (generation gen-a) was charged 0.0000 USD"),
+        ([charge("a"), charge("a"), refund("a", 0.1)], "charged twice: job 'a'"),
+        ([charge("a"), refund("a", None)], "an amount that cannot be read: job 'a'"),
+        ([refund("a")], "no charge for saved job 'a'"),
+    ],
+)
+def test_what_was_given_back_is_said_where_it_does_not_match(charges: list[Charge], words: str) -> None:
+    (finding,) = reconcile([record("a")], charges).findings
+    assert words in finding
+
+
+def test_what_was_given_back_to_others_is_no_finding() -> None:
+    reconciled = reconcile([record("a")], [charge("a"), refund("z"), refund(None), refund("y", 0.7, "BONUS")])
+    assert reconciled.findings == ()
+
+
 def test_a_fraction_of_a_cent_is_no_finding() -> None:
     assert reconcile([record("a", cost=0.20001)], [charge("a", 0.2)]).findings == ()
 
