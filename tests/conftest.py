@@ -77,6 +77,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jump.jumped
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the last threads as long as they take: from Python 3.12 on it is 300 s, a moment in virtual time."""
+        await super().shutdown_default_executor()
+
     def count_thread(self, change: int) -> None:
         """Note that a thread works for this loop, or has ended: time stands still for as long."""
         self._jump.busy_threads += change

@@ -58,8 +58,10 @@ def _streams(mode: str, said: int) -> None:
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     closed = {"no stdout": (1,), "no stderr": (2,), "nothing open": (0, 1, 2)}.get(mode, ())
     for number in closed:
-        os.close(number)
-        setattr(sys, ("stdin", "stdout", "stderr")[number], None)
+        # Closed as a file first: from Python 3.13 on one that is dropped later says that its descriptor is bad.
+        name = ("stdin", "stdout", "stderr")[number]
+        getattr(sys, name).close()
+        setattr(sys, name, None)
 
 
 def _wait(process: int) -> int:

@@ -47,6 +47,9 @@ def hide_posix(keep: tuple[str, ...] = ()) -> None:
         for name in names:
             if name not in keep and hasattr(module, name):
                 delattr(module, name)
+    # It reads one of those from Python 3.13 on, and does not where there is no POSIX.
+    if hasattr(os, "process_cpu_count"):
+        os.process_cpu_count = os.cpu_count
 
 
 if __name__ == "__main__":

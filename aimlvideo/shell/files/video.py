@@ -133,7 +133,7 @@ def _frame(film: Any, when: When) -> Any:
         return next((frame for frame in shown if frame.time - start + _step(stream) > float(when) + 1e-6), None)
     # The last second is decoded, from the key frame before it; where that finds nothing, the whole clip.
     if stream.duration:
-        _seek(film, stream, max(0.0, float(stream.duration * stream.time_base) - 1))
+        _seek(film, stream, max(0.0, float(stream.duration * _time_base(stream)) - 1))
     last = deque(film.decode(stream), maxlen=1)
     if not last:
         film.seek(0)
@@ -142,15 +142,24 @@ def _frame(film: Any, when: When) -> Any:
 
 
 def _seek(film: Any, stream: Any, seconds: float) -> None:
-    film.seek(int((seconds + _start(stream)) / stream.time_base), stream=stream)
+    film.seek(int((seconds + _start(stream)) / _time_base(stream)), stream=stream)
 
 
 def _start(stream: Any) -> float:
-    return float((stream.start_time or 0) * stream.time_base)
+    return float((stream.start_time or 0) * _time_base(stream))
 
 
 def _step(stream: Any) -> float:
-    return float(1 / (stream.average_rate or Fraction(24)))
+    return float(1 / _rate(stream))
+
+
+# PyAV 19 has a rational number of its own, which lacks half of what a Fraction can do.
+def _rate(stream: Any) -> Fraction:
+    return Fraction(stream.average_rate or 24)
+
+
+def _time_base(stream: Any) -> Fraction:
+    return Fraction(stream.time_base or Fraction(1, 90_000))
 
 
 class _Film(NamedTuple):
@@ -211,12 +220,11 @@ def _shape(clip: Path) -> _Shape:
         if not film.streams.video:
             raise UsageError(f"{clip}: expected a clip, got a file without pictures")
         video, audio = film.streams.video[0], next(iter(film.streams.audio), None)
-        rate = video.average_rate or Fraction(24)
         key: tuple[object, ...] = (*_codec(video), video.width, video.height, video.pix_fmt, video.time_base)
         if audio is not None:
             key += (*_codec(audio), audio.rate, audio.layout.name, audio.time_base)
         seconds = float((film.duration or 0) / 1_000_000)
-        return _Shape(video.width, video.height, rate, seconds, audio is not None, key)
+        return _Shape(video.width, video.height, _rate(video), seconds, audio is not None, key)
 
 
 def _codec(stream: Any) -> tuple[str, bytes]:
@@ -257,7 +265,7 @@ def _copy(clips: Sequence[Path], target: Path) -> float:
                 for packet in source.demux(kinds):
                     if packet.dts is None or packet.pts is None:
                         continue
-                    base = packet.stream.time_base or Fraction(1, 90_000)
+                    base = _time_base(packet.stream)
                     # In the stream's own units: seconds as floats would drift apart over a hundred clips.
                     moved = round(shift / base)
                     packet.pts, packet.dts = packet.pts + moved, packet.dts + moved
@@ -294,7 +302,7 @@ def _encode(
         parts = [_pictures(clip, size, rate, skip=repeat) for clip, repeat in zip(clips, repeats, strict=True)]
         for pixels in _faded(parts, overlap, lengths):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base, count = count, 1 / Fraction(rate), count + 1
+            frame.pts, frame.time_base, count = count, 1 / rate, count + 1
             film.mux(video.encode(frame))
         film.mux(video.encode(None))
         if audio is not None:

@@ -268,11 +268,9 @@ def _end(path: Path, connection: sqlite3.Connection, files: OpenFiles) -> None:
         _note_move(path, place)
         # Whoever closes last deletes the write-ahead log by the name that it was opened with: under the old name that
         # may be another journal's by now. So a connection by the new name is the last one.
-        with suppress(sqlite3.Error):
-            last = sqlite3.connect(place, isolation_level=None)
+        with suppress(sqlite3.Error), closing(sqlite3.connect(place, isolation_level=None)) as last:
             last.execute("SELECT count(*) FROM facts").fetchone()
             _close(place, connection)
-            last.close()
         return
     lost = None if files.is_in_place() else _restore(path, connection)
     _close(path, connection)
@@ -440,7 +438,11 @@ def _tidy_reader(path: Path) -> sqlite3.Connection:
     Only one that may write can do that; where a log was there before, it is somebody's, and must stay.
     """
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
-    connection.execute("PRAGMA query_only=ON")
+    try:
+        connection.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -556,10 +558,14 @@ def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
     # A reader never changes what it reads: an old journal is migrated in memory, so that an older release can still
     # open the file.
     copy = sqlite3.connect(":memory:", isolation_level=None)
-    reader.backup(copy)
+    try:
+        reader.backup(copy)
+        _migrate(copy)
+        copy.execute("PRAGMA query_only=ON")
+    except BaseException:
+        copy.close()
+        raise
     reader.close()
-    _migrate(copy)
-    copy.execute("PRAGMA query_only=ON")
     return copy
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 import ipaddress
 import os
 import ssl
@@ -51,12 +52,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
     key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = builder("authority", key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    # Python 3.13 wants a certificate to say whose key has signed it, and an authority's that its key signs some.
+    usage = dict.fromkeys(inspect.signature(x509.KeyUsage).parameters, False) | {"key_cert_sign": True}
+    root = root.add_extension(x509.KeyUsage(**usage), critical=True)
+    root = root.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
     pem = serialization.Encoding.PEM
     (folder / "ca.pem").write_bytes(root.sign(key, hashes.SHA256()).public_bytes(pem))
-    leaf = builder("server", server_key).add_extension(here, critical=False).sign(key, hashes.SHA256())
+    leaf = builder("server", server_key).add_extension(here, critical=False).add_extension(signer, critical=False)
     secret = server_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "server.pem").write_bytes(leaf.public_bytes(pem) + secret)
+    (folder / "server.pem").write_bytes(leaf.sign(key, hashes.SHA256()).public_bytes(pem) + secret)
     return Authority(folder / "ca.pem", folder / "server.pem")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def files(journal: SqliteJournal) -> dict[str, str | None]:
 
 
 def version(path: Path) -> int:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -97,7 +98,7 @@ async def test_an_old_run_goes_on_and_its_next_submission_keeps_the_ids_of_the_o
 
 
 async def test_a_journal_of_a_newer_version_is_refused_and_says_what_to_do(path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute(f"PRAGMA user_version={len(sqlite_file.SCHEMAS) + 1}")
     with pytest.raises(JournalError, match="newer version of aimlvideo: update with pip"):
         async with open_journal(path):
