@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn, Self
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.file_names import RESULTS, numbered_name, template_fields
+from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
@@ -494,7 +494,7 @@ class VideoClient:
         stages = self._opened
         if name:
             # A template that cannot be read is said before anything is bought.
-            template_fields(name)
+            NameTemplate(name)
         async with AsyncExitStack() as stack:
             place = await self._open_place(stack, output, store, verify=verify)
             number = place.journal.begin()

@@ -19,7 +19,7 @@ from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_i
 from aimlvideo.core.catalog.validation import check, media_fields
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Record, VideoJob, result_of
+from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
@@ -120,7 +120,7 @@ class AgentTools:
         if record is None:
             raise self._errors.get(job_id) or UsageError(f"there is no job {job_id!r} in {self._folder}")
         job, progress = record
-        row = result_of(job, progress, self._folder).row()
+        row = Result.of(job, progress, self._folder).row()
         error = progress.error or (None if progress.stage in ENDED else self._errors.get(job_id))
         facts = {
             **{name: row[name] for name in ("id", "model", "stage", "generation_id", "cost_usd", "submitted_at")},

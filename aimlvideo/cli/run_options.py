@@ -40,7 +40,7 @@ from aimlvideo.cli.options import (
 )
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.jobs.file_names import template_fields
+from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
@@ -150,7 +150,7 @@ class SharedRunOptions:
         """
         checked_limit(self.max_spend, "--max-spend")
         checked_threshold(self.confirm_above)
-        template_fields(self.name or "{id}")
+        NameTemplate(self.name or "{id}")  # one that cannot be read is refused
         board = None if self.board is None else read_address("--board", self.board, LOCALHOST)
         _refuse_taken("--board", board)
         if self.metrics is not None:

@@ -25,7 +25,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
-from aimlvideo.core.jobs.job import Result, result_of
+from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import PRICES, prices_from_json
@@ -160,7 +160,7 @@ class CommandRun:
         """Give the jobs in scope that have ended and are not gone on with: a program reads a line for them, too."""
         for job, progress in journal.ended_jobs(run=self.run):
             if progress.stage is Stage.SAVED or not self.options.retry_failed or is_still_refused(job, progress):
-                yield result_of(job, progress, self.options.output)
+                yield Result.of(job, progress, self.options.output)
 
     def _retried(self) -> int:
         """Return how many failed jobs are tried again; say how many are not: moderation refused what they still are."""

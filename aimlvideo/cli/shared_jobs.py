@@ -26,7 +26,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.file_names import RESULTS
-from aimlvideo.core.jobs.job import Progress, result_of
+from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
@@ -237,7 +237,7 @@ class SharedJobs:
         with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
             path = write_report(folder, journal=journal)
             results = folder / RESULTS
-            write_results(results, (result_of(job, progress, folder) for job, progress in journal.ended_jobs()))
+            write_results(results, (Result.of(job, progress, folder) for job, progress in journal.ended_jobs()))
         self._terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {results}")
         if self._terminal.json:
             self._terminal.value({"page": str(path), "results": str(results)})

@@ -16,7 +16,7 @@ from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check, model_of
 from aimlvideo.core.jobs.chains import chain_problems
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account
@@ -178,7 +178,7 @@ class JobList:
         """Return where a job stands, None where there is none of this id."""
         async with borrowed(self._open_pool()) as connection:
             records = await read_records(connection, [job_id])
-        return next((result_of(job, progress, self._folder) for (job, progress), _ in records), None)
+        return next((Result.of(job, progress, self._folder) for (job, progress), _ in records), None)
 
     async def account(self) -> Account:
         """Return what is true of the whole list: its limits, how many jobs stand where, what was spent."""
@@ -244,7 +244,7 @@ class JobList:
         if progress.stage is Stage.IN_DOUBT:
             why = f"job {job.id!r} may have been accepted, and the service cannot be asked: settle it with `resolve`"
             progress = progress._replace(error=InDoubt(why, request_id=progress.request_id))
-        return result_of(job, progress, self._folder)
+        return Result.of(job, progress, self._folder)
 
     def _open_pool(self) -> AsyncConnectionPool:
         if self._stack is None or self._pool is None:

@@ -18,7 +18,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 from psycopg import Notify
 
-from aimlvideo.core.jobs.job import Record, Result, result_of
+from aimlvideo.core.jobs.job import Record, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict
 from aimlvideo.distributed.account import Account
@@ -203,7 +203,7 @@ class Worker:
     def _give_back_unread(self) -> None:
         """Hand back the jobs that were taken and that the pipeline has not read."""
         for name, (job, progress) in self._fed.items():
-            self._ending[name] = self.places[name], _handback(result_of(job, progress))
+            self._ending[name] = self.places[name], _handback(Result.of(job, progress))
         if self._fed:
             self._fed.clear()
             self._news.set()
@@ -396,7 +396,7 @@ class Worker:
             self._ending[name] = fresh[name], _Handback.SAVED
         for job, progress in sorted(open_records, key=lambda record: record.progress.stage is Stage.PLANNED):
             if self.winding_down or self.results.halted is not None:
-                self._ending[job.id] = fresh[job.id], _handback(result_of(job, progress))
+                self._ending[job.id] = fresh[job.id], _handback(Result.of(job, progress))
             elif self.journal.waits(job):
                 self._ending[job.id] = fresh[job.id], _Handback.WAITS
             else:

@@ -44,7 +44,7 @@ class RunSpec:
     patience: float = inf
     """Seconds for which one generation is waited for."""
     name: str = ""
-    """A template for the clips' names, as `rendered_name` reads it; by default each is named by its job's id."""
+    """A template for the clips' names, as `NameTemplate` reads it; by default each is named by its job's id."""
     goal: Stage = Stage.SAVED
     on_result: Callable[[Result], None] | None = None
     upload: Callable[[str], Awaitable[None]] | None = None

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.file_names import unknown_fields_problem
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob, is_missing
+from aimlvideo.core.jobs.file_names import NameTemplate
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
+from aimlvideo.shell.dataframe import is_missing
 
 if TYPE_CHECKING:
     from aimlvideo.pipeline.entry import RunSpec
@@ -127,10 +128,10 @@ def _refuse_unknown_fields(template: str, job: VideoJob, catalog: Catalog) -> No
     """Raise InvalidJobs for a field in a template of clips' names that neither this job has nor any model takes."""
     model = catalog.find(job.model)
     names = {*job.params, *(model.params if model else ())}
-    if unknown_fields_problem(template, names):
+    if NameTemplate(template).problem(names):
         # All models are read for a name that may be wrong alone.
         names.update(name for model in catalog for name in model.params)
-        if problem := unknown_fields_problem(template, names, shown=job.params):
+        if problem := NameTemplate(template).problem(names, shown=job.params):
             raise InvalidJobs([Problem("name", problem, job=job.id)])
 
 

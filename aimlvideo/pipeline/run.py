@@ -16,8 +16,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.core.formatting import pluralize, redact_for_display
-from aimlvideo.core.jobs.file_names import file_name, is_its_own, rendered_name, unlike
-from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob, result_of
+from aimlvideo.core.jobs.file_names import NameTemplate, file_name, hashed_file_name
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as
 from aimlvideo.core.run_stats import RunStats
@@ -116,23 +116,23 @@ class Run:
 
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
-        text = rendered_name(self.spec.name, job) if self.spec.name else job.id
+        text = NameTemplate(self.spec.name).name(job) if self.spec.name else job.id
         if not _can_name_a_file(text):
-            return unlike(text.encode("ascii", "replace").decode(), job.id)
+            return hashed_file_name(text.encode("ascii", "replace").decode(), job.id)
         name = file_name(text)
         # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
-        if text == job.id and is_its_own(text):
+        if text == job.id and name == f"{text}.mp4":
             return name
         if self.spec.is_one_of_many:
             # What others name at this moment nobody can read: two clips of one name would become one.
-            return unlike(text, job.id)
+            return hashed_file_name(text, job.id)
         if self._names is None:
             journal = self.spec.journal
             records = chain(journal.open_jobs(), journal.ended_jobs())
             self._names = {one.progress.file.casefold() for one in records if one.progress.file}
         other = self.spec.journal.find(name.removesuffix(".mp4"))
         if name.casefold() in self._names or (other is not None and other.job.id != job.id):
-            name = unlike(text, job.id)
+            name = hashed_file_name(text, job.id)
         self._names.add(name.casefold())
         return name
 
@@ -277,7 +277,7 @@ class Run:
         progress = entry.progress if error is None else entry.progress._replace(error=error)
         if entry.holds_promise:
             self._settle(progress, entry.job.id)
-        result = result_of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
+        result = Result.of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             try:
                 self.spec.on_result(result)

@@ -1,4 +1,4 @@
-"""Results as a pandas DataFrame (the one place that knows `pandas`, which need not be installed)."""
+"""Results as a pandas DataFrame, and what an empty cell of one is. pandas need not be installed."""
 
 from __future__ import annotations
 
@@ -31,3 +31,10 @@ def to_frame(results: Iterable[Result]) -> Any:
         frame[name] = pandas.to_datetime(frame[name], utc=True, format="ISO8601")
     frame["seconds"] = (frame["completed_at"] - frame["submitted_at"]).dt.total_seconds()
     return frame
+
+
+def is_missing(value: Any) -> bool:
+    """Tell None, NaN, NaT and NA, whatever library they are of: nothing else differs from itself."""
+    if isinstance(value, float):
+        return value != value  # noqa: PLR0124 - this is what NaN is
+    return value is None or type(value).__name__ in ("NAType", "NaTType")

@@ -6,7 +6,7 @@ import asyncio
 
 import anyio
 
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.job_list import LONGEST, _EndWatch
 
@@ -21,7 +21,7 @@ class List:
     async def read(self, ids: list[str]) -> list[Result]:
         self.questions.append(len(ids))
         now = asyncio.get_running_loop().time()
-        return [result_of(VideoJob("m", id=name), Progress(Stage.SAVED)) for name in ids if self.ends[name] <= now]
+        return [Result.of(VideoJob("m", id=name), Progress(Stage.SAVED)) for name in ids if self.ends[name] <= now]
 
 
 async def wait_for(watch: _EndWatch, name: str) -> float:

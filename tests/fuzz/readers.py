@@ -21,7 +21,7 @@ from aimlvideo.core.catalog.openapi import read_document
 from aimlvideo.core.catalog.refresh import parse_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
-from aimlvideo.core.jobs.job import VideoJob, result_of
+from aimlvideo.core.jobs.job import Result, VideoJob
 from aimlvideo.core.links import data_of_link, resolve_link
 from aimlvideo.core.money.pricing import prices_from_json, prices_to_json, quote
 from aimlvideo.core.money.reconcile import reconcile
@@ -203,7 +203,7 @@ def _clip(data: bytes) -> None:
 
 def _results_of(journal: SqliteJournal) -> None:
     for record in (*journal.open_jobs(), *journal.ended_jobs()):
-        json.dumps(result_of(*record).row())
+        json.dumps(Result.of(*record).row())
     journal.counts()
     journal.spent()
     journal.attempts("a")

@@ -15,7 +15,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.file_names import JOURNAL, file_name, is_its_own, unlike
+from aimlvideo.core.jobs.file_names import JOURNAL, file_name, hashed_file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -52,7 +52,8 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
             # Asked at another service, they would be unknown there, and count as failed.
             RunFolder(folder).claim_service(journal, service)
             for name in generations:
-                job = VideoJob(model, id=file_name(name, "") if is_its_own(name) else unlike(name, name, ""))
+                safe_name = file_name(name, "")
+                job = VideoJob(model, id=name if safe_name == name else hashed_file_name(name, name, ""))
                 journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
 
     in_loop(work())

@@ -30,7 +30,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.file_names import JOURNAL, unknown_fields_problem
+from aimlvideo.core.jobs.file_names import JOURNAL, NameTemplate
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, prices_to_json
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -208,7 +208,7 @@ class Planner:
         reader.check_chains(lambda name: journal.find(name) is not None)
         if reader.problems:
             raise InvalidJobs(reader.problems)
-        if problem := template and unknown_fields_problem(template, fields):
+        if template and (problem := NameTemplate(template).problem(fields)):
             raise UsageError(f"--name: {problem}")
         return tally
 

@@ -15,8 +15,8 @@ from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
 from aimlvideo.core.catalog.endpoints import NAMED
 from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
 from aimlvideo.core.catalog.rules import broken_rules
-from aimlvideo.core.jobs.columns import unwritable_place, unwritable_problem
-from aimlvideo.core.jobs.job import PLAIN, VideoJob, is_too_deep, too_deep_problem
+from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
+from aimlvideo.core.jobs.problems import unwritable_place, unwritable_problem
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import Problem
@@ -56,7 +56,7 @@ def check(
     """
     if not all(map(_is_plain, job.params.values())):
         if is_too_deep(job.params):
-            return _checked(job, dict(job.params), [too_deep_problem()])
+            return _checked(job, dict(job.params), [TOO_DEEP])
         if any(unwritable_place(value, name) for name, value in job.params.items()):
             return _checked(job, dict(job.params), [unwritable_problem(job)])
     if never_sent := [*secret_problems(job), *_about_template(job)]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from aimlvideo import errors
 from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import ClipFile, Progress, VideoJob
+from aimlvideo.core.jobs.job import ClipFile, Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import (
     ContentRefused,
@@ -138,45 +138,3 @@ def _error_from_text(text: str | None, generation_id: str | None, request_id: st
     if issubclass(kind, GenerationFailed | OutOfPatience):
         return kind(message, generation_id=generation_id)
     return kind(message, request_id=request_id) if issubclass(kind, ServiceError | InDoubt) else kind(message)
-
-
-def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
-    """Return what is wrong with a job whose id stood for another content before."""
-    old, new = ({"model": json.loads(content)[0], **json.loads(content)[1]} for content in (before, now))
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    return Problem(
-        names[0] if names else "id",
-        f"what this id stood for before ({', '.join(names)} changed)",
-        job=job_id,
-        hint="give the changed job a new id",
-    )
-
-
-def unwritable_problem(job: VideoJob) -> Problem:
-    """Return where a job that cannot be written down has text that is none: in its id, its model or a parameter."""
-    for field, value in (("id", job.id), ("model", job.model), *job.params.items()):
-        if (place := unwritable_place(value, field)) is not None:
-            return Problem(place, WRITABLE, "half a pair", job=job.id.encode(errors="replace").decode())
-    return Problem("params", WRITABLE, job=job.id)
-
-
-WRITABLE = "text that can be written, without halves of surrogate pairs"
-
-
-def unwritable_place(value: Any, place: str) -> str | None:
-    """Return the path of the first text in a value that no file and no request can hold, or None."""
-    if isinstance(value, str):
-        return None if value.isascii() or value.encode(errors="replace").decode() == value else place
-    if isinstance(value, Mapping):
-        parts = [(f"{place}.{ascii(name)[1:-1]}", part) for name, part in value.items()]
-        parts += [(f"{place}.{ascii(name)[1:-1]}", name) for name in value if isinstance(name, str)]
-    elif isinstance(value, list | tuple):
-        parts = [(f"{place}[{number}]", part) for number, part in enumerate(value)]
-    else:
-        return None
-    return next((inner for name, part in parts if (inner := unwritable_place(part, name)) is not None), None)
-
-
-def duplicate_id_problem(job_id: str) -> Problem:
-    """Return what is wrong with an id that somebody chose twice."""
-    return Problem("id", "each id once", "the same id as a job before it", job=job_id)

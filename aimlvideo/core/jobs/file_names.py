@@ -45,20 +45,15 @@ def is_plain_name(name: str) -> bool:
 def file_name(text: str, ending: str = ".mp4") -> str:
     """Return a file name for a job's id: letters of every script and blanks stay, what file systems refuse does not.
 
-    Two ids that differ in refused characters alone get the same name: see `unlike`.
+    Two ids that differ in refused characters alone get the same name: see `hashed_file_name`.
     """
     return (_stem(text) or "clip") + ending
 
 
-def unlike(text: str, job_id: str, ending: str = ".mp4") -> str:
+def hashed_file_name(text: str, job_id: str, ending: str = ".mp4") -> str:
     """Return the name that a job gets where another one has `file_name`'s: with a hash of its id."""
     digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]
     return f"{_cut(_stem(text) or 'clip', LONGEST - 11)}-{digest}{ending}"
-
-
-def is_its_own(text: str) -> bool:
-    """Tell whether a name is the id itself, which no other id can have."""
-    return bool(text) and _stem(text) == text
 
 
 def _stem(text: str) -> str:
@@ -76,32 +71,40 @@ def _cut(stem: str, most: int) -> str:
     return stem.encode()[:most].decode(errors="ignore").rstrip(" .")
 
 
-def rendered_name(template: str, job: VideoJob) -> str:
-    """Return a clip's name by a template such as `{id} {seed}`: fields are `id`, `model` and the job's parameters.
+def numbered_name(name: str, index: int) -> str:
+    """Return the name of a generation's clip: `clip.mp4`, and `clip-2.mp4` for the second (`index` 1)."""
+    stem, dot, ending = name.rpartition(".")
+    return name if index == 0 else f"{stem or ending}-{index + 1}" + (f"{dot}{ending}" if stem else "")
 
-    Raises SettingsError for a template that cannot be read. A parameter that a job does not set is left empty.
+
+class NameTemplate:
+    """A template for clips' names, such as `{id} {seed}`: fields are `id`, `model` and the job's parameters.
+
+    Raises SettingsError where it cannot be read.
     """
-    values = {"id": job.id, "model": job.model, **job.params}
-    return " ".join("".join(text + _as_name_part(values.get(name or "")) for text, name in _parsed(template)).split())
 
+    def __init__(self, template: str) -> None:
+        self._template = template
+        self._parts = _parsed(template)
 
-def template_fields(template: str) -> tuple[str, ...]:
-    """Return the fields of a template for clips' names. Raises SettingsError for one that cannot be read."""
-    return tuple(name for _, name in _parsed(template) if name is not None)
+    def name(self, job: VideoJob) -> str:
+        """Return a clip's name, before `file_name`; a parameter that the job does not set is left empty."""
+        values = {"id": job.id, "model": job.model, **job.params}
+        return " ".join("".join(text + _as_name_part(values.get(name or "")) for text, name in self._parts).split())
 
+    def problem(self, names: Collection[str], shown: Collection[str] = ()) -> str:
+        """Return what is wrong with a field that is none of these parameters' `names`; an empty text if nothing is.
 
-def unknown_fields_problem(template: str, names: Collection[str], shown: Collection[str] = ()) -> str:
-    """Return what is wrong with a template with a field that is none of these `names`; an empty text if nothing is.
-
-    Where there are too many to list all of them, those to be `shown` are listed.
-    """
-    for field in template_fields(template):
-        if field not in {"id", "model", *names}:
-            nearest = difflib.get_close_matches(field, ["id", "model", *names], 1, 0.6)
-            meant = f"did you mean {{{nearest[0]}}}? " if nearest else ""
-            listed = ", ".join(["id", "model", *sorted(shown or names)])
-            return f"the name template {template!r} has {{{field}}}, which no job has: {meant}expected {listed}"
-    return ""
+        Where there are too many to list all of them, those to be `shown` are listed.
+        """
+        for _, field in self._parts:
+            if field is not None and field not in {"id", "model", *names}:
+                nearest = difflib.get_close_matches(field, ["id", "model", *names], 1, 0.6)
+                hint = f"did you mean {{{nearest[0]}}}? " if nearest else ""
+                listed = ", ".join(["id", "model", *sorted(shown or names)])
+                template = repr(self._template)
+                return f"the name template {template} has {{{field}}}, which no job has: {hint}expected {listed}"
+        return ""
 
 
 def _parsed(template: str) -> list[tuple[str, str | None]]:
@@ -126,9 +129,3 @@ def _parsed(template: str) -> list[tuple[str, str | None]]:
 
 def _as_name_part(value: object) -> str:
     return "" if value is None else str(value)[:80]
-
-
-def numbered_name(name: str, index: int) -> str:
-    """Return the name of a generation's clip: `clip.mp4`, and `clip-2.mp4` for the second (`index` 1)."""
-    stem, dot, ending = name.rpartition(".")
-    return name if index == 0 else f"{stem or ending}-{index + 1}" + (f"{dot}{ending}" if stem else "")

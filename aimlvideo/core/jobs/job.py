@@ -9,12 +9,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from aimlvideo.core.jobs.stages import STAGES, Stage
 from aimlvideo.errors import DownloadFailed, InvalidJobs, Problem, UsageError, VideoError
 
 _setattr = object.__setattr__
+DEEPEST = 32
+"""Levels of lists and objects in one job or one answer: no parameter of any model needs more than 6."""
+TOO_DEEP = Problem("params", f"at most {DEEPEST} levels of lists and objects", "more")
+"""What is wrong with lists or objects that stand inside each other without end."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -81,17 +85,12 @@ class VideoJob:
     def content(self) -> str:
         """Return what is asked as JSON: `[model, params]`, keys sorted; `bytes` and pictures by their hash."""
         if is_too_deep(self.params):
-            raise InvalidJobs([too_deep_problem()])
+            raise InvalidJobs([TOO_DEEP])
         model_and_params = [self.model, self.params]
         try:
             return _CONTENT.encode(model_and_params)
         except (TypeError, ValueError) as error:
             raise InvalidJobs([Problem("params", "values that JSON can hold", str(error)[:200])]) from error
-
-
-def too_deep_problem() -> Problem:
-    """Return what is wrong with lists or objects that stand inside each other without end."""
-    return Problem("params", f"at most {DEEPEST} levels of lists and objects", "more")
 
 
 def _json_default(value: object) -> object:
@@ -249,6 +248,40 @@ class Result:
     html: ClassVar[Callable[[Result], str] | None] = None
     """How a notebook shows one; whoever knows notebooks says it here."""
 
+    @classmethod
+    def of(
+        cls,
+        job: VideoJob,
+        progress: Progress,
+        folder: Path | None = None,
+        save: Callable[[Result, Path], Awaitable[Path]] | None = None,
+    ) -> Self:
+        """Return what a user is shown of a job; a saved file is in `folder`, where that is on this machine."""
+        file = progress.file if progress.stage is Stage.SAVED else None
+        files = (tuple(clip.file for clip in progress.files) or (file,)) if file else ()
+        return cls(
+            job=job,
+            stage=progress.stage,
+            generation_id=progress.generation_id,
+            video_url=progress.video_url,
+            path=folder / file if folder and file else None,
+            error=progress.error,
+            cost_usd=progress.cost_usd,
+            polls=progress.polls,
+            submitted_at=_utc(progress.submitted_at),
+            completed_at=_utc(progress.completed_at),
+            saved_at=_utc(progress.saved_at),
+            request_id=progress.request_id,
+            file=file,
+            bytes=progress.bytes,
+            sha256=progress.sha256,
+            cost_units=progress.cost_units,
+            video_urls=progress.video_urls or ((progress.video_url,) if progress.video_url else ()),
+            paths=tuple(folder / name for name in files) if folder else (),
+            files=files,
+            _save=save,
+        )
+
     @property
     def ok(self) -> bool:
         """Whether there is a clip: saved, or ready at its link."""
@@ -306,49 +339,12 @@ class Result:
         }
 
 
-def result_of(
-    job: VideoJob,
-    progress: Progress,
-    folder: Path | None = None,
-    save: Callable[[Result, Path], Awaitable[Path]] | None = None,
-) -> Result:
-    """Return what a user is shown of a job; a saved file is in `folder`, where that is on this machine."""
-    file = progress.file if progress.stage is Stage.SAVED else None
-    files = (tuple(clip.file for clip in progress.files) or (file,)) if file else ()
-    return Result(
-        job=job,
-        stage=progress.stage,
-        generation_id=progress.generation_id,
-        video_url=progress.video_url,
-        path=folder / file if folder and file else None,
-        error=progress.error,
-        cost_usd=progress.cost_usd,
-        polls=progress.polls,
-        submitted_at=_utc(progress.submitted_at),
-        completed_at=_utc(progress.completed_at),
-        saved_at=_utc(progress.saved_at),
-        request_id=progress.request_id,
-        file=file,
-        bytes=progress.bytes,
-        sha256=progress.sha256,
-        cost_units=progress.cost_units,
-        video_urls=progress.video_urls or ((progress.video_url,) if progress.video_url else ()),
-        paths=tuple(folder / name for name in files) if folder else (),
-        files=files,
-        _save=save,
-    )
-
-
 def _utc(moment: float | None) -> datetime | None:
     return None if moment is None else datetime.fromtimestamp(moment, UTC)
 
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-DEEPEST = 32
-"""Levels of lists and objects in one job or one answer: no parameter of any model needs more than 6."""
 
 
 PLAIN = (str, int, float, bool, type(None))
@@ -375,10 +371,3 @@ def _has_parts(value: Any) -> bool:
 
 def _parts(value: Any) -> Any:
     return value.values() if type(value) is dict or isinstance(value, Mapping) else value
-
-
-def is_missing(value: Any) -> bool:
-    """Tell None, NaN, NaT and NA, whatever library they are of: nothing else differs from itself."""
-    if isinstance(value, float):
-        return value != value  # noqa: PLR0124 - this is what NaN is
-    return value is None or type(value).__name__ in ("NAType", "NaTType")

@@ -14,7 +14,7 @@ import ijson
 from ijson.common import ObjectBuilder
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.job import DEEPEST, is_too_deep, too_deep_problem
+from aimlvideo.core.jobs.job import DEEPEST, TOO_DEEP, is_too_deep
 from aimlvideo.errors import Problem
 
 Line = tuple[str, Mapping[str, Any] | Problem]
@@ -125,7 +125,7 @@ def _as_job(value: Any) -> Mapping[str, Any] | Problem:
 
 
 def _too_deep() -> Problem:
-    return replace(too_deep_problem(), field="")
+    return replace(TOO_DEEP, field="")
 
 
 class _TooDeep(Exception):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.job import ClipFile, Progress, Result, result_of
+from aimlvideo.core.jobs.job import ClipFile, Progress, Result
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import SettingsError, VideoError
@@ -132,7 +132,7 @@ def _ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote:
             if saved and not all(_is_saved(folder, clip, progress, verify=verify) for clip in files):
                 journal.step(job, progress.to(Stage.READY))
             else:
-                yield result_of(job, progress, folder)
+                yield Result.of(job, progress, folder)
 
 
 def _is_saved(folder: Path, clip: ClipFile, progress: Progress, *, verify: bool) -> bool:

@@ -22,8 +22,8 @@ from zipfile import ZipFile
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.jobs.job import is_missing
 from aimlvideo.errors import Problem, SettingsError
+from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.files.cells import INVISIBLE, NO_RESULT, NOTHING, CellError, cell_value, is_nothing, refuse_formula
 
 Line = tuple[str, Mapping[str, Any] | Problem]

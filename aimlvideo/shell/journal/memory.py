@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aimlvideo.core.jobs.columns import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.base import CopyNumbers

@@ -23,17 +23,9 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.jobs.chains import parents
-from aimlvideo.core.jobs.columns import (
-    COLUMN_KINDS,
-    PROGRESS_COLUMNS,
-    Kind,
-    changed_content_problem,
-    columns_of,
-    damaged_column,
-    duplicate_id_problem,
-    progress_of,
-)
+from aimlvideo.core.jobs.columns import COLUMN_KINDS, PROGRESS_COLUMNS, Kind, columns_of, damaged_column, progress_of
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, counts_as
 from aimlvideo.errors import InvalidJobs, JournalError

@@ -15,18 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from aimlvideo.core.jobs.columns import (
-    PROGRESS_COLUMNS,
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, columns_of, damaged_column
+from aimlvideo.core.jobs.file_names import is_plain_name
+from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
+from aimlvideo.core.jobs.problems import (
     WRITABLE,
     changed_content_problem,
-    columns_of,
-    damaged_column,
     duplicate_id_problem,
     unwritable_place,
     unwritable_problem,
 )
-from aimlvideo.core.jobs.file_names import is_plain_name
-from aimlvideo.core.jobs.job import ClipFile, Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, JournalError, VideoError

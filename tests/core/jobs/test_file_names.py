@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.jobs.file_names import LONGEST, file_name, is_its_own, rendered_name, unlike
+from aimlvideo.core.jobs.file_names import LONGEST, NameTemplate, file_name, hashed_file_name
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import SettingsError
 from tests.cases import for_each
@@ -23,7 +23,7 @@ RESERVED = ("con", "PRN", "aux", "NUL", "com1", "LPT9", "con.txt")
 )  # fmt: skip
 def test_an_id_as_people_write_it_is_its_own_name(name: str) -> None:
     assert file_name(name) == f"{name}.mp4"
-    assert is_its_own(name)
+    assert file_name(name, "") == name
 
 
 @for_each(
@@ -51,12 +51,12 @@ def test_an_id_as_people_write_it_is_its_own_name(name: str) -> None:
 )
 def test_only_what_a_file_system_refuses_is_replaced(name: str, kept: str) -> None:
     assert file_name(name) == f"{kept}.mp4"
-    assert not is_its_own(name)
+    assert file_name(name, "") != name
 
 
 @given(st.text(max_size=300))
 def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: str) -> None:
-    for made in (file_name(name), unlike(name, name)):
+    for made in (file_name(name), hashed_file_name(name, name)):
         assert not set('<>:"/\\|?*\0') & set(made)
         assert len(made.encode()) < 240
         assert made[0] not in " ."
@@ -66,7 +66,7 @@ def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: st
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_two_ids_with_a_hash_never_share_a_name(one: str, other: str) -> None:
-    assert one == other or unlike(one, one) != unlike(other, other)
+    assert one == other or hashed_file_name(one, one) != hashed_file_name(other, other)
 
 
 @for_each(
@@ -79,10 +79,10 @@ def test_two_ids_with_a_hash_never_share_a_name(one: str, other: str) -> None:
     ],
 )
 def test_a_template_names_a_clip_by_its_parameters(template: str, name: str) -> None:
-    assert rendered_name(template, VideoJob("alibaba/wan-2-6-t2v", id="waves", seed=7)) == name
+    assert NameTemplate(template).name(VideoJob("alibaba/wan-2-6-t2v", id="waves", seed=7)) == name
 
 
 @pytest.mark.parametrize("template", ["{id", "id}", "clip"])
 def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
     with pytest.raises(SettingsError, match="name template"):
-        rendered_name(template, VideoJob("m", id="waves"))
+        NameTemplate(template)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from aimlvideo.core.jobs import stages
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, Intent, id_prefix
 from aimlvideo.core.jobs.stages import ENDED, STAGES, Stage
 from aimlvideo.core.wires.http import Answer, Request
@@ -130,7 +130,7 @@ SAVED = Progress(
 
 
 def test_a_row_says_what_came_of_a_job_and_an_unknown_cost_is_not_zero() -> None:
-    row = result_of(VideoJob("m", id="a"), SAVED, Path("/clips")).row()
+    row = Result.of(VideoJob("m", id="a"), SAVED, Path("/clips")).row()
     assert row == {
         "id": "a", "model": "m", "stage": "saved", "generation_id": "g", "file": "a.mp4", "bytes": 7,
         "sha256": "0f" * 32, "video_url": "https://a/b", "cost_usd": None, "error": None,
@@ -140,14 +140,14 @@ def test_a_row_says_what_came_of_a_job_and_an_unknown_cost_is_not_zero() -> None
 
 
 def test_a_result_is_a_clip_or_its_error() -> None:
-    saved = result_of(VideoJob("m", id="a"), SAVED, Path("/clips"))
+    saved = Result.of(VideoJob("m", id="a"), SAVED, Path("/clips"))
     assert saved.ok
     assert saved.or_raise() is saved
     assert saved.path == Path("/clips/a.mp4")
     assert saved.submitted_at == datetime(1970, 1, 1, 0, 0, 1, 500_000, UTC)
-    gone = result_of(VideoJob("m", id="a"), SAVED.to(Stage.READY), Path("/clips"))
+    gone = Result.of(VideoJob("m", id="a"), SAVED.to(Stage.READY), Path("/clips"))
     assert gone.path is None
-    failed = result_of(VideoJob("m", id="a"), Progress(Stage.FAILED, error=GenerationFailed("moderated")))
+    failed = Result.of(VideoJob("m", id="a"), Progress(Stage.FAILED, error=GenerationFailed("moderated")))
     assert not failed.ok
     with pytest.raises(GenerationFailed, match="moderated"):
         failed.or_raise()
@@ -160,11 +160,11 @@ async def test_a_result_saves_its_clip_or_says_why_not() -> None:
         saves.append(result.job.id)
         return path
 
-    ready = result_of(VideoJob("m", id="a"), Progress(Stage.READY), save=save)
+    ready = Result.of(VideoJob("m", id="a"), Progress(Stage.READY), save=save)
     assert await ready.save("clip.mp4") == Path("clip.mp4")
     assert saves == ["a"]
     with pytest.raises(VideoError, match="job 'a' has no clip to save: it is planned"):
-        result_of(VideoJob("m", id="a"), Progress()).save("clip.mp4")
+        Result.of(VideoJob("m", id="a"), Progress()).save("clip.mp4")
 
 
 # Ids, requests, answers --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.core.jobs.file_names import RESULTS, is_plain_name
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.shell.files.results_file import ResultsFile, new_file, read_results, write_results
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links and modes of POSI
 
 
 def result(name: str = "a") -> Result:
-    return result_of(VideoJob("m", id=name), Progress(Stage.PLANNED))
+    return Result.of(VideoJob("m", id=name), Progress(Stage.PLANNED))
 
 
 def mode(path: Path) -> int:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob, result_of
+from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, GenerationFailed
 from aimlvideo.shell.files.results_file import ResultsFile, read_results, write_results
 
 
 def result(name: str, words: str = "moderated") -> Result:
-    return result_of(VideoJob("m", id=name), Progress(Stage.FAILED, error=GenerationFailed(words)))
+    return Result.of(VideoJob("m", id=name), Progress(Stage.FAILED, error=GenerationFailed(words)))
 
 
 @pytest.fixture
