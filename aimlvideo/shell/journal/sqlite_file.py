@@ -3,134 +3,22 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
-import re
 import shlex
 import sqlite3
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.columns import MOST, WITHOUT_GENERATION
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
-from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, earlier_prices, prices_from_json
-from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text
 from aimlvideo.errors import DiskFailed, JournalError, VideoError
 from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
-
-APPLICATION = 0x41494D56
-"""SQLite's `application_id` of our files: the letters AIMV."""
-
-SCHEMAS = (
-    """
-    CREATE TABLE jobs (
-        seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, folder INTEGER,
-        asked TEXT NOT NULL, stage TEXT NOT NULL, request_id TEXT, generation_id TEXT, video_url TEXT, error TEXT,
-        cost_usd REAL, polls INTEGER NOT NULL, submitted_at REAL, completed_at REAL, saved_at REAL,
-        file TEXT, bytes INTEGER, sha256 BLOB, looks BLOB
-    );
-    CREATE TABLE folders (path TEXT UNIQUE NOT NULL);
-    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
-    CREATE TABLE found (mark TEXT PRIMARY KEY, generation_id TEXT NOT NULL) WITHOUT ROWID;
-    """,
-    # The first release left the usual file name out and worked it out from the id again: now each name is stored. A
-    # trigger keeps the ids that a step replaces, so that no code can forget to; most jobs never need it.
-    """
-    ALTER TABLE jobs RENAME COLUMN looks TO poll_ages;
-    ALTER TABLE jobs ADD COLUMN video_urls TEXT;
-    ALTER TABLE jobs ADD COLUMN files TEXT;
-    ALTER TABLE jobs ADD COLUMN account TEXT;
-    ALTER TABLE jobs ADD COLUMN service_time REAL;
-    ALTER TABLE jobs ADD COLUMN cost_units REAL;
-    UPDATE jobs SET file = first_release_file_name(id) WHERE file = '';
-    CREATE TABLE attempts (
-        job INTEGER NOT NULL, request_id TEXT, generation_id TEXT, account TEXT, submitted_at REAL, service_time REAL,
-        stage TEXT NOT NULL
-    );
-    CREATE INDEX attempts_by_job ON attempts (job);
-    CREATE TRIGGER keep_attempt AFTER UPDATE OF request_id, generation_id ON jobs
-    WHEN (OLD.request_id IS NOT NULL OR OLD.generation_id IS NOT NULL) AND (
-        OLD.request_id IS NOT NEW.request_id
-        OR (OLD.generation_id IS NOT NULL AND OLD.generation_id IS NOT NEW.generation_id)
-    )
-    BEGIN
-        INSERT INTO attempts VALUES (
-            OLD.seq, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage
-        );
-    END;
-    """,
-    """
-    ALTER TABLE jobs ADD COLUMN status TEXT;
-    ALTER TABLE jobs ADD COLUMN status_at REAL;
-    ALTER TABLE jobs ADD COLUMN file_sizes TEXT;
-    """,
-    # A failed generation may be charged: what the submissions cost that a job had before counts as spent.
-    """
-    ALTER TABLE attempts ADD COLUMN cost_usd REAL;
-    DROP TRIGGER keep_attempt;
-    CREATE TRIGGER keep_attempt AFTER UPDATE OF request_id, generation_id ON jobs
-    WHEN (OLD.request_id IS NOT NULL OR OLD.generation_id IS NOT NULL) AND (
-        OLD.request_id IS NOT NEW.request_id
-        OR (OLD.generation_id IS NOT NULL AND OLD.generation_id IS NOT NEW.generation_id)
-    )
-    BEGIN
-        INSERT INTO attempts VALUES (
-            OLD.seq, OLD.request_id, OLD.generation_id, OLD.account, OLD.submitted_at, OLD.service_time, OLD.stage,
-            OLD.cost_usd
-        );
-    END;
-    """,
-)
-"""The statements that bring a journal from each version to the next."""
-
-_STAGES = ", ".join(f"'{stage.value}'" for stage in Stage)
-_NUMBER = "{0} IS NOT NULL AND (typeof({0}) NOT IN ('real', 'integer') OR {0} NOT BETWEEN 0 AND {1})"
-_COUNT = "{0} IS NOT NULL AND (typeof({0}) != 'integer' OR {0} NOT BETWEEN 0 AND {1})"
-_WITHOUT_GENERATION = ", ".join(f"'{stage.value}'" for stage in WITHOUT_GENERATION)
-_TEXTS = (
-    "request_id", "generation_id", "video_url", "error", "file", "video_urls", "files", "account", "status",
-    "file_sizes",
-)  # fmt: skip
-_VALUES = {
-    "id": "typeof(id) != 'text'",
-    "stage": f"typeof(stage) != 'text' OR stage NOT IN ({_STAGES})",
-    "content": "typeof(asked) != 'text'",
-    "run": "typeof(run) != 'integer'",
-    "folder": "folder IS NOT NULL AND folder NOT IN (SELECT rowid FROM folders)",
-    **{name: (_COUNT if name in ("polls", "bytes") else _NUMBER).format(name, most) for name, most in MOST.items()},
-    "polls ": "polls IS NULL",
-    "generation_id": "CASE WHEN generation_id IS NULL THEN stage = 'rendering' "
-    f"ELSE stage IN ({_WITHOUT_GENERATION}) END",
-    "sha256": "sha256 IS NOT NULL AND (typeof(sha256) != 'blob' OR length(sha256) NOT IN (0, 32))",
-    "poll_ages": "poll_ages IS NOT NULL AND (typeof(poll_ages) != 'blob')",
-    **{f"{name} ": f"{name} IS NOT NULL AND typeof({name}) != 'text'" for name in _TEXTS},
-}
-"""What no run writes, by the column in which it stands."""
-_CASES = " ".join(f"WHEN {wrong} THEN '{name.strip()}'" for name, wrong in _VALUES.items())
-_WRONG_JOB = f"SELECT id, CASE {_CASES} END AS wrong FROM jobs WHERE wrong IS NOT NULL LIMIT 1"
-_WRONG_FACT = (
-    "SELECT name, 'value' FROM facts WHERE value IS NOT NULL AND typeof(value) != 'text' "
-    "OR (name = 'run' AND (value IS NULL OR value GLOB '*[^0-9]*' OR length(value) NOT BETWEEN 1 AND 15)) LIMIT 1"
-)
-_WRONG_FOLDER = "SELECT path, 'path' FROM folders WHERE typeof(path) != 'text' LIMIT 1"
-_WRONG_ATTEMPT = (
-    f"SELECT generation_id, 'attempt' FROM attempts WHERE stage NOT IN ({_STAGES}) "
-    f"OR ({_NUMBER.format('submitted_at', MOST['submitted_at'])}) LIMIT 1"
-)
-
-FACT_READERS: Mapping[str, Callable[[str | None], object]] = {
-    PRICES: prices_from_json,
-    EARLIER_PRICES: earlier_prices,
-    CLOCK_OFFSET: offset_from_text,
-}
-"""Facts that are more than text, and what reads them."""
+from aimlvideo.shell.journal.sqlite_schema import APPLICATION, VERSION, migrate, wrong_value
 
 RESERVE = 4 * 2**20
 """Bytes kept on the disk for the last steps of a run on a disk that fills up."""
@@ -394,7 +282,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # NORMAL syncs nothing at a commit: a killed process loses nothing, a power cut what `synced` did not wait for.
         # FULL would sync at each commit, 30 times dearer, where only the intent to buy has to be on disk.
         connection.execute("PRAGMA synchronous=NORMAL")
-        _migrate(connection)
+        migrate(connection)
         _check_values(path, connection)
         connection.execute(_OPEN)
         # A copy without its -wal shall say that it is one.
@@ -483,7 +371,7 @@ def _empty_journal() -> bytes:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         # Rows are long: smaller pages are left half empty.
         connection.execute("PRAGMA page_size=8192")
-        _migrate(connection)
+        migrate(connection)
         return connection.serialize()
 
 
@@ -529,7 +417,7 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION:
         raise JournalError(damaged(path, "not a journal of this program"))
-    if version > len(SCHEMAS):
+    if version > VERSION:
         raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
     # Not `integrity_check`: that reads every index too, and takes seconds for a million jobs.
     if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
@@ -540,51 +428,26 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
 
 def _check_values(path: Path, connection: sqlite3.Connection) -> None:
     """Refuse a journal with a value that no run writes: SQLite keeps whatever another tool puts into a column."""
-    for query in (_WRONG_JOB, _WRONG_FACT, _WRONG_FOLDER, _WRONG_ATTEMPT):
-        if (wrong := connection.execute(query).fetchone()) is not None:
-            raise JournalError(damaged(path, f"{wrong[0]!r:.60} has a wrong {wrong[1]}"))
-    for name, read in FACT_READERS.items():
-        row = connection.execute("SELECT value FROM facts WHERE name=?", (name,)).fetchone()
-        try:
-            read(row[0] if row else None)
-        except ValueError as error:
-            raise JournalError(damaged(path, f"the fact {name!r}: {error!s:.100}")) from error
+    if (why := wrong_value(connection)) is not None:
+        raise JournalError(damaged(path, why))
 
 
 def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
     """Return a connection to a journal of this version: that one, or a migrated copy of an older one in memory."""
-    if reader.execute("PRAGMA user_version").fetchone()[0] == len(SCHEMAS):
+    if reader.execute("PRAGMA user_version").fetchone()[0] == VERSION:
         return reader
     # A reader never changes what it reads: an old journal is migrated in memory, so that an older release can still
     # open the file.
     copy = sqlite3.connect(":memory:", isolation_level=None)
     try:
         reader.backup(copy)
-        _migrate(copy)
+        migrate(copy)
         copy.execute("PRAGMA query_only=ON")
     except BaseException:
         copy.close()
         raise
     reader.close()
     return copy
-
-
-def _first_release_file_name(job_id: str) -> str:
-    """Return the name that the first release gave a clip: for its journals alone, so it must never change."""
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", job_id).strip("._")[:120]
-    if safe and safe == job_id and not re.match(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", safe):
-        return f"{safe}.mp4"
-    digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]
-    return f"{safe or 'clip'}-{digest}.mp4"
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    connection.create_function("first_release_file_name", 1, _first_release_file_name, deterministic=True)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(SCHEMAS[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN; {script} PRAGMA application_id={APPLICATION}; PRAGMA user_version={number}; COMMIT;"
-        )
 
 
 def _in_use_message(path: Path) -> str:

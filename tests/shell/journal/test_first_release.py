@@ -12,7 +12,7 @@ import pytest
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, InvalidJobs, JournalError, Rejected
-from aimlvideo.shell.journal import sqlite_file
+from aimlvideo.shell.journal import sqlite_schema
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
@@ -54,7 +54,7 @@ async def test_every_job_is_where_it_was(path: Path) -> None:
         assert isinstance(failed.progress.error, GenerationFailed)
         assert isinstance(rejected.progress.error, Rejected)
         assert journal.fact("service") == "aimlapi"
-    assert version(path) == len(sqlite_file.SCHEMAS)
+    assert version(path) == sqlite_schema.VERSION
 
 
 async def test_a_new_rule_for_names_moves_no_clip_of_an_old_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ async def test_an_old_run_goes_on_and_its_next_submission_keeps_the_ids_of_the_o
 
 async def test_a_journal_of_a_newer_version_is_refused_and_says_what_to_do(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version={len(sqlite_file.SCHEMAS) + 1}")
+        db.execute(f"PRAGMA user_version={sqlite_schema.VERSION + 1}")
     with pytest.raises(JournalError, match="newer version of aimlvideo: update with pip"):
         async with open_journal(path):
             pass

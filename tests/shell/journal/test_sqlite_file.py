@@ -274,7 +274,7 @@ async def test_a_journal_that_could_not_be_closed_for_want_of_room_is_opened_aga
         assert journal.counts() == {"planned": 1}
 
 
-@pytest.mark.parametrize("fails", ["_migrate", "_check_values", "sync"])
+@pytest.mark.parametrize("fails", ["migrate", "_check_values", "sync"])
 async def test_a_journal_of_a_killed_run_is_opened_after_a_run_that_could_not_open_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
