@@ -77,7 +77,7 @@ class Pipeline:
         )
         self.submit = Submit(
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
-            settings.callback_url, id_field=service.id_field,
+            self.poll.find, settings.callback_url, id_field=service.id_field,
         )  # fmt: skip
         limit = DownloadLimit(settings.downloads)
         self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limit)

@@ -165,6 +165,11 @@ class Poll:
         self._by_id[entry.progress.generation_id or ""] = waiting
         self._sleep(waiting, now)
 
+    def find(self, generation_id: str) -> Entry | None:
+        """Return the job whose generation of this id is waited for."""
+        waiting = self._by_id.get(generation_id)
+        return None if waiting is None else waiting.entry
+
     def hint(self, generation_id: str | None) -> bool:
         """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
         waiting = self._by_id.get(generation_id or "")

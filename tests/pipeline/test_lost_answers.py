@@ -41,6 +41,28 @@ async def test_a_generation_that_an_error_shows_under_way_is_fetched_and_bought_
     assert len(service.posted_at) == 1
 
 
+async def test_an_answer_that_names_the_generation_of_another_job_is_no_answer_to_this_one() -> None:
+    service = FakeService()
+    service.lost.extend([None, answer(201, {"id": "gen-0", "status": "queued"})])
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(3))
+    assert {result.generation_id for result in results.values()} == {"gen-0", "gen-1", "gen-2"}
+    assert len(service.posted_at) == 3
+
+
+async def test_a_job_that_a_gateway_answers_with_the_task_of_another_one_again_and_again_is_left_in_doubt() -> None:
+    service = FakeGateway(seconds=1000)
+    service.finds_ids = False
+    taken = answer(200, {"code": 0, "data": {"task_id": "gen-0", "task_status": "submitted"}})
+    service.lost.extend([None, taken])
+    async with FakeClient(service, service="kling", settle=100.0, timeout=3000) as client:
+        results = await run_all(client, jobs(2, GATEWAY_JOB))
+    error = results["job1"].error or results["job0"].error
+    assert isinstance(error, InDoubt)
+    assert "gen-0, which is that of job 'job0'" in str(error)
+    assert len(service.posted_at) == 2
+
+
 async def test_a_full_last_page_of_the_log_is_not_taken_for_its_end() -> None:
     service = FakeService(seconds=60)
     service.lost.append(Unclear("reset"))
