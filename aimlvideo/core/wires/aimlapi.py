@@ -22,6 +22,7 @@ from aimlvideo.core.wires.answers import (
     PROXY_REFUSED,
     STATUS_FIELDS,
     error_in_body,
+    fails_the_check,
     failure_in,
     id_in_location,
     is_about_the_path,
@@ -133,6 +134,8 @@ class AimlApi:
         # word alone may be about the request.
         if not (as_text(body.get("id")) or named_state(_word(body)) or links_in(body)[0]):
             _raise_for_body(answer, body)
+        if _is_about_the_check(body, generation_id):
+            raise nameless("the answer is about no generation", answer, None)
         return _generation(body, answer, generation_id)
 
     def _path(self, job: VideoJob) -> str:
@@ -234,6 +237,17 @@ def _cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | Non
     if used is None:
         used = as_cost(headers.get("x-aimlapi-credits-used")) or None
     return None if used is None else used / CREDITS_PER_USD
+
+
+def _is_about_the_check(body: Mapping[str, Any], generation_id: str) -> bool:
+    """Tell whether an answer says that our question failed: it names no generation, or something else without a status.
+
+    A refusal of content is always that of a generation.
+    """
+    if links_in(body)[0] or refuses_content(_all_words(body)):
+        return False
+    is_another_one = not _word(body) and _id(body) not in (None, generation_id) and failure_in(body)
+    return fails_the_check(body) or bool(is_another_one)
 
 
 def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:

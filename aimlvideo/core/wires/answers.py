@@ -24,6 +24,10 @@ _WORDS = {
     "timeout timed_out",
 }
 
+REQUEST_FAILED = ("error", "fail")
+"""Words that stand for a request, too: in the envelope that is called JSend."""
+SAYS_NOTHING = ("unknown",)
+"""Words by which a gateway says that it does not know either: what stands beside them counts."""
 ENDED = (State.COMPLETED, State.FAILED)
 STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
 """Status words of all services, documented and seen, in lower case and with `_`."""
@@ -113,10 +117,10 @@ def named_state(word: str) -> State | None:
 def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     """Return what a status word means; where it is unknown or misses its clip, what the rest of the answer shows.
 
-    An unknown word with a link is completed; an unknown word, or completed without a link, is failed where the answer
-    gives a reason. Whatever else is unknown is not finished yet.
+    An unknown word, or "unknown", with a link is completed; such a word, or completed without a link, is failed where
+    the answer gives a reason. Whatever else is unknown is not finished yet.
     """
-    state = named_state(word)
+    state = None if word.strip().lower() in SAYS_NOTHING else named_state(word)
     # A clip that is there is done, whatever new word a service has found for that.
     if state is None and has_link:
         return State.COMPLETED
@@ -125,6 +129,16 @@ def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
     if state in (None, State.COMPLETED) and not has_link:
         return State.FAILED if reason else State.RENDERING
     return state or State.RENDERING
+
+
+def fails_the_check(body: Mapping[str, Any]) -> bool:
+    """Tell whether our question failed, and not a generation, by an envelope such as `{"status": "error"}` with words.
+
+    A generation that failed is named, or has an error of its own.
+    """
+    word, message = body.get("status"), body.get("message") or body.get("msg")
+    is_envelope = isinstance(word, str) and word.strip().lower() in REQUEST_FAILED and isinstance(message, str)
+    return is_envelope and body.keys().isdisjoint((*ID_FIELDS, *FAILURE_FIELDS, "video", "videos", "meta"))
 
 
 def shows_under_way(word: str, error: Any) -> bool:

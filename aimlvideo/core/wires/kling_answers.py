@@ -24,6 +24,7 @@ from aimlvideo.core.wires.answers import (
     PROXY_REFUSED,
     STATUS_FIELDS,
     error_in_body,
+    fails_the_check,
     failure_in,
     is_about_the_path,
     links_in,
@@ -124,7 +125,8 @@ class Task:
             if answer.status >= 300 and request_id is not None and task.id and shows_under_way(task.status, why):
                 return task
             if answer.status < 300 and (error is None or (speaks_of_an_ended_task and request_id is None)):
-                if not task.has_fields:
+                is_about_the_check = request_id is None and fails_the_check(body) and not task.content_refused
+                if not task.has_fields or is_about_the_check:
                     raise nameless("the answer is cut short or names no task", answer, request_id)
                 if task.state is State.FAILED and not task.reason and error:
                     return replace(task, reason=f"{error[1] or 'failed'} (code {error[0]})")
@@ -169,7 +171,7 @@ class Task:
             created_at=self.created_at,
             content_refused=content_refused,
             refused_input=refused_input(self.reason or "") if content_refused else None,
-            never_ran=failed and bool(_NO_SLOT.search(self.reason or "")),
+            never_ran=failed and not self.units and bool(_NO_SLOT.search(self.reason or "")),
         )
 
 

@@ -382,3 +382,17 @@ def test_a_key_that_is_not_accepted_is_told_from_an_account_without_money(body: 
     with pytest.raises(Refused) as caught:
         WIRE.parse_status(answer({"code": 1101, "message": "in arrears"}, 429), "task-1")
     assert not caught.value.wrong_key
+
+
+@for_each(
+    ("fields", "ran"),
+    [
+        ({"final_unit_deduction": "3.5"}, True),
+        ({"billing": [{"charge_type": "unit", "amount": "2"}]}, True),
+        ({"final_unit_deduction": "0"}, False),
+        ({"billing": []}, False),
+    ],
+)
+def test_a_task_that_was_billed_did_run_whatever_its_reason_says(fields: Any, ran: bool) -> None:
+    task = native("failed", None, task_status_msg="1303: too many", **fields)
+    assert WIRE.parse_status(answer({"code": 0, "data": task}), "t").never_ran is not ran

@@ -219,6 +219,52 @@ def test_a_failure_has_its_reason_wherever_that_stands(wire: Wire, body: Any) ->
 
 
 @both
+@for_each(
+    ("body", "state"),
+    [
+        ({"status": "unknown"}, State.RENDERING),
+        ({"status": "UNKNOWN", "video_url": FILM}, State.COMPLETED),
+        ({"status": " Unknown", "error": {"message": "no GPU"}}, State.FAILED),
+        ({"status": "UNKNOWN", "fail_reason": "no GPU"}, State.FAILED),
+        ({"status": "UNKNOWN", "fail_reason": "", "error": None}, State.RENDERING),
+    ],
+    ids=str,
+)
+def test_a_service_that_does_not_know_the_status_says_it_with_the_clip_or_the_reason(
+    wire: Wire, body: Any, state: State
+) -> None:
+    assert wire.parse_status(answer({"id": "g-1", **body}), "g-1").state is state
+
+
+@both
+@for_each(
+    ("body", "kind"),
+    [
+        ({"status": "error", "message": "Too many requests, slow down"}, Busy),
+        ({"status": "fail", "message": "Request frequency exceeded"}, Busy),
+        ({"status": "error", "message": "Internal error"}, Unclear),
+        ({"status": "error", "message": "Unauthorized", "request_id": "r-1"}, Unclear),
+    ],
+    ids=str,
+)
+def test_an_error_that_names_no_generation_is_that_of_the_check(
+    wire: Wire, body: Any, kind: type[ServiceError]
+) -> None:
+    with pytest.raises(ServiceError) as caught:
+        wire.parse_status(answer(body), "g-1")
+    assert type(caught.value) is kind
+
+
+@for_each("body", [{"id": "req-9", "error": {"message": "no such page"}}, {"id": "req-9", "error": "Internal error"}])
+def test_an_error_beside_another_id_and_without_a_status_is_that_of_the_check(body: Any) -> None:
+    wire = WIRES["aimlapi"]
+    with pytest.raises(Unclear):
+        wire.parse_status(answer(body), "g-1")
+    assert wire.parse_status(answer({**body, "id": "g-1"}), "g-1").state is State.FAILED
+    assert wire.parse_status(answer({**body, "status": "error"}), "g-1").state is State.FAILED
+
+
+@both
 def test_a_message_alone_is_no_failure(wire: Wire) -> None:
     seen = wire.parse_status(answer({"id": "g-1", "status": "pondering", "message": "soon"}), "g-1")
     assert seen.state is State.RENDERING
