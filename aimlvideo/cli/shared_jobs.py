@@ -43,9 +43,9 @@ from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, L
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import write_results
 from aimlvideo.shell.journal.base import UPLOAD
-from aimlvideo.shell.journal.postgres import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection, resolved_dsn
 from aimlvideo.shell.journal.postgres_schema import init_tables
+from aimlvideo.shell.journal.postgres_sync import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.report_file import write_report

@@ -22,7 +22,8 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.object_stores import ClipStore
 from aimlvideo.shell.files.uploads import Uploads, UploadStore
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.postgres import FACTS, FORGET, LIVES, NOTE, PostgresJournal
+from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres_sync import ALIVE, FACTS, FORGET, NOTE
 from aimlvideo.shell.state.learned_durations import NOWHERE
 
 
@@ -54,7 +55,10 @@ class _SharedRecords:
 
     async def is_alive(self, worker: str) -> bool:
         """Tell whether a worker was heard of lately."""
-        return bool(await self.journal.ask(LIVES, worker))
+        return bool(await self.journal.ask(worker))
+
+
+LIVES = f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'"
 
 
 class FleetClient(VideoClient):

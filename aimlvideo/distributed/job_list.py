@@ -24,8 +24,8 @@ from aimlvideo.distributed.queue import put
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
 from aimlvideo.pipeline.job_sources import job_of
 from aimlvideo.shell.files.media import local_files_of
-from aimlvideo.shell.journal.postgres import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
+from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 FIRST, LONGEST, GROWTH = 0.1, 2.0, 1.5

@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.stages import ENDED
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.distributed.account import Account
 from aimlvideo.errors import DatabaseAway
-from aimlvideo.shell.journal.postgres import SyncPostgresJournal, open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import SyncPostgresJournal, open_sync_journal
 from aimlvideo.views.report.board import Board, ChangeLog, live_page
 from aimlvideo.views.report.cards import job_json
 

@@ -23,9 +23,10 @@ from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, Set
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.base import UPLOAD
-from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, price_what_was_bought
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
 from aimlvideo.shell.journal.postgres_schema import checked_version
+from aimlvideo.shell.journal.postgres_sync import price_what_was_bought
 
 log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"

@@ -18,7 +18,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_exit_codes import command
 from tests.distributed.test_worker import QUIET, counts, opened, queue
 from tests.waiting import until

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from aimlvideo.cli.app import app
 from aimlvideo.core.jobs.columns import COLUMN_KINDS
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.shell.journal.postgres import _record_of, _undamaged, open_sync_journal
+from aimlvideo.shell.journal.postgres import _undamaged
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal, record_of
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -77,4 +78,4 @@ def test_a_worker_that_takes_a_damaged_row_goes_on_with_the_others(caplog: pytes
     wrong[0], wrong[3] = "b", "melting"
     assert [record.job.id for record in _undamaged([wrong, row])] == ["a"]
     assert "job 'b' is damaged in the database" in caplog.text
-    assert _record_of(row).progress.generation_id == "g-1"
+    assert record_of(row).progress.generation_id == "g-1"

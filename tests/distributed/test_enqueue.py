@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.tables import xlsx_of
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.cli.test_job_sources import write_png

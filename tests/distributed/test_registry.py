@@ -10,8 +10,8 @@ import pytest
 
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.registry import WorkerRegistry
-from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import open_connection
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_worker import QUIET
 
 pytestmark = pytest.mark.real_time

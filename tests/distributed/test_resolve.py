@@ -10,7 +10,7 @@ import pytest
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_exit_codes import command
 from tests.distributed.test_worker import QUIET
 from tests.servers import sandbox_thread

@@ -25,7 +25,7 @@ from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.views.metrics import metrics_page
 from tests.waiting import until
 

@@ -20,7 +20,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import OverBudget
 from aimlvideo.pipeline import download
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB, FakeDownload, FakeService, FakeTransport
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]

@@ -20,7 +20,7 @@ from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 

@@ -11,7 +11,7 @@ import pytest
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.uploads import FOLDER_FACT
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.task_groups import task_group
 from tests.distributed.test_worker import QUIET, counts, job, opened
 from tests.shell.files.test_uploads import LARGE, PLACE, store, uploads_in

@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import Unclear
 from aimlvideo.pipeline import download
-from aimlvideo.shell.journal.postgres import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB, MODEL, FakeDownload, FakeService, FakeTransport, answer
 from tests.promise.worker_process import served, started, work
 

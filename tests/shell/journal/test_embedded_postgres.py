@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.postgres_connection import resolved_dsn
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_exit_codes import command
 from tests.distributed.test_worker import job
 

@@ -14,13 +14,8 @@ from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict
 from aimlvideo.errors import GenerationFailed, LinkDead
 from aimlvideo.shell.journal import postgres
-from aimlvideo.shell.journal.postgres import (
-    SEE_PRICE,
-    PostgresJournal,
-    open_postgres_journal,
-    open_sync_journal,
-    price_what_was_bought,
-)
+from aimlvideo.shell.journal.postgres import SEE_PRICE, PostgresJournal, open_postgres_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal, price_what_was_bought
 
 pytestmark = pytest.mark.real_time
 

@@ -10,7 +10,8 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal, open_sync_journal
+from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 
 pytestmark = pytest.mark.real_time
 

@@ -9,8 +9,8 @@ import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.postgres import open_sync_journal
 from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, init_tables
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 
 
 def first_release(dsn: str) -> None:
