@@ -33,7 +33,7 @@ from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
-from aimlvideo.pipeline.job_sources import Jobs, check_jobs, each, planned, single_job, to_resume
+from aimlvideo.pipeline.job_sources import Jobs, as_async, check_jobs, jobs_to_resume, plan_jobs, single_job
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline
 from aimlvideo.pipeline.poll import fetch_status
@@ -352,7 +352,7 @@ class VideoClient:
         def record(journal: Journal) -> Record:
             return journal.by_generation(generation_id) or journal.adopt(job, rendering)
 
-        return await self._one(lambda run: each([record(run.spec.journal)]), output)
+        return await self._one(lambda run: as_async([record(run.spec.journal)]), output)
 
     async def helper(self, name: str, **params: Any) -> dict[str, Any]:
         """Return what a call answers that prepares a job and costs nothing: `helper("identify-face", video_url=...)`.
@@ -424,8 +424,8 @@ class VideoClient:
         that was planned in the run of this number.
         """
         async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as resumed:
-            records = to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
-            self._feed(resumed, each(records))
+            records = jobs_to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
+            self._feed(resumed, as_async(records))
             yield resumed
 
     @property
@@ -468,7 +468,7 @@ class VideoClient:
 
     def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
-        return planned(jobs, run.spec, self.catalog, local_files=self._settings.local_files)
+        return plan_jobs(jobs, run.spec, self.catalog, local_files=self._settings.local_files)
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings

@@ -31,7 +31,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.account import Account, AccountLimits
-from aimlvideo.distributed.queue import open_queue
+from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.shell.journal.postgres import GATHER, open_postgres_journal
 from benchmarks.distributed import cpu_of
@@ -72,7 +72,7 @@ async def work(dsn: str) -> dict[str, list[float]]:
         return result
 
     registry = WorkerRegistry(worker, "benchmark")
-    async with open_queue(dsn, worker) as queue, open_postgres_journal(dsn, str(worker)) as journal:
+    async with JobQueue.open(dsn, worker) as queue, open_postgres_journal(dsn, str(worker)) as journal:
         for _ in range(ROUNDS):
             places = await timed("take", lambda: queue.take(AT_A_TIME))
             await timed("take over", lambda: queue.take_over(AT_A_TIME))

@@ -88,7 +88,7 @@ async def ours_without_journal(url: str, jobs: int, at_once: int) -> None:
 async def transport_and_wire(url: str, jobs: int, at_once: int) -> None:
     """What of this client asks and reads, without what makes it safe: no checks, limits, polls, steps or results."""
     from aimlvideo.core.wires.aimlapi import AimlApi
-    from aimlvideo.pipeline.job_sources import job_of
+    from aimlvideo.pipeline.job_sources import job_of_mapping
     from aimlvideo.shell.http.transport import HttpTransport, open_session
 
     left, wire = iter(range(jobs)), AimlApi()
@@ -97,7 +97,7 @@ async def transport_and_wire(url: str, jobs: int, at_once: int) -> None:
 
         async def work() -> None:
             for number in left:
-                job, name = job_of({"id": f"job{number}", **BODY}), f"request-{number}"
+                job, name = job_of_mapping({"id": f"job{number}", **BODY}), f"request-{number}"
                 accepted = wire.parse_submission(await transport.send(wire.submission(job, name)), name)
                 (question,) = wire.status(accepted.id, job)
                 assert wire.parse_status(await transport.send(question), accepted.id).ended

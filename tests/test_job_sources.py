@@ -9,7 +9,7 @@ import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.errors import InvalidJobs, Problem
-from aimlvideo.pipeline.job_sources import job_of
+from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile, jobs_of_frame
 from tests.fakes import FakeClient, FakeService, quick_downloads, run_all
 
@@ -52,7 +52,9 @@ def test_lists_in_a_data_frame_stay_lists() -> None:
 
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_none_and_nan_in_a_mapping_mean_not_given(nothing: object) -> None:
-    assert job_of({"model": TEXT, "prompt": "Waves", "seed": nothing, "id": nothing}).params == {"prompt": "Waves"}
+    assert job_of_mapping({"model": TEXT, "prompt": "Waves", "seed": nothing, "id": nothing}).params == {
+        "prompt": "Waves"
+    }
 
 
 WORDS = [f"Prompt {number}: a fox, a “boat”, and 50 % more; slowly" for number in range(30)]

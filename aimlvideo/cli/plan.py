@@ -17,10 +17,10 @@ from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check, media_fields, model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
-from aimlvideo.core.jobs.request_ids import own_ids_of
+from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
-from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
@@ -106,13 +106,16 @@ class JobReader:
     unknown_models: set[str] = field(default_factory=set)
     records: Callable[[], Iterable[Record]] | None = None
     """The jobs of earlier files; read once, and only where a job names an id of its own."""
-    _own_ids: dict[str, str] = field(default_factory=dict)
+    _own_ids: OwnIds = field(init=False)
     seen: _SeenJobs = field(default_factory=_SeenJobs)
     """Every job so far, with where it stands and the seconds of its clip."""
     _refused: dict[str, set[str]] = field(default_factory=dict)
     """The fields that are wrong already when a line is read, by where it stands."""
     chained: dict[str, tuple[str, VideoJob]] = field(default_factory=dict)
     """The jobs that take something from another one, by id, with where they stand."""
+
+    def __post_init__(self) -> None:
+        self._own_ids = OwnIds(service_of(self.service).id_field)
 
     def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
         """Give each right job with where it stands, and its parameters as they will be sent."""
@@ -190,7 +193,9 @@ class JobReader:
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         refused = self._refused.get(where, set())
         problems = [problem for problem in checked.problems if problem.field not in refused]
-        problems += [*self._about_media(job, checked.params), *self._shared_own_id(job)]
+        problems += self._about_media(job, checked.params)
+        if (shared_id := self._shared_own_id(job)) is not None:
+            problems.append(shared_id)
         problems += self._shared_name(where, job, getattr(line, "id_header", "id"))
         self.problems += (replace(problem, where=where) for problem in problems)
         return None if problems or refused else (job, checked.params)
@@ -203,15 +208,12 @@ class JobReader:
             got = f"the same in {before}"
             yield Problem(id_header, f"each {id_header} once", got, "rename one of the two", job=job.id)
 
-    def _shared_own_id(self, job: VideoJob) -> Iterator[Problem]:
-        """Yield a problem where a job names a request id of its own that a job before it has named."""
-        id_field = service_of(self.service).id_field
-        own_id = job.params.get(id_field) if id_field else None
-        if own_id and self.records is not None:
-            self._own_ids = own_ids_of(self.records(), id_field) | self._own_ids
+    def _shared_own_id(self, job: VideoJob) -> Problem | None:
+        """Return what is wrong where a job names a request id of its own that a job before it has named."""
+        if self.records is not None and self._own_ids.names_one(job):
+            self._own_ids.read(self.records())
             self.records = None
-        if own_id and (other := self._own_ids.setdefault(str(own_id), job.id)) != job.id:
-            yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=job.id)
+        return self._own_ids.claim(job)
 
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""

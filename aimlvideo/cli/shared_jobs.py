@@ -30,18 +30,18 @@ from aimlvideo.core.jobs.job import Progress, Result
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
-from aimlvideo.core.lost_submissions import settled
+from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.queue import open_queue, put
+from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, Line
 from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.files.results_file import write_results
+from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection, resolved_dsn
 from aimlvideo.shell.journal.postgres_schema import init_tables
@@ -143,7 +143,7 @@ class SharedJobs:
                 consent.ask(new, tally, self._terminal)
                 matrix = "yes" if reader.matrix else None
                 _note_facts(journal, {"service": reader.service, MATRIX: matrix, UPLOAD: upload})
-                queued += put(journal.db, new.ids)
+                queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
                 _plan(journal, reader, lines, tally)
@@ -156,7 +156,7 @@ class SharedJobs:
             retried, refused = _queue_failed(journal) if retry_failed else (0, 0)
             queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
-            queued += put(journal.db, journal.begun_ids(), begun=True)
+            queued += enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
         reader.say_remarks(self._terminal.remark)
         self._terminal.say(f"{pluralize(queued, 'job')} queued")
         if refused:
@@ -237,7 +237,7 @@ class SharedJobs:
         with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
             path = write_report(folder, journal=journal)
             results = folder / RESULTS
-            write_results(results, (Result.of(job, progress, folder) for job, progress in journal.ended_jobs()))
+            ResultsFile.rewrite(results, (Result.of(job, progress, folder) for job, progress in journal.ended_jobs()))
         self._terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {results}")
         if self._terminal.json:
             self._terminal.value({"page": str(path), "results": str(results)})
@@ -275,14 +275,14 @@ class SharedJobs:
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
             owner = journal.by_generation(generation) if generation else None
-            progress = settled(record, generation, owner)
+            progress = settled_by_hand(record, generation, owner)
             if generation:
                 service = journal.fact("service") or DEFAULT_SERVICE
                 settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
                 check_generation(record, generation, settings, self._terminal)
             if not journal.settle(record, progress):
                 raise UsageError(f"job {job_id!r} is being submitted, or has just moved on: check again with `status`")
-            put(journal.db, [job_id], begun=generation is not None)
+            enqueue_jobs(journal.db, [job_id], begun=generation is not None)
         self._terminal.say(settled_sentence(job_id, generation))
         return 0
 
@@ -326,7 +326,7 @@ def _queue_failed(journal: SyncPostgresJournal) -> tuple[int, int]:
     """Queue the failed jobs again; return how many, and how many moderation refused that still ask for the same."""
     failed = list(journal.failed_jobs())
     retried = [record for record in failed if not is_still_refused(*record)]
-    return put(journal.db, journal.retry_failed(retried)), len(failed) - len(retried)
+    return enqueue_jobs(journal.db, journal.retry_failed(retried)), len(failed) - len(retried)
 
 
 def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:
@@ -336,7 +336,7 @@ def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -
 
 
 async def _install(dsn: str) -> None:
-    async with open_queue(dsn, uuid4()) as engine:
+    async with JobQueue.open(dsn, uuid4()) as engine:
         await engine.install()
 
 

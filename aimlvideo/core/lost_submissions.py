@@ -102,7 +102,7 @@ def settle_seconds(p99: float | None) -> float:
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
 
 
-def may_be(row: LogRow, job: VideoJob, intent: Intent) -> bool:
+def may_be_submission(row: LogRow, job: VideoJob, intent: Intent) -> bool:
     """Tell whether a row without a client's id may be this submission: of its model, and not from before it."""
     is_its_model = row.model.casefold() in ("", job.model.casefold())
     from_before = (
@@ -126,7 +126,7 @@ def next_lookup_after(age: float, settle: float) -> float:
     return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)
 
 
-def settled(record: Record, generation: str | None, owner: Record | None) -> Progress:
+def settled_by_hand(record: Record, generation: str | None, owner: Record | None) -> Progress:
     """Return a doubtful job's progress as a person has settled it; `owner` is the job that has this generation already.
 
     Raises UsageError where the job is not in doubt, or the generation another job's.

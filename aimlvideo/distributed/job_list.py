@@ -20,9 +20,9 @@ from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.account import Account
-from aimlvideo.distributed.queue import put
+from aimlvideo.distributed.queue import enqueue_jobs
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
-from aimlvideo.pipeline.job_sources import job_of
+from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell.files.media import local_files_of
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
 from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal, read_records
@@ -186,7 +186,7 @@ class JobList:
             return await Account.read(connection)
 
     async def _add(self, jobs: Iterable[Job]) -> list[str]:
-        checked = [job if isinstance(job, VideoJob) else job_of(job) for job in jobs]
+        checked = [job if isinstance(job, VideoJob) else job_of_mapping(job) for job in jobs]
         problems: list[Problem] = []
         for job in checked:
             model = model_of(job, self._catalog, self._service)
@@ -213,7 +213,7 @@ class JobList:
 
             def queue(new: NewJobs) -> None:
                 journal.note("service", self._service)
-                put(journal.db, new.ids)
+                enqueue_jobs(journal.db, new.ids)
 
             if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):
                 raise InvalidJobs(problems)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import psycopg
@@ -53,6 +53,14 @@ class JobQueue:
         self.heartbeat = heartbeat
         self._table = self._queries.qbe.qualified.queue_table
         self._awake = f"UPDATE {self._table} SET priority = 0, execute_after = now()"
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, dsn: str, worker: UUID, heartbeat: float = 30.0) -> AsyncIterator[Self]:
+        """Give the queue over a connection of its own, closed on leaving."""
+        async with open_connection(dsn) as connection:
+            await connection.execute(BY_INDEX)
+            yield cls(connection, worker, heartbeat)
 
     async def install(self) -> None:
         """Make the engine's tables, or bring them up to date."""
@@ -155,7 +163,7 @@ class JobQueue:
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
 
-def put(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: bool = False) -> int:
+def enqueue_jobs(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: bool = False) -> int:
     """Queue jobs, over a connection that blocks; one that is in the queue already stays as it is.
 
     Jobs that were `begun` are left to whoever takes over next: they hold their places under the cap already.
@@ -178,14 +186,6 @@ def put(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: boo
     if added >= CHUNK:
         connection.execute(f"ANALYZE {table}")
     return added
-
-
-@asynccontextmanager
-async def open_queue(dsn: str, worker: UUID, heartbeat: float = 30.0) -> AsyncIterator[JobQueue]:
-    """Give the engine over a connection of its own, closed on leaving."""
-    async with open_connection(dsn) as connection:
-        await connection.execute(BY_INDEX)
-        yield JobQueue(connection, worker, heartbeat)
 
 
 def _by_job(rows: Iterable[Job]) -> dict[str, QueueEntry]:

@@ -23,7 +23,7 @@ from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict
 from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.queue import JobQueue, QueueEntry, open_queue
+from aimlvideo.distributed.queue import JobQueue, QueueEntry
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
 from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.errors import InDoubt, OutOfPatience, OverBudget, VideoError
@@ -147,7 +147,7 @@ class Worker:
             async for result in self.results:
                 self._ended(result)
         with anyio.move_on_after(PARTING):
-            async with open_queue(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
+            async with JobQueue.open(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
                 await self._hand_back(queue)
                 await queue.release()
                 await self._share(queue)
@@ -233,7 +233,7 @@ class Worker:
         """Keep up with the queue, over one connection after the other."""
         while True:
             try:
-                async with open_queue(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
+                async with JobQueue.open(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
                     queue.connection.add_notify_handler(self._on_notify)
                     await queue.connection.execute(f"LISTEN {NEWS}")
                     while True:

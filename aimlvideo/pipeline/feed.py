@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import chain, count
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.jobs.request_ids import own_ids_of
+from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.errors import InvalidJobs, Problem
 from aimlvideo.pipeline.crew import Crew
@@ -44,10 +44,10 @@ class Feed:
     legacy: bool = False
     live: set[str] | None = None
     """The ids of the jobs that are under way, where no other may have them."""
-    _own_ids: dict[str, str] = field(default_factory=dict)
     _admitted: deque[Entry] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
+        self._own_ids, self._own_ids_read = OwnIds(self.pipeline.service.id_field), False
         self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
         self._crew = Crew(self._next, self._submit, lambda: PARALLEL_SUBMISSIONS, self.run.tasks)
 
@@ -99,14 +99,14 @@ class Feed:
 
     async def _validate(self, entry: Entry) -> bool:
         """Check a planned job against the catalogue and the service; a wrong one ends here, and nothing was sent."""
-        shared_id = list(self._shared_own_id(entry))
+        shared_id = self._shared_own_id(entry.job)
         if entry.progress.stage is not Stage.PLANNED:
             return True
         catalog = await self.catalog_for(entry.job.model)
         checked = check(entry.job, catalog, service=self.pipeline.service.name, strict=self.strict, legacy=self.legacy)
         for warning in checked.warnings:
             log.warning("%s", warning)
-        problems = [*checked.problems, *shared_id]
+        problems = [*checked.problems, *([] if shared_id is None else [shared_id])]
         if problems:
             entry.step(Stage.FAILED, error=InvalidJobs(problems))
             entry.end()
@@ -130,15 +130,14 @@ class Feed:
             entry.stop_run(objection)
         return False
 
-    def _shared_own_id(self, entry: Entry) -> Iterator[Problem]:
-        """Yield a problem where a job names a request id of its own that another job of the run has named."""
-        id_field = self.pipeline.service.id_field
-        own_id = entry.job.params.get(id_field) if id_field else None
-        if own_id and not self._own_ids and self.live is not None:  # many machines share too much to be read for each
+    def _shared_own_id(self, job: VideoJob) -> Problem | None:
+        """Return what is wrong where a job names a request id of its own that another job of the run has named."""
+        # Many machines share too much to be read for each.
+        if not self._own_ids_read and self.live is not None and self._own_ids.names_one(job):
             journal = self.run.spec.journal
-            self._own_ids = own_ids_of(chain(journal.ended_jobs(), journal.open_jobs()), id_field)
-        if own_id and (other := self._own_ids.setdefault(str(own_id), entry.job.id)) != entry.job.id:
-            yield Problem(id_field, "an id that no other job has", f"that of job {other!r}", job=entry.job.id)
+            self._own_ids.read(chain(journal.ended_jobs(), journal.open_jobs()))
+            self._own_ids_read = True
+        return self._own_ids.claim(job)
 
     async def _buy_and_route(self, entry: Entry) -> bool:
         """Wait until one more may be bought, promise its price, and set it on its way. True: it is to be sent now."""

@@ -44,11 +44,11 @@ def check_jobs(jobs: object) -> None:
         JobFile(str(jobs)).check()
 
 
-async def planned(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
+async def plan_jobs(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
     """Give each job as the run's journal knows it; a wrong one as a failure."""
-    async for line in each(_lines(jobs, catalog)):
+    async for line in as_async(_lines(jobs, catalog)):
         try:
-            job = line if isinstance(line, VideoJob) else job_of(line)
+            job = line if isinstance(line, VideoJob) else job_of_mapping(line)
         except InvalidJobs as error:
             fields = line if isinstance(line, Mapping) else {}
             # A line that cannot be read is a failed job like others: it must not stop those behind it.
@@ -69,7 +69,7 @@ async def planned(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: b
             yield Record(job, Progress(Stage.FAILED, error=error))
 
 
-def to_resume(records: Iterator[Record]) -> Iterator[Record]:
+def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
     """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
     for job, progress in records:
         if progress.stage is not Stage.FAILED:
@@ -78,7 +78,7 @@ def to_resume(records: Iterator[Record]) -> Iterator[Record]:
             yield Record(job, progress.for_retry())
 
 
-def job_of(line: Mapping[str, Any]) -> VideoJob:
+def job_of_mapping(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
     if not isinstance(line, Mapping) or not all(isinstance(name, str) for name in line):
         expected = "a VideoJob, or a dict such as {'model': MODEL, 'prompt': 'Waves at night'}"
@@ -92,8 +92,8 @@ def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> Vid
     return VideoJob(model, id=job_id or f"clip-{secrets.token_hex(6)}", **params)
 
 
-async def each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
-    """Give what an iterable has, whether or not it is an async one."""
+async def as_async(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Give what an iterable has as an async one; what is one already stays so."""
     if isinstance(things, AsyncIterable):
         async for thing in things:
             yield thing

@@ -17,7 +17,7 @@ from aimlvideo.core.lost_submissions import (
     Outcome,
     Search,
     earliest_moment,
-    may_be,
+    may_be_submission,
     next_lookup_after,
 )
 from aimlvideo.core.money.account import LogRow
@@ -144,7 +144,7 @@ class LostSubmissions:
     def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
         """Return how well one submission was looked for."""
         entry, journal = doubt.entry, doubt.entry.run.spec.journal
-        candidates = (row for row in nameless if may_be(row, entry.job, doubt.intent))
+        candidates = (row for row in nameless if may_be_submission(row, entry.job, doubt.intent))
         return Search(
             self.account,
             reading.since,
@@ -183,7 +183,7 @@ class LostSubmissions:
             # something.
             self._lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
             if row.request_id is None:
-                return any(may_be(row, doubt.entry.job, doubt.intent) for doubt in doubts)
+                return any(may_be_submission(row, doubt.entry.job, doubt.intent) for doubt in doubts)
             return row.request_id in request_ids
 
         reading = await self.log.read(min(map(_earliest, doubts)), keep, thorough=thorough)

@@ -12,7 +12,7 @@ from aimlvideo.core.lost_submissions import (
     Outcome,
     Search,
     earliest_moment,
-    may_be,
+    may_be_submission,
     next_lookup_after,
     settle_seconds,
 )
@@ -72,7 +72,7 @@ def test_a_row_without_an_id_may_be_a_submission_of_its_model_that_is_no_later_t
     model: str, created_at: float, sent_at: float | None, may_be_it: bool
 ) -> None:
     row = LogRow(None, "gen-1", True, created_at, model)
-    assert may_be(row, VideoJob("kling/v1"), Intent("key", sent_at)) is may_be_it
+    assert may_be_submission(row, VideoJob("kling/v1"), Intent("key", sent_at)) is may_be_it
 
 
 @for_each(("p99", "seconds"), [(None, 600), (0, 600), (100, 600), (200, 600), (500, 1500)])

@@ -11,7 +11,7 @@ import pytest
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.queue import open_queue
+from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.distributed.registry import WorkerRegistry
 from aimlvideo.shell.journal.postgres import open_postgres_journal
 from tests.distributed.test_worker import QUIET, job, queue
@@ -51,7 +51,7 @@ def long_list(dsn: str) -> str:
 
 async def test_a_worker_reads_the_jobs_that_it_takes_and_no_others(long_list: str) -> None:
     before, worker = rows_read(long_list), uuid4()
-    async with open_queue(long_list, worker) as engine, open_postgres_journal(long_list, str(worker)) as journal:
+    async with JobQueue.open(long_list, worker) as engine, open_postgres_journal(long_list, str(worker)) as journal:
         for _ in range(3):
             places = await engine.take(100)
             assert len(places) == 100

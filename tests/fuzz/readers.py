@@ -38,7 +38,7 @@ from aimlvideo.errors import Problem, UsageError, VideoError
 from aimlvideo.shell.files.clip_metadata import media_seconds, recipe_in, write_metadata
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.media import Media
-from aimlvideo.shell.files.results_file import read_results
+from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.http.bodies import TooLarge, clean_headers, decoded
@@ -252,7 +252,7 @@ def _journal_file(data: bytes) -> None:
 def _results(data: bytes) -> None:
     journal = _open_journal()
     with _file("results.jsonl", data) as path, suppress(_NothingStays), journal.planning():
-        for row in read_results(path):
+        for row in ResultsFile.read(path):
             with suppress(VideoError):
                 journal.recover(row)
         _results_of(journal)

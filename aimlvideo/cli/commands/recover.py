@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.request_ids import NAMESPACE, id_prefix
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.results_file import read_results
+from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.sqlite import open_journal
 
 app = CommandApp()
@@ -41,7 +41,7 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
     """Rebuild a journal from results.jsonl and the service's log; returns the exit code."""
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
-    rows = list(read_results(folder / RESULTS)) if (folder / RESULTS).exists() else []
+    rows = list(ResultsFile.read(folder / RESULTS)) if (folder / RESULTS).exists() else []
 
     async def work() -> int:
         async with VideoClient(**settings) as client:

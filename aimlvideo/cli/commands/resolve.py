@@ -17,7 +17,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, Record
-from aimlvideo.core.lost_submissions import settled
+from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -81,4 +81,4 @@ def _settled(journal: JournalReader, folder: Path, job_id: str, generation: str 
     if record is None:
         raise UsageError(f"there is no job {job_id!r} in {folder}")
     owner = journal.by_generation(generation) if generation else None
-    return record, settled(record, generation, owner)
+    return record, settled_by_hand(record, generation, owner)

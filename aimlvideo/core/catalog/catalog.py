@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aimlvideo.core.catalog.corrections import correct
 from aimlvideo.core.catalog.endpoints import endpoint_entries
-from aimlvideo.core.media_types import FileLimits
+from aimlvideo.core.media_limits import FileLimits
 
 TYPES = frozenset({"string", "integer", "number", "boolean", "array", "object", "any"})
 MEDIA = frozenset({"image", "video", "audio", "any"})

@@ -8,7 +8,7 @@ from typing import Any
 
 from aimlvideo.core.catalog.catalog import Model, Rule
 from aimlvideo.core.catalog.endpoints import param_of_term
-from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.errors import Problem
 
 Params = Mapping[str, Any]

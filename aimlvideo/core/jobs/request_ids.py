@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import Problem
 
 NAMESPACE = "av-"
 """What all of them begin with."""
@@ -114,7 +115,27 @@ def account_fingerprint(api_key: str, base_url: str) -> str:
     return hashlib.sha256(f"aimlvideo account\0{base_url}\0{api_key}".encode()).hexdigest()[:8]
 
 
-def own_ids_of(records: Iterable[Record], id_field: str) -> dict[str, str]:
-    """Return the jobs that were sent under an id of their own, by that id: no other job may be sent under it."""
-    sent = (job for job, progress in records if progress.has_attempt)
-    return {str(own_id): job.id for job in sent if (own_id := job.params.get(id_field))}
+class OwnIds:
+    """The request ids that jobs name themselves, in the parameter `id_field`: no two jobs may be sent under one."""
+
+    def __init__(self, id_field: str) -> None:
+        self._id_field = id_field
+        self._jobs: dict[str, str] = {}
+
+    def names_one(self, job: VideoJob) -> bool:
+        """Tell whether a job names an id of its own."""
+        return bool(self._id_field and job.params.get(self._id_field))
+
+    def read(self, records: Iterable[Record]) -> None:
+        """Note the jobs that were sent under an id of their own before."""
+        sent = (job for job, progress in records if progress.has_attempt)
+        earlier = {str(own_id): job.id for job in sent if (own_id := job.params.get(self._id_field))}
+        self._jobs = earlier | self._jobs
+
+    def claim(self, job: VideoJob) -> Problem | None:
+        """Note a job's own id; return what is wrong where another job has named it before, else None."""
+        if not self.names_one(job):
+            return None
+        if (other := self._jobs.setdefault(str(job.params[self._id_field]), job.id)) == job.id:
+            return None
+        return Problem(self._id_field, "an id that no other job has", f"that of job {other!r}", job=job.id)

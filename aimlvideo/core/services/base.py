@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from aimlvideo.core.catalog.refresh import Deprecation
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.media_types import MediaLimits
+from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.wires.base import (

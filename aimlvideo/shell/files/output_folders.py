@@ -19,7 +19,7 @@ from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import whole
-from aimlvideo.shell.files.results_file import ResultsFile, write_results
+from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.base import Journal
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class OpenFolders:
             from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
 
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
-            write_results(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
+            ResultsFile.rewrite(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))
             return _OpenFolder(journal, results, uploads, stack.pop_all())

@@ -43,7 +43,7 @@ ODD_LETTERS = "backslashreplace"
 
 
 class ResultsFile:
-    """Where results are written as they come."""
+    """`results.jsonl`: where results are written as they come, and read again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -64,30 +64,30 @@ class ResultsFile:
         with _disk_error(self._path):
             self._file.close()
 
+    @staticmethod
+    def rewrite(path: Path, results: Iterable[Result]) -> None:
+        """Write the file anew, whole or not at all. Raises DiskFailed."""
+        part = path.with_name(path.name + ".part")
+        with _disk_error(path):
+            with new_file(part, errors=ODD_LETTERS) as file:
+                file.writelines(_line(result) for result in results)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
 
-def write_results(path: Path, results: Iterable[Result]) -> None:
-    """Write the file anew, whole or not at all. Raises DiskFailed."""
-    part = path.with_name(path.name + ".part")
-    with _disk_error(path):
-        with new_file(part, errors=ODD_LETTERS) as file:
-            file.writelines(_line(result) for result in results)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-
-
-def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """Give the lines of a results file; one that was cut short by a crash is passed over."""
-    # A byte that was damaged costs its own line, not the file.
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                # Whatever stands in a line that cannot be read, the others have ids of paid generations.
-                continue
-            if isinstance(row, dict):
-                yield row
+    @staticmethod
+    def read(path: Path) -> Iterator[dict[str, Any]]:
+        """Give the lines of the file; one that was cut short by a crash is passed over."""
+        # A byte that was damaged costs its own line, not the file.
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    row = json.loads(line)
+                except (ValueError, RecursionError):
+                    # Whatever stands in a line that cannot be read, the others have ids of paid generations.
+                    continue
+                if isinstance(row, dict):
+                    yield row
 
 
 def _is_cut(path: Path) -> bool:

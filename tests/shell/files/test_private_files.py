@@ -11,7 +11,7 @@ import pytest
 from aimlvideo.core.jobs.file_names import RESULTS, is_plain_name
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.files.results_file import ResultsFile, new_file, read_results, write_results
+from aimlvideo.shell.files.results_file import ResultsFile, new_file
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.report_file import write_report
 from tests.cases import for_each
@@ -36,7 +36,7 @@ def bystander(tmp_path: Path) -> Path:
 
 
 async def test_results_and_report_are_as_private_as_the_journal(tmp_path: Path) -> None:
-    write_results(tmp_path / RESULTS, [result()])
+    ResultsFile.rewrite(tmp_path / RESULTS, [result()])
     ResultsFile(tmp_path / "more.jsonl").close()
     async with open_journal(tmp_path / "journal.sqlite3", create=True) as journal:
         journal.plan(VideoJob("m", id="a"))
@@ -55,8 +55,8 @@ async def test_links_in_their_places_are_replaced_and_what_they_lead_to_is_left_
     file = ResultsFile(tmp_path / RESULTS)
     file.write(result())
     file.close()
-    write_results(tmp_path / RESULTS, [result("b")])
-    assert [row["id"] for row in read_results(tmp_path / RESULTS)] == ["b"]
+    ResultsFile.rewrite(tmp_path / RESULTS, [result("b")])
+    assert [row["id"] for row in ResultsFile.read(tmp_path / RESULTS)] == ["b"]
     assert bystander.read_text() == "mine\n"
 
 

@@ -13,7 +13,7 @@ import pytest
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DiskFailed, GenerationFailed
-from aimlvideo.shell.files.results_file import ResultsFile, read_results, write_results
+from aimlvideo.shell.files.results_file import ResultsFile
 
 
 def result(name: str, words: str = "moderated") -> Result:
@@ -26,13 +26,13 @@ def path(tmp_path: Path) -> Path:
 
 
 def ids(path: Path) -> list[str]:
-    return [row["id"] for row in read_results(path)]
+    return [row["id"] for row in ResultsFile.read(path)]
 
 
 def test_a_line_is_there_as_soon_as_it_is_written(path: Path) -> None:
     file = ResultsFile(path)
     file.write(result("a"))
-    assert list(read_results(path)) == [result("a").row()]
+    assert list(ResultsFile.read(path)) == [result("a").row()]
     file.write(result("b"))
     assert ids(path) == ["a", "b"]
     file.close()
@@ -44,10 +44,10 @@ def test_whatever_is_in_it_a_result_is_one_line(path: Path) -> None:
     file.write(result("a", words))
     file.close()
     assert path.read_bytes().count(b"\n") == 1
-    (row,) = read_results(path)
+    (row,) = ResultsFile.read(path)
     assert row["error"] == words
-    write_results(path, [result("b", words)])
-    assert next(read_results(path))["error"] == words
+    ResultsFile.rewrite(path, [result("b", words)])
+    assert next(ResultsFile.read(path))["error"] == words
 
 
 def test_after_a_line_that_a_crash_cut_short_the_next_one_is_whole(path: Path) -> None:
@@ -64,16 +64,16 @@ def test_lines_that_are_no_results_are_passed_over(path: Path) -> None:
 
 
 def test_written_anew_it_is_whole_or_as_it_was(path: Path) -> None:
-    write_results(path, [result("a")])
+    ResultsFile.rewrite(path, [result("a")])
 
     def broken() -> Iterator[Result]:
         yield result("b")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_results(path, broken())
+        ResultsFile.rewrite(path, broken())
     assert ids(path) == ["a"]
-    write_results(path, [result("c"), result("d")])
+    ResultsFile.rewrite(path, [result("c"), result("d")])
     assert ids(path) == ["c", "d"]
     assert [file.name for file in path.parent.iterdir()] == ["results.jsonl"]
 
@@ -84,7 +84,7 @@ def test_a_disk_that_cannot_be_written_is_said_as_that(path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFailed, match=r"No space left on device\. Make space, then run again"):
-        write_results(path, [result("a")])
+        ResultsFile.rewrite(path, [result("a")])
     assert not path.exists()
     with pytest.raises(DiskFailed, match="cannot be written"):
         ResultsFile(path.parent / "none" / "results.jsonl")
