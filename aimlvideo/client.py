@@ -260,6 +260,9 @@ class VideoClient:
         def __await__(self) -> NoReturn:
             raise SettingsError(BY_ASYNC_WITH)
 
+    def __reduce__(self) -> NoReturn:
+        raise SettingsError("a client cannot be copied or sent to another process: open one there, from its settings")
+
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:

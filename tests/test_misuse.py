@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import copy
 import datetime
+import gc
+import pickle
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -322,3 +326,82 @@ async def test_a_name_template_that_is_no_text_is_refused(service: Service) -> N
         with pytest.raises(SettingsError, match="is of type int"):
             async with client.run(JOBS, name=5):
                 pass
+
+
+async def test_a_generator_of_results_that_is_dropped_closes_its_run_and_nothing_else(service: Service) -> None:
+    async with client_of(service) as client:
+
+        async def stream() -> AsyncIterator[str]:
+            async with client.run([{"model": MODEL, "prompt": str(number)} for number in range(5)]) as results:
+                async for result in results:
+                    yield result.job.id
+
+        async for _ in stream():
+            break
+        # Nobody holds the generator now: the event loop closes it, in a task of its own.
+        gc.collect()
+        for _ in range(20):
+            await asyncio.sleep(0.1)
+        assert not client._runs
+        assert (await client.generate(MODEL, prompt="x")).stage == "ready"
+
+
+async def test_a_generator_that_opens_a_client_may_be_closed_by_another_task(service: Service) -> None:
+    async def stream() -> AsyncIterator[str]:
+        async with client_of(service) as client, client.run(JOBS) as results:
+            async for result in results:
+                yield result.job.id
+
+    results = stream()
+    assert await anext(results) in ("a", "b")
+    async with asyncio.timeout(5):
+        await asyncio.create_task(results.aclose())
+
+
+async def test_a_source_that_breaks_says_so_to_a_reader_in_another_task_too(service: Service) -> None:
+    async def source() -> AsyncIterator[dict[str, Any]]:
+        await asyncio.sleep(1)
+        raise OSError("the stick was pulled out")
+        yield {}
+
+    async def read(client: Any) -> None:
+        async with client.run(source()) as results:
+            reader = asyncio.create_task(anext(results))
+            with pytest.raises(OSError, match="stick"):
+                await asyncio.shield(reader)
+            await asyncio.sleep(60)
+
+    async with client_of(service) as client:
+        with pytest.raises(OSError, match="stick"):
+            await read(client)
+
+
+async def test_a_body_that_reads_nothing_is_ended_by_what_breaks_the_run(service: Service) -> None:
+    async def source() -> AsyncIterator[dict[str, Any]]:
+        raise OSError("the stick was pulled out")
+        yield {}
+
+    async with client_of(service) as client:
+        with pytest.raises(OSError, match="stick"):
+            async with asyncio.timeout(5), client.run(source()):
+                await asyncio.sleep(3600)
+
+
+async def test_a_timeout_while_a_run_is_opened_leaves_nothing_open(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with client_of(service) as client:
+        monkeypatch.setattr(client, "_open_place", lambda *_, **__: asyncio.sleep(3600))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1), client.run(JOBS):
+                pass
+        monkeypatch.undo()
+        async with client.run(JOBS) as results:
+            assert len([result async for result in results]) == 2
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+def test_a_client_is_no_thing_to_copy_or_to_send_to_another_process(service: Service) -> None:
+    for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(SettingsError, match="cannot be copied or sent to another process: open one there"):
+            copied(client_of(service))

@@ -110,6 +110,7 @@ class Run:
         self._result_ready = asyncio.Event()
         self._ready: deque[Entry] = deque()
         self.downloads: Crew[Entry] | None = None
+        self.broken: asyncio.Future[None] | None = None  # raises what ended this run, and not its reader
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
         budget.spending.on_change.append(self.notify_waiting)
@@ -166,6 +167,8 @@ class Run:
 
     async def __anext__(self) -> Result:
         while not self._results:
+            if self.broken is not None:
+                await asyncio.shield(self.broken)
             if self._left_early:
                 raise VideoError(LEFT)
             if self.closed or (self.input_exhausted and not self.entries):

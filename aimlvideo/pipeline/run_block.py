@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -9,29 +10,69 @@ from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
+import anyio
+
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.run import Run
+from aimlvideo.shell.task_groups import background_tasks
 
 P = ParamSpec("P")
 HOW = "`async with client.run(jobs) as results:`, and in that block `async for result in results:`"
 
 
 class _RunBlock(AbstractAsyncContextManager[Run]):
-    """A run that has not begun: nothing is read or sent before `async with` opens it and gives its results."""
+    """A run that has not begun: nothing is read or sent before `async with` opens it and gives its results.
+
+    The run lives in a task of its own. An application's generator that yields inside the block is closed by whichever
+    task drops it last, and scopes of tasks that are left by another task than entered them cancel the wrong one.
+    """
 
     def __init__(self, block: AbstractAsyncContextManager[Run]) -> None:
-        self._block, self._is_used = block, False
+        self._block, self._is_used, self._is_left = block, False, False
 
     async def __aenter__(self) -> Run:
         if self._is_used:
             raise UsageError(f"this run was used before, and a run is used once: call it again, with {HOW}")
         self._is_used = True
-        return await self._block.__aenter__()
+        self._opened: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        self._task = background_tasks(self._live)
+        await self._task.__aenter__()
+        try:
+            return await self._opened
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        return await self._block.__aexit__(kind, error, traceback)
+        self._is_left = True
+        # A cancelled scope around the block would wake this wait again and again: it ends soon by itself.
+        with anyio.CancelScope(shield=True):
+            is_handled = await self._task.__aexit__(kind, error, traceback)
+        return is_handled  # noqa: RET504 - a scope may swallow an error, so that mypy misses a return in it
+
+    async def _live(self) -> None:
+        """Hold the run open until its block is left, or something in it breaks."""
+        run: Run | None = None
+        try:
+            async with self._block as run:
+                if not self._opened.cancelled():
+                    self._opened.set_result(run)
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    if not self._is_left:
+                        run.broken = asyncio.get_running_loop().create_future()
+                        raise
+        except BaseException as error:
+            if run is None and not self._opened.done():
+                self._opened.set_exception(error)
+                return
+            if run is not None and run.broken is not None:
+                run.broken.set_exception(error)
+                run.broken.exception()  # it is raised below too: nobody need read it here
+            raise
 
     def __repr__(self) -> str:
         return f"<a run that {'was opened' if self._is_used else 'has not begun'}: {HOW}>"
