@@ -817,3 +817,40 @@ def test_a_clip_whose_journal_is_overwritten_while_it_is_made_is_named_and_not_b
     assert again.exit_code == 2
     assert "aimlvideo adopt FOLDER GENERATION" in again.output
     assert len(service.posted_at) == 1
+
+
+def test_an_older_copy_of_the_journal_buys_nothing_again_and_takes_no_id_away(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    journal, older, newest = (tmp_path / name for name in ("out/journal.sqlite3", "older", "newest"))
+    results = tmp_path / "out/results.jsonl"
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    command(*run())
+    shutil.copy(journal, older)
+    write(tmp_path / "jobs.jsonl", "a", "b", "c", "d")
+    command(*run())
+    shutil.copy(journal, newest)
+    shutil.copy(older, journal)
+    lines = results.read_text()
+    for again in (run(), ["resume", "out"]):
+        refused = command(*again)
+        assert refused.exit_code == 2
+        assert "results.jsonl has generation gen-" in refused.output
+        assert "aimlvideo recover out" in refused.output
+    assert (len(service.posted_at), results.read_text()) == (4, lines)
+    shutil.copy(newest, journal)
+    assert command(*run()).exit_code == 0
+    assert len(service.posted_at) == 4
+
+
+def test_lines_of_jobs_that_were_left_or_are_tried_again_are_no_sign_of_an_older_journal(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.broken["gen-0"] = "no GPU"
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    assert command(*run("--timeout", 20)).exit_code == 3
+    assert command(*run()).exit_code == 1
+    with (tmp_path / "out/results.jsonl").open("a") as file:
+        file.write("cut sho")
+    assert command(*run("--retry-failed")).exit_code == 0
+    assert len(service.posted_at) == 3

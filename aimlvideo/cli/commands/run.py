@@ -39,7 +39,7 @@ from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, Line
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
-from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_journal
 from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -157,6 +157,7 @@ class Planner:
             with self.file.lines(reader.catalog, self.defaults) as lines:
                 async with open_journal(folder / JOURNAL) as journal:
                     is_new = not journal.counts()  # only now: another run may have begun it a moment ago
+                    refuse_older_journal(journal, folder)
                     with journal.planning():
                         self._note_options(journal)
                         tally = self._plan_lines(lines, reader, journal, facts)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import ClipFile, Progress, Result
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Spending
-from aimlvideo.errors import SettingsError, VideoError
+from aimlvideo.errors import JournalError, SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import whole
 from aimlvideo.shell.files.results_file import ResultsFile
@@ -48,6 +49,37 @@ def checked_folder(path: Path) -> Path:
     if not path.is_dir() or not os.access(path, os.W_OK):
         raise SettingsError(f"the output folder {path} cannot be written")
     return path
+
+
+def refuse_older_journal(journal: Journal, folder: Path) -> None:
+    """Raise JournalError where the results have a generation that the journal does not know: it is an older copy.
+
+    Its jobs would be bought again, and the results, which are written anew from it, would forget the ids.
+    """
+    results = folder / RESULTS
+    if not (lines := ResultsFile.count_lines(results)):
+        return
+    counts = journal.counts()
+    # Each job that has ended has a line: only a file with more of them can say something that the journal does not.
+    if lines <= sum(counts.get(stage, 0) for stage in ENDED):
+        return
+    for row in ResultsFile.read(results):
+        job, generation_id = str(row.get("id")), row.get("generation_id")
+        if generation_id and not _knows(journal, job, generation_id):
+            raise JournalError(
+                f"{results} has generation {generation_id} of job {job!r}, which {JOURNAL} does not know: this is an "
+                "older copy of the journal, and what is paid for would be bought again. Put the newest one back, or "
+                f"move this one away and run `{command_line('recover', str(folder))}`"
+            )
+
+
+def _knows(journal: Journal, job_id: str, generation_id: str) -> bool:
+    record = journal.find(job_id)
+    if record is None:
+        return False
+    # A submission that it knows is looked up at the service, whatever came of it.
+    attempts = (attempt.generation_id for attempt in journal.attempts(job_id))
+    return record.progress.has_attempt or generation_id in attempts
 
 
 @dataclass(eq=False)
@@ -106,6 +138,7 @@ class OpenFolders:
             from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
 
             journal = await stack.enter_async_context(open_journal(path / JOURNAL))
+            refuse_older_journal(journal, path)
             ResultsFile.rewrite(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))

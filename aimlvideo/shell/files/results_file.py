@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -74,6 +75,15 @@ class ResultsFile:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
+
+    @staticmethod
+    def count_lines(path: Path) -> int:
+        """Return how many lines a results file has, 0 where there is none."""
+        try:
+            with path.open("rb") as file:
+                return sum(chunk.count(b"\n") for chunk in iter(partial(file.read, 2**20), b""))
+        except FileNotFoundError:
+            return 0
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:
