@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.signals import in_loop
-from aimlvideo.core.catalog.refresh import Deprecation
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.money.pricing import Pricing

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
-from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
+from aimlvideo.core.limits import ConcurrencyLimit, DownloadLimit, PollBudget, RateLimiter
 from aimlvideo.errors import NotAccepted
 from aimlvideo.shell import clock
 
@@ -96,3 +96,4 @@ class Limiters:
     slots: SlotLimiter
     rate_gate: RateGate
     polls: PollBudget
+    downloads: DownloadLimit = field(default_factory=DownloadLimit)

@@ -79,8 +79,7 @@ class Pipeline:
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
             self.poll.find, settings.callback_url, id_field=service.id_field,
         )  # fmt: skip
-        limit = DownloadLimit(settings.downloads)
-        self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limit)
+        self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limiters.downloads)
         self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)
         self.preflight = Preflight(send, service)
 
@@ -151,7 +150,7 @@ class Pipeline:
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
-        run.downloads = Crew(run.next_download, self.downloads.save, lambda: self.downloads.limit.limit, run.tasks)
+        run.downloads = Crew(run.next_download, self.downloads.save, lambda: self.limiters.downloads.limit, run.tasks)
 
 
 def _on_ready(entry: Entry) -> None:
@@ -221,7 +220,8 @@ async def _callback_page(settings: Settings, callbacks: Callbacks) -> AsyncItera
 
 def _own_limiters(settings: Settings) -> Limiters:
     slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
-    return Limiters(slots, RateGate(RateLimiter(settings.rate)), PollBudget(settings.poll_rate))
+    gate, polls = RateGate(RateLimiter(settings.rate)), PollBudget(settings.poll_rate)
+    return Limiters(slots, gate, polls, DownloadLimit(settings.downloads))
 
 
 async def _encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads: Uploads | None = None) -> VideoJob:

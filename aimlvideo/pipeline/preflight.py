@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import anyio
 
-from aimlvideo.core.catalog.refresh import Deprecation
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.services.base import Service

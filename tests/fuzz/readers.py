@@ -17,8 +17,7 @@ import aiohttp
 from yarl import URL
 
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import parse_document
+from aimlvideo.core.catalog.openapi import catalog_entry, parsed_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
 from aimlvideo.core.jobs.job import Result, VideoJob
@@ -30,9 +29,9 @@ from aimlvideo.core.service_clock import ServiceClock, retry_after
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
 from aimlvideo.core.wires.aimlapi_models import _read_metrics, _read_models, _read_prices
+from aimlvideo.core.wires.expected_fields import oddities
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import read_callback
-from aimlvideo.core.wires.shapes import oddities
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import Problem, UsageError, VideoError
 from aimlvideo.shell.files.clip_metadata import media_seconds, recipe_in, write_metadata
@@ -134,7 +133,7 @@ def _link(data: bytes) -> None:
 
 def _document(data: bytes) -> None:
     with suppress(ValueError):
-        body = parse_document(data)
+        body = parsed_document(data)
         for reader in (_read_models, _read_metrics):
             with suppress(ValueError):
                 repr(reader(body))
@@ -144,7 +143,7 @@ def _document(data: bytes) -> None:
         for pricing in prices.values():
             quote(model, SOUND.params, pricing)
         prices_from_json(prices_to_json(prices))
-        read_document("x/new", body)
+        catalog_entry("x/new", body)
 
 
 def _job_file(ending: str) -> Callable[[bytes], None]:

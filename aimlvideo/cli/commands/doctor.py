@@ -17,7 +17,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.openapi import read_document as read_model_document
+from aimlvideo.core.catalog.openapi import catalog_entry
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE
@@ -27,8 +27,8 @@ from aimlvideo.core.money.account import LogRow, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.service_clock import offset_remark
 from aimlvideo.core.wires.base import LookupById, Question, RequestLog
+from aimlvideo.core.wires.expected_fields import BODY, Fields, Oddity, oddities
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.shapes import BODY, Fields, Oddity, oddities
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
 from aimlvideo.shell import clock
 from aimlvideo.shell.http.proxies import proxy_for
@@ -243,7 +243,7 @@ class _Doctor:
 
         def read_document(answer: Answer) -> str:
             try:
-                read_model_document(described.id, answer.json(), usual_path=models.usual_path)
+                catalog_entry(described.id, answer.json(), usual_path=models.usual_path)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Unclear(f"{described.id}: {error}", status=answer.status) from error
             return f"{described.id}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import DEPTH, read_model
 from aimlvideo.core.catalog.corrections import correct
 
+LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
 MOST_PARTS = 4_000  # parts of a schema that are looked at: the largest document known has some 200
 MOST_NAMES = 200  # parameters of one object
 MOST_CHOICES = 1_000
@@ -25,7 +27,17 @@ _LIMITS = {
 Raw = dict[str, Any]
 
 
-def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usual_path: str = "") -> Raw:
+def parsed_document(body: bytes) -> Any:
+    """Return a document's JSON; ValueError where it is too large, too deep or none."""
+    if len(body) > LARGEST:
+        raise ValueError(f"{len(body):,} bytes, more than {LARGEST:,}")
+    try:
+        return json.loads(body)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+
+
+def catalog_entry(model: str, document: Any, *, also: tuple[str, ...] = (), usual_path: str = "") -> Raw:
     """Return the entry of catalog.json that an OpenAPI 3.0 document gives for `model` (or one of its aliases `also`).
 
     Of several requests that fit, the one at `usual_path` counts.
@@ -51,7 +63,7 @@ def read_document(model: str, document: Any, *, also: tuple[str, ...] = (), usua
     return entry
 
 
-def models_of(document: Any) -> list[str]:
+def models_in_document(document: Any) -> list[str]:
     """Return the ids of the models that a document's requests name. ValueError where it is no usable document."""
     reader = _Reader(document)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aimlvideo.core.catalog.refresh import Deprecation
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.money.account import KeyLimits, ResourcePack

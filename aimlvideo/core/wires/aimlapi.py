@@ -22,6 +22,7 @@ from aimlvideo.core.wires.answers import (
     PROXY_REFUSED,
     STATUS_FIELDS,
     error_in_body,
+    error_text,
     fails_the_check,
     failure_in,
     id_in_location,
@@ -29,7 +30,6 @@ from aimlvideo.core.wires.answers import (
     links_in,
     named_state,
     object_in,
-    reason,
     refuses_frequency,
     shows_under_way,
     state_of,
@@ -165,7 +165,7 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
         return
     code, words = error
     number = int(code) if code.isascii() and code.isdecimal() and len(code) < 10 else None
-    text = reason(words) + (f" (code {code[:60]})" if code else "")
+    text = error_text(words) + (f" (code {code[:60]})" if code else "")
     # Some gateways answer 200 and put the HTTP status into the body: it is treated as if it had been one.
     if number is not None and 300 <= number < 600:
         raise _error_of(answer, number, text, request_id)
@@ -253,12 +253,12 @@ def _is_about_the_check(body: Mapping[str, Any], generation_id: str) -> bool:
 def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
     word, error = _word(body), failure_in(body)
     links, sizes = links_in(body, surely_there=named_state(word) is State.COMPLETED and not error)
-    state = state_of(word, has_link=bool(links), reason=reason(error) if error else None)
+    state = state_of(word, has_link=bool(links), reason=error_text(error) if error else None)
     # A second look: a reason in an unusual place is believed only once the status says that it failed.
     if state is State.FAILED:
         error = error or failure_in(body, surely_failed=True)
     ended = state in (State.COMPLETED, State.FAILED)
-    why = reason(error) if state is State.FAILED else None
+    why = error_text(error) if state is State.FAILED else None
     content_refused = why is not None and refuses_content(_all_words(error))
     return Generation(
         id=generation_id,

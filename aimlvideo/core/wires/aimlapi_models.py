@@ -7,7 +7,8 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
-from aimlvideo.core.catalog.refresh import VIDEO, Deprecation, ListedModel
+from aimlvideo.core.catalog.deprecations import Deprecation
+from aimlvideo.core.catalog.refresh import VIDEO, ListedModel
 from aimlvideo.core.eta import SHORTEST, Durations
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import Per, Price, Pricing

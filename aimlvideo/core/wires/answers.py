@@ -16,7 +16,7 @@ _NO_PATH = (
     r"(?i)cannot (get|post|find this path)|no (such |)(path|route|endpoint)|invalid url|(page|route) not found"
     r"|^not found\.?$"
 )
-_WORDS = {
+_STATUS_WORDS = {
     State.QUEUED: "submitted queued in_queue not_start pending waiting created accepted scheduled",
     State.RENDERING: "processing in_progress running generating starting active unknown",
     State.COMPLETED: "succeed succeeded success successful completed complete done finished",
@@ -29,7 +29,7 @@ REQUEST_FAILED = ("error", "fail")
 SAYS_NOTHING = ("unknown",)
 """Words by which a gateway says that it does not know either: what stands beside them counts."""
 ENDED = (State.COMPLETED, State.FAILED)
-STATES = {word: state for state, words in _WORDS.items() for word in words.split()}
+STATES = {word: state for state, words in _STATUS_WORDS.items() for word in words.split()}
 """Status words of all services, documented and seen, in lower case and with `_`."""
 
 LOCATING = (200, 201, 202, 302, 303)
@@ -62,7 +62,7 @@ CODE_FIELDS = (
 )  # fmt: skip
 """Where a body says the number or word of its error; also inside `base_resp`."""
 
-WORDS_FIELDS = (
+MESSAGE_FIELDS = (
     "message", "msg", "status_msg", "errmsg", "error_msg", "error_message", "err_msg", "errorMessage", "errMsg",
     "detail", "faultstring", "title",
 )  # fmt: skip
@@ -79,7 +79,7 @@ FAILURE_FIELDS = (
 )  # fmt: skip
 """Where a generation says why it failed; each of them alone says that it did."""
 _FAILURE_NAMES = frozenset(FAILURE_FIELDS)
-FAILURE_WORDS = (*FAILURE_FIELDS, "reason", *WORDS_FIELDS)
+FAILED_REASON_FIELDS = (*FAILURE_FIELDS, "reason", *MESSAGE_FIELDS)
 
 LINK_FIELDS = (
     "video", "videos", "video_url", "video_urls", "videoUrl", "videoUrls", "output", "outputs", "url", "urls",
@@ -261,7 +261,7 @@ def error_in_body(body: Mapping[str, Any]) -> tuple[str, Any] | None:
     body = _in_lower_case(body)
     base = body.get("base_resp")
     layers = (body, base) if isinstance(base, dict) else (body,)
-    words = next((layer[name] for layer in layers for name in WORDS_FIELDS if layer.get(name)), None)
+    words = next((layer[name] for layer in layers for name in MESSAGE_FIELDS if layer.get(name)), None)
     error = next((body[name] for name in ERROR_FIELDS if body.get(name)), None)
     for value in (_http_status(body), *(layer.get(name) for layer in layers for name in CODE_FIELDS)):
         code = "" if value is None or value is False else (as_text(value) or str(value)).strip()
@@ -302,13 +302,13 @@ def failure_in(body: Mapping[str, Any], *, surely_failed: bool = False) -> Any:
     """
     if not surely_failed and _FAILURE_NAMES.isdisjoint(body):
         return None
-    names = FAILURE_WORDS if surely_failed else FAILURE_FIELDS
+    names = FAILED_REASON_FIELDS if surely_failed else FAILURE_FIELDS
     cause = next((body[name] for name in names if body.get(name)), None)
     links = isinstance(cause, str) and cause.startswith(("http://", "https://"))
     return None if links else cause  # older gateways put the clip's link there
 
 
-def reason(error: Any) -> str:
+def error_text(error: Any) -> str:
     """Return a generation's error for people, from the shapes in which it comes."""
     match error:
         case str() if error:
@@ -331,7 +331,7 @@ def _detail(one: Any) -> str:
     if not isinstance(one, dict):
         return str(one)
     if "msg" not in one:
-        return reason(one)
+        return error_text(one)
     loc = one.get("loc")
     place = ".".join(str(part) for part in (loc if isinstance(loc, list) else [loc or ""]) if part != "body")
     return f"{place}: {one.get('msg')}" if place else str(one.get("msg"))

@@ -11,8 +11,8 @@ from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.account import Charge, LogRow
+from aimlvideo.core.wires.expected_fields import Fields
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.core.wires.shapes import Fields
 
 P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)

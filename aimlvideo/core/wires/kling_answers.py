@@ -24,13 +24,13 @@ from aimlvideo.core.wires.answers import (
     PROXY_REFUSED,
     STATUS_FIELDS,
     error_in_body,
+    error_text,
     fails_the_check,
     failure_in,
     is_about_the_path,
     links_in,
     named_state,
     object_in,
-    reason,
     refuses_frequency,
     shows_under_way,
     state_of,
@@ -272,7 +272,7 @@ def _by_number(text: str, status: int, code: int | None, wait: float | None, req
 def _stated_error(body: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return the code, in lower case, and the words of a body that says it is an error; None where it does not."""
     error = error_in_body(body)
-    return None if error is None else (error[0].lower(), reason(error[1]))
+    return None if error is None else (error[0].lower(), error_text(error[1]))
 
 
 def _upstream_s(word: str, message: str) -> tuple[str, str]:
@@ -354,7 +354,7 @@ def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) 
     own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
     own = own if with_messages else []
     if not reasons:
-        reasons = [reason(cause) for layer in layers if _words(layer) and (cause := _failure(layer))]
+        reasons = [error_text(cause) for layer in layers if _words(layer) and (cause := _failure(layer))]
     in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
     return next((text for text in (*in_words, *own, *reasons) if text and text.strip().lower() not in GOOD_CODES), None)
 

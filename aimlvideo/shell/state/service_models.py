@@ -11,8 +11,8 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import ListedModel, parse_document
+from aimlvideo.core.catalog.openapi import catalog_entry, parsed_document
+from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import ModelList
 from aimlvideo.core.wires.http import Answer, Request
@@ -89,7 +89,7 @@ async def _read_named_models(fetch: Fetch, models: ModelList, names: Collection[
     answer = await fetch(models.request(""))
     if answer.status != 200:
         raise ServiceError(f"the list of models answered {answer.status}", status=answer.status)
-    listed = models.read(parse_document(answer.body))
+    listed = models.read(parsed_document(answer.body))
     named = [model for model in listed if {model.id, *model.aliases} & set(names)]
     entries, refused = await _documents(fetch, named[:MOST_NAMED], models.usual_path)
     for name, reason in refused.items():
@@ -115,7 +115,7 @@ async def _refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now:
 
 async def _read_all(fetch: Fetch, models: ModelList, answer: Answer, cached: Refreshed | None, now: str) -> Refreshed:
     try:
-        listed = models.read(parse_document(answer.body))
+        listed = models.read(parsed_document(answer.body))
     except ValueError as error:
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
     entries, refused = await _documents(fetch, listed, models.usual_path)
@@ -154,5 +154,5 @@ async def _entry(fetch: Fetch, model: ListedModel, usual_path: str) -> dict[str,
     answer = await fetch(Request("GET", model.document))
     if answer.status != 200:
         raise ValueError(f"its document answered {answer.status}")
-    entry = read_document(model.id, parse_document(answer.body), also=model.aliases, usual_path=usual_path)
+    entry = catalog_entry(model.id, parsed_document(answer.body), also=model.aliases, usual_path=usual_path)
     return {**entry, "aliases": list(model.aliases)} if model.aliases else entry

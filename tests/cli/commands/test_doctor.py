@@ -14,7 +14,7 @@ from aimlvideo.cli.commands import doctor
 from aimlvideo.cli.commands.doctor import _diagnose, _Diagnosis
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.wires.shapes import Oddity
+from aimlvideo.core.wires.expected_fields import Oddity
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.http.proxies import proxy_for
 from tests.cases import for_each

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.catalog.catalog import Model, Param, load_catalog, read_model
-from aimlvideo.core.catalog.openapi import read_document
-from aimlvideo.core.catalog.refresh import LARGEST, compare, parse_document
+from aimlvideo.core.catalog.openapi import LARGEST, catalog_entry, parsed_document
+from aimlvideo.core.catalog.refresh import compare
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi_models import _read_models
@@ -69,13 +69,13 @@ def document_of(model: Model) -> dict[str, Any]:
 def test_what_all_147_documents_say_is_what_is_shipped() -> None:
     catalog = load_catalog()
     models = [model for model in catalog if model.service == "aimlapi"]
-    refreshed = {model.id: read_document(model.id, document_of(model)) for model in models}
+    refreshed = {model.id: catalog_entry(model.id, document_of(model)) for model in models}
     assert list(compare(catalog, refreshed)) == []
     assert len(refreshed) == 147
 
 
 def test_a_model_that_was_not_shipped_is_checked_after_a_refresh() -> None:
-    entry = read_document("x/new", document(body("prompt", prompt={"type": "string"}, image_url={"type": "string"})))
+    entry = catalog_entry("x/new", document(body("prompt", prompt={"type": "string"}, image_url={"type": "string"})))
     catalog = load_catalog({"x/new": entry})
     checked = check(VideoJob("x/new", image_url=b"png"), catalog)
     assert [problem.field for problem in checked.problems] == ["prompt"]
@@ -93,7 +93,7 @@ def test_references_parts_and_forms_are_put_together() -> None:
             {"properties": {"size": {"$ref": "#/components/schemas/Size"}}},
         ]
     }
-    entry = read_document("x/new", document(schema, components={"schemas": shared}))
+    entry = catalog_entry("x/new", document(schema, components={"schemas": shared}))
     assert entry["params"] == {
         "prompt": {"type": "string", "required": True},
         "size": {"type": "string", "choices": ["a"]},
@@ -104,14 +104,14 @@ def test_of_several_requests_the_one_for_this_model_counts_and_the_universal_pat
     other = {"type": "object", "properties": {"model": {"enum": ["x/other"]}, "wrong": {"type": "string"}}}
     right = body(prompt={"type": "string"})
     paths = {"/v2/a": {"post": post(right)}, UNIVERSAL: {"post": post({"oneOf": [other, right]})}, "/get": {"get": {}}}
-    entry = read_document("x/new", {"paths": paths}, usual_path=UNIVERSAL)
+    entry = catalog_entry("x/new", {"paths": paths}, usual_path=UNIVERSAL)
     assert entry["path"] == UNIVERSAL
     assert list(entry["params"]) == ["prompt"]
-    assert read_document("x/now", {"paths": paths}, also=("x/new",), usual_path=UNIVERSAL)["params"] == entry["params"]
+    assert catalog_entry("x/now", {"paths": paths}, also=("x/new",), usual_path=UNIVERSAL)["params"] == entry["params"]
 
 
 def test_newer_ways_to_say_that_nothing_may_be_given_are_understood() -> None:
-    entry = read_document(
+    entry = catalog_entry(
         "x/new", document(body(seed={"type": ["integer", "null"]}, mode={"const": "std", "type": "string"}))
     )
     model = read_model("x/new", entry)
@@ -165,7 +165,7 @@ WIDE = {"type": "object", "properties": {f"p{number}": {"type": "string"} for nu
 )
 def test_a_hostile_or_broken_document_is_refused_with_a_short_reason(broken: Any) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
-        read_document("x/new", broken)
+        catalog_entry("x/new", broken)
     assert len(str(refused.value)) < 250
 
 
@@ -181,7 +181,7 @@ def test_a_hostile_or_broken_document_is_refused_with_a_short_reason(broken: Any
 )
 def test_the_reason_says_what_was_wrong(broken: Any, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        read_document("x/new", broken)
+        catalog_entry("x/new", broken)
 
 
 def test_a_small_document_that_unfolds_to_billions_of_parts_is_refused_at_once() -> None:
@@ -191,13 +191,13 @@ def test_a_small_document_that_unfolds_to_billions_of_parts_is_refused_at_once()
 
     bomb = document(body(a={"$ref": "#/levels/0"}), levels={str(number): level(number) for number in range(7)})
     with pytest.raises(ValueError, match="parts"):
-        read_document("x/new", bomb)
+        catalog_entry("x/new", bomb)
 
 
 def test_a_body_that_is_too_large_too_deep_or_no_json_is_refused() -> None:
     for text in (b" " * (LARGEST + 1), b"[" * 500_000, b"<html>", b"\xff\xfe"):
         with pytest.raises(ValueError, match=r"."):
-            parse_document(text)
+            parsed_document(text)
 
 
 # -- the list ---------------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_a_list_that_is_none_is_refused(answer: Any) -> None:
 def test_a_model_that_goes_on_under_another_id_is_not_told_as_removed() -> None:
     sora = load_catalog().find("openai/sora-2-t2v")
     assert sora is not None
-    renamed = {**read_document(sora.id, document_of(sora)), "aliases": [sora.id]}
+    renamed = {**catalog_entry(sora.id, document_of(sora)), "aliases": [sora.id]}
     removed = {
         change.model for change in compare(load_catalog(), {"openai/sora-2-text": renamed}) if change.what == "removed"
     }
@@ -263,7 +263,7 @@ def test_a_model_that_goes_on_under_another_id_is_not_told_as_removed() -> None:
 
 def test_what_changed_is_told_model_by_model_and_field_by_field() -> None:
     catalog = load_catalog()
-    models = {model.id: read_document(model.id, document_of(model)) for model in catalog if model.service == "aimlapi"}
+    models = {model.id: catalog_entry(model.id, document_of(model)) for model in catalog if model.service == "aimlapi"}
     del models["openai/sora-2-t2v"]
     models["x/new"] = models[V16]
     changed = {**models[V16], "params": {**models[V16]["params"]}}

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.aimlapi import AimlApi, _cost_of, raise_for_error, reason
+from aimlvideo.core.wires.aimlapi import AimlApi, _cost_of, raise_for_error
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
+from aimlvideo.core.wires.answers import error_text
 from aimlvideo.core.wires.base import Generation, State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
@@ -226,7 +227,7 @@ def test_a_link_comes_out_byte_for_byte() -> None:
     ],
 )
 def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words: str) -> None:
-    assert reason(error) == words
+    assert error_text(error) == words
     seen = WIRE.parse_status(answer({"status": "error", "error": error}), "gen-1")
     assert (seen.state, seen.error) == (State.FAILED, words)
 
