@@ -377,6 +377,7 @@ class Wan30Video(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    file_url and link_url are links.
     last_image_url needs image_url.
     Only one of image_url and reference_image_urls.
     Only one of image_url and video_urls.
@@ -1057,6 +1058,7 @@ class Wan30VideoDotted(TypedJob):
         seed: The same seed and parameters give a similar clip. A whole number.
         watermark: Put the service's mark in the corner. True or false, default false.
 
+    file_url and link_url are links.
     last_image_url needs image_url.
     Only one of image_url and reference_image_urls.
     Only one of image_url and video_urls.

@@ -45,6 +45,8 @@ _MEDIA = {
     "video": "A video: a link, or Base64 as a data: URI.",
     "audio": "A sound file: a link, or Base64 as a data: URI.",
     "any": "A media file: a link, or Base64 as a data: URI.",
+    "document": "A document: a link.",
+    "page": "A web page: a link.",
 }
 
 

@@ -203,6 +203,8 @@ _FILES = (
     ("any", re.compile(r"(alpha_)?url$")),
 )
 
+_LINK_NAME = re.compile(r"(^|_)ur[il]s?$")
+
 _PYTHON: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -246,9 +248,17 @@ def _rules(model: str, params: Mapping[str, Raw]) -> list[Raw]:
                 "source": _DOCS + "Kling-AI/video-v3-omni",
             }
         )
+    if links := [name for name, param in params.items() if _LINK_NAME.search(name) and _is_plain_text(param)]:
+        rules.append({"kind": "link", "fields": links, "source": "docs.aimlapi.com, the names of these parameters"})
     stated = [rule for pattern, stated in PROSE_RULES.items() if fnmatchcase(model, pattern) for rule in stated]
     rules += filter(None, (_for_fields(rule, params.keys()) for rule in stated))
     return [*rules, *LEGACY_RULES.get(model, ())]
+
+
+def _is_plain_text(param: Raw) -> bool:
+    """Tell whether a parameter is a text, or a list of texts, that is neither a file nor one of a few words."""
+    text = param.get("item", {}) if param.get("type") == "array" else param
+    return text.get("type") == "string" and not text.get("media") and not text.get("choices")
 
 
 def _for_fields(rule: Raw, names: Collection[str]) -> Raw | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from aimlvideo.core.catalog.catalog import Model, Rule
+from aimlvideo.core.catalog.describe import preview
 from aimlvideo.core.catalog.endpoints import param_of_term
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.errors import Problem
@@ -53,6 +54,7 @@ def _sentence(rule: Rule) -> str:
         "choices_when": f"{first} is {_or(rule.choices)} with {condition}",
         "at_most_items": f"{names}: at most {rule.limit} entries together" + (condition and f", with {condition}"),
         "adds_up": f"{first} add up to {others}",
+        "link": f"{names} {'are links' if len(rule.fields) > 1 else 'is a link'}",
     }
     ending = " on the legacy URL." if rule.legacy else "."
     return sentences.get(rule.kind, f"{amount} one of {names}") + ending
@@ -231,6 +233,20 @@ def _at_most_items(rule: Rule, model: Model, params: Params) -> Iterator[Problem
         )
 
 
+def _link(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
+    for name in rule.fields:
+        value = params.get(name)
+        entries = value if isinstance(value, list | tuple) else [value]
+        # Sent as it stands, a path of this machine would be paid for, and show what is here.
+        if wrong := [entry for entry in entries if isinstance(entry, str) and not _LINK.match(entry)]:
+            yield Problem(
+                name, "a link (https://...)", preview(wrong[0]), "a file of this machine cannot be sent there"
+            )
+
+
+_LINK = re.compile(r"\s*(?!file:)[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+
+
 def _adds_up(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     parts = [entry for entry in _at(rule.fields[0], params) if isinstance(entry, int | float)]
     whole = params.get(rule.fields[1])
@@ -274,4 +290,5 @@ _CHECKS: dict[str, Callable[[Rule, Model, Params], Iterator[Problem]]] = {
     "choices_when": _choices_when,
     "at_most_items": _at_most_items,
     "adds_up": _adds_up,
+    "link": _link,
 }

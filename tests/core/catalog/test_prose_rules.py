@@ -204,6 +204,37 @@ def test_each_rule_says_where_it_stands(model: str) -> None:
     assert all(source.startswith("docs.aimlapi.com") for source in page.rule_sources)
 
 
+@pytest.mark.parametrize("name", ["file_url", "link_url"])
+def test_a_document_is_a_link_and_no_file_of_this_machine(name: str) -> None:
+    for link in ("https://a.example/plan.pdf", "HTTPS://a.example", "data:application/pdf;base64,JVBERg=="):
+        assert check(VideoJob(WAN, prompt="p", **{name: link}), CATALOG).problems == ()
+    for path in (
+        "plan.pdf",
+        "/home/me/plan.pdf",
+        "~/plan.pdf",
+        "C:\\plan.pdf",
+        "file:///home/me/plan.pdf",
+        "a.example/plan",
+    ):
+        (problem,) = check(VideoJob(WAN, prompt="p", **{name: path}), CATALOG).problems
+        assert problem.field == name
+        assert problem.expected.startswith("a link")
+        assert accepts(WAN, {"prompt": "p", name: path})
+
+
+def test_what_a_refreshed_document_calls_a_url_is_a_link() -> None:
+    raw = {"developer": "x", "path": "/v2/video/generations", "params": {
+        "subtitle_url": {"type": "string"},
+        "style_urls": {"type": "array", "item": {"type": "string"}},
+        "curl": {"type": "string"},
+    }}  # fmt: skip
+    refreshed = load_catalog({"x/new": raw})
+    right = VideoJob("x/new", subtitle_url="https://a.example/a.srt", style_urls=["https://a.example"], curl="tight")
+    assert check(right, refreshed).problems == ()
+    wrong = VideoJob("x/new", subtitle_url="a.srt", style_urls=["https://a.example", "b.json"])
+    assert [problem.field for problem in check(wrong, refreshed).problems] == ["subtitle_url", "style_urls"]
+
+
 def test_a_list_that_an_earlier_release_refreshed_has_the_rules_of_this_one() -> None:
     raw = {"developer": "x-ai", "path": "/v2/video/generations", "params": {
         "prompt": {"type": "string"},
