@@ -35,7 +35,7 @@ from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.job_sources import Jobs, as_async, check_jobs, jobs_to_resume, plan_jobs, single_job
 from aimlvideo.pipeline.limiters import Limiters
-from aimlvideo.pipeline.pipeline import Pipeline, open_pipeline
+from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.prices import PriceList
@@ -234,7 +234,7 @@ class VideoClient:
             policy_for, background = self._poll_policies.policy_for, []
             if self._poll_policies.learns and self._settings.chosen_service.durations:
                 background.append(partial(self._poll_policies.read_published, self._transport.send))
-            opened = open_pipeline(
+            opened = Pipeline.open(
                 self._settings,
                 self._transport,
                 clips,

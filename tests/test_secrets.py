@@ -18,7 +18,7 @@ from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.views.report.cards import job_json
+from aimlvideo.views.report.job_json import job_json
 from tests.cases import for_each
 
 TEXT, PICTURE = "alibaba/wan-2-6-t2v", "kling-video/v1.6/pro/image-to-video"

@@ -15,8 +15,8 @@ from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unk
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
-from aimlvideo.core.catalog.validation import check, media_fields
+from aimlvideo.core.catalog.media_fields import media_fields, reference_problems, with_stand_ins
+from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
@@ -28,7 +28,7 @@ from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
-from aimlvideo.views.report.cards import failure_advice
+from aimlvideo.views.report.job_json import failure_advice
 
 MAX_WAIT = 50.0
 """Seconds for which one call may wait: callers give up on a tool after a minute."""

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from aimlvideo.errors import SettingsError, UsageError
 
 
-@asynccontextmanager
-async def sandbox_here(**behaviour: Any) -> AsyncIterator[str]:
-    """Give the URL of an embedded sandbox. Raises SettingsError where its extra is missing."""
-    Sandbox, Behaviour, _ = sandbox_parts()
-    async with Sandbox(behaviour_of(Behaviour, {"seconds": "uniform:1,2.5", **behaviour}), port=0) as sandbox:
-        yield sandbox.url
-
-
-def sandbox_parts() -> tuple[Any, Any, Any]:
-    """Return the sandbox, its behaviour and its sample pictures. Raises SettingsError where the extra is missing."""
+def import_sandbox(module: str = "aimlvideo.sandbox") -> ModuleType:
+    """Return the sandbox, or a module of it. Raises SettingsError where its extra is missing."""
     try:
-        from aimlvideo.sandbox import Behaviour, Sandbox  # noqa: PLC0415 - an extra
-        from aimlvideo.sandbox.pictures import sample_picture  # noqa: PLC0415 - an extra
+        return import_module(module)
     except ImportError as error:
         raise SettingsError(f"the sandbox needs its extra: pip install 'aimlvideo[sandbox]' ({error})") from error
-    return Sandbox, Behaviour, sample_picture
 
 
-def behaviour_of(kind: Any, settings: dict[str, Any]) -> Any:
-    """Return a behaviour with these knobs. Raises UsageError where one is wrong."""
+@asynccontextmanager
+async def sandbox_here(*, port: int = 0, **settings: Any) -> AsyncIterator[str]:
+    """Give the URL of an embedded sandbox with these settings.
+
+    Raises SettingsError where its extra is missing, UsageError where a setting is wrong.
+    """
+    sandbox = import_sandbox()
     try:
-        return kind().changed(**settings)
+        behaviour = sandbox.Behaviour().changed(**{"seconds": "uniform:1,2.5", **settings})
     except (TypeError, ValueError) as error:
         raise UsageError(f"the sandbox refuses these settings: {error}") from error
+    async with sandbox.Sandbox(behaviour, port=port) as served:
+        yield served.url

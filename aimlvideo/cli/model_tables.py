@@ -13,7 +13,7 @@ from typing import Any
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
-from aimlvideo.core.catalog.rules import sentences
+from aimlvideo.core.catalog.rules import rule_sentences
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.pricing import Pricing, quote
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -224,7 +224,7 @@ def model_page(model: Model, pricing: Pricing | None = None, times: Durations | 
         id=model.id,
         facts=tuple((label, text) for label, text in facts if text),
         params=tuple(row for name in _order(model) for row in _param_rows(name, model.params[name])),
-        rules=tuple(sentences(model)),
+        rules=tuple(rule_sentences(model)),
         rule_sources=() if model.source else tuple(rule.source for rule in model.rules),
         example=example_line(model),
     )

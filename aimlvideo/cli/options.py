@@ -222,13 +222,6 @@ def read_assignment(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def checked_threshold(dollars: float) -> float:
-    """Return the sum above which a question is asked. Raises UsageError: nothing is ever above NaN."""
-    if not dollars >= 0:
-        raise UsageError(f"--confirm-above is {dollars:g}: expected US dollars, 0 or more")
-    return dollars
-
-
 def import_metrics() -> ModuleType:
     """Return the module of `--metrics`. Raises UsageError where its extra is not installed."""
     try:

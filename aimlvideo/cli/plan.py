@@ -12,9 +12,9 @@ from typing import Any
 
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
+from aimlvideo.core.catalog.media_fields import media_fields, reference_problems, with_stand_ins
 from aimlvideo.core.catalog.rules import file_limits
-from aimlvideo.core.catalog.validation import check, media_fields, model_of
+from aimlvideo.core.catalog.validation import check, model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds

@@ -33,7 +33,6 @@ from aimlvideo.cli.options import (
     Settle,
     Timeout,
     Upload,
-    checked_threshold,
     count_or_auto,
     import_metrics,
     read_address,
@@ -149,7 +148,7 @@ class SharedRunOptions:
         Here, because what is wrong only once the jobs are planned would leave them planned by a run that was refused.
         """
         checked_limit(self.max_spend, "--max-spend")
-        checked_threshold(self.confirm_above)
+        checked_limit(None if self.confirm_above == inf else self.confirm_above, "--confirm-above")
         NameTemplate(self.name or "{id}")  # one that cannot be read is refused
         board = None if self.board is None else read_address("--board", self.board, LOCALHOST)
         _refuse_taken("--board", board)

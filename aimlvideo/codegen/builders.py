@@ -13,7 +13,7 @@ from typing import Any
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
-from aimlvideo.core.catalog.rules import sentences
+from aimlvideo.core.catalog.rules import rule_sentences
 
 BUILDER_MODULES = {
     "alibaba": "Alibaba: Wan and HappyHorse",
@@ -171,7 +171,7 @@ def _docstring(model: Model, shown: dict[str, Param], order: list[str], source: 
     yield "Args:"
     yield from (f"    {name}: {_meaning(name, shown[name])}" for name in order)
     yield ""
-    for line in sentences(model):
+    for line in rule_sentences(model):
         yield from wrap(line, WIDTH - 8, subsequent_indent="  ")
     yield f"Source: {source if model.service == 'aimlapi' else 'the gateway documentation'}."
     yield '"""'

@@ -23,6 +23,7 @@ from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.queue import enqueue_jobs
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
 from aimlvideo.pipeline.job_sources import job_of_mapping
+from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
 from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal, read_records
@@ -70,7 +71,7 @@ class _EndWatch:
         """Return the results of those among these jobs that have ended, as soon as there is one."""
         while True:
             async with self._lock:  # whoever comes first asks for all; the others find the answer
-                now = anyio.current_time()
+                now = clock.loop()
                 if now >= self._next_at:
                     await self._ask(list(self._waiters), now)
                 elif self._unread:

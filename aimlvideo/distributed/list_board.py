@@ -17,7 +17,7 @@ from aimlvideo.distributed.account import Account
 from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal.postgres_sync import SyncPostgresJournal, open_sync_journal
 from aimlvideo.views.report.board import Board, ChangeLog, live_page
-from aimlvideo.views.report.cards import job_json
+from aimlvideo.views.report.job_json import job_json
 
 READ_EVERY = 1.0
 """Seconds between two reads of what is under way."""

@@ -25,7 +25,7 @@ from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
 from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
-from aimlvideo.shell.journal.postgres_schema import checked_version
+from aimlvideo.shell.journal.postgres_schema import check_tables_async
 from aimlvideo.shell.journal.postgres_sync import price_what_was_bought
 
 log = logging.getLogger("aimlvideo.worker")
@@ -57,7 +57,7 @@ async def open_worker(
 
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(_connected(options.dsn))
-        await checked_version(connection)
+        await check_tables_async(connection)
         learned = await SharedDurations.read(connection)
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))

@@ -17,6 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
+from aimlvideo.shell import clock
 from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed
 
 AT_A_TIME = 0.1
@@ -96,13 +97,13 @@ class Permits:
 
     async def acquire(self) -> None:
         """Return when one more submission may start; while PostgreSQL is away, none may."""
-        if self._remaining and anyio.current_time() <= self._until:
+        if self._remaining and clock.loop() <= self._until:
             # At once: a turn of a busy event loop for each job would halve what is submitted.
             self._remaining -= 1
             return
         async with self._lock:
             # Permits that were reserved and not used in time are void: the account's rate went on without them.
-            while self._remaining < 1 or anyio.current_time() > self._until:
+            while self._remaining < 1 or clock.loop() > self._until:
                 await self._reserve()
             self._remaining -= 1
 
@@ -121,7 +122,7 @@ class Permits:
         # The reservation begins when the account's turn comes: that moment is on the database's clock, so only the
         # difference is used.
         await anyio.sleep(max(row[0], 0.0))
-        self._remaining, self._until = permits, anyio.current_time() + FRESH
+        self._remaining, self._until = permits, clock.loop() + FRESH
 
 
 class _SharedRateGate(RateGate):
@@ -170,4 +171,4 @@ class WorkerShares:
     def on_rejected_elsewhere(self, kind: str, seconds: float | None) -> None:
         """Narrow, because another worker was refused. What is outstanding is narrowed in the database already."""
         if kind != "outstanding":
-            (self.polls if kind == "polls" else self.submissions).on_rejected_elsewhere(anyio.current_time(), seconds)
+            (self.polls if kind == "polls" else self.submissions).on_rejected_elsewhere(clock.loop(), seconds)

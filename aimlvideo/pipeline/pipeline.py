@@ -6,13 +6,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.media_fields import media_fields, replace_media
 from aimlvideo.core.catalog.rules import file_limits
-from aimlvideo.core.catalog.validation import media_fields, model_of, replace_media
+from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
@@ -82,6 +83,28 @@ class Pipeline:
         self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limiters.downloads)
         self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)
         self.preflight = Preflight(send, service)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        settings: Settings,
+        transport: Transport,
+        clips: ClipSource,
+        catalog: Callable[[], Catalog],
+        policy_for: Callable[[VideoJob], PollPolicy],
+        *background: Callable[[], Coroutine[Any, Any, None]],
+        limiters: Limiters | None = None,
+    ) -> AsyncIterator[Self]:
+        """Run the stages that all runs of a client share, until the block is left.
+
+        `limiters` are those of an account that others use too, in place of ones by the settings.
+        """
+        pipeline = cls(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
+        spared = (pipeline.poll.watch_key, pipeline.callbacks.run, *background)
+        works = (pipeline.poll.run, pipeline.lost_submissions.run, *map(_going_without, spared))
+        async with background_tasks(*works), _callback_page(settings, pipeline.callbacks):
+            yield pipeline
 
     def on_accepted(self, entry: Entry) -> None:
         """Wait for a generation that the service has taken, or hand it out where that was all that was wanted."""
@@ -161,27 +184,6 @@ def _on_ready(entry: Entry) -> None:
         entry.end()
     else:
         entry.run.download(entry)
-
-
-@asynccontextmanager
-async def open_pipeline(
-    settings: Settings,
-    transport: Transport,
-    clips: ClipSource,
-    catalog: Callable[[], Catalog],
-    policy_for: Callable[[VideoJob], PollPolicy],
-    *background: Callable[[], Coroutine[Any, Any, None]],
-    limiters: Limiters | None = None,
-) -> AsyncIterator[Pipeline]:
-    """Run the stages that all runs of a client share, until the block is left.
-
-    `limiters` are those of an account that others use too, in place of ones by the settings.
-    """
-    pipeline = Pipeline(settings, transport, clips, catalog, policy_for, limiters=limiters or _own_limiters(settings))
-    spared = (pipeline.poll.watch_key, pipeline.callbacks.run, *background)
-    works = (pipeline.poll.run, pipeline.lost_submissions.run, *map(_going_without, spared))
-    async with background_tasks(*works), _callback_page(settings, pipeline.callbacks):
-        yield pipeline
 
 
 def _going_without(work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:

@@ -1,4 +1,7 @@
-"""The two clocks of the package, read in this one place: tests let both run in virtual time by replacing one name."""
+"""The two clocks that runs and pages go by, read in this one place: tests let both run in virtual time.
+
+What needs a clock that nobody can set, and no virtual time (the pace of a download, a lease), reads `time.monotonic`.
+"""
 
 from __future__ import annotations
 

@@ -247,7 +247,7 @@ def _unknown(run: Run) -> str:
 
 
 def _limiter_wait(limiters: Limiters) -> str:
-    now, gate, slots = anyio.current_time(), limiters.rate_gate, limiters.slots.outstanding
+    now, gate, slots = clock.loop(), limiters.rate_gate, limiters.slots.outstanding
     pause = gate.rate.paused_until - now
     if pause > 0 and gate.trouble is not None:
         away = isinstance(gate.trouble, Unavailable)

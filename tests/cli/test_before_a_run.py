@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_opened_is_not_called_done(
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**JOB, "id": "a"}))
     assert command("run", "jobs.jsonl", "-o", "out", "--poll", "every:0.05", "--quiet").exit_code == 0
 
-    monkeypatch.setattr(output_folders, "write_results", disk_is_full)
+    monkeypatch.setattr(output_folders.ResultsFile, "rewrite", disk_is_full)
     for words in (("run", "jobs.jsonl", "-o", "out"), ("resume", "out")):
         done = command(*words)
         assert done.exit_code == 3

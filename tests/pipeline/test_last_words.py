@@ -15,7 +15,7 @@ from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import OutOfPatience, Refused
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from aimlvideo.views.report.cards import job_json
+from aimlvideo.views.report.job_json import job_json
 from tests.cases import for_each
 from tests.fakes import GATEWAY_JOB, JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error
 

@@ -21,7 +21,7 @@ import anyio
 
 from aimlvideo.cli import session
 from aimlvideo.cli.agent_tools import open_tools
-from aimlvideo.cli.commands.generate import make_one
+from aimlvideo.cli.commands.generate import ClipInputs, make_one
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.commands.run import run_jobs
 from aimlvideo.cli.run_options import RunOptions
@@ -429,13 +429,13 @@ class World:
     def generate(self, prompt: str, file: str, *, again: bool, **how: Any) -> None:
         """Make one clip: `aimlvideo generate`, with the same words into the same file as before, or with others."""
         path, job = self.folder.parent / file, self.words(prompt)
-        inputs = {"prompt": prompt, "images": [job.params["image_url"]], "set": []}
+        clip = ClipInputs(job.model, prompt, (job.params["image_url"],))
         stage, _ = self._beside(file, prompt)
         unfinished = stage not in (None, Stage.PLANNED)
         may_buy = again or not path.exists() or unfinished
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
-            return make_one(job.model, inputs, path, settings, terminal, sandbox=False, again=again)
+            return make_one(clip, path, settings, terminal, sandbox=False, again=again)
 
         if how["harm"] is not None:
             how["harm"] = how["harm"][0], "delete"

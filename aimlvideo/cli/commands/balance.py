@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +15,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
+from aimlvideo.shell import clock
 
 app = CommandApp()
 
@@ -38,7 +38,7 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
                     key = (await ServiceFacts.of(client)).key
                     return [f"{remaining:.2f} USD", *_key_lines(key)], {"balance_usd": remaining, **_key_json(key)}
                 assert packs is not None
-                read = list(packs.read(await client.send(packs.request(time.time()))))
+                read = list(packs.read(await client.send(packs.request(clock.wall()))))
                 lines = [_pack_line(pack) for pack in read] or ["no packs of units on this account"]
                 return lines, {"packs": [_pack_json(pack) for pack in read]}
 

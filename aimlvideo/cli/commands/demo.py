@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from aimlvideo.cli.embedded_sandbox import sandbox_here, sandbox_parts
+from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_folder import RunFolder
@@ -46,7 +46,7 @@ def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
 
 def _make_demo(output: Path, terminal: Terminal) -> int:
     """Make a dozen clips over every wire and every model family; return the exit code."""
-    *_, sample_picture = sandbox_parts()
+    sample_picture = import_sandbox("aimlvideo.sandbox.pictures").sample_picture
     pictures = _pictures_for(checked_folder(output) / "pictures", sample_picture)
     started = time.monotonic()
     halted: VideoError | None = None

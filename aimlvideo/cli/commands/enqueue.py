@@ -20,11 +20,11 @@ from aimlvideo.cli.options import (
     RetryFailed,
     ServiceOptions,
     Upload,
-    checked_threshold,
 )
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
+from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import service_of
 
 app = CommandApp()
@@ -61,7 +61,8 @@ def enqueue(
             "local_files": not file.no_local_files,
         }  # fmt: skip
         settings = access.client(legacy=legacy)
-        priced = checked_threshold(confirm_above) < inf or _names_service(settings)
+        asks = checked_limit(None if confirm_above == inf else confirm_above, "--confirm-above") is not None
+        priced = asks or _names_service(settings)
         facts = ServiceFacts.asked(settings) if priced else ServiceFacts()
         code = shared_jobs.queue(
             jobs,

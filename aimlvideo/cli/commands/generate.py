@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -82,8 +82,8 @@ def generate(
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
         settings = access.client(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
-        inputs = {"prompt": prompt, "images": image or [], "set": set_ or []}
-        code = make_one(model, inputs, output, settings, terminal, sandbox=sandbox, again=again, max_spend=max_spend)
+        clip = ClipInputs(model, prompt, tuple(image or ()), tuple(set_ or ()))
+        code = make_one(clip, output, settings, terminal, sandbox=sandbox, again=again, max_spend=max_spend)
         raise typer.Exit(code)
 
 
@@ -98,6 +98,24 @@ def cost_of(result: Result) -> str:
     if result.cost_usd is not None:
         return f"{result.cost_usd:.2f} USD"
     return "cost unknown" if result.cost_units is None else f"{result.cost_units:g} of the service's units"
+
+
+class ClipInputs(NamedTuple):
+    """What a clip is made of, as it is typed; `assignments` are texts such as `duration=5`."""
+
+    model: str
+    prompt: str | None = None
+    images: tuple[str, ...] = ()
+    assignments: tuple[str, ...] = ()
+
+    def params(self, service: str) -> dict[str, Any]:
+        """Return the job's parameters; pictures go where the model takes them. Raises UsageError."""
+        catalog = known_catalog()
+        model = catalog.find(self.model) or catalog.find_unlisted(self.model, service)
+        params = dict(map(read_assignment, self.assignments))
+        if self.prompt is not None:
+            params["prompt"] = self.prompt
+        return _placed(model, self.images) | params
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +177,7 @@ class _ClipJournal:
 
 
 def make_one(
-    model: str,
-    inputs: Mapping[str, Any],
+    clip: ClipInputs,
     output: Path,
     settings: ClientOptions,
     terminal: Terminal,
@@ -174,12 +191,12 @@ def make_one(
     Until it is saved, a journal lies beside it: the same command again carries on, and buys nothing twice.
     """
     checked_limit(max_spend, "--max-spend")
-    if model not in known_catalog():
-        learn_without_a_run(settings, [model], sandbox=sandbox)
-    params = _params(model, inputs, settings["service"])
+    if clip.model not in known_catalog():
+        learn_without_a_run(settings, [clip.model], sandbox=sandbox)
+    params = clip.params(settings["service"])
     _check_output(output)
     # The id follows from the content: the same command has the same id, and finds its journal and its clip.
-    job = VideoJob(model, id=VideoJob(model, **params).id, **params)
+    job = VideoJob(clip.model, id=VideoJob(clip.model, **params).id, **params)
     journal = _ClipJournal(None if sandbox else output.with_name(f".{output.name}.journal"), job, output)
     if not again:
         journal.refuse_to_buy_again()
@@ -252,16 +269,6 @@ def _described(record: Record) -> str:
     job, progress = record
     words = json.dumps(dict(job.params), ensure_ascii=False, default=str)
     return f"{progress.generation_id or f'in doubt as {progress.request_id}'}, {job.model} {words[:200]}"
-
-
-def _params(name: str, inputs: Mapping[str, Any], service: str) -> dict[str, Any]:
-    """Return a job's parameters from what was given; pictures go where this model takes them."""
-    catalog = known_catalog()
-    model = catalog.find(name) or catalog.find_unlisted(name, service)
-    params = dict(map(read_assignment, inputs["set"]))
-    if inputs["prompt"] is not None:
-        params["prompt"] = inputs["prompt"]
-    return _placed(model, inputs["images"]) | params
 
 
 def _placed(model: Model | None, images: Sequence[str]) -> dict[str, Any]:

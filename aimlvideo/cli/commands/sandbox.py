@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aimlvideo.cli.embedded_sandbox import behaviour_of, sandbox_parts
+from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
@@ -56,14 +56,13 @@ def sandbox(
 
 def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:
     """Serve the sandbox until it is interrupted; return the exit code."""
-    Sandbox, Behaviour, _ = sandbox_parts()
-    knobs_given = behaviour_of(Behaviour, behaviour | dict(_knob(text) for text in knobs))
+    chosen = behaviour | dict(_knob(text) for text in knobs)
 
     async def work() -> None:
         try:
-            async with Sandbox(knobs_given, port=port) as sandbox:
+            async with sandbox_here(port=port, **chosen) as url:
                 variable = service_of(DEFAULT_SERVICE).base_url_variable
-                terminal.say(f"the sandbox is at {sandbox.url} ({variable}); any key will do. Ctrl-C ends it")
+                terminal.say(f"the sandbox is at {url} ({variable}); any key will do. Ctrl-C ends it")
                 await asyncio.get_running_loop().create_future()
         except* (OSError, OverflowError) as group:
             raise SettingsError(f"the sandbox cannot be served on port {port}: {group.exceptions[0]}") from None
@@ -86,7 +85,7 @@ def _knob(text: str) -> tuple[str, Any]:
 
 def _setting_rows() -> list[tuple[str, str, str]]:
     """Return the name, the default and the meaning of every setting of the sandbox."""
-    _, kind, _ = sandbox_parts()
+    kind = import_sandbox().Behaviour
     meanings = dict(_documented(inspect.getsource(kind)))
     return [(field.name, str(field.default), meanings.get(field.name, "")) for field in dataclasses.fields(kind)]
 

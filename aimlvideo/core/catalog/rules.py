@@ -24,7 +24,7 @@ def broken_rules(model: Model, params: Params, *, legacy: bool = False) -> Itera
             yield from check(rule, model, params)
 
 
-def sentences(model: Model) -> Iterator[str]:
+def rule_sentences(model: Model) -> Iterator[str]:
     """Yield what holds between a model's parameters; of several endpoints one after another, by name."""
     yield from map(_sentence, model.rules)
     if len(model.endpoints) > 1:
@@ -39,7 +39,7 @@ def _sentence(rule: Rule) -> str:
     names, first, condition = " and ".join(rule.fields), next(iter(rule.fields), ""), _condition(rule)
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
     others = " or ".join(rule.fields[1:])
-    sentences = {
+    by_kind = {
         "needs": f"{first} needs {others}",
         "steps": f"{first} is {rule.offset} more than a multiple of {rule.limit}",
         "items": f"{first} has exactly {_entries(rule.limit)}" + (condition and f" with {condition}"),
@@ -57,7 +57,7 @@ def _sentence(rule: Rule) -> str:
         "link": f"{names} {'are links' if len(rule.fields) > 1 else 'is a link'}",
     }
     ending = " on the legacy URL." if rule.legacy else "."
-    return sentences.get(rule.kind, f"{amount} one of {names}") + ending
+    return by_kind.get(rule.kind, f"{amount} one of {names}") + ending
 
 
 def _entries(count: int) -> str:

@@ -13,7 +13,7 @@ from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected, preview
 from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
 from aimlvideo.core.catalog.endpoints import NAMED
-from aimlvideo.core.catalog.media_fields import form_of, media_fields, replace_media
+from aimlvideo.core.catalog.media_fields import form_of
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
 from aimlvideo.core.jobs.problems import unwritable_place, unwritable_problem
@@ -23,8 +23,6 @@ from aimlvideo.errors import Problem
 
 if TYPE_CHECKING:
     from pydantic_core import SchemaValidator, ValidationError
-
-__all__ = ["check", "media_fields", "model_of", "replace_media"]
 
 Place = tuple[str | int, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aimlvideo.core.services import kling
-from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, PACKS, KlingOfficial, signed
+from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, PACKS, KlingOfficial, signed_headers
 
 SERVICE = replace(
     kling.SERVICE,
@@ -16,7 +16,7 @@ SERVICE = replace(
     base_url_variable="KLING_BASE_URL",
     key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"),),
     key_url="https://app.klingai.com/global/dev",
-    authorize=signed,
+    authorize=signed_headers,
     lookup=LOOKUP,
     helper=HELPER,
     packs=PACKS,

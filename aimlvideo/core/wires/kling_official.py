@@ -43,7 +43,7 @@ class KlingOfficial(Kling):
     root = ROOT
 
 
-def signed(request: Request, key: str, now: float) -> Mapping[str, str]:
+def signed_headers(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Return the headers that show who asks: a token signed with the secret key, good for half an hour."""
     import jwt  # noqa: PLC0415 - it takes 50 ms, and one service of several needs it
 

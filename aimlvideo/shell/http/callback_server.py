@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from aiohttp import web
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import SettingsError
+from aimlvideo.shell import clock
 
 LARGEST = 2**20
 """Bytes of a call's body at most."""
@@ -36,7 +36,7 @@ async def callback_page(
         body = await request.read()
         # The services differ in whether they sign: without a signature a call is only a hint to ask sooner.
         signed = secret and "webhook-signature" in request.headers
-        if secret and signed and not is_signed(secret, request.headers, body, time.time()):
+        if secret and signed and not is_signed(secret, request.headers, body, clock.wall()):
             log.warning("rejected a callback with a wrong signature")
             return web.Response(status=401)
         content = Answer(200, {}, body).json()

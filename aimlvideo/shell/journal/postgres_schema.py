@@ -393,14 +393,14 @@ def _version(db: psycopg.Connection[Any]) -> int:
     return int(row[0]) if row else 0
 
 
-def checked(db: psycopg.Connection[Any]) -> None:
+def check_tables(db: psycopg.Connection[Any]) -> None:
     """Refuse a database without our tables, or with those of another version. Raises JournalError."""
     with postgres_errors():
         version = _version(db)
     _check(version)
 
 
-async def checked_version(connection: Connection) -> None:
+async def check_tables_async(connection: Connection) -> None:
     """Refuse a database without our tables, or with those of another version. Raises JournalError."""
     row = await (await connection.execute("SELECT to_regclass('aimlvideo_facts')")).fetchone()
     noted = None if row == (None,) else await (await connection.execute(FOUND)).fetchone()

@@ -22,7 +22,7 @@ from aimlvideo.core.money.budget import counts_as
 from aimlvideo.errors import InvalidJobs, JournalError
 from aimlvideo.shell.journal.base import CopyNumbers
 from aimlvideo.shell.journal.postgres_connection import Connection, connected, postgres_errors
-from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, checked
+from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 ROWS = f"SELECT {ROW} FROM aimlvideo_jobs"
@@ -337,7 +337,7 @@ class SyncPostgresJournal:
 def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     """Give the jobs of a database, for planning and reading. Raises JournalError where there are none."""
     with connected(dsn) as db:
-        checked(db)
+        check_tables(db)
         yield SyncPostgresJournal(lambda: db)
 
 

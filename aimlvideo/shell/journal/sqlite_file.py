@@ -253,10 +253,10 @@ def sqlite_errors(path: Path) -> Iterator[None]:
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last, where SQLite quotes damage in its message
         if isinstance(error, PASS_THROUGH):
             raise
-        raise translation(path, error) from error
+        raise as_journal_error(path, error) from error
 
 
-def translation(path: Path, error: Exception) -> VideoError:
+def as_journal_error(path: Path, error: Exception) -> VideoError:
     """Return our error for one of SQLite's or the disk's."""
     message = str(error)
     if are_exhausted(error):
@@ -264,12 +264,12 @@ def translation(path: Path, error: Exception) -> VideoError:
     if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
         return DiskFailed(f"the journal {path} cannot be written: {message}. {write_failure_advice(error)}")
     if "malformed" in message or "no such" in message or "could not decode" in message.lower():
-        return JournalError(damaged(path, message))
+        return JournalError(damaged_message(path, message))
     if path.is_dir():
         return JournalError(f"{path} is a folder, expected the file of a run's journal: move it away, then run again")
     if isinstance(error, sqlite3.OperationalError | OSError):
         return JournalError(f"the journal {path} cannot be used: {message}")
-    return JournalError(damaged(path, message))
+    return JournalError(damaged_message(path, message))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -416,12 +416,12 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != APPLICATION:
-        raise JournalError(damaged(path, "not a journal of this program"))
+        raise JournalError(damaged_message(path, "not a journal of this program"))
     if version > VERSION:
         raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
     # Not `integrity_check`: that reads every index too, and takes seconds for a million jobs.
     if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise JournalError(damaged(path, check))
+        raise JournalError(damaged_message(path, check))
     if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
         raise JournalError(_without_wal(path))
 
@@ -429,7 +429,7 @@ def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None
 def _check_values(path: Path, connection: sqlite3.Connection) -> None:
     """Refuse a journal with a value that no run writes: SQLite keeps whatever another tool puts into a column."""
     if (why := wrong_value(connection)) is not None:
-        raise JournalError(damaged(path, why))
+        raise JournalError(damaged_message(path, why))
 
 
 def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
@@ -458,7 +458,7 @@ def _in_use_message(path: Path) -> str:
     return f"{path.parent} is in use by another run (process {number}): wait for it, or stop it first"
 
 
-def damaged(path: Path, why: str) -> str:
+def damaged_message(path: Path, why: str) -> str:
     if _rescued(path).exists():
         return (
             f"the journal {path} is damaged ({why}) and is not touched. {_rescued(path).name} beside it has what the "

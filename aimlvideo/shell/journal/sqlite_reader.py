@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import is_of_another_job
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.sqlite_file import damaged, opened_to_read, sqlite_errors
+from aimlvideo.shell.journal.sqlite_file import damaged_message, opened_to_read, sqlite_errors
 
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 _ROWS = f"SELECT {_COLUMNS} FROM jobs"
@@ -135,7 +135,7 @@ class SqliteReader:
                 raise ValueError(f"its request id {progress.request_id!r:.60} is that of another job or model")
             return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise JournalError(damaged(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
+            raise JournalError(damaged_message(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
 
     def _path_of(self, folder: int) -> str:
         # A run that goes on beside us has written it since.

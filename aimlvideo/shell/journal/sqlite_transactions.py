@@ -20,10 +20,10 @@ from aimlvideo.errors import DiskFailed, VideoError
 from aimlvideo.shell.journal.sqlite_file import (
     PASS_THROUGH,
     OpenFiles,
+    as_journal_error,
     free_reserve,
     sqlite_errors,
     sync,
-    translation,
 )
 
 LAZY_COMMIT = 0.05
@@ -88,7 +88,7 @@ class GroupCommit:
 
         From then on nothing is `synced` any more, so that nothing new is begun. Raises where it cannot be done.
         """
-        failure = translation(self._path, error)
+        failure = as_journal_error(self._path, error)
         if self._whole or not isinstance(failure, DiskFailed) or not free_reserve(self._path):
             if self._pending and not self._whole:
                 self._broken = failure  # SQLite may have taken back what others wrote in this pass
@@ -103,7 +103,7 @@ class GroupCommit:
             for statement, values in again:
                 self._put(statement, values)
         except sqlite3.Error as again_full:
-            self._broken = translation(self._path, again_full)
+            self._broken = as_journal_error(self._path, again_full)
             raise self._broken from again_full
 
     @contextmanager

@@ -23,8 +23,8 @@ from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.task_groups import background_tasks
-from aimlvideo.views.report.cards import job_json
-from aimlvideo.views.report.report_file import page
+from aimlvideo.views.report.job_json import job_json
+from aimlvideo.views.report.report_file import page_text
 
 REMEMBERED = 20_000
 """Changed jobs that are remembered; who was away for longer has to read the page again."""
@@ -284,7 +284,7 @@ def _snapshot(folder: Path, number: int) -> str:
 def live_page(folder: Path, number: int, cards: Iterable[Mapping[str, Any]], *, is_matrix: bool) -> str:
     """Return the page of these jobs, which updates itself from the change of this number on."""
     run = {"matrix": is_matrix, "made": 0, "clips": "clips/", "live": True, "seq": number}
-    return "".join(page(folder.resolve().name, run, cards, {}))
+    return "".join(page_text(folder.resolve().name, run, cards, {}))
 
 
 def _event(name: str, content: Any, number: int | None = None) -> bytes:

@@ -27,12 +27,13 @@ from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
+from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import write_failure_advice
 from aimlvideo.shell.files.results_file import new_file
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from aimlvideo.views.report.cards import job_json
+from aimlvideo.views.report.job_json import job_json
 
 HERE = Path(__file__).parent
 SCRIPTS = ("base", "totals", "gallery", "viewer", "charts", "comparison", "start", "live")
@@ -54,7 +55,7 @@ PATIENCE = 10.0
 _KEPT = re.compile(r'<script type="application/json" id="posters">(.*?)</script>', re.DOTALL)
 
 
-def page(
+def page_text(
     title: str, run: Mapping[str, Any], cards: Iterable[Mapping[str, Any]], posters: Mapping[str, str]
 ) -> Iterator[str]:
     """Yield the text of the whole page, one file that needs nothing but the clips.
@@ -105,9 +106,12 @@ def write_report(folder: Path, *, patience: float = PATIENCE, journal: JournalRe
     with read_journal(folder / JOURNAL) if journal is None else nullcontext(journal) as reader:
         clips = dict(islice(_clips(reader), MOST_POSTERS))
         matrix = reader.fact(MATRIX) is not None
-        run = {"matrix": matrix, "made": round(time.time(), 2), "clips": "", "live": False}
+        run = {"matrix": matrix, "made": round(clock.wall(), 2), "clips": "", "live": False}
         cards = (job_json(*record) for record in chain(reader.open_jobs(), reader.ended_jobs()))
-        _write(path, page(folder.resolve().name, run, cards, _posters(folder, clips, _earlier_posters(path), patience)))
+        _write(
+            path,
+            page_text(folder.resolve().name, run, cards, _posters(folder, clips, _earlier_posters(path), patience)),
+        )
     return path
 
 

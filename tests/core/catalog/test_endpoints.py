@@ -9,7 +9,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.endpoint_choice import choose_endpoint
 from aimlvideo.core.catalog.endpoints import endpoint_facts
-from aimlvideo.core.catalog.rules import _term_holds, sentences
+from aimlvideo.core.catalog.rules import _term_holds, rule_sentences
 from aimlvideo.core.catalog.validation import _Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.kling import Kling
@@ -422,7 +422,7 @@ def test_every_rule_and_every_endpoint_says_where_it_is_written() -> None:
     for endpoint in endpoints():
         assert endpoint.source
         assert all(rule.source for rule in endpoint.rules)
-        assert all(text.endswith(".") for text in sentences(endpoint))
+        assert all(text.endswith(".") for text in rule_sentences(endpoint))
         for rule in endpoint.rules:
             names = [term.lstrip("!").partition("=")[0].partition("[]")[0] for term in (*rule.fields, *rule.conditions)]
             assert rule.kind == "forbidden" or set(names) <= endpoint.params.keys(), (endpoint.id, rule)

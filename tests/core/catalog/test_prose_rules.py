@@ -13,8 +13,9 @@ from PIL import Image
 
 from aimlvideo.cli.model_tables import model_page
 from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.media_fields import media_fields
 from aimlvideo.core.catalog.rules import file_limits
-from aimlvideo.core.catalog.validation import check, media_fields
+from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError

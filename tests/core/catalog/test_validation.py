@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.validation import _Checked, check, media_fields, replace_media
+from aimlvideo.core.catalog.media_fields import media_fields, replace_media
+from aimlvideo.core.catalog.validation import _Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from tests.cases import for_each
 from tests.core.request_strategies import CATALOG, MODELS, beside, least, mistakes, plain, requests

@@ -12,7 +12,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError, LinkDead, VideoError
 from aimlvideo.views.report import report_file
-from aimlvideo.views.report.cards import ADVICE, failure_advice, job_json
+from aimlvideo.views.report.job_json import ADVICE, failure_advice, job_json
 from aimlvideo.views.report.report_file import write_report
 from tests.cases import for_each
 from tests.views.report.sample_runs import made_run
@@ -102,6 +102,6 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_half_a_letter_does_not_spoil_the_page(tmp_path: Path) -> None:
-    from aimlvideo.views.report.report_file import page
+    from aimlvideo.views.report.report_file import page_text
 
-    assert "jobs" in "".join(page("t", {}, [{"id": "\ud83d"}], {})).encode(errors="replace").decode()
+    assert "jobs" in "".join(page_text("t", {}, [{"id": "\ud83d"}], {})).encode(errors="replace").decode()
