@@ -21,6 +21,7 @@ from typing import Any
 
 import anyio.to_thread
 import pytest
+from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
 from aimlvideo.shell import clock
@@ -86,6 +87,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._jump.busy_threads += change
 
 
+def wall() -> float:
+    """Return what the package takes for the time of day: it goes with the loop's, so that what is noted ages there."""
+    running = asyncio._get_running_loop()
+    return running.began + running.time() if isinstance(running, VirtualTimeLoop) else REAL_TIME()
+
+
+REAL_TIME = time.time
+
+
 class RealTimeLoop(asyncio.SelectorEventLoop):
     """An event loop on the real clock. What servers of a test have accepted is closed with it, in a handshake too."""
 
@@ -114,17 +124,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Let the folders of the tests, and of what they start, lie in memory where there is room: no disk is waited for.
 
-    What is compiled is kept, whatever the environment says: many processes begin with the same modules.
+    What is compiled is kept, whatever the environment says: many processes begin with the same modules. Keys and
+    places of whoever runs the tests are no test's business; certificates that are named would be read by each client.
     """
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ.setdefault("TMPDIR", str(MEMORY))
         tempfile.tempdir = None
-    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None):
         config.pluginmanager.register(Watch())
+    if is_worker and not (config.option.durations or config.option.xmlpath):
+        config.pluginmanager.register(Brief())
     named = config.args_source is pytest.Config.ArgsSource.ARGS and not hasattr(config, "workerinput")
     if named and config.option.markexpr in config.getini("addopts"):
         config.option.markexpr = ""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    own = ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL", *CERTIFICATE_VARIABLES)
+    for variable in (*own, "PYTHONDONTWRITEBYTECODE"):
+        os.environ.pop(variable, None)
+    clock.wall = wall
     sys.dont_write_bytecode = False
 
 
@@ -149,7 +166,8 @@ class Watch:
         self._errors = os.dup(2)
         self._is_due = 0.0
 
-    def pytest_runtest_logstart(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
         """Go on watching."""
         if time.monotonic() > self._is_due:
             self._is_due = time.monotonic() + STUCK / 10
@@ -159,6 +177,22 @@ class Watch:
         """End the watch."""
         faulthandler.cancel_dump_traceback_later()
         os.close(self._errors)
+
+
+class Brief:
+    """Tells of a test how it ended, and of its beginnings and ends only what went wrong.
+
+    A worker sends six messages for each test, of which one says something new; to pack, unpack and hand around the
+    others takes longer than most tests.
+    """
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """Run a test as pytest does, and report what it came to."""
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.when == "call" or not report.passed:
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -204,17 +238,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.fixturenames.append("own_sockets")  # type: ignore[attr-defined]
 
 
-@pytest.fixture(autouse=True)
-def wall_clock_goes_with_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the package's wall clock go with the loop's, so that what is written down ages in virtual time too."""
-
-    def wall() -> float:
-        running = asyncio._get_running_loop()
-        return running.began + running.time() if isinstance(running, VirtualTimeLoop) else time.time()
-
-    monkeypatch.setattr(clock, "wall", wall)
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[Any]:
     """Give a PostgreSQL that several tests share; one that restarts its server brings its own."""
@@ -255,7 +278,7 @@ def dsn(lender: Any) -> Iterator[str]:
 @pytest.fixture
 def own_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let both ends of a socket, and all threads, live in the virtual time of one loop."""
-    run_sync, submit, real = anyio.to_thread.run_sync, ThreadPoolExecutor.submit, time.time
+    run_sync, submit = anyio.to_thread.run_sync, ThreadPoolExecutor.submit
 
     async def counted(*args: Any, **options: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -272,10 +295,6 @@ def own_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
             future.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.count_thread, -1))
         return future
 
-    def wall() -> float:
-        running = asyncio._get_running_loop()
-        return running.began + running.time() if isinstance(running, VirtualTimeLoop) else real()
-
     monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
     monkeypatch.setattr(ThreadPoolExecutor, "submit", submitted)
     monkeypatch.setattr(time, "time", wall)
@@ -286,13 +305,8 @@ HOMES = itertools.count()
 
 @pytest.fixture(autouse=True)
 def isolated_user_dirs(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what tests learn, and what they refresh, out of the user's folders.
-
-    Certificates that the environment names are no test's business, and each client would read all of them.
-    """
+    """Keep what tests learn, and what they refresh, out of the user's folders."""
     home = tmp_path_factory.getbasetemp() / "homes" / str(next(HOMES))  # made by whoever writes into it
     for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(home / name))
-    for name in ("AIMLAPI_API_KEY", "AIML_API_KEY", "AIMLAPI_BASE_URL", *CERTIFICATE_VARIABLES):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(logging.getLogger("aimlvideo"), "level", logging.NOTSET)  # the command sets it for its process

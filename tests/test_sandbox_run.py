@@ -23,6 +23,7 @@ pytestmark = pytest.mark.own_sockets
 MODEL = "kling-video/v1.6/pro/image-to-video"
 JOB = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png", "duration": 5}
 QUICK: dict[str, Any] = {"poll": "every:0.05", "rate": 500.0}
+SMALL = (320, 320)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ async def test_a_clip_may_be_saved_after_the_client_is_closed(sandbox: Sandbox, 
 
 @pytest.mark.parametrize("legacy", [False, True])
 async def test_local_pictures_are_sent_by_their_content(sandbox: Sandbox, tmp_path: Path, legacy: bool) -> None:
-    picture = sample_picture("dunes")
+    picture = sample_picture("dunes", SMALL)
     (tmp_path / "a.png").write_bytes(picture)
     jobs = [
         VideoJob(MODEL, id="path", prompt="x", image_url=tmp_path / "a.png"),
@@ -74,7 +75,7 @@ SHAPES = ["native", "wrapped", "wrapped-url", "flat", "bare", "openai", "qiniu"]
 @one_in(3, "shape", SHAPES)
 async def test_the_gateway_is_understood_in_all_its_shapes(tmp_path: Path, shape: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny", kling_shape=shape), port=0) as sandbox:
-        picture = sample_picture("dunes")
+        picture = sample_picture("dunes", SMALL)
         jobs = [
             VideoJob("kling-v1-6", id="many", prompt="x", image_list=[picture, picture]),
             VideoJob("kling-v1-6", id="one", prompt="x", image_url=picture, tail_image_url=picture),
@@ -96,7 +97,7 @@ async def test_a_submission_s_answer_is_understood_in_all_its_shapes(first: Any)
 
 
 async def test_every_endpoint_of_kling_makes_a_clip_and_a_plain_id_is_found(tmp_path: Path) -> None:
-    clip, sound, picture = "https://example.com/x.mp4", "https://example.com/x.mp3", sample_picture("dunes")
+    clip, sound, picture = "https://example.com/x.mp4", "https://example.com/x.mp3", sample_picture("dunes", SMALL)
     jobs = [
         VideoJob("kling-video-o1", id="omni", prompt="x", image_list=[picture], aspect_ratio="1:1"),
         VideoJob(

@@ -259,7 +259,7 @@ def test_the_gateway_is_a_service_of_its_own(command: Command, tmp_path: Path) -
 def test_one_clip_is_made_with_its_pictures_where_the_model_takes_them(command: Command, tmp_path: Path) -> None:
     from aimlvideo.sandbox.pictures import sample_picture
 
-    (tmp_path / "a.png").write_bytes(sample_picture("dunes"))
+    (tmp_path / "a.png").write_bytes(sample_picture("dunes", (320, 320)))
     done = command(
         "generate", MODEL, "-p", "waves", "-i", "a.png", "-i", "a.png", "--set", "duration=10", "-o", "clip.mp4",
         "--poll", "every:0.1",

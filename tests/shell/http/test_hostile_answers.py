@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import zlib
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
@@ -50,7 +51,9 @@ async def endless(request: web.Request) -> web.StreamResponse:
 @cache
 def packed_spaces() -> bytes:
     """64 MB that are 65 KB while they are packed."""
-    return gzip.compress(b" " * 2**26, 6)
+    # A part that is flushed says nothing of what came before it, so that it may be said again and again.
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(b"") + 64 * (packer.compress(b" " * 2**20) + packer.flush(zlib.Z_FULL_FLUSH))
 
 
 async def bomb(request: web.Request) -> web.StreamResponse:
