@@ -49,6 +49,7 @@ class ServiceFacts:
     async def of(cls, client: _Answering, *, with_key: bool = True) -> Self:
         """Ask for prices, durations and, where there is a key, the balance; whatever cannot be had is left out."""
         failures: dict[str, str] = {}
+        refusals: list[ServiceError] = []
 
         async def answered(question: Question[T] | None, otherwise: T) -> T:
             if question is None:
@@ -59,9 +60,8 @@ class ServiceFacts:
                     return question.read(answer)
                 failures[question.request.path] = f"answer {answer.status}"
             except ServiceError as error:
-                # A wrong key is better said now than when jobs are sent.
                 if error.status == 401 and with_key:
-                    raise
+                    refusals.append(error)
                 failures[question.request.path] = str(error)
             return otherwise
 
@@ -72,7 +72,7 @@ class ServiceFacts:
         balance: Question[float | None] | None = service.balance
         key: Question[KeyLimits | None] | None = service.key
         no_deprecations: dict[str, Deprecation] = {}
-        return cls(
+        facts = cls(
             await answered(prices, None),
             times,
             await answered(balance, None) if with_key else None,
@@ -80,6 +80,11 @@ class ServiceFacts:
             await answered(key, None) if with_key else None,
             _why_no_prices(service, failures, with_key=with_key),
         )
+        # A wrong key is better said now than when jobs are sent. One that shows the balance is none: a page that
+        # refuses it wants another kind of key.
+        if refusals and facts.balance is None:
+            raise refusals[0]
+        return facts
 
     @classmethod
     def asked(cls, settings: ClientOptions, *, sandbox: bool = False) -> Self:

@@ -15,9 +15,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.core.catalog import catalog
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.errors import DiskFailed
+from aimlvideo.core.services import service_of
+from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.errors import DiskFailed, Refused
 from aimlvideo.sandbox import Sandbox
 from aimlvideo.shell.files import output_folders
 from aimlvideo.shell.journal.sqlite import SqliteJournal
@@ -310,3 +313,31 @@ def test_a_name_that_is_too_long_is_a_slip_and_no_traceback(
     done = command(*words)
     assert done.exit_code == 2, done.output
     assert "File name too long" in done.stderr
+
+
+class Answering:
+    """A service whose free pages answer as a test says, and everything else as an account with 5 USD."""
+
+    service = service_of("aimlapi")
+
+    def __init__(self, **statuses: int) -> None:
+        self.statuses = statuses
+
+    async def send(self, question: Request, *, tries: int) -> Answer:
+        """Return the answer to a free question."""
+        status = self.statuses.get(question.path.rpartition("/")[2], 200)
+        body = {"current_balance": 5.0, "currency": "USD", "data": []}
+        return Answer.of(body if status == 200 else {"message": "Unauthorized"}, status)
+
+
+@pytest.mark.parametrize("page", ["models", "deprecations", "metrics", "key"])
+async def test_a_page_that_wants_another_key_stops_no_run_whose_key_the_account_takes(page: str) -> None:
+    facts = await ServiceFacts.of(Answering(**{page: 401}))
+    assert facts.balance == 5.0
+
+
+async def test_a_key_that_the_account_does_not_take_stops_the_run() -> None:
+    with pytest.raises(Refused, match="does not accept the API key"):
+        await ServiceFacts.of(Answering(billing=401))
+    with pytest.raises(Refused, match="does not accept the API key"):
+        await ServiceFacts.of(Answering(billing=500, key=401))
