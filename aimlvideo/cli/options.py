@@ -196,7 +196,8 @@ def count_or_auto(option: str, text: str) -> int | None:
     if text == "auto":
         return None
     if not text.isdecimal() or len(text) > LONGEST_NUMBER or not int(text):
-        raise UsageError(f"{option} is {text!r:.60}: expected a number above 0, or auto")
+        got = text if text.isdecimal() else repr(text)
+        raise UsageError(f"{option} is {got:.60}: expected a number above 0, or auto")
     return int(text)
 
 
