@@ -206,7 +206,7 @@ def main() -> int:
     if chosen.picture:
         from picture import draw  # matplotlib is needed for this alone
 
-        draw(chosen.picture, 2 if chosen.quick else 8)
+        draw(chosen.picture, -(-size.seeds // 4))
     return 1 if missed else 0
 
 

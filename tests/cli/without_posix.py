@@ -52,9 +52,19 @@ def hide_posix(keep: tuple[str, ...] = ()) -> None:
         os.process_cpu_count = os.cpu_count
 
 
+def draw_few_pictures() -> None:
+    """Let the sandbox's films have two pictures a second: how they look is tested elsewhere."""
+    from aimlvideo.sandbox.film import encode, montage
+
+    montage.FPS = 2
+    encode.write_clip.__kwdefaults__["fps"] = 2
+
+
 if __name__ == "__main__":
     hide_posix()
     from aimlvideo.__main__ import main
 
+    if "demo" in sys.argv:
+        draw_few_pictures()
     sys.argv = ["aimlvideo", *sys.argv[1:]]
     main()

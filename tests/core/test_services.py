@@ -65,8 +65,16 @@ def _texts(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
+@cache
+def source(path: Path) -> str:
+    """Return what is written in a module, texts that follow each other joined."""
+    return re.sub(r"""['"]\s*[rf]?['"]""", "", path.read_text("utf-8"))
+
+
 def offenders(pattern: re.Pattern[str]) -> list[str]:
-    return [f"{path}: {text}" for path in modules() for text in texts(path) if pattern.search(text)]
+    # To parse a module takes a hundred times as long as to see that the pattern occurs nowhere in it.
+    suspicious = (path for path in modules() if pattern.search(source(path)))
+    return [f"{path}: {text}" for path in suspicious for text in texts(path) if pattern.search(text)]
 
 
 def test_no_other_module_names_a_service() -> None:
