@@ -22,6 +22,9 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(3) from None  # before anything was begun
     finally:
+        # An interruption in text that was executed, as for a dataclass, is remembered until text is executed again, and
+        # `python -m` would end by that signal, whatever the exit code.
+        exec("")
         # Python would look through all objects once more at its end, and the process takes them along anyway.
         gc.freeze()
 

@@ -59,6 +59,21 @@ def test_signals_that_come_together_are_one_and_end_the_run_in_good_order(
     assert b"Traceback" not in out + errors
 
 
+def test_a_signal_in_code_that_python_makes_at_the_start_ends_with_3_too(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "from aimlvideo.cli import signals\n"
+        "from aimlvideo.__main__ import main\n"
+        "def stop():\n"
+        "    exec('raise KeyboardInterrupt')  # as in a dataclass that is just being made\n"
+        "signals._fill_closed_streams = stop\n"
+        "main()\n"
+    )
+    places = os.pathsep.join([str(tmp_path), *sys.path])
+    words = [sys.executable, "-m", "interrupted"]
+    ended = subprocess.run(words, env={**os.environ, "PYTHONPATH": places}, capture_output=True, check=False)
+    assert ended.returncode == 3, ended.stderr
+
+
 @pytest.mark.long
 def test_a_reader_that_goes_away_ends_the_run_with_3_and_no_traceback(tmp_path: Path) -> None:
     with sandbox_thread(seconds="uniform:0.1,2") as sandbox:
