@@ -26,6 +26,8 @@ from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_sync import ALIVE, FACTS, FORGET, NOTE
 from aimlvideo.shell.state.learned_durations import NOWHERE
 
+LIVES = f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'"
+
 
 @dataclass(frozen=True, slots=True)
 class _SharedRecords:
@@ -55,10 +57,7 @@ class _SharedRecords:
 
     async def is_alive(self, worker: str) -> bool:
         """Tell whether a worker was heard of lately."""
-        return bool(await self.journal.ask(worker))
-
-
-LIVES = f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'"
+        return bool(await self.journal.ask(LIVES, worker))
 
 
 class FleetClient(VideoClient):
