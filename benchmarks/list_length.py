@@ -26,6 +26,7 @@ from uuid import uuid4
 
 import psycopg
 
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress
@@ -107,7 +108,7 @@ def measure(server: Server, folder: Path) -> dict[str, list[float]]:
     file = folder / "one.jsonl"
     file.write_text(json.dumps({"id": f"new{time.time()}", "model": MODEL, **PARAMS}) + "\n")
     for name, command in (
-        ("enqueue", lambda: SharedJobs(dsn, QUIET).queue(str(file), {"service": "aimlapi"}, retry_failed=False)),
+        ("enqueue", lambda: SharedJobs(dsn, QUIET).queue(str(file), ReaderOptions(), retry_failed=False)),
         ("status", lambda: SharedJobs(dsn, QUIET).show_status()),
     ):
         began = time.perf_counter()

@@ -11,10 +11,9 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from aimlvideo.cli.model_tables import example_line, model_page, model_rows, unknown_model
+from aimlvideo.cli.model_tables import example_line, known_model, model_page, model_rows
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.media_fields import media_fields, reference_problems, with_stand_ins
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.chains import chain_problems, parents
@@ -65,13 +64,14 @@ class AgentTools:
 
     def model(self, name: str) -> dict[str, Any]:
         """Return what one model accepts. Raises UsageError where there is none of this name."""
-        page = model_page(self._model(name))
+        model = known_model(self._catalog, name)
+        page = model_page(model)
         params = [
             {"name": row.name, "expected": row.takes, "required": row.required, "default": row.default,
              "meaning": row.meaning}
             for row in page.params
         ]  # fmt: skip
-        return {"model": name, "parameters": params, "example": json.loads(example_line(self._model(name)))}
+        return {"model": name, "parameters": params, "example": json.loads(example_line(model))}
 
     def price(self, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a job would cost, in USD. Raises InvalidJobs with every problem of it."""
@@ -189,12 +189,6 @@ class AgentTools:
                 if record is not None and reached(record):
                     return
                 await anyio.sleep(CHECK_SECONDS)
-
-    def _model(self, name: str) -> Model:
-        model = self._catalog.find(name)
-        if model is None:
-            raise UsageError(unknown_model(self._catalog, name))
-        return model
 
     def _checked(self, job: VideoJob) -> VideoJob:
         """Return a job as it will be sent. Raises InvalidJobs with every problem of it."""

@@ -17,6 +17,7 @@ from aimlvideo.core.catalog.rules import rule_sentences
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.money.pricing import Pricing, quote
 from aimlvideo.core.services import DEFAULT_SERVICE
+from aimlvideo.errors import UsageError
 
 _NO_PRICES: Mapping[str, Pricing] = MappingProxyType({})
 _NO_TIMES: Mapping[str, Durations] = MappingProxyType({})
@@ -278,7 +279,10 @@ def _example(name: str, param: Param) -> Any:
     return {"string": "A dancer turns around in the rain", "integer": int(low), "number": low}.get(param.type, True)
 
 
-def unknown_model(catalog: Catalog, name: str) -> str:
-    """Return the message for a model that is not there, with names like it."""
+def known_model(catalog: Catalog, name: str) -> Model:
+    """Return the model of this name. Raises UsageError, with names like it, where there is none."""
+    if (model := catalog.find(name)) is not None:
+        return model
     near = ", ".join(catalog.nearest(name))
-    return f"there is no model {name!r}" + (f": did you mean {near}?" if near else "; list them: aimlvideo models")
+    hint = f": did you mean {near}?" if near else "; list them: aimlvideo models"
+    raise UsageError(f"there is no model {name!r}{hint}")

@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_limits import MediaLimits
-from aimlvideo.core.services import service_of
+from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile, Line
@@ -83,6 +83,23 @@ class _SeenJobs:
         return beginning if line < 0 else f"{beginning}{line}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderOptions:
+    """For which service lines are read, and how strictly."""
+
+    service: str = DEFAULT_SERVICE
+    strict: bool = False
+    matrix: bool = False
+    legacy: bool = False
+    uploads: bool = False
+    """Whether large local files and videos have a place to be uploaded to."""
+    local_files: bool = True
+    """Whether jobs may name files of this machine."""
+
+
+NO_OPTIONS = ReaderOptions()
+
+
 @dataclass(slots=True)
 class JobReader:
     """Turns lines into checked jobs; what is wrong is collected in `problems`, what is odd in `remarks`.
@@ -91,15 +108,8 @@ class JobReader:
     """
 
     catalog: Catalog
-    service: str
     folder: Path
-    strict: bool = False
-    matrix: bool = False
-    legacy: bool = False
-    uploads: bool = False
-    """Whether large local files and videos have a place to be uploaded to."""
-    local_files: bool = True
-    """Whether jobs may name files of this machine."""
+    options: ReaderOptions = NO_OPTIONS
     problems: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
     lines: int = 0
@@ -115,7 +125,7 @@ class JobReader:
     """The jobs that take something from another one, by id, with where they stand."""
 
     def __post_init__(self) -> None:
-        self._own_ids = OwnIds(service_of(self.service).id_field)
+        self._own_ids = OwnIds(service_of(self.options.service).id_field)
 
     def jobs(self, lines: Iterator[Line]) -> Iterator[tuple[str, VideoJob, Mapping[str, Any]]]:
         """Give each right job with where it stands, and its parameters as they will be sent."""
@@ -145,7 +155,7 @@ class JobReader:
 
     def params_of(self, job: VideoJob) -> Mapping[str, Param]:
         """Return all parameters that the job's model takes, as far as that is known."""
-        model = model_of(job, self.catalog, self.service)
+        model = model_of(job, self.catalog, self.options.service)
         return model.params if isinstance(model, Model) else {}
 
     def _note_chain(self, where: str, job: VideoJob) -> None:
@@ -170,7 +180,7 @@ class JobReader:
             say(f"and {len(self.remarks) - 20} more remarks of this kind")
 
     def _expanded(self, where: str, line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        if not self.matrix:
+        if not self.options.matrix:
             yield line
             return
         try:
@@ -180,7 +190,7 @@ class JobReader:
 
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
-        model = model_of(job, self.catalog, self.service)
+        model = model_of(job, self.catalog, self.options.service)
         # Before the stand-ins take the references' place, after which nobody could see what was wrong.
         if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
             self.problems += (replace(problem, where=where) for problem in misplaced)
@@ -189,7 +199,8 @@ class JobReader:
             self.unknown_models.add(job.model)
         # A clip that another job makes is not there yet; the rest of the job is checked as if it were.
         complete = with_stand_ins(job)
-        checked = check(complete, self.catalog, service=self.service, strict=self.strict, legacy=self.legacy)
+        options = self.options
+        checked = check(complete, self.catalog, service=options.service, strict=options.strict, legacy=options.legacy)
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         refused = self._refused.get(where, set())
         problems = [problem for problem in checked.problems if problem.field not in refused]
@@ -217,16 +228,16 @@ class JobReader:
 
     def _about_media(self, job: VideoJob, params: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield what is wrong with a job's local pictures."""
-        model = model_of(job, self.catalog, self.service)
-        limits = service_of(self.service).media._replace(local_files=self.local_files)
+        model = model_of(job, self.catalog, self.options.service)
+        limits = service_of(self.options.service).media._replace(local_files=self.options.local_files)
         if not isinstance(model, Model):
-            yield from _missing_files(job, local_files=self.local_files)
+            yield from _missing_files(job, local_files=self.options.local_files)
             return
         for path, value in media_fields(model, params):
             if isinstance(value, str) and value.startswith(("http://", "https://")):
                 continue  # there is nothing here to look into
             try:
-                Media(job.folder, file_limits(model, params, path, limits), self.uploads).check(value)
+                Media(job.folder, file_limits(model, params, path, limits), self.options.uploads).check(value)
             except UsageError as error:
                 yield Problem(path, "a file that can be sent", str(error), job=job.id)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -16,7 +15,7 @@ import anyio
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
-from aimlvideo.cli.plan import JobReader
+from aimlvideo.cli.plan import JobReader, ReaderOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_summary import RunSummary, failures_of, not_retried
 from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
@@ -104,7 +103,7 @@ class SharedJobs:
     def queue(
         self,
         name: str,
-        reader_of: dict[str, Any],
+        reader_options: ReaderOptions,
         *,
         retry_failed: bool,
         defaults: JobDefaults = NO_DEFAULTS,
@@ -115,10 +114,10 @@ class SharedJobs:
 
         Where the `consent` has settings, the service is asked for models that the catalogue does not know.
         """
-        options = {**reader_of, "uploads": upload is not None}
+        options = replace(reader_options, uploads=upload is not None)
         with JobFile(name).kept() as file:
             _check_file(file, options, consent.settings, defaults, self._terminal)
-            reader = JobReader(known_catalog(), folder=file.folder, **options)
+            reader = JobReader(known_catalog(), file.folder, options)
             return self._queue_checked(file, reader, defaults, consent, retry_failed=retry_failed, upload=upload)
 
     def _queue_checked(
@@ -135,14 +134,15 @@ class SharedJobs:
         tally = Tally(reader.catalog, consent.facts.prices)
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
-            if (begun := journal.fact("service") or reader.service) != reader.service:
+            service = reader.options.service
+            if (begun := journal.fact("service") or service) != service:
                 raise UsageError(f"these jobs were started with --service {begun}: use that, or another database")
 
             def queue(new: NewJobs) -> None:
                 nonlocal queued
                 consent.ask(new, tally, self._terminal)
-                matrix = "yes" if reader.matrix else None
-                _note_facts(journal, {"service": reader.service, MATRIX: matrix, UPLOAD: upload})
+                matrix = "yes" if reader.options.matrix else None
+                _note_facts(journal, {"service": service, MATRIX: matrix, UPLOAD: upload})
                 queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
@@ -294,7 +294,7 @@ class SharedJobs:
 
 def _check_file(
     file: JobFile,
-    reader_of: dict[str, Any],
+    options: ReaderOptions,
     settings: ClientOptions | None,
     defaults: JobDefaults,
     terminal: Terminal,
@@ -303,10 +303,10 @@ def _check_file(
 
     With `settings`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    reader = JobReader(known_catalog(), folder=file.folder, **reader_of)
+    reader = JobReader(known_catalog(), file.folder, options)
     reader.read_all(file, defaults)
     if settings is not None and learn_without_a_run(settings, reader.unknown_models):
-        _check_file(file, reader_of, None, defaults, terminal)
+        _check_file(file, options, None, defaults, terminal)
         return
     if reader.problems:
         reader.say_remarks(terminal.remark)

@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from aimlvideo.cli.exit_codes import UNFINISHED
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH
@@ -396,7 +397,7 @@ def spread_out(folder: Path, plan: Plan, server: Server) -> Outcome:
         share = 0.5 if "raise the budget" in plan.events else 1.0
         limits = AccountLimits(plan.cap, plan.rate, 100.0, plan.heartbeat, share * plan.jobs * DEAREST)
         SharedJobs(server.dsn, QUIET).init(limits)
-        SharedJobs(server.dsn, QUIET).queue(str(job_file), {"service": "aimlapi"}, retry_failed=False)
+        SharedJobs(server.dsn, QUIET).queue(str(job_file), ReaderOptions(), retry_failed=False)
         with psycopg.connect(server.dsn, autocommit=True) as db:
             db.execute(HISTORY)
 

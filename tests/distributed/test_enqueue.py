@@ -21,7 +21,7 @@ from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.shell.files.job_files import JobFile
-from aimlvideo.shell.files.tables import xlsx_of
+from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog

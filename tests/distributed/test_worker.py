@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from aimlvideo import JobList, VideoClient, VideoJob
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record
@@ -53,7 +54,7 @@ def queue(dsn: str, folder: Path, jobs: list[dict[str, Any]], **others: Any) -> 
     """Queue jobs as the command does."""
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in jobs))
     retry_failed = others.pop("retry_failed", False)
-    SharedJobs(dsn, QUIET).queue(str(folder / "jobs.jsonl"), {"service": "aimlapi"} | others, retry_failed=retry_failed)
+    SharedJobs(dsn, QUIET).queue(str(folder / "jobs.jsonl"), ReaderOptions(**others), retry_failed=retry_failed)
 
 
 def counts(dsn: str) -> dict[str, int]:

@@ -12,6 +12,7 @@ import anyio
 import psycopg
 import pytest
 
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
@@ -42,7 +43,7 @@ async def queued(dsn: str, folder: Path, names: str, *, retry_failed: bool = Fal
     await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
 
     def queue() -> None:
-        SharedJobs(dsn, QUIET).queue(str(path), {"service": "aimlapi"}, retry_failed=retry_failed)
+        SharedJobs(dsn, QUIET).queue(str(path), ReaderOptions(), retry_failed=retry_failed)
 
     await anyio.to_thread.run_sync(queue)
 

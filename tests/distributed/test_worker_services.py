@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
@@ -39,7 +40,7 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
     ]
     jobs = tmp_path / "jobs.jsonl"
     jobs.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    queue = partial(SharedJobs(dsn, QUIET).queue, str(jobs), {"service": "aimlapi"}, retry_failed=False)
+    queue = partial(SharedJobs(dsn, QUIET).queue, str(jobs), ReaderOptions(), retry_failed=False)
     await anyio.to_thread.run_sync(queue)
     out = tmp_path / "out"
     behaviour = Behaviour(seconds=0.1, video="tiny", several_clips=1.0, deprecations=(WITHDRAWN,))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.uploads import FOLDER_FACT
@@ -27,7 +28,7 @@ def queue_large(dsn: str, folder: Path, count: int) -> None:
     lines = [job(number, image_url="large.png") for number in range(count)]
     (folder / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     file = str(folder / "jobs.jsonl")
-    SharedJobs(dsn, QUIET).queue(file, {"service": "aimlapi"}, retry_failed=False, upload=PLACE)
+    SharedJobs(dsn, QUIET).queue(file, ReaderOptions(), retry_failed=False, upload=PLACE)
 
 
 @pytest.fixture

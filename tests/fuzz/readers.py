@@ -38,8 +38,8 @@ from aimlvideo.shell.files.clip_metadata import media_seconds, recipe_in, write_
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.files.tables import xlsx_of
 from aimlvideo.shell.files.video import frame_jpeg
+from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.http.bodies import TooLarge, clean_headers, decoded
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.journal.sqlite import SqliteJournal

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.shell.files.tables import MOST_UNPACKED, read_xlsx
+from aimlvideo.shell.files.workbooks import MOST_UNPACKED, read_xlsx
 from tests.fuzz.__main__ import NAMES
 from tests.fuzz.mutation import WORDS as NAMED
 from tests.fuzz.mutation import mutated

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import VideoJob
@@ -88,7 +89,7 @@ async def test_nothing_is_bought_twice_unasked_or_past_the_limit_and_no_id_is_lo
         file = tmp_path / f"jobs-{number}.jsonl"
         file.write_text("".join(json.dumps({**JOB, "id": name}) + "\n" for name in jobs))
         retry = chance.random() < 0.5
-        how = partial(SharedJobs(dsn, QUIET).queue, str(file), {"service": "aimlapi"}, retry_failed=retry)
+        how = partial(SharedJobs(dsn, QUIET).queue, str(file), ReaderOptions(), retry_failed=retry)
         await anyio.to_thread.run_sync(how)
         set_faults(service, chance)
         address, out = tmp_path / f"service-{number}", tmp_path / "out"

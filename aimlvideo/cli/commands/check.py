@@ -19,7 +19,7 @@ from aimlvideo.cli.options import (
     UseSandbox,
     count_or_auto,
 )
-from aimlvideo.cli.plan import JobReader
+from aimlvideo.cli.plan import JobReader, ReaderOptions
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -65,10 +65,13 @@ def check_file(
 
     With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
-    catalog, service, defaults, jobs = known_catalog(), settings["service"], file.defaults(), JobFile(name)
+    catalog, defaults, jobs = known_catalog(), file.defaults(), JobFile(name)
     facts = ServiceFacts.asked(settings, sandbox=sandbox)
-    reader = JobReader(catalog, service, jobs.folder, file.strict, file.matrix, settings.get("legacy", False))
-    reader.uploads, reader.local_files = bool(settings.get("upload")), not file.no_local_files
+    options = ReaderOptions(
+        service=settings["service"], strict=file.strict, matrix=file.matrix, legacy=settings.get("legacy", False),
+        uploads=bool(settings.get("upload")), local_files=not file.no_local_files,
+    )  # fmt: skip
+    reader = JobReader(catalog, jobs.folder, options)
     tally, unnamed = Tally(catalog, facts.prices), 0
     with jobs.lines(catalog, defaults) as lines:
         for _, job, params in reader.jobs(lines):

@@ -21,6 +21,7 @@ from aimlvideo.cli.options import (
     ServiceOptions,
     Upload,
 )
+from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -56,17 +57,17 @@ def enqueue(
         # Here, not above: `aimlvideo --help` has to work without the extra.
         from aimlvideo.cli.shared_jobs import Consent
 
-        reader_options = {
-            "service": access.service, "strict": file.strict, "matrix": file.matrix, "legacy": legacy,
-            "local_files": not file.no_local_files,
-        }  # fmt: skip
+        options = ReaderOptions(
+            service=access.service, strict=file.strict, matrix=file.matrix, legacy=legacy,
+            local_files=not file.no_local_files,
+        )  # fmt: skip
         settings = access.client(legacy=legacy)
         asks = checked_limit(None if confirm_above == inf else confirm_above, "--confirm-above") is not None
         priced = asks or _names_service(settings)
         facts = ServiceFacts.asked(settings) if priced else ServiceFacts()
         code = shared_jobs.queue(
             jobs,
-            reader_options,
+            options,
             retry_failed=retry_failed,
             defaults=file.defaults(),
             upload=upload,

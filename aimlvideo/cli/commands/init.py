@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.model_tables import ParamRow, example_line, model_page, unknown_model
+from aimlvideo.cli.model_tables import ParamRow, example_line, known_model, model_page
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.formatting import command_line
 from aimlvideo.errors import UsageError
-from aimlvideo.shell.files.tables import xlsx_of
+from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 FIRST_MODEL = "alibaba/wan-2-6-t2v"
@@ -36,10 +36,7 @@ def init(
     """Write a commented sample job file for a model."""
     terminal = Terminal()
     with exit_codes(terminal):
-        catalog = known_catalog()
-        chosen = catalog.find(model)
-        if chosen is None:
-            raise UsageError(unknown_model(catalog, model))
+        chosen = known_model(known_catalog(), model)
         sample_of = {".jsonl": _sample_lines, ".csv": _sample_csv, ".xlsx": _sample_workbook}.get(file.suffix.lower())
         if sample_of is None:
             raise UsageError(f"{file}: expected a file that ends in .jsonl, .csv or .xlsx")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from aimlvideo.cli import model_tables
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.model_tables import ModelFilter, unknown_model
+from aimlvideo.cli.model_tables import ModelFilter, known_model
 from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, JsonObject, ServiceOptions
 from aimlvideo.cli.service_facts import ServiceFacts, keyless
 from aimlvideo.cli.signals import in_loop
@@ -74,7 +74,7 @@ def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: 
         return
     rows = model_tables.model_rows(catalog, word, chosen, prices=facts.prices or {}, times=facts.times)
     if not rows:
-        raise UsageError(_no_match(catalog, word, chosen))
+        _refuse_filter(catalog, word, chosen)
     if terminal.json:
         terminal.value({"models": [row.as_json() for row in rows], "source": Catalog.source()})
         return
@@ -85,9 +85,7 @@ def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: 
 
 def _show_example(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
     """Print a line for a job file, for one model. Raises UsageError where there is none."""
-    catalog = known_catalog()
-    if (model := catalog.find(word)) is None:
-        raise UsageError(unknown_model(catalog, word))
+    model = known_model(known_catalog(), word)
     if terminal.json:
         terminal.value(json_format.loads(model_tables.example_line(model)))
     else:
@@ -104,11 +102,12 @@ def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> 
     return facts
 
 
-def _no_match(catalog: Catalog, word: str, chosen: ModelFilter) -> str:
+def _refuse_filter(catalog: Catalog, word: str, chosen: ModelFilter) -> NoReturn:
+    """Raise UsageError where no model has these words, or none that has them passes the filter."""
     if word and not model_tables.model_rows(catalog, word):
-        return unknown_model(catalog, word)
+        known_model(catalog, word)
     flags = [name for name, value in chosen.flags().items() if value not in (False, None)]
-    return f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}"
+    raise UsageError(f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}")
 
 
 def _refresh_models(settings: ClientOptions, terminal: Terminal) -> int:

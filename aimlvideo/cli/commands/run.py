@@ -21,7 +21,7 @@ from aimlvideo.cli.options import (
     Service,
     UseSandbox,
 )
-from aimlvideo.cli.plan import JobReader, may_be_bought
+from aimlvideo.cli.plan import JobReader, ReaderOptions, may_be_bought
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
@@ -143,10 +143,12 @@ class Planner:
         return await self._plan(self._reader(catalog), facts)
 
     def _reader(self, catalog: Catalog) -> JobReader:
-        options, settings = self.options, self.settings
-        reader = JobReader(catalog, options.service, self.file.folder, options.strict, options.matrix, options.legacy)
-        reader.uploads, reader.local_files = bool(settings.get("upload")), settings.get("local_files", True)
-        return reader
+        run, settings = self.options, self.settings
+        options = ReaderOptions(
+            service=run.service, strict=run.strict, matrix=run.matrix, legacy=run.legacy,
+            uploads=bool(settings.get("upload")), local_files=settings.get("local_files", True),
+        )  # fmt: skip
+        return JobReader(catalog, self.file.folder, options)
 
     async def _plan(self, reader: JobReader, facts: ServiceFacts) -> int:
         """Write all jobs down and return the number of their run; leave no trace of a failure."""

@@ -10,13 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.model_tables import unknown_model
+from aimlvideo.cli.model_tables import known_model
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.catalog.catalog import Model, Param
 from aimlvideo.core.catalog.describe import expected
 from aimlvideo.core.catalog.param_help import PARAM_HELP
-from aimlvideo.errors import UsageError
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
@@ -30,9 +29,7 @@ def schema(
     # For programs: in UTF-8, whatever the code page.
     with exit_codes(Terminal(json=True)):
         catalog = known_catalog()
-        chosen = catalog.find(model) if model else None
-        if model and chosen is None:
-            raise UsageError(unknown_model(catalog, model))
+        chosen = known_model(catalog, model) if model else None
         sys.stdout.write(
             json.dumps(_schema_of_jobs([chosen] if chosen else catalog), ensure_ascii=False, indent=2) + "\n"
         )

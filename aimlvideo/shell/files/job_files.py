@@ -26,17 +26,8 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
 from aimlvideo.shell.files.json_jobs import read_json, read_json_lines
-from aimlvideo.shell.files.tables import (
-    OLD_WORKBOOK,
-    OLD_WORKBOOK_HINT,
-    PROMPT_HEADERS,
-    TableJob,
-    is_table,
-    looks_like_json,
-    read_csv,
-    read_frame,
-    read_xlsx,
-)
+from aimlvideo.shell.files.tables import PROMPT_HEADERS, TableJob, is_table, looks_like_json, read_csv, read_frame
+from aimlvideo.shell.files.workbooks import OLD_WORKBOOK, OLD_WORKBOOK_HINT, read_xlsx
 
 Line = tuple[str, Mapping[str, Any] | Problem]
 

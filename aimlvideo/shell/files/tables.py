@@ -1,4 +1,4 @@
-"""Tables of jobs, as people's spreadsheets have them: CSV in every dialect, and Excel workbooks.
+"""Tables of jobs, as people's spreadsheets have them: CSV in every dialect, DataFrames, and the rows of any other.
 
 A column is a parameter where the row's model has one of that name (or one that the name usually means), in any case and
 with blanks. Other columns (notes, category) stay with the people who wrote them: they are never sent.
@@ -15,16 +15,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import partial
 from typing import Any, BinaryIO
-from zipfile import ZipFile
 
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
 from aimlvideo.core.catalog.catalog import Catalog, Model
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.errors import Problem, SettingsError
+from aimlvideo.errors import Problem
 from aimlvideo.shell.dataframe import is_missing
-from aimlvideo.shell.files.cells import INVISIBLE, NO_RESULT, NOTHING, CellError, cell_value, is_nothing, refuse_formula
+from aimlvideo.shell.files.cells import INVISIBLE, NOTHING, CellError, cell_value, is_nothing, refuse_formula
 
 Line = tuple[str, Mapping[str, Any] | Problem]
 Row = list[Any] | Problem
@@ -54,8 +53,6 @@ PROMPT_HEADERS = ("prompt", "prompts")
 _SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _RULED = re.compile(r":?-{3,}:?")
 """A cell of the line that Markdown has below the header of a table."""
-OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
-OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
 SNIFFED = 65536
 """Bytes of a first line that decide what a text is."""
 LONGEST_CELL = 1 << 28
@@ -72,7 +69,7 @@ def read_csv(name: str, file: BinaryIO, catalog: Catalog, default_model: str) ->
             return
         start, delimiter = _dialect(text, _header_test(catalog))
         reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
-        yield from _jobs(_numbered(name, reader, start), catalog, default_model)
+        yield from jobs_of_rows(_numbered(name, reader, start), catalog, default_model)
     finally:
         # Closing the wrapper would close the file, which belongs to the caller.
         text.detach()
@@ -169,125 +166,12 @@ def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
         (f"{name} row {number}", [None if is_missing(value) else _plain_value(value) for value in record.values()])
         for number, record in enumerate(records)
     )
-    yield from _jobs(itertools.chain([(name, list[Any](header))], rows), catalog, "")
+    yield from jobs_of_rows(itertools.chain([(name, list[Any](header))], rows), catalog, "")
 
 
 def _plain_value(value: Any) -> Any:
     """Return a number of numpy as one of Python, and an array of its as a list."""
     return value.tolist() if hasattr(value, "tolist") and hasattr(value, "shape") else value
-
-
-def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -> Iterator[Line]:
-    """Give the rows of a workbook's first sheet. Raises SettingsError where the extra `xlsx` is not installed."""
-    try:
-        from openpyxl import load_workbook  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
-    if not (beginning := file.read(4)):
-        return
-    if beginning == OLD_WORKBOOK:
-        got = "an old Excel workbook, or one with a password"
-        yield name, Problem("", "an Excel workbook (.xlsx)", got, OLD_WORKBOOK_HINT)
-        return
-    try:
-        _refuse_bomb(file)
-        book = load_workbook(file, data_only=True)
-        file.seek(0)
-        formulas, sheet = load_workbook(file).worksheets[0], book.worksheets[0]
-        height, width = sheet.max_row, sheet.max_column
-    except Exception as error:
-        yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
-        return
-    # One cell in the last corner makes a table of 17 billion.
-    if height * width > MOST_CELLS:
-        hint = "delete what stands far beyond the table"
-        yield name, Problem("", f"at most {MOST_CELLS:,} cells", f"{height:,} rows of {width:,} columns", hint)
-        return
-    yield from ((name, remark) for remark in _workbook_remarks(book, sheet))
-    merged = _merged_cells(sheet)
-    rows = ((f"{name}:{row[0].row}", [_cell(cell, merged, formulas) for cell in row]) for row in sheet.iter_rows())
-    yield from _jobs(rows, catalog, default_model)
-
-
-def xlsx_of(rows: Iterable[Sequence[Any]]) -> bytes:
-    """Return a workbook of one sheet. Raises SettingsError where the extra `xlsx` is not installed."""
-    try:
-        from openpyxl import Workbook  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise SettingsError("to write Excel files, pip install 'aimlvideo[xlsx]', or write a .csv file") from None
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("jobs")
-    for row in rows:
-        sheet.append(row)
-    content = io.BytesIO()
-    book.save(content)
-    return content.getvalue()
-
-
-def _refuse_bomb(file: BinaryIO) -> None:
-    """Raise ValueError for a workbook that takes all memory when it is unpacked."""
-    with ZipFile(file) as packed:
-        size = sum(part.file_size for part in packed.infolist())
-        if size > MOST_UNPACKED:
-            raise ValueError(f"it unpacks to {size / 2**20:,.0f} MB: at most {MOST_UNPACKED // 2**20} MB are read")
-        # Before it is loaded: the library makes a cell of each part of a merged one.
-        sheets = (packed.read(name) for name in packed.namelist() if name.startswith("xl/worksheets/"))
-        merged = sum(_area(*ends) for sheet in sheets for ends in _MERGED.findall(sheet))
-    if merged > MOST_MERGED:
-        raise ValueError(f"its merged cells stand for {merged:,}: at most {MOST_MERGED:,} are read")
-    file.seek(0)
-
-
-def _area(column: bytes, row: bytes, last_column: bytes, last_row: bytes) -> int:
-    """Return how many cells are merged to one."""
-    width = 1 + abs(_column_number(last_column) - _column_number(column))
-    return width * (1 + abs(int(last_row) - int(row)))
-
-
-def _column_number(letters: bytes) -> int:
-    return reduce(lambda number, letter: 26 * number + letter - ord("A") + 1, letters, 0)
-
-
-MOST_UNPACKED = 2**26
-"""Bytes of a workbook, unpacked: 10,000 jobs have a tenth, and Python takes 20 times as many for the cells."""
-MOST_CELLS = 1_000_000
-MOST_MERGED = 100_000
-_MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
-
-
-def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> Any:
-    """Return a cell's value; that of a merged cell for all its parts."""
-    value = merged.get((cell.row, cell.column), cell.value)
-    if value is None and formulas.cell(cell.row, cell.column).data_type == "f":
-        return NO_RESULT
-    return value
-
-
-def _merged_cells(sheet: Any) -> dict[tuple[int, int], Any]:
-    """Return the value of each cell that is part of one merged over several rows: people mean all of them."""
-    values: dict[tuple[int, int], Any] = {}
-    for area in sheet.merged_cells.ranges:
-        if area.min_col == area.max_col:
-            value = sheet.cell(area.min_row, area.min_col).value
-            values |= {(row, area.min_col): value for row in range(area.min_row, area.max_row + 1)}
-    return values
-
-
-def _workbook_remarks(book: Any, sheet: Any) -> Iterator[Problem]:
-    """Say what of a workbook is not read, or is read although nobody sees it."""
-    others = [other.title for other in book.worksheets[1:] if other.max_row > 1]
-    if others:
-        yield Problem("", f"one sheet: {sheet.title!r} is read, the first", f"also {', '.join(others)}", warning=True)
-    hidden = sum(bool(row.hidden) for row in sheet.row_dimensions.values())
-    if hidden:
-        rows = "1 hidden row is" if hidden == 1 else f"{hidden} hidden rows are"
-        yield Problem("", f"{rows} read too", hint="delete what is not wanted", warning=True)
-    if getattr(sheet, "_images", None):
-        hint = "save them beside the workbook, and write their names into a column"
-        yield Problem("", "names of pictures: those in the sheet itself are not read", hint=hint, warning=True)
-
-
-# --- rows to jobs
 
 
 @dataclass(slots=True)
@@ -360,7 +244,8 @@ def _title(row: Row) -> str:
     return ", ".join(cells)[:60]
 
 
-def _jobs(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str) -> Iterator[Line]:
+def jobs_of_rows(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str) -> Iterator[Line]:
+    """Give the job of each row below a header, each with where it stands; what is wrong in one is a Problem."""
     columns: _Columns | None = None
     for where, row in _from_header(rows, catalog):
         if isinstance(row, Problem) and row.warning:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.cli.model_tables import example_line
-from aimlvideo.cli.plan import JobReader
+from aimlvideo.cli.plan import JobReader, ReaderOptions
 from aimlvideo.core.catalog.catalog import Model, load_catalog
 from tests.cases import for_each
 from tests.cli.conftest import Command
@@ -41,7 +41,7 @@ def test_a_sample_with_pictures_passes_the_check_as_it_is(command: Command, name
 
 @for_each("model", load_catalog(), ids=lambda model: model.id)
 def test_no_sample_names_a_file_that_is_not_there(model: Model) -> None:
-    reader = JobReader(load_catalog(), model.service, Path("/nowhere"))
+    reader = JobReader(load_catalog(), Path("/nowhere"), ReaderOptions(service=model.service))
     jobs = list(reader.jobs(iter([("sample", json.loads(example_line(model)))])))
     assert (len(jobs), reader.problems) == (1, [])
 

@@ -1,0 +1,126 @@
+"""Excel workbooks: their first sheet as a table of jobs, and a new one for a sample."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, BinaryIO
+from zipfile import ZipFile
+
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.errors import Problem, SettingsError
+from aimlvideo.shell.files.cells import NO_RESULT
+from aimlvideo.shell.files.tables import Line, jobs_of_rows
+
+OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
+OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
+MOST_UNPACKED = 2**26
+"""Bytes of a workbook, unpacked: 10,000 jobs have a tenth, and Python takes 20 times as many for the cells."""
+MOST_CELLS = 1_000_000
+MOST_MERGED = 100_000
+_MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
+
+
+def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -> Iterator[Line]:
+    """Give the rows of a workbook's first sheet. Raises SettingsError where the extra `xlsx` is not installed."""
+    try:
+        from openpyxl import load_workbook  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SettingsError(f"{name}: to read Excel files, pip install 'aimlvideo[xlsx]', or save it as CSV") from None
+    if not (beginning := file.read(4)):
+        return
+    if beginning == OLD_WORKBOOK:
+        got = "an old Excel workbook, or one with a password"
+        yield name, Problem("", "an Excel workbook (.xlsx)", got, OLD_WORKBOOK_HINT)
+        return
+    try:
+        _refuse_bomb(file)
+        book = load_workbook(file, data_only=True)
+        file.seek(0)
+        formulas, sheet = load_workbook(file).worksheets[0], book.worksheets[0]
+        height, width = sheet.max_row, sheet.max_column
+    except Exception as error:
+        yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
+        return
+    # One cell in the last corner makes a table of 17 billion.
+    if height * width > MOST_CELLS:
+        hint = "delete what stands far beyond the table"
+        yield name, Problem("", f"at most {MOST_CELLS:,} cells", f"{height:,} rows of {width:,} columns", hint)
+        return
+    yield from ((name, remark) for remark in _workbook_remarks(book, sheet))
+    merged = _merged_cells(sheet)
+    rows = ((f"{name}:{row[0].row}", [_cell(cell, merged, formulas) for cell in row]) for row in sheet.iter_rows())
+    yield from jobs_of_rows(rows, catalog, default_model)
+
+
+def xlsx_of(rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return a workbook of one sheet. Raises SettingsError where the extra `xlsx` is not installed."""
+    try:
+        from openpyxl import Workbook  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SettingsError("to write Excel files, pip install 'aimlvideo[xlsx]', or write a .csv file") from None
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("jobs")
+    for row in rows:
+        sheet.append(row)
+    content = io.BytesIO()
+    book.save(content)
+    return content.getvalue()
+
+
+def _refuse_bomb(file: BinaryIO) -> None:
+    """Raise ValueError for a workbook that takes all memory when it is unpacked."""
+    with ZipFile(file) as packed:
+        size = sum(part.file_size for part in packed.infolist())
+        if size > MOST_UNPACKED:
+            raise ValueError(f"it unpacks to {size / 2**20:,.0f} MB: at most {MOST_UNPACKED // 2**20} MB are read")
+        # Before it is loaded: the library makes a cell of each part of a merged one.
+        sheets = (packed.read(name) for name in packed.namelist() if name.startswith("xl/worksheets/"))
+        merged = sum(_area(*ends) for sheet in sheets for ends in _MERGED.findall(sheet))
+    if merged > MOST_MERGED:
+        raise ValueError(f"its merged cells stand for {merged:,}: at most {MOST_MERGED:,} are read")
+    file.seek(0)
+
+
+def _area(column: bytes, row: bytes, last_column: bytes, last_row: bytes) -> int:
+    """Return how many cells are merged to one."""
+    width = 1 + abs(_column_number(last_column) - _column_number(column))
+    return width * (1 + abs(int(last_row) - int(row)))
+
+
+def _column_number(letters: bytes) -> int:
+    return reduce(lambda number, letter: 26 * number + letter - ord("A") + 1, letters, 0)
+
+
+def _cell(cell: Any, merged: Mapping[tuple[int, int], Any], formulas: Any) -> Any:
+    """Return a cell's value; that of a merged cell for all its parts."""
+    value = merged.get((cell.row, cell.column), cell.value)
+    if value is None and formulas.cell(cell.row, cell.column).data_type == "f":
+        return NO_RESULT
+    return value
+
+
+def _merged_cells(sheet: Any) -> dict[tuple[int, int], Any]:
+    """Return the value of each cell that is part of one merged over several rows: people mean all of them."""
+    values: dict[tuple[int, int], Any] = {}
+    for area in sheet.merged_cells.ranges:
+        if area.min_col == area.max_col:
+            value = sheet.cell(area.min_row, area.min_col).value
+            values |= {(row, area.min_col): value for row in range(area.min_row, area.max_row + 1)}
+    return values
+
+
+def _workbook_remarks(book: Any, sheet: Any) -> Iterator[Problem]:
+    """Say what of a workbook is not read, or is read although nobody sees it."""
+    others = [other.title for other in book.worksheets[1:] if other.max_row > 1]
+    if others:
+        yield Problem("", f"one sheet: {sheet.title!r} is read, the first", f"also {', '.join(others)}", warning=True)
+    hidden = sum(bool(row.hidden) for row in sheet.row_dimensions.values())
+    if hidden:
+        rows = "1 hidden row is" if hidden == 1 else f"{hidden} hidden rows are"
+        yield Problem("", f"{rows} read too", hint="delete what is not wanted", warning=True)
+    if getattr(sheet, "_images", None):
+        hint = "save them beside the workbook, and write their names into a column"
+        yield Problem("", "names of pictures: those in the sheet itself are not read", hint=hint, warning=True)
