@@ -201,7 +201,8 @@ class VideoClient:
         settings = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
         # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the
         # nearest right one.
-        _refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
+        if unknown:
+            _refuse_unknown(unknown, [*signature(VideoClient).parameters][:-1])
         self._lent = _Lent.of(transport, journal, knowledge, limiters)
         self._settings = Settings.of(settings | self._lent.stand_ins(api_key, base_url))
         self._models = ServiceModels(self._settings.chosen_service, keeps=transport is None)

@@ -6,15 +6,17 @@ import asyncio
 import json
 import selectors
 import shutil
+import sqlite3
 import struct
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self
 from unittest.mock import patch
 
 import anyio
@@ -30,13 +32,13 @@ from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import Unclear, UsageError, VideoError
+from aimlvideo.errors import JournalError, Unclear, UsageError, VideoError
 from aimlvideo.pipeline import chains, download
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
-from aimlvideo.shell.journal.sqlite_reader import read_journal
+from aimlvideo.shell.journal.sqlite_reader import SqliteReader, read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
     GATEWAY_JOB,
@@ -80,16 +82,14 @@ class BrokenPromise(AssertionError):
     """Something was bought twice, unasked, past the limit, or lost."""
 
 
-class WorldSelector(selectors.DefaultSelector):
-    """When nothing is ready, jump to the next timer."""
+class WorldSelector(selectors.SelectSelector):
+    """Jump to the next timer: no thread or socket is in this world, so nothing is ever ready."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if ready := super().select(0):
-            return ready
         if timeout is None:
             raise RuntimeError("everything waits, and nothing will ever happen")
         self._world.now += max(timeout, 0.0)
@@ -190,6 +190,33 @@ def png() -> bytes:
 FRAME = png()
 
 
+@contextmanager
+def closed_journal(path: Path) -> Iterator[SqliteReader]:
+    """Read a journal that nobody writes to."""
+    connection = sqlite3.connect(f"file:{path}?immutable=1", uri=True, isolation_level=None)
+    with closing(connection):
+        yield SqliteReader(path, connection.execute)
+
+
+class Journal(NamedTuple):
+    """What a journal has, as it was read after the last process."""
+
+    records: Mapping[str, Record] = MappingProxyType({})
+    attempts: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, path: Path) -> Self | None:
+        """Return what a journal has now; None where there is none."""
+        if not path.exists():
+            return None
+        # Of a journal that was closed, and that nobody writes to now, SQLite makes no files beside it, and locks none.
+        # The next process looks whether it is whole.
+        is_closed = not path.with_name(path.name + "-wal").exists()
+        with closed_journal(path) if is_closed else read_journal(path) as journal:
+            records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
+            return cls(records, {name: journal.attempts(name) for name in records})
+
+
 @dataclass
 class World:
     """One folder, one service, one machine; what was agreed to, and what must hold after every step."""
@@ -225,6 +252,8 @@ class World:
     """Generations that this process has bought."""
     delivered: set[str] = field(default_factory=set)
     """Generations that are in the file that they were bought for, and that may be bought again by whoever says so."""
+    journals: dict[str, Journal] = field(default_factory=dict)
+    """What the folder's journal, and those beside files, have: by place, as the last process of that place left it."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
     broken: BrokenPromise | None = None
@@ -387,7 +416,7 @@ class World:
 
     def resume(self, *, limit: float | None, **how: Any) -> None:
         """Carry on with all that the folder has: `aimlvideo resume`."""
-        if not (self.folder / "journal.sqlite3").exists():
+        if "" not in self.journals:
             return
         agreed = how["agreed"]
         options = RunOptions(
@@ -430,8 +459,8 @@ class World:
         """Make one clip: `aimlvideo generate`, with the same words into the same file as before, or with others."""
         path, job = self.folder.parent / file, self.words(prompt)
         clip = ClipInputs(job.model, prompt, (job.params["image_url"],))
-        stage, _ = self._beside(file, prompt)
-        unfinished = stage not in (None, Stage.PLANNED)
+        record = self.journal_of(file).records.get(job.id)
+        unfinished = record is not None and record.progress.stage is not Stage.PLANNED
         may_buy = again or not path.exists() or unfinished
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
@@ -469,7 +498,7 @@ class World:
             return 3
 
         # It carries on with what an earlier process has begun: that may be sent again where it surely was not accepted.
-        allowed = jobs | (self.planned(OUTSTANDING) if (self.folder / "journal.sqlite3").exists() else {})
+        allowed = jobs | self.planned(OUTSTANDING)
         limits: dict[str, float | None] = dict.fromkeys(allowed, limit)
         self._process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
 
@@ -548,8 +577,10 @@ class World:
         with self._inside(agreed, interrupt_at, events):
             try:
                 code = command(settings, Terminal(quiet=True))
-            except UsageError:
+            except UsageError as error:
                 code = 2
+                if isinstance(error, JournalError) and "is damaged" in str(error):
+                    raise BrokenPromise(str(error)) from error
             except (VideoError, KeyboardInterrupt, asyncio.CancelledError):
                 code = 3
             except Killed:
@@ -640,25 +671,31 @@ class World:
         ):
             yield
 
+    def journal_of(self, place: str = "") -> Journal:
+        """Return what the journal of the folder has, or that beside a file."""
+        return self.journals.get(place, Journal())
+
     def job_ids(self) -> set[str]:
         """Return the ids of all jobs that the folder has."""
-        if not (self.folder / "journal.sqlite3").exists():
-            return set()
-        with read_journal(self.folder / "journal.sqlite3") as journal:
-            return {record.job.id for record in (*journal.ended_jobs(), *journal.open_jobs())}
+        return set(self.journal_of().records)
 
     # What must hold ------------------------------------------------------------------------------------------------
 
     def planned(self, stages: Collection[Stage] = frozenset(Stage)) -> dict[str, str]:
         """Return what the jobs of the folder ask for that are not saved; those in these stages."""
-        with read_journal(self.folder / "journal.sqlite3") as journal:
-            records = [*journal.open_jobs(retry_failed=True)]
-        return {job.id: str(job.params["prompt"]) for job, progress in records if progress.stage in stages}
+        unsaved = [record for record in self.journal_of().records.values() if record.progress.stage is not Stage.SAVED]
+        return {job.id: str(job.params["prompt"]) for job, progress in unsaved if progress.stage in stages}
 
     def check_all(self, code: int | None, asked: dict[str, str]) -> None:
         """Raise BrokenPromise where this process has left anything other than it promised."""
         if (posts := len(self.service.posted_at) - self.posts_before) > MOST_POSTS:
             raise BrokenPromise(f"{posts} submissions were sent by one process")
+        name = f".{self.place}.journal" if self.place else "out/journal.sqlite3"
+        journal = Journal.of(self.folder.parent / name)
+        if journal is not None:
+            self.journals[self.place] = journal
+        else:
+            self.journals.pop(self.place, None)
         if self.place:
             self.check_file(code, self.place, asked)
         else:
@@ -675,32 +712,20 @@ class World:
             if not there & {row.generation_id for row in bought if self.name_of(row) in asked}:
                 raise BrokenPromise(f"the command said that {place} is saved, and it is not what was asked for")
             self.delivered |= there
-        request_ids = {name for prompt in PROMPTS for name in self._beside(place, prompt)[1]}
+        request_ids = {attempt.request_id for tried in self.journal_of(place).attempts.values() for attempt in tried}
         for row in bought:
             is_there = row.generation_id in self.delivered | there
             if not is_there and row.request_id not in request_ids and not self.service.has_failed(row):
                 raise BrokenPromise(f"{row.request_id} was bought for {place}, and nothing knows of it")
 
-    def _beside(self, file: str, prompt: str) -> tuple[Stage | None, set[str | None]]:
-        """Return how the journal beside a file has these words, and every request id under which they were sent."""
-        path = self.folder.parent / f".{file}.journal"
-        if not path.exists():
-            return None, set()
-        job_id = self.words(prompt).id
-        with read_journal(path) as journal:
-            record, attempts = journal.find(job_id), journal.attempts(job_id)
-        return record and record.progress.stage, {attempt.request_id for attempt in attempts}
-
     def check(self, code: int | None, asked: dict[str, str]) -> None:
         """Raise BrokenPromise where the journal, the files and the service do not agree."""
         self.steps += 1
-        if not (self.folder / "journal.sqlite3").exists():
+        if "" not in self.journals:
             if "" in self.place_of.values():
                 raise BrokenPromise("clips were bought, and there is no journal")
             return
-        with read_journal(self.folder / "journal.sqlite3") as journal:
-            records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
-            attempts = {name: journal.attempts(name) for name in records}
+        records, attempts = self.journal_of()
         for row in self.service.log:
             if self.place_of[row.generation_id]:
                 continue
