@@ -75,7 +75,7 @@ class RateGate:
         try:
             # After the sleep `now` is the moment that was waited for, not the clock's: a busy loop wakes late, and a
             # second reservation by the late clock would push this request behind those that came after it.
-            while start > now:
+            while start > now + clock.TICK:
                 await anyio.sleep_until(start)
                 now = start
                 if self.rate.paused_until > now:

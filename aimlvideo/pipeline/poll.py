@@ -204,7 +204,7 @@ class Poll:
         """Return who is to be polled now; None where nobody is, and the crew is called when somebody will be."""
         now = clock.loop()
         self._update_price(now)
-        self._backlog.extend(self._due(now))
+        self._backlog.extend(self._due(now + clock.TICK))
         while self._backlog and self.budget.paused_until > now:  # waited for in the wheel, where patience can end
             self._keep_waiting(self._backlog.popleft(), now)
         waiting = None
@@ -222,7 +222,7 @@ class Poll:
         """Tell whether the first of the backlog may be polled now; its turn is reserved."""
         if self._turn is None:
             self._turn = self.budget.reserve(now)
-        return self._turn <= now
+        return self._turn <= now + clock.TICK
 
     def _call_at(self, moment: float | None) -> None:
         """Call the crew at this moment, if it is not called earlier."""

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import time
 
+TICK = 0.001
+"""Seconds that a moment of the event loop may be ahead and count as come. The clock of some loops (uvloop) stands still
+for so long, and their timers ring early by half of it: whoever went by it to the letter would be woken over and over.
+"""
+
 
 def wall() -> float:
     """Return the seconds since 1970: what is written down, and compared with what others wrote down."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from itertools import pairwise
+from math import floor
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import OutOfPatience, Refused, Rejected
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from tests.cases import for_each
+from tests.conftest import VirtualTimeLoop
 from tests.fakes import GATEWAY_JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error, jobs, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
@@ -312,6 +314,41 @@ async def test_a_generation_that_waits_in_the_queue_is_asked_about_as_one_that_h
         assert (await client.generate(MODEL, **PARAMS)).ok
     ages = [moment - service.posted_at[0] for moment, _ in service.polled_at]
     assert ages == pytest.approx([20, 27, 34, 41, 48, 55, 75], abs=0.3)
+
+
+class CountingLoop(VirtualTimeLoop):
+    """Virtual time in which each pass of the loop takes 20 microseconds; the passes are counted."""
+
+    passes = 0
+
+    def _run_once(self) -> None:
+        self.passes += 1
+        self._jump.jumped += 2e-5
+        super()._run_once()  # type: ignore[misc]
+
+
+class MillisecondLoop(CountingLoop):
+    """Tells time as uvloop does: its clock counts milliseconds, and its timers ring up to half of one early."""
+
+    def time(self) -> float:
+        return floor(super().time() * 1000) / 1000
+
+    def call_at(self, when: float, *call: Any, **how: Any) -> asyncio.TimerHandle:
+        return super().call_at(self.time() + round((when - self.time()) * 1000) / 1000, *call, **how)
+
+
+def test_a_loop_whose_clock_counts_milliseconds_is_not_kept_busy_until_the_clock_moves_on() -> None:
+    async def main() -> None:
+        async with FakeClient(FakeService(seconds=20), poll="every:0.3", rate=1e5, poll_rate=1e5) as client:
+            results = await run_all(client, jobs(50))
+        assert all(result.ok for result in results.values())
+
+    def passes_of(loop: type[CountingLoop]) -> int:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(main())
+            return runner.get_loop().passes  # type: ignore[attr-defined,no-any-return]
+
+    assert passes_of(MillisecondLoop) < 1.3 * passes_of(CountingLoop)
 
 
 @pytest.mark.real_time
