@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from aimlvideo.errors import (
     Rejected,
     ServiceError,
     Unavailable,
+    Unclear,
     VideoError,
 )
 from aimlvideo.pipeline.crew import Crew
@@ -93,6 +94,10 @@ SLOW_LANE = 300.0
 """Seconds between checks there."""
 
 
+MOST_OWNERS = 10_000
+"""Ended generations whose job is remembered."""
+
+
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
 
@@ -136,6 +141,8 @@ class Poll:
     _wheel: TimerWheel[_Waiting] = field(default_factory=TimerWheel)
     _backlog: deque[_Waiting] = field(default_factory=deque)
     _by_id: dict[str, _Waiting] = field(default_factory=dict)
+    _owners: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """The jobs of generations that are not waited for any more."""
     _policies: set[PollPolicy] = field(default_factory=set)
     _asked_at: float = -inf
     _unknown_words: set[str] = field(default_factory=set)
@@ -278,10 +285,24 @@ class Poll:
         with contained(waiting.entry):
             try:
                 generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
+                self._refuse_mixed_up(waiting.entry, generation)
             except ServiceError as error:
                 self._on_failed_check(waiting, error)
             else:
                 self._on_status(waiting, generation)
+
+    def _refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
+        """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
+
+        An id that nobody here has may be that of the service behind a gateway.
+        """
+        named = generation.named_id
+        if named is None or named == generation.id:
+            return
+        waiting = self._by_id.get(named)
+        owner = self._owners.get(named) if waiting is None else waiting.entry.job.id
+        if owner is not None and owner != entry.job.id:
+            raise Unclear(f"the answer is about generation {named}, which is that of job {owner!r}")
 
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
@@ -364,7 +385,11 @@ class Poll:
 
     def _forget(self, entry: Entry) -> None:
         """Ask about a generation no more, nor whether the key is still good for it."""
-        self._by_id.pop(entry.progress.generation_id or "", None)
+        generation_id = entry.progress.generation_id or ""
+        if self._by_id.pop(generation_id, None) is not None:
+            self._owners[generation_id] = entry.job.id
+            if len(self._owners) > MOST_OWNERS:
+                self._owners.popitem(last=False)
 
     def _sleep(self, waiting: _Waiting, now: float) -> None:
         waiting.is_being_polled = False

@@ -362,3 +362,28 @@ def test_generations_are_polled_on_uvloop_too() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+class Cached(FakeService):
+    """Behind a cache that takes no notice of the query: for `lifetime` seconds all are told of one generation."""
+
+    lifetime = 20.0
+    _copy: tuple[float, Answer] | None = None
+
+    def _check(self, name: str) -> Answer:
+        fresh, now = super()._check(name), anyio.current_time()
+        if self._copy is None or now - self._copy[0] > self.lifetime:
+            self._copy = now, fresh
+        return self._copy[1]
+
+
+@pytest.mark.parametrize("broken", [{}, {"gen-1": {"message": "no GPU"}}])
+async def test_a_check_that_is_answered_with_the_generation_of_another_job_says_nothing_of_this_one(
+    broken: dict[str, Any],
+) -> None:
+    service = Cached(seconds=60, broken=broken)
+    async with FakeClient(service, poll="every:7") as client:
+        results = await run_all(client, jobs(3))
+    ended = {result.generation_id: result.video_url for result in results.values() if result.ok}
+    assert ended.keys() == {"gen-0", "gen-1", "gen-2"} - broken.keys()
+    assert all(f"/{name}.mp4" in str(link) for name, link in ended.items())

@@ -270,6 +270,7 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
         error=why,
         # Before the end a cost is an estimate or a hold, and may still be given back.
         cost_usd=_cost_of(body, answer.headers) if ended else None,
+        named_id=_id(body),
         content_refused=content_refused,
         refused_input=refused_input(why) if why and content_refused else None,
     )

@@ -36,7 +36,8 @@ class Generation(NamedTuple):
     own units, which are never USD. `never_ran`: it failed for want of a slot, was neither rendered nor billed, and may
     be submitted again. `request_id` is the id that we chose, where the answer says it. `content_refused`
     marks a failure by moderation, `refused_input` the input that it names. `created_at` is by the service's clock, in
-    seconds since 1970; 0 where it does not say.
+    seconds since 1970; 0 where it does not say. `named_id` is the id in the answer itself, which a gateway may have
+    from the service behind it.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Generation(NamedTuple):
     content_refused: bool = False
     refused_input: str | None = None
     created_at: float = 0.0
+    named_id: str | None = None
 
     @property
     def ended(self) -> bool:

@@ -168,6 +168,7 @@ class Task:
             error=(self.reason or "no reason given")[:MAX_MESSAGE_LENGTH] if failed else None,
             cost_units=self.units if completed or failed else None,
             request_id=self.external_id,
+            named_id=self.id,
             created_at=self.created_at,
             content_refused=content_refused,
             refused_input=refused_input(self.reason or "") if content_refused else None,
