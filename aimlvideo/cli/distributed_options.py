@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aimlvideo.cli.options import PACE, count_or_auto
+from aimlvideo.cli.options import PACE, count_or_auto, read_secret
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import UsageError
@@ -55,7 +55,7 @@ class DatabaseOptions:
         ),
     ] = None
     dsn_file: Annotated[
-        Path | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
+        str | None, typer.Option(help="A file that has the DSN: as --dsn, but not shown by ps.", show_default=False)
     ] = None
 
     def shared_jobs(self, terminal: Terminal) -> SharedJobs:
@@ -100,10 +100,7 @@ class DatabaseOptions:
         if self.dsn_file is not None:
             if self._is_typed:
                 raise UsageError("pass either --dsn or --dsn-file")
-            try:
-                return self.dsn_file.read_text(encoding="utf-8").strip() or None
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"--dsn-file {self.dsn_file} cannot be read: {error}") from None
+            return read_secret("--dsn-file ", self.dsn_file, "the DSN")
         # Both spellings of libpq: a URL and "key=value".
         if self.dsn and self._is_typed and re.search(r"//[^/@:]*:[^@/]+@|password\s*=", self.dsn):
             terminal.remark(

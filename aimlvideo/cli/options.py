@@ -205,11 +205,25 @@ def _key_of(text: str | None) -> str | None:
     """Return a key as it was given, or the content of a file: `@FILE`, which no list of processes shows."""
     if text is None or not text.startswith("@"):
         return text
+    return read_secret("--api-key @", text[1:], "the key")
+
+
+LONGEST_SECRET = 1 << 16
+"""Characters of a file with a key or an address: more is another file, or a device without an end."""
+
+
+def read_secret(option: str, name: str, content: str) -> str:
+    """Return what a file keeps out of the list of processes. Raises UsageError where it cannot be read."""
+    expected = f"expected a file that has {content}, and nothing else"
     try:
-        return Path(text[1:]).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(f"--api-key {text} cannot be read: {reason}") from error
+        with Path(name).expanduser().open(encoding="utf-8") as file:
+            secret = file.read(LONGEST_SECRET)
+    except (OSError, ValueError, RuntimeError) as error:  # ValueError: no text, or a NUL; RuntimeError: no such home
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(f"{option}{name[:200]} cannot be read: {reason}; {expected}") from None
+    if not secret.strip() or len(secret) == LONGEST_SECRET:
+        raise UsageError(f"{option}{name[:200]} is {'too long' if secret.strip() else 'empty'}: {expected}")
+    return secret.strip()
 
 
 def read_assignment(text: str) -> tuple[str, Any]:

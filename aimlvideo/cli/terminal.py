@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aimlvideo.cli.signals import interrupts_raised
-from aimlvideo.core.formatting import printable
+from aimlvideo.core.formatting import printable, without_passwords
 from aimlvideo.core.jobs.job import Result
 
 if TYPE_CHECKING:
@@ -63,12 +63,12 @@ class Terminal:
 
     def problem(self, text: str) -> None:
         """Say what is wrong."""
-        self._errors.line(text, "error:", "red")
+        self._errors.line(without_passwords(text), "error:", "red")
 
     def remark(self, text: str) -> None:
         """Say what is odd."""
         if not self.quiet:
-            self._errors.line(text, "note:", "yellow")
+            self._errors.line(without_passwords(text), "note:", "yellow")
 
     def confirm(self, question: str) -> bool:
         """Ask a person at a terminal; where there is none, the answer is yes: the flag was given knowingly."""

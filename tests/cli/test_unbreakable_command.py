@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from aimlvideo.cli.app import _PrintableFormatter
-from aimlvideo.cli.options import _key_of
+from aimlvideo.cli.options import _key_of, read_secret
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.errors import UsageError
 from aimlvideo.views.console import Screen
+from tests.cases import for_each
+from tests.cli.conftest import Command
 from tests.cli.test_command import JOB, write_jobs
 from tests.servers import sandbox_thread
 from tests.waiting import wait_until
@@ -124,6 +126,32 @@ def test_a_key_is_read_from_a_file_that_no_list_of_processes_shows(tmp_path: Pat
     assert _key_of(None) is None
     with pytest.raises(UsageError, match="No such file"):
         _key_of(f"@{tmp_path / 'none'}")
+
+
+@for_each(
+    ("name", "message"),
+    [
+        ("/dev/zero", "too long: expected a file that has the DSN, and nothing else"),
+        ("/dev/null", "empty: expected a file that has the DSN"),
+        ("/dev", "Is a directory"),
+        ("a\0b", "it is not text"),
+        ("~nobody-here/dsn", "it is not text"),
+    ],
+)
+def test_a_file_of_a_secret_that_is_none_is_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_secret("--dsn-file ", name, "the DSN")
+
+
+@for_each("arguments", [["status", "--dsn-file"], ["init", "--model"], ["check", "jobs.jsonl", "--set"]])
+def test_a_dsn_in_the_wrong_place_is_no_password_on_the_screen(
+    command: Command, tmp_path: Path, arguments: list[str]
+) -> None:
+    write_jobs(tmp_path / "jobs.jsonl", JOB)
+    result = command(*arguments, "postgresql://me:secret-word@db.test/jobs")
+    assert result.exit_code == 2
+    assert "db.test" in result.output
+    assert "secret-word" not in result.output
 
 
 def test_words_of_any_language_are_understood_where_the_locale_has_ascii_only(tmp_path: Path) -> None:
