@@ -12,6 +12,14 @@ _SIGNED_UPLOAD = rb"(?i)(aimlvideo-\d{10,12}-[0-9a-f]{12}(?:\\*/|%2F)[0-9a-f]{32
 """A signed link to a file that `files.uploads` has put somewhere, from the name of its folder on."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
+INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+"""Characters without a width, which are copied along from web pages and chats."""
+
+
+def is_blank(text: str) -> bool:
+    """Tell a text in which there is nothing to see."""
+    return not text.strip() or not text.strip(INVISIBLE).strip()
+
 
 def printable(text: str) -> str:
     """Return a text without control characters other than tabs and line ends, and without halves of surrogate pairs."""

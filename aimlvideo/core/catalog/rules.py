@@ -9,6 +9,7 @@ from typing import Any
 from aimlvideo.core.catalog.catalog import Model, Rule
 from aimlvideo.core.catalog.describe import preview
 from aimlvideo.core.catalog.endpoints import param_of_term
+from aimlvideo.core.formatting import is_blank
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.errors import Problem
 
@@ -86,7 +87,7 @@ def _term_holds(term: str, params: Params, model: Model | None = None) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    return isinstance(value, str) and not value.strip()
+    return isinstance(value, str) and is_blank(value)
 
 
 def _at(name: str, params: Params) -> Iterator[Any]:

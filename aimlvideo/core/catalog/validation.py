@@ -15,6 +15,7 @@ from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
 from aimlvideo.core.catalog.endpoints import NAMED
 from aimlvideo.core.catalog.media_fields import form_of
 from aimlvideo.core.catalog.rules import broken_rules
+from aimlvideo.core.formatting import is_blank
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
 from aimlvideo.core.jobs.problems import unwritable_place, unwritable_problem
 from aimlvideo.core.jobs.secret_params import secret_problems
@@ -57,7 +58,7 @@ def check(
             return _checked(job, dict(job.params), [TOO_DEEP])
         if any(unwritable_place(value, name) for name, value in job.params.items()):
             return _checked(job, dict(job.params), [unwritable_problem(job)])
-    if never_sent := [*secret_problems(job), *_about_template(job)]:
+    if never_sent := [*_about_id(job), *secret_problems(job), *_about_template(job)]:
         return _checked(job, dict(job.params), never_sent)
     service = service or Catalog.default_service()
     listed = catalog.find(job.model)
@@ -85,6 +86,12 @@ def check(
     return _checked(job, params, problems)
 
 
+def _about_id(job: VideoJob) -> Iterator[Problem]:
+    # Neither a database nor a file's name can have one, and it would end the others that are written with it.
+    if "\0" in job.id:
+        yield Problem("id", "text without NUL characters", preview(job.id))
+
+
 def _about_template(job: VideoJob) -> Iterator[Problem]:
     if MATRIX in job.params:
         # Sent unchanged, as other unknown parameters are, it would be ignored, and the rest of the template bought.
@@ -96,7 +103,7 @@ def _about_template(job: VideoJob) -> Iterator[Problem]:
 def _blank_texts(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem for each required text that has no letter: the service would take it, and charge for it."""
     for name, value in params.items():
-        if isinstance(value, str) and not value.strip() and (param := model.params.get(name)) and param.required:
+        if isinstance(value, str) and is_blank(value) and (param := model.params.get(name)) and param.required:
             yield Problem(name, f"required: {expected(param)}", f"{preview(value)}, which is blank")
 
 

@@ -21,8 +21,6 @@ YES = frozenset((
 NO = frozenset((
     "false", "no", "n", "off", "0", "falsch", "nein", "faux", "non", "falso", "нет", "ложь", "否",
 ))  # fmt: skip
-INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-"""Characters without a width, which are copied along from web pages and chats."""
 _ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|NV|WERT!|BEZUG!)", re.IGNORECASE)
 _FORMULA = re.compile(r"=\s*(\$?[A-Z]{1,3}\$?\d+\b|[A-ZÄÖÜ.]+\(|\").*", re.DOTALL)
 NO_RESULT = "#NO RESULT"

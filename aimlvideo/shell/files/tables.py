@@ -20,10 +20,10 @@ from typing import Any, BinaryIO
 
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import INVISIBLE, pluralize
 from aimlvideo.errors import Problem
 from aimlvideo.shell.dataframe import is_missing
-from aimlvideo.shell.files.cells import INVISIBLE, NOTHING, CellError, cell_value, is_nothing, refuse_formula
+from aimlvideo.shell.files.cells import NOTHING, CellError, cell_value, is_nothing, refuse_formula
 
 Line = tuple[str, Mapping[str, Any] | Problem]
 Row = list[Any] | Problem

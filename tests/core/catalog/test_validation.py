@@ -372,3 +372,15 @@ def test_a_setting_among_the_parameters_is_refused_and_not_sent(name: str) -> No
     assert [problem.field for problem in checked.problems] == [name]
     assert "not a parameter of the model" in str(checked.problems[0])
     assert "sk-1" not in str(checked.problems[0])
+
+
+@for_each("prompt", ["", " \n", "\u200b", "\ufeff \u200d"])
+def test_a_prompt_in_which_there_is_nothing_to_see_is_none(prompt: str) -> None:
+    assert fields(ask("alibaba/wan-2-6-t2v", prompt=prompt)) == {"prompt"}
+
+
+def test_an_id_that_no_database_can_hold_is_the_job_s_own_mistake() -> None:
+    checked = check(VideoJob("alibaba/wan-2-6-t2v", id="a\0b", prompt="x"), CATALOG)
+    assert [str(problem) for problem in checked.problems] == [
+        "job 'a\\x00b': id: text without NUL characters, got 'a\\x00b'"
+    ]
