@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         VideoError,
     )
     from aimlvideo.pipeline.run import Run
-    from aimlvideo.shell.http.given_transport import FunctionTransport
+    from aimlvideo.shell.http.custom_transport import FunctionTransport
 
 __version__ = "0.1.0"
 __all__ = [
@@ -97,7 +97,7 @@ _HOMES = {
     "DatabaseAway": "aimlvideo.errors",
     "DiskFailed": "aimlvideo.errors",
     "DownloadFailed": "aimlvideo.errors",
-    "FunctionTransport": "aimlvideo.shell.http.given_transport",
+    "FunctionTransport": "aimlvideo.shell.http.custom_transport",
     "Generation": "aimlvideo.core.wires.base",
     "GenerationFailed": "aimlvideo.errors",
     "InDoubt": "aimlvideo.errors",

@@ -47,8 +47,8 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
+from aimlvideo.shell.http.custom_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.destinations import Destinations
-from aimlvideo.shell.http.given_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.proxies import proxy_hosts
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import HttpTransport, open_session

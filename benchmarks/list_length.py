@@ -26,7 +26,7 @@ from uuid import uuid4
 
 import psycopg
 
-from aimlvideo.cli.plan import ReaderOptions
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress

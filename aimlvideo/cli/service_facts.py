@@ -91,8 +91,8 @@ class ServiceFacts:
         """Ask without a run what needs no key, and the balance where there is one. Raises Refused for a wrong key."""
 
         async def work() -> Self:
-            asked = _client(settings, sandbox=True) if sandbox else _bare_service(settings)
-            async with asked as (service, with_key):
+            opening = _client(settings, sandbox=True) if sandbox else _bare_service(settings)
+            async with opening as (service, with_key):
                 return await cls.of(service, with_key=with_key)
 
         return in_loop(work())
@@ -129,7 +129,7 @@ def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, san
 async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answering, bool]]:
     """Give the service to be asked what costs nothing, and whether there is a key."""
     from aimlvideo.settings import Settings  # noqa: PLC0415 - as below
-    from aimlvideo.shell.http.questions import AskedService  # noqa: PLC0415 - for who has something to ask
+    from aimlvideo.shell.http.asked_service import AskedService  # noqa: PLC0415 - for who has something to ask
 
     checked, with_key = _made_of(settings, Settings.of)
     async with AskedService.open(checked) as service:
@@ -140,7 +140,7 @@ async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answeri
 async def _client(settings: ClientOptions, *, sandbox: bool) -> AsyncIterator[tuple[VideoClient, bool]]:
     """Give a client for what costs nothing, and whether it has a key."""
     # What a client takes to be imported is more than all the rest of a short command.
-    from aimlvideo.cli.session import client_of  # noqa: PLC0415
+    from aimlvideo.cli.command_run import client_of  # noqa: PLC0415
     from aimlvideo.client import VideoClient  # noqa: PLC0415
 
     if sandbox:

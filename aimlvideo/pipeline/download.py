@@ -25,7 +25,7 @@ from aimlvideo.pipeline.poll import Send, fetch_status
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
-from aimlvideo.shell.http.given_transport import ClipSource
+from aimlvideo.shell.http.custom_transport import ClipSource
 from aimlvideo.shell.http.retrying import retrying
 
 FRESH_LINKS = 2

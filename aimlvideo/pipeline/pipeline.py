@@ -38,7 +38,7 @@ from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import Media
-from aimlvideo.shell.http.given_transport import ClipSource
+from aimlvideo.shell.http.custom_transport import ClipSource
 from aimlvideo.shell.task_groups import background_tasks
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from aimlvideo.cli import session
+from aimlvideo.cli import command_run
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands import run as run_command
 from aimlvideo.cli.terminal import Terminal
@@ -41,7 +41,7 @@ def command(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """Return a way to give a command against the fake service, in a folder of its own."""
     quick_downloads(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(service, **settings))
+    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(service, **settings))
     monkeypatch.setenv("AIMLAPI_API_KEY", "key-1")
     monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:1")
 
@@ -352,7 +352,7 @@ def test_an_id_of_the_job_s_own_stands_for_one_job_in_a_folder_whatever_file_nam
     command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway = FakeGateway(seconds=30)
-    monkeypatch.setattr(session, "VideoClient", lambda **settings: FakeClient(gateway, **settings))
+    monkeypatch.setattr(command_run, "VideoClient", lambda **settings: FakeClient(gateway, **settings))
     job = {**GATEWAY_JOB, "external_task_id": "mine-1"}
     (tmp_path / "jobs.jsonl").write_text(json.dumps({**job, "id": "a"}))
     assert command(*run("--service", "kling")).exit_code == 0
@@ -535,7 +535,7 @@ def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked
     service.listing_delay = 1e6
     assert command(*run("--timeout", 100)).exit_code == 3
     monkeypatch.delenv("AIMLAPI_API_KEY")
-    monkeypatch.setattr(session, "VideoClient", VideoClient)
+    monkeypatch.setattr(command_run, "VideoClient", VideoClient)
     taken = command("resolve", "out", "a", "--generation", "gen-0")
     assert taken.exit_code == 0, taken.output
     assert "could not be asked: no API key" in taken.output
@@ -551,7 +551,7 @@ def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked
     ],
 )
 def test_the_command_that_tries_failed_jobs_again_is_one_that_can(typed: str, retry: str) -> None:
-    assert session._retry_command(typed, Path("out")) == retry
+    assert command_run._retry_command(typed, Path("out")) == retry
 
 
 # The journal goes --------------------------------------------------------------------------------------------------

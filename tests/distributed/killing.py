@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from aimlvideo.cli.exit_codes import UNFINISHED
-from aimlvideo.cli.plan import ReaderOptions
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from aimlvideo import JobList, VideoClient, VideoJob
-from aimlvideo.cli.plan import ReaderOptions
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record

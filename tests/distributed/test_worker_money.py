@@ -12,7 +12,7 @@ import anyio
 import psycopg
 import pytest
 
-from aimlvideo.cli.plan import ReaderOptions
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage

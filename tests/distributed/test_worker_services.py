@@ -9,8 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import ServiceOptions
-from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.cli.plan import ReaderOptions
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.uploads import FOLDER_FACT

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aimlvideo.cli.plan import ReaderOptions
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import VideoJob

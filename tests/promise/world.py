@@ -21,7 +21,7 @@ from unittest.mock import patch
 
 import anyio
 
-from aimlvideo.cli import session
+from aimlvideo.cli import command_run
 from aimlvideo.cli.agent_tools import open_tools
 from aimlvideo.cli.commands.generate import ClipInputs, make_one
 from aimlvideo.cli.commands.resume import carry_on
@@ -664,8 +664,8 @@ class World:
             patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
             patch.object(download, "Download", Download),
             patch.object(chains, "frame_png", lambda *_: FRAME),
-            patch.object(session, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
-            patch.object(session, "_leave_page", lambda *_, **__: None),
+            patch.object(command_run, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
+            patch.object(command_run, "_leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
             patch.object(Terminal, "problem", lambda *_: None),
         ):

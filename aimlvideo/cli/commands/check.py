@@ -6,6 +6,7 @@ import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import (
     ClientOptions,
     JobFileOptions,
@@ -19,7 +20,6 @@ from aimlvideo.cli.options import (
     UseSandbox,
     count_or_auto,
 )
-from aimlvideo.cli.plan import JobReader, ReaderOptions
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

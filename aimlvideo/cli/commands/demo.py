@@ -8,12 +8,12 @@ from pathlib import Path
 
 import typer
 
+from aimlvideo.cli.command_run import CommandRun
 from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions
-from aimlvideo.cli.session import CommandRun
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

@@ -10,6 +10,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import (
     Anyway,
     ClientOptions,
@@ -21,7 +22,6 @@ from aimlvideo.cli.options import (
     ServiceOptions,
     Upload,
 )
-from aimlvideo.cli.plan import ReaderOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from aimlvideo.cli.command_run import client_of, command_again
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import (
     MONEY,
@@ -28,7 +29,6 @@ from aimlvideo.cli.options import (
     read_assignment,
 )
 from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
-from aimlvideo.cli.session import client_of, command_again
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.job_reader import may_be_bought
 from aimlvideo.cli.options import ClientOptions, Folder
-from aimlvideo.cli.plan import may_be_bought
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
-from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import JOURNAL

@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.job_reader import JobReader, ReaderOptions, may_be_bought
 from aimlvideo.cli.options import (
     ClientOptions,
     JobFileOptions,
@@ -21,11 +23,9 @@ from aimlvideo.cli.options import (
     Service,
     UseSandbox,
 )
-from aimlvideo.cli.plan import JobReader, ReaderOptions, may_be_bought
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
-from aimlvideo.cli.session import CommandRun, client_of
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient

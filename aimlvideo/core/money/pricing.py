@@ -1,4 +1,4 @@
-"""What a job costs, by the service's price list, and whether a spending limit allows it. Money is in US dollars."""
+"""What a job costs by the service's price list, and the lists that a journal has. Money is in US dollars."""
 
 from __future__ import annotations
 

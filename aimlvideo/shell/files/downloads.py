@@ -30,9 +30,9 @@ from aimlvideo.core.mp4_boxes import is_whole_mp4
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
-from aimlvideo.shell.files.results_file import drop_link
+from aimlvideo.shell.files.private_files import drop_link
 from aimlvideo.shell.http.bodies import unpacker
-from aimlvideo.shell.http.given_transport import ClipSource
+from aimlvideo.shell.http.custom_transport import ClipSource
 
 CHUNK = 2**18
 BATCH = 2**20

@@ -1,43 +1,19 @@
-"""`results.jsonl`, a line for each job that has ended or was left; and how a run's files are written.
-
-They are for their owner only, and no link that lies in a file's place is followed.
-"""
+"""`results.jsonl`: a line for each job that has ended or was left."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell.descriptors import write_failure_advice
-
-OWNER_ONLY = 0o600
-"""Prompts, links and prices stand in a run's files: they are as private as its journal."""
-
-
-def _no_follow(path: str, flags: int) -> int:
-    """Open a file as `open` does, with a mode for its owner only, and never through a symbolic link."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), OWNER_ONLY)
-
-
-def new_file(path: Path, *, errors: str = "strict") -> TextIO:
-    """Open a new text file for writing; whatever has the name already, also a link, is taken away first."""
-    path.unlink(missing_ok=True)
-    return open(path, "x", encoding="utf-8", errors=errors, newline="\n", opener=_no_follow)
-
-
-def drop_link(path: Path) -> None:
-    """Take a symbolic link away, so that a file can be written in its place; anything else stays."""
-    with suppress(OSError):
-        if path.is_symlink():
-            path.unlink()
-
+from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
@@ -50,7 +26,7 @@ class ResultsFile:
         self._path = path
         with _disk_error(path):
             drop_link(path)
-            self._file = open(path, "a", encoding="utf-8", errors=ODD_LETTERS, opener=_no_follow)  # noqa: SIM115
+            self._file = open(path, "a", encoding="utf-8", errors=ODD_LETTERS, opener=no_follow)  # noqa: SIM115
             if _is_cut(path):
                 self._file.write("\n")
 

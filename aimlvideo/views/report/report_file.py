@@ -29,7 +29,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import DiskFailed
 from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import write_failure_advice
-from aimlvideo.shell.files.results_file import new_file
+from aimlvideo.shell.files.private_files import new_file
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal

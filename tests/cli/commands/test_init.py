@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.model_tables import example_line
-from aimlvideo.cli.plan import JobReader, ReaderOptions
 from aimlvideo.core.catalog.catalog import Model, load_catalog
 from tests.cases import for_each
 from tests.cli.conftest import Command

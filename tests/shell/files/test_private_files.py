@@ -11,7 +11,8 @@ import pytest
 from aimlvideo.core.jobs.file_names import RESULTS, is_plain_name
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.shell.files.results_file import ResultsFile, new_file
+from aimlvideo.shell.files.private_files import new_file
+from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.views.report.report_file import write_report
 from tests.cases import for_each

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from aimlvideo.cli.command_run import client_of
 from aimlvideo.cli.options import ClientOptions
-from aimlvideo.cli.session import client_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
@@ -47,9 +47,9 @@ def check_generation(record: Record, generation: str, settings: ClientOptions, t
 async def _request_id_of(record: Record, generation: str, client: VideoClient) -> str | None:
     """Return under which request id the service has a generation, None where it does not say. Raises ServiceError."""
     job, progress = record
-    found = await fetch_status(partial(client.send, tries=1), client.wire, generation, job)
-    if found.request_id is not None or client.service.log is None:
-        return found.request_id
+    shown = await fetch_status(partial(client.send, tries=1), client.wire, generation, job)
+    if shown.request_id is not None or client.service.log is None:
+        return shown.request_id
     since = earliest_moment(progress.request_id, progress.submitted_at or 0.0) - WINDOW_MARGIN
     try:
         rows = (await client.read_log(since)).rows

@@ -1,4 +1,4 @@
-"""A whole job file into a journal: all of it, or, where anything is wrong, nothing and every reason."""
+"""The lines of a job file as checked jobs: every problem of all of them, before any is sent."""
 
 from __future__ import annotations
 
@@ -45,16 +45,17 @@ class _SeenJobs:
 
     def place(self, job_id: str, where: str) -> str | None:
         """Note where a job stands; return where one of this id stood before, None for the first."""
-        known = self._numbers.get(hash(job_id))
-        if known is not None:
-            return self._where(known)
+        number = self._numbers.get(hash(job_id))
+        if number is not None:
+            return self._where(number)
         self._add(job_id, where)
         return None
 
     def accept(self, job_id: str, where: str, seconds: float | None) -> None:
         """Note that a job can be sent, and how long its clip will be, None where its parameters do not say."""
-        known = self._numbers.get(hash(job_id))
-        number = self._add(job_id, where) if known is None else known
+        number = self._numbers.get(hash(job_id))
+        if number is None:
+            number = self._add(job_id, where)
         self._seconds[number] = nan if seconds is None else seconds
 
     def __contains__(self, job_id: str) -> bool:
@@ -64,8 +65,8 @@ class _SeenJobs:
     def seconds(self, job_id: str) -> float | None:
         """Return how long a job's clip will be; None where nobody knows, or nothing is known of the job."""
         number = self._numbers.get(hash(job_id))
-        known = -1.0 if number is None else self._seconds[number]
-        return known if known >= 0 else None
+        seconds = -1.0 if number is None else self._seconds[number]
+        return seconds if seconds >= 0 else None
 
     def _add(self, job_id: str, where: str) -> int:
         number = self._numbers[hash(job_id)] = len(self._line)

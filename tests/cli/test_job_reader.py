@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aimlvideo.cli.plan import JobReader, ReaderOptions, _SeenJobs
+from aimlvideo.cli.job_reader import JobReader, ReaderOptions, _SeenJobs
 from aimlvideo.core.catalog.catalog import load_catalog
 
 

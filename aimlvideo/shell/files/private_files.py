@@ -1,0 +1,29 @@
+"""How a run's files are written: for their owner only, and never through a link that lies in a file's place."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+OWNER_ONLY = 0o600
+"""Prompts, links and prices stand in a run's files: they are as private as its journal."""
+
+
+def no_follow(path: str, flags: int) -> int:
+    """Open a file as `open` does, with a mode for its owner only, and never through a symbolic link."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), OWNER_ONLY)
+
+
+def new_file(path: Path, *, errors: str = "strict") -> TextIO:
+    """Open a new text file for writing; whatever has the name already, also a link, is taken away first."""
+    path.unlink(missing_ok=True)
+    return open(path, "x", encoding="utf-8", errors=errors, newline="\n", opener=no_follow)
+
+
+def drop_link(path: Path) -> None:
+    """Take a symbolic link away, so that a file can be written in its place; anything else stays."""
+    with suppress(OSError):
+        if path.is_symlink():
+            path.unlink()
