@@ -196,8 +196,11 @@ class Brief:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Take one worker more than there are cores, and two for all tests: they wait for processes, disks and browsers."""
-    return (os.cpu_count() or 1) + 1 + (not config.option.markexpr)
+    """Take as many workers as there are cores, and one more for all tests: they wait for processes and browsers.
+
+    A worker costs three seconds before its first test.
+    """
+    return (os.cpu_count() or 1) + (not config.option.markexpr)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.core.duration_models import best_ages, lognormal_times
 from tests.fakes import JOB, FakeClient, FakeService
@@ -65,6 +66,7 @@ def mean_lag(lags: dict[int, list[tuple[float, float]]]) -> float:
     return float(np.mean([np.mean([lag for _, lag in each]) for each in lags.values()]))
 
 
+@pytest.mark.long
 async def test_one_price_for_three_models_comes_near_the_least_lag_that_the_budget_allows() -> None:
     lags, prices = await lags_of_each_model()
     price = round(float(np.mean(prices)), 1)

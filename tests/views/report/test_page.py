@@ -36,7 +36,6 @@ def until(page: Any, condition: str) -> None:
     pytest.fail(f"never came true: {condition}")
 
 
-@pytest.mark.quick
 def test_a_clip_plays_on_click_and_the_next_by_its_key(opened: Opened, folder: Path) -> None:
     page = opened((folder / REPORT).as_uri(), motion="no-preference")
     page.click(".card .thumb")
