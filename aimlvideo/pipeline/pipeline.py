@@ -78,7 +78,7 @@ class Pipeline:
         )
         self.submit = Submit(
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
-            self.poll.find, settings.callback_url, id_field=service.id_field,
+            self.poll.owner_of, settings.callback_url, id_field=service.id_field,
         )  # fmt: skip
         self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limiters.downloads)
         self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)

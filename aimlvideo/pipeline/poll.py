@@ -172,10 +172,10 @@ class Poll:
         self._by_id[entry.progress.generation_id or ""] = waiting
         self._sleep(waiting, now)
 
-    def find(self, generation_id: str) -> Entry | None:
-        """Return the job whose generation of this id is waited for."""
+    def owner_of(self, generation_id: str) -> str | None:
+        """Return the id of the job whose generation of this id is waited for, or was a while ago."""
         waiting = self._by_id.get(generation_id)
-        return None if waiting is None else waiting.entry
+        return self._owners.get(generation_id) if waiting is None else waiting.entry.job.id
 
     def hint(self, generation_id: str | None) -> bool:
         """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
@@ -299,9 +299,7 @@ class Poll:
         named = generation.named_id
         if named is None or named == generation.id:
             return
-        waiting = self._by_id.get(named)
-        owner = self._owners.get(named) if waiting is None else waiting.entry.job.id
-        if owner is not None and owner != entry.job.id:
+        if (owner := self.owner_of(named)) not in (None, entry.job.id):
             raise Unclear(f"the answer is about generation {named}, which is that of job {owner!r}")
 
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:

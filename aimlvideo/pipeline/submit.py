@@ -52,8 +52,8 @@ class Submit:
     on_accepted: Callable[[Entry], None]
     on_doubt: Callable[[Entry, str], None]
     """Takes an entry whose answer was lost, and in words what came instead of it."""
-    owner_of: Callable[[str], Entry | None] = lambda generation_id: None
-    """Finds the job that waits for a generation."""
+    owner_of: Callable[[str], str | None] = lambda generation_id: None
+    """Returns the id of the job that waits for a generation, or did."""
     callback_url: str | None = None
     id_field: str = ""
     """The parameter in which a job may name its own request id; empty where the service has none."""
@@ -177,8 +177,8 @@ class Submit:
     def _on_accepted(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""
         # A proxy that mixes up two answers would give one job the other's clip, and lose the one that it has bought.
-        if (owner := self.owner_of(generation.id)) is not None and owner is not entry:
-            why = f"the answer names generation {generation.id}, which is that of job {owner.job.id!r}"
+        if (owner := self.owner_of(generation.id)) not in (None, entry.job.id):
+            why = f"the answer names generation {generation.id}, which is that of job {owner!r}"
             self._on_doubt(entry, why)
             return
         try:

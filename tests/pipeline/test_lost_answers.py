@@ -41,10 +41,11 @@ async def test_a_generation_that_an_error_shows_under_way_is_fetched_and_bought_
     assert len(service.posted_at) == 1
 
 
-async def test_an_answer_that_names_the_generation_of_another_job_is_no_answer_to_this_one() -> None:
+@pytest.mark.parametrize("most", [1, 3])
+async def test_an_answer_that_names_the_generation_of_another_job_is_no_answer_to_this_one(most: int) -> None:
     service = FakeService()
     service.lost.extend([None, answer(201, {"id": "gen-0", "status": "queued"})])
-    async with FakeClient(service) as client:
+    async with FakeClient(service, max_outstanding=most) as client:
         results = await run_all(client, jobs(3))
     assert {result.generation_id for result in results.values()} == {"gen-0", "gen-1", "gen-2"}
     assert len(service.posted_at) == 3
