@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from aimlvideo.core.jobs.job import Record, VideoJob
-from aimlvideo.core.jobs.request_ids import MAX_DENIALS, NAMESPACE, Intent
+from aimlvideo.core.jobs.request_ids import MAX_DENIALS, Intent, is_whole
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import (
     WINDOW_MARGIN,
@@ -179,9 +179,9 @@ class LostSubmissions:
         request_ids = set(map(_request_id, doubts))
 
         def keep(row: LogRow) -> bool:
-            # Any row with an id of ours shows that this log has them at all; only then does the lack of one mean
-            # something.
-            self._lists_our_ids |= bool(row.request_id and row.request_id.startswith(NAMESPACE))
+            # Any row with an id of ours, as we chose it, shows that this log has them at all; only then does the lack
+            # of one mean something.
+            self._lists_our_ids |= is_whole(row.request_id)
             if row.request_id is None:
                 return any(may_be_submission(row, doubt.entry.job, doubt.intent) for doubt in doubts)
             return row.request_id in request_ids

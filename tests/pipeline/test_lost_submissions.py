@@ -26,6 +26,7 @@ from tests.fakes import (
     LoggedRequest,
     answer,
     business_error,
+    jobs,
     run_all,
 )
 
@@ -153,6 +154,21 @@ async def test_a_log_that_has_not_shown_an_id_of_ours_proves_nothing() -> None:
     assert isinstance(results["a"].error, InDoubt)
     assert "not shown one request of ours" in str(results["a"].error)
     assert len(service.posted_at) == 1
+
+
+@pytest.mark.parametrize("most", [15, 36, 40, 45])
+async def test_a_log_that_cuts_our_ids_proves_nothing(most: int) -> None:
+    class Cutting(FakeService):
+        def _row(self, row: Any, at: float) -> dict[str, Any]:
+            listed = super()._row(row, at)
+            return {**listed, "client_request_id": listed["client_request_id"][:most]}
+
+    service = Cutting(seconds=20)
+    service.lost.extend([None, Unclear("reset")])
+    async with FakeClient(service, settle=100.0) as client:
+        results = await run_all(client, jobs(2))
+    assert isinstance(results["job1"].error or results["job0"].error, InDoubt)
+    assert len(service.posted_at) == 2
 
 
 async def test_a_log_that_says_too_early_that_nothing_follows_is_read_on_before_anything_is_sent_again() -> None:

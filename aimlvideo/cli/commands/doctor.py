@@ -20,7 +20,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.openapi import catalog_entry
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import NAMESPACE
+from aimlvideo.core.jobs.request_ids import is_whole
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow, ResourcePack
@@ -328,4 +328,4 @@ def _prices(prices: dict[str, Pricing]) -> str:
 def _lists_our_ids(rows: list[LogRow]) -> bool | None:
     if not rows:
         return None
-    return any((row.request_id or "").startswith(NAMESPACE) for row in rows)
+    return any(is_whole(row.request_id) for row in rows)

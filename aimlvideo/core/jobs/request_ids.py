@@ -29,8 +29,14 @@ CLOCKS_AGREE = 60.0
 """Seconds by which clocks may differ in what has passed: a `Date` is in whole seconds, and an answer may be late."""
 
 UNKNOWN_MOMENT = "00000000"
+_WHOLE = re.compile(r"av-[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9]-[0-9a-f]{10}")
 _OURS = re.compile(r"av-[0-9a-f]{12}-")
 _INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-.+")
+
+
+def is_whole(request_id: str | None) -> bool:
+    """Tell whether an id is one of ours, and as we chose it: a log that cuts them finds none by the whole id."""
+    return _WHOLE.fullmatch(request_id or "") is not None
 
 
 class Intent(NamedTuple):
