@@ -20,7 +20,7 @@ from aimlvideo.cli.options import (
     UseSandbox,
     count_or_auto,
 )
-from aimlvideo.cli.service_facts import ServiceFacts, learn_without_a_run
+from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, learn_without_a_run
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import pluralize
@@ -66,15 +66,18 @@ def check_file(
     With `may_ask`, the service is asked for models that the catalogue does not know, and the file read once more.
     """
     catalog, defaults, jobs = known_catalog(), file.defaults(), JobFile(name)
-    facts = ServiceFacts.asked(settings, sandbox=sandbox)
     options = ReaderOptions(
         service=settings["service"], strict=file.strict, matrix=file.matrix, legacy=settings.get("legacy", False),
         uploads=bool(settings.get("upload")), local_files=not file.no_local_files,
     )  # fmt: skip
     reader = JobReader(catalog, jobs.folder, options)
-    tally, unnamed = Tally(catalog, facts.prices), 0
+    facts, tally, unnamed = NO_FACTS, Tally(catalog), 0
     with jobs.lines(catalog, defaults) as lines:
         for _, job, params in reader.jobs(lines):
+            # Not before: what is wrong with a file of which no job can be sent is said at once, and off line too.
+            if facts is NO_FACTS:
+                facts = ServiceFacts.asked(settings, sandbox=sandbox)
+                tally = Tally(catalog, facts.prices)
             tally.add(job.model, params)
             unnamed += job.derived
     reader.check_chains()

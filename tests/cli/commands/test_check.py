@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.sandbox import Sandbox
+from tests.cases import for_each
 from tests.cli.conftest import Command, write_jobs
 
 JOB = {"model": "alibaba/wan-2-6-t2v", "prompt": "waves", "duration": 5}
@@ -178,6 +181,18 @@ def test_a_wrong_key_ends_every_command_with_2(command: Command, tmp_path: Path,
     assert "API key (401)" in done.output
     assert "bad-key" not in done.output
     assert not (tmp_path / "out" / "journal.sqlite3").exists()
+
+
+@for_each("content", [None, "", '{"model": ', json.dumps({**JOB, "duration": 7.5})])
+def test_a_file_of_which_no_job_can_be_sent_is_refused_without_a_question_to_the_service(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "jobs.jsonl").write_text(content)
+    monkeypatch.setattr(ServiceFacts, "asked", lambda *_, **__: pytest.fail("it was asked"))
+    refused = command("check", "jobs.jsonl")
+    assert refused.exit_code == 2
+    assert "jobs.jsonl" in refused.stderr
 
 
 def test_no_price_list_and_no_match_are_told_apart(command: Command) -> None:
