@@ -22,7 +22,7 @@ PROMPT, VALUE = 4000, 160
 
 
 def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
-    """Return what the page shows of a job: short names, what is unknown left out, moments in seconds since 1970."""
+    """Return what the page shows of a job: what is unknown left out, moments in seconds since 1970."""
     shown = without_secrets(job.params)
     fields = {
         "id": job.id,
@@ -31,10 +31,10 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "prompt": _prompt_of(job.params),
         "params": [[name, _shown_params(value)] for name, value in shown.items() if name != "prompt"],
         "cost": progress.cost_usd,
-        "sent": _moment(progress.submitted_at),
-        "done": _moment(progress.completed_at),
-        "kept": _moment(progress.saved_at),
-        "looks": [round(age, 2) for age in unpack_poll_ages(progress.poll_ages)],
+        "submitted": _moment(progress.submitted_at),
+        "completed": _moment(progress.completed_at),
+        "saved": _moment(progress.saved_at),
+        "poll_ages": [round(age, 2) for age in unpack_poll_ages(progress.poll_ages)],
         "polls": progress.polls,
         "generation": progress.generation_id,
         "file": progress.file if progress.stage is Stage.SAVED else None,

@@ -33,8 +33,8 @@ function tableOf(caption, headings, rows, total) {
 }
 
 function takeIn(job) {
-  job.took = job.done && job.sent ? Math.max(0, job.done - job.sent) : undefined;
-  job.last = job.looks && job.looks.length ? Math.abs(job.looks[job.looks.length - 1]) : 0;
+  job.took = job.completed && job.submitted ? Math.max(0, job.completed - job.submitted) : undefined;
+  job.last = job.poll_ages && job.poll_ages.length ? Math.abs(job.poll_ages[job.poll_ages.length - 1]) : 0;
   job.text = [job.id, job.prompt, job.model, job.error, job.generation, ...(job.params || []).flat()].join('\n').toLowerCase();
   jobs.set(job.id, job);
 }
@@ -43,7 +43,7 @@ run.jobs.forEach(takeIn);
 /* Seconds spent in the service's queue, as far as it was seen. */
 function queued(job) {
   let last = 0, next;
-  for (const look of job.looks || []) {
+  for (const look of job.poll_ages || []) {
     if (look < 0) last = -look;
     else if (last && next === undefined) next = look;
   }

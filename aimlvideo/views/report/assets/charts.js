@@ -8,13 +8,13 @@ const PARTS = [['queued', 'planned', 'in the queue'], ['rendering', 'rendering',
 const axis = (more = {}) => ({ stroke: colour('soft'), grid: { stroke: colour('line'), width: 1 }, ticks: { stroke: colour('line'), width: 1 }, font: '12px system-ui, sans-serif', ...more });
 
 function partsOf(job, now) {
-  const wait = Math.min(queued(job), job.took ?? Infinity), end = job.took !== undefined ? job.sent + job.took : now;
-  const lastLook = job.took !== undefined && job.last ? job.sent + Math.max(job.last, wait) : end;
+  const wait = Math.min(queued(job), job.took ?? Infinity), end = job.took !== undefined ? job.submitted + job.took : now;
+  const lastPoll = job.took !== undefined && job.last ? job.submitted + Math.max(job.last, wait) : end;
   const parts = [];
-  if (wait) parts.push([0, job.sent, job.sent + wait]);
-  parts.push([1, job.sent + wait, lastLook]);
-  if (lastLook < end) parts.push([2, lastLook, end]);
-  if (job.kept && job.done) parts.push([3, job.done, job.kept]);
+  if (wait) parts.push([0, job.submitted, job.submitted + wait]);
+  parts.push([1, job.submitted + wait, lastPoll]);
+  if (lastPoll < end) parts.push([2, lastPoll, end]);
+  if (job.saved && job.completed) parts.push([3, job.completed, job.saved]);
   if (job.stage === 'failed') parts.push([4, end, end]);
   return parts;
 }
@@ -22,17 +22,17 @@ function partsOf(job, now) {
 /* A page from disk does not know what became of the open ones since: their lines end with the last news of the run. */
 function lastHeard() {
   let last = 0;
-  for (const job of jobs.values()) last = Math.max(last, job.kept || job.done || job.sent || 0);
+  for (const job of jobs.values()) last = Math.max(last, job.saved || job.completed || job.submitted || 0);
   return last;
 }
 
-const endOf = (job, now) => job.kept || job.done || (job.stage === 'rendering' ? now : job.sent);
+const endOf = (job, now) => job.saved || job.completed || (job.stage === 'rendering' ? now : job.submitted);
 
 /* A few jobs have a row each; many share rows, each in the first that is free. Return how many rows there are. */
 function intoLanes(now) {
   const free = [], single = lines.length <= SINGLE;
   lines.forEach((job, at) => {
-    let lane = single ? at : free.findIndex((moment) => moment <= job.sent);
+    let lane = single ? at : free.findIndex((moment) => moment <= job.submitted);
     if (lane < 0) lane = free.length;
     free[lane] = endOf(job, now);
     job.lane = lane;
@@ -44,7 +44,7 @@ function drawTimeline() {
   const box = $('timeline');
   if ($('panel-timeline').hidden || !box.clientWidth) return;
   const now = run.live ? Date.now() / 1000 : lastHeard();
-  lines = [...jobs.values()].filter((job) => job.sent).sort((a, b) => a.sent - b.sent);
+  lines = [...jobs.values()].filter((job) => job.submitted).sort((a, b) => a.submitted - b.submitted);
   lanes = intoLanes(now);
   $('timeline-note').textContent = (lanes === lines.length ? 'One row for each job' : `${comma(lanes)} rows, as many as were outstanding at once: each job is in the first that was free`)
     + ', in the order in which they were sent. Drag to look closer, double-click for all, click a job for its clip.';
@@ -52,7 +52,7 @@ function drawTimeline() {
   timeline?.destroy();
   if (!lines.length) { box.replaceChildren(make('p', { class: 'nothing' }, 'Nothing was sent yet.')); timeline = null; return; }
   box.replaceChildren();
-  const from = lines[0].sent, to = lines.reduce((last, job) => Math.max(last, endOf(job, now)), from + 1);
+  const from = lines[0].submitted, to = lines.reduce((last, job) => Math.max(last, endOf(job, now)), from + 1);
   const height = Math.round(Math.min(Math.max(lanes * 16, 160), 560));
   timeline = new uPlot({
     width: box.clientWidth - 20, height: height + 60, padding: [8, 16, 0, 8], legend: { show: false },
@@ -98,7 +98,7 @@ function drawLines(chart, now) {
 function jobAt(chart) {
   const lane = Math.floor(chart.posToVal(chart.cursor.top, 'y')), moment = chart.posToVal(chart.cursor.left, 'x');
   if (lines.length <= SINGLE) return lines[lane];
-  return lines.findLast((job) => job.lane === lane && job.sent <= moment);
+  return lines.findLast((job) => job.lane === lane && job.submitted <= moment);
 }
 function pointAt(chart) {
   const job = chart.cursor.top >= 0 ? jobAt(chart) : undefined;
@@ -131,7 +131,7 @@ function drawModel(model, ended, box) {
   const bins = Math.max(8, Math.min(48, Math.ceil(2 * Math.sqrt(took.length)))), width = longest * 1.02 / bins;
   const counts = new Array(bins).fill(0);
   for (const seconds of took) counts[Math.min(bins - 1, Math.floor(seconds / width))]++;
-  const most = counts.reduce((a, b) => Math.max(a, b), 1), looks = ended.flatMap((job) => [...(job.looks || []).map(Math.abs), job.took]);
+  const most = counts.reduce((a, b) => Math.max(a, b), 1), polled = ended.flatMap((job) => [...(job.poll_ages || []).map(Math.abs), job.took]);
   const polls = ended.reduce((sum, job) => sum + (job.polls || 0), 0) / ended.length;
   box.append(make('h3', {}, model), make('p', { class: 'muted small' }, `${plural(took.length, 'clip')} · half within ${span(p50)}, nine of ten within ${span(p90)} · ${polls.toFixed(1)} polls each`));
   const chart = new uPlot({
@@ -139,7 +139,7 @@ function drawModel(model, ended, box) {
     scales: { x: { time: false, range: [0, longest * 1.04] }, y: { range: [-0.16 * most, 1.1 * most] } },
     axes: [axis({ values: (_, values) => values.map((value) => value + ' s') }), axis({ size: 38, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000], values: (_, values) => values.map((value) => (value < 0 ? '' : comma(value))) })],
     series: [{}, { fill: colour('rendering'), stroke: colour('rendering'), width: 0, points: { show: false }, paths: uPlot.paths.bars({ size: [0.92, 100], align: 1 }) }],
-    cursor: { show: false }, hooks: { draw: [(drawn) => drawLooks(drawn, looks, [p50, p90])] },
+    cursor: { show: false }, hooks: { draw: [(drawn) => drawPolls(drawn, polled, [p50, p90])] },
   }, [counts.map((_, at) => at * width), counts], box);
   const canvas = chart.root.querySelector('canvas');
   canvas.setAttribute('role', 'img');
@@ -147,12 +147,12 @@ function drawModel(model, ended, box) {
 }
 
 /* A tick for each poll along the foot of the chart, and the two quantiles as dashed lines. */
-function drawLooks(chart, looks, quantiles) {
+function drawPolls(chart, polled, quantiles) {
   const { ctx, bbox } = chart, tall = 12 * devicePixelRatio, foot = bbox.top + bbox.height;
   ctx.save();
   ctx.fillStyle = colour('in_doubt');
-  ctx.globalAlpha = Math.max(0.04, Math.min(0.9, 60 / looks.length));
-  for (const look of looks) ctx.fillRect(chart.valToPos(look, 'x', true), foot - tall, 1.4 * devicePixelRatio, tall);
+  ctx.globalAlpha = Math.max(0.04, Math.min(0.9, 60 / polled.length));
+  for (const look of polled) ctx.fillRect(chart.valToPos(look, 'x', true), foot - tall, 1.4 * devicePixelRatio, tall);
   ctx.globalAlpha = 0.8;
   ctx.strokeStyle = colour('ink');
   ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);

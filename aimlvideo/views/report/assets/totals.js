@@ -13,8 +13,8 @@ function counted() {
       sum.gaps.push((job.took - job.last) / 2);
     }
     sum.bytes += job.bytes || 0;
-    if (job.sent) sum.first = Math.min(sum.first, job.sent);
-    sum.last = Math.max(sum.last, job.kept || job.done || 0);
+    if (job.submitted) sum.first = Math.min(sum.first, job.submitted);
+    sum.last = Math.max(sum.last, job.saved || job.completed || 0);
   }
   sum.took.sort((a, b) => a - b);
   sum.gaps.sort((a, b) => a - b);

@@ -50,8 +50,8 @@ function factsOf(job) {
     list([['Model', job.model], ['Price', job.cost !== undefined ? money(job.cost) : job.stage === 'saved' ? 'unknown' : undefined], ['Stage', WORDS[job.stage]]]),
     (job.params || []).length ? make('h3', {}, 'Parameters') : '', list(job.params || []),
     make('h3', {}, 'Times'),
-    list([['Accepted', job.sent ? clock(job.sent) : 'not yet'], ['In the queue', wait ? 'about ' + span(wait) : undefined], ['Seen ready', job.took !== undefined ? `after ${span(job.took)}` : undefined],
-      ['Seen', seen], ['Downloaded', job.kept && job.done ? `in ${span(Math.max(0, job.kept - job.done))}` : undefined], ['Polls', job.polls],
+    list([['Accepted', job.submitted ? clock(job.submitted) : 'not yet'], ['In the queue', wait ? 'about ' + span(wait) : undefined], ['Seen ready', job.took !== undefined ? `after ${span(job.took)}` : undefined],
+      ['Seen', seen], ['Downloaded', job.saved && job.completed ? `in ${span(Math.max(0, job.saved - job.completed))}` : undefined], ['Polls', job.polls],
       ['The service said', job.status ? `${job.status} (${clock(job.heard)})` : undefined]]),
     make('h3', {}, 'Where'),
     list([['File', (job.files || []).join(', ') || job.file], ['Size', job.bytes ? size(job.bytes) : undefined], ['Generation', job.generation]]));
