@@ -27,7 +27,8 @@ from aimlvideo.core.jobs.problems import (
 )
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, JournalError, VideoError
+from aimlvideo.core.wires.json_fields import as_timestamp
+from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import CopyNumbers
 from aimlvideo.shell.journal.sqlite_file import locked, opened_to_write
@@ -225,17 +226,27 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     bytes.fromhex(texts["sha256"] or "")
     cost, length, polls = row.get("cost_usd"), row.get("bytes"), int(row.get("polls") or 0)
     numbers = {"cost_usd": None if cost is None else float(cost), "bytes": None if length is None else int(length)}
-    error = VideoError(row["error"]) if row.get("error") and stage is Stage.FAILED else None
+    error = _recovered_error(row) if row.get("error") and stage is Stage.FAILED else None
     several = {"video_urls": _several_texts(row.get("video_urls")), "files": _recovered_files(row, texts, numbers)}
     units = None if row.get("cost_units") is None else float(row["cost_units"])
     job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
     if unwritable_place([job.id, job.model, *texts.values(), *several["video_urls"]], "row"):
         raise ValueError(WRITABLE)
     numbers["cost_units"] = units
-    progress = Progress(stage, polls=polls, error=error, **numbers, **texts, **several)  # type: ignore[arg-type]
+    moments = {name: as_timestamp(row.get(name)) or None for name in ("submitted_at", "completed_at", "saved_at")}
+    known = {**numbers, **texts, **several, **moments}
+    progress = Progress(stage, polls=polls, error=error, **known)  # type: ignore[arg-type]
     if (column := damaged_column(progress)) is not None:
         raise ValueError(f"a {column} that no run has at stage {stage}")
     return job, progress
+
+
+def _recovered_error(row: Mapping[str, Any]) -> VideoError:
+    """Return why a job failed: with a clip that was ready, only its download can have, and it is never bought again."""
+    if row.get("video_url"):
+        return DownloadFailed(row["error"])
+    generation_id = row.get("generation_id")
+    return GenerationFailed(row["error"], generation_id=generation_id) if generation_id else VideoError(row["error"])
 
 
 def _several_texts(values: Any) -> tuple[str, ...]:

@@ -300,6 +300,20 @@ async def test_the_line_of_a_results_file_becomes_its_job_again(path: Path) -> N
             journal.plan(named("a", prompt="hills"))
 
 
+async def test_a_job_that_was_recovered_knows_its_moments_and_what_was_paid(journal: SqliteJournal) -> None:
+    row = {"id": "a", "model": "m/one", "generation_id": "g", "video_url": LINK, "stage": "saved", "file": "a.mp4"}
+    moments = {"submitted_at": "2026-11-27T04:00:00.500Z", "completed_at": "2026-11-27T04:01:00Z", "saved_at": None}
+    journal.recover(row | moments)
+    journal.recover(row | {"id": "b", "stage": "failed", "error": "the link is dead", "submitted_at": "yesterday"})
+    journal.recover(row | {"id": "c", "stage": "failed", "error": "no GPU", "video_url": None})
+    progress = {name: found.progress for name in "abc" if (found := journal.find(name)) is not None}
+    assert (progress["a"].submitted_at, progress["a"].completed_at) == (1795752000.5, 1795752060.0)
+    assert (progress["a"].saved_at, progress["b"].submitted_at) == (None, None)
+    # The clip of the second one is paid and is fetched; the third has none, and is bought anew where a person asks.
+    assert [progress[name].for_retry().stage for name in "bc"] == [Stage.RENDERING, Stage.PLANNED]
+    assert isinstance(progress["c"].error, errors.GenerationFailed)
+
+
 @pytest.mark.parametrize("stage", ["planned", "submitting", "in_doubt"])
 async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_generation(
     journal: SqliteJournal, stage: str
