@@ -294,7 +294,7 @@ class FakeGateway(FakeService):
         return self._task(name) if b'"id"' in checked.body else checked
 
     def _task(self, name: str) -> Answer:
-        age = anyio.current_time() - self.accepted[name]
+        age = self.clock() - self.accepted[name]
         request_id = next(row.request_id for row in self.log if row.generation_id == name)
         task: dict[str, Any] = {"task_id": name, "task_status": "processing" if age < self.seconds else "succeed"}
         task["task_info"] = {"external_task_id": request_id}

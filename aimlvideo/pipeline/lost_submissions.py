@@ -282,7 +282,7 @@ class LostSubmissions:
             return watched
         sent_at = doubt.entry.progress.submitted_at
         passed_here = 0.0 if sent_at is None else clock.wall() - sent_at
-        return doubt.intent.seconds_since(watched, self.log.service_now(), passed_here)
+        return doubt.intent.seconds_since(watched, self.log.service_now(), passed_here, clock.loop())
 
 
 def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:

@@ -156,7 +156,8 @@ class Submit:
         A planned job has a request id where that one was denied.
         """
         denials = 0 if denied_request_id is None else Intent.of(denied_request_id).denials + 1
-        intent = Intent(self.account, self.send.clock.at(clock.loop()), denials)
+        now = clock.loop()
+        intent = Intent(self.account, self.send.clock.at(now), denials, uptime=now)
         own_id = job.params.get(self.id_field)
         # Five random bytes beside the job's own digest: two attempts of one job must be told apart in the service's
         # log.

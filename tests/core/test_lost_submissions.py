@@ -131,7 +131,21 @@ def test_time_has_passed_as_watched_or_by_the_service_s_clock() -> None:
     assert Intent().seconds_since(watched=5, service_now=SENT + 900) == 5
 
 
-@pytest.mark.parametrize("intent", [INTENT, Intent("0123abcd", None, 1), INTENT._replace(denials=1)])
+def test_no_more_time_has_passed_than_the_machine_has_run_since() -> None:
+    """Two clocks can be wrong together: this one counts no second for which the machine stood still."""
+    intent = INTENT._replace(uptime=1000.0)
+    assert intent.seconds_since(watched=5, service_now=SENT + 7200, passed_here=7200, uptime=1030.0) == 30
+    assert intent.seconds_since(watched=50, service_now=SENT + 7200, passed_here=7200, uptime=1030.0) == 50
+    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=9000.0) == 900
+    started_again = 20.0
+    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=started_again) == 900
+    assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=1030.0) == 900
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [INTENT, Intent("0123abcd", None, 1), INTENT._replace(denials=1, uptime=0.0), INTENT._replace(uptime=4e6)],
+)
 def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -> None:
     assert Intent.of(intent.request_id(VideoJob("m", id="a"), "0a1b2c3d4e")) == intent
 

@@ -42,13 +42,15 @@ process = {
     "clock_step": st.one_of(
         *[st.none()] * 5, st.tuples(st.floats(0.1, 900.0), st.sampled_from((-3600.0, -400.0, 400.0, 3600.0)))
     ),
+    "stops_at": st.one_of(*[st.none()] * 9, st.tuples(st.integers(0, 60), st.sampled_from((100.0, 700.0, 7200.0)))),
     "harm": st.one_of(*[st.none()] * 9, st.tuples(st.floats(0.1, 100.0), st.sampled_from(("delete", "rename")))),
 }
-"""What may happen to any process: another key, faults of the service (`then` for ever), its death, a set clock, deleted
-files."""
+"""What may happen to any process: another key, faults of the service (`then` for ever), its death, a set clock, a
+machine that stands still, deleted files."""
 
 NO_EVENTS: dict[str, Any] = {
     "key": "key-1", "faults": [], "then": None, "kill_at": None, "interrupt_at": None, "clock_step": None, "harm": None,
+    "stops_at": None,
 }  # fmt: skip
 TOTALS: Counter[str] = Counter()
 """What all histories of this process came to."""
@@ -166,6 +168,11 @@ class Promise(RuleBasedStateMachine):
     def step_the_clock(self, offset: float) -> None:
         self.world.wall_offset = offset
 
+    @rule(uptime=st.sampled_from((5.0, 1e6)), offset=st.sampled_from((-3600.0, 0.0, 3600.0)))
+    def go_on_with_another_machine(self, uptime: float, offset: float) -> None:
+        self.world.start_machine(uptime)
+        self.world.wall_offset = offset
+
     @rule(price=st.sampled_from((0.1, 0.25, 0.5)), listed=mostly)
     def change_the_price(self, price: float, listed: bool) -> None:
         self.world.service.lists_price = listed
@@ -179,16 +186,27 @@ class Promise(RuleBasedStateMachine):
     def let_the_next_generation_fail(self) -> None:
         self.world.service.doomed = True
 
-    @rule(rows=st.sampled_from((2, 7, 100)), strangers=st.sampled_from((0, 9)), delay=st.sampled_from((0.0, 200.0)))
-    def change_the_log(self, rows: int, strangers: int, delay: float) -> None:
+    @rule(
+        rows=st.sampled_from((2, 7, 100)), strangers=st.sampled_from((0, 9)), delay=st.sampled_from((0.0, 200.0)),
+        offset=st.sampled_from((0.0, 0.0, 0.0, -3600.0, 3600.0)),
+    )  # fmt: skip
+    def change_the_log(self, rows: int, strangers: int, delay: float, offset: float) -> None:
         service = self.world.service
-        service.page_rows, service.strangers, service.listing_delay = rows, strangers, delay
+        service.page_rows, service.strangers, service.listing_delay, service.rows_offset = (
+            rows,
+            strangers,
+            delay,
+            offset,
+        )
 
     @rule(
         says_date=mostly, offset=st.sampled_from((0.0, 0.0, -3600.0, -660.0, 660.0, 3600.0)), says_cost=st.booleans(),
-        download=st.sampled_from((0.0, 20.0)),
+        download=st.sampled_from((0.0, 20.0)), proxy=rarely,
     )  # fmt: skip
-    def change_what_answers_say(self, says_date: bool, offset: float, says_cost: bool, download: float) -> None:
+    def change_what_answers_say(
+        self, says_date: bool, offset: float, says_cost: bool, download: float, proxy: bool
+    ) -> None:
+        self.world.service.date_is_of_this_machine = proxy
         self.world.service.says_date, self.world.service.date_offset = says_date, offset
         self.world.service.says_cost, self.world.download_seconds = says_cost, download
 

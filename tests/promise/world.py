@@ -97,14 +97,14 @@ class WorldSelector(selectors.SelectSelector):
 
 
 class WorldLoop(asyncio.SelectorEventLoop):
-    """An event loop on the world's time, which goes on from one process to the next."""
+    """An event loop on the machine's time, which goes on from one process to the next."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         super().__init__(WorldSelector(world))
 
     def time(self) -> float:
-        return self._world.now
+        return self._world.now - self._world.stood_still
 
 
 class Watching(FakeService):
@@ -121,6 +121,10 @@ class Watching(FakeService):
     """Whether a finished generation says what it cost."""
     date_offset = 0.0
     """Seconds by which the `Date` of its answers is off, as it is behind a proxy with a clock of its own."""
+    date_is_of_this_machine = False
+    """Whether a proxy on this very machine writes the `Date`, as nginx does."""
+    rows_offset = 0.0
+    """Seconds by which the moments are off that its log has of its rows."""
 
     async def send(self, request: Request) -> Answer:
         self.world.boundary()
@@ -132,10 +136,14 @@ class Watching(FakeService):
         if request.path == "/v1/models" and not self.lists_price:
             given = answer(200, {"data": [{"id": MODEL, "aliases": []}]})
         self.world.boundary()
-        if self.date_offset and "date" in given.headers:
-            date = formatdate(self.now() + self.date_offset, usegmt=True)
+        if (self.date_offset or self.date_is_of_this_machine) and "date" in given.headers:
+            now = self.world.wall() if self.date_is_of_this_machine else self.now()
+            date = formatdate(now + self.date_offset, usegmt=True)
             return Answer(given.status, {**given.headers, "date": date}, given.body)
         return given
+
+    def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
+        return super()._row(row, at + self.rows_offset)
 
     def _check(self, name: str) -> Answer:
         checked = super()._check(name)
@@ -224,9 +232,13 @@ class World:
     folder: Path
     now: float = 1000.0
     wall_offset: float = 0.0
+    stood_still: float = 0.0
+    """Seconds for which this machine stood still, with all its clocks, as one in a cloud does that is moved."""
     gateway: str = ""
     """Empty for AI/ML API; for a gateway, what it does with our ids: `finds ids` or `ignores ids`."""
     deadly: int | None = None
+    stops_at: tuple[int, float] | None = None
+    """At which moment of this process the machine stands still, and for how many seconds."""
     boundaries: int = 0
     dead: bool = False
     allowed: dict[str, str] = field(default_factory=dict)
@@ -303,6 +315,9 @@ class World:
     def boundary(self) -> None:
         """Pass a moment at which the process may die; once it is dead, nothing is done any more."""
         self.boundaries += 1
+        if self.stops_at is not None and self.boundaries > self.stops_at[0]:
+            self.stand_still(self.stops_at[1])
+            self.stops_at = None
         if self.deadly is not None and self.boundaries > self.deadly:
             self.dead = True
         if self.dead:
@@ -369,6 +384,16 @@ class World:
             if fault not in REFUSALS:
                 service.lost.append({"lost": Unclear("reset"), "cut": answer(502)}.get(fault))
         service.then = None if then is None else REFUSALS[then]
+
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass everywhere but on this machine."""
+        self.now += seconds
+        self.stood_still += seconds
+        self.wall_offset -= seconds
+
+    def start_machine(self, uptime: float) -> None:
+        """Go on with a machine that was started so many seconds ago: this one, or another to which all was copied."""
+        self.stood_still = self.now - uptime
 
     def wall(self) -> float:
         """Return what this machine's clock says."""
@@ -552,6 +577,7 @@ class World:
         agreed: bool = True,
         clock_step: tuple[float, float] | None = None,
         harm: tuple[float, str] | None = None,
+        stops_at: tuple[int, float] | None = None,
         has_file: bool = False,
         place: str = "",
     ) -> None:
@@ -561,7 +587,7 @@ class World:
         self.bought_now.clear()
         self.lost_journal_at = None
         self.reads_prices = has_file or None not in limits.values()
-        self.deadly, self.boundaries, self.dead = kill_at, 0, False
+        self.deadly, self.boundaries, self.dead, self.stops_at = kill_at, 0, False, stops_at
         self.set_faults(faults, then)
         self.runs += 1
         settings = {

@@ -29,9 +29,9 @@ CLOCKS_AGREE = 60.0
 """Seconds by which clocks may differ in what has passed: a `Date` is in whole seconds, and an answer may be late."""
 
 UNKNOWN_MOMENT = "00000000"
-_WHOLE = re.compile(r"av-[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9]-[0-9a-f]{10}")
+_WHOLE = re.compile(r"av-[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9]-(?:u[0-9a-f]{1,12}-)?[0-9a-f]{10}")
 _OURS = re.compile(r"av-[0-9a-f]{12}-")
-_INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-.+")
+_INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-(?:u([0-9a-f]{1,12})-)?.+")
 
 
 def is_whole(request_id: str | None) -> bool:
@@ -48,6 +48,9 @@ class Intent(NamedTuple):
     """Seconds since 1970 by the service's clock; None where that clock was not known."""
     denials: int = 0
     """How often the job had been counted as never accepted before."""
+    uptime: float | None = None
+    """Seconds for which the machine that sent it had been running, by the clock that nobody can set; None where the id
+    does not say."""
 
     @classmethod
     def of(cls, request_id: str | None) -> Self:
@@ -55,8 +58,9 @@ class Intent(NamedTuple):
         match = _INTENT.fullmatch(request_id or "")
         if match is None:
             return cls()
-        account, moment, denials = match.groups()
-        return cls(account, None if moment == UNKNOWN_MOMENT else float(int(moment, 16)), int(denials))
+        account, moment, denials, uptime = match.groups()
+        sent_at = None if moment == UNKNOWN_MOMENT else float(int(moment, 16))
+        return cls(account, sent_at, int(denials), None if uptime is None else float(int(uptime, 16)))
 
     def request_id(self, job: VideoJob, token: str) -> str:
         """Return the id of one POST for a job; `token` is different for each. At most 128 of `A-Za-z0-9._:-`."""
@@ -64,7 +68,8 @@ class Intent(NamedTuple):
             return f"{id_prefix(job)}-{token}"
         # In the id, because the id is the one thing that survives a lost journal: the service's log has it.
         moment = UNKNOWN_MOMENT if self.sent_at is None else f"{int(self.sent_at):08x}"[-8:]
-        return f"{id_prefix(job)}-{self.account}-{moment}-{min(self.denials, 9)}-{token}"
+        uptime = "" if self.uptime is None else f"u{int(self.uptime):x}-"
+        return f"{id_prefix(job)}-{self.account}-{moment}-{min(self.denials, 9)}-{uptime}{token}"
 
     def other_account(self, account: str) -> str | None:
         """Return why this key can never find a submission; None where it was sent with this key to this base URL."""
@@ -82,22 +87,32 @@ class Intent(NamedTuple):
             return None
         return "its answer was lost twice, and twice the service did not list it: look into its dashboard"
 
-    def seconds_since(self, watched: float, service_now: float | None, passed_here: float = inf) -> float:
+    def seconds_since(
+        self, watched: float, service_now: float | None, passed_here: float = inf, uptime: float | None = None
+    ) -> float:
         """Return how long ago a submission of an earlier process surely was, in seconds.
 
-        That is as long as this process has `watched`, on a clock that nobody can set, or what has passed on the
-        service's own clock and, since it may have been told by whoever stands in between, on this machine's as well
-        (`passed_here`; infinite where nothing is known of that). A machine's clock that shows more than the service's
-        was set forward, and is no witness that the service's was not.
+        That is as long as this process has `watched`, or what has passed on the service's own clock and, since it may
+        have been told by whoever stands in between, on this machine's (`passed_here`; infinite where nothing is known
+        of that), and no more than this machine has run since, by its `uptime`. A machine's clock that shows more than
+        the service's was set forward, and is no witness that the service's was not.
         """
-        # The wall clock of this machine is not asked: setting it forward would make a minute-old submission look old
-        # enough to send again.
+        # The wall clock of this machine is not asked alone: setting it forward would make a minute-old submission look
+        # old enough to send again.
         if service_now is None or self.sent_at is None:
             return watched
         passed = service_now - self.sent_at
         if passed + CLOCKS_AGREE < passed_here < inf:
             return watched
-        return max(watched, min(passed, passed_here))
+        return max(watched, min(passed, passed_here, self._has_run(uptime)))
+
+    def _has_run(self, uptime: float | None) -> float:
+        """Return for how long this machine has run since the submission; infinite where its `uptime` does not tell."""
+        # The two other clocks can be wrong together: a proxy on this machine tells the service's time by its clock, and
+        # one that stood still, as a machine does that is moved or sleeps, goes on with both behind.
+        if uptime is None or self.uptime is None or uptime < self.uptime:
+            return inf  # less than it was: the machine was started again, or is another one
+        return uptime - self.uptime
 
 
 def id_prefix(job: VideoJob) -> str:

@@ -1,0 +1,56 @@
+"""Histories that once broke the promise, found by the machine and made small: each with the moments of its kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.promise.machine import NO_EVENTS, Promise
+
+FOUR = dict.fromkeys("abcd", "waves")
+QUIET: dict[str, Any] = {**NO_EVENTS, "limit": None, "agreed": True, "retry_failed": False}
+FILE: dict[str, Any] = {**QUIET, "file": "jobs.jsonl", "own_ids": False, "chained": False}
+ANSWERS: dict[str, Any] = {"says_date": True, "offset": 0.0, "says_cost": False, "download": 0.0, "proxy": False}
+
+
+@pytest.fixture
+def history() -> Iterator[Promise]:
+    machine = Promise()
+    machine.begin(seconds=5.0, gateway="", rows=7, strangers=0, offset=0.0, download=0.0)
+    yield machine
+    machine.teardown()
+
+
+@pytest.mark.parametrize("kill_at", [74, 80, 86])
+def test_a_lost_answer_is_not_bought_again_where_this_machine_s_clock_and_the_service_s_date_both_jumped(
+    history: Promise, kill_at: int
+) -> None:
+    history.let_an_agent_buy(**NO_EVENTS, jobs={"a": "waves"}, limit=0.25, stays=60.0)
+    history.run_a_file(**{**FILE, "jobs": FOUR, "faults": ["lost"], "clock_step": (0.5, 3600.0), "kill_at": kill_at})
+    history.change_what_answers_say(**{**ANSWERS, "offset": 660.0})
+    history.resume_the_folder(**QUIET)
+
+
+@pytest.mark.parametrize("kill_at", [74, 80, 86])
+def test_a_lost_answer_is_not_bought_again_where_a_proxy_on_this_machine_tells_the_date_and_its_clock_was_set(
+    history: Promise, kill_at: int
+) -> None:
+    history.world.service.seconds = 300.0
+    history.change_what_answers_say(**{**ANSWERS, "proxy": True})
+    history.let_an_agent_buy(**NO_EVENTS, jobs={"a": "waves"}, limit=0.25, stays=900.0)
+    history.run_a_file(**{**FILE, "jobs": FOUR, "faults": ["lost"], "clock_step": (0.5, 3600.0), "kill_at": kill_at})
+    history.resume_the_folder(**QUIET)
+
+
+@pytest.mark.parametrize("stops_at", [55, 59, 63])
+def test_a_lost_answer_is_not_bought_again_where_the_machine_stood_still_before_it_was_sent(
+    history: Promise, stops_at: int
+) -> None:
+    history.world.service.seconds = 300.0
+    history.let_an_agent_buy(**NO_EVENTS, jobs={"a": "waves"}, limit=0.25, stays=900.0)
+    how = {"jobs": FOUR, "faults": ["lost"], "stops_at": (stops_at, 7200.0), "kill_at": stops_at + 9}
+    history.run_a_file(**{**FILE, **how})
+    history.step_the_clock(0.0)
+    history.resume_the_folder(**QUIET)
