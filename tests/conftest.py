@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -268,7 +269,8 @@ def lender(server: Any) -> Iterator[Any]:
         # In a thread: whoever asks first may do so in a running event loop.
         with ThreadPoolExecutor(1) as threads:
             threads.submit(SharedJobs(address, Terminal(quiet=True)).init).result()
-        yield Lender(server, address.rpartition("/")[2])
+        with closing(Lender(server, address.rpartition("/")[2])) as lender:
+            yield lender
 
 
 @pytest.fixture

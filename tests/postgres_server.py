@@ -20,7 +20,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import psycopg
 
 OPTIONS = (
     "listen_addresses=127.0.0.1",
@@ -114,13 +117,17 @@ class Server:
 
 
 class Lender:
-    """One database for many tests, with its first rows for each: to empty one takes a fifth of what a new one takes."""
+    """One database for many tests, with its first rows for each: to empty one takes a fifth of what a new one takes.
+
+    It is emptied over one connection that stays: each new one would first read the catalogue of the database.
+    """
 
     def __init__(self, server: Server, template: str) -> None:
         self._server = server
         self._template = template
         self._databases = ExitStack()
         self._address = ""
+        self._connection: psycopg.Connection | None = None
         self._shape: object = None
         self._rows: dict[str, list[str]] = {}
 
@@ -134,27 +141,34 @@ class Lender:
             yield self._address
         finally:
             if not self._reset():
-                self._address = ""
-                self._databases.close()
+                self.close()
+
+    def close(self) -> None:
+        """Drop the database."""
+        self._address = ""
+        self._databases.close()
 
     def _remember(self) -> None:
         import psycopg
 
-        with psycopg.connect(self._address) as db:
-            self._shape = db.execute(SHAPE).fetchone()
-            for (name,) in db.execute(TABLES).fetchall():
-                self._rows[name] = [row for (row,) in db.execute(f"SELECT {name}::text FROM {name}".encode())]
+        db = psycopg.connect(self._address, autocommit=True)
+        self._connection = self._databases.enter_context(db)
+        db.execute("SET session_replication_role = replica")  # no trigger
+        self._shape = db.execute(SHAPE).fetchone()
+        for (name,) in db.execute(TABLES).fetchall():
+            self._rows[name] = [row for (row,) in db.execute(f"SELECT {name}::text FROM {name}".encode())]
 
     def _reset(self) -> bool:
         """Bring the database back to what it was; False where more than a few rows were changed."""
         import psycopg
 
+        db = self._connection
+        assert db is not None
         try:
-            with psycopg.connect(self._address) as db:
+            with db.transaction():
                 db.execute(OTHERS_OUT)
                 if db.execute(SHAPE).fetchone() != self._shape or db.execute(SIZE).fetchone() > (SMALL,):
                     return False
-                db.execute("SET session_replication_role = replica")  # no trigger
                 for name, rows in self._rows.items():
                     db.execute(f"DELETE FROM {name}".encode())
                     for row in rows:

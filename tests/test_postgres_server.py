@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +20,11 @@ INSERT INTO facts VALUES ('it''s "first"');
 
 
 @pytest.fixture
-def lender(server: Any, empty_database: str) -> Lender:
+def lender(server: Any, empty_database: str) -> Iterator[Lender]:
     with psycopg.connect(empty_database) as db:
         db.execute(TABLES)
-    return Lender(server, empty_database.rpartition("/")[2])
+    with closing(Lender(server, empty_database.rpartition("/")[2])) as lender:
+        yield lender
 
 
 def in_turn(lender: Lender, *statements: str) -> list[tuple[str, list[Any]]]:
