@@ -14,8 +14,8 @@ from anyio.abc import TaskGroup
 from aimlvideo.cli.model_tables import example_line, known_model, model_page, model_rows
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.media_fields import media_fields, reference_problems, with_stand_ins
-from aimlvideo.core.catalog.validation import check
+from aimlvideo.core.catalog.media_fields import media_fields
+from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
@@ -194,11 +194,9 @@ class AgentTools:
         """Return a job as it will be sent. Raises InvalidJobs with every problem of it."""
         service = self._client.service
         model = self._catalog.find(job.model)
-        problems = list(reference_problems(job, model)) if model else []
-        problems += chain_problems([job], lambda name: self._journal.find(name) is not None)
-        if problems:
+        if problems := list(chain_problems([job], lambda name: self._journal.find(name) is not None)):
             raise InvalidJobs(problems)
-        checked = check(with_stand_ins(job), self._catalog, service=service.name, strict=True)
+        checked = check_with_references(job, self._catalog, service=service.name, strict=True)
         problems += checked.problems
         media = Media(job.folder, service.media, self._client.has_uploads)
         for place, value in media_fields(model, job.params) if model else ():

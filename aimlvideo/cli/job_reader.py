@@ -12,9 +12,10 @@ from typing import Any
 
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.media_fields import media_fields, reference_problems, with_stand_ins
+from aimlvideo.core.catalog.media_fields import media_fields
+from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.rules import file_limits
-from aimlvideo.core.catalog.validation import check, model_of
+from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
@@ -22,7 +23,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
-from aimlvideo.errors import Problem, UsageError
+from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile, Line
 from aimlvideo.shell.files.media import Media
@@ -192,16 +193,16 @@ class JobReader:
     def _checked(self, where: str, line: Mapping[str, Any]) -> tuple[VideoJob, Mapping[str, Any]] | None:
         job = VideoJob(**{"model": "", **line}).with_base_folder(self.folder)
         model = model_of(job, self.catalog, self.options.service)
-        # Before the stand-ins take the references' place, after which nobody could see what was wrong.
-        if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
-            self.problems += (replace(problem, where=where) for problem in misplaced)
-            return None
         if model is None and isinstance(job.model, str) and job.model:
             self.unknown_models.add(job.model)
-        # A clip that another job makes is not there yet; the rest of the job is checked as if it were.
-        complete = with_stand_ins(job)
         options = self.options
-        checked = check(complete, self.catalog, service=options.service, strict=options.strict, legacy=options.legacy)
+        try:
+            checked = check_with_references(
+                job, self.catalog, service=options.service, strict=options.strict, legacy=options.legacy
+            )
+        except InvalidJobs as error:
+            self.problems += (replace(problem, where=where) for problem in error.problems)
+            return None
         self.remarks += (replace(remark, where=where) for remark in checked.warnings)
         refused = self._refused.get(where, set())
         problems = [problem for problem in checked.problems if problem.field not in refused]

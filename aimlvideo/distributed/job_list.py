@@ -13,8 +13,8 @@ import anyio
 from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.catalog.media_fields import reference_problems, with_stand_ins
-from aimlvideo.core.catalog.validation import check, model_of
+from aimlvideo.core.catalog.references import check_with_references
+from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -190,15 +190,15 @@ class JobList:
         checked = [job if isinstance(job, VideoJob) else job_of_mapping(job) for job in jobs]
         problems: list[Problem] = []
         for job in checked:
-            model = model_of(job, self._catalog, self._service)
-            if isinstance(model, Model) and (misplaced := list(reference_problems(job, model))):
-                problems += misplaced
+            try:
+                validated = check_with_references(job, self._catalog, service=self._service, strict=self._strict)
+            except InvalidJobs as error:
+                problems += error.problems
                 continue
-            complete = with_stand_ins(job)
-            validated = check(complete, self._catalog, service=self._service, strict=self._strict)
             problems += validated.problems
+            model = model_of(job, self._catalog, self._service)
             if not self._local_files and isinstance(model, Model):
-                problems += local_files_of(complete.with_params(validated.params), model)
+                problems += local_files_of(job.with_params(validated.params), model)
         if problems:
             raise InvalidJobs(problems)
         # In a thread, over a connection that blocks: one way to plan jobs, which the command takes too.

@@ -1,4 +1,4 @@
-"""Where a job has pictures, videos and sounds, and references to the clips of other jobs in their place."""
+"""Where a job has pictures, videos and sounds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aimlvideo.core.catalog.aliases import canonical_name
 from aimlvideo.core.catalog.catalog import Model, Param
-from aimlvideo.core.jobs.chains import Reference, references, with_references
-from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.errors import Problem
 
 Replacement = Callable[[str, Any], Any]
-_ENDINGS = {"image": "png", "video": "mp4"}
 
 
 def replace_media(model: Model, params: Mapping[str, Any], replacement: Replacement) -> dict[str, Any]:
@@ -81,35 +76,3 @@ def _kind(form: Param) -> str:
 def _same_words(form: Param, value: Any) -> bool:
     parts = (form.fields or {}).items() if isinstance(value, Mapping) else ()
     return all(not part.choices or value.get(name, part.choices[0]) in part.choices for name, part in parts)
-
-
-def with_stand_ins(job: VideoJob) -> VideoJob:
-    """Return a job that has links where it has references: checked and priced as if the clips were there."""
-    return job.with_params(with_references(job.params, _stand_in))
-
-
-def _stand_in(reference: Reference) -> str:
-    return f"https://a-clip-to-come.invalid/clip.{_ENDINGS[reference.kind]}"
-
-
-def reference_problems(job: VideoJob, model: Model) -> Iterator[Problem]:
-    """Yield what is wrong with a job's references: their form, or a frame where a clip is wanted, or the reverse."""
-    try:
-        taken = list(references(job.params))
-    except ValueError as error:
-        yield Problem("from", str(error), job=job.id)
-        return
-    for place, reference in taken:
-        name = place.partition("[")[0]
-        param = model.params.get(name) or model.params.get(canonical_name(name, model.params) or "")
-        kinds = _kinds(param) if param else set()
-        # No kinds: the parameter is unknown or takes no media, and the check against the catalogue says that better.
-        if kinds and reference.kind not in kinds and "any" not in kinds:
-            hint = 'add "frame": "last"' if "image" in kinds else 'leave out "frame"' if "video" in kinds else ""
-            got = "a whole clip" if reference.frame is None else "a frame of a clip"
-            yield Problem(place, f"a reference to {' or '.join(sorted(kinds))}", got, hint, job=job.id)
-
-
-def _kinds(param: Param) -> set[str]:
-    parts = (param, *param.any_of, *((param.item,) if param.item else ()))
-    return {part.media for part in parts if part.media}

@@ -35,7 +35,7 @@ SETTINGS = frozenset({
 """What no model takes, and people write beside the parameters of one: a setting of the client or of a run."""
 
 
-class _Checked(NamedTuple):
+class Checked(NamedTuple):
     """`params` is what to send, in this package's names and without defaults; `problems` refuse the job, `warnings` do
     not.
     """
@@ -45,9 +45,7 @@ class _Checked(NamedTuple):
     warnings: tuple[Problem, ...] = ()
 
 
-def check(
-    job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False, legacy: bool = False
-) -> _Checked:
+def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = False, legacy: bool = False) -> Checked:
     """Check a job against its model on `service` (else the catalogue's usual one).
 
     With `strict`, unknown names are problems. `legacy`: it is sent to the service's older URLs, which have rules and
@@ -132,11 +130,11 @@ def model_of(job: VideoJob, catalog: Catalog, service: str | None = None) -> Mod
     return None if model is None else choose_endpoint(model, job.params)
 
 
-def _checked(job: VideoJob, params: dict[str, Any], problems: list[Problem]) -> _Checked:
+def _checked(job: VideoJob, params: dict[str, Any], problems: list[Problem]) -> Checked:
     if not problems:
-        return _Checked(params)
+        return Checked(params)
     named = [replace(problem, job=job.id) for problem in problems]
-    return _Checked(
+    return Checked(
         params,
         tuple(problem for problem in named if not problem.warning),
         tuple(problem for problem in named if problem.warning),

@@ -10,7 +10,7 @@ from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.endpoint_choice import choose_endpoint
 from aimlvideo.core.catalog.endpoints import endpoint_facts
 from aimlvideo.core.catalog.rules import _term_holds, rule_sentences
-from aimlvideo.core.catalog.validation import _Checked, check
+from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Problem, Rejected
@@ -182,11 +182,11 @@ JOBS: dict[str, tuple[str, str, dict[str, Any], Sent]] = {
 }
 
 
-def ask(model: str, params: dict[str, Any]) -> _Checked:
+def ask(model: str, params: dict[str, Any]) -> Checked:
     return check(VideoJob(model, id="job", **params), CATALOG, service="kling", strict=True)
 
 
-def wrong(checked: _Checked) -> set[str]:
+def wrong(checked: Checked) -> set[str]:
     return {problem.field for problem in checked.problems}
 
 

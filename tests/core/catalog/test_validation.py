@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import Model
 from aimlvideo.core.catalog.media_fields import media_fields, replace_media
-from aimlvideo.core.catalog.validation import _Checked, check
+from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from tests.cases import for_each, one_in
 from tests.core.request_strategies import CATALOG, MODELS, beside, least, mistakes, plain, requests
@@ -33,12 +33,12 @@ class PilLike:
 
 def ask(
     model: Model | str, service: str = "aimlapi", strict: bool = False, legacy: bool = False, **params: Any
-) -> _Checked:
+) -> Checked:
     name = model if isinstance(model, str) else model.id
     return check(VideoJob(name, id="job", **params), CATALOG, service=service, strict=strict, legacy=legacy)
 
 
-def fields(checked: _Checked) -> set[str]:
+def fields(checked: Checked) -> set[str]:
     return {problem.field for problem in checked.problems}
 
 
@@ -121,12 +121,12 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
 )
 def test_harmless_differences_are_mended_silently(given: dict[str, Any], sent: dict[str, Any]) -> None:
     checked = ask(MULTI, **{"image_list": PICTURES, **given})
-    assert checked == _Checked({"image_list": PICTURES, **sent})
+    assert checked == Checked({"image_list": PICTURES, **sent})
 
 
 def test_what_only_the_legacy_url_takes_is_remarked_elsewhere() -> None:
     params = {"image_list": PICTURES, "external_task_id": "mine", "type": "multi-image-to-video"}
-    assert ask(MULTI, legacy=True, **params) == _Checked(params)
+    assert ask(MULTI, legacy=True, **params) == Checked(params)
     elsewhere = ask(MULTI, **params)
     assert not elsewhere.problems
     assert {remark.field for remark in elsewhere.warnings} == {"external_task_id", "type"}
@@ -268,7 +268,7 @@ def test_a_model_that_is_no_name_is_a_problem_and_no_crash(model: Any) -> None:
     assert fields(ask_raw(model)) == {"model"}
 
 
-def ask_raw(model: Any) -> _Checked:
+def ask_raw(model: Any) -> Checked:
     return check(VideoJob(model, id="job"), CATALOG)
 
 
@@ -283,9 +283,9 @@ def test_a_model_of_the_other_service_is_told_the_way_there(model: str, service:
 
 def test_the_gateways_own_names_and_objects_become_ours() -> None:
     checked = ask("kling-v1-6", "kling", prompt="p", image_list=[{"image": "a"}, {"image": b"b"}, "c"], duration="10")
-    assert checked == _Checked({"prompt": "p", "image_list": ["a", b"b", "c"], "duration": 10})
+    assert checked == Checked({"prompt": "p", "image_list": ["a", b"b", "c"], "duration": 10})
     checked = ask("kling-v1-6", "kling", image="a", image_tail="b")
-    assert checked == _Checked({"image_url": "a", "tail_image_url": "b"})
+    assert checked == Checked({"image_url": "a", "tail_image_url": "b"})
 
 
 @for_each(

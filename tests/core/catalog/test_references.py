@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimlvideo.core.catalog.media_fields import reference_problems
+from aimlvideo.core.catalog.references import reference_problems
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.fakes import MODEL
