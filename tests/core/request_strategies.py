@@ -147,7 +147,7 @@ def _count(rule: Rule, model: Model, params: dict[str, Any]) -> None:
 
 
 def _link(rule: Rule, model: Model, params: dict[str, Any]) -> None:
-    """Put links in the place of files that would be looked into."""
+    """Put links where nothing else is taken, and in the place of files that would be looked into."""
     for name in rule.fields:
         if name in params:
             params[name] = [LINKS[0]] * len(params[name]) if isinstance(params[name], list) else LINKS[0]
@@ -160,6 +160,7 @@ _MENDED = {
     "steps": _step,
     "items": _count,
     "file": _link,
+    "link": _link,
 }
 
 
