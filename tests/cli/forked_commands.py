@@ -80,5 +80,6 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     for name in (*(f"{COMMANDS}.{command}" for command in _Commands.listed), *LOADED_LATER):
-        import_module(name)
+        with suppress(ModuleNotFoundError):  # an older Typer has fewer modules
+            import_module(name)
     json.dump([outcome(words, mode) for words, mode in json.load(sys.stdin)], sys.stdout)

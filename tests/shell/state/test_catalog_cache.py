@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import ServiceError, SettingsError, Unavailable
-from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed
+from aimlvideo.shell.state.catalog_cache import CatalogCache, Refreshed, _say_damaged
 from aimlvideo.shell.state.service_models import PARALLEL_DOCUMENTS, _refresh
 
 MODELS = service_of("aimlapi").models
@@ -159,6 +159,7 @@ async def test_a_list_that_cannot_be_had_changes_nothing(cache: CatalogCache) ->
 def test_a_file_that_cannot_be_read_counts_as_none_and_is_said_to_be_damaged(
     text: bytes, cache: CatalogCache, caplog: pytest.LogCaptureFixture
 ) -> None:
+    _say_damaged.cache_clear()  # folders of tests are used again
     cache.path.parent.mkdir()
     cache.path.write_bytes(text)
     assert cache.read() is None
