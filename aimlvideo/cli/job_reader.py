@@ -26,7 +26,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile, Line
-from aimlvideo.shell.files.media import Media
+from aimlvideo.shell.files.media import Media, check_link
 
 MOST_DIGITS = 18
 """Digits of a line's number; longer ones belong to a name."""
@@ -236,9 +236,10 @@ class JobReader:
             yield from _missing_files(job, local_files=self.options.local_files)
             return
         for path, value in media_fields(model, params):
-            if isinstance(value, str) and value.startswith(("http://", "https://")):
-                continue  # there is nothing here to look into
             try:
+                if isinstance(value, str) and value.startswith(("http://", "https://")):
+                    check_link(value)  # there is nothing here to look into
+                    continue
                 Media(job.folder, file_limits(model, params, path, limits), self.options.uploads).check(value)
             except UsageError as error:
                 yield Problem(path, "a file that can be sent", str(error), job=job.id)

@@ -206,3 +206,11 @@ def test_no_price_list_and_no_match_are_told_apart(command: Command) -> None:
     shown = command("models", "kling", "--prices", "--base-url", "http://127.0.0.1:9")
     assert shown.exit_code == 0
     assert "price list cannot be read" in shown.output
+
+
+def test_a_link_that_leads_nowhere_is_found_before_anything_is_bought(command: Command, tmp_path: Path) -> None:
+    model = "kling-video/v1.6/pro/image-to-video"
+    write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": model, "prompt": "x", "image_url": "https://"})
+    result = command("check", "jobs.jsonl")
+    assert result.exit_code == 2
+    assert "image_url: a file that can be sent, got https:// is not a link (it names no host)" in result.output
