@@ -78,6 +78,7 @@ VENDORS = {
     "wan": "alibaba",
     "google": "google",
     "veo2": "google",
+    "veo-3.1-lite-generate-001": "google",
     "minimax": "minimax",
     "video-01": "minimax",
     "video-01-live2d": "minimax",

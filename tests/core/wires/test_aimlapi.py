@@ -73,6 +73,14 @@ def test_the_legacy_url_names_the_vendor(model: str, legacy: bool, vendor: str |
     assert [request.path for request in wire.status("gen-1", job)] == [path]
 
 
+def test_every_model_without_a_vendor_in_its_name_has_one_in_its_legacy_url() -> None:
+    nameless = [model for model in load_catalog() if "/" not in model.id and "aimlapi" in model.services]
+    assert nameless
+    for model in nameless:
+        path = AimlApi(legacy=True).submission(VideoJob(model.id), "av-1").path
+        assert path == f"/v2/generate/video/{model.developer}/generation"
+
+
 # Answers -----------------------------------------------------------------------------------------------------------
 
 
