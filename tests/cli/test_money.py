@@ -851,6 +851,6 @@ def test_lines_of_jobs_that_were_left_or_are_tried_again_are_no_sign_of_an_older
     assert command(*run("--timeout", 20)).exit_code == 3
     assert command(*run()).exit_code == 1
     with (tmp_path / "out/results.jsonl").open("a") as file:
-        file.write("cut sho")
+        file.write(json.dumps({"id": "z", "stage": "failed", "generation_id": "gen-9"}) + "\ncut sho")
     assert command(*run("--retry-failed")).exit_code == 0
     assert len(service.posted_at) == 3

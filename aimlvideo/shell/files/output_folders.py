@@ -65,7 +65,9 @@ def refuse_older_journal(journal: Journal, folder: Path) -> None:
         return
     for row in ResultsFile.read(results):
         job, generation_id = str(row.get("id")), row.get("generation_id")
-        if generation_id and not _knows(journal, job, generation_id):
+        # A generation that failed was paid only where its clip was ready.
+        is_paid = row.get("stage") != Stage.FAILED or row.get("video_url")
+        if generation_id and is_paid and not _knows(journal, job, generation_id):
             raise JournalError(
                 f"{results} has generation {generation_id} of job {job!r}, which {JOURNAL} does not know: this is an "
                 "older copy of the journal, and what is paid for would be bought again. Put the newest one back, or "
