@@ -95,6 +95,7 @@ def test_a_run_finds_its_journal_again_by_its_url() -> None:
     assert _working_folder("s3://bucket/run") != _working_folder("s3://bucket-run")
 
 
+@pytest.mark.long
 async def test_a_clip_goes_to_the_bucket_and_out_of_the_spool(bucket: Any, tmp_path: Path) -> None:
     store = ObjectStore("s3://clips/run", tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"x" * 1000)
@@ -104,6 +105,7 @@ async def test_a_clip_goes_to_the_bucket_and_out_of_the_spool(bucket: Any, tmp_p
     assert not (tmp_path / "a.mp4").exists()
 
 
+@pytest.mark.long
 async def test_a_clip_that_cannot_be_put_stays_in_the_spool(bucket: Any, tmp_path: Path) -> None:
     store = ObjectStore("s3://nowhere/run", tmp_path)
     (tmp_path / "a.mp4").write_bytes(b"x")
@@ -112,6 +114,7 @@ async def test_a_clip_that_cannot_be_put_stays_in_the_spool(bucket: Any, tmp_pat
     assert (tmp_path / "a.mp4").exists()
 
 
+@pytest.mark.long
 async def test_a_bucket_that_is_not_there_is_said_before_anything_is_bought(bucket: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         async with VideoClient("k", sandbox.url) as client:
@@ -121,6 +124,7 @@ async def test_a_bucket_that_is_not_there_is_said_before_anything_is_bought(buck
         assert sandbox.stats()["posts"] == 0
 
 
+@pytest.mark.long
 async def test_a_run_into_a_bucket_buys_once_however_often_it_is_given(bucket: Any) -> None:
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
         for _ in range(2):
@@ -138,6 +142,7 @@ async def test_a_run_into_a_bucket_buys_once_however_often_it_is_given(bucket: A
     }
 
 
+@pytest.mark.long
 async def test_a_large_picture_is_fetched_from_the_bucket_by_its_link_and_by_nothing_else(
     bucket: Any, tmp_path: Path
 ) -> None:
