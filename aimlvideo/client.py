@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn, Self
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.formatting import concealed
 from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -197,6 +198,7 @@ class VideoClient:
         limiters: Limiters | None = None,
         **unknown: Never,
     ) -> None:
+        api_key, callback_secret = concealed(api_key), concealed(callback_secret)
         # Before anything else has a name here: each setting is an argument of the same name, and is named once only.
         settings = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
         # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
@@ -164,7 +165,7 @@ def resolve_key(api_key: str | None, service: str, environment: Mapping[str, str
     chosen = service_of(service)
     if not isinstance(api_key, str | None):
         raise SettingsError(f"api_key is of type {type(api_key).__name__}: expected text")
-    key = (api_key or "").strip() or _key_in(environment, chosen)
+    key = SecretText((api_key or "").strip() or _key_in(environment, chosen))
     if not key:
         names = " and ".join(chosen.key_variables[0])
         raise SettingsError(f"no API key: set {names} (or pass api_key=, --api-key). Get one at {chosen.key_url}")

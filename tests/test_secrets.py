@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import VideoError
 from aimlvideo.views.report.job_json import job_json
 from tests.cases import for_each
 
@@ -107,3 +109,49 @@ def test_no_parameter_of_any_model_is_taken_for_a_secret() -> None:
 def test_a_ring_bearer_stays_in_a_prompt() -> None:
     assert redact_for_display("A ring bearer walking down the aisle") == "A ring bearer walking down the aisle"
     assert redact_for_display("Authorization: Bearer abc123def456") == "Authorization: Bearer …"
+
+
+KEY = "sk-nobody-may-see-this-0123456789"
+
+
+def local_variables(error: BaseException | None) -> Iterator[str]:
+    """Give what pytest -l, rich and error trackers print of an error: the variables of our own frames and below."""
+    while error is not None:
+        traceback = error.__traceback__
+        while traceback is not None:
+            frame = traceback.tb_frame
+            if frame.f_code.co_filename != __file__:
+                yield from (f"{frame.f_code.co_qualname} {name}: {value!r}" for name, value in frame.f_locals.items())
+            traceback = traceback.tb_next
+        error = error.__cause__ or error.__context__
+
+
+async def _no_connection() -> None:
+    async with VideoClient(KEY, "http://127.0.0.1:1") as client:
+        await client.status("g")
+
+
+async def _wrong_setting() -> None:
+    VideoClient(KEY, callback_secret=f"whsec_{KEY}", rate=-1)
+
+
+async def _wrong_key_of_the_environment() -> None:
+    VideoClient(poll="every:x")
+
+
+async def _official() -> None:
+    async with VideoClient(f"access:{KEY}", "http://127.0.0.1:1", "kling-official") as client:
+        await client.status("g")
+
+
+@pytest.mark.own_sockets
+@for_each("work", [_no_connection, _wrong_setting, _wrong_key_of_the_environment, _official])
+async def test_no_variable_of_a_traceback_shows_the_key(
+    work: Callable[[], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIMLAPI_API_KEY", KEY)
+    with pytest.raises(VideoError) as raised:
+        await work()
+    shown = list(local_variables(raised.value))
+    assert len(shown) > 3
+    assert [text[:200] for text in shown if KEY in text or "Bearer" in text] == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import TypeVar
 
+T = TypeVar("T")
 QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
 USER_INFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"'<>]+@")
 SECRET = re.compile(r"(?i)(bearer\s+(?=\S*\d)|api[-_]?key[\"'=:\s]+)[\w\-./+=]{8,}")
@@ -14,6 +16,20 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without a width, which are copied along from web pages and chats."""
+
+
+class SecretText(str):
+    """A key or a token, whose `repr` is a stand-in: pytest, rich and error trackers print the variables of frames."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'[secret]'"
+
+
+def concealed(value: T) -> T | SecretText:
+    """Return a text as one that no traceback shows; anything else as it is."""
+    return SecretText(value) if isinstance(value, str) else value
 
 
 def is_blank(text: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations
+from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.money.pricing import Pricing
@@ -39,7 +40,7 @@ Authorize = Callable[[Request, str, float], Mapping[str, str]]
 
 def _bearer(request: Request, key: str, now: float) -> Mapping[str, str]:
     """Show the key itself, as most services want it."""
-    return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": SecretText(f"Bearer {key}")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

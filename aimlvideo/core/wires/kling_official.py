@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.wires.base import Query
 from aimlvideo.core.wires.http import Answer, Request
@@ -52,7 +53,7 @@ def signed_headers(request: Request, key: str, now: float) -> Mapping[str, str]:
     claims = {"iss": access, "exp": int(now) + TOKEN_SECONDS, "nbf": int(now) - EARLIER}
     with warnings.catch_warnings(action="ignore"):  # how long a secret is the service decides
         token = jwt.encode(claims, secret, algorithm="HS256", headers={"typ": "JWT"})
-    return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": SecretText(f"Bearer {token}")}
 
 
 def _packs_request(now: float) -> Request:
