@@ -17,7 +17,7 @@ from aimlvideo.core.catalog.media_fields import form_of
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.formatting import is_blank
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
-from aimlvideo.core.jobs.problems import unwritable_place, unwritable_problem
+from aimlvideo.core.jobs.problems import is_writable, unwritable_problem
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import Problem
@@ -54,7 +54,7 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
     if not all(map(_is_plain, job.params.values())):
         if is_too_deep(job.params):
             return _checked(job, dict(job.params), [TOO_DEEP])
-        if any(unwritable_place(value, name) for name, value in job.params.items()):
+        if not is_writable(job.params):
             return _checked(job, dict(job.params), [unwritable_problem(job)])
     if never_sent := [*_about_id(job), *secret_problems(job), *_about_template(job)]:
         return _checked(job, dict(job.params), never_sent)

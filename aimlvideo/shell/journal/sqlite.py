@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.problems import (
     WRITABLE,
     changed_content_problem,
     duplicate_id_problem,
-    unwritable_place,
+    is_writable,
     unwritable_problem,
 )
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
@@ -230,7 +230,7 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
     several = {"video_urls": _several_texts(row.get("video_urls")), "files": _recovered_files(row, texts, numbers)}
     units = None if row.get("cost_units") is None else float(row["cost_units"])
     job = VideoJob(str(row.get("model") or ""), id=str(row["id"]))
-    if unwritable_place([job.id, job.model, *texts.values(), *several["video_urls"]], "row"):
+    if not is_writable([job.id, job.model, *texts.values(), *several["video_urls"]]):
         raise ValueError(WRITABLE)
     numbers["cost_units"] = units
     moments = {name: as_timestamp(row.get(name)) or None for name in ("submitted_at", "completed_at", "saved_at")}
