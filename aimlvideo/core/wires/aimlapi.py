@@ -30,7 +30,7 @@ from aimlvideo.core.wires.answers import (
     links_in,
     named_state,
     object_in,
-    refuses_frequency,
+    passed_limit,
     shows_under_way,
     state_of,
 )
@@ -171,8 +171,10 @@ def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | N
     if number is not None and 300 <= number < 600:
         raise _error_of(answer, number, text, request_id)
     about: dict[str, Any] = {"status": answer.status, "code": number, "request_id": request_id}
-    # Unknown codes count as a refusal of this job; only the words for "too fast" tell that a later try would do.
-    kind = CODES.get(number or 0, Busy if refuses_frequency(text) else Rejected)
+    # Unknown codes count as a refusal of this job; only the words for "too many" tell that a later try would do.
+    kind = CODES.get(number or 0, Rejected)
+    if kind is Rejected and (passed := passed_limit(text)):
+        raise Busy(f"the service says: {text}", limit=passed, **about)
     refusal = _content_refusal(text, about) if kind is Rejected else None
     raise refusal or kind(f"the service says: {text}", **about)
 
@@ -182,8 +184,10 @@ def _error_of(  # noqa: PLR0911 - a table: one line a status
 ) -> ServiceError:
     """Return what an HTTP status amounts to."""
     about: dict[str, Any] = {"status": status, "request_id": request_id, "code": _code(answer)}
-    if status == 429 or (status in ALSO_FOR_FREQUENCY and refuses_frequency(message)):
-        limit, wait = "outstanding" if "concurren" in message.lower() else None, retry_after(answer.headers)
+    passed = passed_limit(message)
+    if status == 429 or (status in ALSO_FOR_FREQUENCY and passed):
+        is_at_once = passed == "outstanding" or "concurren" in message.lower()
+        limit, wait = "outstanding" if is_at_once else None, retry_after(answer.headers)
         return Busy(f"too many requests ({status}): {message}", retry_after=wait, limit=limit, **about)
     match status:
         case 301 | 302 | 307 | 308:

@@ -109,6 +109,14 @@ _TOO_OFTEN = r"""(?ix)
     """
 
 
+_TOO_MANY_AT_ONCE = r"""(?ix)
+    too[ ]many[ ](concurrent|parallel|simultaneous|active|running|ongoing)
+    | \b(concurren\w*|parallel|simultaneous)[ ](\w+[ ]){0,4}(limit|exceed|reached)
+    | \b(maximum|max|limit|exceed\w*)[ ](\w+[ ]){0,4}(concurren|parallel|simultaneous)
+    | (^|\bcode\W{1,3})1303\b | 并发
+    """
+
+
 def named_state(word: str) -> State | None:
     """Return what a status word says of a generation, however it is written; None for one that is missing or new."""
     return STATES.get(word) or STATES.get(word.strip().lower().replace(" ", "_").replace("-", "_"))
@@ -164,9 +172,11 @@ def id_in_location(answer: Answer, places: Iterable[str]) -> str | None:
     return queried or (as_id(unquote(last)) if is_below else None)
 
 
-def refuses_frequency(text: str) -> bool:
-    """Tell whether a message refuses a request because there were too many, not because of what it asks."""
-    return bool(re.search(_TOO_OFTEN, text))
+def passed_limit(text: str) -> str | None:
+    """Return which limit a message says was passed, as `Busy` names it; None where it speaks of what was requested."""
+    if re.search(_TOO_MANY_AT_ONCE, text):
+        return "outstanding"
+    return "rate" if re.search(_TOO_OFTEN, text) else None
 
 
 def links_in(body: Mapping[str, Any], *, surely_there: bool = False) -> tuple[tuple[str, ...], tuple[int | None, ...]]:

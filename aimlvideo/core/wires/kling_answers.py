@@ -31,7 +31,7 @@ from aimlvideo.core.wires.answers import (
     links_in,
     named_state,
     object_in,
-    refuses_frequency,
+    passed_limit,
     shows_under_way,
     state_of,
 )
@@ -219,11 +219,13 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
         return _with_input(meaning(text, status=status, code=code, request_id=request_id), message)
     if code is None and (advice := _advice(answer, message, request_id)):
         return Refused(f"{text}. {advice}", status=answer.status, request_id=request_id)
-    wait = retry_after(answer.headers)
+    wait, passed = retry_after(answer.headers), passed_limit(message)
     error = _by_number(text, status, code, wait, request_id)
-    if _is_about_this_request(error) and refuses_frequency(message):
+    if passed and _is_about_this_request(error):
         about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
-        return Busy(text, retry_after=max(wait or 0.0, 1.0), limit="rate", **about)
+        return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=passed, **about)
+    if isinstance(error, Busy) and passed == "outstanding":
+        error.limit = passed
     if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):
         error = ContentRefused(text, status=status, code=code, request_id=request_id)
     return _with_input(error, message)

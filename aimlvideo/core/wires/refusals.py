@@ -15,7 +15,7 @@ from typing import Any
 
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.request_ids import Intent
-from aimlvideo.core.wires.answers import refuses_frequency
+from aimlvideo.core.wires.answers import passed_limit
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
 
@@ -149,8 +149,8 @@ def nameless(problem: str, answer: Answer, request_id: str | None) -> ServiceErr
     if is_whole and _cannot_pay(words):
         return _unpaid(f"the service says: {words}", Unclear(words, **about))
     # Not for a submission: a gateway that says "too fast" may have accepted it all the same.
-    if is_whole and request_id is None and refuses_frequency(words):
-        return Busy(f"the service says: {words}", limit="rate", **about)
+    if is_whole and request_id is None and (passed := passed_limit(words)):
+        return Busy(f"the service says: {words}", limit=passed, **about)
     if is_whole and refuses_content(words):
         text = f"the service refused the content ({answer.status}): {words}"
         return ContentRefused(text, field=refused_input(words), **about)

@@ -265,6 +265,48 @@ def test_an_error_beside_another_id_and_without_a_status_is_that_of_the_check(bo
 
 
 @both
+@for_each(
+    "words",
+    [
+        "Too many concurrent generations",
+        "Concurrency limit exceeded",
+        "You have reached the maximum number of concurrent tasks",
+        "parallel task over resource pack limit",
+        "code: 1303, message: no",
+        "The number of parallel requests exceeds your plan",
+        "too many active tasks, wait for one to finish",
+    ],
+)
+@for_each(
+    ("body", "status"),
+    [
+        ({"message": "WORDS"}, 400),
+        ({"message": "WORDS"}, 403),
+        ({"error": {"message": "WORDS"}}, 409),
+        ({"message": "WORDS"}, 429),
+        ({"code": "fail_to_fetch_task", "message": "WORDS", "data": None}, 200),
+        ({"success": False, "message": "WORDS"}, 200),
+    ],
+    ids=str,
+)
+def test_too_many_at_once_passes_by_waiting_under_any_status(wire: Wire, body: Any, status: int, words: str) -> None:
+    said = json.loads(json.dumps(body).replace("WORDS", words))
+    with pytest.raises(Busy) as caught:
+        wire.parse_submission(answer(said, status), "av-1")
+    assert caught.value.limit == "outstanding"
+
+
+@both
+@for_each(
+    "words",
+    ["two parallel lines are not allowed", "image 1303 is too small", "at most 4 running dogs"],
+)
+def test_what_only_sounds_like_too_many_at_once_refuses_the_job(wire: Wire, words: str) -> None:
+    with pytest.raises(Rejected):
+        wire.parse_submission(answer({"message": words}, 400), "av-1")
+
+
+@both
 def test_a_message_alone_is_no_failure(wire: Wire) -> None:
     seen = wire.parse_status(answer({"id": "g-1", "status": "pondering", "message": "soon"}), "g-1")
     assert seen.state is State.RENDERING
