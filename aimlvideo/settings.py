@@ -1,4 +1,4 @@
-"""What a client is told, checked; what it is not told comes from the environment, then from defaults."""
+"""The settings of a client, checked; what nobody passes comes from the environment, then from defaults."""
 
 from __future__ import annotations
 

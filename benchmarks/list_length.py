@@ -31,9 +31,9 @@ from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.distributed.registry import WorkerRegistry
+from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.shell.journal.postgres import GATHER, open_postgres_journal
 from benchmarks.distributed import cpu_of
 from tests.postgres_server import Server, postgres

@@ -23,7 +23,7 @@ from aimlvideo.errors import UsageError
 
 if TYPE_CHECKING:
     from aimlvideo.cli.shared_jobs import SharedJobs
-    from aimlvideo.distributed.account import AccountLimits
+    from aimlvideo.distributed.shared_account import AccountLimits
 
 DSN_VARIABLE = "AIMLVIDEO_DSN"
 EMBEDDED_DSN = "embedded"
@@ -150,7 +150,7 @@ class AccountOptions:
     def limits(self) -> AccountLimits:
         """Return the limits that were given. Raises UsageError where one cannot be right."""
         with _distributed_extra():
-            from aimlvideo.distributed.account import AccountLimits  # noqa: PLC0415 - an extra
+            from aimlvideo.distributed.shared_account import AccountLimits  # noqa: PLC0415 - an extra
         most = self.max_outstanding
         return AccountLimits(
             None if most is None else count_or_auto("--max-outstanding", most) or "auto",

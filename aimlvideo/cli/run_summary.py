@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Self
 
+from aimlvideo.cli.exit_codes import ALL_SAVED, SOME_FAILED, UNFINISHED
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import RESULTS
@@ -94,10 +95,10 @@ class RunSummary:
 
     @property
     def exit_code(self) -> int:
-        """0 all saved, 1 some failed, 3 unfinished."""
+        """What the command ends with: whether all are saved, some failed, or some are unfinished."""
         if any(count for stage, count in self.counts.items() if Stage(stage) not in ENDED):
-            return 3
-        return 1 if self.counts.get(Stage.FAILED) else 0
+            return UNFINISHED
+        return SOME_FAILED if self.counts.get(Stage.FAILED) else ALL_SAVED
 
     @property
     def accepted(self) -> tuple[Record, ...]:
@@ -151,11 +152,11 @@ class RunSummary:
         """Return what to do next: `command` goes on, `retry` tries failed jobs again; `place` has the clips."""
         if isinstance(halted, Refused):
             return f"{halted}. Then: {command}"
-        if self.exit_code == 3:
+        if self.exit_code == UNFINISHED:
             waiting = f"{len(self.accepted)} outstanding at the service. " if self.accepted else ""
             why = f"{halted}. " if halted else ""
             return f"{why}{waiting}To go on: {command}"
-        if self.exit_code == 1:
+        if self.exit_code == SOME_FAILED:
             refused = self.refused.count
             change = f"{pluralize(refused, 'job')} refused for the content: {CHANGE_CONTENT}" if refused else ""
             again = f"to try the failed ones again: {retry}" if self.failed.count else ""

@@ -31,10 +31,10 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
+from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused

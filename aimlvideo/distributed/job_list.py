@@ -19,13 +19,13 @@ from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.queue import enqueue_jobs
+from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
-from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed, connection_error, open_pool
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, connection_error, open_pool, pooled_connection
 from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -177,13 +177,13 @@ class JobList:
 
     async def status(self, job_id: str) -> Result | None:
         """Return where a job stands, None where there is none of this id."""
-        async with borrowed(self._open_pool()) as connection:
+        async with pooled_connection(self._open_pool()) as connection:
             records = await read_records(connection, [job_id])
         return next((Result.of(job, progress, self._folder) for (job, progress), _ in records), None)
 
     async def account(self) -> Account:
         """Return what is true of the whole list: its limits, how many jobs stand where, what was spent."""
-        async with borrowed(self._open_pool()) as connection:
+        async with pooled_connection(self._open_pool()) as connection:
             return await Account.read(connection)
 
     async def _add(self, jobs: Iterable[Job]) -> list[str]:
@@ -229,7 +229,7 @@ class JobList:
         """Return the results of those that have ended; tries until there is an answer."""
         while True:
             try:
-                async with borrowed(self._open_pool()) as connection:
+                async with pooled_connection(self._open_pool()) as connection:
                     pages = [
                         await read_records(connection, ids[start : start + PAGE], ended=True)
                         for start in range(0, len(ids), PAGE)

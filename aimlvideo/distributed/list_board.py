@@ -13,7 +13,7 @@ import anyio
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import ENDED
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.distributed.account import Account
+from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import DatabaseAway
 from aimlvideo.shell.journal.postgres_sync import SyncPostgresJournal, open_sync_journal
 from aimlvideo.views.report.board import Board, ChangeLog, live_page

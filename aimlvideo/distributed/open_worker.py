@@ -14,9 +14,9 @@ from uuid import uuid4
 import anyio
 
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.distributed.account import Account, AccountLimits
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
+from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear

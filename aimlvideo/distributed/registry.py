@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from aimlvideo.core.polling.hazard import AgeHistogram
-from aimlvideo.distributed.account import NARROW, PAUSE
+from aimlvideo.distributed.shared_account import NARROW, PAUSE
 from aimlvideo.shell.journal.postgres_connection import Connection
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 

@@ -15,10 +15,10 @@ import anyio
 from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, PollBudget, RateLimiter
-from aimlvideo.distributed.account import AccountLimits
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, borrowed
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, pooled_connection
 
 AT_A_TIME = 0.1
 """Seconds' worth of submissions that a worker reserves at a time."""
@@ -112,7 +112,7 @@ class Permits:
         seconds = permits / self.per_second
         try:
             with anyio.fail_after(PATIENCE):
-                async with borrowed(self._pool) as connection:
+                async with pooled_connection(self._pool) as connection:
                     row = await (await connection.execute(RESERVE, (seconds, seconds))).fetchone()
         except AWAY as error:
             log.warning("the account's rate cannot be read: %s", error)

@@ -21,10 +21,10 @@ from psycopg import Notify
 from aimlvideo.core.jobs.job import Record, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict
-from aimlvideo.distributed.account import Account
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
+from aimlvideo.distributed.shared_account import Account
 from aimlvideo.distributed.shared_limits import WorkerShares
 from aimlvideo.errors import InDoubt, OutOfPatience, OverBudget, VideoError
 from aimlvideo.pipeline.entry import Entry

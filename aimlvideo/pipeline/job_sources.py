@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from inspect import iscoroutine
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import redact_for_display
@@ -15,10 +15,8 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
+from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
-
-if TYPE_CHECKING:
-    from aimlvideo.pipeline.entry import RunSpec
 
 T = TypeVar("T")
 Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]

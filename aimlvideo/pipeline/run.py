@@ -19,7 +19,7 @@ from aimlvideo.core.formatting import pluralize, redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate, file_name, hashed_file_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.budget import Budget, Counts, Verdict, counts_as
+from aimlvideo.core.money.budget import Budget, Counts, Verdict
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, OverBudget, UsageError, VideoError
 from aimlvideo.pipeline.crew import Crew
@@ -383,7 +383,7 @@ class Run:
         """Book what a job was charged. One that is not ended stays committed; one that failed unbilled is released."""
         if progress.stage in OUTSTANDING or not self.budget.holds(job_id):
             return
-        if counts_as(progress) is Counts.SPENT:
+        if Counts.of(progress) is Counts.SPENT:
             self.budget.settle(job_id, progress.cost_usd)
         else:
             self.budget.release(job_id)

@@ -34,7 +34,7 @@ from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH
-from aimlvideo.distributed.account import AccountLimits
+from aimlvideo.distributed.shared_account import AccountLimits
 from tests.hostile.network import Wire, wire_to
 from tests.hostile.world import Service, can_mount, filled, small_disk
 from tests.killing import HOSTILE

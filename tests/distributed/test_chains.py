@@ -13,8 +13,8 @@ import pytest
 from aimlvideo import JobList
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.sandbox import Behaviour, Sandbox

@@ -102,7 +102,7 @@ async def test_jobs_are_added_all_or_none_and_never_twice(dsn: str) -> None:
 
 
 async def test_results_come_as_they_end_and_end_with_the_last(dsn: str) -> None:
-    from tests.distributed.test_account import ask
+    from tests.distributed.test_shared_account import ask
 
     await anyio.to_thread.run_sync(SharedJobs(dsn, QUIET).init)
     async with JobList(dsn) as jobs:
@@ -133,7 +133,7 @@ async def test_a_list_that_cannot_be_used_says_why_without_the_password(dsn: str
     assert "sesame" not in str(wrong.value)
     with pytest.raises(SettingsError, match="not open"):
         await JobList(dsn).status("x")
-    from tests.distributed.test_account import ask
+    from tests.distributed.test_shared_account import ask
 
     await anyio.to_thread.run_sync(lambda: ask(dsn, "UPDATE aimlvideo_facts SET value = '99' RETURNING 1"))
     with pytest.raises(JournalError, match="newer version"):

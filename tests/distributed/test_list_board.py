@@ -12,8 +12,8 @@ from aiohttp import ClientSession
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.list_board import _ListWatch, open_list_board
 from aimlvideo.views.report.board import ChangeLog
-from tests.distributed.test_account import ask
 from tests.distributed.test_exit_codes import command
+from tests.distributed.test_shared_account import ask
 from tests.distributed.test_worker import QUIET, job, queue, queued
 
 __all__ = ["queued"]

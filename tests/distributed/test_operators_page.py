@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from aimlvideo.cli.app import app
 from aimlvideo.core.limits import ConcurrencyLimit, PollBudget, RateLimiter
 from aimlvideo.core.run_stats import RunStats
-from aimlvideo.distributed.account import Account, AccountLimits
+from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Worker
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.views.metrics import _Readings

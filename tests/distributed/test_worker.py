@@ -19,9 +19,9 @@ from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.registry import SharedDurations
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.pipeline.poll_policies import NOWHERE

@@ -16,8 +16,8 @@ from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import OverBudget
 from aimlvideo.pipeline import download

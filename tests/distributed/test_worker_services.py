@@ -16,8 +16,8 @@ from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox

@@ -15,8 +15,8 @@ import anyio
 from anyio.abc import SocketStream
 
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import ServiceError, VideoError
 from aimlvideo.pipeline import download

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally, dollars_or_unknown
-from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.exit_codes import WRONG_USAGE, exit_codes
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import (
     ClientOptions,
@@ -117,14 +117,14 @@ def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> Non
 
 def _show_obstacles(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> int:
     """Say what stands in the way of a run; return the exit code."""
-    hindrances = summary.obstacles(facts)
+    obstacles = summary.obstacles(facts)
     if terminal.json:
-        terminal.value({**summary.as_json(), "problems": hindrances.problems})
-    for remark in hindrances.remarks:
+        terminal.value({**summary.as_json(), "problems": obstacles.problems})
+    for remark in obstacles.remarks:
         terminal.remark(remark)
-    for problem in hindrances.problems:
+    for problem in obstacles.problems:
         terminal.problem(problem)
-    return 2 if hindrances.problems else 0
+    return WRONG_USAGE if obstacles.problems else 0
 
 
 def _minutes(seconds: float) -> str:

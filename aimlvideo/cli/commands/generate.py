@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from aimlvideo.cli.command_run import client_of, command_again
-from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.exit_codes import ALL_SAVED, SOME_FAILED, UNFINISHED, exit_codes
 from aimlvideo.cli.options import (
     MONEY,
     ClientOptions,
@@ -223,17 +223,17 @@ def _see_through(work: Callable[[], Coroutine[Any, Any, None]], journal: _ClipJo
         in_loop(work())
     except KeyboardInterrupt:
         terminal.say(f"interrupted. {journal.outstanding()}Run the same command again to carry on")
-        return 3
+        return UNFINISHED
     except (GenerationFailed, Rejected) as error:
         terminal.result(Result(journal.job, Stage.FAILED, _generation_of(error), error=error))
         terminal.problem(str(error))
         journal.remove()
-        return 1
+        return SOME_FAILED
     except UsageError:
         journal.remove()
         raise
     journal.remove()
-    return 0
+    return ALL_SAVED
 
 
 def _saved(result: Result, output: Path) -> Result:

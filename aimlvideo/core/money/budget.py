@@ -22,6 +22,13 @@ class Counts(StrEnum):
     SPENT = "spent"
     COMMITTED = "committed"
 
+    @classmethod
+    def of(cls, progress: Progress) -> Counts | None:
+        """Return as what a job's price counts while its cost is not known; None where nothing was bought or billed."""
+        if _is_paid(progress):
+            return cls.SPENT
+        return cls.COMMITTED if progress.stage in OUTSTANDING else None
+
 
 class Verdict(StrEnum):
     """Whether a job may be bought under a limit; if not, why, and whether that may change by itself."""
@@ -81,13 +88,6 @@ def checked_limit(limit: float | None, name: str = "the spending limit") -> floa
     if limit is not None and not (is_amount and 0 <= limit < inf):
         raise SettingsError(f"{name} is {limit!r}: expected US dollars, 0 or more")
     return limit
-
-
-def counts_as(progress: Progress) -> Counts | None:
-    """Return as what a job's price counts, where its cost is not known; None where nothing was bought, or billed."""
-    if _is_paid(progress):
-        return Counts.SPENT
-    return Counts.COMMITTED if progress.stage in OUTSTANDING else None
 
 
 class _Commitment(NamedTuple):
@@ -181,7 +181,7 @@ class Spending:
         self._unknown_by_model.clear()
         unsaid: list[tuple[str, float | None]] = []
         for job, progress in records:
-            counts = counts_as(progress)
+            counts = Counts.of(progress)
             if progress.cost_usd is not None:
                 self.see(job.model, progress.cost_usd)
             elif counts is Counts.SPENT:

@@ -14,7 +14,6 @@ from yarl import URL
 
 from aimlvideo.core.links import LOOPBACK
 
-MAX_REDIRECTS = 10
 _NAT64 = ip_network("64:ff9b::/96")
 
 

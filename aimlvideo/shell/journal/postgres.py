@@ -24,15 +24,15 @@ from aimlvideo.core.jobs.chains import parents
 from aimlvideo.core.jobs.columns import COLUMN_KINDS, PROGRESS_COLUMNS, Kind, columns_of
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.core.money.budget import Standing, counts_as
+from aimlvideo.core.money.budget import Counts, Standing
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
     Connection,
-    borrowed,
-    connected,
     open_pool,
+    pooled_connection,
+    sync_connection,
 )
 from aimlvideo.shell.journal.postgres_sync import (
     SAMPLE,
@@ -176,7 +176,7 @@ class PostgresJournal(SyncPostgresJournal):
     async def read_sample(self) -> None:
         """Know a job that the service surely took, whichever worker submitted it."""
         if self._sample is None:
-            async with borrowed(self._pool) as connection:
+            async with pooled_connection(self._pool) as connection:
                 row = await (await connection.execute(SAMPLE)).fetchone()
             self._sample = record_of(row) if row else None
 
@@ -200,7 +200,7 @@ class PostgresJournal(SyncPostgresJournal):
         # none, and a worker that waited for all other steps each time would take two thirds as many jobs a second.
         if any(name in self._waiting or name in self._being_written for name in names):
             await self.synced()
-        async with borrowed(self._pool) as connection:
+        async with pooled_connection(self._pool) as connection:
             rows = await (await connection.execute(TAKE, (self.owner, names))).fetchall()
             records = list(_undamaged(rows))
             await self._read_parents(connection, records)
@@ -231,7 +231,7 @@ class PostgresJournal(SyncPostgresJournal):
 
     async def leave_in_doubt(self, ids: Iterable[str]) -> None:
         """Leave jobs in doubt that nobody can ask about to a person; they hold no place under the cap any more."""
-        async with borrowed(self._pool) as connection:
+        async with pooled_connection(self._pool) as connection:
             release = "UPDATE aimlvideo_jobs SET owner = NULL WHERE id = ANY(%s) AND owner = %s AND stage = 'in_doubt'"
             await connection.execute(release, (list(ids), self.owner))
 
@@ -245,7 +245,7 @@ class PostgresJournal(SyncPostgresJournal):
         """Return the rows of a statement that may be repeated. Tries until there is an answer."""
         while True:
             try:
-                async with borrowed(self._pool) as connection:
+                async with pooled_connection(self._pool) as connection:
                     done = await connection.execute(statement, values)
                     return await done.fetchall() if done.description else []
             except AWAY as error:
@@ -259,7 +259,7 @@ class PostgresJournal(SyncPostgresJournal):
             # is not known.
             began, names = time.monotonic(), list(self._mine)
             try:
-                async with borrowed(self._pool) as connection:
+                async with pooled_connection(self._pool) as connection:
                     ours = "SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s) AND owner = %s"
                     rows = await (await connection.execute(ours, (names, self.owner))).fetchall()
             except AWAY as error:
@@ -317,7 +317,7 @@ class PostgresJournal(SyncPostgresJournal):
         began = time.monotonic()
         intents = {name: self._intents.get(name) for name, progress in steps.items() if self._buys(progress)}
         rows = [_row(name, progress, name in intents) for name, progress in steps.items()]
-        async with borrowed(self._pool) as connection:
+        async with pooled_connection(self._pool) as connection:
             for model, dollars in list(self._new_prices.items()):
                 await connection.execute(SEE_PRICE, (_clean(model), dollars))
                 if self._new_prices.get(model) == dollars:
@@ -357,7 +357,7 @@ async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIter
     with ExitStack() as stack:
 
         def connect() -> psycopg.Connection[Any]:
-            return stack.enter_context(connected(dsn))
+            return stack.enter_context(sync_connection(dsn))
 
         async with open_pool(dsn, size=3) as pool, task_group() as tasks:
             journal = PostgresJournal(connect, pool, owner)
@@ -381,7 +381,7 @@ def _row(name: str, progress: Progress, is_intent: bool) -> dict[str, Any]:
             row[key] = "\\x" + row[key].hex()
     if is_intent:
         row["intent"] = True
-    if (counts := counts_as(progress)) is not None:
+    if (counts := Counts.of(progress)) is not None:
         row["counts"] = counts
     return {"id": name, **row}
 

@@ -73,7 +73,7 @@ def connection_error(error: BaseException, dsn: str) -> SettingsError | Database
 
 
 @contextmanager
-def connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+def sync_connection(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none."""
     try:
         connection = psycopg.connect(_conninfo(dsn), autocommit=True)
@@ -119,7 +119,7 @@ async def open_pool(dsn: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
 
 
 @asynccontextmanager
-async def borrowed(pool: AsyncConnectionPool) -> AsyncIterator[Connection]:
+async def pooled_connection(pool: AsyncConnectionPool) -> AsyncIterator[Connection]:
     """Give a connection of a pool; one to a server that has become read-only is not used again."""
     async with pool.connection() as connection:
         try:

@@ -13,7 +13,7 @@ import psycopg
 
 from aimlvideo.core.money.budget import ROUNDING
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.postgres_connection import Connection, connected, postgres_errors
+from aimlvideo.shell.journal.postgres_connection import Connection, postgres_errors, sync_connection
 
 ACCOUNT = """
     ALTER TABLE aimlvideo_jobs ADD COLUMN price double precision;
@@ -371,7 +371,7 @@ def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> Non
 
     Raises JournalError where the tables are of a later release, DatabaseAway where there is no connection.
     """
-    with connected(dsn) as db, postgres_errors():
+    with sync_connection(dsn) as db, postgres_errors():
         # One at a time, until the connection is closed: whoever comes second finds what the first has made.
         db.execute(LOCK)
         with db.transaction():

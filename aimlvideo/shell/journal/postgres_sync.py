@@ -18,10 +18,10 @@ from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, columns_of, damaged_co
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.money.budget import counts_as
+from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError
 from aimlvideo.shell.journal.base import CopyNumbers
-from aimlvideo.shell.journal.postgres_connection import Connection, connected, postgres_errors
+from aimlvideo.shell.journal.postgres_connection import Connection, postgres_errors, sync_connection
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
@@ -186,7 +186,7 @@ class SyncPostgresJournal:
         # A person decides about what a page showed some seconds ago: where the job has moved since, that decision is
         # void.
         unmoved = "id = %s AND stage = %s AND request_id IS NOT DISTINCT FROM %s"
-        values = (*columns_of(progress), counts_as(progress), job.id, before.stage.value, before.request_id)
+        values = (*columns_of(progress), Counts.of(progress), job.id, before.stage.value, before.request_id)
         with postgres_errors():
             settled = self.db.execute(
                 f"UPDATE aimlvideo_jobs SET {columns}, owner = NULL "
@@ -336,7 +336,7 @@ class SyncPostgresJournal:
 @contextmanager
 def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     """Give the jobs of a database, for planning and reading. Raises JournalError where there are none."""
-    with connected(dsn) as db:
+    with sync_connection(dsn) as db:
         check_tables(db)
         yield SyncPostgresJournal(lambda: db)
 

@@ -31,7 +31,7 @@ from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import CopyNumbers
-from aimlvideo.shell.journal.sqlite_file import locked, opened_to_write
+from aimlvideo.shell.journal.sqlite_file import journal_lock, opened_to_write
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
@@ -280,7 +280,7 @@ async def open_journal(path: Path, *, create: bool = False) -> AsyncIterator[Sql
 
     Beside the results of a run, a missing journal is made only where `create` is passed: clips may have been paid.
     """
-    with locked(path), opened_to_write(path, create=create) as (connection, files):
+    with journal_lock(path), opened_to_write(path, create=create) as (connection, files):
         commits = GroupCommit(path, connection, files)
         journal = SqliteJournal(path, commits)
         journal.note("owner", str(os.getpid()))

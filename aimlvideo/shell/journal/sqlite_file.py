@@ -34,7 +34,7 @@ _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def journal_lock(path: Path) -> Iterator[None]:
     """Hold a journal for this process alone. The lock of a process that died holds nobody up. Raises JournalError."""
     with warnings.catch_warnings(action="ignore"):  # without locks of the system's it warns, and takes a file
         from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms that only whoever writes a journal needs

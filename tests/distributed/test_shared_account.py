@@ -15,8 +15,8 @@ from aimlvideo import VideoJob
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.distributed.account import AccountLimits
 from aimlvideo.distributed.open_worker import open_worker
+from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.shared_limits import AT_A_TIME, Permits
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, Unavailable
