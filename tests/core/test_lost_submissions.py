@@ -137,8 +137,7 @@ def test_no_more_time_has_passed_than_the_machine_has_run_since() -> None:
     assert intent.seconds_since(watched=5, service_now=SENT + 7200, passed_here=7200, uptime=1030.0) == 30
     assert intent.seconds_since(watched=50, service_now=SENT + 7200, passed_here=7200, uptime=1030.0) == 50
     assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=9000.0) == 900
-    started_again = 20.0
-    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=started_again) == 900
+    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=20.0) == 20, "started again"
     assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=1030.0) == 900
 
 

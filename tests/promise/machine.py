@@ -33,6 +33,8 @@ files = st.dictionaries(st.sampled_from(IDS), words, min_size=1, max_size=4)
 limits = st.sampled_from((None, None, 0.25, 0.5, 0.75, 1.0, 2.0))
 mostly = st.sampled_from((True, True, True, False))
 rarely = st.sampled_from((False, False, False, True))
+# Before it submits, it has written down when: with clocks that are all behind from then on.
+stops = st.tuples(st.one_of(st.none(), st.integers(0, 60)), st.sampled_from((100.0, 700.0, 7200.0)))
 process = {
     "key": st.sampled_from(("key-1", "key-1", "key-1", "key-2")),
     "faults": faults,
@@ -42,7 +44,7 @@ process = {
     "clock_step": st.one_of(
         *[st.none()] * 5, st.tuples(st.floats(0.1, 900.0), st.sampled_from((-3600.0, -400.0, 400.0, 3600.0)))
     ),
-    "stops_at": st.one_of(*[st.none()] * 9, st.tuples(st.integers(0, 60), st.sampled_from((100.0, 700.0, 7200.0)))),
+    "stops_at": st.one_of(*[st.none()] * 9, stops),
     "harm": st.one_of(*[st.none()] * 9, st.tuples(st.floats(0.1, 100.0), st.sampled_from(("delete", "rename")))),
 }
 """What may happen to any process: another key, faults of the service (`then` for ever), its death, a set clock, a
@@ -123,6 +125,47 @@ class Promise(RuleBasedStateMachine):
     @rule(agreed=mostly, limit=limits, retry_failed=st.booleans(), **process)
     def resume_the_folder(self, **how: object) -> None:
         self.world.resume(**self._without_limits(how))  # type: ignore[arg-type]
+
+    @rule(
+        stops_at=st.one_of(st.none(), stops), clock_step=st.sampled_from((None, None, 400.0, 3600.0)), proxy=rarely,
+        date_offset=st.sampled_from((0.0, 0.0, 660.0, 3600.0)), offset=st.sampled_from((None, 0.0, 0.0, 3600.0)),
+        uptime=st.sampled_from((None, None, None, 5.0)), seconds=st.sampled_from((0.0, 0.0, 10.0, 700.0)),
+        interrupt_at=st.sampled_from((3.0, 3.0, 40.0)), other=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def lose_an_answer_and_resume_by_other_clocks(
+        self, *, stops_at: tuple[int | None, float] | None, clock_step: float | None, proxy: bool, date_offset: float,
+        offset: float | None, uptime: float | None, seconds: float, interrupt_at: float, other: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Lose an answer, set clocks, and carry on: how long ago was it sent?"""
+        world, file = self.world, {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
+        taken = world.job_ids()
+        unused = [name for name in IDS if name not in taken]
+        if len(unused) < 2:
+            return
+        quiet: dict[str, Any] = {**NO_EVENTS, **file, "agreed": True, "limit": None}
+        world.service.date_is_of_this_machine, world.service.says_date = proxy, True
+        world.run_file({unused[0]: PROMPTS[0]}, **quiet)
+        world.now += 600
+        step = None if clock_step is None else (1.0, world.wall_offset + clock_step)
+        how = {"faults": ["lost"], "stops_at": stops_at, "interrupt_at": interrupt_at, "clock_step": step}
+        world.run_file({unused[1]: PROMPTS[0]}, **{**quiet, **how})
+        world.now += seconds
+        world.service.date_offset = date_offset
+        if offset is not None:
+            world.wall_offset = offset
+        if uptime is not None:
+            world.start_machine(uptime)
+        world.resume(agreed=True, limit=None, retry_failed=False, **{**other, "key": "key-1"})
+
+    @rule(
+        kill_at=st.one_of(st.none(), st.integers(0, 6)), agreed=mostly, retry_failed=st.booleans(),
+        other=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def settle_doubts_by_hand_and_resume(
+        self, kill_at: int | None, agreed: bool, retry_failed: bool, other: dict[str, Any]
+    ) -> None:
+        self.world.resolve(**{**NO_EVENTS, "kill_at": kill_at})
+        self.world.resume(agreed=agreed, limit=None, retry_failed=retry_failed, **other)
 
     @rule(jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 3), **process)
     def read_some_results(self, **how: object) -> None:

@@ -31,6 +31,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import JournalError, Unclear, UsageError, VideoError
 from aimlvideo.pipeline import chains, download
@@ -38,6 +39,7 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader, read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
@@ -130,6 +132,8 @@ class Watching(FakeService):
     async def send(self, request: Request) -> Answer:
         self.world.boundary()
         if request.method == "POST":
+            if self.world.stops_at is not None and self.world.stops_at[0] is None:
+                self.world.stand_still()
             if self.then is not None and not self.posts:
                 self.posts.append(self.then)
             self.world.sends(request, self.posts[0] if self.posts else None)
@@ -238,8 +242,8 @@ class World:
     gateway: str = ""
     """Empty for AI/ML API; for a gateway, what it does with our ids: `finds ids` or `ignores ids`."""
     deadly: int | None = None
-    stops_at: tuple[int, float] | None = None
-    """At which moment of this process the machine stands still, and for how many seconds."""
+    stops_at: tuple[int | None, float] | None = None
+    """At which moment of this process the machine stands still, and for how many seconds; None: before it submits."""
     boundaries: int = 0
     dead: bool = False
     allowed: dict[str, str] = field(default_factory=dict)
@@ -316,9 +320,8 @@ class World:
     def boundary(self) -> None:
         """Pass a moment at which the process may die; once it is dead, nothing is done any more."""
         self.boundaries += 1
-        if self.stops_at is not None and self.boundaries > self.stops_at[0]:
-            self.stand_still(self.stops_at[1])
-            self.stops_at = None
+        if self.stops_at is not None and self.stops_at[0] is not None and self.boundaries > self.stops_at[0]:
+            self.stand_still()
         if self.deadly is not None and self.boundaries > self.deadly:
             self.dead = True
         if self.dead:
@@ -386,8 +389,10 @@ class World:
                 service.lost.append({"lost": Unclear("reset"), "cut": answer(502)}.get(fault))
         service.then = None if then is None else REFUSALS[then]
 
-    def stand_still(self, seconds: float) -> None:
+    def stand_still(self) -> None:
         """Let time pass everywhere but on this machine."""
+        _, seconds = self.stops_at or (None, 0.0)
+        self.stops_at = None
         self.now += seconds
         self.stood_still += seconds
         self.wall_offset -= seconds
@@ -455,6 +460,22 @@ class World:
         planned = self.planned() if agreed else {}
         limits = dict.fromkeys(planned, limit)
         self._process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limits, **how)
+
+    def resolve(self, **how: Any) -> None:
+        """Settle by hand what is in doubt, as the service's dashboard shows it: what `aimlvideo resolve` writes."""
+        bought = {row.request_id: row.generation_id for row in self.service.log if not self.place_of[row.generation_id]}
+        doubts = {Stage.SUBMITTING, Stage.IN_DOUBT}
+        records = [record for record in self.journal_of().records.values() if record.progress.stage in doubts]
+
+        async def work() -> int:
+            async with open_journal(self.folder / "journal.sqlite3") as journal:
+                for record in records:
+                    generation = bought.get(record.progress.request_id or "")
+                    journal.step(record.job, settled_by_hand(record, generation, None))
+            return 3
+
+        if records:
+            self._process(lambda *_: asyncio.run(work()), {}, {}, **how)
 
     def read_some(self, jobs: dict[str, str], take: int, *, limit: float | None, most: int, **how: Any) -> None:
         """Run jobs from Python; the reader takes some results, waits, and leaves."""
@@ -578,7 +599,7 @@ class World:
         agreed: bool = True,
         clock_step: tuple[float, float] | None = None,
         harm: tuple[float, str] | None = None,
-        stops_at: tuple[int, float] | None = None,
+        stops_at: tuple[int | None, float] | None = None,
         has_file: bool = False,
         place: str = "",
     ) -> None:

@@ -110,9 +110,10 @@ class Intent(NamedTuple):
         """Return for how long this machine has run since the submission; infinite where its `uptime` does not tell."""
         # The two other clocks can be wrong together: a proxy on this machine tells the service's time by its clock, and
         # one that stood still, as a machine does that is moved or sleeps, goes on with both behind.
-        if uptime is None or self.uptime is None or uptime < self.uptime:
-            return inf  # less than it was: the machine was started again, or is another one
-        return uptime - self.uptime
+        if uptime is None or self.uptime is None:
+            return inf
+        # Less than it was: the machine was started again since.
+        return uptime - self.uptime if uptime >= self.uptime else uptime
 
 
 def id_prefix(job: VideoJob) -> str:
