@@ -67,7 +67,7 @@ def read_csv(name: str, file: BinaryIO, catalog: Catalog, default_model: str) ->
         if looks_like_json(file):
             yield f"{name}:1", Problem("", "a table", "JSON", "let the file's name end in .jsonl")
             return
-        start, delimiter = _dialect(text, _header_test(catalog))
+        start, delimiter = _dialect(text, header_test(catalog))
         reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
         yield from jobs_of_rows(_numbered(name, reader, start), catalog, default_model)
     finally:
@@ -103,7 +103,7 @@ def is_table(head: str, catalog: Catalog) -> bool:
     line = next((line for line in head.splitlines() if line.strip()), "")
     if _SEPARATOR.fullmatch(line):
         return True
-    is_header = _header_test(catalog)
+    is_header = header_test(catalog)
     for mark in DELIMITERS:
         cells = [cell for cell in line.split(mark) if cell.strip(' "')]
         # Prompts have commas, and words such as "model": what is read as a table by mistake is refused, and what is
@@ -205,7 +205,7 @@ class _Columns:
         return Problem("model", "a model", "none", f"{hint}, or give --model MODEL; columns here: {shown[:200]}")
 
 
-def _header_test(catalog: Catalog) -> Callable[[Sequence[Any]], bool]:
+def header_test(catalog: Catalog) -> Callable[[Sequence[Any]], bool]:
     """Return a way to tell a header: one of its cells at least is a name that a parameter, an id or a model has."""
     names = {*ID_NAMES, *MODEL_NAMES, *(name for row in ALIASES for name in row)}
     names |= {name for model in catalog for name in model.params}
@@ -219,23 +219,31 @@ def _header_test(catalog: Catalog) -> Callable[[Sequence[Any]], bool]:
 
 def _from_header(rows: Iterable[tuple[str, Row]], catalog: Catalog) -> Iterator[tuple[str, Row]]:
     """Give the rows of a table from its header on, which may stand below a title; a remark says what is left out."""
-    is_header, rows = _header_test(catalog), iter(rows)
-    above: list[tuple[str, Row]] = []
-    for where, row in rows:
-        if isinstance(row, Problem) or is_header([_as_text(cell) for cell in row]):
-            if not isinstance(row, Problem) and (titles := [text for _, title in above if (text := _title(title))]):
-                yield (
-                    where,
-                    Problem("", "a table that begins with its header", repr(titles[0]), "left out", warning=True),
-                )
-            yield from itertools.chain([(where, row)], rows)
-            return
-        above.append((where, row))
-        if len(above) > TITLE_ROWS:
-            break
-    if filled := next(((where, text) for where, row in above if (text := _title(row))), None):
-        hint = "name the columns: model, prompt, image_url, duration and the like"
-        yield filled[0], Problem("", "a header that names the columns", repr(filled[1]), hint)
+    is_header, rows = header_test(catalog), iter(rows)
+    first = list(itertools.islice(rows, TITLE_ROWS + 1))
+    place = _place_of_header([row for _, row in first], is_header)
+    if place is None:
+        if filled := next(((where, text) for where, row in first if (text := _title(row))), None):
+            hint = "name the columns: model, prompt, image_url, duration and the like"
+            yield filled[0], Problem("", "a header that names the columns", repr(filled[1]), hint)
+        return
+    where, header = first[place]
+    titles = [text for _, title in first[:place] if (text := _title(title))]
+    if titles and not isinstance(header, Problem):
+        yield where, Problem("", "a table that begins with its header", repr(titles[0]), "left out", warning=True)
+    yield from itertools.chain(first[place:], rows)
+
+
+def _place_of_header(rows: Sequence[Row], is_header: Callable[[Sequence[Any]], bool]) -> int | None:
+    """Return which row is the header, or one that cannot be read; None where there is none."""
+    cells = [None if isinstance(row, Problem) else [text for cell in row if (text := _as_text(cell))] for row in rows]
+    headers = (index for index, row in enumerate(cells) if row is None or is_header(row))
+    if (place := next(headers, None)) is None or len(cells[place] or ()) != 1:
+        return place
+    # One word may be a title, such as "Shots", although a parameter has that name: then the header is below it.
+    below = next((index for index in range(place + 1, len(cells)) if cells[index] != []), None)
+    row = (None if below is None else cells[below]) or ()
+    return below if sum(is_header([cell]) for cell in row) > 1 else place
 
 
 def _title(row: Row) -> str:
@@ -322,7 +330,8 @@ def _job(
     extra = [cell for cell in cells[len(columns.names) :] if cell]
     if extra:
         hint = "put a cell with a comma in it in quotation marks"
-        yield Problem("", f"{len(columns.names)} cells, one for each column", f"{len(cells)}", hint)
+        expected = f"{pluralize(len(columns.names), 'cell')}, one for each column"
+        yield Problem("", expected, f"{len(cells)}", hint)
         return
     filled = _filled(columns, cells)
     if formulas := list(_formulas_for_names(columns, filled)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, BinaryIO
 from zipfile import ZipFile
@@ -12,7 +12,7 @@ from zipfile import ZipFile
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.cells import NO_RESULT
-from aimlvideo.shell.files.tables import Line, jobs_of_rows
+from aimlvideo.shell.files.tables import TITLE_ROWS, Line, header_test, jobs_of_rows
 
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
@@ -39,7 +39,8 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
         _refuse_bomb(file)
         book = load_workbook(file, data_only=True)
         file.seek(0)
-        formulas, sheet = load_workbook(file).worksheets[0], book.worksheets[0]
+        sheet = _sheet_with_jobs(book, header_test(catalog))
+        formulas = load_workbook(file)[sheet.title]
         height, width = sheet.max_row, sheet.max_column
     except Exception as error:
         yield name, Problem("", "an Excel workbook (.xlsx)", "something else", str(error) or type(error).__name__)
@@ -112,11 +113,21 @@ def _merged_cells(sheet: Any) -> dict[tuple[int, int], Any]:
     return values
 
 
+def _sheet_with_jobs(book: Any, is_header: Callable[[Sequence[Any]], bool]) -> Any:
+    """Return the first sheet that people see and that has a table; without one the first that they see."""
+    visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] or book.worksheets
+    tables = (
+        sheet for sheet in visible if any(map(is_header, sheet.iter_rows(max_row=TITLE_ROWS + 1, values_only=True)))
+    )
+    return next(tables, visible[0])
+
+
 def _workbook_remarks(book: Any, sheet: Any) -> Iterator[Problem]:
     """Say what of a workbook is not read, or is read although nobody sees it."""
-    others = [other.title for other in book.worksheets[1:] if other.max_row > 1]
+    others = [other.title for other in book.worksheets if other is not sheet and other.max_row > 1]
     if others:
-        yield Problem("", f"one sheet: {sheet.title!r} is read, the first", f"also {', '.join(others)}", warning=True)
+        read = f"one sheet: {sheet.title!r} is read, the first with a table"
+        yield Problem("", read, f"also {', '.join(others)}", warning=True)
     hidden = sum(bool(row.hidden) for row in sheet.row_dimensions.values())
     if hidden:
         rows = "1 hidden row is" if hidden == 1 else f"{hidden} hidden rows are"

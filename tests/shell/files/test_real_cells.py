@@ -298,12 +298,32 @@ def _booleans(book: Any, sheet: Any) -> None:
     sheet.append([TEXT, "Waves", True])
 
 
+def _below_a_title_that_is_a_parameter(book: Any, sheet: Any) -> None:
+    for row in (["Shots", None, None], [], ["Model", "Prompt", "Seconds"], [TEXT, "Waves", 5]):
+        sheet.append(row)
+    sheet.merge_cells("A1:C1")
+
+
+def _behind_others(book: Any, sheet: Any) -> None:
+    sheet.title, sheet.sheet_state = "Lists", "hidden"
+    sheet.append(["Model"])
+    sheet.append([TEXT])
+    book.create_sheet("Read me").append(["Fill in the next sheet."])
+    book.create_sheet("Empty")
+    jobs = book.create_sheet("Jobs")
+    jobs.append(["Model", "Prompt", "Seconds"])
+    jobs.append([TEXT, "Waves", 5])
+    book.active = 3
+
+
 SHEETS: dict[str, tuple[Fill, list[dict[str, Any]]]] = {
     "ratios and seconds as times and dates": (
         _dates,
         [{**WAVES, "aspect_ratio": ratio} for ratio in ("16:9", "16:9", "1:1")],
     ),
     "merged cells below a merged title": (_merged, [{**WAVES, "prompt": text} for text in ("Waves", "Wind", "Rain")]),
+    "below a title that is a parameter's name": (_below_a_title_that_is_a_parameter, [WAVES]),
+    "behind a hidden sheet, one to read and an empty one": (_behind_others, [WAVES]),
     "cells that are true": (_booleans, [{"model": TEXT, "prompt": "Waves", "enhance_prompt": True}]),
 }
 
@@ -353,7 +373,7 @@ def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
     assert [job["prompt"] for job in jobs] == ["Waves", "Wind"]
     remarks = [str(problem) for _, problem in problems]
     assert all(problem.warning for _, problem in problems)
-    assert "one sheet: 'Sheet' is read, the first, got also More shots" in remarks
+    assert "one sheet: 'Sheet' is read, the first with a table, got also More shots" in remarks
     assert "1 hidden row is read too (delete what is not wanted)" in remarks
 
 
