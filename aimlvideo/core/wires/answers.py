@@ -104,8 +104,9 @@ _NOT_THE_CLIP = (
 _TOO_OFTEN = r"""(?ix)
     too[ ]many[ ](requests|calls|queries|attempts) | rate[ _-]?limit | throttl | too[ ](frequent|fast|often)
     | (request|call|query|access)s?[ ](frequency|rate)[ ](limit|exceed|too) | frequency[ ](limit|exceed|control)
+    | \boverloaded\b | \bat[ ]capacity\b | \b(server|service|system|model|engine)[ ](is[ ])?(currently[ ]|too[ ])?busy\b
     | \b[qr]p[sm]\b | slow[ ]down | requests?[ ]per[ ](second|minute)
-    | 频繁 | 频率 | 限流 | 请求过(多|快)
+    | 频繁 | 繁忙 | 频率 | 限流 | 请求过(多|快)
     """
 
 

@@ -298,6 +298,25 @@ def test_too_many_at_once_passes_by_waiting_under_any_status(wire: Wire, body: A
 
 @both
 @for_each(
+    "words", ["The model is overloaded, please try again later", "the system is busy", "we are at capacity", "系统繁忙"]
+)
+@for_each(
+    ("body", "status"),
+    [
+        ({"message": "WORDS"}, 400),
+        ({"error": {"message": "WORDS"}}, 200),
+        ({"success": False, "message": "WORDS"}, 200),
+    ],
+    ids=str,
+)
+def test_a_service_that_is_busy_is_asked_again_under_any_status(wire: Wire, body: Any, status: int, words: str) -> None:
+    said = json.loads(json.dumps(body).replace("WORDS", words))
+    with pytest.raises(Busy):
+        wire.parse_submission(answer(said, status), "av-1")
+
+
+@both
+@for_each(
     "words",
     ["two parallel lines are not allowed", "image 1303 is too small", "at most 4 running dogs"],
 )
