@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from aimlvideo.core.services import kling
-from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, PACKS, KlingOfficial, signed_headers
+from aimlvideo.core.wires.kling import Kling
+from aimlvideo.core.wires.kling_official import HELPER, LOOKUP, PACKS, ROOT, signed_headers
 
 SERVICE = replace(
     kling.SERVICE,
     name="kling-official",
     title="the Kling API",
-    wire=KlingOfficial,
+    wire=partial(Kling, root=ROOT),
     base_url="https://api-singapore.klingai.com",
     base_url_variable="KLING_BASE_URL",
     key_variables=(("KLING_ACCESS_KEY", "KLING_SECRET_KEY"),),

@@ -42,10 +42,8 @@ MODELS_SERVICE = "kling"
 class Kling:
     """The wire of a Kling-style gateway. A model's tasks are below the path that `path_of` names, else below `root`."""
 
-    root = ROOT
-
-    def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None) -> None:
-        self._path_of = path_of
+    def __init__(self, *, legacy: bool = False, path_of: PathOf = lambda model: None, root: str = ROOT) -> None:
+        self._path_of, self._below = path_of, root
         self._places: OrderedDict[str, Request] = OrderedDict()
 
     def submission(self, job: VideoJob, request_id: str, callback_url: str | None = None) -> Request:
@@ -122,7 +120,7 @@ class Kling:
             raise Busy(str(error), status=error.status, code=error.code, retry_after=1.0, limit="rate") from error
 
     def _root(self, job: VideoJob | None) -> str:
-        return (self._path_of(job.model) if job else None) or self.root
+        return (self._path_of(job.model) if job else None) or self._below
 
 
 def _id_in_location(answer: Answer) -> str | None:

@@ -15,7 +15,7 @@ from aimlvideo.core.money.account import ResourcePack
 from aimlvideo.core.wires.base import Query
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_text, as_timestamp
-from aimlvideo.core.wires.kling import Kling, TasksBelow
+from aimlvideo.core.wires.kling import TasksBelow
 from aimlvideo.core.wires.kling_answers import read_data
 from aimlvideo.errors import Unclear
 
@@ -36,12 +36,6 @@ _PACKS_FIELDS = {
     "data.resource_pack_subscribe_infos[].resource_pack_name": "text",
     "data.resource_pack_subscribe_infos[].remaining_quantity": "a number",
 }
-
-
-class KlingOfficial(Kling):
-    """The wire of the official API."""
-
-    root = ROOT
 
 
 def signed_headers(request: Request, key: str, now: float) -> Mapping[str, str]:
