@@ -145,6 +145,19 @@ def test_a_picture_that_cannot_be_read_is_drawn_by_its_name(tmp_path: Path) -> N
     assert lengths(tmp_path)[1:] == (1, None)
 
 
+@for_each(("ratio", "seconds"), [("16:9", 3), ("9:16", 3), ("16:9", 5), ("16:9", 3)])
+def test_a_small_clip_has_the_form_and_length_that_were_asked_for_whichever_studio_makes_it(
+    ratio: str, seconds: int
+) -> None:
+    studio = Studio()
+    clip = studio.order(board_of(MULTI, image_list=[plain("red")] * 4, duration=seconds, aspect_ratio=ratio), "tiny")
+    with av.open(str(clip.result().place)) as file:
+        picture = file.streams.video[0]
+        assert (picture.width > picture.height) == (ratio == "16:9")
+        assert file.duration == seconds * 1_000_000
+    studio.close()
+
+
 def test_a_clip_is_made_once_and_not_at_all_once_the_studio_is_closed() -> None:
     studio = Studio()
     board = board_of(V3, image_url=plain("red"), prompt="x", duration=3)
