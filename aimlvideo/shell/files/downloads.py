@@ -104,7 +104,7 @@ class Download:
         """Fetch what is missing, return the whole clip. Raises LinkDead, DownloadFailed (try again) or DiskFailed."""
         data = data_of_link(self._link)
         target = self._target() if data is None else None
-        if self._have and not (self._resumable and (not self._written or is_whole(self._part, self._written))):
+        if self._have and not (self._resumable and (not self._written or is_whole_file(self._part, self._written))):
             self._start_over()
         try:
             if target is not None:
@@ -314,7 +314,7 @@ class Download:
         # As one step: two that end at once would both find the name free, and one clip would replace the other.
         with _naming:
             path = self._path
-            if not self._overwrite and path.exists() and not is_whole(path, self._have, self._hash.hexdigest()):
+            if not self._overwrite and path.exists() and not is_whole_file(path, self._have, self._hash.hexdigest()):
                 path = next(_numbered(path))
             os.replace(self._part, path)
         self._close()
@@ -424,7 +424,7 @@ def _write_all(file: int, content: bytes) -> None:
         written += os.write(file, memoryview(content)[written:])
 
 
-def is_whole(path: Path, length: int | None, sha256: str | None = None) -> bool:
+def is_whole_file(path: Path, length: int | None, sha256: str | None = None) -> bool:
     """Tell whether a file is there with its recorded length, and, where `sha256` is given, its recorded content."""
     try:
         if path.stat().st_size != length:

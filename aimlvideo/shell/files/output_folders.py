@@ -19,7 +19,7 @@ from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Spending
 from aimlvideo.errors import JournalError, SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
-from aimlvideo.shell.files.downloads import is_whole
+from aimlvideo.shell.files.downloads import is_whole_file
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.base import Journal
 
@@ -174,4 +174,4 @@ def _is_saved(folder: Path, clip: ClipFile, progress: Progress, *, verify: bool)
     """Tell whether a clip is there, whole. A journal that was recovered knows of a further clip only that it was."""
     if clip.bytes is None and clip.file != progress.file:
         return (folder / clip.file).is_file()
-    return is_whole(folder / clip.file, clip.bytes, clip.sha256 if verify else None)
+    return is_whole_file(folder / clip.file, clip.bytes, clip.sha256 if verify else None)

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
 from aimlvideo.shell.files import downloads
-from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin, is_whole
+from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin, is_whole_file
 from aimlvideo.shell.http.transport import open_session
 from tests.shell.http_server import QUICK, read_request, served, talking
 
@@ -120,11 +120,11 @@ async def test_a_clip_is_there_whole_with_its_length_and_its_hash(session: aioht
     assert path.read_bytes() == MP4
     assert wrong == []
     assert files(path) == ["clip.mp4"]
-    assert is_whole(path, len(MP4))
-    assert is_whole(path, len(MP4), clip.sha256)
-    assert not is_whole(path, len(MP4) - 1)
-    assert not is_whole(path, len(MP4), "0" * 64)
-    assert not is_whole(path.with_name("none"), 0)
+    assert is_whole_file(path, len(MP4))
+    assert is_whole_file(path, len(MP4), clip.sha256)
+    assert not is_whole_file(path, len(MP4) - 1)
+    assert not is_whole_file(path, len(MP4), "0" * 64)
+    assert not is_whole_file(path.with_name("none"), 0)
 
 
 @pytest.mark.parametrize("more", [0, 5_000_000])
