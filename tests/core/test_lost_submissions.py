@@ -136,7 +136,8 @@ def test_no_more_time_has_passed_than_the_machine_has_run_since() -> None:
     intent = INTENT._replace(uptime=1000.0)
     assert intent.seconds_since(watched=5, service_now=SENT + 7200, passed_here=7200, uptime=1030.0) == 30
     assert intent.seconds_since(watched=50, service_now=SENT + 7200, passed_here=7200, uptime=1030.0) == 50
-    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=9000.0) == 900
+    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=1930.0) == 900
+    assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=9000.0) == 5, "another one"
     assert intent.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=20.0) == 20, "started again"
     assert INTENT.seconds_since(watched=5, service_now=SENT + 900, passed_here=900, uptime=1030.0) == 900
 

@@ -30,6 +30,8 @@ def test_a_lost_answer_is_not_bought_again_where_this_machine_s_clock_and_the_se
     history.let_an_agent_buy(**NO_EVENTS, jobs={"a": "waves"}, limit=0.25, stays=60.0)
     history.run_a_file(**{**FILE, "jobs": FOUR, "faults": ["lost"], "clock_step": (0.5, 3600.0), "kill_at": kill_at})
     history.change_what_answers_say(**{**ANSWERS, "offset": 660.0})
+    # By chance the machine seems to have run for as long, as another one may to which all was copied.
+    history.world.start_machine(history.world.now + 660.0)
     history.resume_the_folder(**QUIET)
 
 
@@ -53,4 +55,15 @@ def test_a_lost_answer_is_not_bought_again_where_the_machine_stood_still_before_
     how = {"jobs": FOUR, "faults": ["lost"], "stops_at": (stops_at, 7200.0), "kill_at": stops_at + 9}
     history.run_a_file(**{**FILE, **how})
     history.step_the_clock(0.0)
+    history.resume_the_folder(**QUIET)
+
+
+def test_a_lost_answer_is_not_bought_again_where_all_was_copied_to_a_machine_that_runs_for_longer(
+    history: Promise,
+) -> None:
+    history.world.service.seconds = 300.0
+    history.let_an_agent_buy(**NO_EVENTS, jobs={"a": "waves"}, limit=0.25, stays=900.0)
+    how = {"jobs": FOUR, "faults": ["lost"], "stops_at": (None, 7200.0), "interrupt_at": 3.0}
+    history.run_a_file(**{**FILE, **how})
+    history.go_on_with_another_machine(uptime=1e6, offset=0.0)
     history.resume_the_folder(**QUIET)

@@ -94,17 +94,17 @@ class Intent(NamedTuple):
 
         That is as long as this process has `watched`, or what has passed on the service's own clock and, since it may
         have been told by whoever stands in between, on this machine's (`passed_here`; infinite where nothing is known
-        of that), and no more than this machine has run since, by its `uptime`. A machine's clock that shows more than
-        the service's was set forward, and is no witness that the service's was not.
+        of that), and no more than this machine has run since, by its `uptime`. What shows more than the service's clock
+        was set forward, or is another machine's, and is no witness that the service's was not.
         """
         # The wall clock of this machine is not asked alone: setting it forward would make a minute-old submission look
         # old enough to send again.
         if service_now is None or self.sent_at is None:
             return watched
-        passed = service_now - self.sent_at
-        if passed + CLOCKS_AGREE < passed_here < inf:
+        passed, has_run = service_now - self.sent_at, self._has_run(uptime)
+        if any(passed + CLOCKS_AGREE < witness < inf for witness in (passed_here, has_run)):
             return watched
-        return max(watched, min(passed, passed_here, self._has_run(uptime)))
+        return max(watched, min(passed, passed_here, has_run))
 
     def _has_run(self, uptime: float | None) -> float:
         """Return for how long this machine has run since the submission; infinite where its `uptime` does not tell."""
