@@ -15,6 +15,7 @@ from ijson.common import ObjectBuilder
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import DEEPEST, TOO_DEEP, is_too_deep
+from aimlvideo.core.jobs.problems import WRITABLE
 from aimlvideo.errors import Problem
 
 Line = tuple[str, Mapping[str, Any] | Problem]
@@ -132,6 +133,40 @@ class _TooDeep(Exception):
     """A document is nested deeper than any job."""
 
 
+class _HalfPair(Exception):
+    """A document has half a surrogate pair in a text."""
+
+
+_HALF = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F])"
+)
+"""Half a surrogate pair as JSON escapes it: the first without the second, or the second without the first."""
+LONGEST_PAIR = 12
+"""Bytes of a pair that is escaped."""
+
+
+class _WholePairs:
+    """A document without half surrogate pairs in its texts: the parser reads `?` there, and that would be bought."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._end = file, b""
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        text = self._end + chunk
+        if b"\\u" in text:
+            ends = [match.end() for match in _HALF.finditer(text)]
+            # At its beginning a half may stand whose other one was in the chunk before, where both were looked at; at
+            # its end one whose other half comes with the next.
+            if any(
+                (end > LONGEST_PAIR or not self._end) and not b"\\ud".startswith(text[end:].lower()) for end in ends
+            ):
+                raise _HalfPair
+        self._end = text[-3 * LONGEST_PAIR :]
+        return chunk
+
+
 class _Repeated(Exception):
     """An object of a document has a name twice."""
 
@@ -147,10 +182,12 @@ def read_json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterat
         yield name, replace(wrong_form, expected="a JSON array of jobs: [{...}, {...}]")
         return
     try:
-        for number, value in enumerate(_unwrapped(_items(file)), start=1):
+        for number, value in enumerate(_unwrapped(_items(_WholePairs(file))), start=1):
             yield f"{name}: job {number}", _as_job(value)
     except _TooDeep:
         yield f"{name}: job {number + 1}", _too_deep()
+    except _HalfPair:
+        yield name, Problem("", WRITABLE, "half a pair")
     except _Repeated as error:
         yield f"{name}: job {number + 1}", _twice(str(error))
     except ijson.JSONError as error:
@@ -174,7 +211,7 @@ def _unwrapped(values: Iterator[Any]) -> Iterator[Any]:
             yield value
 
 
-def _items(file: BinaryIO) -> Iterator[Any]:
+def _items(file: _WholePairs) -> Iterator[Any]:
     """Give the values of an array, or the one value that a document is, as they are read.
 
     `ijson.items` would do the same, but names each event by its whole path: a hundred thousand brackets take gigabytes.

@@ -143,3 +143,20 @@ def test_a_named_index_of_a_dataframe_is_a_column_as_when_it_is_saved() -> None:
     assert [job.id for job in jobs_of_frame(frame.set_index("id"), CATALOG)] == ["shot"]
     assert [job.id for job in jobs_of_frame(frame.set_index("id", drop=False), CATALOG)] == ["shot"]
     assert [job.id for job in jobs_of_frame(frame.set_index(["id", "model"]), CATALOG)] == ["shot"]
+
+
+@for_each("half", ["\\ud83d", "\\ude00", "\\ude00\\ud83d", "\\\\\\ud83d", "\\ud83d\\u0041"])
+@for_each("before", [0, 1, 65530, 65531, 65535, 65536])
+def test_half_a_pair_in_an_array_is_not_bought_as_a_question_mark(tmp_path: Path, before: int, half: str) -> None:
+    (tmp_path / "jobs.json").write_text(f'[{{"model": "{TEXT}", "prompt": "{"x" * before}{half}"}}]')
+    jobs, problems = read(tmp_path / "jobs.json")
+    assert (jobs, len(refusals(problems))) == ([], 1)
+    assert "without halves of surrogate pairs" in refusals(problems)[0]
+
+
+@for_each("words", ["\\ud83d\\ude00", "\\\\ud83d", "\\ud83d\\ude00\\ud83d\\ude01", "\\u00e9"])
+@for_each("before", [*range(65480, 65540), 0])
+def test_a_whole_pair_passes_wherever_it_stands(tmp_path: Path, before: int, words: str) -> None:
+    text = f'[{{"model": "{TEXT}", "prompt": "{"x" * before}{words}"}}]'
+    (tmp_path / "jobs.json").write_text(text)
+    assert read(tmp_path / "jobs.json") == (json.loads(text), [])
