@@ -160,7 +160,8 @@ class _WholePairs:
             # At its beginning a half may stand whose other one was in the chunk before, where both were looked at; at
             # its end one whose other half comes with the next.
             if any(
-                (end > LONGEST_PAIR or not self._end) and not b"\\ud".startswith(text[end:].lower()) for end in ends
+                (end > LONGEST_PAIR or not self._end) and not b"\\ud".startswith(text[end : end + 4].lower())
+                for end in ends
             ):
                 raise _HalfPair
         self._end = text[-3 * LONGEST_PAIR :]
