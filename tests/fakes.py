@@ -121,6 +121,10 @@ class FakeService:
             return self._check(query["generation_id"])
         return answer(404, {"message": "no such page"})
 
+    def seconds_of(self, generation_id: str) -> float:
+        """Return how long a generation takes."""
+        return self.seconds
+
     def outstanding(self) -> int:
         """Return how many generations are under way now."""
         now = self.clock()
@@ -149,7 +153,7 @@ class FakeService:
     def note(self, name: str, request_id: str, model: str = MODEL) -> None:
         """Write an accepted generation into the log, where it is listed once it has ended."""
         at = self.accepted[name]
-        listed_at = at + self.seconds + self.listing_delay
+        listed_at = at + self.seconds_of(name) + self.listing_delay
         row = LoggedRequest(ASKING_KEY.get(), request_id, name, model, at, listed_at, self.price)
         self.log.append(row)
         self._rows[row.key, name] = row
@@ -161,7 +165,7 @@ class FakeService:
         mine = self._rows.get((ASKING_KEY.get(), name))
         if name not in self.accepted or mine is None:
             return answer(404, {"message": "no such generation"})
-        if self.clock() - self.accepted[name] < self.seconds:
+        if self.clock() - self.accepted[name] < self.seconds_of(name):
             return answer(200, {"id": name, "status": "generating"})
         if name in self.broken:
             mine.failed = True
@@ -294,13 +298,13 @@ class FakeGateway(FakeService):
         return self._task(name) if b'"id"' in checked.body else checked
 
     def _task(self, name: str) -> Answer:
-        age = self.clock() - self.accepted[name]
+        seconds, age = self.seconds_of(name), self.clock() - self.accepted[name]
         request_id = next(row.request_id for row in self.log if row.generation_id == name)
-        task: dict[str, Any] = {"task_id": name, "task_status": "processing" if age < self.seconds else "succeed"}
+        task: dict[str, Any] = {"task_id": name, "task_status": "processing" if age < seconds else "succeed"}
         task["task_info"] = {"external_task_id": request_id}
-        if age >= self.seconds and name in self.broken:
+        if age >= seconds and name in self.broken:
             task |= {"task_status": "failed", "task_status_msg": self.broken[name]}
-        elif age >= self.seconds:
+        elif age >= seconds:
             task["task_result"] = {"videos": [{"url": f"https://files.example.com/{name}.mp4"}]}
         return answer(200, {"code": 0, "message": "SUCCEED", "data": task})
 

@@ -68,12 +68,17 @@ class Promise(RuleBasedStateMachine):
         strangers=st.sampled_from((0, 9)),
         offset=st.sampled_from((0.0, 0.0, -3600.0, -400.0, 400.0, 3600.0)),
         download=st.sampled_from((0.0, 0.0, 20.0)),
+        unevenness=st.sampled_from((0.0, 0.7)),
     )
-    def begin(self, *, seconds: float, gateway: str, rows: int, strangers: int, offset: float, download: float) -> None:
+    def begin(
+        self, *, seconds: float, gateway: str, rows: int, strangers: int, offset: float, download: float,
+        unevenness: float = 0.0,
+    ) -> None:  # fmt: skip
         base = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None, prefix="promise-"))
         self.world = World(base / "out", gateway=gateway)
         service = self.world.service
         service.seconds, service.page_rows, service.strangers = seconds, rows, strangers
+        service.unevenness = unevenness
         self.world.wall_offset, self.world.download_seconds = offset, download
 
     @rule(

@@ -126,6 +126,8 @@ class Watching(FakeService):
     """Seconds by which the `Date` of its answers is off, as it is behind a proxy with a clock of its own."""
     date_is_of_this_machine = False
     """Whether a proxy on this very machine writes the `Date`, as nginx does."""
+    unevenness = 0.0
+    """By which part of its seconds every second generation takes longer: they end one after the other."""
     rows_offset = 0.0
     """Seconds by which the moments are off that its log has of its rows."""
 
@@ -147,6 +149,10 @@ class Watching(FakeService):
             return Answer(given.status, {**given.headers, "date": date}, given.body)
         return given
 
+    def seconds_of(self, generation_id: str) -> float:
+        is_slow = int(generation_id.rsplit("-", 1)[1]) % 2
+        return self.seconds * (1 + self.unevenness * is_slow)
+
     def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
         return super()._row(row, at + self.rows_offset)
 
@@ -165,7 +171,7 @@ class Watching(FakeService):
 
     def has_failed(self, row: LoggedRequest) -> bool:
         """Tell whether a generation has ended unbilled."""
-        return row.generation_id in self.broken and self.clock() >= row.accepted_at + self.seconds
+        return row.generation_id in self.broken and self.clock() >= row.accepted_at + self.seconds_of(row.generation_id)
 
     def exposure(self, limit: float) -> float:
         """Return what is charged, and what is outstanding at its price, of all that was bought into the folder.
