@@ -33,10 +33,14 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class _Heard:
-    """Does something at the first signal, and ends the process at once at a later one: all ids are on disk."""
+    """Does something at the first signal, and ends the process at once at a later one: all ids are on disk.
 
-    def __init__(self, at_first: Callable[[], object]) -> None:
+    Where none came, signals do `afterwards` what they did before, or what is given here.
+    """
+
+    def __init__(self, at_first: Callable[[], object], afterwards: Any = None) -> None:
         self._at_first = at_first
+        self._afterwards = afterwards
         self._first: float | None = None
         self._before: dict[int, Any] = {}
 
@@ -52,7 +56,7 @@ class _Heard:
         # Once a signal came, they stay: a summary and a page are still written, and a signal that comes then must not
         # end that with a traceback.
         for number, handler in self._before.items() if self._first is None else ():
-            signal.signal(number, handler)
+            signal.signal(number, self._afterwards or handler)
 
     def _on_signal(self, *_: Any) -> None:
         now = time.monotonic()
@@ -119,9 +123,13 @@ def interrupts_raised() -> Iterator[None]:
 
 @contextmanager
 def in_good_order() -> Iterator[None]:
-    """Run the command: a signal, and output that nobody takes, end it with 3 and without a traceback."""
+    """Run the command: a signal, and output that nobody takes, end it with 3 and without a traceback.
+
+    When it has ended, no signal changes how.
+    """
     _fill_closed_streams()
-    with _Heard(_interrupt):
+    sys.unraisablehook = _end_if_interrupted
+    with _Heard(_interrupt, afterwards=signal.SIG_IGN):
         try:
             with output_or_end():
                 yield
@@ -137,8 +145,7 @@ def output_or_end() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        with suppress(OSError):
-            os.write(2, b"interrupted: give the same command again\n")
+        _say_interrupted()
         raise SystemExit(INTERRUPTED) from None
     except RuntimeError as error:
         # So Python 3.11 names an interruption in the middle of some imports.
@@ -164,6 +171,19 @@ def output_or_end() -> Iterator[None]:
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+def _end_if_interrupted(ignored: sys.UnraisableHookArgs) -> None:
+    """End the process where a signal came in code that lets no exception out, as what deletes an object."""
+    if isinstance(ignored.exc_value, KeyboardInterrupt):
+        _say_interrupted()
+        os._exit(INTERRUPTED)
+    sys.__unraisablehook__(ignored)
+
+
+def _say_interrupted() -> None:
+    with suppress(OSError):
+        os.write(2, b"interrupted: give the same command again\n")
 
 
 def _flush() -> None:

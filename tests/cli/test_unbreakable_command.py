@@ -61,19 +61,42 @@ def test_signals_that_come_together_are_one_and_end_the_run_in_good_order(
     assert b"Traceback" not in out + errors
 
 
-def test_a_signal_in_code_that_python_makes_at_the_start_ends_with_3_too(tmp_path: Path) -> None:
-    (tmp_path / "interrupted.py").write_text(
-        "from aimlvideo.cli import signals\n"
-        "from aimlvideo.__main__ import main\n"
-        "def stop():\n"
-        "    exec('raise KeyboardInterrupt')  # as in a dataclass that is just being made\n"
-        "signals._fill_closed_streams = stop\n"
-        "main()\n"
-    )
-    places = os.pathsep.join([str(tmp_path), *sys.path])
+def interrupted(folder: Path, *lines: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `aimlvideo --version` in a process of its own, behind these lines of Python."""
+    program = ["import os, signal, sys", "from aimlvideo.__main__ import main", "sys.argv = ['aimlvideo', '--version']"]
+    program += ["def interrupt():", "    os.kill(os.getpid(), signal.SIGINT)"]
+    (folder / "interrupted.py").write_text("\n".join([*program, *lines, "main()"]))
+    places = os.pathsep.join([str(folder), *sys.path])
     words = [sys.executable, "-m", "interrupted"]
-    ended = subprocess.run(words, env={**os.environ, "PYTHONPATH": places}, capture_output=True, check=False)
+    return subprocess.run(words, env={**os.environ, "PYTHONPATH": places}, capture_output=True, check=False)
+
+
+def test_a_signal_in_code_that_python_makes_at_the_start_ends_with_3_too(tmp_path: Path) -> None:
+    ended = interrupted(
+        tmp_path,
+        "from aimlvideo.cli import signals",
+        "def stop():",
+        "    exec('raise KeyboardInterrupt')  # as in a dataclass that is just being made",
+        "signals._fill_closed_streams = stop",
+    )
     assert ended.returncode == 3, ended.stderr
+
+
+def test_a_signal_after_the_command_has_ended_changes_nothing(tmp_path: Path) -> None:
+    ended = interrupted(tmp_path, "import atexit", "atexit.register(interrupt)")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_signal_where_python_lets_no_exception_out_ends_the_command_all_the_same(tmp_path: Path) -> None:
+    ended = interrupted(
+        tmp_path,
+        "from aimlvideo.cli import signals",
+        "class Deleted:",
+        "    def __del__(self):",
+        "        interrupt()",
+        "signals._flush = lambda: Deleted() and None",
+    )
+    assert (ended.returncode, ended.stderr) == (3, b"interrupted: give the same command again\n")
 
 
 @pytest.mark.long
