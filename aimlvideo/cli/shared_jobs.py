@@ -42,7 +42,13 @@ from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile, L
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.base import UPLOAD
-from aimlvideo.shell.journal.postgres_connection import AWAY, connection_error, open_connection, resolved_dsn
+from aimlvideo.shell.journal.postgres_connection import (
+    AWAY,
+    connection_error,
+    open_connection,
+    postgres_errors,
+    resolved_dsn,
+)
 from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.journal.postgres_sync import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -50,6 +56,8 @@ from aimlvideo.shell.task_groups import task_group
 from aimlvideo.views.report.report_file import write_report
 
 NO_LIMITS = AccountLimits()
+RETRIED_AT_ONCE = 200
+"""Failed jobs that are planned again and queued in one transaction."""
 SAY_EVERY = 10.0
 """Seconds between two lines of a worker, where something happened."""
 
@@ -280,9 +288,13 @@ class SharedJobs:
                 service = journal.fact("service") or DEFAULT_SERVICE
                 settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
                 check_generation(record, generation, settings, self._terminal)
-            if not journal.settle(record, progress):
-                raise UsageError(f"job {job_id!r} is being submitted, or has just moved on: check again with `status`")
-            enqueue_jobs(journal.db, [job_id], begun=generation is not None)
+            # Together: a job that is settled and not queued would be planned for ever.
+            with postgres_errors(), journal.db.transaction():
+                if not journal.settle(record, progress):
+                    raise UsageError(
+                        f"job {job_id!r} is being submitted, or has just moved on: check again with `status`"
+                    )
+                enqueue_jobs(journal.db, [job_id], begun=generation is not None, again=True)
         self._terminal.say(settled_sentence(job_id, generation))
         return 0
 
@@ -326,7 +338,14 @@ def _queue_failed(journal: SyncPostgresJournal) -> tuple[int, int]:
     """Queue the failed jobs again; return how many, and how many moderation refused that still ask for the same."""
     failed = list(journal.failed_jobs())
     retried = [record for record in failed if not is_still_refused(*record)]
-    return enqueue_jobs(journal.db, journal.retry_failed(retried)), len(failed) - len(retried)
+    queued = 0
+    for start in range(0, len(retried), RETRIED_AT_ONCE):
+        # Together: a job that is planned anew and not queued would be so for ever. Few at once: meanwhile no worker
+        # buys anything.
+        some = retried[start : start + RETRIED_AT_ONCE]
+        with postgres_errors(), journal.db.transaction():
+            queued += enqueue_jobs(journal.db, journal.retry_failed(some), again=True)
+    return queued, len(failed) - len(retried)
 
 
 def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:

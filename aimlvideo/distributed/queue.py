@@ -163,11 +163,13 @@ class JobQueue:
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
 
-def enqueue_jobs(connection: psycopg.Connection[Any], names: Iterable[str], *, begun: bool = False) -> int:
+def enqueue_jobs(
+    connection: psycopg.Connection[Any], names: Iterable[str], *, begun: bool = False, again: bool = False
+) -> int:
     """Queue jobs, over a connection that blocks; one that is in the queue already stays as it is.
 
-    Jobs that were `begun` are left to whoever takes over next: they hold their places under the cap already.
-    Returns how many are new.
+    Jobs that were `begun` are left to whoever takes over next: they hold their places under the cap already. Those that
+    come `again` had ended, and get a new place. Returns how many are new.
     """
     queries = SyncQueries(SyncPsycopgDriver(connection))
     table = queries.qbq.qualified.queue_table
@@ -176,6 +178,9 @@ def enqueue_jobs(connection: psycopg.Connection[Any], names: Iterable[str], *, b
         count = len(chunk)
         keys: list[str | None] = [f"aimlvideo:{name}" for name in chunk]
         payloads: list[bytes | None] = [name.encode() for name in chunk]
+        if again:
+            # Where the worker that saw a job end has not given its place up yet, it will: the job would be in none.
+            connection.execute(f"DELETE FROM {table} WHERE dedupe_key = ANY(%s)", (keys,))
         ids = queries.enqueue([CLIPS] * count, payloads, [0] * count, dedupe_key=keys, on_conflict="skip")
         new = [one for one in ids if one is not None]
         if begun and new:

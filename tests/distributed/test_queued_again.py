@@ -1,0 +1,77 @@
+"""A job that is queued again while the worker that saw it end has not given up its place yet is lost to nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from aimlvideo.cli import shared_jobs
+from aimlvideo.cli.job_reader import ReaderOptions
+from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.queue import JobQueue
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from tests.fakes import JOB
+
+pytestmark = pytest.mark.real_time
+
+QUIET = Terminal(quiet=True)
+
+
+@pytest.fixture
+def file(dsn: str, tmp_path: Path) -> str:
+    """Give a file of one job, which is queued."""
+    path = tmp_path / "jobs.jsonl"
+    path.write_text(json.dumps({**JOB, "id": "one"}) + "\n")
+    SharedJobs(dsn, QUIET).init()
+    SharedJobs(dsn, QUIET).queue(str(path), ReaderOptions(), retry_failed=False)
+    return str(path)
+
+
+def moved(dsn: str, stage: Stage) -> None:
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("UPDATE aimlvideo_jobs SET stage = %s, request_id = 'av-1'", (stage.value,))
+
+
+def queue_again(dsn: str, file: str, stage: Stage) -> None:
+    if stage is Stage.FAILED:
+        SharedJobs(dsn, QUIET).queue(file, ReaderOptions(), retry_failed=True)
+    else:
+        SharedJobs(dsn, QUIET).settle("one", None)
+
+
+@pytest.mark.parametrize("stage", [Stage.FAILED, Stage.IN_DOUBT])
+async def test_a_job_that_is_tried_again_before_its_worker_gave_up_its_place_is_there_for_the_next(
+    dsn: str, file: str, stage: Stage
+) -> None:
+    async with JobQueue.open(dsn, uuid4()) as queue:
+        place = (await queue.take(5))["one"]
+        moved(dsn, stage)
+        queue_again(dsn, file, stage)
+        await queue.done([place], succeeded=False)
+        assert "one" in await queue.take(5)
+
+
+@pytest.mark.parametrize("stage", [Stage.FAILED, Stage.IN_DOUBT])
+def test_a_command_that_dies_before_it_has_queued_a_job_again_has_not_planned_it_either(
+    dsn: str, file: str, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(dsn, stage)
+    enqueue = shared_jobs.enqueue_jobs
+
+    def dying(connection: psycopg.Connection[None], names: Iterable[str], **options: bool) -> int:
+        if list(names):
+            raise KeyboardInterrupt
+        return enqueue(connection, (), **options)
+
+    monkeypatch.setattr(shared_jobs, "enqueue_jobs", dying)
+    with pytest.raises(KeyboardInterrupt):
+        queue_again(dsn, file, stage)
+    with open_sync_journal(dsn) as journal:
+        assert journal.counts() == {stage.value: 1}
