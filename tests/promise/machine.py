@@ -236,10 +236,11 @@ class Promise(RuleBasedStateMachine):
 
     @rule(
         rows=st.sampled_from((2, 7, 100)), strangers=st.sampled_from((0, 9)), delay=st.sampled_from((0.0, 200.0)),
-        offset=st.sampled_from((0.0, 0.0, 0.0, -3600.0, 3600.0)),
+        offset=st.sampled_from((0.0, 0.0, 0.0, -3600.0, 3600.0)), ids=st.sampled_from(("", "missing", "unreadable")),
     )  # fmt: skip
-    def change_the_log(self, rows: int, strangers: int, delay: float, offset: float) -> None:
+    def change_the_log(self, rows: int, strangers: int, delay: float, offset: float, ids: str) -> None:
         service = self.world.service
+        service.spoilt_ids = ids
         service.page_rows, service.strangers, service.listing_delay, service.rows_offset = (
             rows,
             strangers,

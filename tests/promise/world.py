@@ -128,6 +128,8 @@ class Watching(FakeService):
     """Whether a proxy on this very machine writes the `Date`, as nginx does."""
     unevenness = 0.0
     """By which part of its seconds every second generation takes longer: they end one after the other."""
+    spoilt_ids = ""
+    """What its log has in place of our id in every second row: `missing`, or `unreadable`; empty: our ids."""
     rows_offset = 0.0
     """Seconds by which the moments are off that its log has of its rows."""
 
@@ -154,7 +156,9 @@ class Watching(FakeService):
         return self.seconds * (1 + self.unevenness * is_slow)
 
     def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
-        return super()._row(row, at + self.rows_offset)
+        listed = super()._row(row, at + self.rows_offset)
+        is_spoilt = self.spoilt_ids and int(row.generation_id.rsplit("-", 1)[1]) % 2
+        return {**listed, "client_request_id": None if self.spoilt_ids == "missing" else {}} if is_spoilt else listed
 
     def _check(self, name: str) -> Answer:
         checked = super()._check(name)
