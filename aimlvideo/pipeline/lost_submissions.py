@@ -11,7 +11,7 @@ import anyio
 
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import MAX_DENIALS, Intent, is_whole
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.lost_submissions import (
     WINDOW_MARGIN,
     Outcome,
@@ -61,6 +61,8 @@ class LostSubmissions:
     settle_time: Callable[[VideoJob], float]
     on_accepted: Callable[[Entry], None]
     resubmit: Callable[[Entry], None]
+    take_back: Callable[[str, Entry], Entry | None] = lambda generation_id, owner: None
+    """Takes a generation from the job that waits for it, where its owner is another one; returns that job."""
     accepted_sample: Record | None = None
     """A job that the service did take: shows whether it can be asked by our ids."""
     _doubts: list[_Doubt] = field(default_factory=list)
@@ -89,6 +91,12 @@ class LostSubmissions:
             return intent
         denials = entry.run.spec.journal.fact(_denials_of(progress.request_id))
         return Intent(progress.account, progress.service_time, int(denials or 0))
+
+    def reopen(self, entry: Entry, why: str) -> None:
+        """Look for this entry's submission: the generation that its answer named is another job's."""
+        entry.step(Stage.IN_DOUBT, generation_id=None, status=None, status_at=None)
+        log.warning("in doubt: %s", why, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
+        self.add(entry, why)
 
     async def run(self) -> None:
         """Look, at sensible intervals, while there is anything in doubt."""
@@ -259,6 +267,7 @@ class LostSubmissions:
             entry.keep_reason(error)
             entry.end(error)
         elif outcome is Outcome.ACCEPTED:
+            self._take_from_others(generation_id or "", entry)
             entry.step(Stage.RENDERING, generation_id=generation_id)
             self.on_accepted(entry)
         elif outcome is Outcome.NOT_BILLED and doubt.intent.denials >= MAX_DENIALS:
@@ -272,6 +281,20 @@ class LostSubmissions:
             entry.step(Stage.PLANNED)
             entry.release_slot()
             self.resubmit(entry)
+
+    def _take_from_others(self, generation_id: str, owner: Entry) -> None:
+        """Put a job in doubt that was answered with this generation, which the service itself shows to be another's."""
+        other = self.take_back(generation_id, owner)
+        if other is not None:
+            self.reopen(other, f"its answer named generation {generation_id}, which is that of job {owner.job.id!r}")
+            return
+        record = owner.run.spec.journal.by_generation(generation_id)
+        if record is not None and record.job.id != owner.job.id and record.progress.stage in ENDED:
+            log.error(
+                "job %r was answered with generation %s, which is that of job %r: its clip is the other one's, and its "
+                "own is listed by the service under %s",
+                record.job.id, generation_id, owner.job.id, record.progress.request_id,
+            )  # fmt: skip
 
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since
@@ -291,6 +314,8 @@ def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:
     An id of our own making is never used twice; one that a person chose may have been, by an earlier run.
     """
     entry, journal = doubt.entry, doubt.entry.run.spec.journal
+    if is_whole(generation.request_id) and generation.request_id == entry.progress.request_id:
+        return None
     if any(generation.id == attempt.generation_id for attempt in journal.attempts(entry.job.id)):
         return f"the service shows generation {generation.id} for its id, which is of an earlier attempt of this job"
     owner = journal.by_generation(generation.id)

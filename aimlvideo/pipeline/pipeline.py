@@ -72,10 +72,13 @@ class Pipeline:
         self.send = send = TimedSender(transport.send, balance)
         self.log = LogReader(send, service.lookup)
         has_callbacks = bool(settings.callback_url)
-        self.poll = Poll(send, wire, slots, limiters.polls, policy_for, _on_ready, self.submit_again, has_callbacks)
-        self.lost_submissions = LostSubmissions(
-            self.log, account, slots, self.settle_time, self.on_accepted, self.resubmit_soon
+        self.poll = Poll(
+            send, wire, slots, limiters.polls, policy_for, _on_ready, self.submit_again, has_callbacks=has_callbacks
         )
+        self.lost_submissions = LostSubmissions(
+            self.log, account, slots, self.settle_time, self.on_accepted, self.resubmit_soon, self.poll.take_back
+        )
+        self.poll.on_doubt = self.lost_submissions.reopen
         self.submit = Submit(
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
             self.poll.owner_of, settings.callback_url, id_field=service.id_field,

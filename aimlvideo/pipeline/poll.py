@@ -15,6 +15,7 @@ import anyio
 
 from aimlvideo.core.formatting import format_seconds
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import are_of_two_jobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.observation import PollState, pack_poll_ages
@@ -123,6 +124,8 @@ class _Waiting:
     last_error: str = ""
     """What was wrong with the last check; empty where it was answered."""
     is_being_polled: bool = False
+    is_given_up: bool = False
+    """Whether the generation turned out to be another job's."""
 
 
 @dataclass(eq=False)
@@ -137,6 +140,8 @@ class Poll:
     on_ready: Callable[[Entry], None]
     submit_again: Callable[[Entry], bool] = lambda entry: False
     """Takes back a generation that never ran, where it may be submitted again."""
+    on_doubt: Callable[[Entry, str], None] = lambda entry, why: None
+    """Takes a job whose generation turned out to be another one's, and in words how that is known."""
     has_callbacks: bool = False
     _wheel: TimerWheel[_Waiting] = field(default_factory=TimerWheel)
     _backlog: deque[_Waiting] = field(default_factory=deque)
@@ -176,6 +181,15 @@ class Poll:
         """Return the id of the job whose generation of this id is waited for, or was a while ago."""
         waiting = self._by_id.get(generation_id)
         return self._owners.get(generation_id) if waiting is None else waiting.entry.job.id
+
+    def take_back(self, generation_id: str, owner: Entry) -> Entry | None:
+        """Return the job that waits for a generation which is its `owner`'s instead: it waits for it no more."""
+        waiting = self._by_id.get(generation_id)
+        if waiting is None or waiting.entry.job.id == owner.job.id or waiting.entry.progress.request_id is None:
+            return None
+        del self._by_id[generation_id]
+        waiting.is_given_up = True
+        return None if waiting.entry.ended else waiting.entry
 
     def hint(self, generation_id: str | None) -> bool:
         """Ask about one generation at once: somebody said that it has changed. Tell whether it is waited for."""
@@ -269,7 +283,7 @@ class Poll:
             # Ended jobs are left in the wheel and dropped as they come up: taking one out of its middle costs a search.
             if waiting.entry.ended:
                 self._forget(waiting.entry)
-            if waiting.is_being_polled or waiting.entry.ended or waiting.due > now:
+            if waiting.is_being_polled or waiting.is_given_up or waiting.entry.ended or waiting.due > now:
                 continue
             with contained(waiting.entry):
                 # What was learned since it was put to sleep may say that a poll would be too early.
@@ -287,9 +301,18 @@ class Poll:
                 generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
                 self._refuse_mixed_up(waiting.entry, generation)
             except ServiceError as error:
-                self._on_failed_check(waiting, error)
-            else:
-                self._on_status(waiting, generation)
+                if not waiting.is_given_up:
+                    self._on_failed_check(waiting, error)
+                return
+            if waiting.is_given_up:
+                return
+            if are_of_two_jobs(generation.request_id, waiting.entry.progress.request_id):
+                self._forget(waiting.entry)
+                waiting.is_given_up = True
+                why = f"its answer named generation {generation_id}, which was bought under {generation.request_id}"
+                self.on_doubt(waiting.entry, why)
+                return
+            self._on_status(waiting, generation)
 
     def _refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
@@ -299,7 +322,8 @@ class Poll:
         named = generation.named_id
         if named is None or named == generation.id:
             return
-        if (owner := self.owner_of(named)) not in (None, entry.job.id):
+        owner = self.owner_of(named)
+        if owner not in (None, entry.job.id):
             raise Unclear(f"the answer is about generation {named}, which is that of job {owner!r}")
 
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:

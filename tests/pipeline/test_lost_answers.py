@@ -7,8 +7,21 @@ from typing import Any
 import anyio
 import pytest
 
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.errors import InDoubt, Unclear
-from tests.fakes import GATEWAY_JOB, JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, jobs, run_all
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    MODEL,
+    SERVICE_EPOCH,
+    FakeClient,
+    FakeGateway,
+    FakeService,
+    answer,
+    jobs,
+    run_all,
+)
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
 
@@ -49,6 +62,47 @@ async def test_an_answer_that_names_the_generation_of_another_job_is_no_answer_t
         results = await run_all(client, jobs(3))
     assert {result.generation_id for result in results.values()} == {"gen-0", "gen-1", "gen-2"}
     assert len(service.posted_at) == 3
+
+
+async def test_an_answer_that_another_job_got_first_is_taken_from_it_once_the_log_shows_whose_it_is() -> None:
+    service = FakeService()
+    service.lost.append(answer(201, {"id": "gen-1", "status": "queued"}))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(2))
+    assert {result.job.id: result.generation_id for result in results.values()} == {"job0": "gen-0", "job1": "gen-1"}
+    assert len(service.posted_at) == 2
+
+
+async def test_a_task_whose_own_id_shows_that_it_is_another_job_s_is_given_back() -> None:
+    service = FakeGateway()
+    service.lost.append(answer(200, {"code": 0, "data": {"task_id": "gen-1", "task_status": "submitted"}}))
+    async with FakeClient(service, service="kling") as client:
+        results = await run_all(client, jobs(2, GATEWAY_JOB))
+    assert {result.job.id: result.generation_id for result in results.values()} == {"job0": "gen-0", "job1": "gen-1"}
+    assert len(service.posted_at) == 2
+
+
+async def test_a_task_that_a_check_shows_under_the_id_of_another_job_is_not_waited_for() -> None:
+    service = FakeGateway()
+    other = Intent("0123abcd", SERVICE_EPOCH).request_id(VideoJob(MODEL, id="another"), "0123456789")
+    service.accepted["theirs"] = 0.0
+    service.note("theirs", other)
+    service.lost.append(answer(200, {"code": 0, "data": {"task_id": "theirs", "task_status": "submitted"}}))
+    async with FakeClient(service, service="kling") as client:
+        results = await run_all(client, jobs(1, GATEWAY_JOB))
+    assert results["job0"].generation_id == "gen-1"
+    assert len(service.posted_at) == 1
+
+
+@pytest.mark.parametrize("status", [201, 400])
+async def test_an_answer_with_the_request_id_of_another_job_is_no_answer_to_this_one(status: int) -> None:
+    service = FakeService()
+    other = Intent("0123abcd", SERVICE_EPOCH).request_id(VideoJob(MODEL, id="another"), "0123456789")
+    service.lost.append(answer(status, {"id": "gen-7", "status": "queued"}, **{"x-client-request-id": other}))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(1))
+    assert results["job0"].generation_id == "gen-0"
+    assert len(service.posted_at) == 1
 
 
 async def test_a_job_that_a_gateway_answers_with_the_task_of_another_one_again_and_again_is_left_in_doubt() -> None:

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from math import inf
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeGuard
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -34,9 +34,14 @@ _OURS = re.compile(r"av-[0-9a-f]{12}-")
 _INTENT = re.compile(r"av-[0-9a-f]{12}-([0-9a-f]{8})-([0-9a-f]{8})-([0-9])-(?:u([0-9a-f]{1,12})-)?.+")
 
 
-def is_whole(request_id: str | None) -> bool:
+def is_whole(request_id: str | None) -> TypeGuard[str]:
     """Tell whether an id is one of ours, and as we chose it: a log that cuts them finds none by the whole id."""
     return _WHOLE.fullmatch(request_id or "") is not None
+
+
+def are_of_two_jobs(request_id: str | None, other_id: str | None) -> bool:
+    """Tell whether two ids are ones of ours, and of different jobs; any other id says nothing about whose it is."""
+    return is_whole(request_id) and is_whole(other_id) and request_id[:PREFIX_LENGTH] != other_id[:PREFIX_LENGTH]
 
 
 class Intent(NamedTuple):

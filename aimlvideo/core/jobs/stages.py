@@ -29,7 +29,7 @@ STAGES: dict[Stage, frozenset[Stage]] = {
     Stage.PLANNED: frozenset({Stage.SUBMITTING, Stage.FAILED}),
     Stage.SUBMITTING: frozenset({Stage.PLANNED, Stage.IN_DOUBT, Stage.RENDERING, Stage.READY, Stage.FAILED}),
     Stage.IN_DOUBT: frozenset({Stage.PLANNED, Stage.RENDERING, Stage.FAILED}),
-    Stage.RENDERING: frozenset({Stage.RENDERING, Stage.READY, Stage.PLANNED, Stage.FAILED}),
+    Stage.RENDERING: frozenset({Stage.RENDERING, Stage.READY, Stage.PLANNED, Stage.IN_DOUBT, Stage.FAILED}),
     Stage.READY: frozenset({Stage.RENDERING, Stage.READY, Stage.SAVED, Stage.FAILED}),
     Stage.SAVED: frozenset({Stage.READY}),
     Stage.FAILED: frozenset({Stage.PLANNED, Stage.RENDERING}),
@@ -37,6 +37,7 @@ STAGES: dict[Stage, frozenset[Stage]] = {
 """Each stage with those that may follow it. `SAVED` to `READY`: the file is gone. `FAILED` onward: a person asked.
 
 `RENDERING` to `PLANNED`: the service took it, and later said that it had no slot; nothing was rendered or billed.
+`RENDERING` to `IN_DOUBT`: the answer named a generation that turned out to be another job's.
 """
 
 ENDED = frozenset({Stage.SAVED, Stage.FAILED})

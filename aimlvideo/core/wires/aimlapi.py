@@ -37,7 +37,13 @@ from aimlvideo.core.wires.answers import (
 from aimlvideo.core.wires.base import Generation, PathOf, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
-from aimlvideo.core.wires.refusals import nameless, refusals_in_words, refused_input, refuses_content
+from aimlvideo.core.wires.refusals import (
+    nameless,
+    refusals_in_words,
+    refuse_mixed_up,
+    refused_input,
+    refuses_content,
+)
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 
 UNIVERSAL = "/v2/video/generations"
@@ -112,6 +118,7 @@ class AimlApi:
 
         One that is shown under way was bought, whatever the status says: a proxy in between may have set it.
         """
+        refuse_mixed_up(answer.headers.get("x-client-request-id"), request_id, answer.status)
         with refusals_in_words(request_id):
             return Generation(_id_shown(answer) or _id_in_headers(answer, request_id))
 

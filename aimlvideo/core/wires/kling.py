@@ -23,7 +23,7 @@ from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, id_in_location, nam
 from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State, TaskList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import Task, read_data
-from aimlvideo.core.wires.refusals import nameless, refusals_in_words
+from aimlvideo.core.wires.refusals import nameless, refusals_in_words, refuse_mixed_up
 from aimlvideo.errors import Busy, ContentRefused, InvalidJobs, Problem, Refused, Rejected, Unclear
 
 ROOT = "/kling/v1/videos"
@@ -75,6 +75,7 @@ class Kling:
                 if (task_id := _id_in_location(answer)) is None:
                     raise
                 return Generation(task_id)
+            refuse_mixed_up(task.external_id, request_id, answer.status)
             if task_id := task.id or _id_in_location(answer):
                 return task.as_generation(task_id)
             if task.state is State.FAILED:
