@@ -256,10 +256,10 @@ def _is_about_the_check(body: Mapping[str, Any], generation_id: str) -> bool:
 
     A refusal of content is always that of a generation.
     """
-    if links_in(body)[0] or refuses_content(_all_words(body)):
-        return False
     is_another_one = not _word(body) and _id(body) not in (None, generation_id) and failure_in(body)
-    return fails_the_check(body) or bool(is_another_one)
+    # The words last: to look through all of them takes longer than to read the rest of a status check.
+    is_about_another = fails_the_check(body) or bool(is_another_one)
+    return is_about_another and not links_in(body)[0] and not refuses_content(_all_words(body))
 
 
 def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:

@@ -334,17 +334,17 @@ def _words(layer: Mapping[str, Any]) -> list[str]:
 
 def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
     for layer in layers:
-        for place in TASK_LINK_FIELDS:
+        for place in _there(layer, TASK_LINK_FIELDS):
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
                 return links
         # Older gateways put the clip's link there.
         reason = as_text(layer.get("fail_reason"))
         if reason and reason.startswith(("http://", "https://")) and named_state(word) is not State.FAILED:
             return (reason,)
-    if usual := next((links for layer in layers if (links := links_in(layer)[0])), ()):
+    usual = next((links for layer in layers if (links := links_in(layer)[0])), ())
+    if usual or named_state(word) is not State.COMPLETED:
         return usual
-    surely_there = named_state(word) is State.COMPLETED
-    return next((links for layer in layers if (links := links_in(layer, surely_there=surely_there)[0])), ())
+    return next((links for layer in layers if (links := links_in(layer, surely_there=True)[0])), ())
 
 
 def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) -> str | None:
@@ -381,8 +381,13 @@ def _units(layers: Iterable[Mapping[str, Any]]) -> float | None:
 
 def _texts(layers: Iterable[Mapping[str, Any]], places: Iterable[tuple[str, ...]]) -> Iterator[str]:
     for layer in layers:
-        for place in places:
+        for place in _there(layer, places):
             yield from (text for one in _at(layer, place) if (text := as_text(one)))
+
+
+def _there(layer: Mapping[str, Any], places: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return the places that a layer may have: a walk to each would be half the work of a status check."""
+    return [place for place in places if place[0] in layer]
 
 
 def _at(value: Any, place: tuple[str, ...]) -> Iterator[Any]:
