@@ -127,6 +127,17 @@ class Promise(RuleBasedStateMachine):
         second = self._without_limits({"jobs": again, "limit": other_limit, **other})
         world.run_file(agreed=True, **file, **second)  # type: ignore[arg-type]
 
+    @precondition(lambda self: not self.world.gateway)
+    @rule(limit=st.sampled_from((0.5, 0.75, 1.0)), uneven=mostly, **process)
+    def run_all_other_jobs_within_a_limit(self, limit: float, uneven: bool, **how: Any) -> None:
+        """What ends while others are under way is released once, and no more is bought than the limit has room for."""
+        jobs = {name: PROMPTS[0] for name in IDS if name not in self.world.job_ids()}
+        if len(jobs) < 3:
+            return
+        self.world.service.unevenness = 0.7 if uneven else 0.0
+        file = {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
+        self.world.run_file(jobs, agreed=True, limit=limit, **file, **how)
+
     @rule(agreed=mostly, limit=limits, retry_failed=st.booleans(), **process)
     def resume_the_folder(self, **how: object) -> None:
         self.world.resume(**self._without_limits(how))  # type: ignore[arg-type]
