@@ -64,12 +64,10 @@ class Callbacks:
     async def _look_into(self, entry: Entry, generation_id: str) -> None:
         try:
             generation = await fetch_status(self.send, self.wire, generation_id, entry.job)
+            self.poll.refuse_mixed_up(entry, generation)
         except ServiceError as error:
             log.info("a call names generation %s, which the service does not show: %s", generation_id, error)
             return
-        owner = entry.run.spec.journal.by_generation(generation_id)
-        if owner is not None and owner.job.id != entry.job.id:
-            log.warning("a call names generation %s, which is that of job %r", generation_id, owner.job.id)
-        elif generation.request_id in (None, entry.progress.request_id):
-            # A call can be forged: what counts is the service's own answer, and that it names our id or none.
-            self.lost.confirm(entry, generation_id)
+        # A call can be forged: what counts is the service's own answer, and that it names our id or none.
+        if generation.request_id in (None, entry.progress.request_id):
+            self.lost.confirm(entry, generation)

@@ -126,10 +126,14 @@ class LostSubmissions:
         doubtful = (doubt.entry for doubt in self._doubts if not doubt.entry.ended)
         return next((entry for entry in doubtful if entry.progress.request_id == request_id), None)
 
-    def confirm(self, entry: Entry, generation_id: str) -> None:
-        """Settle a doubt: the service itself shows this generation for it."""
-        if (doubt := next((one for one in self._doubts if one.entry is entry), None)) is not None:
-            self._apply(doubt, Outcome.ACCEPTED, generation_id)
+    def confirm(self, entry: Entry, generation: Generation) -> None:
+        """Settle a doubt by a generation that the service itself shows for it, unless it cannot be this one."""
+        if (doubt := next((one for one in self._doubts if one.entry is entry), None)) is None:
+            return
+        if strangeness := _not_this_one(generation, doubt):
+            log.warning("a call about job %r settles nothing: %s", entry.job.id, strangeness)
+        else:
+            self._apply(doubt, Outcome.ACCEPTED, generation.id)
 
     async def _read_log(self) -> None:
         """Read the log once, for all that is in doubt."""

@@ -120,6 +120,8 @@ class _Waiting:
     deadline: float
     due: float = 0.0
     not_before: float = 0.0
+    not_after: float = inf
+    """When it is polled, whatever calls have said since its last poll."""
     misses: int = 0
     last_error: str = ""
     """What was wrong with the last check; empty where it was answered."""
@@ -207,8 +209,13 @@ class Poll:
         waiting = self._by_id.get(generation_id or "")
         if waiting is None or waiting.entry.ended:
             return False
-        if not waiting.is_being_polled:
+        # An older call may come after the one that says that it has ended: what was hinted at is asked in any case.
+        if not waiting.is_being_polled and waiting.not_before != -inf:
             now = clock.loop()
+            # Calls can be forged, and repeated for ever: they put off each poll by as long again as it was to wait.
+            if waiting.not_after == inf:
+                due = self._next_poll_at(waiting)
+                waiting.not_after = due + max(due - waiting.state.last_polled_at, 0.0)
             waiting.state = waiting.state.still_running(now, queued, waiting.policy)
             self._schedule(waiting, min(self._next_poll_at(waiting), now + REVIEW_INTERVAL))
         return True
@@ -299,7 +306,7 @@ class Poll:
         with contained(waiting.entry):
             try:
                 generation = await fetch_status(self.send, self.wire, generation_id, waiting.entry.job)
-                self._refuse_mixed_up(waiting.entry, generation)
+                self.refuse_mixed_up(waiting.entry, generation)
             except ServiceError as error:
                 if not waiting.is_given_up:
                     self._on_failed_check(waiting, error)
@@ -314,7 +321,7 @@ class Poll:
                 return
             self._on_status(waiting, generation)
 
-    def _refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
+    def refuse_mixed_up(self, entry: Entry, generation: Generation) -> None:
         """Raise Unclear where an answer is about another job's generation: a cache that takes no notice of the query.
 
         An id that nobody here has may be that of the service behind a gateway.
@@ -330,7 +337,7 @@ class Poll:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
         self.budget.on_accepted(now)
         entry.run.stats.polls += 1
-        waiting.misses, waiting.not_before, waiting.last_error = 0, 0.0, ""
+        waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
         heard = {"status": generation.status or None, "status_at": clock.wall()}
         polls, poll_ages = entry.progress.polls + 1, entry.progress.poll_ages
         if not generation.ended:
@@ -423,7 +430,7 @@ class Poll:
         due, last = waiting.state.due(waiting.policy), waiting.state.last_polled_at
         if self.has_callbacks:
             due = last + CALLBACK_SLOWDOWN * (due - last)
-        return max(min(due, waiting.deadline), waiting.not_before, self.budget.paused_until)
+        return max(min(due, waiting.deadline, waiting.not_after), waiting.not_before, self.budget.paused_until)
 
     def _schedule(self, waiting: _Waiting, due: float) -> None:
         waiting.due = due

@@ -12,6 +12,7 @@ import pytest
 
 from aimlvideo import Stage
 from aimlvideo.core.polling.policy import FixedPolls
+from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, InvalidJobs, SettingsError, Unclear
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
@@ -63,6 +64,26 @@ async def test_a_call_that_says_not_finished_counts_as_a_look_and_asks_nothing()
             assert client.callback(call("processing"))
         assert (await anext(results)).ok
     assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [110]
+
+
+async def test_an_older_call_after_the_last_one_does_not_put_off_the_question() -> None:
+    service = FakeGateway(seconds=20)
+    async with gateway_client(service, poll="every:600") as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(30)
+        assert client.callback(call("succeed"))
+        assert client.callback(call("processing"))
+        assert (await anext(results)).ok
+    assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [30]
+
+
+async def test_calls_that_say_not_finished_for_ever_do_not_keep_a_clip_from_being_seen() -> None:
+    service = FakeGateway(seconds=70)
+    async with gateway_client(service, poll="every:60") as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        for _ in range(30):
+            await anyio.sleep(10)
+            client.callback(call("processing"))
+        assert (await anext(results)).ok
+    assert [round(moment - service.posted_at[0]) for moment, _ in service.polled_at] == [120]
 
 
 async def test_a_call_that_says_queued_is_a_look_at_a_task_that_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +148,27 @@ async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> Non
         await anyio.sleep(2)
         external = service.bodies[0]["external_task_id"]
         assert client.callback(call("succeed", "forged", task_info={"external_task_id": external}))
+        result = await anext(results)
+    assert result.stage is Stage.IN_DOUBT
+    assert len(service.posted_at) == 1
+
+
+async def test_a_call_that_names_a_task_from_before_the_submission_settles_nothing() -> None:
+    class WithAnOlderTask(FakeGateway):
+        async def send(self, request: Request) -> Answer:
+            if not request.path.endswith("/older"):
+                return await super().send(request)
+            links = {"videos": [{"url": "https://files.example.com/older.mp4"}]}
+            older = call("succeed", "older", created_at=int(1000 * (clock.wall() - 2 * 86400)), task_result=links)
+            return answer(200, {"code": 0, "data": older})
+
+    service = WithAnOlderTask(seconds=20)
+    service.finds_ids = False
+    service.lost.append(Unclear("reset"))
+    async with gateway_client(service, settle=50.0) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+        await anyio.sleep(2)
+        external = service.bodies[0]["external_task_id"]
+        assert client.callback(call("succeed", "older", task_info={"external_task_id": external}))
         result = await anext(results)
     assert result.stage is Stage.IN_DOUBT
     assert len(service.posted_at) == 1
