@@ -75,7 +75,7 @@ class AgentTools:
 
     def price(self, model: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a job would cost, in USD. Raises InvalidJobs with every problem of it."""
-        job = self._checked(VideoJob(model, **params).with_base_folder(self._start))
+        job = self._checked(self._job(model, params))
         return {"model": model, "usd": self._client.price(job), **self.spent()}
 
     def spent(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class AgentTools:
 
         Raises InvalidJobs, and OverBudget where the limit would be passed or the price is not known.
         """
-        job = VideoJob(model, id=job_id, **params).with_base_folder(self._start)
+        job = self._job(model, params, job_id)
         self._checked(job)
         # One purchase at a time: two calls that check the limit together would both find room for one clip.
         async with self._buying:
@@ -142,7 +142,7 @@ class AgentTools:
     async def wait(self, job_id: str, seconds: float) -> dict[str, Any]:
         """Return where a job stands when it has ended, or after so many seconds, whichever comes first."""
         self.status(job_id)
-        await self._until(job_id, min(max(seconds, 0.0), MAX_WAIT), _has_ended)
+        await self._until(job_id, min(max(0.0, seconds), MAX_WAIT), _has_ended)
         return self.status(job_id)
 
     async def picture(self, job_id: str) -> bytes:
@@ -190,6 +190,13 @@ class AgentTools:
                     return
                 await anyio.sleep(CHECK_SECONDS)
 
+    def _job(self, model: str, params: Mapping[str, Any], job_id: str | None = None) -> VideoJob:
+        """Return the job of a call. Raises InvalidJobs where the parameters name what is said beside them."""
+        beside = [name for name in ("model", "id") if name in params]
+        if beside:
+            raise InvalidJobs([Problem(f"params.{name}", f"`{name}` beside the parameters") for name in beside])
+        return VideoJob(model, id=job_id, **params).with_base_folder(self._start)
+
     def _checked(self, job: VideoJob) -> VideoJob:
         """Return a job as it will be sent. Raises InvalidJobs with every problem of it."""
         service = self._client.service
@@ -211,7 +218,11 @@ class AgentTools:
         if path is None:
             return
         roots = (self._start.resolve(), self._folder.resolve())
-        if not any(path.resolve().is_relative_to(root) for root in roots):
+        try:
+            is_below = any(path.resolve().is_relative_to(root) for root in roots)
+        except (OSError, RuntimeError, ValueError):  # a link to itself, or a name that no file can have
+            is_below = False
+        if not is_below:
             yield Problem(place, f"a link, or a file below {roots[0]}", str(value), job=job.id)
             return
         try:

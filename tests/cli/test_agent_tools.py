@@ -200,3 +200,22 @@ async def test_a_file_of_the_folder_is_sent(tools: Tools, service: FakeService, 
     async with tools() as agent:
         await agent.submit(MODEL, {**PARAMS, "image_url": "mine.png"}, "x")
     assert service.bodies[0]["image_url"].startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize(
+    ("params", "name"),
+    [({"model": "x"}, None), ({"id": "x"}, None), ({"id": "x"}, "x"), ({"image_url": "\0"}, None), ({}, "\ud800")],
+)
+async def test_odd_values_are_refused_in_words_and_buy_nothing(
+    tools: Tools, service: FakeService, params: dict[str, Any], name: str | None
+) -> None:
+    async with tools() as agent:
+        with pytest.raises(InvalidJobs):
+            await agent.submit(MODEL, PARAMS | params, name)
+    assert not service.posted_at
+
+
+async def test_a_wait_for_no_number_of_seconds_is_over_at_once(tools: Tools) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        assert (await agent.wait("a", float("nan")))["stage"] == "rendering"

@@ -88,6 +88,8 @@ def _about_id(job: VideoJob) -> Iterator[Problem]:
     # Neither a database nor a file's name can have one, and it would end the others that are written with it.
     if "\0" in job.id:
         yield Problem("id", "text without NUL characters", preview(job.id))
+    if not is_writable(job.id):
+        yield unwritable_problem(job)
 
 
 def _about_template(job: VideoJob) -> Iterator[Problem]:
