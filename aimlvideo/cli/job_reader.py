@@ -19,7 +19,7 @@ from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
@@ -267,4 +267,4 @@ def may_be_bought(record: Record, *, retry_failed: bool) -> bool:
     progress = record.progress
     if progress.stage is Stage.FAILED:
         return retry_failed and progress.for_retry().stage is Stage.PLANNED and not is_still_refused(*record)
-    return progress.stage in (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
+    return progress.stage in WITHOUT_GENERATION

@@ -162,7 +162,7 @@ class ServiceOptions:
     base_url: BaseUrl = None
     api_key: ApiKey = None
 
-    def client(self, **others: Unpack[ClientOptions]) -> ClientOptions:
+    def client_options(self, **others: Unpack[ClientOptions]) -> ClientOptions:
         """Return a client's settings: for one generation at a time, where nothing else is said."""
         own: ClientOptions = {
             "service": self.service, "base_url": self.base_url, "api_key": _key_of(self.api_key), "max_outstanding": 1,

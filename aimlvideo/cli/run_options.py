@@ -128,11 +128,11 @@ class SharedRunOptions:
         """Return the terminal that shows the run."""
         return Terminal(json=self.json, quiet=self.quiet)
 
-    def client(self, service: str, *, strict: bool = False) -> ClientOptions:
+    def client_options(self, service: str, *, strict: bool = False) -> ClientOptions:
         """Return the settings of the run's client. Raises UsageError for what cannot be read."""
         callback = None if self.callback is None else read_address("--callback", self.callback)
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
-        return options.client(
+        return options.client_options(
             max_outstanding=count_or_auto("--max-outstanding", self.max_outstanding),
             downloads=count_or_auto("--downloads", self.downloads), rate=self.rate, timeout=self.timeout,
             poll=self.poll, poll_rate=self.poll_rate, settle=self.settle, strict=strict,
@@ -140,7 +140,7 @@ class SharedRunOptions:
             callback_secret=self.callback_secret, metadata=not self.no_metadata, upload=self.upload,
         )  # fmt: skip
 
-    def run(
+    def run_options(
         self, output: Path, service: str, *, store: str | None = None, strict: bool = False, matrix: bool = False
     ) -> RunOptions:
         """Return how the run is made and shown. Raises UsageError for what cannot be read.

@@ -286,7 +286,7 @@ class SharedJobs:
             progress = settled_by_hand(record, generation, owner)
             if generation:
                 service = journal.fact("service") or DEFAULT_SERVICE
-                settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
+                settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
                 check_generation(record, generation, settings, self._terminal)
             # Together: a job that is settled and not queued would be planned for ever.
             with postgres_errors(), journal.db.transaction():

@@ -8,6 +8,14 @@ from typing import NamedTuple, Self
 
 LEAST_SIGMA = 0.02
 """The least spread (sigma of the lognormal law) that is believed."""
+DOCUMENTED_SIGMA = 0.5
+"""How far the one documented example may be off, as the spread of a lognormal law."""
+SHORTEST_MEDIAN = 5.0
+"""Seconds: a published median below this is that of the request, not of the generation."""
+P90 = 1.2816
+"""How many standard deviations above its median the 90th percentile of a normal law lies."""
+LEAST_PULL = 3.0
+"""Seconds in which a shown estimate follows at least."""
 
 
 class Remaining(NamedTuple):
@@ -61,7 +69,7 @@ class _Lognormal:
 
     def __init__(self, durations: Durations) -> None:
         self._mu = log(durations.p50)
-        self._sigma = max(log(durations.p90 / durations.p50) / P90, LEAST_SIGMA)
+        self._sigma = max(_sigma(durations), LEAST_SIGMA)
         self._mean = exp(self._mu + self._sigma**2 / 2)
 
     def survival(self, age: float) -> float:
@@ -69,7 +77,7 @@ class _Lognormal:
         return 1.0 if age <= 0 else _normal_cdf((self._mu - log(age)) / self._sigma)
 
     def residual(self, seconds_left: float) -> float:
-        """Return the share of those under way at any moment that have more than `left` seconds to go."""
+        """Return the share of those under way at any moment that have more than `seconds_left` to go."""
         if seconds_left <= 0:
             return 1.0
         d = (self._mu - log(seconds_left)) / self._sigma
@@ -89,18 +97,6 @@ def _root(falling: Callable[[float], float], value: float, upper: float) -> floa
         middle = (lower + upper) / 2
         lower, upper = (middle, upper) if falling(middle) > value else (lower, middle)
     return upper
-
-
-SHORTEST = 5.0  # a shorter published median is that of the request, not of the clip
-
-
-P90 = 1.2816  # how many standard deviations above its median the 90th percentile of a normal law lies
-
-
-LEAST_PULL = 3.0  # seconds in which a shown estimate follows at least
-
-
-DOCUMENTED_SIGMA = 0.5  # how far the one documented example may be off, as the spread of a lognormal law
 
 
 class Durations(NamedTuple):

@@ -10,7 +10,8 @@ from aimlvideo.core.wires.base import Callback, State, Wire
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
-from aimlvideo.pipeline.poll import Poll, Send, fetch_status
+from aimlvideo.pipeline.poll import Poll, fetch_status
+from aimlvideo.pipeline.request_log import Send
 
 MAX_WAITING = 1000
 """Calls that wait to be looked into, at most: the page that takes them is open to anybody."""

@@ -21,7 +21,8 @@ from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, OutOfPatience, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
-from aimlvideo.pipeline.poll import Send, fetch_status
+from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.pipeline.request_log import Send
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -23,7 +23,6 @@ from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.answers import ENDED, named_state
 from aimlvideo.core.wires.base import Generation, State, Wire
-from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import (
     Busy,
     ContentRefused,
@@ -39,10 +38,8 @@ from aimlvideo.errors import (
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import SlotLimiter
-from aimlvideo.pipeline.request_log import TimedSender
+from aimlvideo.pipeline.request_log import Send, TimedSender
 from aimlvideo.shell import clock
-
-Send = Callable[[Request], Awaitable[Answer]]
 
 
 async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob | None = None) -> Generation:

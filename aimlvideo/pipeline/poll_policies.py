@@ -10,7 +10,7 @@ from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_key
 from aimlvideo.errors import ServiceError
-from aimlvideo.pipeline.poll import Send
+from aimlvideo.pipeline.request_log import Send
 from aimlvideo.settings import Settings
 from aimlvideo.shell.state.learned_durations import NOWHERE, LearnedDurations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import TypeVar
@@ -15,13 +15,13 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Question
-from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import InvalidJobs, Problem, Refused, ServiceError, VideoError
+from aimlvideo.pipeline.request_log import Send
 from aimlvideo.shell import clock
 from aimlvideo.shell.task_groups import task_group
 
 PREFLIGHT_PATIENCE = 10.0
-"""Seconds for which the two questions may take: a service that does not answer them stops nobody."""
+"""Seconds that the two questions may take: a service that does not answer them stops nobody."""
 GOOD_FOR = 3600.0
 """Seconds after which a client that lives on asks again."""
 
@@ -31,12 +31,12 @@ log = logging.getLogger("aimlvideo")
 
 @dataclass(eq=False)
 class Preflight:
-    """Asks once which models go and what the key may do, and tells of each job whether that stands in its way.
+    """Asks which models are withdrawn and what the key may do, once an hour, and says which jobs that rules out.
 
     Where `enabled` is False nothing is asked: somebody has read it already, and decided.
     """
 
-    send: Callable[[Request], Awaitable[Answer]]
+    send: Send
     service: Service
     enabled: bool = True
     _deprecations: Mapping[str, Deprecation] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Preflight:
         """
         if not self.enabled:
             return None
-        if clock.loop() - self._asked_at >= GOOD_FOR:
+        if not self._is_fresh():
             await self._ask()
         if self._key is not None and (problem := self._key.problem()):
             return Refused(f"{problem}. Nothing was sent", wrong_key=not self._key.is_accepted)
@@ -75,6 +75,7 @@ class Preflight:
         return clock.loop() - self._asked_at < GOOD_FOR
 
     async def _ask(self) -> None:
+        """Ask both questions. One job asks, and the others wait for the answers."""
         async with self._lock:
             if self._is_fresh():
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import chain
 
 from aimlvideo.core.catalog.catalog import Catalog
@@ -19,7 +19,7 @@ from aimlvideo.core.money.pricing import (
     with_earlier,
 )
 from aimlvideo.core.services.base import Service
-from aimlvideo.core.wires.http import Answer, Request
+from aimlvideo.pipeline.request_log import Send
 from aimlvideo.shell.journal.base import Journal
 
 
@@ -36,7 +36,7 @@ class PriceList:
         model, pricing = self._catalog().find(job.model), self.listed.get(job.model)
         return quote(model, job.params, pricing) if model and pricing else None
 
-    async def read(self, send: Callable[[Request], Awaitable[Answer]]) -> None:
+    async def read(self, send: Send) -> None:
         """Read the list as it is now, where the service has one. Raises ServiceError."""
         if (prices := self._service.prices) is not None:
             self.listed, self._is_current = prices.read(await send(prices.request)), True
@@ -46,7 +46,7 @@ class PriceList:
         limit: float | None,
         journal: Journal,
         spending: Spending | None,
-        send: Callable[[Request], Awaitable[Answer]],
+        send: Send,
         *,
         is_shared: bool,
     ) -> Budget:

@@ -21,6 +21,7 @@ from aimlvideo.pipeline.limiters import RateGate
 from aimlvideo.shell import clock
 
 Send = Callable[[Request], Awaitable[Answer]]
+"""Sends a request to the service once, and returns whatever it answers."""
 T = TypeVar("T")
 TRIES = 4
 """Times that one question is asked while the service says that it is asked too often."""

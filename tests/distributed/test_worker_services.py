@@ -59,7 +59,7 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
         assert gone.progress.stage is Stage.FAILED
         assert "withdrawn since 10 August 2026: use minimax/hailuo-2.3" in str(gone.progress.error)
 
-        settings = ServiceOptions(base_url=sandbox.url, api_key="k").client()
+        settings = ServiceOptions(base_url=sandbox.url, api_key="k").client_options()
         async with VideoClient("k", sandbox.url) as client:
             facts = await ServiceFacts.of(client)
         jobs.write_text(json.dumps({**lines[1], "id": "y"}))

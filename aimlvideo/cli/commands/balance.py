@@ -25,7 +25,7 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
     """Show what the account has left."""
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        settings = access.client()
+        settings = access.client_options()
         account = service_of(access.service)
         dollars, packs = account.balance, account.packs
         if dollars is None and packs is None:

@@ -46,7 +46,7 @@ def check_jobs(
     """Validate and price a job file; nothing is sent that costs anything."""
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        settings = access.client(
+        settings = access.client_options(
             max_outstanding=count_or_auto("--max-outstanding", max_outstanding), rate=rate, legacy=legacy, upload=upload
         )
         raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))

@@ -57,7 +57,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
             for service, legacy, jobs in _scenes(pictures):
                 await _plan(output, jobs)
                 access = ServiceOptions(service=service, base_url=url, api_key="sandbox")
-                settings = access.client(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
+                settings = access.client_options(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
                 options = RunOptions(output=output, service=service)
                 async with VideoClient(**settings) as client:
                     halted = await CommandRun(options, terminal).process(client) or halted

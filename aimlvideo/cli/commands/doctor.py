@@ -50,7 +50,7 @@ def doctor(
     """Ask each free question that a run relies on, and say what of the answers is understood; nothing is bought."""
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        settings = access.client()
+        settings = access.client_options()
 
         async def ask() -> _Diagnosis:
             async with VideoClient(**settings) as client:

@@ -61,7 +61,7 @@ def enqueue(
             service=access.service, strict=file.strict, matrix=file.matrix, legacy=legacy,
             local_files=not file.no_local_files,
         )  # fmt: skip
-        settings = access.client(legacy=legacy)
+        settings = access.client_options(legacy=legacy)
         asks = checked_limit(None if confirm_above == inf else confirm_above, "--confirm-above") is not None
         priced = asks or _names_service(settings)
         facts = ServiceFacts.asked(settings) if priced else ServiceFacts()

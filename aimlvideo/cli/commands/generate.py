@@ -81,7 +81,7 @@ def generate(
     """Make one clip."""
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = access.client(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
+        settings = access.client_options(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
         clip = ClipInputs(model, prompt, tuple(image or ()), tuple(set_ or ()))
         code = make_one(clip, output, settings, terminal, sandbox=sandbox, again=again, max_spend=max_spend)
         raise typer.Exit(code)

@@ -40,7 +40,7 @@ def mcp(
         from aimlvideo.cli.mcp_server import serve
 
         async def work() -> None:
-            settings = access.client(max_outstanding=20, timeout=timeout, poll=poll, upload=upload)
+            settings = access.client_options(max_outstanding=20, timeout=timeout, poll=poll, upload=upload)
             async with client_of(settings) as client, open_tools(client, output, max_spend) as tools:
                 await serve(tools)
 

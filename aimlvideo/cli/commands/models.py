@@ -51,7 +51,7 @@ def models(
     """List the models, or show what one model accepts."""
     terminal = Terminal(json=json)
     with exit_codes(terminal):
-        settings = ServiceOptions(base_url=base_url, api_key=api_key).client()
+        settings = ServiceOptions(base_url=base_url, api_key=api_key).client_options()
         if refresh:
             _refresh_models(settings, terminal)
         if refresh or diff:

@@ -34,7 +34,7 @@ def recover(folder: Folder, access: ServiceOptions) -> None:
     with exit_codes(terminal):
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: expected the output folder of a run that lost its journal")
-        raise typer.Exit(recover_journal(folder, access.client(), terminal))
+        raise typer.Exit(recover_journal(folder, access.client_options(), terminal))
 
 
 def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -> int:

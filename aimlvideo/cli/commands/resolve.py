@@ -66,7 +66,7 @@ def _check(
         record, _ = _settled(journal, folder, job_id, generation)
     # Nobody can ask an embedded sandbox that is gone.
     if generation and not RunFolder(folder).is_sandbox:
-        settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client()
+        settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
         check_generation(record, generation, settings, terminal)
 
 

@@ -42,7 +42,9 @@ def resume(
     with exit_codes(terminal):
         begun_with = RunFolder(folder).service(service)
         options = shared.as_begun(RunFolder(folder))
-        raise typer.Exit(carry_on(options.client(begun_with), options.run(folder, begun_with), terminal))
+        raise typer.Exit(
+            carry_on(options.client_options(begun_with), options.run_options(folder, begun_with), terminal)
+        )
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:

@@ -63,12 +63,14 @@ def run(
     """Make every clip of a job file. The same command again carries on where it stopped."""
     terminal = shared.terminal()
     with exit_codes(terminal):
-        settings = shared.client(service, strict=file.strict)
+        settings = shared.client_options(service, strict=file.strict)
         settings["local_files"] = not file.no_local_files
         if dry_run:
             raise typer.Exit(check_file(jobs, settings, terminal, file, sandbox=sandbox))
         store = output if is_remote(output) else None
-        options = shared.run(journal_folder(output), service, store=store, strict=file.strict, matrix=file.matrix)
+        options = shared.run_options(
+            journal_folder(output), service, store=store, strict=file.strict, matrix=file.matrix
+        )
         raise typer.Exit(run_jobs(jobs, settings, options, terminal, file.defaults(), sandbox=sandbox))
 
 

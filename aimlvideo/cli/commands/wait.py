@@ -36,7 +36,7 @@ def wait(
     """
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = access.client(max_outstanding=20, timeout=timeout, poll=poll)
+        settings = access.client_options(max_outstanding=20, timeout=timeout, poll=poll)
         if generations:
             adopt_generations(output, generations, "", access.service)
         RunFolder(output).service(access.service)  # raises where it is another one's

@@ -54,7 +54,7 @@ def worker(
     """
     terminal = Terminal(json=json, quiet=quiet)
     with exit_codes(terminal):
-        settings = access.client(
+        settings = access.client_options(
             timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload,
             local_files=not no_local_files,
         )  # fmt: skip

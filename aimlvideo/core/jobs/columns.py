@@ -9,7 +9,7 @@ from typing import Any, Literal
 from aimlvideo import errors
 from aimlvideo.core.jobs.file_names import is_plain_name
 from aimlvideo.core.jobs.job import ClipFile, Progress
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.errors import (
     ContentRefused,
     GenerationFailed,
@@ -39,8 +39,6 @@ MOST: Mapping[str, float] = {
     **dict.fromkeys(MOMENTS, 1e11), "cost_usd": MOST_COST, "cost_units": MOST_COST, "polls": 1e9, "bytes": 1e15,
 }  # fmt: skip
 """The largest number that any run writes into a column, where there is one; the least is 0."""
-WITHOUT_GENERATION = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
-"""Stages in which a job has no generation yet; one that is rendering has."""
 
 
 def _error_text(error: VideoError) -> str:

@@ -6,8 +6,9 @@ import difflib
 import hashlib
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from string import Formatter
+from typing import ClassVar
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import SettingsError
@@ -78,10 +79,16 @@ def numbered_name(name: str, index: int) -> str:
 
 
 class NameTemplate:
-    """A template for clips' names, such as `{id} {seed}`: fields are `id`, `model` and the job's parameters.
+    """A template for clips' names, such as `{id} {seed}`: fields are `OWN_FIELDS` and the job's parameters.
 
     Raises SettingsError where it cannot be read.
     """
+
+    OWN_FIELDS: ClassVar[Mapping[str, Callable[[VideoJob], object]]] = {
+        "id": lambda job: job.id,
+        "model": lambda job: job.model,
+    }
+    """What a template may name beside a job's parameters."""
 
     def __init__(self, template: str) -> None:
         self._template = template
@@ -89,7 +96,7 @@ class NameTemplate:
 
     def name(self, job: VideoJob) -> str:
         """Return a clip's name, before `file_name`; a parameter that the job does not set is left empty."""
-        values = {"id": job.id, "model": job.model, **job.params}
+        values = {**{field: value(job) for field, value in self.OWN_FIELDS.items()}, **job.params}
         return " ".join("".join(text + _as_name_part(values.get(name or "")) for text, name in self._parts).split())
 
     def problem(self, names: Collection[str], shown: Collection[str] = ()) -> str:
@@ -97,11 +104,12 @@ class NameTemplate:
 
         Where there are too many to list all of them, those to be `shown` are listed.
         """
+        fields = [*self.OWN_FIELDS, *names]
         for _, field in self._parts:
-            if field is not None and field not in {"id", "model", *names}:
-                nearest = difflib.get_close_matches(field, ["id", "model", *names], 1, 0.6)
+            if field is not None and field not in fields:
+                nearest = difflib.get_close_matches(field, fields, 1, 0.6)
                 hint = f"did you mean {{{nearest[0]}}}? " if nearest else ""
-                listed = ", ".join(["id", "model", *sorted(shown or names)])
+                listed = ", ".join([*self.OWN_FIELDS, *sorted(shown or names)])
                 template = repr(self._template)
                 return f"the name template {template} has {{{field}}}, which no job has: {hint}expected {listed}"
         return ""

@@ -44,3 +44,5 @@ ENDED = frozenset({Stage.SAVED, Stage.FAILED})
 """Stages from which nothing goes on by itself."""
 OUTSTANDING = frozenset({Stage.SUBMITTING, Stage.IN_DOUBT, Stage.RENDERING})
 """Stages in which the service may be at work on a job, and a slot is held for it."""
+WITHOUT_GENERATION = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
+"""Stages in which a job has no generation that anybody here knows of, so that it may have to be submitted still."""

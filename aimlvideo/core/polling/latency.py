@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from math import expm1, isfinite, log, sqrt
 from typing import Any
 
+from aimlvideo.core.eta import DOCUMENTED_SIGMA, SHORTEST_MEDIAN
 from aimlvideo.core.polling.hazard import EDGES, WIDTHS, AgeHistogram, PiecewiseHazard, bin_of
 
 UNINFORMED_MEDIAN = 120.0
 """The age in seconds by which half of the generations of an unknown model have ended."""
 
 PUBLISHED_JOBS = 2.0  # what a published or documented duration is worth, in generations
-DOCUMENTED_SIGMA = 0.5
-SHORTEST_MEDIAN = 5.0  # seconds: a published median below this is that of the request, not of the generation
 
 
 def _uninformed_survival(age: float) -> float:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.catalog.refresh import VIDEO, ListedModel
-from aimlvideo.core.eta import SHORTEST, Durations
+from aimlvideo.core.eta import SHORTEST_MEDIAN, Durations
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import Per, Price, Pricing
 from aimlvideo.core.wires.aimlapi import UNIVERSAL, raise_for_error
@@ -82,7 +82,7 @@ def _read_metrics(answer: Any) -> dict[str, Durations]:
         try:
             duration = entry["metrics"]["duration_ms"]
             law = Durations(float(duration["p50"]) / 1000, float(duration["p90"]) / 1000)
-            if isfinite(law.p90) and SHORTEST <= law.p50 <= law.p90:
+            if isfinite(law.p90) and SHORTEST_MEDIAN <= law.p50 <= law.p90:
                 durations[str(entry["alias"])] = law
         except (KeyError, TypeError, ValueError, OverflowError):
             continue

@@ -26,7 +26,7 @@ from aimlvideo.core.jobs.problems import (
     unwritable_problem,
 )
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
@@ -42,9 +42,6 @@ UNKNOWN = "null]"
 
 LOSS_IS_HARMLESS = (Stage.SUBMITTING, Stage.READY)
 """Steps that may be lost: the one is `synced` before its request leaves, the other is learned by the next poll."""
-
-
-NOT_SUBMITTED = (Stage.PLANNED, Stage.SUBMITTING, Stage.IN_DOUBT)
 
 
 class SqliteJournal(SqliteReader):
@@ -133,7 +130,7 @@ class SqliteJournal(SqliteReader):
                 "service's dashboard, its generation may be paid for, then run `recover` again"
             ) from error
         # Nothing was paid for it, so the job file itself says all there is to know.
-        if progress.stage in NOT_SUBMITTED:
+        if progress.stage in WITHOUT_GENERATION:
             return
         content = json.dumps([job.model, None])
         self._commits.write(

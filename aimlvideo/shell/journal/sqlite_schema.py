@@ -7,8 +7,8 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 
-from aimlvideo.core.jobs.columns import COLUMN_KINDS, MOST, WITHOUT_GENERATION
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.columns import COLUMN_KINDS, MOST
+from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, earlier_prices, prices_from_json
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text
 
