@@ -44,6 +44,7 @@ class _Failures:
 class RunSummary:
     """Where all jobs stand. Money is in USD; `unknown` counts clips whose cost nobody said.
 
+    `spent_units` is what clips cost in the service's own units, where it says no USD.
     `failed` says what failed; `refused` whose content moderation refused, which is not tried again.
     `committed` is what the outstanding ones will cost, as far as that is known; of `unpriced` ones it is not.
     """
@@ -60,6 +61,7 @@ class RunSummary:
     others: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the folder that this is not about, by stage: an earlier file planned them."""
     clock_offset: float | None = None
+    spent_units: float | None = None
 
     @classmethod
     def of(cls, journal: JournalReader, folder: Path | None = None, *, run: int | None = None) -> Self:
@@ -79,11 +81,12 @@ class RunSummary:
         means = {model: sum(costs) / len(costs) for model, costs in charged.items()}
         prices = list(_prices(waiting, journal.fact(PRICES), means))
         failed, refused = failures_of(failed_jobs)
+        in_units, units = journal.costs_in_units()
         return cls(
             folder=folder,
             counts=counts,
             spent=journal.spent(),
-            unknown=journal.unknown_costs(),
+            unknown=journal.unknown_costs() - in_units,
             committed=sum(price for price in prices if price is not None),
             unpriced=prices.count(None),
             failed=failed,
@@ -91,6 +94,7 @@ class RunSummary:
             outstanding=waiting,
             others={stage: count - counts.get(stage, 0) for stage, count in journal.counts().items()},
             clock_offset=offset_from_text(journal.fact(CLOCK_OFFSET)),
+            spent_units=units if in_units else None,
         )
 
     @property
@@ -113,6 +117,7 @@ class RunSummary:
             "exit_code": self.exit_code,
             "jobs": self.counts,
             "spent_usd": self.spent,
+            "spent_units": self.spent_units,
             "unknown_costs": self.unknown,
             "committed_usd": self.committed,
             "unknown_prices": self.unpriced,
@@ -186,10 +191,14 @@ class RunSummary:
 
     def _money(self) -> str:
         unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
+        spent = format_usd(self.spent)
+        if self.spent_units is not None:
+            units = f"{self.spent_units:g} of the service's units"
+            spent = f"{spent} and {units}" if self.spent else units
         if not self.outstanding:
-            return f"{format_usd(self.spent)}{unknown}"
+            return f"{spent}{unknown}"
         unpriced = f" ({self.unpriced} of unknown price)" if self.unpriced else ""
-        return f"{format_usd(self.spent)} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
+        return f"{spent} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
 
     def _failures(self) -> Iterator[str]:
         """Name the first failed jobs, those of one reason in one line; refused content apart."""

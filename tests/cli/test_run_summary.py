@@ -54,6 +54,16 @@ async def test_a_price_that_nobody_knows_is_not_nothing(tmp_path: Path) -> None:
     assert "0.00 USD committed (1 of unknown price);" in (await said(tmp_path, jobs, model=OTHER))[0]
 
 
+async def test_what_clips_cost_in_the_service_s_units_is_no_unknown_cost(tmp_path: Path) -> None:
+    saved = Progress(Stage.SAVED, generation_id="gen-a")
+    jobs = {"a": saved._replace(cost_units=3.5), "b": saved._replace(cost_units=7.0), "c": saved}
+    assert (await said(tmp_path, jobs))[0].startswith("3 saved; 10.5 of the service's units (1 of unknown cost); in")
+    some = {"a": saved._replace(cost_usd=0.2), "b": jobs["b"], "next": rendering("next", 5)}
+    more = tmp_path / "more"
+    more.mkdir()
+    assert "; 0.20 USD and 7 of the service's units spent, 0.20 USD committed;" in (await said(more, some))[0]
+
+
 async def test_failures_are_grouped_by_their_reason(tmp_path: Path) -> None:
     failed = Progress(Stage.FAILED, error=GenerationFailed("content moderation"))
     lines = await said(tmp_path, {"a": failed, "b": failed, "c": failed._replace(error=GenerationFailed("no GPU"))})

@@ -113,6 +113,10 @@ def _read_balance(answer: Answer) -> float:
     balance = as_number(body.get("current_balance")) if isinstance(body, dict) else None
     if balance is None:
         raise Unclear("the answer names no balance", status=answer.status)
+    currency = as_text(body.get("currency")) or "USD"
+    if currency.strip().upper() != "USD":
+        text = f"the balance is {balance:g} in {currency[:20]!r}, expected USD: it cannot be compared with prices"
+        raise Unclear(text, status=answer.status)
     return balance
 
 

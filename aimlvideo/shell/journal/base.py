@@ -47,7 +47,10 @@ class JournalReader(Protocol):
         """Return what all jobs are known to have cost, in USD."""
 
     def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost nobody said."""
+        """Return how many clips there are whose cost in USD nobody said."""
+
+    def costs_in_units(self) -> tuple[int, float]:
+        """Return of how many of those clips the cost is known in the service's own units, and what they add up to."""
 
     def fact(self, name: str) -> str | None:
         """Return one fact about the whole, such as its service."""

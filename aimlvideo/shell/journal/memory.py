@@ -133,6 +133,10 @@ class InMemoryJournal:
         """Return 0: what has ended is not kept here."""
         return 0
 
+    def costs_in_units(self) -> tuple[int, float]:
+        """Return nothing: what has ended is not kept here."""
+        return 0, 0.0
+
     def fact(self, name: str) -> str | None:
         """Return one fact about the whole."""
         return self._facts.get(name)

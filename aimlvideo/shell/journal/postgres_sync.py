@@ -280,8 +280,14 @@ class SyncPostgresJournal:
         return float(self._one("SELECT spent FROM aimlvideo_account"))
 
     def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost nobody said."""
+        """Return how many clips there are whose cost in USD nobody said."""
         return int(self._one("SELECT unknown_costs FROM aimlvideo_account"))
+
+    def costs_in_units(self) -> tuple[int, float]:
+        """Return of how many of those clips the cost is known in the service's own units, and what they add up to."""
+        clips = "FROM aimlvideo_jobs WHERE stage IN ('ready', 'saved') AND cost_usd IS NULL"
+        count = int(self._one(f"SELECT count(cost_units) {clips}"))
+        return count, float(self._one(f"SELECT coalesce(sum(cost_units), 0) {clips}"))
 
     def fact(self, name: str) -> str | None:
         """Return one fact about the whole, such as its service."""

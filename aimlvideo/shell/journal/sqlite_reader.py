@@ -17,6 +17,7 @@ from aimlvideo.shell.journal.sqlite_file import damaged_message, opened_to_read,
 
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 _ROWS = f"SELECT {_COLUMNS} FROM jobs"
+_COST_UNKNOWN = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
 
 
 class SqliteReader:
@@ -95,9 +96,14 @@ class SqliteReader:
         return float(self._read(f"SELECT coalesce(sum(cost_usd), 0) FROM ({costs})").fetchone()[0])
 
     def unknown_costs(self) -> int:
-        """Return how many clips there are whose cost nobody said."""
-        finished = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
-        return int(self._read(f"SELECT count(*) FROM jobs WHERE {finished}").fetchone()[0])
+        """Return how many clips there are whose cost in USD nobody said."""
+        return int(self._read(f"SELECT count(*) FROM jobs WHERE {_COST_UNKNOWN}").fetchone()[0])
+
+    def costs_in_units(self) -> tuple[int, float]:
+        """Return of how many of those clips the cost is known in the service's own units, and what they add up to."""
+        sums = f"SELECT count(cost_units), coalesce(sum(cost_units), 0) FROM jobs WHERE {_COST_UNKNOWN}"
+        count, units = self._read(sums).fetchone()
+        return int(count), float(units)
 
     def fact(self, name: str) -> str | None:
         """Return one fact about the run as a whole, such as its service or its owner's process id."""

@@ -35,6 +35,16 @@ def test_a_page_of_the_log_is_asked_for_by_its_window() -> None:
     }
 
 
+def test_a_balance_in_another_currency_is_not_compared_with_dollars() -> None:
+    with pytest.raises(Unclear, match=r"the balance is 30 in 'CNY', expected USD"):
+        BALANCE.read(answer({"current_balance": 30, "currency": "CNY"}))
+
+
+@pytest.mark.parametrize("currency", [None, "", "usd", " USD "])
+def test_a_balance_is_in_dollars_unless_it_says_otherwise(currency: Any) -> None:
+    assert BALANCE.read(answer({"current_balance": 30, "currency": currency})) == 30
+
+
 @pytest.mark.parametrize("wrap", [lambda rows: rows, lambda rows: {"data": rows}])
 def test_a_row_of_the_log_says_what_became_of_a_request(wrap: Any) -> None:
     (row,) = LOG.read(answer(wrap([ROW])))

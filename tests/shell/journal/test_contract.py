@@ -339,6 +339,17 @@ async def test_money_is_summed_and_the_unknown_is_counted(opened: Opened) -> Non
         assert journal.unknown_costs() == 1
 
 
+async def test_costs_in_the_service_s_own_units_are_summed_where_no_dollars_are_known(opened: Opened) -> None:
+    async with opened() as journal:
+        for number, (cost, units) in enumerate([(0.25, 1.0), (None, 3.5), (None, None), (None, 7.0)]):
+            job = JOB.with_id(f"job{number}")
+            journal.plan(job)
+            journal.step(job, READY.to(Stage.SAVED, cost_usd=cost, cost_units=units))
+        await journal.synced()
+        assert journal.unknown_costs() == 3
+        assert journal.costs_in_units() == (2, 10.5)
+
+
 async def test_a_generation_from_elsewhere_is_adopted_once(journal: Journal) -> None:
     assert journal.adopt(JOB, RENDERING) == (JOB, RENDERING)
     await journal.synced()
