@@ -13,6 +13,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation, Wire
+from aimlvideo.core.wires.echoes import without_echoes
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import (
     MOVED,
@@ -168,7 +169,8 @@ class Submit:
     async def _post(self, request: Request, request_id: str) -> Generation:
         """Return the generation that was bought. Whatever goes wrong unforeseen leaves open whether it was."""
         try:
-            return self.wire.parse_submission(await self.send(request), request_id)
+            answer = without_echoes(await self.send(request), request.body or {})
+            return self.wire.parse_submission(answer, request_id)
         except ServiceError:
             raise
         except Exception as error:

@@ -306,3 +306,26 @@ async def test_a_job_whose_files_are_still_being_read_when_its_run_stops_is_not_
     assert len(service.posted_at) == 1
     assert {result.stage for result in results.values()} == {Stage.PLANNED}
     assert all("out of credits" in str(result.error) for result in results.values())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "A car at full throttle", "The gambler has run out of money", "He says: invalid token, no ride",
+        "Slow down in the traffic", "Real people walk in the rain", "The id is already taken, says the clerk",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("quoting", ["message", "input"])
+async def test_a_refusal_that_quotes_the_prompt_is_about_that_job_alone(words: str, quoting: str) -> None:
+    body = {
+        "message": {"statusCode": 400, "message": f"prompt: expected at most 10 characters, received '{words}'"},
+        "input": {"detail": [{"loc": ["body", "image_url"], "msg": "Field required", "input": {"prompt": words}}]},
+    }[quoting]
+    service = FakeService()
+    service.posts.append(answer(400, body))
+    first, second = jobs(2)
+    async with FakeClient(service) as client:
+        results = await run_all(client, [first | {"prompt": words}, second])
+    assert (results["job0"].stage, results["job1"].stage) == (Stage.FAILED, Stage.READY)
+    assert type(results["job0"].error) is Rejected
+    assert len(service.posted_at) == 2

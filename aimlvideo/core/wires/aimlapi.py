@@ -342,7 +342,7 @@ def _message(answer: Answer) -> str:
     if isinstance(message, dict):
         message = message.get("message") or message
     errors = fields.get("errors") or fields.get("meta")
-    text = str(message) if message else answer.body[:200].decode(errors="replace").strip() or "no reason given"
+    text = error_text(message) if message else answer.body[:200].decode(errors="replace").strip() or "no reason given"
     return (f"{text} {errors}" if errors else text)[:MAX_MESSAGE_LENGTH]
 
 
