@@ -106,7 +106,7 @@ def may_be_submission(row: LogRow, job: VideoJob, intent: Intent) -> bool:
     """Tell whether a row without a client's id may be this submission: of its model, and not from before it."""
     is_its_model = row.model.casefold() in ("", job.model.casefold())
     from_before = (
-        bool(row.created_at) and intent.sent_at is not None and row.created_at < intent.sent_at - WINDOW_MARGIN
+        bool(row.created_at) and intent.sent_at is not None and row.created_at < intent.sent_at - UNKNOWN_CLOCK_MARGIN
     )
     return is_its_model and not from_before
 

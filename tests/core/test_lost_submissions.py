@@ -52,7 +52,7 @@ def test_only_what_surely_was_not_bought_may_be_sent_again(
     assert Outcome.of(rows, age, settle=600) == (said, generation)
 
 
-SENT_AT = 5000.0
+SENT_AT = 500_000.0
 
 
 @for_each(
@@ -62,8 +62,8 @@ SENT_AT = 5000.0
         ("", SENT_AT + 1, SENT_AT, True),
         ("another", SENT_AT + 1, SENT_AT, False),
         ("another", SENT_AT - 1000, SENT_AT, False),
-        ("kling/V1", SENT_AT - 300, SENT_AT, True),
-        ("kling/V1", SENT_AT - 301, SENT_AT, False),
+        ("kling/V1", SENT_AT - 26 * 3600, SENT_AT, True),
+        ("kling/V1", SENT_AT - 26 * 3600 - 1, SENT_AT, False),
         ("kling/V1", 0.0, SENT_AT, True),
         ("kling/V1", 1.0, None, True),
     ],

@@ -67,3 +67,13 @@ def test_a_lost_answer_is_not_bought_again_where_all_was_copied_to_a_machine_tha
     history.run_a_file(**{**FILE, **how})
     history.go_on_with_another_machine(uptime=1e6, offset=0.0)
     history.resume_the_folder(**QUIET)
+
+
+def test_a_row_without_our_id_may_be_the_lost_submission_though_its_moment_is_before_what_a_proxy_s_date_said(
+    history: Promise,
+) -> None:
+    how: dict[str, Any] = {"interrupt_at": 3.0, "offset": None, "proxy": False, "seconds": 0.0, "stops_at": None}
+    how |= {"clock_step": None, "uptime": None, "other": NO_EVENTS}
+    history.change_the_log(rows=2, strangers=0, delay=0.0, offset=0.0, ids="missing")
+    history.lose_an_answer_and_resume_by_other_clocks(**how, date_offset=660.0)
+    history.lose_an_answer_and_resume_by_other_clocks(**how, date_offset=0.0)
