@@ -269,7 +269,7 @@ class VideoClient:
     async def __aexit__(self, *error: Any) -> bool | None:
         stack, self._stack = self._stack, None
         if stack:
-            # Runs first: they hold the stages, which the stack closes next.
+            # Runs first: they hold the pipeline, which the stack closes next.
             for run in list(self._runs):
                 run.close(VideoError("the client was closed before this job had ended"))
             self._poll_policies.save()
@@ -294,7 +294,7 @@ class VideoClient:
 
     @property
     def _opened(self) -> Pipeline:
-        """The stages of this client. Raises SettingsError where it is not open, or was opened in another event loop."""
+        """This client's pipeline. Raises SettingsError where it is not open, or was opened in another event loop."""
         if self._stack is None:
             raise SettingsError(NOT_OPEN)
         # Waiting for what another loop has to wake up would never end.
@@ -346,8 +346,8 @@ class VideoClient:
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
         _check_id(generation_id)
-        stages = self._opened
-        return await fetch_status(stages.send, stages.wire, generation_id)
+        pipeline = self._opened
+        return await fetch_status(pipeline.send, pipeline.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
@@ -497,7 +497,7 @@ class VideoClient:
         store: ClipStore | None = None,
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
-        stages = self._opened
+        pipeline = self._opened
         if name:
             # A template that cannot be read is said before anything is bought.
             NameTemplate(name)
@@ -510,12 +510,12 @@ class VideoClient:
             budget = await self._budget(max_spend, place.journal, place.spending)
             stats = RunStats(self._poll_policies.expected, self.price)
             spec = self._spec_of(place, number=number, goal=goal, name=name, is_one_of_many=store is not None)
-            run = Run(spec, tasks, budget, stats, stages.limiters)
+            run = Run(spec, tasks, budget, stats, pipeline.limiters)
             if place.own_store:
                 stack.push_async_callback(place.own_store.upload_copy, RESULTS)
             stack.enter_context(self._listed(run))
             if place.folder:
-                stages.start_downloads(run)
+                pipeline.start_downloads(run)
             yield run
 
     async def _open_place(
@@ -642,8 +642,8 @@ class VideoClient:
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
-        stages = self._opened
-        return await retrying(lambda: stages.send(question), on=(ServiceError,), tries=tries)()
+        pipeline = self._opened
+        return await retrying(lambda: pipeline.send(question), on=(ServiceError,), tries=tries)()
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a result's clips, also after this client was closed: further ones beside the first; return its path."""

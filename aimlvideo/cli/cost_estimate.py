@@ -122,10 +122,10 @@ class CheckSummary:
             if problem := facts.key.problem():
                 problems.append(problem)
             elif key_leaves is not None and self.dollars is not None and self.dollars > key_leaves:
-                limits = (
-                    f"the API key's own limit leaves {key_leaves:.2f} USD at most, below the {self.dollars:.2f} USD"
+                problems.append(
+                    f"the API key's own limit leaves {key_leaves:.2f} USD at most, below the {self.dollars:.2f} USD of "
+                    "this run: raise the key's limit, or use another key"
                 )
-                problems.append(f"{limits} of this run: raise the key's limit, or use another key")
         prices = facts.prices or {}
         unread = {prices[model].problem for model in models if model in prices} - {""}
         remarks += [f"price unknown: {problem}" for problem in sorted(unread)]

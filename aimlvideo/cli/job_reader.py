@@ -16,6 +16,7 @@ from aimlvideo.core.catalog.media_fields import media_fields
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
+from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
@@ -30,6 +31,7 @@ from aimlvideo.shell.files.media import Media, check_link
 
 MOST_DIGITS = 18
 """Digits of a line's number; longer ones belong to a name."""
+MOST_REMARKS = 20
 
 
 class _SeenJobs:
@@ -176,10 +178,10 @@ class JobReader:
 
     def say_remarks(self, say: Callable[[str], None]) -> None:
         """Say what is odd, and no more of it than a person reads."""
-        for remark in self.remarks[:20]:
+        for remark in self.remarks[:MOST_REMARKS]:
             say(str(remark))
-        if len(self.remarks) > 20:
-            say(f"and {len(self.remarks) - 20} more remarks of this kind")
+        if (more := len(self.remarks) - MOST_REMARKS) > 0:
+            say(f"and {pluralize(more, 'more remark')}")
 
     def _expanded(self, where: str, line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         if not self.options.matrix:

@@ -129,16 +129,16 @@ class RunSummary:
 
     def lines(self, now: float | None = None) -> Iterator[str]:
         """Say where all jobs stand, line by line; `now` is in seconds since 1970."""
+        now = clock.wall() if now is None else now
         counted = ", ".join(f"{count} {stage.replace('_', ' ')}" for stage, count in self.counts.items())
         yield f"{counted or 'no jobs'}; {self._money()}" + (f"; in {self.folder}" if self.folder else "")
         for job, progress in self.accepted[:1]:
             since = "submitted elsewhere"
             if progress.submitted_at is not None:
                 # May be below zero where the clock was set back since, which `max` hides.
-                age = (clock.wall() if now is None else now) - progress.submitted_at
-                since = f"submitted {format_seconds(max(age, 0.0))} ago"
+                since = f"submitted {format_seconds(max(now - progress.submitted_at, 0.0))} ago"
             yield f"  oldest outstanding: {progress.generation_id} (job {job.id}), {since}"
-        yield from self._last_words(clock.wall() if now is None else now)
+        yield from self._last_words(now)
         yield from self._failures()
         yield from self._doubts()
         yield from self._others()
@@ -201,7 +201,7 @@ class RunSummary:
         return f"{spent} spent{unknown}, {format_usd(self.committed)} committed{unpriced}"
 
     def _failures(self) -> Iterator[str]:
-        """Name the first failed jobs, those of one reason in one line; refused content apart."""
+        """Name the first failed jobs, those of one reason in one line."""
         # Refused content apart: it is the one kind of failure that another try cannot change.
         for heading, jobs in (("failed", self.failed), ("content refused", self.refused)):
             by_reason: defaultdict[str, list[str]] = defaultdict(list)

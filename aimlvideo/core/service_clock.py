@@ -61,7 +61,7 @@ def offset_from_text(text: str | None) -> float:
     """Return an offset that was kept as text, 0 where there is none. Raises ValueError for what is no number."""
     offset = float(text or 0.0)
     if not isfinite(offset):
-        raise ValueError(f"{offset} is no number of seconds")
+        raise ValueError(f"expected a number of seconds, got {offset}")
     return offset
 
 

@@ -1,1 +1,1 @@
-"""The stages of a job wired together: submit, poll, download, and the search for lost submissions."""
+"""What moves jobs from stage to stage: submit, poll, download, and the search for lost submissions."""

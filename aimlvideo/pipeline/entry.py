@@ -46,7 +46,9 @@ class RunSpec:
     name: str = ""
     """A template for the clips' names, as `NameTemplate` reads it; by default each is named by its job's id."""
     goal: Stage = Stage.SAVED
+    """The stage in which a job is handed out: RENDERING where its acceptance is all that is wanted."""
     on_result: Callable[[Result], None] | None = None
+    """Writes down what came of a job. Raises DiskFailed."""
     upload: Callable[[str], Awaitable[None]] | None = None
     """Brings a clip from the folder to where it is kept, by its file name, where that is somewhere else."""
     fetch: Callable[[str, Path], Awaitable[Path]] | None = None
@@ -60,7 +62,7 @@ class RunSpec:
 
 
 class _RunOfEntry(Protocol):
-    """What a job, and the stages that it passes, may ask of the run that it belongs to."""
+    """What a job, and whatever moves it on, may ask of the run that it belongs to."""
 
     spec: RunSpec
     stats: RunStats
@@ -108,7 +110,9 @@ class Entry:
     run: _RunOfEntry
     slot: SlotLimiter | None = None
     claimed: set[str] | None = None
+    """The ids under way, while this job's is among them."""
     moved: bool = False
+    """Whether this process has written anything of it down."""
     holds_promise: bool = False
     """Whether its price was promised to it; what is promised to another entry of the same id is not its to settle."""
     ended: bool = False

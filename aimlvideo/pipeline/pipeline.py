@@ -1,4 +1,4 @@
-"""The stages of one open client wired together, and the way of a job through them."""
+"""One open client's parts wired together: which of them takes a job at which stage."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ log = logging.getLogger("aimlvideo")
 
 
 class Pipeline:
-    """The stages of one open client, shared by all its runs, and the ways from one to the next."""
+    """The parts of one open client that submit, poll and download, which all its runs share, and the ways between."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Pipeline:
         *background: Callable[[], Coroutine[Any, Any, None]],
         limiters: Limiters | None = None,
     ) -> AsyncIterator[Self]:
-        """Run the stages that all runs of a client share, until the block is left.
+        """Give an open pipeline: its tasks poll, and look for lost submissions, until the block is left.
 
         `limiters` are those of an account that others use too, in place of ones by the settings.
         """

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import JsonObject, ServiceOptions
-from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.services import service_of
-from aimlvideo.errors import UsageError
+from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.shell import clock
 
 app = CommandApp()
@@ -35,7 +35,7 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
             async with VideoClient(**settings) as client:
                 if dollars is not None:
                     remaining = dollars.read(await client.send(dollars.request))
-                    key = (await ServiceFacts.of(client)).key
+                    key = await _limits_of_key(client)
                     return [f"{remaining:.2f} USD", *_key_lines(key)], {"balance_usd": remaining, **_key_json(key)}
                 assert packs is not None
                 read = list(packs.read(await client.send(packs.request(clock.wall()))))
@@ -48,6 +48,15 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
             return
         for line in lines:
             terminal.say(line)
+
+
+async def _limits_of_key(client: VideoClient) -> KeyLimits | None:
+    """Return what the key itself may do; None where the service does not say."""
+    question = client.service.key
+    if question is not None:
+        with suppress(ServiceError):
+            return question.read(await client.send(question.request, tries=1))
+    return None
 
 
 def _key_lines(key: KeyLimits | None) -> list[str]:

@@ -105,7 +105,7 @@ def _show(summary: CheckSummary, facts: ServiceFacts, terminal: Terminal) -> Non
     rows = [(cost.model, cost.jobs, dollars_or_unknown(cost.dollars), cost.unquoted or "") for cost in summary.models]
     terminal.table(("model", "jobs", "USD", "without a price"), rows)
     terminal.say(summary.price_line())
-    likely, late = (_minutes(seconds) for seconds in (summary.estimate.likely, summary.estimate.late))
+    likely, late = (_roughly(seconds) for seconds in (summary.estimate.likely, summary.estimate.late))
     guessed = f"; no timing data for {', '.join(summary.estimate.guessed)}" if summary.estimate.guessed else ""
     terminal.say(f"about {likely} (up to {late}){guessed}")
     if summary.balance is not None:
@@ -127,7 +127,8 @@ def _show_obstacles(summary: CheckSummary, facts: ServiceFacts, terminal: Termin
     return WRONG_USAGE if obstacles.problems else 0
 
 
-def _minutes(seconds: float) -> str:
+def _roughly(seconds: float) -> str:
+    """Return a time span as an estimate is said: in one unit."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds > 3 * 86400:

@@ -22,7 +22,7 @@ from aimlvideo.cli.options import (
     ServiceOptions,
     Upload,
 )
-from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.money.budget import checked_limit
@@ -64,7 +64,7 @@ def enqueue(
         settings = access.client_options(legacy=legacy)
         asks = checked_limit(None if confirm_above == inf else confirm_above, "--confirm-above") is not None
         priced = asks or _names_service(settings)
-        facts = ServiceFacts.asked(settings) if priced else ServiceFacts()
+        facts = ServiceFacts.asked(settings) if priced else NO_FACTS
         code = shared_jobs.queue(
             jobs,
             options,

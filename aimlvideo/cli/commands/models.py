@@ -13,7 +13,7 @@ from aimlvideo.cli import model_tables
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ModelFilter, known_model
 from aimlvideo.cli.options import ApiKey, BaseUrl, ClientOptions, JsonObject, ServiceOptions
-from aimlvideo.cli.service_facts import ServiceFacts, keyless
+from aimlvideo.cli.service_facts import NO_FACTS, ServiceFacts, keyless
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -26,8 +26,7 @@ from aimlvideo.shell.state.catalog_cache import CatalogCache, known_catalog
 from aimlvideo.shell.state.learned_durations import LearnedDurations
 
 PREVIEW = 6
-"""Polls of a new job that are foretold on a model's page."""
-
+"""Polls of a new job that a model's page tells beforehand."""
 
 app = CommandApp()
 
@@ -55,15 +54,12 @@ def models(
         if refresh:
             _refresh_models(settings, terminal)
         if refresh or diff:
-            raise typer.Exit(_show_changes(terminal))
+            _show_changes(terminal)
+            return
         chosen = ModelFilter(image=image, audio=audio, max_price=max_price)
         show = _show_example if example else _show_models
-        show(
-            word,
-            chosen,
-            _facts(settings, chosen, terminal) if prices or max_price is not None else ServiceFacts(),
-            terminal,
-        )
+        asks = prices or max_price is not None
+        show(word, chosen, _facts(settings, chosen, terminal) if asks else NO_FACTS, terminal)
 
 
 def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: Terminal) -> None:
@@ -110,8 +106,8 @@ def _refuse_filter(catalog: Catalog, word: str, chosen: ModelFilter) -> NoReturn
     raise UsageError(f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}")
 
 
-def _refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
-    """Read the live catalogue and keep it; return the exit code."""
+def _refresh_models(settings: ClientOptions, terminal: Terminal) -> None:
+    """Fetch the service's current list, and keep it."""
 
     async def work() -> tuple[int, Mapping[str, str]]:
         async with VideoClient(**keyless(settings)) as client:
@@ -122,11 +118,10 @@ def _refresh_models(settings: ClientOptions, terminal: Terminal) -> int:
     for model, reason in refused.items():
         terminal.remark(f"{model}: {reason}")
     terminal.say(f"saved {count} models in {CatalogCache().path}")
-    return 0
 
 
-def _show_changes(terminal: Terminal) -> int:
-    """Show what the last refresh found otherwise than this release has it; return the exit code."""
+def _show_changes(terminal: Terminal) -> None:
+    """Show what the last refresh found otherwise than this release has it. Raises UsageError where there was none."""
     refreshed = CatalogCache().read()
     if refreshed is None:
         raise UsageError("there is no refreshed list yet: run `aimlvideo models --refresh` first")
@@ -135,10 +130,9 @@ def _show_changes(terminal: Terminal) -> int:
         names = ("what", "model", "parameter", "change")
         changes = [dict(zip(names, row, strict=True)) for row in rows]
         terminal.value({"changes": changes, "date": refreshed.date})
-        return 0
+        return
     terminal.table(("what", "model", "parameter", "change"), rows)
     terminal.say(f"{len(rows)} changes since this release, as of {refreshed.date}")
-    return 0
 
 
 def _show_page(model: Model, facts: ServiceFacts, terminal: Terminal) -> None:
@@ -158,8 +152,8 @@ def _show_page(model: Model, facts: ServiceFacts, terminal: Terminal) -> None:
     terminal.say(f"a line for a job file: {page.example}")
 
 
-def _quantiles(policy: PollPolicy) -> Iterator[float]:
-    """Give the ages at which a new job would be asked about."""
+def _first_polls(policy: PollPolicy) -> Iterator[float]:
+    """Give the ages in seconds at which a new job would be polled."""
     age = 0.0
     for _ in range(PREVIEW):
         age = policy.next_poll(age)
@@ -167,13 +161,13 @@ def _quantiles(policy: PollPolicy) -> Iterator[float]:
 
 
 def _learned_durations_of(model: str) -> Iterator[str]:
-    """Give what was learned of a model's durations, and when a new job of it would be asked about."""
+    """Give what was learned of a model's durations, and when a new job of it would be polled."""
     knowledge = LearnedDurations.load()
     for key in knowledge.keys():  # noqa: SIM118 - no mapping
         if key == model or key.startswith(f"{model} "):
             policy = knowledge.policy(key)
             half, most = policy.quantile(0.5), policy.quantile(0.9)
-            polls = ", ".join(f"{age:.0f}" for age in _quantiles(policy))
+            polls = ", ".join(f"{age:.0f}" for age in _first_polls(policy))
             yield f"learned of {key}: half within {half:.0f} s, 90 % within {most:.0f} s; polls at {polls} s"
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions
 from aimlvideo.cli.signals import in_loop
@@ -34,11 +32,11 @@ def recover(folder: Folder, access: ServiceOptions) -> None:
     with exit_codes(terminal):
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: expected the output folder of a run that lost its journal")
-        raise typer.Exit(recover_journal(folder, access.client_options(), terminal))
+        recover_journal(folder, access.client_options(), terminal)
 
 
-def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -> int:
-    """Rebuild a journal from results.jsonl and the service's log; returns the exit code."""
+def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -> None:
+    """Rebuild a journal from results.jsonl and the service's log. Raises UsageError where that cannot be relied on."""
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
     rows = list(ResultsFile.read(folder / RESULTS)) if (folder / RESULTS).exists() else []
@@ -78,7 +76,6 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "
         "3 times what the model takes), run `recover` again, then re-run the original command"
     )
-    return 0
 
 
 def _prefix(row: Mapping[str, Any]) -> str:

@@ -51,11 +51,11 @@ def sandbox(
             terminal.table(("setting", "default", "meaning"), _setting_rows())
             return
         behaviour = {"seed": seed, "seconds": seconds, "time_scale": time_scale}
-        raise typer.Exit(_serve(port, behaviour, set_ or [], terminal))
+        _serve(port, behaviour, set_ or [], terminal)
 
 
-def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> int:
-    """Serve the sandbox until it is interrupted; return the exit code."""
+def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> None:
+    """Serve the sandbox until it is interrupted."""
     chosen = behaviour | dict(_knob(text) for text in knobs)
 
     async def work() -> None:
@@ -69,7 +69,6 @@ def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal:
 
     with suppress(KeyboardInterrupt):
         in_loop(work())
-    return 0
 
 
 def _knob(text: str) -> tuple[str, Any]:

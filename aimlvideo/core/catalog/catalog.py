@@ -70,6 +70,7 @@ class Rule(NamedTuple):
     - `steps`: the first of `fields` is `offset` more than a multiple of `limit`;
     - `at_most_items`: the lists in `fields` have at most `limit` entries together; `items`: the first has exactly that;
     - `adds_up`: the numbers at the first of `fields` add up to the second;
+    - `link`: what is given in `fields` is a link, as no file of this machine can be sent there;
     - `file`: a file in one of `fields` keeps within `file`; `note`: nothing can be checked, and `text` says it.
 
     A `legacy` rule holds on the service's older URLs only. `source` says where the rule stands.

@@ -30,11 +30,8 @@ class Deprecation(NamedTuple):
         """Return what a person should know before jobs of this model are sent; empty where that is nothing."""
         use = f": use {self.replaced_by}" if self.replaced_by else ""
         if self.is_gone(now):
-            since = (
-                f" since {_day(self.shutdown_at or self.deprecated_at)}"
-                if self.shutdown_at or self.deprecated_at
-                else ""
-            )
+            moment = self.shutdown_at or self.deprecated_at
+            since = f" since {_day(moment)}" if moment else ""
             return f"model {self.model!r} is withdrawn{since}{use}"
         if self.status == "deprecated" and self.shutdown_at:
             passed = ", which this run may pass" if self.shutdown_at < run_ends else ""

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 from aimlvideo.core.catalog.catalog import Catalog, Model, Param
 from aimlvideo.core.catalog.describe import expected
 
-VIDEO = "internal/video-generations/submit"
-
 
 class ListedModel(NamedTuple):
     """One video model of the service's list; `document` is the address of its OpenAPI document, empty where none is."""

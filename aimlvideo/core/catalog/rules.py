@@ -39,21 +39,21 @@ def _sentence(rule: Rule) -> str:
     """Return what a rule says: `Exactly one of prompt and multi_prompt.`"""
     names, first, condition = " and ".join(rule.fields), next(iter(rule.fields), ""), _condition(rule)
     amount = {"exactly_one": "Exactly", "at_least_one": "At least"}.get(rule.kind, "Only")
-    others = " or ".join(rule.fields[1:])
+    others, is_or_are = " or ".join(rule.fields[1:]), "are" if len(rule.fields) > 1 else "is"
+    with_condition = condition and f" with {condition}"
     by_kind = {
         "needs": f"{first} needs {others}",
         "steps": f"{first} is {rule.offset} more than a multiple of {rule.limit}",
-        "items": f"{first} has exactly {_entries(rule.limit)}" + (condition and f" with {condition}"),
-        "file": f"{names}: {rule.file}" + (condition and f", with {condition}"),
+        "items": f"{first} has exactly {_entries(rule.limit)}{with_condition}",
+        "file": f"{names}: {rule.file}" + (with_condition and f",{with_condition}"),
         "note": rule.text,
-        "required_unless": f"{first} is required without {' or '.join(rule.fields[1:])}",
-        "required_when": f"{names} {'are' if len(rule.fields) > 1 else 'is'} required"
-        + (condition and f" with {condition}"),
+        "required_unless": f"{first} is required without {others}",
+        "required_when": f"{names} {is_or_are} required{with_condition}",
         "only_when": f"{names} only with {condition}",
         "forbidden": f"Without {', '.join(rule.fields)}",
         "forbidden_when": f"{names} not together with {condition}",
         "choices_when": f"{first} is {_or(rule.choices)} with {condition}",
-        "at_most_items": f"{names}: at most {rule.limit} entries together" + (condition and f", with {condition}"),
+        "at_most_items": f"{names}: at most {rule.limit} entries together" + (with_condition and f",{with_condition}"),
         "adds_up": f"{first} add up to {others}",
         "link": f"{names} {'are links' if len(rule.fields) > 1 else 'is a link'}",
     }

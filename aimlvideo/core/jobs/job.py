@@ -51,7 +51,7 @@ class VideoJob:
     @property
     def derived(self) -> bool:
         """Whether nobody chose this job's id: it follows from the content."""
-        return self.id.startswith("job-") and self.id == f"job-{self.digest()[:12]}"
+        return self.id.startswith("job-") and self.id == self._id_of_content()
 
     def with_id(self, job_id: str) -> VideoJob:
         """Return the same job under another id."""

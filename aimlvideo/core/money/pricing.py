@@ -37,7 +37,7 @@ class Pricing(NamedTuple):
 
     @property
     def span(self) -> tuple[float, float, Per] | None:
-        """Return the lowest and the highest price and per what; None without prices, or where they are per both."""
+        """The lowest and the highest price, and per what; None without prices, or where some are per each."""
         dollars = [price.dollars for price in self.prices if price.dollars is not None]
         if not dollars or len({price.per for price in self.prices}) != 1:
             return None
@@ -98,7 +98,7 @@ def _parsed(text: str | None, kind: type[Kept]) -> Kept:
 def _kept_price(dollars: float | None, per: Per, when: Mapping[str, Any]) -> Price:
     is_dollars = dollars is None or (type(dollars) in (int, float) and 0 <= dollars <= MOST_COST)
     if not is_dollars or per not in get_args(Per) or not isinstance(when, dict):
-        raise ValueError(f"{dollars!r:.40} per {per!r:.40} is no price")
+        raise ValueError(f"expected dollars per generation or second, got {dollars!r:.40} per {per!r:.40}")
     return Price(dollars, per, when)
 
 

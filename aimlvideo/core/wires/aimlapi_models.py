@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aimlvideo.core.catalog.deprecations import Deprecation
-from aimlvideo.core.catalog.refresh import VIDEO, ListedModel
+from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.eta import SHORTEST_MEDIAN, Durations
 from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import Per, Price, Pricing
@@ -25,6 +25,8 @@ _METRICS_FIELDS = {
     "models[].metrics.duration_ms.p90": "a number",
 }
 _DEPRECATIONS_FIELDS = {"data": "a list", "data[].id": "text", "data[].status": "text"}
+_VIDEO_TYPE = "internal/video-generations/submit"
+"""The type of the models that make videos, by which their list is asked for."""
 MAX_NAME = 200
 """Characters of a model's name."""
 MAX_PRICE = 1e6
@@ -33,7 +35,7 @@ MAX_PRICE = 1e6
 
 def _models_request(etag: str = "") -> Request:
     """Return the request for the list of video models; with its `etag` it is answered 304 when nothing changed."""
-    return Request("GET", "/v1/models", query={"type": VIDEO}, headers={"If-None-Match": etag} if etag else {})
+    return Request("GET", "/v1/models", query={"type": _VIDEO_TYPE}, headers={"If-None-Match": etag} if etag else {})
 
 
 def _read_models(answer: Any) -> list[ListedModel]:
@@ -45,7 +47,7 @@ def _read_models(answer: Any) -> list[ListedModel]:
 
 
 def _listed(entry: Any) -> ListedModel | None:
-    if not isinstance(entry, Mapping) or not _is_name(entry.get("id")) or entry.get("type", VIDEO) != VIDEO:
+    if not isinstance(entry, Mapping) or not _is_name(entry.get("id")) or entry.get("type", _VIDEO_TYPE) != _VIDEO_TYPE:
         return None
     info, aliases = entry.get("info"), entry.get("aliases")
     about = info if isinstance(info, Mapping) else {}
