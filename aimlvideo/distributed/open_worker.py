@@ -14,6 +14,7 @@ from uuid import uuid4
 import anyio
 
 from aimlvideo.core.jobs.job import Record
+from aimlvideo.distributed.database_copies import TOKEN, DatabaseCopyCheck, read_note
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
@@ -44,7 +45,8 @@ async def open_worker(
     """Give a worker that is ready to `run`.
 
     Raises SettingsError where it does not agree with those at work, Refused where the service refuses the key,
-    DatabaseAway or Unavailable where one of the two cannot be reached.
+    DatabaseAway or Unavailable where one of the two cannot be reached, JournalError where the database is an
+    older copy.
     """
     worker = uuid4()
     registry = WorkerRegistry(worker, f"{socket.gethostname()}:{os.getpid()}")
@@ -70,7 +72,8 @@ async def open_worker(
         client = await stack.enter_async_context(FleetClient(journal, learned, fleet.limiters, **chosen))
         await _check_key(client)
         store = stack.enter_context(open_worker_store(output, str(worker)))
-        await _check_output(connection, store)
+        copy_check = DatabaseCopyCheck(store, await _check_output(connection, store))
+        await copy_check.begin(connection)
         account = await _join(connection, registry, limits, stack)
         await store.sweep(await WorkerRegistry.ids(connection))
         await _know_prices(client, journal, connection, needed=account.limits.max_spend != inf)
@@ -86,7 +89,7 @@ async def open_worker(
                     yield record
 
         run = await stack.enter_async_context(client.work(ours(), store))
-        opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, refusals))
+        opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, refusals, copy_check))
         yield opened[0]
 
 
@@ -164,32 +167,30 @@ async def _join(
     return account
 
 
-TOKEN = ".aimlvideo-list"
-"""The mark of a job list in the place of its clips: all workers save into the same one."""
 CLAIM = "UPDATE aimlvideo_account SET output_token = coalesce(output_token, %s) RETURNING output_token"
 TRIES, PAUSE = 20, 0.1
 """How long a worker that starts at the same moment may take to write the token, and a shared folder to show it."""
 
 
-async def _check_output(connection: Connection, store: ClipStore) -> None:
-    """Return where this store is the one that the list's clips go to. Raises SettingsError where it is another.
+async def _check_output(connection: Connection, store: ClipStore) -> str:
+    """Return the token of the store, the one that the list's clips go to. Raises SettingsError where it is another.
 
     The first worker decides: its folder's token is written into the database, once for all.
     """
-    token = await store.read_text(TOKEN)
+    token, _ = await read_note(store)
     new = token is None
     if token is None:
         token = str(uuid4())
         await store.write_text(TOKEN, token)
         # Another worker of the same folder may have been faster.
-        token = await store.read_text(TOKEN) or token
+        token = (await read_note(store))[0] or token
     row = await (await connection.execute(CLAIM, (token,))).fetchone()
     expected = str(row[0]) if row else token
     if expected == token:
-        return
+        return token
     for _ in range(TRIES if new else 1):
-        if await store.read_text(TOKEN) == expected:
-            return
+        if (await read_note(store))[0] == expected:
+            return expected
         await anyio.sleep(PAUSE)
     if new:
         await store.remove(TOKEN)

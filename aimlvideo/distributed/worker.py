@@ -21,6 +21,7 @@ from psycopg import Notify
 from aimlvideo.core.jobs.job import Record, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict
+from aimlvideo.distributed.database_copies import DatabaseCopyCheck
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.queue import JobQueue, QueueEntry
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
@@ -106,6 +107,7 @@ class Worker:
     results: Run
     feed: MemoryObjectSendStream[Record]
     refusals_to_broadcast: list[tuple[str, float | None]]
+    copy_check: DatabaseCopyCheck
     on_result: Callable[[Result], None] = lambda result: None
     places: dict[str, QueueEntry] = field(default_factory=dict)
     workers: int = 1
@@ -151,6 +153,7 @@ class Worker:
                 await self._hand_back(queue)
                 await queue.release()
                 await self._share(queue)
+                await self.copy_check.go_on(queue.connection)
                 await self.registry.leave(queue.connection)
 
     async def stop(self) -> None:
@@ -284,6 +287,7 @@ class Worker:
         self._rest_until = now + self.heartbeat / 3
 
     async def _send_heartbeat(self, queue: JobQueue) -> None:
+        await self.copy_check.go_on(queue.connection)
         names_by_place = {place.id: name for name, place in self.places.items()}
         for gone in await queue.heartbeat_for(list(self.places.values())):
             self.lose(names_by_place[gone])

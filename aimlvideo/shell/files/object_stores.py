@@ -62,6 +62,9 @@ class ClipStore(Protocol):
     async def write_text(self, name: str, text: str) -> None:
         """Write a small file there. Raises SettingsError."""
 
+    async def replace_text(self, name: str, text: str) -> None:
+        """Write a small file there, in place of the one that is there. Raises SettingsError."""
+
     async def remove(self, name: str) -> None:
         """Remove a small file there."""
 
@@ -120,6 +123,14 @@ class _SharedFolder:
                 file.write(text)
         except FileExistsError:
             return
+        except OSError as error:
+            raise SettingsError(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
+
+    async def replace_text(self, name: str, text: str) -> None:
+        """Write a small file in place of the one that is there: whole, or not at all. Raises SettingsError."""
+        try:
+            (self.staging / name).write_text(text)
+            (self.staging / name).replace(self.folder / name)
         except OSError as error:
             raise SettingsError(f"{self.folder / name} cannot be written: {error.strerror or error}") from error
 
@@ -201,6 +212,8 @@ class ObjectStore:
             await anyio.to_thread.run_sync(self._files.pipe_file, f"{self._root}/{name}", text.encode())
         except Exception as error:
             raise SettingsError(f"{self.url}/{name} cannot be written: {error}") from error
+
+    replace_text = write_text
 
     async def remove(self, name: str) -> None:
         """Remove a small object."""
