@@ -101,6 +101,9 @@ _NOT_THE_CLIP = (
 )
 """In names of what a request had, or of what accompanies a clip."""
 
+_RATE_OF_MEDIA = r"(?i)\b(frame|bit|sampl\w+)[ _-]?(rate|frequency)|(采样|音频|视频)频率"
+"""Rates of what a job is made of: their limits say nothing of how often the service was asked."""
+
 _TOO_OFTEN = r"""(?ix)
     too[ ]many[ ](requests|calls|queries|attempts) | rate[ _-]?limit | throttl | too[ ](frequent|fast|often)
     | (request|call|query|access)s?[ ](frequency|rate)[ ](limit|exceed|too) | frequency[ ](limit|exceed|control)
@@ -111,7 +114,8 @@ _TOO_OFTEN = r"""(?ix)
 
 
 _TOO_MANY_AT_ONCE = r"""(?ix)
-    too[ ]many[ ](concurrent|parallel|simultaneous|active|running|ongoing)
+    too[ ]many[ ](concurrent|parallel)
+    | too[ ]many[ ](simultaneous|active|running|ongoing)[ ](\w+[ ]){0,2}(request|task|job|generation|call|render)
     | \b(concurren\w*|parallel|simultaneous)[ ](\w+[ ]){0,4}(limit|exceed|reached)
     | \b(maximum|max|limit|exceed\w*)[ ](\w+[ ]){0,4}(concurren|parallel|simultaneous)
     | (^|\bcode\W{1,3})1303\b | 并发
@@ -175,6 +179,7 @@ def id_in_location(answer: Answer, places: Iterable[str]) -> str | None:
 
 def passed_limit(text: str) -> str | None:
     """Return which limit a message says was passed, as `Busy` names it; None where it speaks of what was requested."""
+    text = re.sub(_RATE_OF_MEDIA, " ", text)
     if re.search(_TOO_MANY_AT_ONCE, text):
         return "outstanding"
     return "rate" if re.search(_TOO_OFTEN, text) else None

@@ -298,6 +298,23 @@ def test_too_many_at_once_passes_by_waiting_under_any_status(wire: Wire, body: A
 
 @both
 @for_each(
+    "words",
+    [
+        "video frame rate limit is 24 to 60 fps",
+        "The bitrate limit of 50 Mbps is exceeded",
+        "sample-rate limit: 48 kHz",
+        "采样频率不支持",
+        "too many active elements in element_list",
+        "too many simultaneous people in the picture",
+    ],
+)
+def test_a_limit_of_what_a_job_is_made_of_is_not_waited_for(wire: Wire, words: str) -> None:
+    with pytest.raises(Rejected):
+        wire.parse_submission(answer({"message": words, "code": 400}, 400), "av-1")
+
+
+@both
+@for_each(
     "words", ["The model is overloaded, please try again later", "the system is busy", "we are at capacity", "系统繁忙"]
 )
 @for_each(
