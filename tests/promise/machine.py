@@ -68,7 +68,7 @@ class Promise(RuleBasedStateMachine):
         strangers=st.sampled_from((0, 9)),
         offset=st.sampled_from((0.0, 0.0, -3600.0, -400.0, 400.0, 3600.0)),
         download=st.sampled_from((0.0, 0.0, 20.0)),
-        unevenness=st.sampled_from((0.0, 0.7)),
+        unevenness=st.sampled_from((0.0, 0.3)),
     )
     def begin(
         self, *, seconds: float, gateway: str, rows: int, strangers: int, offset: float, download: float,
@@ -134,7 +134,7 @@ class Promise(RuleBasedStateMachine):
         jobs = {name: PROMPTS[0] for name in IDS if name not in self.world.job_ids()}
         if len(jobs) < 3:
             return
-        self.world.service.unevenness = 0.7 if uneven else 0.0
+        self.world.service.unevenness = 0.3 if uneven else 0.0
         file = {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
         self.world.run_file(jobs, agreed=True, limit=limit, **file, **how)
 
