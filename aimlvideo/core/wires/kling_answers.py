@@ -61,7 +61,9 @@ beside them is another file, and is never taken."""
 REASON_FIELDS = (("task_status_msg",), ("fail_reason",), ("error", "message"), ("error", "code"), ("error",))
 
 PASSING_CODES = {1302: "rate", 1303: "outstanding"}
-"""Too many a second, too many at once: these pass by waiting, at least 1 s."""
+"""Too many a second, too many at once: these pass by waiting."""
+LEAST_PAUSE = 1.0
+"""Seconds: gateways say "too fast" without a `Retry-After`, or with one of 0."""
 LASTING_CODES = frozenset({1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1304})
 """Key, account, arrears, address: waiting never cures these."""
 REJECTED_CODES = frozenset({1200, 1201, 1202, 1203, 1300, 1301})
@@ -223,7 +225,7 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
     error = _by_number(text, status, code, wait, request_id)
     if passed and _is_about_this_request(error):
         about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
-        return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=passed, **about)
+        return Busy(text, retry_after=max(wait or 0.0, LEAST_PAUSE), limit=passed, **about)
     if isinstance(error, Busy) and passed == "outstanding":
         error.limit = passed
     if code in CONTENT_CODES or (_is_about_this_request(error) and refuses_content(f"{word} {message}")):
@@ -254,22 +256,33 @@ def _with_input(error: ServiceError, message: str) -> ServiceError:
 
 def _by_number(text: str, status: int, code: int | None, wait: float | None, request_id: str | None) -> ServiceError:
     about: dict[str, Any] = {"status": status, "code": code, "request_id": request_id}
-    if code in KEY_CODES or (code is None and status == 401):
-        return Refused(text, wrong_key=True, **about)
-    if code in LASTING_CODES or status in REFUSED_STATUSES:
-        return Refused(text, **about)
-    if code in PASSING_CODES or status == 429:
-        limit = PASSING_CODES.get(code) if code else None
-        # At least a second: gateways say "too fast" without a `Retry-After`, or with one of 0.
-        return Busy(text, retry_after=max(wait or 0.0, 1.0), limit=limit, **about)
-    if code == UNAVAILABLE_CODE or status in NEVER_PROCESSED:
-        return Unavailable(text, retry_after=wait, **about)
-    lost = code in UNCLEAR_CODES or status >= 500 or status in ANSWER_LOST or 300 <= status < 400
-    if lost and code not in REJECTED_CODES:
-        return Unclear(text, **about)
     if code in UNKNOWN_TASK_CODES:
         about["status"] = 404
-    return Rejected(text, **about)
+    is_about_the_key = code in KEY_CODES or (code is None and status == 401)
+    # A known code counts before the status: gateways have statuses of their own for what lies behind them.
+    if is_about_the_key or code in LASTING_CODES:
+        return Refused(text, wrong_key=is_about_the_key, **about)
+    if code in PASSING_CODES:
+        return Busy(text, retry_after=max(wait or 0.0, LEAST_PAUSE), limit=PASSING_CODES[code], **about)
+    if code == UNAVAILABLE_CODE:
+        return Unavailable(text, retry_after=wait, **about)
+    if code in UNCLEAR_CODES:
+        return Unclear(text, **about)
+    if code in REJECTED_CODES:
+        return Rejected(text, **about)
+    return _by_status(text, status, wait, about)
+
+
+def _by_status(text: str, status: int, wait: float | None, about: Mapping[str, Any]) -> ServiceError:
+    """Return what an HTTP status amounts to."""
+    if status in REFUSED_STATUSES:
+        return Refused(text, **about)
+    if status == 429:
+        return Busy(text, retry_after=max(wait or 0.0, LEAST_PAUSE), **about)
+    if status in NEVER_PROCESSED:
+        return Unavailable(text, retry_after=wait, **about)
+    is_lost = status >= 500 or status in ANSWER_LOST or 300 <= status < 400
+    return (Unclear if is_lost else Rejected)(text, **about)
 
 
 def _stated_error(body: Mapping[str, Any]) -> tuple[str, str] | None:
