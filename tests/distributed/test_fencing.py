@@ -99,6 +99,24 @@ async def test_what_was_left_unwritten_by_an_earlier_life_is_refused_before_the_
         assert record.progress == SENT
 
 
+async def test_a_generation_that_another_job_has_is_not_written_and_its_job_is_let_go_of(dsn: str) -> None:
+    two = VideoJob(JOB.model, id="two", prompt="p")
+    plan(dsn, two, JOB)
+    rendering = SENT.to(Stage.RENDERING, generation_id="gen-0")
+    async with open_postgres_journal(dsn, "a") as journal:
+        await journal.take(["two"])
+        journal.step(two, rendering)
+        await journal.synced()
+    async with open_postgres_journal(dsn, "b") as journal:
+        lost = losing(journal)
+        await journal.take(["one"])
+        for progress in (SENT, rendering):
+            journal.step(JOB, progress)
+            await journal.synced()
+        assert lost == ["one"]
+    assert found(dsn) == SENT
+
+
 async def test_after_a_freeze_it_is_asked_whether_a_job_is_still_ours(dsn: str) -> None:
     plan(dsn)
     async with open_postgres_journal(dsn, "a") as ours, open_postgres_journal(dsn, "b") as theirs:

@@ -22,7 +22,7 @@ from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import OverBudget
 from aimlvideo.pipeline import download
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
-from tests.fakes import JOB, FakeDownload, FakeService, FakeTransport
+from tests.fakes import JOB, FakeDownload, FakeService, FakeTransport, answer
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -111,3 +111,17 @@ async def test_a_failed_generation_that_was_charged_counts_after_its_job_is_queu
     assert stages(dsn) == {"planned": 1}
     with open_sync_journal(dsn) as journal:
         assert journal.spent() == PRICE
+
+
+async def test_an_answer_that_names_a_generation_of_another_worker_s_job_is_looked_into(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    service.lost.extend([None, answer(201, {"id": "gen-0", "status": "queued"})])
+    for name in "ab":
+        await queued(dsn, tmp_path, name)
+        async with opened(service, dsn, tmp_path) as worker:
+            await worker.run()
+    with open_sync_journal(dsn) as journal:
+        generations = {job.id: progress.generation_id for job, progress in journal.all_jobs()}
+    assert generations == {"a": "gen-0", "b": "gen-1"}
+    assert len(service.posted_at) == 2

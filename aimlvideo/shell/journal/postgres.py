@@ -62,15 +62,22 @@ COLUMN_TYPES = ", ".join(f"{name} {TYPES[kind]}" for name, kind in COLUMN_KINDS.
 # One text for all steps: an array a column cost a worker and PostgreSQL more than the steps themselves.
 NEW_STEPS = f"json_to_recordset(%s::json) AS new(id text, intent boolean, counts text, {COLUMN_TYPES})"
 ASSIGNED = ", ".join(f"{name} = new.{name}" for name in (*PROGRESS_COLUMNS, "counts"))
+# A proxy that mixes up two answers may give a job the generation of one that another worker has. Its intent stays as it
+# is written, and whoever takes the job over asks the service which generation has become of that.
+ITS_OWN_GENERATION = """(new.generation_id IS NULL OR job.generation_id = new.generation_id OR NOT EXISTS (
+        SELECT FROM aimlvideo_jobs other WHERE other.generation_id = new.generation_id AND other.id <> new.id
+    ))"""
 STEPS = f"""
     UPDATE aimlvideo_jobs AS job SET {ASSIGNED} FROM {NEW_STEPS}
-    WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) RETURNING job.id, NULL, NULL, NULL, NULL
+    WHERE job.id = new.id AND (%s::text IS NULL OR job.owner = %s) AND {ITS_OWN_GENERATION}
+    RETURNING job.id, NULL, NULL, NULL, NULL
 """
 INTENTS = f"""
     WITH verdicts AS MATERIALIZED (SELECT * FROM aimlvideo_admit(%s, %s, %s)), moved AS (
         UPDATE aimlvideo_jobs AS job SET {ASSIGNED}, price = coalesce(verdicts.price, job.price)
         FROM {NEW_STEPS} LEFT JOIN verdicts ON verdicts.id = new.id
         WHERE job.id = new.id AND job.owner = %s AND (new.intent IS NULL OR verdicts.verdict = 'admitted')
+            AND {ITS_OWN_GENERATION}
         RETURNING job.id
     )
     SELECT id, NULL, NULL, NULL, NULL FROM moved
@@ -346,7 +353,7 @@ class PostgresJournal(SyncPostgresJournal):
 
     def _lose(self, names: Iterable[str]) -> None:
         for name in names:
-            log.warning("job %s was given to another worker", name)
+            log.warning("job %s was given to another worker, or was answered with another job's generation", name)
             self._mine.discard(name)
             self.lost(name)
 
