@@ -26,8 +26,9 @@ from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
-from aimlvideo.shell.files.job_files import JobDefaults, JobFile, Line
+from aimlvideo.shell.files.job_files import JobDefaults, JobFile
 from aimlvideo.shell.files.media import Media, check_link
+from aimlvideo.shell.files.tables import Line
 
 MOST_DIGITS = 18
 """Digits of a line's number; longer ones belong to a name."""

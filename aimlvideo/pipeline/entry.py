@@ -89,7 +89,7 @@ class _RunOfEntry(Protocol):
 
     @property
     def clips_wait(self) -> bool:
-        """Whether more clips wait to be saved than are being saved."""
+        """Whether clips are ready that no download has begun."""
 
     async def afford(self, entry: Entry) -> bool:
         """Promise a job what it costs; False where it may not be bought."""

@@ -176,7 +176,8 @@ class Pipeline:
 
     def start_downloads(self, run: Run) -> None:
         """Let a run's clips be saved, several at a time."""
-        run.downloads = Crew(run.next_download, self.downloads.save, lambda: self.limiters.downloads.limit, run.tasks)
+        save, most = self.downloads.save, lambda: self.limiters.downloads.limit
+        run.download_crew = Crew(run.next_download, save, most, run.tasks)
 
 
 def _on_ready(entry: Entry) -> None:

@@ -109,7 +109,7 @@ class Run:
         self._results: deque[tuple[Result, bool]] = deque()  # and whether each counts as bought until it is taken
         self._result_ready = asyncio.Event()
         self._ready: deque[Entry] = deque()
-        self.downloads: Crew[Entry] | None = None
+        self.download_crew: Crew[Entry] | None = None
         self.broken: asyncio.Future[None] | None = None  # raises what ended this run, and not its reader
         self._names: set[str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
@@ -305,8 +305,8 @@ class Run:
     def download(self, entry: Entry) -> None:
         """Have a clip that is ready saved, as soon as one of the downloads is free."""
         self._ready.append(entry)
-        if self.downloads is not None:
-            self.downloads.call(len(self._ready))
+        if self.download_crew is not None:
+            self.download_crew.call(len(self._ready))
 
     @property
     def clips_wait(self) -> bool:
@@ -316,8 +316,8 @@ class Run:
     def next_download(self) -> Entry | None:
         """Return the clip that has waited longest to be saved, None where none waits."""
         entry = self._ready.popleft() if self._ready else None
-        if self._ready and self.downloads is not None:
-            self.downloads.call(len(self._ready))  # more may come at a time now than when these were ready
+        if self._ready and self.download_crew is not None:
+            self.download_crew.call(len(self._ready))  # more may come at a time now than when these were ready
         return entry
 
     def close_input(self) -> None:

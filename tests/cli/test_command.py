@@ -286,6 +286,12 @@ def test_two_runs_in_one_folder_are_told_apart(command: Command, tmp_path: Path)
     assert str(os.getpid()) in done.output
 
 
+def test_the_balance_takes_two_questions(command: Command, sandbox: Sandbox) -> None:
+    before = sum(sandbox.stats()["answers"].values())
+    assert "USD" in command("balance").output
+    assert sum(sandbox.stats()["answers"].values()) - before == 2
+
+
 def test_status_balance_models_and_check_answer(command: Command, tmp_path: Path) -> None:
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "one"})
     command(*quick("jobs.jsonl"))

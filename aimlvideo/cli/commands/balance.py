@@ -11,11 +11,12 @@ from aimlvideo.cli.options import JsonObject, ServiceOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
-from aimlvideo.client import VideoClient
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import ServiceError, UsageError
+from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
+from aimlvideo.shell.http.asked_service import AskedService
 
 app = CommandApp()
 
@@ -32,13 +33,13 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
             raise UsageError(f"{account.title} has no balance to ask for: look at {account.key_url}")
 
         async def ask() -> tuple[list[str], dict[str, Any]]:
-            async with VideoClient(**settings) as client:
+            async with AskedService.open(Settings.of(settings)) as service:
                 if dollars is not None:
-                    remaining = dollars.read(await client.send(dollars.request))
-                    key = await _limits_of_key(client)
+                    remaining = dollars.read(await service.send(dollars.request))
+                    key = await _limits_of_key(service)
                     return [f"{remaining:.2f} USD", *_key_lines(key)], {"balance_usd": remaining, **_key_json(key)}
                 assert packs is not None
-                read = list(packs.read(await client.send(packs.request(clock.wall()))))
+                read = list(packs.read(await service.send(packs.request(clock.wall()))))
                 lines = [_pack_line(pack) for pack in read] or ["no packs of units on this account"]
                 return lines, {"packs": [_pack_json(pack) for pack in read]}
 
@@ -50,12 +51,12 @@ def balance(access: ServiceOptions, json: JsonObject = False) -> None:
             terminal.say(line)
 
 
-async def _limits_of_key(client: VideoClient) -> KeyLimits | None:
+async def _limits_of_key(asked: AskedService) -> KeyLimits | None:
     """Return what the key itself may do; None where the service does not say."""
-    question = client.service.key
+    question = asked.service.key
     if question is not None:
         with suppress(ServiceError):
-            return question.read(await client.send(question.request, tries=1))
+            return question.read(await asked.send(question.request, tries=1))
     return None
 
 

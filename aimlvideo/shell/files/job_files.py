@@ -26,10 +26,17 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
 from aimlvideo.shell.files.json_jobs import read_json, read_json_lines
-from aimlvideo.shell.files.tables import PROMPT_HEADERS, TableJob, is_table, looks_like_json, read_csv, read_frame
+from aimlvideo.shell.files.tables import (
+    PROMPT_HEADERS,
+    SNIFFED,
+    Line,
+    TableJob,
+    is_table,
+    looks_like_json,
+    read_csv,
+    read_frame,
+)
 from aimlvideo.shell.files.workbooks import OLD_WORKBOOK, OLD_WORKBOOK_HINT, read_xlsx
-
-Line = tuple[str, Mapping[str, Any] | Problem]
 
 log = logging.getLogger("aimlvideo")
 
@@ -37,8 +44,6 @@ IN_MEMORY = 16_000_000
 """Bytes of a stream that are held in memory before they go to a temporary file."""
 LONGEST_LINE = 2**29
 """Bytes of one line of a job file: it is held in memory, several times over."""
-SNIFFED = 65536
-"""Bytes that decide what an unnamed stream is."""
 FORMS = ".jsonl, .ndjson, .json, .csv, .tsv, .xlsx, .txt or .md, a folder of pictures, or - for standard input"
 
 

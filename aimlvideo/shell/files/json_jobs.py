@@ -17,8 +17,7 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import DEEPEST, TOO_DEEP, is_too_deep
 from aimlvideo.core.jobs.problems import WRITABLE
 from aimlvideo.errors import Problem
-
-Line = tuple[str, Mapping[str, Any] | Problem]
+from aimlvideo.shell.files.tables import Line
 
 SHOWN = 65536
 """Bytes of a document that decide what is wrong with it."""

@@ -26,6 +26,7 @@ from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.files.cells import NOTHING, CellError, cell_value, is_nothing, refuse_formula
 
 Line = tuple[str, Mapping[str, Any] | Problem]
+"""Where a line of a job file stands, and the fields of its job, or what is wrong with it."""
 Row = list[Any] | Problem
 
 
@@ -54,7 +55,7 @@ _SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _RULED = re.compile(r":?-{3,}:?")
 """A cell of the line that Markdown has below the header of a table."""
 SNIFFED = 65536
-"""Bytes of a first line that decide what a text is."""
+"""Bytes that decide what a text, or an unnamed stream, is."""
 LONGEST_CELL = 1 << 28
 """Characters: a picture in Base64 may stand in a cell."""
 
