@@ -34,7 +34,7 @@ from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
-from aimlvideo.pipeline.job_sources import Jobs, as_async, check_jobs, jobs_to_resume, plan_jobs, single_job
+from aimlvideo.pipeline.job_sources import Jobs, as_async, check_source, jobs_to_resume, plan_jobs, single_job
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll import fetch_status
@@ -407,7 +407,7 @@ class VideoClient:
         shown: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
-        check_jobs(jobs)
+        check_source(jobs)
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():

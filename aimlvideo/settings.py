@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path, PurePath
 from types import NoneType
 from typing import Any
@@ -66,7 +65,7 @@ class Settings:
         if self.callback_url is not None and not _is_link(self.callback_url):
             raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the service can call")
         _check_upload(self.upload)
-        self.fixed_polls()
+        self.fixed_polls()  # refuses a `poll` that cannot be read
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Settings:
@@ -103,33 +102,27 @@ class Settings:
             raise SettingsError(f"poll: {error}") from None
 
     def _check_numbers(self) -> None:
-        for name, value in self._positive().items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                more = _MORE_OF_NUMBERS.get(name, "")
+        for name, more in _NUMBERS.items():
+            if (value := getattr(self, name)) is None and name in _MAY_BE_NONE:
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and value > 0):
                 raise SettingsError(f"{name} is {value!r}: expected a number above 0{more}")
         for name in ("max_outstanding", "downloads"):
             if (count := getattr(self, name)) is not None and not float(count).is_integer():
                 raise SettingsError(f"{name} is {count!r}: expected a whole number, or None")
 
-    def _positive(self) -> Mapping[str, float]:
-        most = inf if self.max_outstanding is None else self.max_outstanding
-        settle = inf if self.settle is None else self.settle
-        return {
-            "max_outstanding": most,
-            "rate": self.rate,
-            "poll_rate": self.poll_rate,
-            "downloads": inf if self.downloads is None else self.downloads,
-            "timeout": self.timeout,
-            "settle": settle,
-        }
 
-
-_MORE_OF_NUMBERS = {
+_NUMBERS = {
     "max_outstanding": ", or None for as many as the service takes",
+    "rate": "",
+    "poll_rate": "",
     "downloads": ", or None for as many as the line takes",
     "timeout": ", in seconds",
     "settle": ", in seconds, or None",
 }
+"""The settings that are numbers, each with what a message adds about it."""
+_MAY_BE_NONE = ("max_outstanding", "downloads", "settle")
 _PATH = (str, PurePath, NoneType)
 _TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "api_key": (str, "text"),

@@ -24,7 +24,7 @@ Jobs = Lines | str | Path
 """Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
 
 
-def check_jobs(jobs: object) -> None:
+def check_source(jobs: object) -> None:
     """Raise UsageError for what is no source of jobs, before a folder is made for it."""
     expected = "expected a list of jobs (any iterable, also an async one), a job file's name, or a DataFrame"
     if isinstance(jobs, Mapping | VideoJob):

@@ -96,8 +96,8 @@ class Run:
     ) -> None:
         self.spec, self.tasks, self.budget, self.limiters = spec, tasks, budget, limiters
         self.stats = RunStats() if stats is None else stats
-        self.watchers: list[Callable[[Entry], None]] = []
-        self.ended_watchers: list[Callable[[Entry | None], None]] = []
+        self.watchers: list[Callable[[Entry], None]] = []  # called after each step of a job
+        self.ended_watchers: list[Callable[[Entry | None], None]] = []  # at each job's end; None: nothing new goes out
         self.entries: set[Entry] = set()
         self.halted: VideoError | None = None
         self.input_exhausted = self.closed = self._left_early = self._all_read = False
