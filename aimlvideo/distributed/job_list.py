@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -25,7 +25,15 @@ from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, Video
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
-from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, connection_error, open_pool, pooled_connection
+from aimlvideo.shell.journal.postgres_connection import (
+    AGAIN,
+    AWAY,
+    Connection,
+    connection_error,
+    open_pool,
+    pooled_connection,
+    postgres_errors,
+)
 from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal, read_records
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -177,14 +185,21 @@ class JobList:
 
     async def status(self, job_id: str) -> Result | None:
         """Return where a job stands, None where there is none of this id."""
-        async with pooled_connection(self._open_pool()) as connection:
+        async with self._connection() as connection:
             records = await read_records(connection, [job_id])
         return next((Result.of(job, progress, self._folder) for (job, progress), _ in records), None)
 
     async def account(self) -> Account:
         """Return what is true of the whole list: its limits, how many jobs stand where, what was spent."""
-        async with pooled_connection(self._open_pool()) as connection:
+        async with self._connection() as connection:
             return await Account.read(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """Give a connection for one question. Raises DatabaseAway or JournalError where it is not answered."""
+        with postgres_errors():
+            async with pooled_connection(self._open_pool()) as connection:
+                yield connection
 
     async def _add(self, jobs: Iterable[Job]) -> list[str]:
         checked = [job if isinstance(job, VideoJob) else job_of_mapping(job) for job in jobs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -12,11 +13,12 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from aimlvideo import JobList
 from aimlvideo.cli.app import app
 from aimlvideo.cli.exit_codes import exit_code_of
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import DatabaseAway, OverBudget, Refused, SettingsError, Unavailable, VideoError
+from aimlvideo.errors import DatabaseAway, JournalError, OverBudget, Refused, SettingsError, Unavailable, VideoError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.cases import for_each
 from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
@@ -112,6 +114,30 @@ def test_a_wrong_key_is_not_and_an_absent_service_is_worth_another_start(queued:
     code, said = command("worker", "-o", output, "--base-url", "http://127.0.0.1:9", dsn=queued)
     assert (code, restarts(code)) == (3, True), said
     assert counts(queued) == {"planned": 20}
+
+
+@pytest.fixture
+def looking_only(queued: str) -> Iterator[str]:
+    """Give the same database for a role that may read what jobs there are, and nothing more."""
+    with psycopg.connect(queued, autocommit=True) as db:
+        db.execute("CREATE ROLE looker LOGIN")
+        db.execute("GRANT SELECT ON aimlvideo_facts, aimlvideo_jobs TO looker")
+        yield queued.replace("postgres@", "looker@")
+        db.execute("DROP OWNED BY looker")
+        db.execute("DROP ROLE looker")
+
+
+@pytest.mark.parametrize("words", ["drain", "db limits --rate 4", "worker -o OUT", "status"])
+def test_what_a_role_may_not_do_is_said_in_words(looking_only: str, tmp_path: Path, words: str) -> None:
+    code, said = command(*words.replace("OUT", str(tmp_path)).split(), dsn=looking_only)
+    assert (code, "permission denied for table" in said) == (2, True), said
+
+
+async def test_what_an_application_may_not_read_is_our_own_error(looking_only: str) -> None:
+    async with JobList(looking_only) as jobs:
+        assert await jobs.status("job0")
+        with pytest.raises(JournalError, match="permission denied"):
+            await jobs.account()
 
 
 def test_status_asks_the_database_of_the_environment(queued: str) -> None:

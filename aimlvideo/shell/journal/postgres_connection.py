@@ -74,14 +74,28 @@ def connection_error(error: BaseException, dsn: str) -> SettingsError | Database
 
 @contextmanager
 def sync_connection(dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none."""
+    """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none.
+
+    What goes wrong with it in the block is raised as `_statement_errors` does.
+    """
     try:
         connection = psycopg.connect(_conninfo(dsn), autocommit=True)
         connection.execute(SESSION)
     except psycopg.Error as error:
         raise connection_error(error, dsn) from None
-    with connection:
+    with connection, _statement_errors(dsn):
         yield connection
+
+
+@contextmanager
+def _statement_errors(dsn: str) -> Iterator[None]:
+    """Raise what the database says of a statement, and nobody foresaw, as our own error: it is never a traceback."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if isinstance(error, AWAY):
+            raise connection_error(error, dsn) from error
+        raise JournalError(f"the journal in the database cannot be used: {_redacted(error, dsn)}") from error
 
 
 @asynccontextmanager
@@ -144,7 +158,8 @@ def postgres_errors() -> Iterator[None]:
 def resolved_dsn(dsn: str | None) -> Iterator[str]:
     """Give the database that was named, or one of this user's own that runs as long as somebody uses it."""
     if dsn is not None:
-        yield dsn
+        with _statement_errors(dsn):
+            yield dsn
         return
     try:
         with warnings.catch_warnings(action="ignore"):  # it complains where XDG_RUNTIME_DIR is not set
@@ -156,4 +171,6 @@ def resolved_dsn(dsn: str | None) -> Iterator[str]:
     folder: Path = user_state_path("aimlvideo") / "postgres"
     folder.mkdir(parents=True, exist_ok=True)
     with get_server(str(folder)) as server:
-        yield server.get_uri()
+        address = server.get_uri()
+        with _statement_errors(address):
+            yield address
