@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import anyio
@@ -151,6 +151,7 @@ class LostSubmissions:
                 self._apply(doubt, Outcome.UNRESOLVED, why=elsewhere)
                 continue
             outcome, generation_id = Outcome.of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
+            _name_further(doubt.entry, generation_id, (row.generation_id for row in listed if row.succeeded))
             self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
     def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
@@ -240,10 +241,11 @@ class LostSubmissions:
                 listed = await self.log.request(tasks.request(page, entry.job), tasks.read)
             except Rejected:
                 return None
-            if (ours := next((one for one in listed if one.request_id == entry.progress.request_id), None)) is not None:
-                return ours
-            # The newest come first: behind a task older than the submission there can only be older ones.
-            if not listed or 0 < listed[-1].created_at < since:
+            if ours := [one for one in listed if one.request_id == entry.progress.request_id]:
+                _name_further(entry, ours[0].id, (one.id for one in ours))
+                return ours[0]
+            # Where the newest come first, there can only be older ones behind a task older than the submission.
+            if not listed or 0 < listed[-1].created_at < min(since, listed[0].created_at):
                 return None
         return None
 
@@ -331,6 +333,17 @@ def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:
             "run has used the id"
         )
     return None
+
+
+def _name_further(entry: Entry, generation_id: str | None, listed: Iterable[str | None]) -> None:
+    """Say which further generations the service lists under a job's request id: they are paid, and are no job's."""
+    further = sorted({one for one in listed if one} - {generation_id}) if generation_id else []
+    if further:
+        log.error(
+            "the service accepted the submission of job %r more than once: it has become %s, and `aimlvideo adopt` "
+            "fetches the others: %s",
+            entry.job.id, generation_id, ", ".join(further), extra={"job": entry.job.id},
+        )  # fmt: skip
 
 
 def _in_doubt_error(entry: Entry, why: str, answer: str = "") -> InDoubt:

@@ -261,3 +261,16 @@ async def test_the_log_is_read_no_more_often_than_the_service_allows() -> None:
     busiest = max(sum(moment <= other < moment + 10 for other in service.log_reads) for moment in service.log_reads)
     assert len(service.log_reads) > 40
     assert busiest <= 200 / 60 * 10 + 5
+
+
+async def test_a_second_generation_under_the_id_of_a_lost_answer_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    service = FakeService()
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service) as client, client.run(jobs(1)) as results:
+        await anyio.sleep(5)
+        service.accepted["gen-twice"] = service.accepted["gen-0"]
+        service.note("gen-twice", service.log[0].request_id)
+        video = (await anext(results)).or_raise()
+    (error,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert {video.generation_id, error.rsplit(": ", 1)[1]} == {"gen-0", "gen-twice"}
+    assert "accepted the submission of job 'job0' more than once" in error

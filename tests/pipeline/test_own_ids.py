@@ -112,6 +112,26 @@ async def test_a_lost_submission_that_only_the_list_shows_is_found_and_not_bough
     assert len(service.bodies) == 1
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_a_lost_submission_is_looked_for_in_a_list_of_either_order(newest_first: bool) -> None:
+    class Ordered(Listing):
+        def _list(self, page: str) -> Answer:
+            now = round(1000 * datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp())
+            ages = range(0, 300_000, 10_000) if newest_first else range(90_000_000, 80_000_000, -100_000)
+            others = [{"task_id": f"other-{age}", "task_status": "succeed", "created_at": now - age} for age in ages]
+            return (
+                super()._list("1") if page == "2" else answer(200, {"code": 0, "data": others if page == "1" else []})
+            )
+
+    service = Ordered(seconds=20)
+    service.finds_ids, service.list_has_ours = False, True
+    service.lost.append(Unclear("reset"))
+    options: dict[str, Any] = {"service": "kling-official", "api_key": "a:b", "settle": 30, "timeout": 3000}
+    async with FakeClient(service, **options) as client:
+        results = await run_all(client, jobs(1, {"model": "kling-v1-6", "prompt": "waves"}))
+    assert results["job0"].ok, results["job0"].error
+
+
 async def test_a_lost_submission_is_looked_for_behind_tasks_of_others_that_seem_to_be_a_little_older() -> None:
     class Crowded(Listing):
         def _list(self, page: str) -> Answer:
