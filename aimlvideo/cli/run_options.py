@@ -129,7 +129,7 @@ class SharedRunOptions:
         return Terminal(json=self.json, quiet=self.quiet)
 
     def client_options(self, service: str, *, strict: bool = False) -> ClientOptions:
-        """Return the settings of the run's client. Raises UsageError for what cannot be read."""
+        """Return the settings of the run's client. Raises UsageError for a text that cannot be read."""
         callback = None if self.callback is None else read_address("--callback", self.callback)
         options = ServiceOptions(service=service, base_url=self.base_url, api_key=self.api_key)
         return options.client_options(
@@ -143,13 +143,11 @@ class SharedRunOptions:
     def run_options(
         self, output: Path, service: str, *, store: str | None = None, strict: bool = False, matrix: bool = False
     ) -> RunOptions:
-        """Return how the run is made and shown. Raises UsageError for what cannot be read.
-
-        Here, because what is wrong only once the jobs are planned would leave them planned by a run that was refused.
-        """
+        """Return how the run is made and shown. Raises UsageError for what cannot be right, or cannot be opened."""
+        # Now, before anything is planned: a run that was refused later would leave its jobs planned.
         checked_limit(self.max_spend, "--max-spend")
         checked_limit(None if self.confirm_above == inf else self.confirm_above, "--confirm-above")
-        NameTemplate(self.name or "{id}")  # one that cannot be read is refused
+        NameTemplate(self.name or "{id}")
         board = None if self.board is None else read_address("--board", self.board, LOCALHOST)
         _refuse_taken("--board", board)
         if self.metrics is not None:

@@ -100,8 +100,6 @@ class Spending:
     """What is spent on the jobs of one journal, and what is promised to those under way, by whichever run."""
 
     spent: float = 0.0
-    unknown: int = 0
-    """Jobs that ended, and nobody said what they cost."""
     commitments: dict[str, _Commitment] = field(default_factory=dict)
     on_change: list[Callable[[], None]] = field(default_factory=list)
     """Called when something that was promised is settled or taken back."""
@@ -113,6 +111,7 @@ class Spending:
     _highest: dict[str, float] = field(default_factory=dict)
     _jobs: dict[str, VideoJob] = field(default_factory=dict)
     _unknown_by_model: Counter[str] = field(default_factory=Counter)
+    """Jobs that ended, and nobody said what they cost, by model: they count once a price of it is seen."""
 
     @property
     def committed(self) -> float:
@@ -167,9 +166,10 @@ class Spending:
 
     def book(self, cost: float | None, model: str = "") -> None:
         """Add what a job was charged; None where nobody said: it counts when a price of its model is seen."""
-        self.unknown += cost is None
-        self._unknown_by_model[model] += cost is None
-        self.spent += cost or 0.0
+        if cost is None:
+            self._unknown_by_model[model] += 1
+        else:
+            self.spent += cost
 
     def count(self, records: Iterable[Record], price: Callable[[VideoJob], float | None], *, spent: float) -> None:
         """Count what the jobs of a journal have cost, and promise all that is outstanding its price.
@@ -177,7 +177,7 @@ class Spending:
         A clip whose cost nobody said counts as its price: what is not known is not nothing. `spent` is what the journal
         says that was charged in all: for these jobs, and for generations that failed and were tried again since.
         """
-        self.counted, self.spent, self.unknown = True, spent, 0
+        self.counted, self.spent = True, spent
         self._unknown_by_model.clear()
         unsaid: list[tuple[str, float | None]] = []
         for job, progress in records:
@@ -208,9 +208,7 @@ class Spending:
         if dollars is None:
             return
         self._highest[model] = max(dollars, self._highest.get(model, 0.0))
-        if count := self._unknown_by_model.pop(model, 0):
-            self.unknown -= count
-            self.spent += count * dollars
+        self.spent += self._unknown_by_model.pop(model, 0) * dollars
 
     def changed(self) -> None:
         """Tell those who wait for room."""
@@ -245,19 +243,9 @@ class Budget:
         return self.spending.spent
 
     @property
-    def unknown(self) -> int:
-        """Jobs that ended, and nobody said what they cost."""
-        return self.spending.unknown
-
-    @property
     def committed(self) -> float:
         """What the jobs under way will cost, as far as that is known."""
         return self.spending.committed
-
-    @property
-    def remaining(self) -> float | None:
-        """What may still be promised; None without a limit."""
-        return None if self.limit is None else max(0.0, self.limit - self.spent - self.committed)
 
     def commit(self, job_id: str, price: float | None, *, model: str = "") -> bool:
         """Promise this job its price; False when that would pass the limit, and then nothing is promised."""
