@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
+import anyio
 from aiohttp import web
 
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.webhooks import is_signed
 from aimlvideo.errors import SettingsError
 from aimlvideo.shell import clock
+from aimlvideo.shell.task_groups import background_tasks
 
 LARGEST = 2**20
 """Bytes of a call's body at most."""
 
+LONGEST = 20.0
+"""Seconds that a connection may last: a call takes a moment, and whoever dawdles keeps a file of this process open."""
+MOST_CONNECTIONS = 100
+"""Connections at once; where there are more, the oldest are closed. The page is open to anybody."""
+SWEEP_EVERY = 1.0
 PARTING = 0.2
 """Seconds that a call under way still has when the page is closed."""
 
 log = logging.getLogger("aimlvideo.callbacks")
+# Whoever sends what is no request would fill the log with the server's tracebacks.
+silent_log = logging.getLogger("aimlvideo.callbacks.server")
+silent_log.setLevel(logging.CRITICAL + 1)
 
 
 @asynccontextmanager
@@ -42,12 +54,16 @@ async def callback_page(
         content = Answer(200, {}, body).json()
         if content is None:
             return web.Response(status=400)
-        heard(content)
+        try:
+            heard(content)
+        except Exception:
+            log.exception("unexpected error at a callback")
+            return web.Response(status=500)
         return web.Response(status=204)
 
     application = web.Application(client_max_size=LARGEST)
     application.router.add_post("/{any:.*}", called)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=PARTING)
+    runner = web.AppRunner(application, access_log=None, logger=silent_log, shutdown_timeout=PARTING)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
@@ -55,9 +71,24 @@ async def callback_page(
             await site.start()
         except (OSError, OverflowError, ValueError) as error:
             raise SettingsError(f"callbacks cannot be served on {host}:{port}: {_reason(error)}") from error
-        yield f"http://{host}:{runner.addresses[0][1]}/"
+        assert runner.server is not None
+        async with background_tasks(partial(_close_old_connections, runner.server)):
+            yield f"http://{host}:{runner.addresses[0][1]}/"
     finally:
         await runner.cleanup()
+
+
+async def _close_old_connections(server: web.Server) -> None:
+    """Keep the connections few and short, for as long as the page is open."""
+    opened_at: dict[web.RequestHandler, float] = {}
+    while True:
+        now = time.monotonic()
+        opened_at = {connection: opened_at.get(connection, now) for connection in server.connections}
+        too_many = len(opened_at) - MOST_CONNECTIONS
+        for position, (connection, moment) in enumerate(opened_at.items()):
+            if position < too_many or now - moment > LONGEST:
+                connection.force_close()
+        await anyio.sleep(SWEEP_EVERY)
 
 
 def _reason(error: Exception) -> str:

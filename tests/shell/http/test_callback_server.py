@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import io
@@ -9,13 +10,17 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import aiohttp
+import anyio
 import pytest
 
 from aimlvideo.errors import SettingsError
+from aimlvideo.shell.http import callback_server
 from aimlvideo.shell.http.callback_server import LARGEST, callback_page
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.real_time
 
@@ -108,3 +113,52 @@ async def test_a_place_that_cannot_be_served_is_said_as_that() -> None:
         with pytest.raises(SettingsError, match="cannot be served"):
             async with callback_page("127.0.0.1", wrong, print):
                 pass
+
+
+@pytest.mark.parametrize("begun", [b"", b"POST / HTT", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{"])
+@pytest.mark.parametrize(("limit", "value"), [("LONGEST", 0.0), ("MOST_CONNECTIONS", 0)])
+async def test_a_caller_that_dawdles_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, begun: bytes, limit: str, value: float
+) -> None:
+    monkeypatch.setattr(callback_server, "SWEEP_EVERY", 0.01)
+    monkeypatch.setattr(callback_server, limit, value)
+    async with callback_page("127.0.0.1", 0, print) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[-1].strip("/")))
+        with closing(writer), anyio.fail_after(PATIENCE):
+            writer.write(begun)
+            assert await reader.read() == b""
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x16\x03\x01\x00\xff\r\n\r\n",
+        b"POST / HTTP/1.1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n{}",
+        b"POST / HTTP/1.1\r\nHost: a\r\n" + b"X: " + b"x" * 100_000 + b"\r\n\r\n",
+    ],
+)
+async def test_what_is_no_request_is_refused_without_a_trace(caplog: pytest.LogCaptureFixture, nonsense: bytes) -> None:
+    heard: list[Any] = []
+    async with callback_page("127.0.0.1", 0, heard.append) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[-1].strip("/")))
+        with closing(writer), anyio.fail_after(PATIENCE):
+            writer.write(nonsense)
+            assert b" 400 " in await reader.readline()
+    assert not caplog.records
+    assert not heard
+
+
+async def test_an_error_that_nobody_foresaw_is_logged_and_ends_nothing(
+    session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(body: Any) -> None:
+        raise LookupError("nobody foresaw this")
+
+    async with callback_page("127.0.0.1", 0, failing) as url:
+        for _ in range(2):
+            async with session.post(url, data=BODY) as response:
+                assert response.status == 500
+    assert "unexpected error" in caplog.text
