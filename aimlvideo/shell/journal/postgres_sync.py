@@ -115,10 +115,13 @@ class SyncPostgresJournal:
             assert sums is not None
             count, dollars, unpriced = sums
             also(NewJobs(count, dollars, unpriced, self._rows("SELECT id FROM incoming ORDER BY position")))
-            self.db.execute(
+            written = self.db.execute(
                 "INSERT INTO aimlvideo_jobs (id, folder, asked, parents, price) "
                 "SELECT id, folder, asked, parents, price FROM incoming ORDER BY position ON CONFLICT DO NOTHING"
             )
+            # Another file was queued while this one was read, or a person was asked.
+            if written.rowcount < count:
+                self._refuse_changed()
 
     def plan(
         self, job: VideoJob, *, distinct: bool = False, run: int | None = None, price: float | None = None

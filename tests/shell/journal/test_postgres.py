@@ -10,8 +10,9 @@ import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
-from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import NewJobs, open_sync_journal
 
 pytestmark = pytest.mark.real_time
 
@@ -70,3 +71,19 @@ async def test_who_waits_for_a_step_that_came_while_others_were_written_is_woken
             journal.step(journal.plan(VideoJob("m", id="first")).job, SENT)
             await journal.synced()
     assert groups == [["first"], ["second"]]
+
+
+def test_an_id_that_another_file_takes_meanwhile_for_another_content_is_refused(dsn: str) -> None:
+    def meanwhile(new: NewJobs) -> None:
+        with open_sync_journal(dsn) as other:
+            other.plan(VideoJob("m", id="one", prompt="other words"))
+
+    def plan_both() -> None:
+        with journal.planning(meanwhile):
+            for name in ("one", "two"):
+                journal.plan(VideoJob("m", id=name, prompt="words"))
+
+    with open_sync_journal(dsn) as journal:
+        with pytest.raises(InvalidJobs, match="prompt changed"):
+            plan_both()
+        assert journal.find("two") is None
