@@ -102,11 +102,12 @@ class AgentTools:
             if record is None or record.progress.stage is Stage.PLANNED:
                 self._afford(job)
             if job.id not in self._active and (record is None or record.progress.stage not in ENDED):
-                self._active.add(job.id)
                 self._errors.pop(job.id, None)
                 if record is None and parents(job):
                     self._journal.plan(job)  # its parents may take long: until then it is known by its id
                     await self._journal.synced()
+                # Without an await between: a call that is cancelled leaves no job that nobody sees through.
+                self._active.add(job.id)
                 self._tasks.start_soon(self._see_through, job)
                 if not self._unfinished_parents(job):
                     await self._until(job.id, SUBMISSION_WAIT, _is_sent)

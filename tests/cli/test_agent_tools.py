@@ -219,3 +219,16 @@ async def test_a_wait_for_no_number_of_seconds_is_over_at_once(tools: Tools) -> 
     async with tools() as agent:
         await agent.submit(MODEL, PARAMS, "a")
         assert (await agent.wait("a", float("nan")))["stage"] == "rendering"
+
+
+async def test_a_call_that_is_cancelled_before_its_job_is_written_down_may_be_made_again(
+    tools: Tools, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        with monkeypatch.context() as patched, anyio.move_on_after(1):
+            patched.setattr(agent._journal, "synced", anyio.sleep_forever)
+            await agent.submit(MODEL, child("a"), "b")
+        await agent.submit(MODEL, child("a"), "b")
+        assert (await ended(agent, "b"))["stage"] == "saved"
+    assert len(service.posted_at) == 2
