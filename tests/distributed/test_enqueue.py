@@ -131,7 +131,7 @@ def test_a_table_is_queued_exactly_as_run_plans_it(
         Path(name).write_text("\n".join(lines))
     options = RunOptions(output=tmp_path / "out")
     planner = Planner(JobFile(name), ServiceOptions(api_key="k").client_options(), options, QUIET)
-    anyio.run(planner.plan, known_catalog(), NO_FACTS)
+    anyio.run(planner.plan, planner.reader(known_catalog()), NO_FACTS)
     with read_journal(tmp_path / "out" / JOURNAL) as journal:
         planned = {record.job.id: {"model": record.job.model, **record.job.params} for record in journal.open_jobs()}
     assert enqueue(name) == planned

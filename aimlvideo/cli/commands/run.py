@@ -120,7 +120,7 @@ class Planner:
         try:
             resolve_key(self.settings["api_key"], self.settings["service"])
         except SettingsError as error:
-            reader = self._reader(known_catalog())
+            reader = self.reader(known_catalog())
             reader.read_all(self.file, self.defaults)
             if reader.problems:
                 self.terminal.problem(str(error))
@@ -133,19 +133,16 @@ class Planner:
         The service is asked for models that the catalogue does not know, and the file read once more.
         """
         while True:
-            reader = self._reader(client.catalog)
+            reader = self.reader(client.catalog)
             try:
-                return await self._plan(reader, facts)
+                return await self.plan(reader, facts)
             except InvalidJobs:
                 if not self.file.can_be_read_again or not await client.learn_models(reader.unknown_models):
                     reader.say_remarks(self.terminal.remark)
                     raise
 
-    async def plan(self, catalog: Catalog, facts: ServiceFacts) -> int:
-        """Return the number of the run that the jobs were planned in, by what is known of models here."""
-        return await self._plan(self._reader(catalog), facts)
-
-    def _reader(self, catalog: Catalog) -> JobReader:
+    def reader(self, catalog: Catalog) -> JobReader:
+        """Return what reads the file's jobs, by this catalogue."""
         run, settings = self.options, self.settings
         options = ReaderOptions(
             service=run.service, strict=run.strict, matrix=run.matrix, legacy=run.legacy,
@@ -153,7 +150,7 @@ class Planner:
         )  # fmt: skip
         return JobReader(catalog, self.file.folder, options)
 
-    async def _plan(self, reader: JobReader, facts: ServiceFacts) -> int:
+    async def plan(self, reader: JobReader, facts: ServiceFacts) -> int:
         """Write all jobs down and return the number of their run; leave no trace of a failure."""
         folder, options = self.options.output, self.options
         folder_was_there, is_new = folder.exists(), False
