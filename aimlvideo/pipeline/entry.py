@@ -81,6 +81,9 @@ class _RunOfEntry(Protocol):
     def give_up_planned(self, error: VideoError) -> None:
         """Submit nothing new, and end what waits to be submitted now."""
 
+    def earlier_owner(self, generation_id: str) -> str | None:
+        """Return the id of the job that had a generation before this run; None where none is known."""
+
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip."""
 

@@ -179,12 +179,12 @@ class Submit:
 
     def _on_accepted(self, entry: Entry, generation: Generation) -> None:
         """Write the id down: nothing is awaited between hearing and writing it."""
-        # A proxy that mixes up two answers would give one job the other's clip, and lose the one that it has bought.
-        if (owner := self.owner_of(generation.id)) not in (None, entry.job.id):
-            why = f"the answer names generation {generation.id}, which is that of job {owner!r}"
-            self._on_doubt(entry, why)
-            return
         try:
+            # A proxy that mixes up two answers would give one job the other's clip, and lose the one that it bought.
+            owner = self.owner_of(generation.id) or entry.run.earlier_owner(generation.id)
+            if owner not in (None, entry.job.id):
+                self._on_doubt(entry, f"the answer names generation {generation.id}, which is that of job {owner!r}")
+                return
             entry.step(Stage.RENDERING, generation_id=generation.id, submitted_at=clock.wall())
         except (DiskFailed, JournalError) as error:
             # It was bought: the journal still has its intent, so the next run looks it up, and sends nothing again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,6 +21,7 @@ from tests.fakes import (
     FakeService,
     answer,
     jobs,
+    quick_downloads,
     run_all,
 )
 
@@ -61,6 +63,20 @@ async def test_an_answer_that_names_the_generation_of_another_job_is_no_answer_t
     async with FakeClient(service, max_outstanding=most) as client:
         results = await run_all(client, jobs(3))
     assert {result.generation_id for result in results.values()} == {"gen-0", "gen-1", "gen-2"}
+    assert len(service.posted_at) == 3
+
+
+async def test_an_answer_that_names_a_generation_of_an_earlier_run_is_no_answer_to_a_new_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService()
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(2), output=tmp_path)
+    service.lost.append(answer(201, {"id": "gen-1", "status": "queued"}))
+    async with FakeClient(service) as client:
+        results = await run_all(client, jobs(3), output=tmp_path)
+    assert results["job2"].generation_id == "gen-2"
     assert len(service.posted_at) == 3
 
 

@@ -22,6 +22,9 @@ class JournalReader(Protocol):
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
 
+    def latest_generations(self, count: int) -> list[tuple[str, str]]:
+        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
 

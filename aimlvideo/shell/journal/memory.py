@@ -96,6 +96,11 @@ class InMemoryJournal:
         records = self._records.values()
         return next((record for record in records if record.progress.generation_id == generation_id), None)
 
+    def latest_generations(self, count: int) -> list[tuple[str, str]]:
+        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+        pairs = [(progress.generation_id, job.id) for job, progress in self._records.values()]
+        return [(generation_id, job_id) for generation_id, job_id in pairs if generation_id][-count:]
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job that is under way, the oldest first."""
         record = self._records.get(job_id)

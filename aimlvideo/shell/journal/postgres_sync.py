@@ -256,6 +256,12 @@ class SyncPostgresJournal:
         row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
         return record_of(row) if row else None
 
+    def latest_generations(self, count: int) -> list[tuple[str, str]]:
+        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+        begun = "SELECT generation_id, id FROM aimlvideo_jobs WHERE generation_id IS NOT NULL"
+        rows = self.db.execute(f"{begun} ORDER BY seq DESC LIMIT %s", (count,))
+        return [(generation_id, job_id) for generation_id, job_id in rows]
+
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         row = self.db.execute(SAMPLE).fetchone()

@@ -74,6 +74,11 @@ class SqliteReader:
         row = self._read(f"{_ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
         return self._record(row) if row else None
 
+    def latest_generations(self, count: int) -> list[tuple[str, str]]:
+        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+        latest = "SELECT generation_id, id FROM jobs WHERE generation_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
+        return list(self._read(latest, (count,)))
+
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"

@@ -350,6 +350,16 @@ async def test_costs_in_the_service_s_own_units_are_summed_where_no_dollars_are_
         assert journal.costs_in_units() == (2, 10.5)
 
 
+async def test_the_latest_generations_are_listed_with_their_jobs(journal: Journal) -> None:
+    for number in range(4):
+        job = JOB.with_id(f"job{number}")
+        journal.plan(job)
+        if number != 2:
+            journal.step(job, RENDERING._replace(generation_id=f"gen-{number}"))
+    await journal.synced()
+    assert dict(journal.latest_generations(2)) == {"gen-3": "job3", "gen-1": "job1"}
+
+
 async def test_a_generation_from_elsewhere_is_adopted_once(journal: Journal) -> None:
     assert journal.adopt(JOB, RENDERING) == (JOB, RENDERING)
     await journal.synced()
