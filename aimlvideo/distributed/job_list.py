@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -21,7 +21,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.queue import enqueue_jobs
 from aimlvideo.distributed.shared_account import Account
-from aimlvideo.errors import InDoubt, InvalidJobs, Problem, SettingsError, VideoError
+from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.job_sources import job_of_mapping
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.media import local_files_of
@@ -41,6 +41,9 @@ FIRST, LONGEST, GROWTH = 0.1, 2.0, 1.5
 """Seconds between two queries: at first, and at most; and the factor by which they grow while nothing ends."""
 PAGE = 1000
 """Jobs that are read with one statement."""
+UNKNOWN = """
+    SELECT name FROM unnest(%s::text[]) name WHERE NOT EXISTS (SELECT FROM aimlvideo_jobs WHERE id = name) LIMIT 1
+"""
 log = logging.getLogger("aimlvideo.jobs")
 
 Job = VideoJob | Mapping[str, Any]
@@ -165,7 +168,11 @@ class JobList:
         """Give the results of jobs as they end: of those that this object has added, or of these ids.
 
         It ends when all of them have ended. A failed job is a value, and so is one that only a person can settle.
+        Raises UsageError for an id that the list does not have: nothing would ever come of it.
         """
+        if ids is not None:
+            ids = list(ids)
+            await self._refuse_unknown(ids)
         # A dictionary for its order and for its quick removal; its values mean nothing.
         waiting = dict.fromkeys(self._added if ids is None else ids)
         while waiting:
@@ -200,6 +207,14 @@ class JobList:
         with postgres_errors():
             async with pooled_connection(self._open_pool()) as connection:
                 yield connection
+
+    async def _refuse_unknown(self, ids: list[str]) -> None:
+        # A database that is away for a moment ends no waiting, so neither does it here.
+        with suppress(DatabaseAway):
+            async with self._connection() as connection:
+                row = await (await connection.execute(UNKNOWN, (ids,))).fetchone()
+            if row is not None:
+                raise UsageError(f"there is no job {row[0]!r} in this list")
 
     async def _add(self, jobs: Iterable[Job]) -> list[str]:
         checked = [job if isinstance(job, VideoJob) else job_of_mapping(job) for job in jobs]

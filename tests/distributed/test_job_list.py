@@ -15,9 +15,10 @@ from aiohttp import ClientSession, web
 
 from aimlvideo import JobList, Stage, VideoJob
 from aimlvideo.cli.shared_jobs import SharedJobs
-from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsError
+from aimlvideo.errors import DatabaseAway, InvalidJobs, JournalError, SettingsError, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from tests.distributed.test_worker import MODEL, QUIET, counts, job
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -150,3 +151,9 @@ async def test_a_list_for_strangers_takes_no_job_that_names_a_file(dsn: str, tmp
             await jobs.add(with_picture, prompt="a", image_url=picture)
         assert await jobs.add(with_picture, prompt="a", image_url="https://pictures.example.com/a.png")
         assert (await jobs.account()).jobs == {"planned": 1}
+
+
+async def test_who_waits_for_a_job_that_the_list_does_not_have_is_told_at_once(dsn: str) -> None:
+    async with JobList(dsn) as jobs:
+        with pytest.raises(UsageError, match="no job 'nobody' in this list"), anyio.fail_after(PATIENCE):
+            await jobs.wait("nobody")
