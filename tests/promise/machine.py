@@ -16,7 +16,8 @@ from tests.promise.world import IDS, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
 FAULTS = (
-    "fine", "fine", "fine", "lost", "lost", "cut", "unsent", "busy", "away", "wrong", "broke", "blocked", "refused",
+    "fine", "fine", "fine", "lost", "lost", "mixed up", "cut", "unsent", "busy", "away", "wrong", "broke", "blocked",
+    "refused",
 )  # fmt: skip
 
 nothing: st.SearchStrategy[list[str]] = st.just([])

@@ -396,8 +396,18 @@ class World:
         for fault in faults:
             service.posts.append(REFUSALS.get(fault))
             if fault not in REFUSALS:
-                service.lost.append({"lost": Unclear("reset"), "cut": answer(502)}.get(fault))
+                mixed_up = None if service.lost else self._answer_to_another()
+                service.lost.append({"lost": Unclear("reset"), "cut": answer(502), "mixed up": mixed_up}.get(fault))
         service.then = None if then is None else REFUSALS[then]
+
+    def _answer_to_another(self) -> Answer | None:
+        """Return the answer to the submission before, which a proxy may repeat; None where nobody could tell."""
+        last = self.service.log[-1] if self.service.log else None
+        # A gateway says no request id in it: only whoever has that generation in the journal knows whose it is.
+        if last is None or (self.gateway and self.place_of.get(last.generation_id) != self.place):
+            return None
+        echo = {} if self.gateway else {"x-client-request-id": last.request_id}
+        return answer(201, {"id": last.generation_id, "status": "queued"}, **echo)
 
     def stand_still(self) -> None:
         """Let time pass everywhere but on this machine."""
