@@ -327,6 +327,17 @@ async def test_a_submission_that_is_older_than_the_log_reaches_is_left_in_doubt(
     assert len(service.posted_at) == 3
 
 
+async def test_answers_that_are_lost_among_many_refusals_for_haste_buy_nothing_twice() -> None:
+    service = FakeService(seconds=60)
+    too_many = answer(429, {"message": "too many requests"}, retry_after="1")
+    service.posts.extend([too_many, None, too_many, too_many] * 10)
+    service.lost.extend([LOST, LOST, None] * 5)
+    names = [f"job{number}" for number in range(12)]
+    results = await run(service, None, *names)
+    assert {result.stage for result in results.values()} == {Stage.READY}
+    assert len(service.accepted) == len(names)
+
+
 # Twice -------------------------------------------------------------------------------------------------------------
 
 

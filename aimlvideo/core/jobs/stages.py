@@ -1,8 +1,8 @@
 """A job's life as a table: which stage may follow which.
 
 planned ──► submitting ──► rendering ──► ready ──► saved
-  ▲             │   │          │  ▲        │
-  │             │   └► in doubt┘  │        │
+  ▲             │   │           ▲ ▲        │
+  │             │   └► in doubt◄┘ │        │
   └─────────────┴───────┘  │      └────────┤  (the link died: the generation is asked for a fresh one)
                 ▼          ▼               ▼
               failed ◄─────┴───────────────┘
