@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -169,8 +170,11 @@ class Submit:
     async def _post(self, request: Request, request_id: str) -> Generation:
         """Return the generation that was bought. Whatever goes wrong unforeseen leaves open whether it was."""
         try:
-            answer = without_echoes(await self.send(request), request.body or {})
-            return self.wire.parse_submission(answer, request_id)
+            answer = await self.send(request)
+            # What it quotes is left out where it names no generation: an id may have in it what a prompt begins with.
+            with suppress(ServiceError):
+                return self.wire.parse_submission(answer, request_id)
+            return self.wire.parse_submission(without_echoes(answer, request.body or {}), request_id)
         except ServiceError:
             raise
         except Exception as error:

@@ -329,3 +329,12 @@ async def test_a_refusal_that_quotes_the_prompt_is_about_that_job_alone(words: s
     assert (results["job0"].stage, results["job1"].stage) == (Stage.FAILED, Stage.READY)
     assert type(results["job0"].error) is Rejected
     assert len(service.posted_at) == 2
+
+
+async def test_an_id_that_has_the_beginning_of_the_prompt_in_it_is_kept_whole() -> None:
+    service = FakeService()
+    service.posts.append(answer(201, {"id": "61f0:kling-video/v1.6/pro", "status": "queued"}))
+    (job,) = jobs(1)
+    async with FakeClient(service) as client:
+        generation = await client.submit(**job | {"prompt": "kling-video/v1.6 in letters of neon"})
+    assert generation.id == "61f0:kling-video/v1.6/pro"
