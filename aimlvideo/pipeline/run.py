@@ -30,9 +30,6 @@ from aimlvideo.shell.dataframe import to_frame
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.memory import InMemoryJournal
 
-MOST_EARLIER = 10_000
-"""Generations of earlier runs whose job is remembered."""
-
 log = logging.getLogger("aimlvideo")
 step_log = logging.getLogger("aimlvideo.steps")
 
@@ -115,16 +112,13 @@ class Run:
         self.download_crew: Crew[Entry] | None = None
         self.broken: asyncio.Future[None] | None = None  # raises what ended this run, and not its reader
         self._names: set[str] | None = None
-        self._earlier_owners: dict[str, str] | None = None
         self._shields: WeakSet[anyio.CancelScope] = WeakSet()
         budget.spending.on_change.append(self.notify_waiting)
 
     def earlier_owner(self, generation_id: str) -> str | None:
-        """Return the id of the job that had a generation before this run, as far as its journal is this run's alone."""
-        if self._earlier_owners is None:
-            is_shared = self.spec.live is None
-            self._earlier_owners = {} if is_shared else dict(self.spec.journal.latest_generations(MOST_EARLIER))
-        return self._earlier_owners.get(generation_id)
+        """Return the id of the job that had a generation before; None where that is new, or others see to that."""
+        is_shared = self.spec.live is None
+        return None if is_shared else self.spec.journal.earlier_generations.get(generation_id)
 
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -11,6 +11,8 @@ from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 
 UPLOAD = "upload"
 """The fact of a journal that says where its local files go, for `resume` and for workers."""
+MOST_EARLIER = 10_000
+"""Generations from before whose jobs are remembered: an answer that names one of them is no answer to a new job."""
 
 
 class JournalReader(Protocol):
@@ -22,8 +24,9 @@ class JournalReader(Protocol):
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
 
-    def latest_generations(self, count: int) -> list[tuple[str, str]]:
-        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+    @property
+    def earlier_generations(self) -> Mapping[str, str]:
+        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 
 from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_problem
@@ -96,10 +97,11 @@ class InMemoryJournal:
         records = self._records.values()
         return next((record for record in records if record.progress.generation_id == generation_id), None)
 
-    def latest_generations(self, count: int) -> list[tuple[str, str]]:
-        """Return the generations of so many jobs, the latest of them, each with its job's id."""
-        pairs = [(progress.generation_id, job.id) for job, progress in self._records.values()]
-        return [(generation_id, job_id) for generation_id, job_id in pairs if generation_id][-count:]
+    @cached_property
+    def earlier_generations(self) -> Mapping[str, str]:
+        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
+        pairs = ((progress.generation_id, job.id) for job, progress in self._records.values())
+        return {generation_id: job_id for generation_id, job_id in pairs if generation_id}
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job that is under way, the oldest first."""

@@ -5,9 +5,10 @@ A worker's journal, which writes the steps of many jobs, is built on it: `postgr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -20,7 +21,7 @@ from aimlvideo.core.jobs.problems import changed_content_problem, duplicate_id_p
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError
-from aimlvideo.shell.journal.base import CopyNumbers
+from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers
 from aimlvideo.shell.journal.postgres_connection import Connection, postgres_errors, sync_connection
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
@@ -256,11 +257,12 @@ class SyncPostgresJournal:
         row = self.db.execute(f"{ROWS} WHERE generation_id = %s LIMIT 1", (generation_id,)).fetchone()
         return record_of(row) if row else None
 
-    def latest_generations(self, count: int) -> list[tuple[str, str]]:
-        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+    @cached_property
+    def earlier_generations(self) -> Mapping[str, str]:
+        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
         begun = "SELECT generation_id, id FROM aimlvideo_jobs WHERE generation_id IS NOT NULL"
-        rows = self.db.execute(f"{begun} ORDER BY seq DESC LIMIT %s", (count,))
-        return [(generation_id, job_id) for generation_id, job_id in rows]
+        rows = self.db.execute(f"{begun} ORDER BY seq DESC LIMIT %s", (MOST_EARLIER,))
+        return dict(rows.fetchall())
 
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import is_of_another_job
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
+from aimlvideo.shell.journal.base import MOST_EARLIER
 from aimlvideo.shell.journal.sqlite_file import damaged_message, opened_to_read, sqlite_errors
 
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
@@ -74,10 +76,11 @@ class SqliteReader:
         row = self._read(f"{_ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
         return self._record(row) if row else None
 
-    def latest_generations(self, count: int) -> list[tuple[str, str]]:
-        """Return the generations of so many jobs, the latest of them, each with its job's id."""
+    @cached_property
+    def earlier_generations(self) -> Mapping[str, str]:
+        """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
         latest = "SELECT generation_id, id FROM jobs WHERE generation_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
-        return list(self._read(latest, (count,)))
+        return dict(self._read(latest, (MOST_EARLIER,)))
 
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
