@@ -638,7 +638,7 @@ class VideoClient:
         It lists the requests of this client's key only, of the last 92 days at most, newest first.
         Raises ServiceError where it cannot be had.
         """
-        return await self._opened.log.read(since)
+        return await self._opened.request_log.read(since)
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""

@@ -76,7 +76,7 @@ class FleetClient(VideoClient):
 
     @property
     def pipeline(self) -> Pipeline:
-        """The stages of a job, wired together."""
+        """What all jobs of this client go through."""
         return self._pipeline
 
     @property

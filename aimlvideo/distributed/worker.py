@@ -298,7 +298,7 @@ class Worker:
         queue.heartbeat = self.heartbeat
         self.journal.lease = self.heartbeat / 3
         self.fleet.shared_by(present.workers, self.account.limits)
-        self.client.pipeline.log.shared_by(present.workers)
+        self.client.pipeline.request_log.shared_by(present.workers)
         await self.journal.read_sample()
         if present.drained and not self.winding_down:
             log.warning("told to drain: nothing more is bought")

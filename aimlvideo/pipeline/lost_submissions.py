@@ -55,7 +55,7 @@ class _Doubt:
 class LostSubmissions:
     """Settles doubtful entries: found ones go to `on_accepted`, those that never were accepted to `resubmit`."""
 
-    log: LogReader
+    request_log: LogReader
     account: str
     slots: SlotLimiter
     settle_time: Callable[[VideoJob], float]
@@ -106,7 +106,7 @@ class LostSubmissions:
                 self._added = anyio.Event()
                 await self._added.wait()
             try:
-                lookup = self.log.lookup
+                lookup = self.request_log.lookup
                 await (self._look_up_each(lookup) if isinstance(lookup, LookupById) else self._read_log())
             except ServiceError as error:
                 log.info("the service could not be asked: %s", error)
@@ -199,7 +199,7 @@ class LostSubmissions:
                 return any(may_be_submission(row, doubt.entry.job, doubt.intent) for doubt in doubts)
             return row.request_id in request_ids
 
-        reading = await self.log.read(min(map(_earliest, doubts)), keep, thorough=thorough)
+        reading = await self.request_log.read(min(map(_earliest, doubts)), keep, thorough=thorough)
         rows: defaultdict[str | None, list[LogRow]] = defaultdict(list)
         for row in reading.rows:
             rows[row.request_id].append(row)
@@ -229,7 +229,7 @@ class LostSubmissions:
     async def _look_up(self, lookup: LookupById, request_id: str, job: VideoJob) -> Generation | None:
         try:
             question = lookup.request(request_id, job)
-            return await self.log.request(question, lambda answer: lookup.read(answer, request_id))
+            return await self.request_log.request(question, lambda answer: lookup.read(answer, request_id))
         except Rejected:
             return None
 
@@ -238,7 +238,7 @@ class LostSubmissions:
         entry, since = doubt.entry, _sent_at(doubt) - WINDOW_MARGIN
         for page in range(1, MOST_LIST_PAGES + 1):
             try:
-                listed = await self.log.request(tasks.request(page, entry.job), tasks.read)
+                listed = await self.request_log.request(tasks.request(page, entry.job), tasks.read)
             except Rejected:
                 return None
             if ours := [one for one in listed if one.request_id == entry.progress.request_id]:
@@ -311,7 +311,7 @@ class LostSubmissions:
             return watched
         sent_at = doubt.entry.progress.submitted_at
         passed_here = 0.0 if sent_at is None else clock.wall() - sent_at
-        return doubt.intent.seconds_since(watched, self.log.service_now(), passed_here, clock.loop())
+        return doubt.intent.seconds_since(watched, self.request_log.service_now(), passed_here, clock.loop())
 
 
 def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:

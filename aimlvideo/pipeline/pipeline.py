@@ -70,13 +70,19 @@ class Pipeline:
         account = account_fingerprint(settings.api_key, settings.base_url)
         self.wire = wire = settings.wire(catalog)
         self.send = send = TimedSender(transport.send, balance)
-        self.log = LogReader(send, service.lookup)
+        self.request_log = LogReader(send, service.lookup)
         has_callbacks = bool(settings.callback_url)
         self.poll = Poll(
             send, wire, slots, limiters.polls, policy_for, _on_ready, self.submit_again, has_callbacks=has_callbacks
         )
         self.lost_submissions = LostSubmissions(
-            self.log, account, slots, self.settle_time, self.on_accepted, self.resubmit_soon, self.poll.take_back
+            self.request_log,
+            account,
+            slots,
+            self.settle_time,
+            self.on_accepted,
+            self.resubmit_soon,
+            self.poll.take_back,
         )
         self.poll.on_doubt = self.lost_submissions.reopen
         self.submit = Submit(

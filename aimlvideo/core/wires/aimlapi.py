@@ -34,7 +34,7 @@ from aimlvideo.core.wires.answers import (
     shows_under_way,
     state_of,
 )
-from aimlvideo.core.wires.base import Generation, PathOf, State
+from aimlvideo.core.wires.base import ENDED_STATES, Generation, PathOf, State
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
 from aimlvideo.core.wires.refusals import (
@@ -269,7 +269,7 @@ def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> 
     # A second look: a reason in an unusual place is believed only once the status says that it failed.
     if state is State.FAILED:
         error = error or failure_in(body, surely_failed=True)
-    ended = state in (State.COMPLETED, State.FAILED)
+    ended = state in ENDED_STATES
     why = error_text(error) if state is State.FAILED else None
     content_refused = why is not None and refuses_content(_all_words(error))
     return Generation(

@@ -28,7 +28,6 @@ REQUEST_FAILED = ("error", "fail")
 """Words that stand for a request, too: in the envelope that is called JSend."""
 SAYS_NOTHING = ("unknown",)
 """Words by which a gateway says that it does not know either: what stands beside them counts."""
-ENDED = (State.COMPLETED, State.FAILED)
 STATES = {word: state for state, words in _STATUS_WORDS.items() for word in words.split()}
 """Status words of all services, documented and seen, in lower case and with `_`."""
 

@@ -27,6 +27,10 @@ class State(StrEnum):
     FAILED = "failed"
 
 
+ENDED_STATES = (State.COMPLETED, State.FAILED)
+"""States after which nothing more comes."""
+
+
 class Generation(NamedTuple):
     """One generation, as seen at one moment.
 
@@ -59,7 +63,7 @@ class Generation(NamedTuple):
     @property
     def ended(self) -> bool:
         """Whether nothing more will come: completed or failed."""
-        return self.state in (State.COMPLETED, State.FAILED)
+        return self.state in ENDED_STATES
 
 
 class Callback(NamedTuple):

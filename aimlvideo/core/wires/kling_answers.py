@@ -15,7 +15,6 @@ from urllib.parse import quote
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
     ANSWER_LOST,
-    ENDED,
     GOOD_CODES,
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
@@ -35,7 +34,7 @@ from aimlvideo.core.wires.answers import (
     shows_under_way,
     state_of,
 )
-from aimlvideo.core.wires.base import Generation, State
+from aimlvideo.core.wires.base import ENDED_STATES, Generation, State
 from aimlvideo.core.wires.http import Answer, parsed_json
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
 from aimlvideo.core.wires.refusals import nameless, refused_input, refuses_content
@@ -121,7 +120,7 @@ class Task:
             task = _task(_layers(body))
             # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it,
             # it is about that task and not about our question.
-            speaks_of_an_ended_task = task.id and named_state(task.status) in ENDED
+            speaks_of_an_ended_task = task.id and named_state(task.status) in ENDED_STATES
             error = _stated_error(body)
             why = error or next(filter(None, map(failure_in, _layers(body))), None)
             if answer.status >= 300 and request_id is not None and task.id and shows_under_way(task.status, why):
@@ -322,7 +321,7 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
         words = words[: -len(_words(layers[0]))]
     # A gateway that caches shows "processing" outside and "succeed" inside, or the reverse: an end does not become
     # undone.
-    ended = [word for word in words if named_state(word) in ENDED]
+    ended = [word for word in words if named_state(word) in ENDED_STATES]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason, stated = _reason(outward), _reason(outward, with_messages=False)

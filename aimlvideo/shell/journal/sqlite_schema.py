@@ -15,7 +15,7 @@ from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text
 APPLICATION = 0x41494D56
 """SQLite's `application_id` of our files: the letters AIMV."""
 
-SCHEMAS = (
+MIGRATIONS = (
     """
     CREATE TABLE jobs (
         seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, run INTEGER NOT NULL, folder INTEGER,
@@ -76,7 +76,7 @@ SCHEMAS = (
     """,
 )
 """The statements that bring a journal from each version to the next: a new column is a new one at the end."""
-VERSION = len(SCHEMAS)
+VERSION = len(MIGRATIONS)
 """SQLite's `user_version` of a journal as this release writes it."""
 
 _STAGES = ", ".join(f"'{stage.value}'" for stage in Stage)
@@ -126,7 +126,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring a journal of any earlier version, also an empty file, to this release's tables."""
     connection.create_function("first_release_file_name", 1, _first_release_file_name, deterministic=True)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for number, script in enumerate(SCHEMAS[version:], start=version + 1):
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(
             f"BEGIN; {script} PRAGMA application_id={APPLICATION}; PRAGMA user_version={number}; COMMIT;"
         )
