@@ -197,11 +197,8 @@ class Brief:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Take as many workers as there are cores, and one more for all tests: they wait for processes and browsers.
-
-    A worker costs three seconds before its first test.
-    """
-    return (os.cpu_count() or 1) + (not config.option.markexpr)
+    """Take one worker more than there are cores: while one waits for a process or a moment, another works."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
