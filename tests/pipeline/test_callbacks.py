@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo import Stage
+from aimlvideo import Result, Stage
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import GenerationFailed, InvalidJobs, SettingsError, Unclear
@@ -128,27 +128,26 @@ async def test_a_call_with_a_wrong_signature_is_turned_away_at_an_application_s_
 # Lost answers ---------------------------------------------------------------------------------------------------------
 
 
-async def test_a_call_that_carries_our_id_settles_a_lost_answer_after_a_check_of_our_own() -> None:
-    service = FakeGateway(seconds=20)
+async def after_a_call(service: FakeGateway, *called: str, settle: float) -> Result:
+    """Return what became of a job whose answer was lost, and about which a call came that carries our id."""
     service.finds_ids = False
     service.lost.append(Unclear("reset"))
-    async with gateway_client(service, settle=100.0) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
+    async with gateway_client(service, settle=settle) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
         await anyio.sleep(2)
         external = service.bodies[0]["external_task_id"]
-        assert client.callback(call("submitted", task_info={"external_task_id": external}))
-        result = await anext(results)
+        assert client.callback(call(*called, task_info={"external_task_id": external}))
+        return await anext(results)
+
+
+async def test_a_call_that_carries_our_id_settles_a_lost_answer_after_a_check_of_our_own() -> None:
+    service = FakeGateway(seconds=20)
+    result = await after_a_call(service, "submitted", settle=100.0)
     assert (result.ok, result.generation_id, len(service.posted_at)) == (True, "gen-0", 1)
 
 
 async def test_a_call_that_the_service_does_not_confirm_settles_nothing() -> None:
     service = FakeGateway(seconds=20)
-    service.finds_ids = False
-    service.lost.append(Unclear("reset"))
-    async with gateway_client(service, settle=50.0) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
-        await anyio.sleep(2)
-        external = service.bodies[0]["external_task_id"]
-        assert client.callback(call("succeed", "forged", task_info={"external_task_id": external}))
-        result = await anext(results)
+    result = await after_a_call(service, "succeed", "forged", settle=50.0)
     assert result.stage is Stage.IN_DOUBT
     assert len(service.posted_at) == 1
 
@@ -163,13 +162,7 @@ async def test_a_call_that_names_a_task_from_before_the_submission_settles_nothi
             return answer(200, {"code": 0, "data": older})
 
     service = WithAnOlderTask(seconds=20)
-    service.finds_ids = False
-    service.lost.append(Unclear("reset"))
-    async with gateway_client(service, settle=50.0) as client, client.run(jobs(1, GATEWAY_JOB)) as results:
-        await anyio.sleep(2)
-        external = service.bodies[0]["external_task_id"]
-        assert client.callback(call("succeed", "older", task_info={"external_task_id": external}))
-        result = await anext(results)
+    result = await after_a_call(service, "succeed", "older", settle=50.0)
     assert result.stage is Stage.IN_DOUBT
     assert len(service.posted_at) == 1
 

@@ -324,7 +324,7 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
     ended = [word for word in words if named_state(word) in ENDED_STATES]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
-    reason, stated = _reason(outward), _reason(outward, with_messages=False)
+    reason, stated = _reasons(outward)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_id(layer.get(field)))), None)
     # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" for layer in layers)
@@ -359,19 +359,21 @@ def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
     return next((links for layer in layers if (links := links_in(layer, surely_there=True)[0])), ())
 
 
-def _reason(layers: Iterable[Mapping[str, Any]], *, with_messages: bool = True) -> str | None:
-    """Return why a task failed; its own `message` counts only where no `code` makes it the request's.
+def _reasons(layers: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """Return why a task failed, and what of that says by itself that it did: a message does not.
 
-    Without messages: only what by itself says that the task failed.
+    A task's own `message` counts only where no `code` makes it the request's.
     """
-    layers = list(layers)
     reasons = [text for text in _texts(layers, REASON_FIELDS) if text.strip().lower() not in GOOD_CODES]
     own = [as_text(layer.get("message")) for layer in layers if "code" not in layer and _words(layer)]
-    own = own if with_messages else []
     if not reasons:
         reasons = [error_text(cause) for layer in layers if _words(layer) and (cause := _failure(layer))]
     in_words = [text for text in reasons if not text.startswith(("http://", "https://"))]
-    return next((text for text in (*in_words, *own, *reasons) if text and text.strip().lower() not in GOOD_CODES), None)
+    return _first_reason(*in_words, *own, *reasons), _first_reason(*in_words, *reasons)
+
+
+def _first_reason(*texts: str | None) -> str | None:
+    return next((text for text in texts if text and text.strip().lower() not in GOOD_CODES), None)
 
 
 def _failure(layer: Mapping[str, Any]) -> Any:
