@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -82,7 +81,7 @@ async def _close_old_connections(server: web.Server) -> None:
     """Keep the connections few and short, for as long as the page is open."""
     opened_at: dict[web.RequestHandler, float] = {}
     while True:
-        now = time.monotonic()
+        now = clock.loop()
         opened_at = {connection: opened_at.get(connection, now) for connection in server.connections}
         too_many = len(opened_at) - MOST_CONNECTIONS
         for position, (connection, moment) in enumerate(opened_at.items()):
