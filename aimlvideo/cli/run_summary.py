@@ -17,7 +17,7 @@ from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
-from aimlvideo.core.wires.answers import named_state
+from aimlvideo.core.wires.answers import State
 from aimlvideo.errors import ContentRefused, Refused, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import JournalReader
@@ -174,10 +174,10 @@ class RunSummary:
         for record in self.accepted:
             if record.progress.status is not None:
                 heard[record.progress.status].append(record.progress.status_at or 0.0)
-        by_news = sorted(heard.items(), key=lambda item: (named_state(item[0]) is not None, -len(item[1])))
+        by_news = sorted(heard.items(), key=lambda item: (State.named(item[0]) is not None, -len(item[1])))
         for word, moments in by_news[:WORDS]:
             ago = format_seconds(max(0.0, now - max(moments)))
-            unknown = "" if named_state(word) else ", not a known status"
+            unknown = "" if State.named(word) else ", not a known status"
             count = pluralize(len(moments), "generation")
             yield f"  last status {redact_for_display(repr(word))}{unknown}: {count}, heard {ago} ago"
 

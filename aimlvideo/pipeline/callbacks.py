@@ -6,7 +6,8 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from aimlvideo.core.wires.base import Callback, State, Wire
+from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import Callback, Wire
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.lost_submissions import LostSubmissions

@@ -21,8 +21,8 @@ from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.observation import PollState, pack_poll_ages
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
-from aimlvideo.core.wires.answers import named_state
-from aimlvideo.core.wires.base import ENDED_STATES, Generation, State, Wire
+from aimlvideo.core.wires.answers import ENDED_STATES, State
+from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.errors import (
     Busy,
     ContentRefused,
@@ -446,7 +446,7 @@ class Poll:
     def _note_unknown_status(self, entry: Entry, word: str) -> None:
         """Keep the word of a generation in a state that nobody knows, for whoever watches; say a new word once."""
         statuses = entry.run.stats.unknown_statuses
-        if named_state(word):
+        if State.named(word):
             statuses.pop(entry.job.id, None)
             return
         statuses[entry.job.id] = (word, clock.wall())
@@ -471,9 +471,9 @@ def _out_of_patience(waiting: _Waiting) -> OutOfPatience:
     word, age = progress.status, format_seconds(max(0.0, clock.wall() - (progress.status_at or 0.0)))
     if word is None:
         heard = "No check of it was answered with its status"
-    elif named_state(word) in ENDED_STATES:
+    elif State.named(word) in ENDED_STATES:
         heard = f"The service said {word!r} {age} ago, and gave no link to a clip"
-    elif named_state(word):
+    elif State.named(word):
         heard = f"It keeps running at the service, which said {word!r} {age} ago"
     else:
         heard = f"The service's last word, {age} ago, was {word!r}, which is not a known status"

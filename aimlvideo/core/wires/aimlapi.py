@@ -15,26 +15,22 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
     ANSWER_LOST,
+    ENDED_STATES,
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
     NEVER_PROCESSED,
     NO_METHOD,
     PROXY_REFUSED,
     STATUS_FIELDS,
-    error_in_body,
+    Body,
+    State,
     error_text,
-    fails_the_check,
-    failure_in,
     id_in_location,
     is_about_the_path,
-    links_in,
-    named_state,
-    object_in,
     passed_limit,
     shows_under_way,
-    state_of,
 )
-from aimlvideo.core.wires.base import ENDED_STATES, Generation, PathOf, State
+from aimlvideo.core.wires.base import Generation, PathOf
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_number, as_text
 from aimlvideo.core.wires.refusals import (
@@ -140,7 +136,7 @@ class AimlApi:
         body = _object(answer)
         # A status, an id or a link makes it an answer about the generation, whatever else stands beside it; an error
         # word alone may be about the request.
-        if not (as_text(body.get("id")) or named_state(_word(body)) or links_in(body)[0]):
+        if not (as_text(body.get("id")) or State.named(_word(body)) or body.links()[0]):
             _raise_for_body(answer, body)
         if _is_about_the_check(body, generation_id):
             raise nameless("the answer is about no generation", answer, None)
@@ -161,14 +157,14 @@ def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
     raise _error_of(answer, answer.status, _message(answer), request_id)
 
 
-def _raise_for_body(answer: Answer, body: Mapping[str, Any], request_id: str | None = None) -> None:
+def _raise_for_body(answer: Answer, body: Body, request_id: str | None = None) -> None:
     """Raise the error that a body names under an HTTP status that says nothing of it; return where it names none.
 
     A generation that failed before it had an id is such an error: whoever sent it was not accepted.
     """
-    error = error_in_body(body)
-    if error is None and request_id is not None and named_state(_word(body)) is State.FAILED:
-        error = ("", failure_in(body, surely_failed=True) or _word(body))
+    error = body.error()
+    if error is None and request_id is not None and State.named(_word(body)) is State.FAILED:
+        error = ("", body.failure(surely_failed=True) or _word(body))
     if error is None:
         return
     code, words = error
@@ -251,24 +247,24 @@ def _cost_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> float | Non
     return None if used is None else used / CREDITS_PER_USD
 
 
-def _is_about_the_check(body: Mapping[str, Any], generation_id: str) -> bool:
+def _is_about_the_check(body: Body, generation_id: str) -> bool:
     """Tell whether an answer says that our question failed: it names no generation, or something else without a status.
 
     A refusal of content is always that of a generation.
     """
-    is_another_one = not _word(body) and _id(body) not in (None, generation_id) and failure_in(body)
+    is_another_one = not _word(body) and _id(body) not in (None, generation_id) and body.failure()
     # The words last: to look through all of them takes longer than to read the rest of a status check.
-    is_about_another = fails_the_check(body) or bool(is_another_one)
-    return is_about_another and not links_in(body)[0] and not refuses_content(_all_words(body))
+    is_about_another = body.fails_the_check() or bool(is_another_one)
+    return is_about_another and not body.links()[0] and not refuses_content(_all_words(body))
 
 
-def _generation(body: Mapping[str, Any], answer: Answer, generation_id: str) -> Generation:
-    word, error = _word(body), failure_in(body)
-    links, sizes = links_in(body, surely_there=named_state(word) is State.COMPLETED and not error)
-    state = state_of(word, has_link=bool(links), reason=error_text(error) if error else None)
+def _generation(body: Body, answer: Answer, generation_id: str) -> Generation:
+    word, error = _word(body), body.failure()
+    links, sizes = body.links(surely_there=State.named(word) is State.COMPLETED and not error)
+    state = State.shown_by(word, has_link=bool(links), reason=error_text(error) if error else None)
     # A second look: a reason in an unusual place is believed only once the status says that it failed.
     if state is State.FAILED:
-        error = error or failure_in(body, surely_failed=True)
+        error = error or body.failure(surely_failed=True)
     ended = state in ENDED_STATES
     why = error_text(error) if state is State.FAILED else None
     content_refused = why is not None and refuses_content(_all_words(error))
@@ -299,7 +295,7 @@ def _id_shown(answer: Answer) -> str | None:
         body = _object(answer)
     except ServiceError:
         return None
-    was_accepted = answer.status < 300 or shows_under_way(_word(body), failure_in(body))
+    was_accepted = answer.status < 300 or shows_under_way(_word(body), body.failure())
     return _id(body) if was_accepted else None
 
 
@@ -311,7 +307,7 @@ def _id_in_headers(answer: Answer, request_id: str) -> str:
     located = id_in_location(answer, _GENERATIONS)
     if located is None:
         raise_for_error(answer, request_id)
-    body = _object(answer, request_id) if answer.status < 300 and answer.body.strip() else {}
+    body = _object(answer, request_id) if answer.status < 300 and answer.body.strip() else Body()
     _raise_for_body(answer, body, request_id)
     error = nameless("the answer to a submission names no id", answer, request_id)
     generation_id = located or as_id(answer.headers.get("x-inference-id"))
@@ -359,14 +355,11 @@ def _code(answer: Answer) -> int | None:
     return next((int(number) for number in numbers if number), None)
 
 
-def _object(answer: Answer, request_id: str | None = None) -> dict[str, Any]:
-    body = answer.json()
-    # Seen of proxies: the one object in a list.
-    if isinstance(body, list) and len(body) == 1:
-        body = body[0]
-    if not isinstance(body, dict):
+def _object(answer: Answer, request_id: str | None = None) -> Body:
+    body = Body.of(answer)
+    if body is None:
         raise nameless("the answer is cut short or no JSON object", answer, request_id)
     if not _STATUS_NAMES.isdisjoint(body) or _id(body):
         return body
-    inner = object_in(body)
-    return dict(inner) if inner and any(name in inner for name in (*ID_FIELDS, *STATUS_FIELDS)) else body
+    inner = body.inner()
+    return inner if inner and any(name in inner for name in (*ID_FIELDS, *STATUS_FIELDS)) else body

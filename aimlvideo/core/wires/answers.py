@@ -4,12 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from aimlvideo.core.wires.base import State
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_id, as_text
+
+
+class State(StrEnum):
+    """Where a generation stands at the service."""
+
+    QUEUED = "queued"
+    RENDERING = "rendering"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+    @classmethod
+    def named(cls, word: str) -> State | None:
+        """Return what a status word says, however it is written; None for one that is missing or new."""
+        return STATES.get(word) or STATES.get(word.strip().lower().replace(" ", "_").replace("-", "_"))
+
+    @classmethod
+    def shown_by(cls, word: str, *, has_link: bool, reason: str | None) -> State:
+        """Return what a status word means; where it is unknown or misses its clip, what the rest of the answer shows.
+
+        An unknown word, or "unknown", with a link is completed; such a word, or completed without a link, is failed
+        where the answer gives a reason. Whatever else is unknown is not finished yet.
+        """
+        state = None if word.strip().lower() in SAYS_NOTHING else cls.named(word)
+        # A clip that is there is done, whatever new word a service has found for that.
+        if state is None and has_link:
+            return cls.COMPLETED
+        # "Completed" without a clip is believed only as far as: it may be a moment early. With a reason beside it, it
+        # has failed.
+        if state in (None, cls.COMPLETED) and not has_link:
+            return cls.FAILED if reason else cls.RENDERING
+        return state or cls.RENDERING
+
+
+ENDED_STATES = (State.COMPLETED, State.FAILED)
+"""States after which nothing more comes."""
 
 # Texts, which `re` compiles at their first use and keeps: a start needs none of them.
 _NO_PATH = (
@@ -121,41 +156,99 @@ _TOO_MANY_AT_ONCE = r"""(?ix)
     """
 
 
-def named_state(word: str) -> State | None:
-    """Return what a status word says of a generation, however it is written; None for one that is missing or new."""
-    return STATES.get(word) or STATES.get(word.strip().lower().replace(" ", "_").replace("-", "_"))
+class Body(dict[str, Any]):
+    """An object in an answer, read by the names that services have in common."""
+
+    @classmethod
+    def of(cls, answer: Answer) -> Self | None:
+        """Return the object that an answer is; a list stands for its only entry. None where it is something else."""
+        return cls._object(answer.json())
+
+    @classmethod
+    def _object(cls, value: Any) -> Self | None:
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        return cls(value) if isinstance(value, dict) else None
+
+    def inner(self, names: Iterable[str] = WRAPPERS) -> Self | None:
+        """Return the object that this one holds under one of these names; a list stands for its only entry."""
+        return next((inner for name in names if (inner := self._object(self.get(name))) is not None), None)
+
+    def fails_the_check(self) -> bool:
+        """Tell whether our question failed, and not a generation, by a `{"status": "error"}` with words around nothing.
+
+        A generation that failed is named, or has an error of its own.
+        """
+        word, message = self.get("status"), self.get("message") or self.get("msg")
+        is_envelope = isinstance(word, str) and word.strip().lower() in REQUEST_FAILED and isinstance(message, str)
+        return is_envelope and self.keys().isdisjoint((*ID_FIELDS, *FAILURE_FIELDS, "video", "videos", "meta"))
+
+    def links(self, *, surely_there: bool = False) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+        """Return the links of all clips, from the first place that has any, and their sizes in bytes.
+
+        Where a clip is `surely_there`, as the status says, unusual places are searched too: it was paid.
+        """
+        clips = _clips(self, 0)
+        if surely_there and not clips:
+            clips = dict.fromkeys(_unusual_links(self))
+        return tuple(clips), tuple(clips.values())
+
+    def failure(self, *, surely_failed: bool = False) -> Any:
+        """Return why a generation failed, as it stands here; None where nothing says that it did.
+
+        Where it is known that it `surely_failed`, a plain message is the reason, too.
+        """
+        if not surely_failed and _FAILURE_NAMES.isdisjoint(self):
+            return None
+        names = FAILED_REASON_FIELDS if surely_failed else FAILURE_FIELDS
+        cause = next((self[name] for name in names if self.get(name)), None)
+        links = isinstance(cause, str) and cause.startswith(("http://", "https://"))
+        return None if links else cause  # older gateways put the clip's link there
+
+    def error(self) -> tuple[str, Any] | None:
+        """Return code and words where this says itself that the request failed, whatever its HTTP status; else None."""
+        body = self._in_lower_case()
+        base = body.get("base_resp")
+        layers = (body, base) if isinstance(base, dict) else (body,)
+        words = next((layer[name] for layer in layers for name in MESSAGE_FIELDS if layer.get(name)), None)
+        error = next((body[name] for name in ERROR_FIELDS if body.get(name)), None)
+        for value in (_http_status(body), *(layer.get(name) for layer in layers for name in CODE_FIELDS)):
+            code = "" if value is None or value is False else (as_text(value) or str(value)).strip()
+            if code.lower() not in GOOD_CODES:
+                return code, words or error
+        if any(str(body.get(name, "")).lower() in ("false", "0") for name in SUCCESS_FIELDS):
+            return "", error or words
+        if any(name in body for name in GENERATION_FIELDS):
+            return None  # it is about a generation, and so is the error in it
+        inner = body.inner(ERROR_WRAPPERS)
+        if error and not inner:
+            code = (as_text(error.get("code")) if isinstance(error, dict) else None) or ""
+            return ("" if code.lower() in GOOD_CODES else code), error
+        if body.get("detail") and not inner:
+            return "", body["detail"]
+        return inner.error() if inner else None
+
+    def _in_lower_case(self) -> Self:
+        """Return this with names that begin with a small letter: some services write `Code` and `Message`."""
+        if not any(name[:1].isupper() for name in self):
+            return self
+        small = {name[:1].lower() + name[1:]: value for name, value in self.items()}
+        cls = type(self)
+        return cls(
+            {name: cls(value)._in_lower_case() if isinstance(value, dict) else value for name, value in small.items()}
+        )
 
 
-def state_of(word: str, *, has_link: bool, reason: str | None) -> State:
-    """Return what a status word means; where it is unknown or misses its clip, what the rest of the answer shows.
-
-    An unknown word, or "unknown", with a link is completed; such a word, or completed without a link, is failed where
-    the answer gives a reason. Whatever else is unknown is not finished yet.
-    """
-    state = None if word.strip().lower() in SAYS_NOTHING else named_state(word)
-    # A clip that is there is done, whatever new word a service has found for that.
-    if state is None and has_link:
-        return State.COMPLETED
-    # "Completed" without a clip is believed only as far as: it may be a moment early. With a reason beside it, it has
-    # failed.
-    if state in (None, State.COMPLETED) and not has_link:
-        return State.FAILED if reason else State.RENDERING
-    return state or State.RENDERING
-
-
-def fails_the_check(body: Mapping[str, Any]) -> bool:
-    """Tell whether our question failed, and not a generation, by an envelope such as `{"status": "error"}` with words.
-
-    A generation that failed is named, or has an error of its own.
-    """
-    word, message = body.get("status"), body.get("message") or body.get("msg")
-    is_envelope = isinstance(word, str) and word.strip().lower() in REQUEST_FAILED and isinstance(message, str)
-    return is_envelope and body.keys().isdisjoint((*ID_FIELDS, *FAILURE_FIELDS, "video", "videos", "meta"))
+def _http_status(body: Mapping[str, Any]) -> int | None:
+    """Return the HTTP status that a body repeats, as RFC 9457 has it, where it is one of an error."""
+    status = body.get("status")
+    # `type`, not `isinstance`: True is an int, and no HTTP status.
+    return status if type(status) is int and 400 <= status < 600 else None
 
 
 def shows_under_way(word: str, error: Any) -> bool:
     """Tell whether an answer shows a generation that was accepted: under way or completed, and without an error."""
-    return not error and named_state(word) not in (None, State.FAILED)
+    return not error and State.named(word) not in (None, State.FAILED)
 
 
 def id_in_location(answer: Answer, places: Iterable[str]) -> str | None:
@@ -182,17 +275,6 @@ def passed_limit(text: str) -> str | None:
     if re.search(_TOO_MANY_AT_ONCE, text):
         return "outstanding"
     return "rate" if re.search(_TOO_OFTEN, text) else None
-
-
-def links_in(body: Mapping[str, Any], *, surely_there: bool = False) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
-    """Return the links of all clips of an answer, from the first place that has any, and their sizes in bytes.
-
-    Where a clip is `surely_there`, as the status says, unusual places are searched too: it was paid.
-    """
-    clips = _clips(body, 0)
-    if surely_there and not clips:
-        clips = dict.fromkeys(_unusual_links(body))
-    return tuple(clips), tuple(clips.values())
 
 
 def _unusual_links(value: Any, *, of_video: bool = False) -> list[str]:
@@ -258,69 +340,6 @@ def is_about_the_path(answer: Answer, message: str) -> bool:
     """Tell whether a 404 says that there is nothing at this address, and not that there is no such model."""
     body = answer.json()
     return not isinstance(body, dict) or ("model" not in message.lower() and bool(re.search(_NO_PATH, message)))
-
-
-def object_in(body: Any, names: Iterable[str] = WRAPPERS) -> Mapping[str, Any] | None:
-    """Return the object that a body holds under one of these names; a list stands for its only entry."""
-    for name in names:
-        inner = body.get(name)
-        if isinstance(inner, list) and len(inner) == 1:
-            inner = inner[0]
-        if isinstance(inner, dict):
-            return inner
-    return None
-
-
-def error_in_body(body: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """Return code and words of a body that says itself that the request failed, whatever its HTTP status; else None."""
-    body = _in_lower_case(body)
-    base = body.get("base_resp")
-    layers = (body, base) if isinstance(base, dict) else (body,)
-    words = next((layer[name] for layer in layers for name in MESSAGE_FIELDS if layer.get(name)), None)
-    error = next((body[name] for name in ERROR_FIELDS if body.get(name)), None)
-    for value in (_http_status(body), *(layer.get(name) for layer in layers for name in CODE_FIELDS)):
-        code = "" if value is None or value is False else (as_text(value) or str(value)).strip()
-        if code.lower() not in GOOD_CODES:
-            return code, words or error
-    if any(str(body.get(name, "")).lower() in ("false", "0") for name in SUCCESS_FIELDS):
-        return "", error or words
-    if any(name in body for name in GENERATION_FIELDS):
-        return None  # it is about a generation, and so is the error in it
-    inner = object_in(body, ERROR_WRAPPERS)
-    if error and not inner:
-        code = (as_text(error.get("code")) if isinstance(error, dict) else None) or ""
-        return ("" if code.lower() in GOOD_CODES else code), error
-    if body.get("detail") and not inner:
-        return "", body["detail"]
-    return error_in_body(inner) if inner else None
-
-
-def _in_lower_case(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an object whose names begin with a small letter: some services write `Code` and `Message`."""
-    if not any(name[:1].isupper() for name in body):
-        return body
-    small = {name[:1].lower() + name[1:]: value for name, value in body.items()}
-    return {name: _in_lower_case(value) if isinstance(value, dict) else value for name, value in small.items()}
-
-
-def _http_status(body: Mapping[str, Any]) -> int | None:
-    """Return the HTTP status that a body repeats, as RFC 9457 has it, where it is one of an error."""
-    status = body.get("status")
-    # `type`, not `isinstance`: True is an int, and no HTTP status.
-    return status if type(status) is int and 400 <= status < 600 else None
-
-
-def failure_in(body: Mapping[str, Any], *, surely_failed: bool = False) -> Any:
-    """Return why a generation failed, as it stands in its answer; None where nothing says that it did.
-
-    Where it is known that it `surely_failed`, a plain message is the reason, too.
-    """
-    if not surely_failed and _FAILURE_NAMES.isdisjoint(body):
-        return None
-    names = FAILED_REASON_FIELDS if surely_failed else FAILURE_FIELDS
-    cause = next((body[name] for name in names if body.get(name)), None)
-    links = isinstance(cause, str) and cause.startswith(("http://", "https://"))
-    return None if links else cause  # older gateways put the clip's link there
 
 
 def error_text(error: Any) -> str:

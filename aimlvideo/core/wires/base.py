@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.money.account import Charge, LogRow
+from aimlvideo.core.wires.answers import ENDED_STATES, State
 from aimlvideo.core.wires.expected_fields import Fields
 from aimlvideo.core.wires.http import Answer, Request
 
 P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
-
-
-class State(StrEnum):
-    """Where a generation stands at the service."""
-
-    QUEUED = "queued"
-    RENDERING = "rendering"
-    COMPLETED = "completed"
-    FAILED = "failed"
-
-
-ENDED_STATES = (State.COMPLETED, State.FAILED)
-"""States after which nothing more comes."""
 
 
 class Generation(NamedTuple):

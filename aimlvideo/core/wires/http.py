@@ -46,7 +46,7 @@ class Answer:
 
     def json(self) -> Any:
         """Return the body as JSON, or None where it is none. Its texts are texts that can be written and sent on."""
-        return parsed_json(self.body)
+        return _parsed_json(self.body)
 
 
 class Transport(Protocol):
@@ -62,7 +62,7 @@ class Transport(Protocol):
         ...
 
 
-def parsed_json(raw: bytes) -> Any:
+def _parsed_json(raw: bytes) -> Any:
     """Return JSON, or None where it is none or has more values than any answer; its texts can be written and sent."""
     if len(raw) > MOST_VALUES and sum(map(raw.count, (b"[", b"{", b","))) > MOST_VALUES:
         return None

@@ -19,8 +19,8 @@ from aimlvideo.core.catalog.endpoints import NAMED, endpoint_facts
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, id_in_location, named_state
-from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, State, TaskList
+from aimlvideo.core.wires.answers import MAX_MESSAGE_LENGTH, State, id_in_location
+from aimlvideo.core.wires.base import Callback, Generation, Helper, LookupById, PathOf, TaskList
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.core.wires.kling_answers import Task, read_data
 from aimlvideo.core.wires.refusals import nameless, refusals_in_words, refuse_mixed_up
@@ -280,7 +280,7 @@ def read_callback(body: Any) -> Callback | None:
     task = Task.of_callback(body)
     if task is None or not (task.id or task.external_id):
         return None
-    return Callback(task.id, task.external_id, named_state(task.status))
+    return Callback(task.id, task.external_id, State.named(task.status))
 
 
 class TasksBelow:

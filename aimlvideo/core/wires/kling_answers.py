@@ -15,6 +15,7 @@ from urllib.parse import quote
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
     ANSWER_LOST,
+    ENDED_STATES,
     GOOD_CODES,
     ID_FIELDS,
     MAX_MESSAGE_LENGTH,
@@ -22,20 +23,15 @@ from aimlvideo.core.wires.answers import (
     NO_METHOD,
     PROXY_REFUSED,
     STATUS_FIELDS,
-    error_in_body,
+    Body,
+    State,
     error_text,
-    fails_the_check,
-    failure_in,
     is_about_the_path,
-    links_in,
-    named_state,
-    object_in,
     passed_limit,
     shows_under_way,
-    state_of,
 )
-from aimlvideo.core.wires.base import ENDED_STATES, Generation, State
-from aimlvideo.core.wires.http import Answer, parsed_json
+from aimlvideo.core.wires.base import Generation
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.json_fields import as_cost, as_id, as_text, as_timestamp
 from aimlvideo.core.wires.refusals import nameless, refused_input, refuses_content
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
@@ -115,18 +111,18 @@ class Task:
     @classmethod
     def read(cls, answer: Answer, request_id: str | None = None) -> Task:
         """Return the task that an answer shows; raise the error that the answer amounts to."""
-        body = _body(answer)
-        if isinstance(body, dict):
+        body = Body.of(answer)
+        if body is not None:
             task = _task(_layers(body))
             # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it,
             # it is about that task and not about our question.
-            speaks_of_an_ended_task = task.id and named_state(task.status) in ENDED_STATES
+            speaks_of_an_ended_task = task.id and State.named(task.status) in ENDED_STATES
             error = _stated_error(body)
-            why = error or next(filter(None, map(failure_in, _layers(body))), None)
+            why = error or next(filter(None, map(Body.failure, _layers(body))), None)
             if answer.status >= 300 and request_id is not None and task.id and shows_under_way(task.status, why):
                 return task
             if answer.status < 300 and (error is None or (speaks_of_an_ended_task and request_id is None)):
-                is_about_the_check = request_id is None and fails_the_check(body) and not task.content_refused
+                is_about_the_check = request_id is None and body.fails_the_check() and not task.content_refused
                 if not task.has_fields or is_about_the_check:
                     raise nameless("the answer is cut short or names no task", answer, request_id)
                 if task.state is State.FAILED and not task.reason and error:
@@ -137,18 +133,18 @@ class Task:
     @classmethod
     def read_page(cls, answer: Answer) -> list[Task]:
         """Return the tasks of a page of the service's list; raise the error that the answer amounts to."""
-        body = answer.json()
-        if not isinstance(body, dict) or answer.status >= 300 or _stated_error(body) is not None:
+        body = Body.of(answer)
+        if body is None or answer.status >= 300 or _stated_error(body) is not None:
             raise _as_error(answer, None)
         rows = body.get("data")
         if not isinstance(rows, list):
             raise Unclear("the answer lists no tasks", status=answer.status)
-        return [_task(_layers(row)) for row in rows if isinstance(row, dict)]
+        return [_task(_layers(Body(row))) for row in rows if isinstance(row, dict)]
 
     @classmethod
     def of_callback(cls, body: object) -> Task | None:
         """Return the task in a callback's body: the bare task object, or one that is wrapped like an answer."""
-        return _task(_layers(body)) if isinstance(body, dict) else None
+        return _task(_layers(Body(body))) if isinstance(body, dict) else None
 
     @property
     def content_refused(self) -> bool:
@@ -180,16 +176,10 @@ class Task:
 _CODE_IN_REASON = re.compile(r"(?i)(?:^|\bcode)\W*(\d{4})\b")
 
 
-def _body(answer: Answer) -> Any:
-    """Return an answer's JSON; a list stands for its only entry."""
-    body = answer.json()
-    return body[0] if isinstance(body, list) and len(body) == 1 else body
-
-
 def read_data(answer: Answer) -> Mapping[str, Any]:
     """Return the `data` object of an answer that is about no task; raise the error that the answer amounts to."""
-    body = answer.json()
-    if isinstance(body, dict) and answer.status < 300 and _stated_error(body) is None:
+    body = Body.of(answer)
+    if body is not None and answer.status < 300 and _stated_error(body) is None:
         return next((layer for layer in _layers(body)[1:]), body)
     raise _as_error(answer, None)
 
@@ -199,8 +189,7 @@ def _as_error(answer: Answer, request_id: str | None) -> ServiceError:
 
     A known code decides, then a code's word, then the HTTP status, which may also stand in the code under HTTP 200.
     """
-    body = _body(answer)
-    body = body if isinstance(body, dict) else {}
+    body = Body.of(answer) or Body()
     word, message = _stated_error(body) or ("", None)
     if answer.status < 300 and not word and message is None:
         return nameless("the answer is cut short or no JSON object", answer, request_id)
@@ -284,9 +273,9 @@ def _by_status(text: str, status: int, wait: float | None, about: Mapping[str, A
     return (Unclear if is_lost else Rejected)(text, **about)
 
 
-def _stated_error(body: Mapping[str, Any]) -> tuple[str, str] | None:
+def _stated_error(body: Body) -> tuple[str, str] | None:
     """Return the code, in lower case, and the words of a body that says it is an error; None where it does not."""
-    error = error_in_body(body)
+    error = body.error()
     return None if error is None else (error[0].lower(), error_text(error[1]))
 
 
@@ -294,22 +283,22 @@ def _upstream_s(word: str, message: str) -> tuple[str, str]:
     """Return code and message of the service behind a gateway, where the gateway's message quotes that one's body."""
     if not message.lstrip().startswith("{"):
         return word, message
-    quoted = parsed_json(message.encode())
-    inner = _stated_error(quoted) if isinstance(quoted, dict) else None
+    quoted = Body.of(Answer.of(message.encode()))
+    inner = _stated_error(quoted) if quoted is not None else None
     return (inner[0], inner[1] or message) if inner else (word, message)
 
 
-def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _layers(body: Body) -> list[Body]:
     """Return the body and the objects inside it, the outermost first."""
     layers = [body]
     # Gateways wrap the answer of the service behind them, some of them twice; a bound, because an answer may contain
     # itself.
-    while len(layers) < MAX_LAYERS and (inner := object_in(layers[-1])) is not None:
+    while len(layers) < MAX_LAYERS and (inner := layers[-1].inner()) is not None:
         layers.append(inner)
     return layers
 
 
-def _task(layers: list[Mapping[str, Any]]) -> Task:
+def _task(layers: list[Body]) -> Task:
     """Read a task: the gateway's own id is the outer one, the clip and the reason are the inner ones.
 
     Of several states the one that has ended counts, the innermost first; a message beside `code` does not count.
@@ -321,16 +310,16 @@ def _task(layers: list[Mapping[str, Any]]) -> Task:
         words = words[: -len(_words(layers[0]))]
     # A gateway that caches shows "processing" outside and "succeed" inside, or the reverse: an end does not become
     # undone.
-    ended = [word for word in words if named_state(word) in ENDED_STATES]
+    ended = [word for word in words if State.named(word) in ENDED_STATES]
     word = next(iter(ended or words), "")
     links = _links(outward, word)
     reason, stated = _reasons(outward)
     task_id = next((name for field in ID_FIELDS for layer in inward if (name := as_id(layer.get(field)))), None)
     # In OpenAI's form a clip has no link: it is read from a page of its own, with the key.
     has_content_page = any(layer.get("object") == "video" for layer in layers)
-    if has_content_page and task_id and not links and named_state(word) is State.COMPLETED:
+    if has_content_page and task_id and not links and State.named(word) is State.COMPLETED:
         links = (f"/v1/videos/{quote(task_id, safe='')}/content",)
-    state = state_of(word, has_link=bool(links), reason=stated if word else None)
+    state = State.shown_by(word, has_link=bool(links), reason=stated if word else None)
     external = next((one for one in _texts(outward, EXTERNAL_ID_FIELDS) if one), None)
     has_fields = bool(word or links or task_id or len(layers) > 1)
     created_at = next(
@@ -344,22 +333,22 @@ def _words(layer: Mapping[str, Any]) -> list[str]:
     return [word for word in statuses if isinstance(word, str) and word.strip() and not word.strip().isdecimal()]
 
 
-def _links(layers: Sequence[Mapping[str, Any]], word: str) -> tuple[str, ...]:
+def _links(layers: Sequence[Body], word: str) -> tuple[str, ...]:
     for layer in layers:
         for place in _there(layer, TASK_LINK_FIELDS):
             if links := tuple(dict.fromkeys(link for one in _at(layer, place) if (link := as_text(one)))):
                 return links
         # Older gateways put the clip's link there.
         reason = as_text(layer.get("fail_reason"))
-        if reason and reason.startswith(("http://", "https://")) and named_state(word) is not State.FAILED:
+        if reason and reason.startswith(("http://", "https://")) and State.named(word) is not State.FAILED:
             return (reason,)
-    usual = next((links for layer in layers if (links := links_in(layer)[0])), ())
-    if usual or named_state(word) is not State.COMPLETED:
+    usual = next((links for layer in layers if (links := layer.links()[0])), ())
+    if usual or State.named(word) is not State.COMPLETED:
         return usual
-    return next((links for layer in layers if (links := links_in(layer, surely_there=True)[0])), ())
+    return next((links for layer in layers if (links := layer.links(surely_there=True)[0])), ())
 
 
-def _reasons(layers: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+def _reasons(layers: Sequence[Body]) -> tuple[str | None, str | None]:
     """Return why a task failed, and what of that says by itself that it did: a message does not.
 
     A task's own `message` counts only where no `code` makes it the request's.
@@ -376,9 +365,9 @@ def _first_reason(*texts: str | None) -> str | None:
     return next((text for text in texts if text and text.strip().lower() not in GOOD_CODES), None)
 
 
-def _failure(layer: Mapping[str, Any]) -> Any:
-    state = named_state(next(iter(_words(layer)), ""))
-    return failure_in(layer, surely_failed=state is State.FAILED and "code" not in layer)
+def _failure(layer: Body) -> Any:
+    state = State.named(next(iter(_words(layer)), ""))
+    return layer.failure(surely_failed=state is State.FAILED and "code" not in layer)
 
 
 def _units(layers: Iterable[Mapping[str, Any]]) -> float | None:

@@ -13,8 +13,8 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.wires.aimlapi import AimlApi, _cost_of, raise_for_error
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
-from aimlvideo.core.wires.answers import error_text
-from aimlvideo.core.wires.base import Generation, State
+from aimlvideo.core.wires.answers import State, error_text
+from aimlvideo.core.wires.base import Generation
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
 from aimlvideo.errors import MOVED, Busy, NotAccepted, Refused, Rejected, ServiceError, Unavailable, Unclear

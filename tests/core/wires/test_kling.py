@@ -8,7 +8,7 @@ import pytest
 
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
-from aimlvideo.core.wires.base import State
+from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.http import Request
 from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear

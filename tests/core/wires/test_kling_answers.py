@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.wires.base import State
+from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 from tests.cases import for_each

@@ -9,7 +9,7 @@ import pytest
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.wires.base import State
+from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.kling import HELPER, ROOT, Kling, TasksBelow
 from aimlvideo.errors import InvalidJobs, Rejected, ServiceError
 from tests.cases import for_each

@@ -9,7 +9,8 @@ import pytest
 
 from aimlvideo.core.links import resolve_link
 from aimlvideo.core.wires.aimlapi import AimlApi
-from aimlvideo.core.wires.base import State, Wire
+from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import Kling
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aimlvideo.core.services.aimlapi import SERVICE
 from aimlvideo.core.wires.aimlapi import AimlApi
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
-from aimlvideo.core.wires.base import State
+from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.http import Answer
 from tests.cases import for_each
 from tests.core.wires.answers import answer
