@@ -29,12 +29,21 @@ from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import is_signed
-from aimlvideo.errors import ServiceError, SettingsError, UsageError, VideoError
+from aimlvideo.errors import ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
-from aimlvideo.pipeline.job_sources import Jobs, as_async, check_source, jobs_to_resume, plan_jobs, single_job
+from aimlvideo.pipeline.job_sources import (
+    Jobs,
+    adopt_generation,
+    as_async,
+    check_generation_id,
+    check_source,
+    jobs_to_resume,
+    plan_jobs,
+    single_job,
+)
 from aimlvideo.pipeline.limiters import Limiters
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll import fetch_status
@@ -345,18 +354,18 @@ class VideoClient:
 
     async def status(self, generation_id: str) -> Generation:
         """Return a generation as the service sees it now. Raises the ServiceError that its answer amounts to."""
-        _check_id(generation_id)
+        check_generation_id(generation_id)
         pipeline = self._opened
         return await fetch_status(pipeline.send, pipeline.wire, generation_id)
 
     async def wait(self, generation_id: str, *, model: str = "", output: str | Path | None = None) -> Result:
         """Return the clip of a generation that anybody submitted, yesterday or elsewhere. Raises as `generate` does."""
-        _check_id(generation_id)
+        check_generation_id(generation_id)
         job = VideoJob(model, id=generation_id)
         rendering = Progress(Stage.RENDERING, generation_id=generation_id)
 
         def record(journal: Journal) -> Record:
-            return journal.by_generation(generation_id) or journal.adopt(job, rendering)
+            return adopt_generation(journal, job, rendering)
 
         return await self._one(lambda run: as_async([record(run.spec.journal)]), output)
 
@@ -670,15 +679,6 @@ class VideoClient:
                 place = path.with_name(numbered_name(path.name, index)) if index else path
                 paths.append((await downloads.fetch(link, place, fresh_link, overwrite=index == 0)).path)
             return paths[0]
-
-
-def _check_id(generation_id: object) -> None:
-    """Raise UsageError for what is no id: a service would answer for whatever it takes it for."""
-    if isinstance(generation_id, str) and generation_id.strip():
-        return
-    hint = {Generation: ": pass its `id`", Result: ": pass its `generation_id`"}.get(type(generation_id), "")
-    got = repr(generation_id) if isinstance(generation_id, str | None) else f"of type {type(generation_id).__name__}"
-    raise UsageError(f"the id of a generation is {got}: expected text{hint}")
 
 
 def _checked_journal(journal: Journal) -> Journal:

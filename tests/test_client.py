@@ -22,6 +22,7 @@ from aimlvideo.errors import (
     SettingsError,
     Unavailable,
     Unclear,
+    UsageError,
     VideoError,
 )
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -219,6 +220,17 @@ async def test_a_plain_id_is_waited_for_and_asked_about() -> None:
         result = await client.wait(generation.id)
         assert result.ok
         assert (await client.status(generation.id)).state == "completed"
+    assert len(service.posted_at) == 1
+
+
+async def test_waiting_for_a_planned_job_in_place_of_a_generation_buys_nothing(tmp_path: Path) -> None:
+    service, path = FakeService(seconds=40), tmp_path / "journal.sqlite3"
+    async with FakeClient(service, journal=path) as client, client.run(jobs(2), max_spend=0.25) as results:
+        stages = {result.job.id: result.stage async for result in results}
+    planned = next(name for name, stage in stages.items() if stage is Stage.PLANNED)
+    async with FakeClient(service, journal=path) as client:
+        with pytest.raises(UsageError, match=f"'{planned}' is the id of a job here: expected the id of a generation"):
+            await client.wait(planned)
     assert len(service.posted_at) == 1
 
 

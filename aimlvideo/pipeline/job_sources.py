@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
+from aimlvideo.shell.journal.base import Journal
 
 T = TypeVar("T")
 Lines = Iterable[VideoJob | Mapping[str, Any]] | AsyncIterable[VideoJob | Mapping[str, Any]]
@@ -83,6 +85,31 @@ def job_of_mapping(line: Mapping[str, Any]) -> VideoJob:
         raise InvalidJobs([Problem("job", expected, redact_for_display(repr(line))[:80])])
     # A cell that is empty in a DataFrame is NaN: nothing was given there.
     return VideoJob(**{"model": "", **{name: value for name, value in line.items() if not is_missing(value)}})
+
+
+def check_generation_id(generation_id: object) -> None:
+    """Raise UsageError for what is no id: a service would answer for whatever it takes it for."""
+    if isinstance(generation_id, str) and generation_id.strip():
+        return
+    hint = {Generation: ": pass its `id`", Result: ": pass its `generation_id`"}.get(type(generation_id), "")
+    got = repr(generation_id) if isinstance(generation_id, str | None) else f"of type {type(generation_id).__name__}"
+    raise UsageError(f"the id of a generation is {got}: expected text{hint}")
+
+
+def adopt_generation(journal: Journal, job: VideoJob, progress: Progress) -> Record:
+    """Return whose a generation is in a journal; where it is new there, write it down as this job.
+
+    Raises UsageError where the text names a job of the journal instead: going on with that one might buy its clip.
+    """
+    owner = journal.by_generation(progress.generation_id or "")
+    record = journal.find(job.id) if owner is None else owner
+    if record is not None and record.progress.generation_id != progress.generation_id:
+        its_own = record.progress.generation_id
+        raise UsageError(
+            f"{progress.generation_id!r} is the id of a job here: expected the id of a generation, and "
+            + (f"this job's is {its_own}" if its_own else "this job has none yet")
+        )
+    return journal.adopt(job if record is None else record.job, progress)
 
 
 def single_job(model: str, job_id: str | None, params: Mapping[str, Any]) -> VideoJob:

@@ -854,3 +854,32 @@ def test_lines_of_jobs_that_were_left_or_are_tried_again_are_no_sign_of_an_older
         file.write(json.dumps({"id": "z", "stage": "failed", "generation_id": "gen-9"}) + "\ncut sho")
     assert command(*run("--retry-failed")).exit_code == 0
     assert len(service.posted_at) == 3
+
+
+def test_waiting_for_generations_by_their_ids_buys_nothing_that_the_folder_has_planned(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b", "c")
+    command(*run("--max-spend", 0.25))
+    assert len(service.accepted) == 1
+    write(tmp_path / "others.jsonl", "x")
+    command(*run(file="others.jsonl", output="elsewhere"))
+    done = command("wait", "gen-1", "gen-1", "-o", "out", "--poll", "every:15")
+    assert done.exit_code == 0, done.output
+    assert "2 more are planned here" in done.output
+    assert len(service.accepted) == 2
+    named_job = command("wait", "b", "-o", "out", "--poll", "every:15")
+    assert named_job.exit_code == 2
+    assert "'b' is the id of a job here: expected the id of a generation, and this job has none yet" in named_job.output
+    assert len(service.accepted) == 2
+
+
+def test_a_generation_that_a_job_of_the_folder_has_already_is_not_counted_and_saved_once_more(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    command(*run())
+    assert "0 adopted, 1 here before" in command("adopt", "out", "gen-0").output
+    assert "1 saved; 0.25 USD" in command("status", "out").output
+    assert command("wait", "gen-0", "-o", "out", "--poll", "every:15").exit_code == 0
+    assert [clip.name for clip in (tmp_path / "out").glob("*.mp4")] == ["a.mp4"]

@@ -20,6 +20,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
+from aimlvideo.pipeline.job_sources import adopt_generation, check_generation_id
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -37,23 +38,33 @@ def adopt(
     """Take generations from elsewhere into a folder; `aimlvideo resume DIR` fetches them."""
     terminal = Terminal()
     with exit_codes(terminal):
-        adopt_generations(folder, generations, model, service)
-        terminal.say(f"{len(generations)} adopted; to fetch them: {command_line('resume', str(folder))}")
+        _, adopted = adopt_generations(folder, generations, model, service)
+        here_before = len({*generations}) - adopted
+        more = f", {here_before} here before" if here_before else ""
+        terminal.say(f"{adopted} adopted{more}; to fetch them: {command_line('resume', str(folder))}")
 
 
-def adopt_generations(folder: Path, generations: Sequence[str], model: str, service: str) -> None:
-    """Take generations that were submitted elsewhere into a folder's journal."""
+def adopt_generations(folder: Path, generations: Sequence[str], model: str, service: str) -> tuple[int, int]:
+    """Take generations that were submitted elsewhere into a folder's journal; one that it has stays its job's.
 
-    async def work() -> None:
+    Returns the number of the run that their jobs are of now, and how many are new.
+    """
+    for name in generations:
+        check_generation_id(name)
+
+    async def work() -> tuple[int, int]:
         async with open_journal(checked_folder(folder) / JOURNAL) as journal:
             if journal.fact(SANDBOX):
                 # What is begun there is begun anew: the ids would be dropped.
                 raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")
             # Asked at another service, they would be unknown there, and count as failed.
             RunFolder(folder).claim_service(journal, service)
-            for name in generations:
+            jobs_before = sum(journal.counts().values())
+            for name in dict.fromkeys(generations):
                 safe_name = file_name(name, "")
                 job = VideoJob(model, id=name if safe_name == name else hashed_file_name(name, name, ""))
-                journal.adopt(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
+                rendering = Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall())
+                adopt_generation(journal, job, rendering)
+            return journal.run, sum(journal.counts().values()) - jobs_before
 
-    in_loop(work())
+    return in_loop(work())

@@ -47,8 +47,8 @@ def resume(
         )
 
 
-def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -> int:
-    """Carry on with all that a folder has; return the exit code."""
+def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, run: int | None = None) -> int:
+    """Carry on with all that a folder has, or with the jobs of one `run` of it; return the exit code."""
     folder = RunFolder(options.output)
     sandbox = folder.is_sandbox
 
@@ -61,18 +61,20 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal) -
                 facts = await ServiceFacts.of(client)
             except ServiceError as error:  # a wrong key would only make every poll fail
                 raise UsageError(str(error)) from error
-            _agree(settings, options, facts, terminal)
+            _agree(settings, options, facts, terminal, run)
             return await command.process(client)
 
-    command = CommandRun(options, terminal)
+    command = CommandRun(options, terminal, run, whole_folder=run is None)
     return command.to_the_end(work)
 
 
-def _agree(settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
+def _agree(
+    settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal, run: int | None
+) -> None:
     """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
     tally = Tally(known_catalog(), facts.prices)
     with read_journal(options.output / JOURNAL) as journal:
-        for record in journal.open_jobs(retry_failed=options.retry_failed):
+        for record in journal.open_jobs(retry_failed=options.retry_failed, run=run):
             if may_be_bought(record, retry_failed=options.retry_failed):
                 tally.add(record.job.model, record.job.params)
     summary = tally.summary_for(settings, facts)

@@ -11,8 +11,7 @@ from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout
 from aimlvideo.cli.run_folder import RunFolder
-from aimlvideo.cli.run_options import RunOptions
-from aimlvideo.cli.terminal import Terminal
+from aimlvideo.cli.run_options import SharedRunOptions
 from aimlvideo.cli.typer_app import CommandApp
 
 app = CommandApp()
@@ -30,14 +29,20 @@ def wait(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Wait for generations by their ids, and save their clips.
+    """Wait for generations by their ids, and save their clips; nothing is bought.
 
     Without ids: carry on with all that the folder has, as `resume` does; what was never sent is bought then.
     """
-    terminal = Terminal(json=json, quiet=quiet)
+    shared = SharedRunOptions(
+        base_url=access.base_url, api_key=access.api_key, timeout=timeout, poll=poll, json=json, quiet=quiet
+    )
+    terminal = shared.terminal()
     with exit_codes(terminal):
-        settings = access.client_options(max_outstanding=20, timeout=timeout, poll=poll)
+        run = None
         if generations:
-            adopt_generations(output, generations, "", access.service)
+            shared.client_options(access.service)  # raises for what cannot be read, before anything is written down
+            run, _ = adopt_generations(output, generations, "", access.service)
         RunFolder(output).service(access.service)  # raises where it is another one's
-        raise typer.Exit(carry_on(settings, RunOptions(output=output, service=access.service), terminal))
+        options = shared.as_begun(RunFolder(output))
+        settings, run_options = options.client_options(access.service), options.run_options(output, access.service)
+        raise typer.Exit(carry_on(settings, run_options, terminal, run))

@@ -81,8 +81,9 @@ class SqliteJournal(SqliteReader):
         return self._from_log(job) if self._any_in_log else Record(job, Progress())
 
     def adopt(self, job: VideoJob, progress: Progress) -> Record:
-        """Write down a job that somebody else submitted, or return it as it is here already."""
+        """Write down a job that somebody else submitted, or return it as it is here already; it is of this run now."""
         if (record := self.find(job.id)) is not None:
+            self._commits.write("UPDATE jobs SET run=? WHERE id=?", (self._run, job.id))
             return record
         with self.planning():
             self.plan(job)

@@ -19,11 +19,12 @@ def test_resume_takes_up_all_that_was_left(command: Command, tmp_path: Path) -> 
     assert {row["stage"] for row in rows(tmp_path / "out").values()} == {"saved"}
 
 
-def test_resume_keeps_to_what_the_run_was_told_of_its_clips(command: Command, tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", [["resume", "out"], ["wait", "-o", "out"]])
+def test_resume_keeps_to_what_the_run_was_told_of_its_clips(command: Command, tmp_path: Path, again: list[str]) -> None:
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"}, {**JOB, "id": "b", "prompt": "sand"})
     words = (*quick("jobs.jsonl"), "--name", "{prompt} {id}", "--no-metadata")
     assert command(*words, "--max-spend", "0.4").exit_code == 3
-    assert command("resume", "out", "--poll", "every:0.1").exit_code == 0
+    assert command(*again, "--poll", "every:0.1").exit_code == 0
     clips = sorted(path.name for path in (tmp_path / "out").glob("*.mp4"))
     assert clips == ["sand b.mp4", "waves a.mp4"]
     for clip in clips:
