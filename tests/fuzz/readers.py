@@ -43,7 +43,7 @@ from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.http.bodies import TooLarge, clean_headers, decoded
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.journal.sqlite import SqliteJournal
-from aimlvideo.shell.journal.sqlite_file import opened_to_write
+from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from aimlvideo.shell.state.catalog_cache import CatalogCache
@@ -213,8 +213,8 @@ def _sound_journal() -> bytes:
     """Return the file of a journal of one job."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.sqlite3"
-        with opened_to_write(path, create=True) as (connection, files):
-            journal = SqliteJournal(path, GroupCommit(path, connection, files))
+        with JournalFile(path).opened_to_write(create=True) as (connection, files):
+            journal = SqliteJournal(path, GroupCommit(JournalFile(path), connection, files))
             with journal.planning():
                 journal.plan(SOUND)
         return path.read_bytes()
@@ -266,8 +266,8 @@ class _NothingStays(Exception):
 def _open_journal() -> SqliteJournal:
     """Return one journal for all inputs: to open one takes longer than to read a hundred."""
     path = Path(_FOLDERS.enter_context(tempfile.TemporaryDirectory())) / "journal.sqlite3"
-    connection, files = _FOLDERS.enter_context(opened_to_write(path, create=True))
-    return SqliteJournal(path, GroupCommit(path, connection, files))
+    connection, files = _FOLDERS.enter_context(JournalFile(path).opened_to_write(create=True))
+    return SqliteJournal(path, GroupCommit(JournalFile(path), connection, files))
 
 
 def _durations(data: bytes) -> None:

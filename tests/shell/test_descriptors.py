@@ -108,7 +108,7 @@ def test_a_folder_in_the_place_of_the_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal.sqlite3").mkdir()
     with (
         pytest.raises(JournalError, match=r"journal\.sqlite3 is a folder, .* move it away"),
-        sqlite_file.opened_to_write(tmp_path / "journal.sqlite3", create=True),
+        sqlite_file.JournalFile(tmp_path / "journal.sqlite3").opened_to_write(create=True),
     ):
         pass
 

@@ -31,7 +31,7 @@ from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import DownloadFailed, GenerationFailed, InvalidJobs, JournalError, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import CopyNumbers
-from aimlvideo.shell.journal.sqlite_file import journal_lock, opened_to_write
+from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 
@@ -278,8 +278,9 @@ async def open_journal(path: Path, *, create: bool = False) -> AsyncIterator[Sql
 
     Beside the results of a run, a missing journal is made only where `create` is passed: clips may have been paid.
     """
-    with journal_lock(path), opened_to_write(path, create=create) as (connection, files):
-        commits = GroupCommit(path, connection, files)
+    file = JournalFile(path)
+    with file.lock(), file.opened_to_write(create=create) as (connection, files):
+        commits = GroupCommit(file, connection, files)
         journal = SqliteJournal(path, commits)
         journal.note("owner", str(os.getpid()))
         # Committed before the first job: a run that is killed at once must not give its number to the next.

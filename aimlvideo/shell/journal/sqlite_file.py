@@ -29,85 +29,327 @@ PASS_THROUGH = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.Interf
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 log = logging.getLogger("aimlvideo")
 
+MAGIC = b"SQLite format 3\0"
+"""How every SQLite file begins."""
+
 _OPEN = "INSERT OR REPLACE INTO facts VALUES ('unclosed', '')"
 _CLOSED = "DELETE FROM facts WHERE name='unclosed'"
 
 
-@contextmanager
-def journal_lock(path: Path) -> Iterator[None]:
-    """Hold a journal for this process alone. The lock of a process that died holds nobody up. Raises JournalError."""
-    with warnings.catch_warnings(action="ignore"):  # without locks of the system's it warns, and takes a file
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms that only whoever writes a journal needs
+class JournalFile(NamedTuple):
+    """The file of one journal, by its path, and the files beside it."""
 
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        # A lock of the system's, not a file with a process id: it is gone with the process, however that ended.
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise JournalError(_in_use_message(path)) from None
-    except OSError as error:
-        raise JournalError(f"{path.parent} cannot be written: {error.strerror}") from error
-    try:
-        yield
-    finally:
-        lock.release()
+    path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
 
-@contextmanager
-def opened_to_write(path: Path, *, create: bool) -> Iterator[tuple[sqlite3.Connection, OpenFiles]]:
-    """Give a connection to a whole journal, and its open files. Raises JournalError or DiskFailed."""
-    with sqlite_errors(path):
-        if not path.exists():
-            _create(path, beside_results=create)
-        _create_file(_reserve(path), RESERVE)
-        connection = _connect(path)
-        descriptors: list[int] = []
+    @property
+    def wal(self) -> Path:
+        """SQLite's write-ahead log, which has the last steps."""
+        return self._beside("-wal")
+
+    @property
+    def rescued(self) -> Path:
+        """Where a journal is written back to whose name another file has."""
+        return self._beside(".rescued")
+
+    @property
+    def moved(self) -> Path:
+        """The word that a run left where its journal had been."""
+        return self._beside(".moved")
+
+    @property
+    def _reserve(self) -> Path:
+        return self._beside(".reserve")
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(self.path.name + ending)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold it for this process alone; the lock of a process that died holds nobody up. Raises JournalError."""
+        with warnings.catch_warnings(action="ignore"):  # without locks of the system's it warns, and takes a file
+            from filelock import FileLock, Timeout  # noqa: PLC0415 - 10 ms that only whoever writes a journal needs
+
+        lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         try:
-            for file, flags in ((path, os.O_RDONLY), (_wal(path), os.O_RDWR)):
-                descriptors.append(os.open(file, flags))
-            # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
-            sync(descriptors[-1])
-        except BaseException:
-            _close(path, connection)
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
-        files = OpenFiles(path, *descriptors)
-    try:
-        yield connection, files
-    finally:
+            # A lock of the system's, not a file with a process id: it is gone with the process, however that ended.
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise JournalError(self._in_use_message()) from None
+        except OSError as error:
+            raise JournalError(f"{self.path.parent} cannot be written: {error.strerror}") from error
         try:
-            _end(path, connection, files)
+            yield
         finally:
-            # After the connection: to close any descriptor of a file drops SQLite's locks on it.
-            files.close()
-            free_reserve(path)
+            lock.release()
+
+    @contextmanager
+    def opened_to_write(self, *, create: bool) -> Iterator[tuple[sqlite3.Connection, OpenFiles]]:
+        """Give a connection to a whole journal, and its open files. Raises JournalError or DiskFailed."""
+        with self.errors():
+            if not self.path.exists():
+                self._create(beside_results=create)
+            _create_file(self._reserve, RESERVE)
+            connection = self._connect()
+            descriptors: list[int] = []
+            try:
+                for file, flags in ((self.path, os.O_RDONLY), (self.wal, os.O_RDWR)):
+                    descriptors.append(os.open(file, flags))
+                # Synced through a descriptor of our own: SQLite has no call that syncs its log without a checkpoint.
+                sync(descriptors[-1])
+            except BaseException:
+                self.close(connection)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                raise
+            files = OpenFiles(self, *descriptors)
+        try:
+            yield connection, files
+        finally:
+            try:
+                files.end(connection)
+            finally:
+                # After the connection: to close any descriptor of a file drops SQLite's locks on it.
+                files.close()
+                self.free_reserve()
+
+    @contextmanager
+    def opened_to_read(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that cannot write, also while a run does. Raises JournalError."""
+        if not self.path.is_file():
+            self._refuse_moved()
+            raise JournalError(f"there is no journal at {self.path}: is this the output folder of a run?")
+        had_wal = self._has_wal()
+        with self.errors():
+            open_reader = self._archive_reader if not self._may_write() else self._tidy_reader
+            connection = self._reader() if had_wal else open_reader()
+        try:
+            with self.errors():
+                self._check(connection, had_wal=had_wal)
+                connection = _up_to_date(connection)
+                self._check_values(connection)
+            yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what SQLite and the disk raise into our errors."""
+        try:
+            yield
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last, where SQLite quotes damage
+            if isinstance(error, PASS_THROUGH):
+                raise
+            raise self.as_error(error) from error
+
+    def as_error(self, error: Exception) -> VideoError:
+        """Return our error for one of SQLite's or the disk's."""
+        message = str(error)
+        if are_exhausted(error):
+            return DiskFailed(f"the journal {self} cannot be opened: {message}. {write_failure_advice(error)}")
+        if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
+            return DiskFailed(f"the journal {self} cannot be written: {message}. {write_failure_advice(error)}")
+        if "malformed" in message or "no such" in message or "could not decode" in message.lower():
+            return JournalError(self.damaged(message))
+        if self.path.is_dir():
+            return JournalError(
+                f"{self} is a folder, expected the file of a run's journal: move it away, then run again"
+            )
+        if isinstance(error, sqlite3.OperationalError | OSError):
+            return JournalError(f"the journal {self} cannot be used: {message}")
+        return JournalError(self.damaged(message))
+
+    def damaged(self, why: str) -> str:
+        """Return what is wrong with a journal that cannot be read, and what to do."""
+        if self.rescued.exists():
+            return (
+                f"the journal {self} is damaged ({why}) and is not touched. {self.rescued.name} beside it has what "
+                f"the last run held: move {self.path.name} away, and that file to its place"
+            )
+        if self.path.name != JOURNAL:
+            return (
+                f"the journal {self} is damaged ({why}) and is not touched. If its last run named a generation, fetch "
+                f"it with `{command_line('adopt', 'FOLDER', 'GENERATION')}`; then move {self.path.name} away"
+            )
+        return (
+            f"the journal {self} is damaged ({why}) and is not touched. Make a copy of {self.path.parent}, move "
+            f"{self.path.name} away, then bring back the ids with `{command_line('recover', str(self.path.parent))}`"
+        )
+
+    def free_reserve(self) -> bool:
+        """Free the room that is kept on the disk for the last steps of a run; False where it is gone already."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
+
+    def close(self, connection: sqlite3.Connection) -> None:
+        """Close a journal; one that cannot be marked as closed keeps its write-ahead log."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.execute(_CLOSED)
+            connection.close()
+        except sqlite3.Error:
+            self._close_keeping_log(connection)
+
+    def _close_keeping_log(self, connection: sqlite3.Connection) -> None:
+        """Close a journal whose mark says that its run has not ended, so that its write-ahead log stays beside it."""
+        # The last connection to close deletes the log. A reader that is still open keeps it, and with it the steps that
+        # could not be brought into the file: a full disk loses nothing.
+        try:
+            with suppress(sqlite3.Error), closing(self._reader()) as keeper:
+                keeper.execute("SELECT count(*) FROM facts").fetchone()
+                connection.close()
+        finally:
+            connection.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        had_wal = self._has_wal()
+        connection = sqlite3.connect(self.path, isolation_level=None, cached_statements=64)
+        try:
+            self._check(connection, had_wal=had_wal)
+            if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
+                folder = self.path.parent
+                raise JournalError(f"{folder} cannot hold a journal: its file system gives SQLite {mode!r}, not 'wal'")
+            # NORMAL syncs nothing at a commit: a killed process loses nothing, a power cut what `synced` did not wait
+            # for. FULL would sync at each commit, 30 times dearer, where only the intent to buy has to be on disk.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            migrate(connection)
+            self._check_values(connection)
+            connection.execute(_OPEN)
+            # A copy without its -wal shall say that it is one.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except BaseException:
+            self._close_keeping_log(connection) if self._has_wal() else connection.close()
+            raise
+        return connection
+
+    def _reader(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+
+    def _tidy_reader(self) -> sqlite3.Connection:
+        """Return a reader that takes the -wal and -shm, which SQLite makes for it, away again when it is closed.
+
+        Only one that may write can do that; where a log was there before, it is somebody's, and must stay.
+        """
+        connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA query_only=ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _may_write(self) -> bool:
+        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+
+    def _archive_reader(self) -> sqlite3.Connection:
+        """Return a reader of one that nobody writes to, and that this user may not: SQLite makes no file for it."""
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
+
+    def _create(self, *, beside_results: bool) -> None:
+        """Make an empty journal beside its place and move it there, so that there is never half of one."""
+        if not beside_results:
+            self._refuse_missing_journal()
+        # Of a journal that was moved away: SQLite would write them into the new one.
+        for ending in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{self.path}{ending}", f"{self.path}{ending}.old")
+        part = self.path.with_name(self.path.name + ".new")
+        _create_file(part)
+        with part.open("r+b") as file:
+            file.write(_empty_journal())
+            file.flush()
+            sync(file.fileno())
+        part.replace(self.path)
+        # The rename itself is in the folder: without this a power cut can take the new journal's name away again.
+        _sync_folder(self.path.parent)
+
+    def _refuse_moved(self) -> None:
+        """Raise JournalError where a run left word that its journal was moved."""
+        if self.moved.exists():
+            place = Path(self.moved.read_text(errors="surrogateescape"))
+            raise JournalError(
+                f"the journal {self} was moved to {place} while its run went on, and clips are paid for: go on "
+                f"with {place.parent}. To begin anew here, delete {self.moved}"
+            )
+
+    def _refuse_missing_journal(self) -> None:
+        """Raise JournalError where something of a run is here and its journal is not."""
+        self._refuse_moved()
+        for trace in (self.path.with_name(RESULTS), self.wal):
+            if trace.exists():
+                raise JournalError(
+                    f"found {trace} but not {self.path.name}: clips may already be paid for. "
+                    f"Restore the journal, or run `{command_line('recover', str(self.path.parent))}`"
+                )
+
+    def _check(self, connection: sqlite3.Connection, *, had_wal: bool) -> None:
+        """Refuse what is no whole journal of ours."""
+        # SQLite opens any file: without this, a database of another program would be migrated into ruins.
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if application != APPLICATION:
+            raise JournalError(self.damaged("not a journal of this program"))
+        if version > VERSION:
+            raise JournalError(f"{self} was written by a newer version of aimlvideo: update with pip, then run again")
+        # Not `integrity_check`: that reads every index too, and takes seconds for a million jobs.
+        if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise JournalError(self.damaged(check))
+        if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
+            raise JournalError(self._without_wal())
+
+    def _check_values(self, connection: sqlite3.Connection) -> None:
+        """Refuse a journal with a value that no run writes: SQLite keeps whatever another tool puts into a column."""
+        if (why := wrong_value(connection)) is not None:
+            raise JournalError(self.damaged(why))
+
+    def _in_use_message(self) -> str:
+        owner = None
+        with suppress(VideoError, sqlite3.Error), self.opened_to_read() as connection:
+            owner = connection.execute("SELECT value FROM facts WHERE name='owner'").fetchone()
+        number = owner[0] if owner else "unknown"
+        return f"{self.path.parent} is in use by another run (process {number}): wait for it, or stop it first"
+
+    def _without_wal(self) -> str:
+        return (
+            f"the run of the journal {self} did not end, and its {self.wal.name}, which has the last steps, is gone: "
+            f"clips may be paid for that it does not know. Restore that file. If another SQLite tool has opened the "
+            f"journal since, nothing is missing; confirm with: {shlex.join(['sqlite3', str(self.path), _CLOSED])}"
+        )
+
+    def _has_wal(self) -> bool:
+        return self.wal.exists() and self.wal.stat().st_size > 0
 
 
 class OpenFiles(NamedTuple):
     """The files of a journal that is written, held open: they tell what became of it, whatever has its name now."""
 
-    path: Path
+    file: JournalFile
     database: int
     wal: int
 
     def check(self) -> None:
         """Raise DiskFailed where these are no longer the whole files that the next run will find."""
         if (place := self.moved_to()) is not None:
-            _note_move(self.path, place)
+            self._note_move(place)
             harm, then = "moved", f"It is {place} now and has the ids of paid generations: go on with {place.parent}"
         elif not self.is_in_place():
             harm = "overwritten" if self._has_its_name() else "deleted or replaced"
             then = (
-                f"What it held is written back when the run has ended (as {_rescued(self.path).name} where another "
+                f"What it held is written back when the run has ended (as {self.file.rescued.name} where another "
                 "file has its name): keep that file, it has the ids of paid generations"
             )
-        elif _file_identity(_wal(self.path)) != _identity(os.fstat(self.wal)):
-            harm, then = f"left without its {_wal(self.path).name}", "What that held is written into it at the end"
+        elif _file_identity(self.file.wal) != _identity(os.fstat(self.wal)):
+            harm, then = f"left without its {self.file.wal.name}", "What that held is written into it at the end"
         else:
             return
         raise DiskFailed(
-            f"the journal {self.path} was {harm} while its run goes on, so nothing more is submitted. {then}"
+            f"the journal {self.file} was {harm} while its run goes on, so nothing more is submitted. {then}"
         )
 
     def is_in_place(self) -> bool:
@@ -126,16 +368,66 @@ class OpenFiles(NamedTuple):
         return None
 
     def _has_its_name(self) -> bool:
-        return _file_identity(self.path) == _identity(os.fstat(self.database))
+        return _file_identity(self.file.path) == _identity(os.fstat(self.database))
+
+    def end(self, connection: sqlite3.Connection) -> None:
+        """Close a journal, wherever it is by now. Raises DiskFailed where its ids can be kept nowhere."""
+        if (place := self.moved_to()) is not None:
+            self._note_move(place)
+            # Whoever closes last deletes the write-ahead log by the name that it was opened with: under the old name
+            # that may be another journal's by now. So a connection by the new name is the last one.
+            with suppress(sqlite3.Error), closing(sqlite3.connect(place, isolation_level=None)) as last:
+                last.execute("SELECT count(*) FROM facts").fetchone()
+                JournalFile(place).close(connection)
+            return
+        lost = None if self.is_in_place() else self._restore(connection)
+        self.file.close(connection)
+        if lost is not None:
+            raise lost
+
+    def _note_move(self, place: Path) -> None:
+        """Leave word at the old place: without it the same command would begin anew there, and buy everything again."""
+        with suppress(OSError):
+            self.file.path.parent.mkdir(exist_ok=True)
+            self.file.moved.write_text(str(place), errors="surrogateescape")
+
+    def _restore(self, connection: sqlite3.Connection) -> DiskFailed | None:
+        """Write a journal that was deleted or overwritten to its place again, as far as its connection still holds it.
+
+        Return the error that names the ids where that cannot be done.
+        """
+        try:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+            connection.execute(_CLOSED)
+            self.file.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.file.path.with_name(self.file.path.name + ".new")
+            _create_file(part)
+            copy = sqlite3.connect(part, isolation_level=None)
+            try:
+                connection.backup(copy)
+                # Of a file that was overwritten only the pages that the connection holds in memory are whole.
+                is_whole = copy.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            finally:
+                copy.close()
+            if not is_whole:
+                part.unlink()
+                raise sqlite3.DatabaseError("it was overwritten")
+            # Another program's file may stand at the old place by now: it is left alone.
+            part.replace(self.file.rescued if self.file.path.exists() else self.file.path)
+        except (sqlite3.Error, OSError) as error:
+            failure = DiskFailed(
+                f"the journal {self.file} is gone and cannot be written back ({error}). Paid or in doubt, by job: "
+                f"{_ids(connection)}"
+            )
+            log.error("%s", failure)
+            return failure
+        return None
 
     def close(self) -> None:
         """Let go of the files."""
         os.close(self.wal)
         os.close(self.database)
-
-
-MAGIC = b"SQLite format 3\0"
-"""How every SQLite file begins."""
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -150,63 +442,6 @@ def _file_identity(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _end(path: Path, connection: sqlite3.Connection, files: OpenFiles) -> None:
-    """Close a journal, wherever it is by now. Raises DiskFailed where its ids can be kept nowhere."""
-    if (place := files.moved_to()) is not None:
-        _note_move(path, place)
-        # Whoever closes last deletes the write-ahead log by the name that it was opened with: under the old name that
-        # may be another journal's by now. So a connection by the new name is the last one.
-        with suppress(sqlite3.Error), closing(sqlite3.connect(place, isolation_level=None)) as last:
-            last.execute("SELECT count(*) FROM facts").fetchone()
-            _close(place, connection)
-        return
-    lost = None if files.is_in_place() else _restore(path, connection)
-    _close(path, connection)
-    if lost is not None:
-        raise lost
-
-
-def _note_move(path: Path, place: Path) -> None:
-    """Leave word at the old place: without it the same command would begin anew there, and buy everything again."""
-    with suppress(OSError):
-        path.parent.mkdir(exist_ok=True)
-        _moved(path).write_text(str(place), errors="surrogateescape")
-
-
-def _restore(path: Path, connection: sqlite3.Connection) -> DiskFailed | None:
-    """Write a journal that was deleted or overwritten to its place again, as far as its connection still holds it.
-
-    Return the error that names the ids where that cannot be done.
-    """
-    try:
-        if connection.in_transaction:
-            connection.execute("COMMIT")
-        connection.execute(_CLOSED)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".new")
-        _create_file(part)
-        copy = sqlite3.connect(part, isolation_level=None)
-        try:
-            connection.backup(copy)
-            # Of a file that was overwritten only the pages that the connection holds in memory are whole.
-            is_whole = copy.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-        finally:
-            copy.close()
-        if not is_whole:
-            part.unlink()
-            raise sqlite3.DatabaseError("it was overwritten")
-        # Another program's file may stand at the old place by now: it is left alone.
-        part.replace(_rescued(path) if path.exists() else path)
-    except (sqlite3.Error, OSError) as error:
-        failure = DiskFailed(
-            f"the journal {path} is gone and cannot be written back ({error}). Paid or in doubt, by job: "
-            f"{_ids(connection)}"
-        )
-        log.error("%s", failure)
-        return failure
-    return None
-
-
 def _ids(connection: sqlite3.Connection) -> str:
     """Return the ids of what is outstanding or paid and not saved, for a person to note."""
     unsaved = "SELECT id, coalesce(generation_id, request_id) FROM jobs WHERE stage NOT IN ('planned', 'saved')"
@@ -215,151 +450,6 @@ def _ids(connection: sqlite3.Connection) -> str:
     except sqlite3.Error as error:
         return f"unknown ({error}): look into {RESULTS}, and into the service's log"
     return ", ".join(f"{job_id}: {known_as}" for job_id, known_as in rows) or "none"
-
-
-def free_reserve(path: Path) -> bool:
-    """Free the room that is kept on the disk for the last steps of a run; False where it is gone already."""
-    try:
-        _reserve(path).unlink()
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that cannot write, also while a run does. Raises JournalError."""
-    if not path.is_file():
-        _refuse_moved(path)
-        raise JournalError(f"there is no journal at {path}: is this the output folder of a run?")
-    had_wal = _has_wal(path)
-    with sqlite_errors(path):
-        connection = _reader(path) if had_wal else _tidy_reader(path) if _may_write(path) else _archive_reader(path)
-    try:
-        with sqlite_errors(path):
-            _check(path, connection, had_wal=had_wal)
-            connection = _up_to_date(connection)
-            _check_values(path, connection)
-        yield connection
-    finally:
-        connection.close()
-
-
-@contextmanager
-def sqlite_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the disk raise into our errors."""
-    try:
-        yield
-    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last, where SQLite quotes damage in its message
-        if isinstance(error, PASS_THROUGH):
-            raise
-        raise as_journal_error(path, error) from error
-
-
-def as_journal_error(path: Path, error: Exception) -> VideoError:
-    """Return our error for one of SQLite's or the disk's."""
-    message = str(error)
-    if are_exhausted(error):
-        return DiskFailed(f"the journal {path} cannot be opened: {message}. {write_failure_advice(error)}")
-    if getattr(error, "errno", None) in _NO_ROOM or "is full" in message or "disk I/O" in message:
-        return DiskFailed(f"the journal {path} cannot be written: {message}. {write_failure_advice(error)}")
-    if "malformed" in message or "no such" in message or "could not decode" in message.lower():
-        return JournalError(damaged_message(path, message))
-    if path.is_dir():
-        return JournalError(f"{path} is a folder, expected the file of a run's journal: move it away, then run again")
-    if isinstance(error, sqlite3.OperationalError | OSError):
-        return JournalError(f"the journal {path} cannot be used: {message}")
-    return JournalError(damaged_message(path, message))
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    had_wal = _has_wal(path)
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=64)
-    try:
-        _check(path, connection, had_wal=had_wal)
-        if (mode := connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]) != "wal":
-            raise JournalError(f"{path.parent} cannot hold a journal: its file system gives SQLite {mode!r}, not 'wal'")
-        # NORMAL syncs nothing at a commit: a killed process loses nothing, a power cut what `synced` did not wait for.
-        # FULL would sync at each commit, 30 times dearer, where only the intent to buy has to be on disk.
-        connection.execute("PRAGMA synchronous=NORMAL")
-        migrate(connection)
-        _check_values(path, connection)
-        connection.execute(_OPEN)
-        # A copy without its -wal shall say that it is one.
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-    except BaseException:
-        _close_keeping_log(path, connection) if _has_wal(path) else connection.close()
-        raise
-    return connection
-
-
-def _close(path: Path, connection: sqlite3.Connection) -> None:
-    """Close a journal; one that cannot be marked as closed keeps its write-ahead log."""
-    try:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.execute(_CLOSED)
-        connection.close()
-    except sqlite3.Error:
-        _close_keeping_log(path, connection)
-
-
-def _close_keeping_log(path: Path, connection: sqlite3.Connection) -> None:
-    """Close a journal whose mark says that its run has not ended, so that its write-ahead log stays beside it."""
-    # The last connection to close deletes the log. A reader that is still open keeps it, and with it the steps that
-    # could not be brought into the file: a full disk loses nothing.
-    try:
-        with suppress(sqlite3.Error), closing(_reader(path)) as keeper:
-            keeper.execute("SELECT count(*) FROM facts").fetchone()
-            connection.close()
-    finally:
-        connection.close()
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-
-
-def _tidy_reader(path: Path) -> sqlite3.Connection:
-    """Return a reader that takes the -wal and -shm, which SQLite makes for it, away again when it is closed.
-
-    Only one that may write can do that; where a log was there before, it is somebody's, and must stay.
-    """
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
-    try:
-        connection.execute("PRAGMA query_only=ON")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _may_write(path: Path) -> bool:
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-
-
-def _archive_reader(path: Path) -> sqlite3.Connection:
-    """Return a reader of a journal that nobody writes to, and that this user may not: SQLite makes no file for it."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
-
-
-def _create(path: Path, *, beside_results: bool) -> None:
-    """Make an empty journal beside its place and move it there, so that there is never half of one."""
-    if not beside_results:
-        _refuse_missing_journal(path)
-    # Of a journal that was moved away: SQLite would write them into the new one.
-    for ending in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            os.replace(f"{path}{ending}", f"{path}{ending}.old")
-    part = path.with_name(path.name + ".new")
-    _create_file(part)
-    with part.open("r+b") as file:
-        file.write(_empty_journal())
-        file.flush()
-        sync(file.fileno())
-    part.replace(path)
-    # The rename itself is in the folder: without this a power cut can take the new journal's name away again.
-    _sync_folder(path.parent)
 
 
 @cache
@@ -389,49 +479,6 @@ def _create_file(path: Path, size: int = 0) -> None:
         os.close(descriptor)
 
 
-def _refuse_moved(path: Path) -> None:
-    """Raise JournalError where a run left word that its journal was moved."""
-    if _moved(path).exists():
-        place = Path(_moved(path).read_text(errors="surrogateescape"))
-        raise JournalError(
-            f"the journal {path} was moved to {place} while its run went on, and clips are paid for: go on with "
-            f"{place.parent}. To begin anew here, delete {_moved(path)}"
-        )
-
-
-def _refuse_missing_journal(path: Path) -> None:
-    """Raise JournalError where something of a run is here and its journal is not."""
-    _refuse_moved(path)
-    for trace in (path.with_name(RESULTS), _wal(path)):
-        if trace.exists():
-            raise JournalError(
-                f"found {trace} but not {path.name}: clips may already be paid for. "
-                f"Restore the journal, or run `{command_line('recover', str(path.parent))}`"
-            )
-
-
-def _check(path: Path, connection: sqlite3.Connection, *, had_wal: bool) -> None:
-    """Refuse what is no whole journal of ours."""
-    # SQLite opens any file: without this, a database of another program would be migrated into ruins.
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION:
-        raise JournalError(damaged_message(path, "not a journal of this program"))
-    if version > VERSION:
-        raise JournalError(f"{path} was written by a newer version of aimlvideo: update with pip, then run again")
-    # Not `integrity_check`: that reads every index too, and takes seconds for a million jobs.
-    if (check := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise JournalError(damaged_message(path, check))
-    if not had_wal and connection.execute("SELECT 1 FROM facts WHERE name='unclosed'").fetchone():
-        raise JournalError(_without_wal(path))
-
-
-def _check_values(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a journal with a value that no run writes: SQLite keeps whatever another tool puts into a column."""
-    if (why := wrong_value(connection)) is not None:
-        raise JournalError(damaged_message(path, why))
-
-
 def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
     """Return a connection to a journal of this version: that one, or a migrated copy of an older one in memory."""
     if reader.execute("PRAGMA user_version").fetchone()[0] == VERSION:
@@ -448,59 +495,6 @@ def _up_to_date(reader: sqlite3.Connection) -> sqlite3.Connection:
         raise
     reader.close()
     return copy
-
-
-def _in_use_message(path: Path) -> str:
-    owner = None
-    with suppress(VideoError, sqlite3.Error), opened_to_read(path) as connection:
-        owner = connection.execute("SELECT value FROM facts WHERE name='owner'").fetchone()
-    number = owner[0] if owner else "unknown"
-    return f"{path.parent} is in use by another run (process {number}): wait for it, or stop it first"
-
-
-def damaged_message(path: Path, why: str) -> str:
-    if _rescued(path).exists():
-        return (
-            f"the journal {path} is damaged ({why}) and is not touched. {_rescued(path).name} beside it has what the "
-            f"last run held: move {path.name} away, and that file to its place"
-        )
-    if path.name != JOURNAL:
-        return (
-            f"the journal {path} is damaged ({why}) and is not touched. If its last run named a generation, fetch it "
-            f"with `{command_line('adopt', 'FOLDER', 'GENERATION')}`; then move {path.name} away"
-        )
-    return (
-        f"the journal {path} is damaged ({why}) and is not touched. Make a copy of {path.parent}, move {path.name} "
-        f"away, then bring back the ids with `{command_line('recover', str(path.parent))}`"
-    )
-
-
-def _without_wal(path: Path) -> str:
-    return (
-        f"the run of the journal {path} did not end, and its {path.name}-wal, which has the last steps, is gone: "
-        f"clips may be paid for that it does not know. Restore that file. If another SQLite tool has opened the "
-        f"journal since, nothing is missing; confirm with: {shlex.join(['sqlite3', str(path), _CLOSED])}"
-    )
-
-
-def _has_wal(path: Path) -> bool:
-    return _wal(path).exists() and _wal(path).stat().st_size > 0
-
-
-def _rescued(path: Path) -> Path:
-    return path.with_name(path.name + ".rescued")
-
-
-def _moved(path: Path) -> Path:
-    return path.with_name(path.name + ".moved")
-
-
-def _reserve(path: Path) -> Path:
-    return path.with_name(path.name + ".reserve")
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
 
 
 def sync(descriptor: int) -> None:

@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.request_ids import is_of_another_job
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import JournalError
 from aimlvideo.shell.journal.base import MOST_EARLIER
-from aimlvideo.shell.journal.sqlite_file import damaged_message, opened_to_read, sqlite_errors
+from aimlvideo.shell.journal.sqlite_file import JournalFile
 
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 _ROWS = f"SELECT {_COLUMNS} FROM jobs"
@@ -27,6 +27,7 @@ class SqliteReader:
 
     def __init__(self, path: Path, read: Callable[..., sqlite3.Cursor]) -> None:
         self.path = path
+        self._file = JournalFile(path)
         self._read = read
         self._run = 1 + int(self.fact("run") or 0)
         self._read_folders()
@@ -95,7 +96,7 @@ class SqliteReader:
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
         planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
-        with sqlite_errors(self.path):
+        with self._file.errors():
             return dict(self._read(planned))
 
     def spent(self) -> float:
@@ -137,7 +138,7 @@ class SqliteReader:
 
     def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         # A text that is no UTF-8 shows only when its row is fetched.
-        with sqlite_errors(self.path):
+        with self._file.errors():
             return self._read(query, values).fetchall()
 
     def _record(self, row: tuple[Any, ...]) -> Record:
@@ -149,7 +150,7 @@ class SqliteReader:
                 raise ValueError(f"its request id {progress.request_id!r:.60} is that of another job or model")
             return Record(job.with_base_folder(self._path_of(folder)) if folder else job, progress)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise JournalError(damaged_message(self.path, f"job {job_id!r}: {str(error)[:100]}")) from error
+            raise JournalError(self._file.damaged(f"job {job_id!r}: {str(error)[:100]}")) from error
 
     def _path_of(self, folder: int) -> str:
         # A run that goes on beside us has written it since.
@@ -170,10 +171,11 @@ def _of_run(run: int | None) -> str:
 @contextmanager
 def read_journal(path: Path) -> Iterator[SqliteReader]:
     """Read a journal, also while a run is writing it. Raises JournalError."""
-    with opened_to_read(path) as connection:
+    journal = JournalFile(path)
+    with journal.opened_to_read() as connection:
 
         def read(statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-            with sqlite_errors(path):
+            with journal.errors():
                 return connection.execute(statement, values)
 
         yield SqliteReader(path, read)

@@ -11,7 +11,6 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,10 +18,8 @@ import anyio
 from aimlvideo.errors import DiskFailed, VideoError
 from aimlvideo.shell.journal.sqlite_file import (
     PASS_THROUGH,
+    JournalFile,
     OpenFiles,
-    as_journal_error,
-    free_reserve,
-    sqlite_errors,
     sync,
 )
 
@@ -35,8 +32,8 @@ GATHERING = 0.01
 class GroupCommit:
     """Reads and writes. After a failure that may have lost something, every further write raises it again."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, files: OpenFiles | None) -> None:
-        self._path = path
+    def __init__(self, file: JournalFile, connection: sqlite3.Connection, files: OpenFiles | None) -> None:
+        self._file = file
         self._db = connection
         self._files = files
         self._written = self._synced = 0
@@ -50,7 +47,7 @@ class GroupCommit:
 
     def read(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         """Return the rows of a question, also of what is not committed yet."""
-        with sqlite_errors(self._path):
+        with self._file.errors():
             return self._db.execute(statement, values)
 
     def write(self, statement: str, values: tuple[Any, ...] = (), *, later: bool = False) -> None:
@@ -88,8 +85,8 @@ class GroupCommit:
 
         From then on nothing is `synced` any more, so that nothing new is begun. Raises where it cannot be done.
         """
-        failure = as_journal_error(self._path, error)
-        if self._whole or not isinstance(failure, DiskFailed) or not free_reserve(self._path):
+        failure = self._file.as_error(error)
+        if self._whole or not isinstance(failure, DiskFailed) or not self._file.free_reserve():
             if self._pending and not self._whole:
                 self._broken = failure  # SQLite may have taken back what others wrote in this pass
             raise failure from error
@@ -103,7 +100,7 @@ class GroupCommit:
             for statement, values in again:
                 self._put(statement, values)
         except sqlite3.Error as again_full:
-            self._broken = as_journal_error(self._path, again_full)
+            self._broken = self._file.as_error(again_full)
             raise self._broken from again_full
 
     @contextmanager
@@ -114,7 +111,7 @@ class GroupCommit:
         self._whole = True
         try:
             yield
-            with sqlite_errors(self._path):
+            with self._file.errors():
                 self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -180,7 +177,7 @@ class GroupCommit:
 
     async def _to_disk(self, wal: int) -> None:
         try:
-            with sqlite_errors(self._path):
+            with self._file.errors():
                 await anyio.to_thread.run_sync(sync, wal)
         except VideoError as error:
             # The system may have dropped the pages that it could not write: a second fsync that succeeds proves
@@ -196,7 +193,7 @@ class GroupCommit:
                 self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._retry_from_reserve(error)
-            with sqlite_errors(self._path):
+            with self._file.errors():
                 self._db.execute("COMMIT")
         self._pending.clear()
 

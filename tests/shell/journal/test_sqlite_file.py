@@ -274,7 +274,7 @@ async def test_a_journal_that_could_not_be_closed_for_want_of_room_is_opened_aga
         assert journal.counts() == {"planned": 1}
 
 
-@pytest.mark.parametrize("fails", ["migrate", "_check_values", "sync"])
+@pytest.mark.parametrize("fails", ["migrate", "wrong_value", "sync"])
 async def test_a_journal_of_a_killed_run_is_opened_after_a_run_that_could_not_open_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
@@ -477,7 +477,7 @@ async def test_on_a_full_disk_no_run_is_begun(small_disk: Path) -> None:
 async def test_a_step_after_its_journal_failed_raises_the_same_again(path: Path) -> None:
     opened = open_journal(path)
     journal = await opened.__aenter__()
-    journal_file.free_reserve(path)
+    journal_file.JournalFile(path).free_reserve()
     journal._commits.read("PRAGMA max_page_count=12")
     for _ in range(2):
         with pytest.raises(DiskFailed, match="Make space"):
@@ -502,11 +502,11 @@ async def test_planning_on_a_full_disk_leaves_nothing_behind_and_breaks_nothing(
 async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_what_is_under_way(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def room_is_made(path: Path) -> bool:
+    def room_is_made(file: journal_file.JournalFile) -> bool:
         journal._commits.read("PRAGMA max_page_count=100000")
         return True
 
-    monkeypatch.setattr("aimlvideo.shell.journal.sqlite_transactions.free_reserve", room_is_made)
+    monkeypatch.setattr(journal_file.JournalFile, "free_reserve", room_is_made)
     async with open_journal(path) as journal:
         journal.step(journal.plan(named("a")).job, SENT)
         await journal.synced()
@@ -517,6 +517,7 @@ async def test_on_a_full_disk_a_sync_that_is_refused_leaves_room_for_the_ids_of_
             with pytest.raises(DiskFailed, match="Make space"):
                 await journal.synced()
         journal.step(named("a"), SENT.to(Stage.RENDERING, generation_id="g"))
+        monkeypatch.undo()
     with read_journal(path) as reader:
         assert reader.counts() == {"rendering": 1, "planned": 1000}
 
