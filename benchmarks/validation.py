@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from itertools import cycle, islice
 
-from aimlvideo.core.catalog.catalog import Model, Param, load_catalog
+from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.endpoints import NAMED
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 

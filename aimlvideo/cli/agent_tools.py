@@ -14,7 +14,6 @@ from anyio.abc import TaskGroup
 from aimlvideo.cli.model_tables import example_line, known_model, model_page, model_rows
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.media_fields import media_fields
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
@@ -207,7 +206,7 @@ class AgentTools:
         checked = check_with_references(job, self._catalog, service=service.name, strict=True)
         problems += checked.problems
         media = Media(job.folder, service.media, self._client.has_uploads)
-        for place, value in media_fields(model, job.params) if model else ():
+        for place, value in model.media_fields(job.params) if model else ():
             problems += self._file_problems(job, place, value, media)
         if problems:
             raise InvalidJobs(problems)

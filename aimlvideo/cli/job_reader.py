@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.core.catalog.aliases import MEDIA_NAMES, canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.media_fields import media_fields
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
@@ -238,7 +238,7 @@ class JobReader:
         if not isinstance(model, Model):
             yield from _missing_files(job, local_files=self.options.local_files)
             return
-        for path, value in media_fields(model, params):
+        for path, value in model.media_fields(params):
             try:
                 if isinstance(value, str) and value.startswith(("http://", "https://")):
                     check_link(value)  # there is nothing here to look into

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.core.catalog.rules import rule_sentences
 from aimlvideo.core.eta import Durations
@@ -239,7 +239,7 @@ def _param_rows(path: str, param: Param) -> Iterator[ParamRow]:
     name = path.rpartition(".")[2].removesuffix("[]")
     legacy = " Legacy URL only." if param.legacy else ""
     default = "" if param.default is None else json.dumps(param.default, ensure_ascii=False)
-    yield ParamRow(path, expected(param), param.required, default, PARAM_HELP.get(name, "") + legacy)
+    yield ParamRow(path, param.expected(), param.required, default, PARAM_HELP.get(name, "") + legacy)
     holder, path = (param.item, f"{path}[]") if param.item else (param, path)
     for key, part in (holder.fields or {}).items():
         yield from _param_rows(f"{path}.{key}", part)

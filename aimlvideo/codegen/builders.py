@@ -10,8 +10,8 @@ from itertools import groupby, pairwise
 from textwrap import wrap
 from typing import Any
 
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.core.catalog.rules import rule_sentences
 
@@ -184,7 +184,7 @@ def _takes(model: Model) -> str:
 
 def _meaning(name: str, param: Param) -> str:
     """Return what a parameter is, what it takes and what it is without, in one line."""
-    limits = expected(param)
+    limits = param.expected()
     default = "" if param.default is None else f", default {_short(param.default)}"
     words = f"{PARAM_HELP[name]} " if name in PARAM_HELP else ""
     text = f"{words}{limits[0].upper()}{limits[1:]}{default}."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import reprlib
 import shlex
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
@@ -16,6 +17,14 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without a width, which are copied along from web pages and chats."""
+
+
+LONGEST = 60
+"""Characters of a value in a message: a picture as Base64 has millions."""
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _brief.maxlong = LONGEST - 15
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = 2
+_brief.maxlevel = 3
 
 
 class SecretText(str):
@@ -61,6 +70,16 @@ def without_passwords(text: str) -> str:
 def without_upload_signatures(body: bytes) -> bytes:
     """Return an answer in which links to uploaded files have lost their signatures: services quote them in errors."""
     return re.sub(_SIGNED_UPLOAD, rb"\1", body) if b"aimlvideo-" in body else body
+
+
+def preview(value: Any) -> str:
+    """Return a value in at most `LONGEST` characters, without first writing out all of it."""
+    if isinstance(value, bytes | bytearray):
+        return f"{len(value):,} bytes"
+    if isinstance(value, str) and value.startswith("data:"):
+        return f"{value[: value.find(',', 0, 30) + 1] or 'data:'}… ({len(value):,} characters)"
+    text = "a huge number" if isinstance(value, int) and abs(value) > 10**40 else _brief.repr(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def format_seconds(amount: float) -> str:

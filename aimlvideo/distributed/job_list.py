@@ -12,7 +12,8 @@ from typing import Any, Self, overload
 import anyio
 from psycopg_pool import AsyncConnectionPool
 
-from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.chains import chain_problems

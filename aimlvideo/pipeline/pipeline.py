@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import anyio
 
-from aimlvideo.core.catalog.catalog import Catalog, Model
-from aimlvideo.core.catalog.media_fields import media_fields, replace_media
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import Record, VideoJob
@@ -247,7 +247,7 @@ async def _encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads:
     if model is None or all(_is_link(job.params.get(name)) for name in _media_names(model)):
         return job
     by_link = uploads is not None
-    if not any(Media(job.folder, limits, by_link).changes(value) for _, value in media_fields(model, job.params)):
+    if not any(Media(job.folder, limits, by_link).changes(value) for _, value in model.media_fields(job.params)):
         return job
     link_to = None
     if uploads is not None:
@@ -257,7 +257,7 @@ async def _encode(job: VideoJob, catalog: Catalog, limits: MediaLimits, uploads:
     def sent(place: str, value: Any) -> Any:
         return Media(job.folder, file_limits(model, job.params, place, limits), by_link).encoded(value, link_to)
 
-    return job.with_params(await anyio.to_thread.run_sync(replace_media, model, job.params, sent))
+    return job.with_params(await anyio.to_thread.run_sync(model.replace_media, job.params, sent))
 
 
 @lru_cache(maxsize=512)

@@ -11,7 +11,8 @@ import pytest
 from aimlvideo.cli.commands.models import _change_rows
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally
 from aimlvideo.cli.model_tables import ModelFilter, _price_of, example_line, model_page, model_rows
-from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.eta import Durations
 from aimlvideo.core.jobs.job import VideoJob

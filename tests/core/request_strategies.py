@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from aimlvideo.core.catalog.catalog import Model, Param, Rule, load_catalog
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.model import Model, Param, Rule
 from aimlvideo.core.catalog.rules import _term_holds
 
 CATALOG = load_catalog()

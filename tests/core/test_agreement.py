@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
 from tests.cases import one_in

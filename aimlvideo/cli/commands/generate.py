@@ -33,7 +33,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage

@@ -14,7 +14,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import ParamRow, example_line, known_model, model_page
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
-from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import command_line
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.workbooks import xlsx_of

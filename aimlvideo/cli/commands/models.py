@@ -18,7 +18,8 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.catalog import Catalog, Model, load_catalog
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.errors import UsageError

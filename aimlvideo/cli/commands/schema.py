@@ -13,8 +13,7 @@ from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.model_tables import known_model
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
-from aimlvideo.core.catalog.catalog import Model, Param
-from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -71,7 +70,7 @@ def _object(params: Mapping[str, Param]) -> dict[str, Any]:
 
 
 def _param(name: str, param: Param) -> dict[str, Any]:
-    about = " ".join(part for part in (PARAM_HELP.get(name, ""), f"Expected: {expected(param)}.") if part)
+    about = " ".join(part for part in (PARAM_HELP.get(name, ""), f"Expected: {param.expected()}.") if part)
     default = {} if param.default is None else {"default": param.default}
     return {**_value(name, param), **default, "description": about}
 

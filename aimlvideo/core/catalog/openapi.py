@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aimlvideo.core.catalog.catalog import DEPTH, read_model
 from aimlvideo.core.catalog.corrections import correct
+from aimlvideo.core.catalog.model import DEPTH, Model
 
 LARGEST = 2_000_000  # bytes of one document: the largest known has 90,000
 MOST_PARTS = 4_000  # parts of a schema that are looked at: the largest document known has some 200
@@ -58,7 +58,7 @@ def catalog_entry(model: str, document: Any, *, also: tuple[str, ...] = (), usua
         raise ValueError("a request without parameters")
     from aimlvideo.core.catalog.validators import is_valid_model  # noqa: PLC0415 - 20 ms that only a refresh needs
 
-    if not is_valid_model(read_model(model, entry)):
+    if not is_valid_model(Model.read(model, entry)):
         raise ValueError("limits or choices that contradict each other")
     return entry
 

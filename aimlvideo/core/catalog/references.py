@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aimlvideo.core.catalog.aliases import canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.validation import Checked, check, model_of
 from aimlvideo.core.jobs.chains import Reference, references, with_references
 from aimlvideo.core.jobs.job import VideoJob
@@ -23,7 +24,7 @@ def check_with_references(
     """
     model = model_of(job, catalog, service)
     # Before the stand-ins take the references' place, after which nobody could see what was wrong.
-    if isinstance(model, Model) and (problems := list(reference_problems(job, model))):
+    if isinstance(model, Model) and (problems := list(_reference_problems(job, model))):
         raise InvalidJobs(problems)
     return check(_with_stand_ins(job), catalog, service=service, strict=strict, legacy=legacy)
 
@@ -37,7 +38,7 @@ def _stand_in(reference: Reference) -> str:
     return f"https://a-clip-to-come.invalid/clip.{_ENDINGS[reference.kind]}"
 
 
-def reference_problems(job: VideoJob, model: Model) -> Iterator[Problem]:
+def _reference_problems(job: VideoJob, model: Model) -> Iterator[Problem]:
     """Yield what is wrong with a job's references: their form, or a frame where a clip is wanted, or the reverse."""
     try:
         taken = list(references(job.params))

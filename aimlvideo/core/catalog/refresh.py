@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model, Param
 
 
 class ListedModel(NamedTuple):
@@ -62,7 +62,7 @@ def _changes(old: Model, new: Model) -> Iterator[_Change]:
 
 def _described(param: Param) -> str:
     """Return all that is known of a parameter in one line, for people and for comparison."""
-    description = expected(param)
+    description = param.expected()
     if param.fields:
         description += " {" + ", ".join(f"{name}: {_described(part)}" for name, part in param.fields.items()) + "}"
     if param.item is not None and param.item.fields:

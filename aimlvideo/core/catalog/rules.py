@@ -6,10 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from aimlvideo.core.catalog.catalog import Model, Rule
-from aimlvideo.core.catalog.describe import preview
-from aimlvideo.core.catalog.endpoints import param_of_term
-from aimlvideo.core.formatting import is_blank
+from aimlvideo.core.catalog.model import Model, Rule
+from aimlvideo.core.formatting import is_blank, preview
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.errors import Problem
 
@@ -191,7 +189,7 @@ def _only_when(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
 def _needs(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:
     first, *others = rule.fields
     if _term_holds(first, params) == "yes" and all(_term_holds(other, params, model) == "no" for other in others):
-        yield Problem(param_of_term(first), f"only together with {' or '.join(others)}", "without it")
+        yield Problem(Rule.param_of(first), f"only together with {' or '.join(others)}", "without it")
 
 
 def _steps(rule: Rule, model: Model, params: Params) -> Iterator[Problem]:

@@ -9,13 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aimlvideo.core.catalog.aliases import canonical_name
-from aimlvideo.core.catalog.catalog import Catalog, Model, Param
-from aimlvideo.core.catalog.describe import expected, preview
-from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
-from aimlvideo.core.catalog.endpoints import NAMED
-from aimlvideo.core.catalog.media_fields import form_of
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.rules import broken_rules
-from aimlvideo.core.formatting import is_blank
+from aimlvideo.core.formatting import is_blank, preview
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
 from aimlvideo.core.jobs.problems import is_writable, unwritable_problem
 from aimlvideo.core.jobs.secret_params import secret_problems
@@ -104,7 +102,7 @@ def _blank_texts(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield a problem for each required text that has no letter: the service would take it, and charge for it."""
     for name, value in params.items():
         if isinstance(value, str) and is_blank(value) and (param := model.params.get(name)) and param.required:
-            yield Problem(name, f"required: {expected(param)}", f"{preview(value)}, which is blank")
+            yield Problem(name, f"required: {param.expected()}", f"{preview(value)}, which is blank")
 
 
 def _is_plain(value: Any) -> bool:
@@ -251,10 +249,10 @@ def _problems(model: Model, params: Any, details: list[Any], *, strict: bool) ->
         if detail["type"] == "extra_forbidden":
             yield _unknown(spot, strict=strict)
         elif detail["type"] == "missing":
-            yield Problem(_path(spot.place), f"required: {expected(spot.param)}", "nothing")
+            yield Problem(_path(spot.place), f"required: {spot.param.expected()}", "nothing")
         else:
             got = _got(spot.value, detail["type"])
-            yield Problem(_path(spot.place), expected(spot.param), got, _what_was_meant(spot))
+            yield Problem(_path(spot.place), spot.param.expected(), got, _what_was_meant(spot))
 
 
 class _Spot(NamedTuple):
@@ -276,7 +274,7 @@ def _spot(model: Model, params: Any, location: Place) -> _Spot | None:
         if not spot.param.any_of:
             spot = _inside(spot, step)
             continue
-        form = form_of(spot.param, spot.value)
+        form = spot.param.form_of(spot.value)
         if form is None:
             return spot
         # A person gave one form: complaints about the others would send them the wrong way.

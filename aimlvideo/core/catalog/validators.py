@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic_core import PydanticCustomError, SchemaError, SchemaValidator, core_schema
 from pydantic_core.core_schema import CoreSchema
 
-from aimlvideo.core.catalog.catalog import Model, Param
+from aimlvideo.core.catalog.model import Model, Param
 
 Extra = Literal["forbid", "allow"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
-from aimlvideo.core.catalog.catalog import Model
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.jobs.columns import MOST_COST
 
 Per = Literal["generation", "second"]

@@ -12,10 +12,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from aimlvideo.core.catalog.catalog import Model, load_catalog, read_model
-from aimlvideo.core.catalog.describe import expected
-from aimlvideo.core.catalog.endpoint_choice import choose_endpoint, flattened
-from aimlvideo.core.catalog.endpoints import NAMED, endpoint_facts
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, endpoint_facts, flattened
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.jobs.job import VideoJob
@@ -185,10 +184,10 @@ def _helper_request(name: str, params: Mapping[str, Any], root: str) -> Request:
         raise InvalidJobs([Problem("helper", f"one of {', '.join(helpers)}", repr(name)[:60])])
     facts = helpers[name]
     # Checked like a model, so that a helper's parameters need no checker of their own.
-    helper = read_model(name, {"developer": "", "path": facts["path"], "endpoint": facts["path"], **facts})
+    helper = Model.read(name, {"developer": "", "path": facts["path"], "endpoint": facts["path"], **facts})
     set_params = {key: value for key, value in params.items() if value is not None}
     required = [key for key, param in helper.params.items() if param.required and key not in set_params]
-    problems = [Problem(key, f"required: {expected(helper.params[key])}", "nothing") for key in required]
+    problems = [Problem(key, f"required: {helper.params[key].expected()}", "nothing") for key in required]
     problems += [
         Problem(key, f"a parameter of {name}", "another one") for key in set_params if key not in helper.params
     ]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from aimlvideo.core.catalog.catalog import Param
+from aimlvideo.core.catalog.model import Param
 
 YES = frozenset((
     "true", "yes", "y", "on", "1", "x", "✓", "✔", "wahr", "ja", "vrai", "oui", "verdadero", "sí", "si", "vero", "да",

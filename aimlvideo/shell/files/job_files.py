@@ -21,7 +21,8 @@ from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError

@@ -13,8 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.media_fields import media_fields
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.links import resolve_link
@@ -206,7 +205,7 @@ def _is_raw(value: Any) -> bool:
 def local_files_of(job: VideoJob, model: Model) -> Iterator[Problem]:
     """Yield a problem for each parameter of a job that names a file of this machine."""
     media = Media(job.folder, MediaLimits(data_uri=True))
-    for place, value in media_fields(model, job.params):
+    for place, value in model.media_fields(job.params):
         if media.path_of(value) is not None:
             yield Problem(place, "a link, or the content itself (local_files=False)", _name(value), job=job.id)
 

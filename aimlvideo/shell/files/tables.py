@@ -19,7 +19,8 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
-from aimlvideo.core.catalog.catalog import Catalog, Model
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import INVISIBLE, pluralize
 from aimlvideo.errors import Problem
 from aimlvideo.shell.dataframe import is_missing

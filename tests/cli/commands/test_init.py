@@ -10,7 +10,8 @@ import pytest
 
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.model_tables import example_line
-from aimlvideo.core.catalog.catalog import Model, load_catalog
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.model import Model
 from tests.cases import for_each
 from tests.cli.conftest import Command
 

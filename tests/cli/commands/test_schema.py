@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from aimlvideo.cli.commands.schema import _schema_of_jobs
 from aimlvideo.cli.model_tables import example_line
-from aimlvideo.core.catalog.catalog import Param, load_catalog
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.model import Param
 from tests.cli.conftest import Command
 
 MODEL = "kling-video/v1.6/pro/image-to-video"

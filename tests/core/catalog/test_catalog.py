@@ -10,8 +10,9 @@ import pytest
 
 import aimlvideo.core.catalog
 from aimlvideo.codegen.documents import convert, dump
-from aimlvideo.core.catalog.catalog import DEPTH, load_catalog, read_model
+from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.corrections import correct
+from aimlvideo.core.catalog.model import DEPTH, Model
 from tests.cases import for_each
 
 CATALOG = load_catalog()
@@ -98,7 +99,7 @@ def test_a_broken_entry_is_left_out_and_what_was_known_stays(entry: Any) -> None
     assert "tail_image_url" in catalog.find(V16).params  # type: ignore[union-attr]
     assert "good" in catalog
     with pytest.raises(ValueError, match=r"."):
-        read_model("x", entry)
+        Model.read("x", entry)
 
 
 def test_a_broken_entry_of_a_model_that_nobody_knew_is_no_model_and_gives_away_no_alias() -> None:
@@ -122,9 +123,8 @@ def test_of_a_refreshed_model_the_last_entry_that_can_be_read_counts() -> None:
 def test_of_a_refreshed_catalogue_only_the_models_that_are_asked_for_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"developer": "x", "path": "/", "params": {}}
     asked: list[str] = []
-    monkeypatch.setattr(
-        "aimlvideo.core.catalog.catalog.read_model", lambda name, raw: asked.append(name) or read_model(name, raw)
-    )
+    read = Model.read
+    monkeypatch.setattr(Model, "read", lambda name, *entry: asked.append(name) or read(name, *entry))
     catalog = load_catalog({f"new/{number}": entry for number in range(100)})
     assert catalog.find("new/7")
     assert catalog.find(V16)
@@ -136,7 +136,7 @@ def test_a_parameter_inside_itself_is_refused() -> None:
     for _ in range(DEPTH + 1):
         raw = {"type": "array", "item": raw}
     with pytest.raises(ValueError, match="deep"):
-        read_model("m", {"developer": "", "path": "p", "endpoint": "p", "params": {"x": raw}})
+        Model.read("m", {"developer": "", "path": "p", "endpoint": "p", "params": {"x": raw}})
 
 
 def test_a_gateway_model_that_is_not_listed_has_the_common_form() -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.endpoint_choice import choose_endpoint
-from aimlvideo.core.catalog.endpoints import endpoint_facts
+from aimlvideo.core.catalog.endpoints import choose_endpoint, endpoint_facts
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.rules import _term_holds, rule_sentences
 from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob

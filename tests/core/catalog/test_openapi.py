@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.catalog.catalog import Model, Param, load_catalog, read_model
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.openapi import LARGEST, catalog_entry, parsed_document
 from aimlvideo.core.catalog.refresh import compare
 from aimlvideo.core.catalog.validation import check
@@ -114,7 +115,7 @@ def test_newer_ways_to_say_that_nothing_may_be_given_are_understood() -> None:
     entry = catalog_entry(
         "x/new", document(body(seed={"type": ["integer", "null"]}, mode={"const": "std", "type": "string"}))
     )
-    model = read_model("x/new", entry)
+    model = Model.read("x/new", entry)
     assert model.params["seed"].nullable
     assert model.params["mode"].choices == ("std",)
 

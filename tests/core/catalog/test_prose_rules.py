@@ -13,7 +13,6 @@ from PIL import Image
 
 from aimlvideo.cli.model_tables import model_page
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.catalog.media_fields import media_fields
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
@@ -176,14 +175,14 @@ def test_a_name_that_is_no_file_goes_through_where_the_model_takes_it(model: str
     known = CATALOG.find(model)
     assert known is not None
     assert not checked.problems
-    assert list(media_fields(known, checked.params)) == []
+    assert list(known.media_fields(checked.params)) == []
     assert accepts(model, {"prompt": "p", "image_urls": [value]}) == []
 
 
 def test_a_name_that_is_no_file_is_refused_where_the_model_does_not_take_it() -> None:
     model = CATALOG.find(VEO)
     assert model is not None
-    assert [value for _, value in media_fields(model, {"image_url": "gs://b/a.png"})] == ["gs://b/a.png"]
+    assert [value for _, value in model.media_fields({"image_url": "gs://b/a.png"})] == ["gs://b/a.png"]
     with pytest.raises(UsageError, match="starts with gs://: expected a path, a link with https://, or a data: URI"):
         Media(Path(), service_of("aimlapi").media).check("gs://b/a.png")
     assert accepts(VEO, {"prompt": "p", "image_url": "gs://b/a.png"})
@@ -192,7 +191,7 @@ def test_a_name_that_is_no_file_is_refused_where_the_model_does_not_take_it() ->
 def test_a_picture_whose_name_looks_like_an_asset_is_still_a_file() -> None:
     model = CATALOG.find(SEEDANCE)
     assert model is not None
-    assert [value for _, value in media_fields(model, {"image_url": "asset-1.png"})] == ["asset-1.png"]
+    assert [value for _, value in model.media_fields({"image_url": "asset-1.png"})] == ["asset-1.png"]
 
 
 @for_each("model", sorted({model for model, *_ in [*RIGHT, *WRONG, *FILES_RIGHT, *FILES_WRONG]}))

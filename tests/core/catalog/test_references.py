@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimlvideo.core.catalog.references import reference_problems
+from aimlvideo.core.catalog.references import _reference_problems
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.fakes import MODEL
@@ -13,7 +13,7 @@ from tests.fakes import MODEL
 def problems(**params: Any) -> list[str]:
     model = known_catalog().find(MODEL)
     assert model is not None
-    return [str(problem) for problem in reference_problems(VideoJob(MODEL, **params), model)]
+    return [str(problem) for problem in _reference_problems(VideoJob(MODEL, **params), model)]
 
 
 def test_a_whole_clip_where_a_picture_is_taken_is_a_problem_by_whatever_name_the_parameter_is_called() -> None:

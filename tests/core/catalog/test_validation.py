@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimlvideo.core.catalog.catalog import Model
-from aimlvideo.core.catalog.media_fields import media_fields, replace_media
+from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import Checked, check
 from aimlvideo.core.jobs.job import VideoJob
 from tests.cases import for_each, one_in
@@ -326,7 +325,7 @@ def test_files_are_found_and_replaced_at_every_depth_and_nothing_given_is_change
         "elements": [{"reference_image_urls": ("2", "3")}, {"video_url": "4"}],
         "new": "5",
     }
-    replaced = replace_media(model, given, lambda path, value: f"<{path}>")
+    replaced = model.replace_media(given, lambda path, value: f"<{path}>")
     assert replaced == {
         "prompt": "p",
         "image_url": "<image_url>",
@@ -342,7 +341,7 @@ def test_files_are_found_and_replaced_at_every_depth_and_nothing_given_is_change
         "new": "5",
     }
     assert given["image_url"] == b"1"
-    assert dict(media_fields(model, given)) == {
+    assert dict(model.media_fields(given)) == {
         "image_url": b"1",
         "elements[0].reference_image_urls[0]": "2",
         "elements[0].reference_image_urls[1]": "3",
@@ -364,7 +363,7 @@ def test_files_are_found_and_replaced_at_every_depth_and_nothing_given_is_change
 def test_files_are_found_in_every_form_of_a_parameter(model: str, params: dict[str, Any], found: list[str]) -> None:
     known = CATALOG.find(model)
     assert known is not None
-    assert [path for path, _ in media_fields(known, params)] == found
+    assert [path for path, _ in known.media_fields(params)] == found
 
 
 @pytest.mark.parametrize("name", ["max_spend", "strict", "api_key", "timeout", "retry_failed"])

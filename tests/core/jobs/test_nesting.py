@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aimlvideo.core.catalog.catalog import Param, load_catalog
-from aimlvideo.core.catalog.describe import expected
+from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.core.catalog.model import Param
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob, is_too_deep
 from aimlvideo.core.jobs.templates import expand
@@ -73,5 +73,5 @@ def test_a_template_of_more_than_a_million_jobs_is_refused_before_the_first_is_m
 
 
 def test_choices_with_a_huge_number_among_them_are_listed_and_not_counted_through() -> None:
-    assert expected(Param("integer", choices=(0, 1, 2, 200_000_000_000_000))) == "one of 0, 1, 2, 200000000000000"
-    assert expected(Param("integer", choices=(3, 4, 5, 6))) == "a whole number from 3 to 6"
+    assert Param("integer", choices=(0, 1, 2, 200_000_000_000_000)).expected() == "one of 0, 1, 2, 200000000000000"
+    assert Param("integer", choices=(3, 4, 5, 6)).expected() == "a whole number from 3 to 6"
