@@ -223,7 +223,8 @@ class FakeDownload:
     rename: Callable[[Path, Path], object] = staticmethod(Path.replace)
 
     def __init__(self, session: Any, link: str, path: Path, **options: Any) -> None:
-        self.link, self.path = link, path
+        is_taken = path.exists() and not options.get("overwrite", True)
+        self.link, self.path = link, path.with_stem(f"{path.stem}-2") if is_taken else path
 
     async def fetch(self) -> Clip:
         part = self.path.with_name(self.path.name + ".part")

@@ -27,7 +27,7 @@ from aimlvideo.errors import (
 )
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.cases import one_in
-from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer, jobs, run_all
+from tests.fakes import JOB, MODEL, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
 
@@ -550,3 +550,27 @@ async def test_a_client_that_is_not_open_says_so_whatever_it_is_asked() -> None:
     for call in (lambda: client.generate(MODEL, prompt="waves"), lambda: client.status("gen-0"), client.read_log):
         with pytest.raises(SettingsError, match="not open"):
             await call()
+
+
+async def test_a_saved_clip_that_is_not_in_the_folder_is_fetched_again_and_nothing_is_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x.mp4").write_bytes(b"precious")
+
+    async def path(folder: str) -> Path:
+        async with FakeClient(service, journal=tmp_path / "j.sqlite3") as client:
+            result = await client.generate(MODEL, id="x", output=tmp_path / folder, **PARAMS)
+        assert result.path is not None
+        return result.path
+
+    first = await path("a")
+    clip = first.read_bytes()
+    first.unlink()
+    assert (await path("a")).read_bytes() == clip
+    other = await path("b")
+    assert (other.name, other.read_bytes()) == ("x-2.mp4", clip), "a file of that name in another folder is not ours"
+    assert (tmp_path / "b" / "x.mp4").read_bytes() == b"precious"
+    assert len(service.accepted) == 1

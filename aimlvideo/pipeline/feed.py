@@ -19,6 +19,7 @@ from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.run import Run
+from aimlvideo.shell.files.output_folders import is_saved
 
 PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
@@ -84,7 +85,7 @@ class Feed:
 
     def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""
-        if self.live is None or entry.progress.stage in ENDED:
+        if self.live is None or (entry.progress.stage in ENDED and not self._is_gone(entry)):
             return True
         if entry.job.id in self.live:
             problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
@@ -95,7 +96,17 @@ class Feed:
             self.run.stats.moved(entry.job, entry.progress, record.progress)
             # Another run may have bought it since it was read.
             entry.progress = record.progress
+        if self._is_gone(entry):
+            # Where a journal is not that of the folder, a file of this name is somebody else's: it is not replaced.
+            entry.step(Stage.READY, bytes=None, sha256=None, files=())
         return True
+
+    def _is_gone(self, entry: Entry) -> bool:
+        """Tell whether a saved clip is not in this run's folder: it is paid, and fetched again."""
+        spec, progress = self.run.spec, entry.progress
+        if progress.stage is not Stage.SAVED or spec.folder is None or spec.upload is not None:
+            return False
+        return not is_saved(spec.folder, progress)
 
     async def _validate(self, entry: Entry) -> bool:
         """Check a planned job against the catalogue and the service; a wrong one ends here, and nothing was sent."""

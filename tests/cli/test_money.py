@@ -23,10 +23,20 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
-from aimlvideo.errors import DiskFailed, JournalError, Unclear, VideoError
+from aimlvideo.errors import DiskFailed, JournalError, LinkDead, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from tests.conftest import VirtualTimeLoop
-from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, answer, quick_downloads, run_all
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    FakeClient,
+    FakeDownload,
+    FakeGateway,
+    FakeService,
+    answer,
+    quick_downloads,
+    run_all,
+)
 
 Command = Callable[..., Result]
 
@@ -386,6 +396,64 @@ def test_the_same_words_into_the_same_file_cost_nothing_and_again_buys_them(
     assert len(service.accepted) == 1
     assert command(*words, "--again").exit_code == 0
     assert len(service.accepted) == 2
+
+
+def test_a_clip_whose_file_was_deleted_is_fetched_again_and_not_bought(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    assert command(*ONE).exit_code == 0
+    clip = (tmp_path / "clip.mp4").read_bytes()
+    (tmp_path / "clip.mp4").unlink()
+    again = command(*ONE, "--max-spend", 0.01)
+    assert again.exit_code == 0, again.output
+    assert "clip.mp4 is gone: its clip, which is paid, is fetched again" in again.output
+    assert (tmp_path / "clip.mp4").read_bytes() == clip
+    assert len(service.accepted) == 1
+    (tmp_path / "clip.mp4").unlink()
+    assert command(*ONE, "--again", "--max-spend", 0.01).exit_code == 2
+    assert command(*ONE).exit_code == 0
+    assert len(service.accepted) == 1
+    assert command(*ONE, "--again").exit_code == 0
+    assert len(service.accepted) == 2
+
+
+@pytest.mark.parametrize("is_saved_first", [True, False])
+def test_a_clip_that_the_service_has_no_more_is_bought_again_only_by_again(
+    command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_saved_first: bool
+) -> None:
+    if is_saved_first:
+        assert command(*ONE).exit_code == 0
+        (tmp_path / "clip.mp4").unlink()
+
+    async def gone(self: FakeDownload) -> None:
+        raise LinkDead("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeDownload, "fetch", gone)
+        for _ in range(2):
+            lost = command(*ONE)
+            assert lost.exit_code == 1
+            assert "generation gen-0 is paid" in lost.output
+            assert lost.output.rstrip().endswith("--again")
+    assert len(service.accepted) == 1
+    assert command(*ONE, "--again").exit_code == 0
+    assert len(service.accepted) == 2
+
+
+def test_other_words_into_the_file_of_a_saved_clip_that_is_gone_buy_another_and_the_first_stays_paid(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    other = ["hills" if word == "waves" else word for word in ONE]
+    assert command(*ONE).exit_code == 0
+    (tmp_path / "clip.mp4").unlink()
+    service.broken["gen-1"] = "out of paint"
+    assert command(*other).exit_code == 1
+    assert command(*other).exit_code == 0, "what failed is tried again by the same command"
+    assert len(service.accepted) == 3
+    assert "already exists" in command(*ONE).output
+    (tmp_path / "clip.mp4").unlink()
+    assert command(*ONE).exit_code == 0
+    assert len(service.accepted) == 3
 
 
 def test_what_an_empty_account_could_not_buy_again_is_not_bought_later_by_the_plain_words(

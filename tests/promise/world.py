@@ -527,8 +527,9 @@ class World:
         path, job = self.folder.parent / file, self.words(prompt)
         clip = ClipInputs(job.model, prompt, (job.params["image_url"],))
         record = self.journal_of(file).records.get(job.id)
-        unfinished = record is not None and record.progress.stage is not Stage.PLANNED
-        may_buy = again or not path.exists() or unfinished
+        stage = Stage.PLANNED if record is None else record.progress.stage
+        # Of a saved clip whose file is gone nothing is bought: it is fetched again.
+        may_buy = again or stage not in (Stage.PLANNED, Stage.SAVED) or (stage is Stage.PLANNED and not path.exists())
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return make_one(clip, path, settings, terminal, sandbox=False, again=again)

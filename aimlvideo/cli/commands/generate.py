@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import anyio
 import typer
 
 from aimlvideo.cli.command_run import client_of, command_again
@@ -35,11 +36,13 @@ from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import format_usd, pluralize
-from aimlvideo.core.jobs.job import Record, Result, VideoJob
-from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
-from aimlvideo.errors import GenerationFailed, Rejected, UsageError
+from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, VideoError
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -120,9 +123,10 @@ class ClipInputs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _ClipJournal:
-    """The journal of a clip that is not saved yet, hidden beside it: one command for one file has no folder for it.
+    """The journal of one clip, hidden beside it: one command for one file has no folder for it.
 
-    `path` is None on the sandbox, where nothing is kept.
+    It stays when the clip is saved: where its file is lost, the same command fetches what is paid. `path` is None on
+    the sandbox, where nothing is kept.
     """
 
     path: Path | None
@@ -131,7 +135,7 @@ class _ClipJournal:
 
     def refuse_to_buy_again(self) -> None:
         """Raise UsageError where the clip is there, or one by other words was begun: it would be paid and be lost."""
-        if self.output.exists() and not self.is_begun():
+        if self.output.exists() and (self.is_saved() or not self.is_begun()):
             raise UsageError(
                 f"{self.output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
                 f"{command_again()} --again"
@@ -149,11 +153,32 @@ class _ClipJournal:
 
         One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
         """
+        return self._stage() not in (None, Stage.PLANNED)
+
+    def is_saved(self) -> bool:
+        """Tell whether this clip was saved before: where its file is gone, it is fetched again, and nothing is paid."""
+        return self._stage() is Stage.SAVED
+
+    def note_saved(self, journal: Journal, result: Result) -> None:
+        """Write down that the clip is saved; `journal` is the open one that has its job."""
+        if self.path is not None and (record := journal.find(self.job.id)) is not None:
+            saved = record.progress._replace(
+                stage=Stage.SAVED, file=self.output.name, bytes=result.bytes, saved_at=clock.wall()
+            )
+            journal.step(record.job, saved)
+
+    async def plan_anew(self) -> None:
+        """Let a clip that is saved be bought once more; its generation's id stays in the journal."""
+        if self.path is not None and self.is_saved():
+            async with open_journal(self.path) as journal:
+                journal.step(self.job, Progress())
+
+    def _stage(self) -> Stage | None:
         if self.path is None or not self.path.exists():
-            return False
+            return None
         with read_journal(self.path) as opened:
             record = opened.find(self.job.id)
-        return record is not None and record.progress.stage is not Stage.PLANNED
+        return None if record is None else record.progress.stage
 
     def outstanding(self) -> str:
         """Return a sentence with the ids that are open at the service, or nothing."""
@@ -161,11 +186,14 @@ class _ClipJournal:
         return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
 
     def remove(self) -> None:
-        """Remove the journal, unless it has another job that is not ended, or this one is outstanding still."""
+        """Remove the journal, unless it has a clip that was paid, or another job that is not ended."""
         if self.path is None or not self.path.exists():
             return
-        if any(job.id != self.job.id or progress.stage in OUTSTANDING for job, progress in self._open_jobs()):
+        if any(job.id != self.job.id or progress.stage is not Stage.PLANNED for job, progress in self._open_jobs()):
             return
+        with read_journal(self.path) as opened:
+            if opened.counts().get(Stage.SAVED):
+                return
         for ending in ("", "-wal", "-shm", ".lock"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
@@ -188,7 +216,7 @@ def make_one(
 ) -> int:
     """Make one clip and save it as `output`; return the exit code.
 
-    Until it is saved, a journal lies beside it: the same command again carries on, and buys nothing twice.
+    A journal lies hidden beside it: the same command again carries on, and buys nothing twice.
     """
     checked_limit(max_spend, "--max-spend")
     if clip.model not in known_catalog():
@@ -202,48 +230,76 @@ def make_one(
         journal.refuse_to_buy_again()
     # Nothing of it is paid yet: what costs too much is a mistake in the command, and not an unfinished clip. One that
     # was sent may turn out as never accepted, and is sent again then: within the limit of now.
-    tightest, limit = (None, max_spend) if journal.is_begun() else (max_spend, None)
+    is_lost = journal.is_saved() and not again
+    is_new = not journal.is_begun() or (again and journal.is_saved())
+    tightest, limit = (max_spend, None) if is_new else (None, max_spend)
 
     async def work() -> None:
-        async with client_of(settings | {"journal": journal.path}, sandbox=sandbox) as client:
-            if tightest is not None:
+        if tightest is not None:
+            async with client_of(settings, sandbox=sandbox) as client:
                 await _refuse_above(tightest, client, job)
-            async with client.run([job], max_spend=limit) as results:
-                result = (await anext(results)).or_raise()
-            await result.save(output)
-            terminal.result(_saved(result, output))
-            terminal.say(_saved_sentence(result, output))
+        if again:
+            await journal.plan_anew()
+        async with (
+            client_of(settings | {"journal": journal.path}, sandbox=sandbox) as client,
+            client.run([job], max_spend=limit) as results,
+        ):
+            result = await anext(results)
+            if result.stage is Stage.FAILED:
+                # Whoever gives the command again after this wants it tried again.
+                results.spec.journal.step(job, Progress())
+            if is_lost:
+                terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
+            try:
+                result = await _save(result.or_raise(), output)
+            except _ClipLost:
+                # Also one that is lost: it is bought once more by `--again` only.
+                journal.note_saved(results.spec.journal, result)
+                raise
+            journal.note_saved(results.spec.journal, result)
+        terminal.result(result)
+        terminal.say(_saved_sentence(result, output))
 
     return _see_through(work, journal, terminal)
 
 
 def _see_through(work: Callable[[], Coroutine[Any, Any, None]], journal: _ClipJournal, terminal: Terminal) -> int:
-    """Make the clip and say what went wrong; return the exit code. The journal is removed where nothing is open."""
+    """Make the clip and say what went wrong; return the exit code. The journal is removed where nothing was paid."""
     try:
         in_loop(work())
     except KeyboardInterrupt:
         terminal.say(f"interrupted. {journal.outstanding()}Run the same command again to carry on")
         return UNFINISHED
-    except (GenerationFailed, Rejected) as error:
-        terminal.result(Result(journal.job, Stage.FAILED, _generation_of(error), error=error))
+    except (GenerationFailed, Rejected, _ClipLost) as error:
+        terminal.result(Result(journal.job, Stage.FAILED, getattr(error, "generation_id", None), error=error))
         terminal.problem(str(error))
         journal.remove()
         return SOME_FAILED
     except UsageError:
         journal.remove()
         raise
-    journal.remove()
     return ALL_SAVED
 
 
-def _saved(result: Result, output: Path) -> Result:
-    """Return a result as a program reads it: with the file that it was saved to."""
-    now, size = datetime.fromtimestamp(clock.wall(), UTC), output.stat().st_size
+class _ClipLost(LinkDead):
+    """The service has a clip no more that it was paid for."""
+
+    def __init__(self, result: Result, reason: VideoError) -> None:
+        self.generation_id = result.generation_id
+        super().__init__(
+            f"generation {result.generation_id} is paid, and the service does not give its clip any more: {reason}. To "
+            f"buy the clip once more: {command_again()} --again"
+        )
+
+
+async def _save(result: Result, output: Path) -> Result:
+    """Save a clip; return its result as a program reads it, with the file that it was saved to. Raises _ClipLost."""
+    try:
+        await result.save(output)
+    except (LinkDead, Rejected) as error:
+        raise _ClipLost(result, error) from error
+    now, size = datetime.fromtimestamp(clock.wall(), UTC), (await anyio.Path(output).stat()).st_size
     return replace(result, stage=Stage.SAVED, file=str(output), bytes=size, saved_at=now)
-
-
-def _generation_of(error: GenerationFailed | Rejected) -> str | None:
-    return error.generation_id if isinstance(error, GenerationFailed) else None
 
 
 async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> None:

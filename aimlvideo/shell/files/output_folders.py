@@ -163,11 +163,16 @@ def _ended_jobs(journal: Journal, folder: Path, *, verify: bool = False, remote:
     with journal.planning():
         for job, progress in journal.ended_jobs():
             saved = progress.stage is Stage.SAVED and not remote
-            files = progress.files or (ClipFile(progress.file or "", progress.bytes, progress.sha256),)
-            if saved and not all(_is_saved(folder, clip, progress, verify=verify) for clip in files):
+            if saved and not is_saved(folder, progress, verify=verify):
                 journal.step(job, progress.to(Stage.READY))
             else:
                 yield Result.of(job, progress, folder)
+
+
+def is_saved(folder: Path, progress: Progress, *, verify: bool = False) -> bool:
+    """Tell whether the clips of a saved job are all in this folder, whole."""
+    files = progress.files or (ClipFile(progress.file or "", progress.bytes, progress.sha256),)
+    return all(_is_saved(folder, clip, progress, verify=verify) for clip in files)
 
 
 def _is_saved(folder: Path, clip: ClipFile, progress: Progress, *, verify: bool) -> bool:
