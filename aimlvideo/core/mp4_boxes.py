@@ -8,6 +8,8 @@ from typing import BinaryIO, NamedTuple
 HEADER = 8
 FIRST = {b"ftyp", b"moov", b"moof", b"styp", b"free", b"skip", b"wide", b"mdat", b"sidx", b"emsg"}
 """A file whose first box is none of these is no MP4, and its boxes say nothing."""
+STANDARD = FIRST | {b"meta", b"uuid", b"udta", b"mfra", b"pdin", b"prft", b"ssix", b"pnot", b"PICT"}
+"""Boxes that stand at the top of a file. Any other one may be the beginning of what is no box at all."""
 MAX_BOXES = 200_000
 MAX_READ = 2**24
 """Bytes of one box that are read: the index of an hour has a tenth."""
@@ -42,6 +44,19 @@ def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
     if last.end != length or b"moov" not in kinds:
         return False
     return _has_all_fragments(file, boxes, length) if b"moof" in kinds or _announces_fragments(file, boxes) else True
+
+
+def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
+    """Tell whether a file ends inside one of its boxes, or has no index, so that no player shows it.
+
+    For a file that came at the length that was announced: what is only odd, or has no media at all, is left to players.
+    """
+    boxes = list(_boxes(file, 0, length))
+    if not boxes or boxes[0].kind not in FIRST or any(box.kind not in STANDARD for box in boxes):
+        return False
+    last, kinds = boxes[-1], {box.kind for box in boxes}
+    has_media, has_index = b"mdat" in kinds, bool({b"moov", b"moof"} & kinds)
+    return (has_media or has_index) and (last.end > length or (last.end != 0 and not has_index))
 
 
 def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from aimlvideo.core.mp4_boxes import is_whole_mp4
+from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
 from tests.cases import for_each
 
 
@@ -47,6 +47,33 @@ LONG = long_box(b"mdat", bytes(100))
 )
 def test_a_clip_that_was_cut_is_known_by_its_boxes(content: bytes, whole: bool | None) -> None:
     assert is_whole_mp4(io.BytesIO(content), len(content)) is whole
+
+
+@for_each(
+    ("content", "is_cut"),
+    [
+        (FTYP + box(b"moov") + MDAT, False),
+        ((FTYP + box(b"moov") + MDAT)[:-1], True),
+        ((FTYP + box(b"moov") + LONG)[:-1], True),
+        ((FTYP + MDAT + box(b"moov", b"x"))[:-1], True),
+        (FTYP + MDAT, True),
+        (FTYP, False),
+        (FTYP + box(b"mdat", bytes(9), size=0), True),
+        (FTYP + box(b"moov") + box(b"mdat", bytes(9), size=0), False),
+        (box(b"styp") + box(b"moof") + MDAT, False),
+        (box(b"wide") + MDAT + box(b"moov"), False),
+        (FTYP + box(b"moov") + MDAT + bytes(5), False),
+        (FTYP + box(b"moov") + MDAT + bytes(50), False),
+        (FTYP + b"no box at all, but what begins like a film", False),
+        (FTYP + box(b"moov") + box(b"junk", size=500), False),
+        (b"\x1a\x45\xdf\xa3" + bytes(50), False),
+        (b"GIF89a" + bytes(50), False),
+    ],
+)
+def test_of_a_file_that_came_whole_only_what_no_player_shows_counts_as_cut(
+    content: bytes, is_cut: bool
+) -> None:
+    assert is_surely_cut_mp4(io.BytesIO(content), len(content)) is is_cut
 
 
 def full(kind: bytes, *words: int, version: int = 0, flags: int = 0) -> bytes:

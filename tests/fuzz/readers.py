@@ -24,7 +24,7 @@ from aimlvideo.core.jobs.job import Result, VideoJob
 from aimlvideo.core.links import data_of_link, resolve_link
 from aimlvideo.core.money.pricing import prices_from_json, prices_to_json, quote
 from aimlvideo.core.money.reconcile import reconcile
-from aimlvideo.core.mp4_boxes import is_whole_mp4
+from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
 from aimlvideo.core.service_clock import ServiceClock, retry_after
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_account import BALANCE, LEDGER, LOG
@@ -192,6 +192,7 @@ def _picture(data: bytes) -> None:
 
 def _clip(data: bytes) -> None:
     is_whole_mp4(io.BytesIO(data), len(data))
+    is_surely_cut_mp4(io.BytesIO(data), len(data))
     media_seconds(io.BytesIO(data))
     write_metadata(io.BytesIO(data), "a", "{}")
     with _file("clip.mp4", data) as path:

@@ -26,7 +26,7 @@ from yarl import URL
 
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from aimlvideo.core.media_types import is_video
-from aimlvideo.core.mp4_boxes import is_whole_mp4
+from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
@@ -354,8 +354,15 @@ class Download:
         return file
 
     def _check_boxes(self, clip: BinaryIO) -> None:
-        """Refuse a clip of another length than the service says, or of unknown length and cut by its own boxes."""
+        """Refuse a clip of another length than the service says, or cut by its own boxes: more so at unknown length."""
         if self._total is not None and self._size in (None, self._have):
+            if is_surely_cut_mp4(clip, self._have):
+                have = self._have
+                self._start_over()
+                raise DownloadFailed(
+                    f"{self._host} sent all of its {have:,} bytes, but they are no whole clip: its MP4 ends in the "
+                    "middle of a box, or lacks its index (moov)"
+                )
             return
         is_whole = is_whole_mp4(clip, self._have)
         if self._size not in (None, self._have) and not is_whole:

@@ -585,6 +585,17 @@ async def test_without_a_length_half_a_clip_is_known_by_its_boxes(session: aioht
     assert len(host.ranges) == 2
 
 
+@pytest.mark.parametrize("repeat", [1, 400], ids=["in memory", "on disk"])
+async def test_a_clip_that_the_service_itself_has_cut_is_refused_and_fetched_anew(
+    session: aiohttp.ClientSession, path: Path, repeat: int
+) -> None:
+    host = Host(says(200, film(repeat)[:-300]), says(200, film(repeat)))
+    clip, wrong = await fetched(session, host, path)
+    assert [line for line in wrong if "its MP4 ends in the middle of a box" in line]
+    assert (clip.bytes, path.read_bytes()) == (len(film(repeat)), film(repeat))
+    assert host.ranges == [None, None]
+
+
 async def test_a_clip_that_is_shorter_than_the_service_says_is_fetched_again(
     session: aiohttp.ClientSession, path: Path
 ) -> None:
