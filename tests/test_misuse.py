@@ -18,6 +18,7 @@ import pytest
 from aimlvideo import Answer, FunctionTransport, Request, VideoClient, VideoJob
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from tests.cases import for_each
+from tests.fakes import JOB, FakeClient, FakeService
 
 MODEL = "alibaba/wan-2-6-t2v"
 JOBS: list[dict[str, Any]] = [{"id": name, "model": MODEL, "prompt": name} for name in ("a", "b")]
@@ -405,3 +406,11 @@ def test_a_client_is_no_thing_to_copy_or_to_send_to_another_process(service: Ser
     for copied in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(SettingsError, match="cannot be copied or sent to another process: open one there"):
             copied(client_of(service))
+
+
+async def test_a_picture_whose_link_names_no_host_is_refused_before_anything_is_sent() -> None:
+    service = FakeService()
+    async with FakeClient(service) as client:
+        with pytest.raises(InvalidJobs, match=r"image_url: .*https:// is not a link \(it names no host\)"):
+            await client.generate(JOB["model"], prompt="waves", image_url="https://")
+    assert service.posted_at == []

@@ -27,7 +27,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile
-from aimlvideo.shell.files.media import Media, check_link
+from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.tables import Line
 
 MOST_DIGITS = 18
@@ -239,10 +239,9 @@ class JobReader:
             yield from _missing_files(job, local_files=self.options.local_files)
             return
         for path, value in model.media_fields(params):
+            if isinstance(value, str) and value.startswith(("http://", "https://")):
+                continue  # there is nothing here to look into
             try:
-                if isinstance(value, str) and value.startswith(("http://", "https://")):
-                    check_link(value)  # there is nothing here to look into
-                    continue
                 Media(job.folder, file_limits(model, params, path, limits), self.options.uploads).check(value)
             except UsageError as error:
                 yield Problem(path, "a file that can be sent", str(error), job=job.id)

@@ -15,7 +15,9 @@ _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _SCHEME = re.compile(r"(https?):[/\\]*", re.IGNORECASE)
 _HOST = re.compile(r"^(https?://[^/\\?#]*)\\")
 """A host that is closed by a backslash, as some programs for Windows write it."""
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,4})?/([!-\"$-\[\]-~]*[!-\"$->@-\[\]-~])?")
+_NO_HOST = re.compile(r"[\s<>\"{}|^`\\]|^[.*_-]*$")
+"""What stands in the place of a host that was not filled in."""
+_PLAIN = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(:[1-9][0-9]{0,4})?/([!-\"$-\[\]-~]*[!-\"$->@-\[\]-~])?")
 """Links as nearly all are: in them nothing changes."""
 _DATA = re.compile(r"\s*data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
 
@@ -47,6 +49,8 @@ def resolve_link(link: str, base_url: str) -> str:
         raise ValueError(f"its scheme is {parts.scheme[:20]!r}, expected https")
     if not parts.hostname or parts.port == 0:
         raise ValueError("it names no host")
+    if _NO_HOST.search(parts.hostname):
+        raise ValueError(f"{parts.hostname[:40]!r} is no host")
     netloc = parts.netloc if parts.netloc.isascii() else _ascii_netloc(parts.netloc, parts.hostname)
     return quote(urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, "")), safe=_PRINTABLE)
 

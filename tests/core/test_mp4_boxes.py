@@ -70,9 +70,7 @@ def test_a_clip_that_was_cut_is_known_by_its_boxes(content: bytes, whole: bool |
         (b"GIF89a" + bytes(50), False),
     ],
 )
-def test_of_a_file_that_came_whole_only_what_no_player_shows_counts_as_cut(
-    content: bytes, is_cut: bool
-) -> None:
+def test_of_a_file_that_came_whole_only_what_no_player_shows_counts_as_cut(content: bytes, is_cut: bool) -> None:
     assert is_surely_cut_mp4(io.BytesIO(content), len(content)) is is_cut
 
 

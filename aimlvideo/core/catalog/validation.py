@@ -13,11 +13,12 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.endpoints import NAMED, choose_endpoint, flattened
 from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.rules import broken_rules
-from aimlvideo.core.formatting import is_blank, preview
+from aimlvideo.core.formatting import is_blank, preview, redact_for_display
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
 from aimlvideo.core.jobs.problems import is_writable, unwritable_problem
 from aimlvideo.core.jobs.secret_params import secret_problems
 from aimlvideo.core.jobs.templates import MATRIX
+from aimlvideo.core.links import resolve_link
 from aimlvideo.errors import Problem
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ SETTINGS = frozenset({
     "poll_rate", "rate", "retry_failed", "service", "settle", "strict", "timeout", "upload",
 })  # fmt: skip
 """What no model takes, and people write beside the parameters of one: a setting of the client or of a run."""
+
+
+LONGEST_LINK = 80
+"""Letters of a link that a message shows at most."""
+EXAMPLE_LINK = "https://example.com/picture.png"
 
 
 class Checked(NamedTuple):
@@ -73,10 +79,11 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         problems.extend(_legacy_only(model, params))
     # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
     wrong_fields = {problem.field for problem in problems if not problem.warning}
-    blank = [problem for problem in _blank_texts(model, params) if problem.field not in wrong_fields]
-    problems.extend(blank)
+    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params))
+    more = [problem for problem in further if problem.field not in wrong_fields]
+    problems.extend(more)
     if model.rules:
-        wrong_fields |= {problem.field for problem in blank}
+        wrong_fields |= {problem.field for problem in more}
         broken = broken_rules(model, params, legacy=legacy)
         problems.extend(problem for problem in broken if problem.field not in wrong_fields)
     return _checked(job, params, problems)
@@ -103,6 +110,18 @@ def _blank_texts(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
     for name, value in params.items():
         if isinstance(value, str) and is_blank(value) and (param := model.params.get(name)) and param.required:
             yield Problem(name, f"required: {param.expected()}", f"{preview(value)}, which is blank")
+
+
+def _links_to_nowhere(model: Model, params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem for each picture, clip or sound whose link names no host: paid, and never read."""
+    for path, value in model.media_fields(params):
+        if not isinstance(value, str) or not value[:8].lower().startswith(("http://", "https://")):
+            continue
+        try:
+            resolve_link(value, "")
+        except ValueError as error:
+            got = f"{redact_for_display(value, LONGEST_LINK)} is not a link ({error})"
+            yield Problem(path, "a file that can be sent", f"{got}: expected something like {EXAMPLE_LINK}")
 
 
 def _is_plain(value: Any) -> bool:

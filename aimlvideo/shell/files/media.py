@@ -14,9 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from aimlvideo.core.catalog.model import Model
-from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.links import resolve_link
 from aimlvideo.core.media_limits import FileLimits, MediaLimits
 from aimlvideo.core.media_types import media_type, media_type_name
 from aimlvideo.errors import Problem, UsageError
@@ -56,8 +54,6 @@ class Media(NamedTuple):
 
     def check(self, value: Any) -> None:
         """Raise UsageError where a picture cannot be sent; of a file it reads no more than tells type and size."""
-        if isinstance(value, str) and value[:8].lower().startswith(("http://", "https://")):
-            check_link(value)
         if _is_path(value) or _is_raw(value) or (self.limits.looks_inside and _is_inline(value)):
             with self._opened(value) as (file, size):
                 self._checked(file, size, value)
@@ -181,16 +177,6 @@ def _wrong_length(limits: FileLimits, file: BinaryIO) -> str:
     if not limits.min_seconds <= seconds <= limits.max_seconds:
         return f"lasts {seconds:.1f} s; {limits.taken_by} takes {limits.min_seconds:g} to {limits.max_seconds:g} s"
     return ""
-
-
-def check_link(value: str) -> None:
-    """Raise UsageError for a link that leads to no host."""
-    try:
-        resolve_link(value, "")
-    except ValueError as error:
-        shown = redact_for_display(value, LONGEST_NAME)
-        expected = "expected something like https://example.com/picture.png"
-        raise UsageError(f"{shown} is not a link ({error}): {expected}") from None
 
 
 def _refuse_other_links(value: Any) -> None:

@@ -384,3 +384,25 @@ def test_an_id_that_no_database_can_hold_is_the_job_s_own_mistake() -> None:
     assert [str(problem) for problem in checked.problems] == [
         "job 'a\\x00b': id: text without NUL characters, got 'a\\x00b'"
     ]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://",
+        "http://[::1",
+        "HTTPS://:80/a.png",
+        "https://x:99999/a",
+        "https://<host>/a.png",
+        "https://.../a.png",
+        "https://my site/a.png",
+    ],
+)
+def test_a_link_that_leads_nowhere_is_refused_wherever_it_stands(link: str) -> None:
+    assert fields(ask(V16, prompt="x", image_url=link)) == {"image_url"}
+    assert fields(ask(MULTI, prompt="x", image_list=["https://x.test/a.png", link])) == {"image_list[1]"}
+
+
+@pytest.mark.parametrize("link", ["https://x.test/a b.png", "https://bücher.test/ä.png?x=[1]#f", "https://x.test"])
+def test_a_link_as_people_write_it_passes(link: str) -> None:
+    assert not ask(V16, prompt="x", image_url=link).problems
