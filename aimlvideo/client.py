@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.money.pricing import Prices, Pricing
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
@@ -606,7 +606,7 @@ class VideoClient:
 
     def use_prices(self, prices: Mapping[str, Pricing]) -> None:
         """Price jobs by this list, which was read before, instead of reading it again where it is needed."""
-        self._prices.listed = dict(prices)
+        self._prices.listed = Prices(prices)
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD by the service's price list, as far as it was read; None where unknown."""

@@ -28,7 +28,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL, REPORT
 from aimlvideo.core.jobs.job import Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.links import LOOPBACK
-from aimlvideo.core.money.pricing import PRICES, prices_from_json
+from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, InDoubt, JournalError, OverBudget, Refused, UsageError, VideoError
 from aimlvideo.pipeline.job_sources import is_still_refused
@@ -125,7 +125,7 @@ class CommandRun:
         """
         retried = self._retried() if self.options.retry_failed else 0
         with read_journal(self.options.output / JOURNAL) as journal:
-            client.use_prices(prices_from_json(journal.fact(PRICES)))
+            client.use_prices(Prices.of_text(journal.fact(PRICES)))
         async with client.resume(
             self.options.store or self.options.output,
             retry_failed=self.options.retry_failed,

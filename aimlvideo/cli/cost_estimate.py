@@ -15,7 +15,7 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.deprecations import withdrawal_sentences
 from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.errors import UsageError
 from aimlvideo.shell import clock
 
@@ -152,7 +152,7 @@ class Tally:
         entry = self._catalog.find(model)
         # The list names a model by its id or by an alias, as the job may too.
         pricing = self._prices.get(model) or (self._prices.get(entry.id) if entry else None)
-        price = quote(entry, params, pricing) if entry else None
+        price = pricing.quote(entry, params) if entry and pricing else None
         self._jobs[model] += 1
         if price is None:
             self._unquoted[model] += 1

@@ -17,7 +17,7 @@ from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.catalog.rules import file_limits
 from aimlvideo.core.catalog.validation import model_of
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, late_frames, parents
+from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
@@ -171,11 +171,8 @@ class JobReader:
     def check_chains(self, planned: Callable[[str], bool] = lambda _: False) -> None:
         """Note references to jobs that neither this file has nor an earlier one `planned`, and circles of them."""
         jobs = [job for _, job in self.chained.values()]
-        for problem in chain_problems(jobs, lambda name: name in self.seen or planned(name)):
+        for problem in chain_problems(jobs, lambda name: name in self.seen or planned(name), self.seen.seconds):
             self.problems.append(replace(problem, where=self.chained[problem.job][0]))
-        for where, job in self.chained.values():
-            lengths = {parent: self.seen.seconds(parent) for parent in parents(job)}
-            self.problems += (replace(problem, where=where) for problem in late_frames(job, lengths))
 
     def say_remarks(self, say: Callable[[str], None]) -> None:
         """Say what is odd, and no more of it than a person reads."""

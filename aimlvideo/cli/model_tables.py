@@ -15,7 +15,7 @@ from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.param_help import PARAM_HELP
 from aimlvideo.core.catalog.rules import rule_sentences
 from aimlvideo.core.eta import Durations
-from aimlvideo.core.money.pricing import Pricing, quote
+from aimlvideo.core.money.pricing import Pricing
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 
@@ -188,7 +188,7 @@ def _dollars(amount: float) -> str:
 
 
 def _costs_at_most(dollars: float, model: Model, pricing: Pricing | None) -> bool:
-    price = quote(model, {}, pricing)
+    price = pricing.quote(model, {}) if pricing else None
     return price is not None and price <= dollars
 
 

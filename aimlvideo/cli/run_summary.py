@@ -15,7 +15,7 @@ from aimlvideo.core.formatting import command_line, format_seconds, format_usd, 
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.money.pricing import PRICES, prices_from_json, quote
+from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text, offset_remark
 from aimlvideo.core.wires.answers import State
 from aimlvideo.errors import ContentRefused, Refused, VideoError
@@ -258,11 +258,11 @@ def dollars_to_go_on(journal: JournalReader, run: int | None) -> float | None:
 
 def _prices(records: Iterable[Record], listed: str | None, means: dict[str, float]) -> Iterator[float | None]:
     """Give each job's price: by the list that the run was given, else what its model's clips cost so far, else None."""
-    jobs, prices = [job for job, _ in records], prices_from_json(listed)
+    jobs, prices = [job for job, _ in records], Prices.of_text(listed)
     catalog = known_catalog() if jobs else None
     for job in jobs:
-        model = catalog.find(job.model) if catalog else None
-        price = quote(model, job.params, prices.get(job.model)) if model else None
+        model, pricing = catalog.find(job.model) if catalog else None, prices.get(job.model)
+        price = pricing.quote(model, job.params) if model and pricing else None
         yield means.get(job.model) if price is None else price
 
 

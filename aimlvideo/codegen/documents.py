@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from aimlvideo.core.catalog.corrections import correct
-from aimlvideo.core.catalog.openapi import LARGEST, catalog_entry, models_in_document, parsed_document
+from aimlvideo.core.catalog.openapi import LARGEST, Document, parsed_document
 from aimlvideo.core.wires.aimlapi import UNIVERSAL
 
 NOT_IN_DOCUMENTS = ("developer", "documented_seconds", "aliases")
@@ -27,12 +27,12 @@ def updated(content: Mapping[str, Any], place: str) -> tuple[dict[str, Any], lis
     for name, body in bodies(place):
         documents += 1
         try:
-            document = parsed_document(body)
-            described = models_in_document(document)
+            document = Document(parsed_document(body))
+            described = document.models()
             if not described:
                 raise ValueError("it names no model")
             for model in described:
-                entry = catalog_entry(model, document, usual_path=UNIVERSAL)
+                entry = document.catalog_entry(model, usual_path=UNIVERSAL)
                 before = content["models"].get(model, {})
                 # What was measured or read elsewhere outlives a new document.
                 models[model] = entry | {key: before[key] for key in NOT_IN_DOCUMENTS if key in before}

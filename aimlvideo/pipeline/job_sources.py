@@ -12,7 +12,7 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.jobs.secret_params import secret_problems
+from aimlvideo.core.jobs.problems import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
 from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError

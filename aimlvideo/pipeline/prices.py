@@ -11,11 +11,7 @@ from aimlvideo.core.money.budget import Budget, Spending, checked_limit
 from aimlvideo.core.money.pricing import (
     EARLIER_PRICES,
     PRICES,
-    Pricing,
-    earlier_prices,
-    prices_from_json,
-    prices_to_json,
-    quote,
+    Prices,
     with_earlier,
 )
 from aimlvideo.core.services.base import Service
@@ -27,14 +23,14 @@ class PriceList:
     """The service's price list, as far as one client has read it."""
 
     def __init__(self, service: Service, catalog: Callable[[], Catalog]) -> None:
-        self.listed: dict[str, Pricing] = {}
+        self.listed = Prices()
         self._service, self._catalog = service, catalog
         self._is_current = False
 
     def price(self, job: VideoJob) -> float | None:
         """Return what a job costs in USD; None where unknown."""
         model, pricing = self._catalog().find(job.model), self.listed.get(job.model)
-        return quote(model, job.params, pricing) if model and pricing else None
+        return pricing.quote(model, job.params) if model and pricing else None
 
     async def read(self, send: Send) -> None:
         """Read the list as it is now, where the service has one. Raises ServiceError."""
@@ -57,7 +53,7 @@ class PriceList:
             await self.read(send)
         if limit is not None and self.listed:
             # What is bought now may be outstanding still when its price has fallen: it is counted at what it cost.
-            keep_prices(journal, prices_to_json(self.listed))
+            keep_prices(journal, self.listed)
         if spending is None:
             return Budget(limit)
         if limit is None:
@@ -72,19 +68,20 @@ class PriceList:
     def _highest_price(self, journal: Journal) -> Callable[[VideoJob], float | None]:
         """Return how to price what was bought before: as it is listed now, or was when it was bought, the higher."""
         # What was bought at last month's price is charged at that price: for a limit the higher of all counts.
-        before = [prices_from_json(journal.fact(PRICES)), *earlier_prices(journal.fact(EARLIER_PRICES))]
+        before = [Prices.of_text(journal.fact(PRICES)), *Prices.earlier(journal.fact(EARLIER_PRICES))]
 
         def price(job: VideoJob) -> float | None:
             model = self._catalog().find(job.model)
-            quotes = (quote(model, job.params, listed.get(job.model)) for listed in (self.listed, *before) if model)
+            pricings = (pricing for listed in (self.listed, *before) if (pricing := listed.get(job.model)))
+            quotes = (pricing.quote(model, job.params) for pricing in pricings if model)
             return max((dollars for dollars in quotes if dollars is not None), default=None)
 
         return price
 
 
-def keep_prices(journal: Journal, listed: str) -> None:
+def keep_prices(journal: Journal, prices: Prices) -> None:
     """Write a price list into a journal, and the one that it replaces beside it."""
-    before = journal.fact(PRICES)
+    before, listed = journal.fact(PRICES), prices.as_text()
     if before != listed:
         journal.note(EARLIER_PRICES, with_earlier(journal.fact(EARLIER_PRICES), before, listed))
         journal.note(PRICES, listed)

@@ -7,7 +7,7 @@ from pathlib import Path
 from aimlvideo import Stage, VideoJob
 from aimlvideo.cli.run_summary import PRICES, RunSummary
 from aimlvideo.core.jobs.job import Progress
-from aimlvideo.core.money.pricing import Price, Pricing, prices_to_json
+from aimlvideo.core.money.pricing import Price, Prices, Pricing
 from aimlvideo.errors import GenerationFailed
 from aimlvideo.shell.journal.sqlite import open_journal
 
@@ -37,7 +37,7 @@ async def test_it_says_what_is_spent_and_committed_and_how_old_the_oldest_id_is(
         "old": rendering("old", 200),
         "later": Progress(),
     }
-    listed = prices_to_json({MODEL: Pricing((Price(0.05, "second"),))})
+    listed = Prices({MODEL: Pricing((Price(0.05, "second"),))}).as_text()
     first, second, *rest = await said(tmp_path, jobs, prices=listed)
     assert first == f"1 planned, 2 rendering, 1 saved; 0.20 USD spent, 0.50 USD committed; in {tmp_path}"
     assert second == "  oldest outstanding: gen-old (job old), submitted 3 min 20 s ago"

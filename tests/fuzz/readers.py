@@ -17,12 +17,12 @@ import aiohttp
 from yarl import URL
 
 from aimlvideo.core.catalog.catalog import load_catalog
-from aimlvideo.core.catalog.openapi import catalog_entry, parsed_document
+from aimlvideo.core.catalog.openapi import Document, parsed_document
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS
 from aimlvideo.core.jobs.job import Result, VideoJob
 from aimlvideo.core.links import data_of_link, resolve_link
-from aimlvideo.core.money.pricing import prices_from_json, prices_to_json, quote
+from aimlvideo.core.money.pricing import Prices
 from aimlvideo.core.money.reconcile import reconcile
 from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
 from aimlvideo.core.service_clock import ServiceClock, retry_after
@@ -141,9 +141,9 @@ def _document(data: bytes) -> None:
         model = load_catalog().find(SOUND.model)
         assert model is not None
         for pricing in prices.values():
-            quote(model, SOUND.params, pricing)
-        prices_from_json(prices_to_json(prices))
-        catalog_entry("x/new", body)
+            pricing.quote(model, SOUND.params)
+        Prices.of_text(prices.as_text())
+        Document(body).catalog_entry("x/new")
 
 
 def _job_file(ending: str) -> Callable[[bytes], None]:

@@ -17,7 +17,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
-from aimlvideo.core.catalog.openapi import catalog_entry
+from aimlvideo.core.catalog.openapi import Document
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import is_whole
@@ -243,7 +243,7 @@ class _Doctor:
 
         def read_document(answer: Answer) -> str:
             try:
-                catalog_entry(described.id, answer.json(), usual_path=models.usual_path)
+                Document(answer.json()).catalog_entry(described.id, usual_path=models.usual_path)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Unclear(f"{described.id}: {error}", status=answer.status) from error
             return f"{described.id}"

@@ -32,7 +32,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.file_names import JOURNAL, NameTemplate
 from aimlvideo.core.jobs.templates import MATRIX
-from aimlvideo.core.money.pricing import PRICES, prices_from_json, prices_to_json
+from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.prices import keep_prices
@@ -220,8 +220,9 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
     """Keep the prices of what is planned, for `status` and for the next run."""
     if facts.prices:
         priced = facts.prices.keys() & journal.planned_models().keys()
-        prices = prices_from_json(journal.fact(PRICES)) | {model: facts.prices[model] for model in sorted(priced)}
-        keep_prices(journal, prices_to_json(prices))
+        prices = Prices.of_text(journal.fact(PRICES))
+        prices.update((model, facts.prices[model]) for model in sorted(priced))
+        keep_prices(journal, prices)
 
 
 def _remove_journal(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from aimlvideo.core.catalog.corrections import correct
@@ -37,43 +38,8 @@ def parsed_document(body: bytes) -> Any:
         raise ValueError("too deep") from error
 
 
-def catalog_entry(model: str, document: Any, *, also: tuple[str, ...] = (), usual_path: str = "") -> Raw:
-    """Return the entry of catalog.json that an OpenAPI 3.0 document gives for `model` (or one of its aliases `also`).
-
-    Of several requests that fit, the one at `usual_path` counts.
-
-    ValueError says why a document is refused: no fitting request in it, a reference that is foreign or turns in a
-    circle, too large, too deep, or of wrong types.
-    """
-    reader = _Reader(document)
-    try:
-        path, schema = reader.request_of({model, *also}, usual_path)
-        params = reader.fields(schema, 0)
-        # Every job names its model beside its parameters, so a parameter of this name would be a second one.
-        params.pop("model", None)
-        entry = correct(model, path, params)
-    except (TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ValueError(f"not a usable document ({type(error).__name__}: {str(error)[:80]})") from error
-    if not params:
-        raise ValueError("a request without parameters")
-    from aimlvideo.core.catalog.validators import is_valid_model  # noqa: PLC0415 - 20 ms that only a refresh needs
-
-    if not is_valid_model(Model.read(model, entry)):
-        raise ValueError("limits or choices that contradict each other")
-    return entry
-
-
-def models_in_document(document: Any) -> list[str]:
-    """Return the ids of the models that a document's requests name. ValueError where it is no usable document."""
-    reader = _Reader(document)
-    try:
-        return list(dict.fromkeys(name for _, schema in reader.requests() for name in reader.model_names(schema)))
-    except (TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ValueError(f"not a usable document ({type(error).__name__}: {str(error)[:80]})") from error
-
-
-class _Reader:
-    """One document while it is read, and how much of it has been looked at."""
+class Document:
+    """One OpenAPI document, and how much of it has been looked at. Raises ValueError where it is none."""
 
     def __init__(self, document: Any) -> None:
         if not isinstance(document, Mapping):
@@ -81,16 +47,52 @@ class _Reader:
         self._document = document
         self._parts = 0
 
-    def request_of(self, names: set[str], usual_path: str) -> tuple[str, Mapping[str, Any]]:
+    def catalog_entry(self, model: str, *, also: tuple[str, ...] = (), usual_path: str = "") -> Raw:
+        """Return the entry of catalog.json that it gives for `model` (or one of its aliases `also`).
+
+        Of several requests that fit, the one at `usual_path` counts.
+
+        ValueError says why a document is refused: no fitting request in it, a reference that is foreign or turns in a
+        circle, too large, too deep, or of wrong types.
+        """
+        with self._reading():
+            path, schema = self._request_of({model, *also}, usual_path)
+            params = self._fields(schema, 0)
+            # Every job names its model beside its parameters, so a parameter of this name would be a second one.
+            params.pop("model", None)
+            entry = correct(model, path, params)
+        if not params:
+            raise ValueError("a request without parameters")
+        from aimlvideo.core.catalog.validators import is_valid_model  # noqa: PLC0415 - 20 ms that only a refresh needs
+
+        if not is_valid_model(Model.read(model, entry)):
+            raise ValueError("limits or choices that contradict each other")
+        return entry
+
+    def models(self) -> list[str]:
+        """Return the ids of the models that its requests name. ValueError where it is no usable document."""
+        with self._reading():
+            return list(dict.fromkeys(name for _, schema in self._requests() for name in self._model_names(schema)))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Count what is looked at from here on, and refuse what is of wrong types."""
+        self._parts = 0
+        try:
+            yield
+        except (TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise ValueError(f"not a usable document ({type(error).__name__}: {str(error)[:80]})") from error
+
+    def _request_of(self, names: set[str], usual_path: str) -> tuple[str, Mapping[str, Any]]:
         """Return the path and the schema of the body that submits a model; `usual_path` before any other."""
-        requests = [(path, schema) for path, schema in self.requests() if self._is_for(schema, names)]
+        requests = [(path, schema) for path, schema in self._requests() if self._is_for(schema, names)]
         if not requests:
             raise ValueError("no POST in it is for this model")
         # A document may list a model's legacy address as well: the usual one is where it is submitted, else the first
         # by name, so that the same document gives the same entry every time.
         return min(requests, key=lambda request: (request[0] != usual_path, request[0]))
 
-    def requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def _requests(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Give the path and the schema of the body of everything that can be POSTed."""
         for path, methods in self._document["paths"].items():
             if not isinstance(path, str) or not path.startswith("/") or "post" not in methods:
@@ -106,14 +108,14 @@ class _Reader:
         forms = plain.get("oneOf") or plain.get("anyOf") or [plain]
         return [self._plain(form) for form in forms]
 
-    def model_names(self, schema: Mapping[str, Any]) -> list[str]:
+    def _model_names(self, schema: Mapping[str, Any]) -> list[str]:
         """Return the models that a body's schema allows; none where it allows any."""
         model = self._plain(schema.get("properties", {}).get("model", {}))
         allowed = model.get("enum", [model["const"]] if "const" in model else [])
         return [name for name in allowed if isinstance(name, str)]
 
     def _is_for(self, schema: Mapping[str, Any], names: set[str]) -> bool:
-        allowed = self.model_names(schema)
+        allowed = self._model_names(schema)
         return not allowed or bool(names.intersection(allowed))
 
     def _plain(self, schema: Any) -> Mapping[str, Any]:
@@ -145,7 +147,7 @@ class _Reader:
             target = target[step.replace("~1", "/").replace("~0", "~")]
         return target
 
-    def fields(self, schema: Mapping[str, Any], depth: int) -> dict[str, Raw]:
+    def _fields(self, schema: Mapping[str, Any], depth: int) -> dict[str, Raw]:
         """Return the parameters of an object."""
         properties, required = schema.get("properties", {}), schema.get("required", [])
         if len(properties) > MOST_NAMES:
@@ -183,7 +185,7 @@ class _Reader:
                 {"type": kind, "item": self._param(plain["items"], depth + 1)} if "items" in plain else {"type": kind}
             )
         if kind == "object" and "properties" in plain:
-            return {"type": kind, "fields": self.fields(plain, depth)}
+            return {"type": kind, "fields": self._fields(plain, depth)}
         return {"type": kind}
 
     def _count(self) -> None:

@@ -15,8 +15,7 @@ from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.formatting import is_blank, preview, redact_for_display
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
-from aimlvideo.core.jobs.problems import is_writable, unwritable_problem
-from aimlvideo.core.jobs.secret_params import secret_problems
+from aimlvideo.core.jobs.problems import is_writable, secret_problems, unwritable_problem
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import resolve_link
 from aimlvideo.errors import Problem

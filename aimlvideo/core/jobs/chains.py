@@ -82,10 +82,15 @@ def parents(job: VideoJob) -> frozenset[str]:
         return frozenset()
 
 
-def chain_problems(jobs: Iterable[VideoJob], elsewhere: Callable[[str], bool] = lambda _: False) -> Iterator[Problem]:
-    """Yield what is wrong between the jobs of a file: ids that no job has, and circles.
+def chain_problems(
+    jobs: Iterable[VideoJob],
+    elsewhere: Callable[[str], bool] = lambda _: False,
+    seconds: Callable[[str], float | None] = lambda _: None,
+) -> Iterator[Problem]:
+    """Yield what is wrong between the jobs of a file: ids that no job has, circles, frames behind a clip's end.
 
-    `elsewhere` tells whether a job of this id is there already, by an earlier file.
+    `elsewhere` tells whether a job of this id is there already, by an earlier file; `seconds` how long its clip will
+    be, None where unknown.
     """
     taken = {job.id: job for job in jobs}
     links = {name: parents(job) for name, job in taken.items()}
@@ -99,6 +104,8 @@ def chain_problems(jobs: Iterable[VideoJob], elsewhere: Callable[[str], bool] = 
     except CycleError as error:
         circle = error.args[1]
         yield Problem("from", "jobs that do not wait for each other", " -> ".join(circle), job=circle[0])
+    for name, job in taken.items():
+        yield from _late_frames(job, seconds) if links[name] else ()
 
 
 def _hint(parent: str) -> str:
@@ -117,10 +124,10 @@ def clip_seconds(job: VideoJob) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def late_frames(job: VideoJob, lengths: Mapping[str, float | None]) -> Iterator[Problem]:
-    """Yield a problem for each frame that a parent's clip will be too short for; `lengths` are in seconds, by id."""
+def _late_frames(job: VideoJob, seconds: Callable[[str], float | None]) -> Iterator[Problem]:
+    """Yield a problem for each frame that a parent's clip will be too short for."""
     for place, reference in references(job.params):
-        length = lengths.get(reference.job_id)
+        length = seconds(reference.job_id)
         if isinstance(reference.frame, float) and length is not None and reference.frame >= length:
             expected = f"a second within the clip of {reference.job_id!r}, which lasts {length:g} s"
             yield Problem(place, expected, f"{reference.frame:g}", job=job.id)

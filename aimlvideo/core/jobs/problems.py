@@ -1,15 +1,24 @@
-"""What is wrong with a job that cannot be kept: an id that stands for two contents, or text that no file can hold."""
+"""What is wrong with a job that cannot be kept, whatever its model: an id of two contents, text that no file can hold,
+parameters that are secrets. No model takes one of those, and a journal, a recipe or a page would keep it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from aimlvideo.core.jobs.job import PLAIN, VideoJob
 from aimlvideo.errors import Problem
 
 WRITABLE = "text that can be written, without halves of surrogate pairs"
+SECRET_NAME = re.compile(
+    r"[a-z]{0,12}?(api|auth|access|secret|private|client|bearer)(key|token|secret)(id)?"
+    r"|secret|token|bearer|(proxy)?authorization|password|passwd|credentials?"
+)
+DEEPEST_NAME = 4
+"""Levels of objects in which names are looked at: `headers` and the like."""
 
 
 def changed_content_problem(job_id: str, before: str, now: str) -> Problem:
@@ -60,3 +69,39 @@ def _unwritable_place(value: Any, place: str) -> str | None:
 def duplicate_id_problem(job_id: str) -> Problem:
     """Return what is wrong with an id that somebody chose twice."""
     return Problem("id", "each id once", "the same id as a job before it", job=job_id)
+
+
+def secret_problems(job: VideoJob) -> list[Problem]:
+    """Return a problem for each parameter that is named like a secret; what it holds is not repeated."""
+    return [
+        Problem(
+            name,
+            "no secret: it is not a parameter of the model, and would be written down",
+            hint="the key of the service: VideoClient(api_key=...), --api-key @FILE, or the environment",
+            job=job.id,
+        )
+        for name in _secret_names(job.params)
+    ]
+
+
+def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they may be shown: a journal of an earlier release may hold what is refused today."""
+    return {
+        name: without_secrets(value) if isinstance(value, Mapping) else value
+        for name, value in params.items()
+        if not (isinstance(name, str) and _is_secret(name))
+    }
+
+
+def _secret_names(params: Mapping[str, Any], level: int = 0) -> Iterator[str]:
+    for name, value in params.items():
+        if isinstance(name, str) and _is_secret(name):
+            yield name
+        elif isinstance(value, Mapping) and level < DEEPEST_NAME:
+            yield from (f"{name}.{inner}" for inner in _secret_names(value, level + 1))
+
+
+# The same names stand in every job of a file.
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAME.fullmatch(re.sub(r"[^a-z]", "", name.lower())) is not None

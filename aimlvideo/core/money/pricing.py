@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, Self, TypeVar, get_args
 
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.jobs.columns import MOST_COST
@@ -43,6 +43,42 @@ class Pricing(NamedTuple):
             return None
         return min(dollars), max(dollars), self.prices[0].per
 
+    def quote(self, model: Model, params: Mapping[str, Any]) -> float | None:
+        """Return what these parameters cost in US dollars; None where that is unknown, never 0 for that.
+
+        A parameter that is not given counts as its documented default; without one, its price is not known.
+        """
+        # The first that holds counts: lists put the special cases before the general one.
+        for price in self.prices:
+            cases = [_holds(model, params, name, value) for name, value in price.when.items()]
+            if False in cases:
+                continue
+            return None if None in cases else _total(model, params, price)
+        return None
+
+
+class Prices(dict[str, Pricing]):
+    """The service's price list: what models cost, by their ids and aliases."""
+
+    @classmethod
+    def of_text(cls, text: str | None) -> Self:
+        """Return the prices that were kept as text, none where there is none. Raises ValueError for anything else."""
+        by_model = _parsed(text, dict)
+        try:
+            kept = {model: tuple(_kept_price(**price) for price in prices) for model, prices in by_model.items()}
+        except TypeError as error:
+            raise ValueError(f"expected prices by model ({error})") from error
+        return cls({model: Pricing(prices) for model, prices in kept.items()})
+
+    def as_text(self) -> str:
+        """Return the prices as text, to be kept; `of_text` reads it."""
+        return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in self.items()})
+
+    @classmethod
+    def earlier(cls, text: str | None) -> list[Self]:
+        """Return the lists before that one, as they were kept as text. Raises ValueError for what no run has kept."""
+        return [cls.of_text(listed) for listed in _kept_lists(text)]
+
 
 PRICES = "prices"
 """The name under which a journal has the price list that its run was given."""
@@ -58,30 +94,11 @@ def with_earlier(earlier: str | None, listed: str | None, now: str) -> str:
     return json.dumps([*lists, listed] if listed and listed not in (now, *lists) else lists)
 
 
-def earlier_prices(earlier: str | None) -> list[dict[str, Pricing]]:
-    """Return the earlier price lists that were kept as text. Raises ValueError for a text that no run has kept."""
-    return [prices_from_json(text) for text in _kept_lists(earlier)]
-
-
 def _kept_lists(earlier: str | None) -> list[str]:
     lists = _parsed(earlier, list)
     if not all(isinstance(listed, str) for listed in lists):
         raise ValueError("expected a list of price lists")
     return lists
-
-
-def prices_to_json(prices: Mapping[str, Pricing]) -> str:
-    """Return prices by model as text, to be kept; `prices_from_json` reads it."""
-    return json.dumps({model: [asdict(price) for price in pricing.prices] for model, pricing in prices.items()})
-
-
-def prices_from_json(text: str | None) -> dict[str, Pricing]:
-    """Return the prices that were kept as text, none where there is none. Raises ValueError for anything else."""
-    by_model = _parsed(text, dict)
-    try:
-        return {model: Pricing(tuple(_kept_price(**price) for price in prices)) for model, prices in by_model.items()}
-    except TypeError as error:
-        raise ValueError(f"expected prices by model ({error})") from error
 
 
 def _parsed(text: str | None, kind: type[Kept]) -> Kept:
@@ -100,20 +117,6 @@ def _kept_price(dollars: float | None, per: Per, when: Mapping[str, Any]) -> Pri
     if not is_dollars or per not in get_args(Per) or not isinstance(when, dict):
         raise ValueError(f"expected dollars per generation or second, got {dollars!r:.40} per {per!r:.40}")
     return Price(dollars, per, when)
-
-
-def quote(model: Model, params: Mapping[str, Any], pricing: Pricing | None) -> float | None:
-    """Return what these parameters cost in US dollars; None where that is unknown, never 0 for that.
-
-    A parameter that is not given counts as its documented default; without one, its price is not known.
-    """
-    # The first that holds counts: lists put the special cases before the general one.
-    for price in pricing.prices if pricing else ():
-        cases = [_holds(model, params, name, value) for name, value in price.when.items()]
-        if False in cases:
-            continue
-        return None if None in cases else _total(model, params, price)
-    return None
 
 
 def _holds(model: Model, params: Mapping[str, Any], name: str, value: Any) -> bool | None:

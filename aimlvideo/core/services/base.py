@@ -12,7 +12,7 @@ from aimlvideo.core.eta import Durations
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.money.account import KeyLimits, ResourcePack
-from aimlvideo.core.money.pricing import Pricing
+from aimlvideo.core.money.pricing import Prices
 from aimlvideo.core.wires.base import (
     Callback,
     Helper,
@@ -77,7 +77,7 @@ class Service:
     balance: Question[float] | None = None
     packs: TimedQuestion[tuple[ResourcePack, ...]] | None = None
     ledger: Ledger | None = None
-    prices: Question[dict[str, Pricing]] | None = None
+    prices: Question[Prices] | None = None
     durations: Question[dict[str, Durations]] | None = None
     models: ModelList | None = None
     deprecations: Question[dict[str, Deprecation]] | None = None

@@ -11,7 +11,7 @@ from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.eta import SHORTEST_MEDIAN, Durations
 from aimlvideo.core.links import LOOPBACK
-from aimlvideo.core.money.pricing import Per, Price, Pricing
+from aimlvideo.core.money.pricing import Per, Price, Prices, Pricing
 from aimlvideo.core.wires.aimlapi import UNIVERSAL, raise_for_error
 from aimlvideo.core.wires.base import ModelList, Question
 from aimlvideo.core.wires.http import Answer, Request
@@ -101,13 +101,13 @@ UNITS: dict[str, tuple[Per, float]] = {
 """What a price's unit counts, and how many of that it is. The service documents only "second" for video."""
 
 
-def _read_prices(models_answer: Any) -> dict[str, Pricing]:
+def _read_prices(models_answer: Any) -> Prices:
     """Return the prices by model id and alias from the answer of `/v1/models?include=pricing`.
 
     A price that cannot be read is none, and its `problem` says why; one entry's fault is no other's.
     """
     entries = models_answer.get("data") if isinstance(models_answer, Mapping) else models_answer
-    prices: dict[str, Pricing] = {}
+    prices = Prices()
     for entry in entries if isinstance(entries, list) else []:
         # A price that cannot be read is kept with its problem, so that `check` says which and why; no price at all is
         # no problem.

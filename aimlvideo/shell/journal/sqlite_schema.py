@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from aimlvideo.core.jobs.columns import COLUMN_KINDS, MOST
 from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
-from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, earlier_prices, prices_from_json
+from aimlvideo.core.money.pricing import EARLIER_PRICES, PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_from_text
 
 APPLICATION = 0x41494D56
@@ -115,8 +115,8 @@ _WRONG_ATTEMPT = (
 )
 
 FACT_READERS: Mapping[str, Callable[[str | None], object]] = {
-    PRICES: prices_from_json,
-    EARLIER_PRICES: earlier_prices,
+    PRICES: Prices.of_text,
+    EARLIER_PRICES: Prices.earlier,
     CLOCK_OFFSET: offset_from_text,
 }
 """Facts that are more than text, and what reads them."""

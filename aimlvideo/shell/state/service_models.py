@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
-from aimlvideo.core.catalog.openapi import catalog_entry, parsed_document
+from aimlvideo.core.catalog.openapi import Document, parsed_document
 from aimlvideo.core.catalog.refresh import ListedModel
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import ModelList
@@ -154,5 +154,5 @@ async def _entry(fetch: Fetch, model: ListedModel, usual_path: str) -> dict[str,
     answer = await fetch(Request("GET", model.document))
     if answer.status != 200:
         raise ValueError(f"its document answered {answer.status}")
-    entry = catalog_entry(model.id, parsed_document(answer.body), also=model.aliases, usual_path=usual_path)
+    entry = Document(parsed_document(answer.body)).catalog_entry(model.id, also=model.aliases, usual_path=usual_path)
     return {**entry, "aliases": list(model.aliases)} if model.aliases else entry

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from aimlvideo import errors
 from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
-from aimlvideo.core.jobs.secret_params import without_secrets
+from aimlvideo.core.jobs.problems import without_secrets
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.polling.observation import unpack_poll_ages
 from aimlvideo.core.wires.refusals import refuses_content

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aimlvideo.codegen.documents import updated
-from aimlvideo.core.catalog.openapi import models_in_document
+from aimlvideo.core.catalog.openapi import Document
 
 
 def document(*models: str, **properties: Any) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def test_a_place_without_documents_is_named(place: str, tmp_path: Path) -> None:
 
 
 def test_every_model_that_a_document_names_is_found_once() -> None:
-    assert models_in_document(document("a", "b", "a")) == ["a", "b"]
+    assert Document(document("a", "b", "a")).models() == ["a", "b"]
     with pytest.raises(ValueError, match="not an object"):
-        models_in_document({"paths": {"/x": {"post": {"requestBody": 7}}}})
+        Document({"paths": {"/x": {"post": {"requestBody": 7}}}}).models()
 
 
 def test_a_command_that_is_not_understood_prints_all_steps() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.model import Model, Param
-from aimlvideo.core.catalog.openapi import LARGEST, catalog_entry, parsed_document
+from aimlvideo.core.catalog.openapi import LARGEST, Document, parsed_document
 from aimlvideo.core.catalog.refresh import compare
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import VideoJob
@@ -17,6 +17,10 @@ from tests.cases import for_each
 
 V16 = "kling-video/v1.6/pro/image-to-video"
 UNIVERSAL = "/v2/video/generations"
+
+
+def catalog_entry(model: str, described: Any, **options: Any) -> dict[str, Any]:
+    return Document(described).catalog_entry(model, **options)
 
 
 def document(schema: Any, path: str = UNIVERSAL, **more: Any) -> dict[str, Any]:

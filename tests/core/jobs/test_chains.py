@@ -10,7 +10,6 @@ from aimlvideo.core.jobs.chains import (
     Reference,
     chain_problems,
     clip_seconds,
-    late_frames,
     parents,
     references,
     with_references,
@@ -92,7 +91,7 @@ def test_a_second_that_a_parent_s_clip_will_not_have_is_found_before_anything_is
 ) -> None:
     parent = VideoJob("m", id="a", duration=duration)
     child = VideoJob("m", id="b", image_url={"from": "a", "frame": 7}, tail_image_url={"from": "a", "frame": "last"})
-    problems = [str(problem) for problem in late_frames(child, {"a": clip_seconds(parent), "b": None})]
+    problems = [str(problem) for problem in chain_problems([parent, child], seconds={"a": clip_seconds(parent)}.get)]
     expected = ["job 'b': image_url: a second within the clip of 'a', which lasts 5 s, got 7"]
     assert problems == (expected if late else [])
 

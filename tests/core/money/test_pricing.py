@@ -11,7 +11,7 @@ from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
-from aimlvideo.core.money.pricing import Price, Pricing, quote
+from aimlvideo.core.money.pricing import Price, Pricing
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.errors import GenerationFailed, LinkDead
 from tests.cases import for_each
@@ -39,7 +39,8 @@ VARIANTS = {
 def price(pricing: Any, model: str = V3, **params: Any) -> float | None:
     known = load_catalog().find(model)
     assert known is not None
-    return quote(known, params, _read_prices({"data": [{"id": "m", "pricing": pricing}]}).get("m"))
+    listed = _read_prices({"data": [{"id": "m", "pricing": pricing}]}).get("m")
+    return listed.quote(known, params) if listed else None
 
 
 @for_each(
@@ -130,7 +131,7 @@ def test_a_broken_price_is_unknown_by_itself_and_says_what_is_wrong(pricing: Any
     assert prices["broken"].problem.startswith("the published price")
     model = load_catalog().find(V3)
     assert model is not None
-    assert quote(model, {}, prices["broken"]) is None
+    assert prices["broken"].quote(model, {}) is None
 
 
 @for_each("answer", [None, 5, "x", {}, {"data": 5}, [None, 7, {}], {"data": [{"pricing": FIXED}]}])

@@ -8,7 +8,6 @@ import pytest
 
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.refresh import compare
-from aimlvideo.core.money.pricing import quote
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.aimlapi_models import _read_prices
 from aimlvideo.shell.http.transport import HttpTransport, open_session
@@ -41,7 +40,7 @@ async def test_the_sandboxs_prices_quote_most_models() -> None:
         answer = await session.get(f"{sandbox.url}/v1/models?include=pricing")
         prices = _read_prices(await answer.json())
     models = [model for model in load_catalog() if model.service == "aimlapi"]
-    quotes = [quote(model, {"duration": 5}, prices.get(model.id)) for model in models]
+    quotes = [prices[model.id].quote(model, {"duration": 5}) if model.id in prices else None for model in models]
     known = [dollars for dollars in quotes if dollars is not None]
     assert len(known) > 100
     assert all(0 < dollars < 20 for dollars in known)
