@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import MAX_DENIALS, Intent, is_whole
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.lost_submissions import (
@@ -152,6 +152,8 @@ class LostSubmissions:
                 continue
             outcome, generation_id = Outcome.of(listed, ages[doubt], self.settle_time(doubt.entry.job), gap)
             _name_further(doubt.entry, generation_id, (row.generation_id for row in listed if row.succeeded))
+            for failed in (row.generation_id for row in listed if row.generation_id and not row.succeeded):
+                self._take_from_others(failed, doubt.entry)
             self._apply(doubt, outcome, generation_id, AMBIGUOUS if listed else gap)
 
     def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
@@ -294,13 +296,24 @@ class LostSubmissions:
         if other is not None:
             self.reopen(other, f"its answer named generation {generation_id}, which is that of job {owner.job.id!r}")
             return
-        record = owner.run.spec.journal.by_generation(generation_id)
-        if record is not None and record.job.id != owner.job.id and record.progress.stage in ENDED:
-            log.error(
-                "job %r was answered with generation %s, which is that of job %r: its clip is the other one's, and its "
-                "own is listed by the service under %s",
-                record.job.id, generation_id, owner.job.id, record.progress.request_id,
-            )  # fmt: skip
+        spec = owner.run.spec
+        record = spec.journal.by_generation(generation_id)
+        if record is None or record.job.id == owner.job.id or record.progress.stage not in ENDED:
+            return
+        job, progress = record
+        ends = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
+        # Many machines share its row; without an id of its own nothing could be looked up.
+        may_reopen = spec.live is not None and job.id not in spec.live and progress.request_id is not None
+        then = "run again to fetch it in its place" if may_reopen else "see there what has become of it"
+        log.error(
+            "%s is that of job %r: its answer named generation %s, which the service lists under the other's id. Its "
+            "own is under %s: %s",
+            ends, owner.job.id, generation_id, progress.request_id, then, extra={"job": job.id},
+        )  # fmt: skip
+        if may_reopen:
+            # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
+            spec.journal.step(job, progress := progress._replace(cost_usd=None, cost_units=None))
+            spec.journal.step(job, _in_doubt_again(progress))
 
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since
@@ -312,6 +325,16 @@ class LostSubmissions:
         sent_at = doubt.entry.progress.submitted_at
         passed_here = 0.0 if sent_at is None else clock.wall() - sent_at
         return doubt.intent.seconds_since(watched, self.request_log.service_now(), passed_here, clock.loop())
+
+
+def _in_doubt_again(progress: Progress) -> Progress:
+    """Return the progress of a job that has ended with another one's generation: a later run looks for its own."""
+    if progress.stage is Stage.SAVED:
+        progress = progress.to(Stage.READY)
+    forgotten = dict.fromkeys(
+        ("generation_id", "video_url", "status", "status_at", "completed_at", "saved_at", "error")
+    )
+    return progress.to(Stage.RENDERING).to(Stage.IN_DOUBT, **forgotten, video_urls=(), file_sizes=())
 
 
 def _not_this_one(generation: Generation, doubt: _Doubt) -> str | None:

@@ -8,9 +8,11 @@ from typing import Any
 import anyio
 import pytest
 
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.errors import InDoubt, Unclear
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import (
     GATEWAY_JOB,
     JOB,
@@ -132,6 +134,33 @@ async def test_a_job_that_a_gateway_answers_with_the_task_of_another_one_again_a
     assert isinstance(error, InDoubt)
     assert "gen-0, which is that of job 'job0'" in str(error)
     assert len(service.posted_at) == 2
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_job_that_was_saved_with_the_clip_of_another_one_gets_its_own_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails: bool
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService(seconds=30, listing_delay=60)
+    if fails:
+        service.broken["gen-0"] = "out of paint"
+    service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
+    lines = jobs(2)
+    async with FakeClient(service) as client:
+        await run_all(client, lines, output=tmp_path)
+        said = "what became of job 'job1'" if fails else "the clip of job 'job1' (job1.mp4)"
+        assert f"{said} is that of job 'job0'" in caplog.text
+        assert "run again" in caplog.text
+        with read_journal(tmp_path / JOURNAL) as journal:
+            assert journal.counts()["in_doubt"] == 1
+            assert journal.spent() == 0.25
+        results = await run_all(client, lines, output=tmp_path)
+    assert results["job1"].generation_id == "gen-1"
+    assert (tmp_path / "job1.mp4").read_text() == "https://files.example.com/gen-1.mp4?sig=a%2Bb"
+    assert len(service.posted_at) == 2 + fails, "what failed unbilled is sent again"
+    with read_journal(tmp_path / JOURNAL) as journal:
+        assert journal.spent() == service.charged() == 0.5
 
 
 async def test_a_full_last_page_of_the_log_is_not_taken_for_its_end() -> None:
