@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
 from importlib import import_module
 from itertools import islice, pairwise
@@ -33,6 +33,8 @@ JPEG_QUALITY = 5
 SAME_FRAME = 3.0
 """Mean difference of two small grey pictures, of 255, up to which they count as the same frame."""
 
+JOINED = "joined by aimlvideo"
+"""The comment in a film's file: only what has it is replaced by the next film."""
 MAX_PIXELS = 8192 * 8192
 """Pixels of a frame that is decoded: a damaged or ill-meant clip may name any number, and each takes memory."""
 
@@ -175,17 +177,19 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> _Fi
 
     Sound is kept. The frame that a clip repeats from the end of the one before it is dropped. Other sizes than the
     first clip's are fitted into it. Raises SettingsError without the extra `video`, UsageError for a clip that cannot
-    be read, DiskFailed.
+    be read, or where the target is a file that is no earlier film, DiskFailed.
     """
     needs_video("joining clips")
     import av  # noqa: PLC0415 - an extra
 
     if not clips:
         raise UsageError("expected clips to join, got none")
+    _check_target(target)
     # With `.mp4` at its end: the library chooses the container by the name.
     part = target.with_name(target.name + ".part.mp4")
     try:
         shapes = [_shape(clip) for clip in clips]
+        fade = min(fade, max(shape.seconds for shape in shapes))  # a longer one, or an endless one, is no other
         # Clips that were made from another one's last frame begin with it: shown twice, it is a visible stop at the
         # seam.
         repeats = [False, *(_same(first, second) for first, second in pairwise(clips))]
@@ -199,6 +203,37 @@ def join_clips(clips: Sequence[Path], target: Path, *, fade: float = 0.0) -> _Fi
     finally:
         part.unlink(missing_ok=True)
     return _Film(target, seconds, copied)
+
+
+def _check_target(target: Path) -> None:
+    """Raise UsageError where a film cannot be written, or would replace what is no film: a clip that was paid, say."""
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder: expected the film's file")
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}: expected one for the film {target.name}")
+    if target.exists() and not _is_film(target):
+        raise UsageError(
+            f"{target} already exists and is no film that was joined here, so nothing was written: choose another name"
+        )
+
+
+def _is_film(path: Path) -> bool:
+    import av  # noqa: PLC0415 - an extra
+
+    try:
+        with av.open(str(path)) as film:
+            return film.metadata.get("comment") == JOINED
+    except (av.FFmpegError, OSError):
+        return False
+
+
+def _new_film(target: Path) -> AbstractContextManager[Any]:
+    """Give a film to write."""
+    import av  # noqa: PLC0415 - an extra
+
+    film = av.open(str(target), "w", format="mp4", options={"movflags": "faststart"})
+    film.metadata["comment"] = JOINED
+    return film
 
 
 class _Shape(NamedTuple):
@@ -249,10 +284,9 @@ def _same(first: Path, second: Path) -> bool:
 
 def _copy(clips: Sequence[Path], target: Path) -> float:
     """Copy the packets of all clips into one file; return its seconds."""
-    import av  # noqa: PLC0415 - an extra
 
     shift = Fraction(0)
-    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as film:
+    with _new_film(target) as film:
         streams: dict[str, Any] = {}
         newest: dict[str, int] = {}
         for clip in clips:
@@ -295,7 +329,7 @@ def _encode(
     overlap = round(fade * rate)
     count = 0
     lengths: list[int] = []
-    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as film:
+    with _new_film(target) as film:
         video = film.add_stream("libx264", rate=rate, options={"crf": QUALITY, "preset": "fast"})
         video.width, video.height, video.pix_fmt = *size, "yuv420p"
         audio = film.add_stream("aac", rate=AUDIO_RATE, layout="stereo") if any(s.sound for s in shapes) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,30 @@ def test_a_cross_fade_mixes_the_seams(tmp_path: Path) -> None:
     assert film.seconds == pytest.approx(1.6)
     assert near(levels[:6] + levels[10:], [0] * 6 + [200] * 6)
     assert near(levels[6:10], [40, 80, 120, 160])
+
+
+def test_an_earlier_film_is_replaced_and_no_other_file(tmp_path: Path) -> None:
+    clips = [clip(tmp_path / "a.mp4", [20] * 3), clip(tmp_path / "b.mp4", [200] * 3)]
+    target = join_clips(clips[:1], tmp_path / "film.mp4").path
+    assert near(levels_of(join_clips(clips, target).path), [20] * 3 + [200] * 3)
+    assert near(levels_of(join_clips(clips, target, fade=0.1).path), [20, 20, 110, 200, 200])
+    paid, notes = clips[0].read_bytes(), tmp_path / "notes.txt"
+    notes.write_text("mine")
+    for taken in (clips[0], notes):
+        with pytest.raises(UsageError, match="already exists and is no film that was joined here"):
+            join_clips(clips, taken)
+    assert (clips[0].read_bytes(), notes.read_text()) == (paid, "mine")
+
+
+@pytest.mark.parametrize(("name", "reason"), [(".", "is a folder"), ("nowhere/film.mp4", "there is no folder")])
+def test_a_film_needs_a_place_that_can_be_written(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        join_clips([clip(tmp_path / "a.mp4", [20] * 3)], tmp_path / name)
+
+
+def test_a_fade_without_end_is_as_long_as_the_clips(tmp_path: Path) -> None:
+    clips = [clip(tmp_path / "a.mp4", [0] * 3), clip(tmp_path / "b.mp4", [200] * 3)]
+    assert near(levels_of(join_clips(clips, tmp_path / "film.mp4", fade=inf).path), [50, 100, 150])
 
 
 def test_a_fade_longer_than_a_clip_loses_no_picture_of_the_next(tmp_path: Path) -> None:
