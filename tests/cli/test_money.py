@@ -505,7 +505,7 @@ def test_a_clip_that_costs_more_than_its_limit_is_not_bought(
 def test_a_clip_that_was_never_accepted_is_not_sent_again_past_the_limit_of_the_command(
     command: Command, service: FakeService
 ) -> None:
-    assert command(*ONE, "--set", "prompt=hills").exit_code == 0  # the log is seen to list ids of ours
+    assert command(*ONE[:2], "-p", "hills", *ONE[4:]).exit_code == 0  # the log is seen to list ids of ours
     service.posts.append(Unclear("reset"))
     assert command(*ONE, "--again", "--timeout", 100).exit_code == 3
     stopped = command(*ONE, "--max-spend", 0.1)
@@ -951,3 +951,28 @@ def test_a_generation_that_a_job_of_the_folder_has_already_is_not_counted_and_sa
     assert "1 saved; 0.25 USD" in command("status", "out").output
     assert command("wait", "gen-0", "-o", "out", "--poll", "every:15").exit_code == 0
     assert [clip.name for clip in (tmp_path / "out").glob("*.mp4")] == ["a.mp4"]
+
+
+def test_one_clip_with_a_misspelt_parameter_is_made_and_said_so(command: Command, service: FakeService) -> None:
+    done = command(*ONE, "--set", "duraton=10")
+    assert done.exit_code == 0, done.output
+    assert "note: " in done.output
+    assert "duraton: unknown parameter for this model; sent unchanged" in done.output
+    assert len(service.accepted) == 1
+
+
+@pytest.mark.parametrize(
+    ("assignment", "reason"),
+    [
+        ("prompt=storm", "prompt is given twice, by --prompt and by --set prompt=..."),
+        ("image_url=https://example.com/other.png", "image_url is given twice, by --image and by --set image_url=..."),
+        ("id=a", "--set id=...: expected a parameter of the model"),
+        ("model=other", "--set model=...: expected a parameter of the model"),
+    ],
+)
+def test_one_clip_is_not_bought_by_words_that_contradict_each_other(
+    command: Command, service: FakeService, assignment: str, reason: str
+) -> None:
+    refused = command(*ONE, "--set", assignment)
+    assert (refused.exit_code, len(service.accepted)) == (2, 0)
+    assert reason in refused.output

@@ -35,6 +35,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.model import Model
+from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -115,10 +116,14 @@ class ClipInputs(NamedTuple):
         """Return the job's parameters; pictures go where the model takes them. Raises UsageError."""
         catalog = known_catalog()
         model = catalog.find(self.model) or catalog.find_unlisted(self.model, service)
-        params = dict(map(read_assignment, self.assignments))
-        if self.prompt is not None:
-            params["prompt"] = self.prompt
-        return _placed(model, self.images) | params
+        assigned = dict(map(read_assignment, self.assignments))
+        if (beside := next((name for name in ("model", "id") if name in assigned), None)) is not None:
+            raise UsageError(f"--set {beside}=...: expected a parameter of the model, and `{beside}` is none")
+        placed = {**_placed(model, self.images), **({} if self.prompt is None else {"prompt": self.prompt})}
+        if (twice := next((name for name in placed if name in assigned), None)) is not None:
+            flag = "--prompt" if twice == "prompt" else "--image"
+            raise UsageError(f"{twice} is given twice, by {flag} and by --set {twice}=...: expected one of the two")
+        return placed | assigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,8 @@ def make_one(
     is_lost = journal.is_saved() and not again
     is_new = not journal.is_begun() or (again and journal.is_saved())
     tightest, limit = (max_spend, None) if is_new else (None, max_spend)
+    if is_new:
+        _say_what_is_odd(job, settings, terminal)
 
     async def work() -> None:
         if tightest is not None:
@@ -300,6 +307,13 @@ async def _save(result: Result, output: Path) -> Result:
         raise _ClipLost(result, error) from error
     now, size = datetime.fromtimestamp(clock.wall(), UTC), (await anyio.Path(output).stat()).st_size
     return replace(result, stage=Stage.SAVED, file=str(output), bytes=size, saved_at=now)
+
+
+def _say_what_is_odd(job: VideoJob, settings: ClientOptions, terminal: Terminal) -> None:
+    """Say what of a job is sent although the catalogue does not know it. Raises InvalidJobs for wrong references."""
+    options = {"strict": settings["strict"], "legacy": settings["legacy"]}
+    for warning in check_with_references(job, known_catalog(), service=settings["service"], **options).warnings:
+        terminal.remark(str(warning))
 
 
 async def _refuse_above(limit: float, client: VideoClient, job: VideoJob) -> None:
