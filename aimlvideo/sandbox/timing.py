@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp
+from math import exp, inf, isfinite
 from statistics import NormalDist
 
 UNDOCUMENTED_SECONDS = 120.0
@@ -42,7 +42,9 @@ def parse_law(seconds: float | str) -> Law:
         first, second = (float(number) for number in numbers.split(",")) if colon else (float(kind), 0.0)
     except ValueError:
         first = -1.0
-    if first < 0 or (colon and kind not in ("lognormal", "uniform")):
+        second = 0.0
+    in_order = kind != "uniform" or first <= second
+    if not 0 <= first < inf or not isfinite(second) or not in_order or (colon and kind not in ("lognormal", "uniform")):
         raise ValueError(
             f'seconds is a number, "lognormal:MEDIAN,SIGMA", "uniform:LOW,HIGH" or "documented", not {seconds!r}'
         )

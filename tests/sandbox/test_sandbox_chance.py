@@ -37,5 +37,13 @@ def test_a_law_has_these_quantiles(seconds: float | str, shares: dict[float, flo
         assert parse_law(seconds).quantile(share, 186) == pytest.approx(expected, rel=0.01)
 
 
+@for_each(
+    "seconds", ["nan", "inf", float("nan"), "lognormal:nan,1", "lognormal:9,inf", "uniform:9,1", "-1", "gauss:1,2"]
+)
+def test_what_is_no_law_is_refused(seconds: float | str) -> None:
+    with pytest.raises(ValueError, match="seconds is a number, "):
+        parse_law(seconds)
+
+
 def test_an_undocumented_model_takes_two_minutes() -> None:
     assert parse_law("documented").quantile(0.5, None) == 120

@@ -57,6 +57,8 @@ def sandbox(
 def _serve(port: int, behaviour: dict[str, Any], knobs: Sequence[str], terminal: Terminal) -> None:
     """Serve the sandbox until it is interrupted."""
     chosen = behaviour | dict(_knob(text) for text in knobs)
+    if "port" in chosen:
+        raise UsageError(f"--set port={chosen['port']}: expected a setting of --settings; the port is given by --port")
 
     async def work() -> None:
         try:

@@ -1,0 +1,21 @@
+"""The sandbox as a command: its settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Command
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--set", "port=1"], "the port is given by --port"),
+        (["--set", "host=1"], "no setting 'host'"),
+        (["--seconds", "nan"], "seconds is a number"),
+    ],
+)
+def test_what_is_no_setting_of_the_sandbox_is_said(command: Command, words: list[str], reason: str) -> None:
+    refused = command("sandbox", "--port", 0, *words)
+    assert refused.exit_code == 2
+    assert reason in refused.output
