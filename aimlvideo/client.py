@@ -652,7 +652,7 @@ class VideoClient:
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""
         pipeline = self._opened
-        return await retrying(lambda: pipeline.send(question), on=(ServiceError,), tries=tries)()
+        return await retrying(lambda: pipeline.send(question), on=(ServiceError,), tries=tries)
 
     async def _save(self, result: Result, path: Path) -> Path:
         """Save a result's clips, also after this client was closed: further ones beside the first; return its path."""

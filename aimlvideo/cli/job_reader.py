@@ -27,8 +27,8 @@ from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile
+from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.media import Media
-from aimlvideo.shell.files.tables import Line
 
 MOST_DIGITS = 18
 """Digits of a line's number; longer ones belong to a name."""

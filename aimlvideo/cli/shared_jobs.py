@@ -39,9 +39,9 @@ from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
+from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
-from aimlvideo.shell.files.tables import Line
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres_connection import (
     AWAY,

@@ -119,7 +119,7 @@ async def _check_key(client: FleetClient) -> None:
             client.balance.read(await client.send(client.balance.request, tries=1))
 
     try:
-        await retrying(question, on=(Unavailable, Unclear), tries=3)()
+        await retrying(question, on=(Unavailable, Unclear), tries=3)
     except Unavailable:
         raise
     except (Rejected, GenerationFailed, Busy):

@@ -231,7 +231,7 @@ class Chains:
             if fetch is None:
                 clip = folder / name
             else:
-                clip = await retrying(partial(fetch, name, frames), on=(DownloadFailed,))()
+                clip = await retrying(partial(fetch, name, frames), on=(DownloadFailed,))
             files[reference] = await _file(frames, clip, reference)
         params: dict[str, Any] = with_references(record.job.params, lambda reference: files[reference].resolve())
         return Record(record.job.with_params(params), record.progress)

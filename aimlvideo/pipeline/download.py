@@ -154,7 +154,7 @@ class Downloads:
                 log.info("a fresh link is asked for in %.0f s: %s", wait, error)
                 await anyio.sleep(wait)
                 # The same link again uses up no new one: a service that has not moved the file yet gets all the waits.
-                fresh = await retrying(fresh_link, on=(ServiceError,))() or link
+                fresh = await retrying(fresh_link, on=(ServiceError,)) or link
                 new_links, link = new_links + (fresh != link), fresh
         return await self._fetch_link(link, path, on_failure, overwrite=overwrite, edit=edit, size=size())
 
@@ -181,7 +181,7 @@ class Downloads:
                 raise
 
         try:
-            return await retrying(attempt, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))()
+            return await retrying(attempt, on=(DownloadFailed,), unless=(LinkDead, DiskFailed))
         except DownloadFailed:
             download.discard()
             raise

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimlvideo.core.catalog.catalog import load_catalog
+from aimlvideo.shell.files.tables import Table
 from aimlvideo.shell.files.workbooks import MOST_UNPACKED, read_xlsx
 from tests.fuzz.__main__ import NAMES
 from tests.fuzz.mutation import WORDS as NAMED
@@ -90,5 +91,5 @@ def test_every_reader_can_be_fuzzed_by_hand_and_its_name_is_in_the_help() -> Non
 def test_a_workbook_that_unpacks_to_more_than_memory_is_refused_in_words() -> None:
     bomb = workbook_with(b"<worksheet>" + b" " * (MOST_UNPACKED + 1))
     assert len(bomb) < 2**20
-    lines = list(read_xlsx("jobs.xlsx", io.BytesIO(bomb), load_catalog(), ""))
+    lines = list(read_xlsx(Table("jobs.xlsx", load_catalog()), io.BytesIO(bomb)))
     assert ["it unpacks to 64 MB" in str(problem) for _, problem in lines] == [True]

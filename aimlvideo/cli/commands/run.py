@@ -38,9 +38,9 @@ from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
+from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.object_stores import is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_journal
-from aimlvideo.shell.files.tables import Line
 from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog

@@ -50,23 +50,24 @@ class CellError(ValueError):
 def cell_value(name: str, param: Param, text: Any) -> Any:
     """Return what a cell means for a parameter: `yes` is true, `a.png; b.png` two items, `{...}` and `[...]` JSON.
 
-    Raises CellError where a cell that begins like JSON is none, and for an error of Excel.
+    None where a program wrote the cell for one that is empty. Raises CellError where a cell that begins like JSON is
+    none, and for an error of Excel.
     """
+    forms = param.any_of or (param,)
     if not isinstance(text, str):
         return text  # a list or object of a DataFrame
     refuse_formula(text)
-    forms = param.any_of or (param,)
     if param.type == "boolean" and text.lower() in YES | NO:
         return text.lower() in YES
+    if text in NOTHING and not any(text in form.choices for form in forms):
+        return None
     takes_text = any(form.type == "string" and form.media is None for form in forms)
     if text.startswith(("[", "{")) and not takes_text:
         return _json(text)
     lists = next((form for form in forms if form.type == "array"), None)
     if lists is not None and not (takes_text and ";" not in text):
         return _items(text, media=lists.holds_media)
-    if any(form.media for form in forms):
-        return _file_or_link(text)
-    return _spelled(name, forms, text)
+    return _file_or_link(text) if any(form.media for form in forms) else _spelled(name, forms, text)
 
 
 def refuse_formula(text: str) -> None:
@@ -77,12 +78,6 @@ def refuse_formula(text: str) -> None:
         raise CellError("a value", "nothing has worked this formula out: open the file in a spreadsheet and save it")
     if _FORMULA.fullmatch(text):
         raise CellError("a value", "this is a formula: save the table with its results")
-
-
-def is_nothing(param: Param, cell: Any) -> bool:
-    """Tell a cell that a program wrote for one that is empty."""
-    forms = param.any_of or (param,)
-    return isinstance(cell, str) and cell in NOTHING and not any(cell in form.choices for form in forms)
 
 
 def _json(text: str) -> Any:

@@ -26,17 +26,8 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.media_types import PICTURE_ENDINGS
 from aimlvideo.errors import InvalidJobs, Problem, SettingsError
-from aimlvideo.shell.files.json_jobs import read_json, read_json_lines
-from aimlvideo.shell.files.tables import (
-    PROMPT_HEADERS,
-    SNIFFED,
-    Line,
-    TableJob,
-    is_table,
-    looks_like_json,
-    read_csv,
-    read_frame,
-)
+from aimlvideo.shell.files.json_jobs import SNIFFED, Line, looks_like_json, read_json, read_json_lines
+from aimlvideo.shell.files.tables import PROMPT_HEADERS, Table, TableJob
 from aimlvideo.shell.files.workbooks import OLD_WORKBOOK, OLD_WORKBOOK_HINT, read_xlsx
 
 log = logging.getLogger("aimlvideo")
@@ -124,19 +115,19 @@ class JobFile:
             yield _completed(_pictures(Path(self.name), catalog, defaults), defaults)
             return
         name = "stdin" if self.name == "-" else Path(self.name).name
-        reader = _reader(self.name)
+        table, reader = Table(name, catalog, defaults.model), _reader(self.name)
         with _opened(self.name) if self.copy is None else nullcontext(self.copy) as file:
             file.seek(0)
             if reader is read_xlsx:
-                yield _completed(read_xlsx(name, file, catalog, defaults.model), defaults)
+                yield _completed(read_xlsx(table, file), defaults)
                 return
             # An array in JSON may be one line: it is read value by value.
-            text, remark = _as_utf8(name, file, inf if reader is read_json else LONGEST_LINE)
+            text, remark = _as_utf8(name, file, inf if reader is _json else LONGEST_LINE)
             if remark and not remark[0][1].warning:  # type: ignore[union-attr]  # remarks are problems
                 yield iter(remark)
                 return
             with text as utf8:
-                lines = (reader or _sniffed(utf8, catalog))(name, utf8, catalog, defaults.model)
+                lines = (reader or _sniffed(table, utf8))(table, utf8)
                 yield _completed(itertools.chain(remark, lines), defaults)
 
     def jobs(self, catalog: Catalog) -> Iterator[VideoJob]:
@@ -157,14 +148,23 @@ def _completed(lines: Iterable[Line], defaults: JobDefaults) -> Iterator[Line]:
         yield where, line if isinstance(line, Problem) else defaults.applied(line)
 
 
-_Reader = Callable[[str, BinaryIO, Catalog, str], Iterator[Line]]
+_Reader = Callable[[Table, BinaryIO], Iterator[Line]]
+"""Gives the lines of a file; what is a table in it, `Table` reads."""
+
+
+def _json(table: Table, file: BinaryIO) -> Iterator[Line]:
+    return read_json(table.name, file)
+
+
+def _json_lines(table: Table, file: BinaryIO) -> Iterator[Line]:
+    return read_json_lines(table.name, file)
 
 
 def _reader(source: str) -> _Reader | None:
     """Return the reader that a file's ending asks for; None where its content decides."""
     ending = "" if source == "-" else Path(source).suffix.lower()
     readers: dict[str, _Reader] = {
-        ".jsonl": read_json_lines, ".ndjson": read_json_lines, ".json": read_json, ".csv": read_csv, ".tsv": read_csv,
+        ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json, ".csv": Table.csv, ".tsv": Table.csv,
         ".xlsx": read_xlsx, ".xlsm": read_xlsx, ".md": _list_items,
     }  # fmt: skip
     # Excel saves a table as .txt, with tabs.
@@ -319,14 +319,14 @@ def _line_by_line(file: BinaryIO, encoding: str) -> BinaryIO:
     return copy  # type: ignore[return-value]
 
 
-def _sniffed(file: BinaryIO, catalog: Catalog) -> _Reader:
+def _sniffed(table: Table, file: BinaryIO) -> _Reader:
     """Return the reader for a text that no ending tells of, by how it begins."""
     if looks_like_json(file):
-        return read_json_lines
+        return _json_lines
     place = file.tell()
     head = file.read(SNIFFED).decode(errors="replace")
     file.seek(place)
-    return read_csv if is_table(head, catalog) else _prompts
+    return Table.csv if table.begins(head) else _prompts
 
 
 # --- prompts and pictures
@@ -338,15 +338,15 @@ _QUOTED = re.compile(r'"(?:[^"]|"")+"')
 _HEADING = re.compile(r"#{1,6}\s+\S")
 
 
-def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+def _prompts(table: Table, file: BinaryIO) -> Iterator[Line]:
     """Give one job for each line that is not blank; a text of list items and headings alone is a Markdown list."""
     if _is_list(line for _, line in _text_lines(file)):
-        yield from _list_items(name, file, catalog, model)
+        yield from _list_items(table, file)
         return
     is_quoted = all(_QUOTED.fullmatch(line) or line.lower() in PROMPT_HEADERS for _, line in _text_lines(file))
     header = ""
     for place, (number, line) in enumerate(_text_lines(file)):
-        where, prompt = f"{name}:{number}", line[1:-1].replace('""', '"') if is_quoted else line
+        where, prompt = f"{table.name}:{number}", line[1:-1].replace('""', '"') if is_quoted else line
         # A column that was saved on its own, or several behind each other: nobody wants a clip of its name.
         title = line.strip('"\ufeff').lower()
         if title in PROMPT_HEADERS and (place == 0 or title == header):
@@ -356,7 +356,7 @@ def _prompts(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterato
                 Problem("", "one prompt per line", repr(line), "left out, as the name of a column", warning=True),
             )
             continue
-        yield where, {"prompt": prompt} if model else _no_model("a list of prompts")
+        yield where, {"prompt": prompt} if table.default_model else _no_model("a list of prompts")
 
 
 def _is_list(lines: Iterable[str]) -> bool:
@@ -370,16 +370,16 @@ def _is_list(lines: Iterable[str]) -> bool:
     return has_items
 
 
-def _list_items(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+def _list_items(table: Table, file: BinaryIO) -> Iterator[Line]:
     """Give one job for each item of the lists in a Markdown text."""
     items = [(number, _MARK.sub("", line, count=1)) for number, line in _text_lines(file) if _MARK.match(line)]
     if not items:
         yield (
-            name,
+            table.name,
             Problem("", "a list of prompts, each behind - or 1.", "none", "or save it as .txt: one prompt per line"),
         )
     for number, prompt in items:
-        yield f"{name}:{number}", {"prompt": prompt} if model else _no_model("a list of prompts")
+        yield f"{table.name}:{number}", {"prompt": prompt} if table.default_model else _no_model("a list of prompts")
 
 
 def _text_lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -446,7 +446,7 @@ def _no_model(what: str) -> Problem:
 
 def jobs_of_frame(frame: Any, catalog: Catalog) -> Iterator[VideoJob]:
     """Yield the jobs of a DataFrame, a row a job; columns mean what they mean in a CSV file. Raises InvalidJobs."""
-    lines = list(read_frame("frame", frame, catalog))
+    lines = list(Table("frame", catalog).frame(frame))
     _raise_for_problems(lines)
     for _, line in lines:
         if not isinstance(line, Problem):

@@ -8,22 +8,41 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import ijson
 from ijson.common import ObjectBuilder
 
-from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import DEEPEST, TOO_DEEP, is_too_deep
 from aimlvideo.core.jobs.problems import WRITABLE
 from aimlvideo.errors import Problem
-from aimlvideo.shell.files.tables import Line
 
-SHOWN = 65536
-"""Bytes of a document that decide what is wrong with it."""
+Line = tuple[str, Mapping[str, Any] | Problem]
+"""Where a line of a job file stands, and the fields of its job, or what is wrong with it."""
+SNIFFED = 65536
+"""Bytes that decide what a text, or an unnamed stream, is, and what is wrong with it."""
 
 
-def read_json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+def looks_like_json(file: BinaryIO) -> bool:
+    """Tell from its first line whether a text is JSON; the file stays where it is."""
+    place = file.tell()
+    line = next((line for line in iter(partial(file.readline, SNIFFED), b"") if line.strip()), b"").strip()
+    file.seek(place)
+    if line in (b"[", b"{", b"[{"):
+        return True
+    # A prompt may begin with a bracket too: "[wide shot] Waves".
+    if not line.startswith((b"{", b"[")):
+        return False
+    try:
+        return isinstance(json.loads(line.removesuffix(b",")), dict | list)
+    except ValueError:
+        return line.startswith((b'{"', b'[{"'))
+    except RecursionError:
+        return True
+
+
+def read_json_lines(name: str, file: BinaryIO) -> Iterator[Line]:
     """Give JSON lines; a file that begins with `[` is one array."""
     start, blank, first = file.tell(), 0, b""
     for first in file:
@@ -32,7 +51,7 @@ def read_json_lines(name: str, file: BinaryIO, catalog: Catalog, model: str) -> 
         blank += 1
     if first.lstrip().startswith(b"[") or first.strip() == b"{":  # an array, or objects over several lines
         file.seek(start)
-        yield from read_json(name, file, catalog, model)
+        yield from read_json(name, file)
         return
     if (wrong_form := _wrong_form(file, start)) is not None:
         yield f"{name}:{blank + 1}", replace(wrong_form, expected="a JSON object on each line")
@@ -175,7 +194,7 @@ def _twice(name: str) -> Problem:
     return Problem(name, "each name once in a job", "it twice", "leave one of the two out")
 
 
-def read_json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterator[Line]:
+def read_json(name: str, file: BinaryIO) -> Iterator[Line]:
     """Give the jobs of a JSON array, read as a stream; one object is one job."""
     number = 0
     if (wrong_form := _wrong_form(file, file.tell())) is not None:
@@ -192,7 +211,7 @@ def read_json(name: str, file: BinaryIO, catalog: Catalog, model: str) -> Iterat
         yield f"{name}: job {number + 1}", _twice(str(error))
     except ijson.JSONError as error:
         file.seek(0)
-        beginning = file.read(SHOWN)
+        beginning = file.read(SNIFFED)
         if not beginning.strip(codecs.BOM_UTF8 + b" \t\r\n"):
             return
         reason = _json_hint(beginning, ValueError(str(error).split("\n")[0]))

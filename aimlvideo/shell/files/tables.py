@@ -13,9 +13,9 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from typing import Any, BinaryIO
 
 from aimlvideo.core.catalog.aliases import ALIASES, canonical_name, without_accents
@@ -24,10 +24,9 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import INVISIBLE, pluralize
 from aimlvideo.errors import Problem
 from aimlvideo.shell.dataframe import is_missing
-from aimlvideo.shell.files.cells import NOTHING, CellError, cell_value, is_nothing, refuse_formula
+from aimlvideo.shell.files.cells import NOTHING, CellError, cell_value, refuse_formula
+from aimlvideo.shell.files.json_jobs import Line, looks_like_json
 
-Line = tuple[str, Mapping[str, Any] | Problem]
-"""Where a line of a job file stands, and the fields of its job, or what is wrong with it."""
 Row = list[Any] | Problem
 
 
@@ -55,84 +54,8 @@ PROMPT_HEADERS = ("prompt", "prompts")
 _SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 _RULED = re.compile(r":?-{3,}:?")
 """A cell of the line that Markdown has below the header of a table."""
-SNIFFED = 65536
-"""Bytes that decide what a text, or an unnamed stream, is."""
 LONGEST_CELL = 1 << 28
 """Characters: a picture in Base64 may stand in a cell."""
-
-
-def read_csv(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -> Iterator[Line]:
-    """Give the rows of a CSV file in UTF-8; the delimiter is read off its header, or off a first line `sep=;`."""
-    csv.field_size_limit(LONGEST_CELL)
-    text = io.TextIOWrapper(file, "utf-8", newline="")
-    try:
-        if looks_like_json(file):
-            yield f"{name}:1", Problem("", "a table", "JSON", "let the file's name end in .jsonl")
-            return
-        start, delimiter = _dialect(text, header_test(catalog))
-        reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
-        yield from jobs_of_rows(_numbered(name, reader, start), catalog, default_model)
-    finally:
-        # Closing the wrapper would close the file, which belongs to the caller.
-        text.detach()
-
-
-def _dialect(text: io.TextIOWrapper, is_header: Callable[[Sequence[Any]], bool]) -> tuple[int, str]:
-    """Return how many lines to skip before the table, and the delimiter; the text stands at the table then.
-
-    The delimiter is that of the header, which may stand below a title.
-    """
-    skipped = 0
-    while True:
-        place = text.tell()
-        line = text.readline()
-        # Excel's own hint for the delimiter; other programs show it as a row.
-        if match := _SEPARATOR.fullmatch(line):
-            return skipped + 1, match[1]
-        if line.strip(DELIMITERS + " \t\r\n") or not line:
-            break
-        skipped += 1
-    below = [line, *itertools.islice(text, TITLE_ROWS)]
-    text.seek(place)
-    header = next((row for row in below if any(is_header(row.split(mark)) for mark in DELIMITERS)), line)
-    # A comma inside quotation marks delimits nothing.
-    bare = re.sub(r'"[^"]*"', "", header)
-    return skipped, max(DELIMITERS, key=bare.count)
-
-
-def is_table(head: str, catalog: Catalog) -> bool:
-    """Tell a text that is a table, by its first line: a column of prompts and another one, or two known columns."""
-    line = next((line for line in head.splitlines() if line.strip()), "")
-    if _SEPARATOR.fullmatch(line):
-        return True
-    is_header = header_test(catalog)
-    for mark in DELIMITERS:
-        cells = [cell for cell in line.split(mark) if cell.strip(' "')]
-        # Prompts have commas, and words such as "model": what is read as a table by mistake is refused, and what is
-        # read as prompts by mistake is bought.
-        headers = [cell for cell in cells if is_header([cell])]
-        has_prompt = any(_plain_name(cell.strip(' "')) in PROMPT_HEADERS for cell in headers)
-        if len(cells) > 1 and headers and (mark == "\t" or has_prompt or len(cells) / 2 <= len(headers) > 1):
-            return True
-    return False
-
-
-def looks_like_json(file: BinaryIO) -> bool:
-    """Tell from its first line whether a text is JSON; the file stays where it is."""
-    place = file.tell()
-    line = next((line for line in iter(partial(file.readline, SNIFFED), b"") if line.strip()), b"").strip()
-    file.seek(place)
-    if line in (b"[", b"{", b"[{"):
-        return True
-    # A prompt may begin with a bracket too: "[wide shot] Waves".
-    if not line.startswith((b"{", b"[")):
-        return False
-    try:
-        return isinstance(json.loads(line.removesuffix(b",")), dict | list)
-    except ValueError:
-        return line.startswith((b'{"', b'[{"'))
-    except RecursionError:
-        return True
 
 
 def _numbered(name: str, reader: Any, skipped: int) -> Iterator[tuple[str, list[Any] | Problem]]:
@@ -154,21 +77,6 @@ def _numbered(name: str, reader: Any, skipped: int) -> Iterator[tuple[str, list[
             )
             return
         yield where, row
-
-
-def read_frame(name: str, frame: Any, catalog: Catalog) -> Iterator[Line]:
-    """Give the rows of a DataFrame (pandas, polars): anything with `columns` and `to_dict`. NaN means "not given"."""
-    # An index with a name is a column of the file that the frame came from, and is one again when it is saved.
-    labels = [label for label in getattr(getattr(frame, "index", None), "names", ()) if label is not None]
-    if missing := [label for label in labels if label not in frame.columns]:
-        frame = frame.reset_index(level=missing)
-    records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
-    header = [str(column) for column in frame.columns]
-    rows = (
-        (f"{name} row {number}", [None if is_missing(value) else _plain_value(value) for value in record.values()])
-        for number, record in enumerate(records)
-    )
-    yield from jobs_of_rows(itertools.chain([(name, list[Any](header))], rows), catalog, "")
 
 
 def _plain_value(value: Any) -> Any:
@@ -207,80 +115,232 @@ class _Columns:
         return Problem("model", "a model", "none", f"{hint}, or give --model MODEL; columns here: {shown[:200]}")
 
 
-def header_test(catalog: Catalog) -> Callable[[Sequence[Any]], bool]:
-    """Return a way to tell a header: one of its cells at least is a name that a parameter, an id or a model has."""
-    names = {*ID_NAMES, *MODEL_NAMES, *(name for row in ALIASES for name in row)}
-    names |= {name for model in catalog for name in model.params}
+class Table:
+    """Reads the rows of a table as jobs; messages call it by its `name`, rows without a model have `default_model`."""
 
-    def is_header(cells: Sequence[Any]) -> bool:
+    def __init__(self, name: str, catalog: Catalog, default_model: str = "") -> None:
+        self.name = name
+        self.default_model = default_model
+        self._catalog = catalog
+
+    def csv(self, file: BinaryIO) -> Iterator[Line]:
+        """Give the rows of a CSV file in UTF-8; the delimiter is read off its header, or off a first line `sep=;`."""
+        csv.field_size_limit(LONGEST_CELL)
+        text = io.TextIOWrapper(file, "utf-8", newline="")
+        try:
+            if looks_like_json(file):
+                yield f"{self.name}:1", Problem("", "a table", "JSON", "let the file's name end in .jsonl")
+                return
+            start, delimiter = self._dialect(text)
+            reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
+            yield from self.jobs(_numbered(self.name, reader, start))
+        finally:
+            # Closing the wrapper would close the file, which belongs to the caller.
+            text.detach()
+
+    def frame(self, frame: Any) -> Iterator[Line]:
+        """Give the rows of a DataFrame (pandas, polars): what has `columns` and `to_dict`. NaN means "not given"."""
+        # An index with a name is a column of the file that the frame came from, and is one again when it is saved.
+        labels = [label for label in getattr(getattr(frame, "index", None), "names", ()) if label is not None]
+        if missing := [label for label in labels if label not in frame.columns]:
+            frame = frame.reset_index(level=missing)
+        records = frame.to_dicts() if hasattr(frame, "to_dicts") else frame.to_dict("records")
+        header = [str(column) for column in frame.columns]
+        rows = (
+            (
+                f"{self.name} row {number}",
+                [None if is_missing(value) else _plain_value(value) for value in record.values()],
+            )
+            for number, record in enumerate(records)
+        )
+        yield from self.jobs(itertools.chain([(self.name, list[Any](header))], rows))
+
+    def jobs(self, rows: Iterable[tuple[str, Row]]) -> Iterator[Line]:
+        """Give the job of each row below a header, each with where it stands; what is wrong in one is a Problem."""
+        columns: _Columns | None = None
+        for where, row in self._from_header(rows):
+            if isinstance(row, Problem) and row.warning:
+                yield where, row
+                continue
+            if isinstance(row, Problem):
+                yield where, row
+                return
+            cells: list[Any] = [
+                cell if isinstance(cell, list | tuple | dict | bytes) else _as_text(cell) for cell in row
+            ]
+            if not any(cells):
+                continue
+            if columns is None:
+                columns = _columns(cells)
+                # The rows are read all the same: what else is wrong is said in the same pass.
+                if twice := _duplicate_header(columns):
+                    yield where, twice
+                continue
+            if columns.repeats_header(cells):
+                yield where, Problem("", "the header once", "it again", "left out", warning=True)
+                continue
+            if all(not cell or _RULED.fullmatch(str(cell)) for cell in cells):
+                continue
+            yield from ((where, line) for line in self._job(columns, cells))
+        if columns is not None:
+            yield from (("", remark) for remark in self._remarks(columns))
+
+    def begins(self, head: str) -> bool:
+        """Tell a text that is a table, by its first line: a column of prompts and another one, or two known columns."""
+        line = next((line for line in head.splitlines() if line.strip()), "")
+        if _SEPARATOR.fullmatch(line):
+            return True
+        for mark in DELIMITERS:
+            cells = [cell for cell in line.split(mark) if cell.strip(' "')]
+            # Prompts have commas, and words such as "model": what is read as a table by mistake is refused, and what is
+            # read as prompts by mistake is bought.
+            headers = [cell for cell in cells if self.is_header([cell])]
+            has_prompt = any(_plain_name(cell.strip(' "')) in PROMPT_HEADERS for cell in headers)
+            if len(cells) > 1 and headers and (mark == "\t" or has_prompt or len(cells) / 2 <= len(headers) > 1):
+                return True
+        return False
+
+    def is_header(self, cells: Sequence[Any]) -> bool:
+        """Tell a header: one of its cells at least is a name that a parameter, an id or a model has."""
         plain = [_plain_name(cell.strip(' "')) for cell in cells if isinstance(cell, str)]
-        return any(name in names or name.removesuffix("s") in names for name in plain)
+        return any(name in self._names or name.removesuffix("s") in self._names for name in plain)
 
-    return is_header
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        params = (name for model in self._catalog for name in model.params)
+        return frozenset((*ID_NAMES, *MODEL_NAMES, *(name for row in ALIASES for name in row), *params))
+
+    def _dialect(self, text: io.TextIOWrapper) -> tuple[int, str]:
+        """Return how many lines to skip before the table, and the delimiter; the text stands at the table then.
+
+        The delimiter is that of the header, which may stand below a title.
+        """
+        skipped = 0
+        while True:
+            place = text.tell()
+            line = text.readline()
+            # Excel's own hint for the delimiter; other programs show it as a row.
+            if match := _SEPARATOR.fullmatch(line):
+                return skipped + 1, match[1]
+            if line.strip(DELIMITERS + " \t\r\n") or not line:
+                break
+            skipped += 1
+        below = [line, *itertools.islice(text, TITLE_ROWS)]
+        text.seek(place)
+        header = next((row for row in below if any(self.is_header(row.split(mark)) for mark in DELIMITERS)), line)
+        # A comma inside quotation marks delimits nothing.
+        bare = re.sub(r'"[^"]*"', "", header)
+        return skipped, max(DELIMITERS, key=bare.count)
+
+    def _from_header(self, rows: Iterable[tuple[str, Row]]) -> Iterator[tuple[str, Row]]:
+        """Give the rows from the header on, which may stand below a title; a remark says what is left out."""
+        rows = iter(rows)
+        first = list(itertools.islice(rows, TITLE_ROWS + 1))
+        place = self._place_of_header([row for _, row in first])
+        if place is None:
+            if filled := next(((where, text) for where, row in first if (text := _title(row))), None):
+                hint = "name the columns: model, prompt, image_url, duration and the like"
+                yield filled[0], Problem("", "a header that names the columns", repr(filled[1]), hint)
+            return
+        where, header = first[place]
+        titles = [text for _, title in first[:place] if (text := _title(title))]
+        if titles and not isinstance(header, Problem):
+            yield where, Problem("", "a table that begins with its header", repr(titles[0]), "left out", warning=True)
+        yield from itertools.chain(first[place:], rows)
+
+    def _place_of_header(self, rows: Sequence[Row]) -> int | None:
+        """Return which row is the header, or one that cannot be read; None where there is none."""
+        cells = [
+            None if isinstance(row, Problem) else [text for cell in row if (text := _as_text(cell))] for row in rows
+        ]
+        headers = (index for index, row in enumerate(cells) if row is None or self.is_header(row))
+        if (place := next(headers, None)) is None or len(cells[place] or ()) != 1:
+            return place
+        # One word may be a title, such as "Shots", although a parameter has that name: then the header is below it.
+        below = next((index for index in range(place + 1, len(cells)) if cells[index] != []), None)
+        row = (None if below is None else cells[below]) or ()
+        return below if sum(self.is_header([cell]) for cell in row) > 1 else place
+
+    def _job(self, columns: _Columns, cells: Sequence[Any]) -> Iterator[Mapping[str, Any] | Problem]:
+        """Give all that is wrong with a row, and then the job as far as it could be read."""
+        # Cells too many mean an unquoted comma: what follows it would be sent as other parameters, and paid.
+        extra = [cell for cell in cells[len(columns.names) :] if cell]
+        if extra:
+            hint = "put a cell with a comma in it in quotation marks"
+            expected = f"{pluralize(len(columns.names), 'cell')}, one for each column"
+            yield Problem("", expected, f"{len(cells)}", hint)
+            return
+        filled = _filled(columns, cells)
+        if formulas := list(_formulas_for_names(columns, filled)):
+            yield from formulas
+            return
+        job = TableJob()
+        if columns.id_column is not None and columns.id_column in filled:
+            if _is_ambiguous(columns, str(filled[columns.id_column])):
+                header = columns.headers[columns.id_column]
+                hint = "call it `name` where it names the clips, or else what it counts"
+                yield Problem(header, "a header of one meaning", "a name in Spanish, or a number in French", hint)
+            job["id"], job.id_header = filled.pop(columns.id_column), columns.headers[columns.id_column]
+        if columns.model_column in filled:
+            job["model"] = filled.pop(columns.model_column)
+        name = job.get("model") or self.default_model
+        model = self._catalog.find(name) or self._catalog.find_unlisted(name)
+        if model is None:
+            if not name:
+                yield columns.no_model()
+            job |= {columns.names[index]: cell for index, cell in filled.items() if columns.names[index]}
+            yield job
+            return
+        yield from _with_params(job, columns, filled, model)
+
+    def _remarks(self, columns: _Columns) -> Iterator[Problem]:
+        """Say once which columns are not sent, each with the parameter that its name is close to."""
+        for header, models in columns.unsent.items():
+            # Spreadsheet programs and pandas add a column of row numbers that nobody wants to hear about.
+            if _is_index(header):
+                continue
+            hint = _meant(header, columns, [read for model in models if (read := self._catalog.find(model))])
+            if not hint and columns.id_column is None and header == columns.headers[0]:
+                hint = "to name the clips by it, call it `name`"
+            yield Problem(
+                f"column {header!r}" if header else "a column without a header",
+                f"not sent: no parameter of {_named(models)}",
+                hint=hint,
+                warning=True,
+            )
 
 
-def _from_header(rows: Iterable[tuple[str, Row]], catalog: Catalog) -> Iterator[tuple[str, Row]]:
-    """Give the rows of a table from its header on, which may stand below a title; a remark says what is left out."""
-    is_header, rows = header_test(catalog), iter(rows)
-    first = list(itertools.islice(rows, TITLE_ROWS + 1))
-    place = _place_of_header([row for _, row in first], is_header)
-    if place is None:
-        if filled := next(((where, text) for where, row in first if (text := _title(row))), None):
-            hint = "name the columns: model, prompt, image_url, duration and the like"
-            yield filled[0], Problem("", "a header that names the columns", repr(filled[1]), hint)
-        return
-    where, header = first[place]
-    titles = [text for _, title in first[:place] if (text := _title(title))]
-    if titles and not isinstance(header, Problem):
-        yield where, Problem("", "a table that begins with its header", repr(titles[0]), "left out", warning=True)
-    yield from itertools.chain(first[place:], rows)
-
-
-def _place_of_header(rows: Sequence[Row], is_header: Callable[[Sequence[Any]], bool]) -> int | None:
-    """Return which row is the header, or one that cannot be read; None where there is none."""
-    cells = [None if isinstance(row, Problem) else [text for cell in row if (text := _as_text(cell))] for row in rows]
-    headers = (index for index, row in enumerate(cells) if row is None or is_header(row))
-    if (place := next(headers, None)) is None or len(cells[place] or ()) != 1:
-        return place
-    # One word may be a title, such as "Shots", although a parameter has that name: then the header is below it.
-    below = next((index for index in range(place + 1, len(cells)) if cells[index] != []), None)
-    row = (None if below is None else cells[below]) or ()
-    return below if sum(is_header([cell]) for cell in row) > 1 else place
+def _with_params(
+    job: TableJob, columns: _Columns, filled: Mapping[int, Any], model: Model
+) -> Iterator[Mapping[str, Any] | Problem]:
+    headers: dict[str, str] = {}
+    for index, cell in filled.items():
+        header = columns.headers[index]
+        param_name = _param(columns.names[index], model)
+        if param_name is None:
+            columns.unsent.setdefault(header, set()).add(model.id)
+            continue
+        try:
+            value = cell_value(param_name, model.params[param_name], cell)
+        except CellError as error:
+            yield Problem(param_name, error.expected, repr(str(cell)[:40]), str(error))
+            continue
+        if value is None:
+            continue
+        if param_name in job and job[param_name] != value:
+            yield Problem(
+                header, f"one value: {headers[param_name]} means the same", "two", "leave one of the cells empty"
+            )
+            continue
+        job[param_name], headers[param_name] = value, header
+        columns.sent.add(param_name)
+    yield job
 
 
 def _title(row: Row) -> str:
     """Return what stands in a row, shortened; an empty text for a blank row."""
     cells = [] if isinstance(row, Problem) else [text for cell in row if (text := _as_text(cell))]
     return ", ".join(cells)[:60]
-
-
-def jobs_of_rows(rows: Iterable[tuple[str, Row]], catalog: Catalog, default_model: str) -> Iterator[Line]:
-    """Give the job of each row below a header, each with where it stands; what is wrong in one is a Problem."""
-    columns: _Columns | None = None
-    for where, row in _from_header(rows, catalog):
-        if isinstance(row, Problem) and row.warning:
-            yield where, row
-            continue
-        if isinstance(row, Problem):
-            yield where, row
-            return
-        cells: list[Any] = [cell if isinstance(cell, list | tuple | dict | bytes) else _as_text(cell) for cell in row]
-        if not any(cells):
-            continue
-        if columns is None:
-            columns = _columns(cells)
-            # The rows are read all the same: what else is wrong is said in the same pass.
-            if twice := _duplicate_header(columns):
-                yield where, twice
-            continue
-        if columns.repeats_header(cells):
-            yield where, Problem("", "the header once", "it again", "left out", warning=True)
-            continue
-        if all(not cell or _RULED.fullmatch(str(cell)) for cell in cells):
-            continue
-        yield from ((where, line) for line in _job(columns, cells, catalog, default_model))
-    if columns is not None:
-        yield from (("", remark) for remark in _remarks(columns, catalog))
 
 
 def _as_text(cell: Any) -> str:
@@ -324,41 +384,6 @@ def _duplicate_header(columns: _Columns) -> Problem | None:
     )
 
 
-def _job(
-    columns: _Columns, cells: Sequence[Any], catalog: Catalog, default_model: str
-) -> Iterator[Mapping[str, Any] | Problem]:
-    """Give all that is wrong with a row, and then the job as far as it could be read."""
-    # Cells too many mean an unquoted comma: what follows it would be sent as other parameters, and paid.
-    extra = [cell for cell in cells[len(columns.names) :] if cell]
-    if extra:
-        hint = "put a cell with a comma in it in quotation marks"
-        expected = f"{pluralize(len(columns.names), 'cell')}, one for each column"
-        yield Problem("", expected, f"{len(cells)}", hint)
-        return
-    filled = _filled(columns, cells)
-    if formulas := list(_formulas_for_names(columns, filled)):
-        yield from formulas
-        return
-    job = TableJob()
-    if columns.id_column is not None and columns.id_column in filled:
-        if _is_ambiguous(columns, str(filled[columns.id_column])):
-            header = columns.headers[columns.id_column]
-            hint = "call it `name` where it names the clips, or else what it counts"
-            yield Problem(header, "a header of one meaning", "a name in Spanish, or a number in French", hint)
-        job["id"], job.id_header = filled.pop(columns.id_column), columns.headers[columns.id_column]
-    if columns.model_column in filled:
-        job["model"] = filled.pop(columns.model_column)
-    name = job.get("model") or default_model
-    model = catalog.find(name) or catalog.find_unlisted(name)
-    if model is None:
-        if not name:
-            yield columns.no_model()
-        job |= {columns.names[index]: cell for index, cell in filled.items() if columns.names[index]}
-        yield job
-        return
-    yield from _with_params(job, columns, filled, model)
-
-
 def _filled(columns: _Columns, cells: Sequence[Any]) -> dict[int, Any]:
     """Return by column what stands in a row: of an id or a model no word that a program wrote for an empty cell."""
     filled = {index: cell for index, cell in enumerate(cells) if cell and index not in columns.repeated}
@@ -384,33 +409,6 @@ def _is_ambiguous(columns: _Columns, cell: str) -> bool:
     return name == AMBIGUOUS_NAME and (cell.isdecimal() or not FRENCH.isdisjoint(columns.names))
 
 
-def _with_params(
-    job: TableJob, columns: _Columns, filled: Mapping[int, Any], model: Model
-) -> Iterator[Mapping[str, Any] | Problem]:
-    headers: dict[str, str] = {}
-    for index, cell in filled.items():
-        header = columns.headers[index]
-        param_name = _param(columns.names[index], model)
-        if param_name is None:
-            columns.unsent.setdefault(header, set()).add(model.id)
-            continue
-        if is_nothing(model.params[param_name], cell):
-            continue
-        try:
-            value = cell_value(param_name, model.params[param_name], cell)
-        except CellError as error:
-            yield Problem(param_name, error.expected, repr(str(cell)[:40]), str(error))
-            continue
-        if param_name in job and job[param_name] != value:
-            yield Problem(
-                header, f"one value: {headers[param_name]} means the same", "two", "leave one of the cells empty"
-            )
-            continue
-        job[param_name], headers[param_name] = value, header
-        columns.sent.add(param_name)
-    yield job
-
-
 def _param(name: str, model: Model) -> str | None:
     if name in model.params:
         return name
@@ -418,23 +416,6 @@ def _param(name: str, model: Model) -> str | None:
     return next(
         (param_name for one in (name, singular) if one and (param_name := canonical_name(one, model.params))), None
     )
-
-
-def _remarks(columns: _Columns, catalog: Catalog) -> Iterator[Problem]:
-    """Say once which columns are not sent, each with the parameter that its name is close to."""
-    for header, models in columns.unsent.items():
-        # Spreadsheet programs and pandas add a column of row numbers that nobody wants to hear about.
-        if _is_index(header):
-            continue
-        hint = _meant(header, columns, [read for model in models if (read := catalog.find(model))])
-        if not hint and columns.id_column is None and header == columns.headers[0]:
-            hint = "to name the clips by it, call it `name`"
-        yield Problem(
-            f"column {header!r}" if header else "a column without a header",
-            f"not sent: no parameter of {_named(models)}",
-            hint=hint,
-            warning=True,
-        )
 
 
 def _meant(header: str, columns: _Columns, models: Sequence[Model]) -> str:

@@ -9,10 +9,10 @@ from functools import reduce
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.errors import Problem, SettingsError
 from aimlvideo.shell.files.cells import NO_RESULT
-from aimlvideo.shell.files.tables import TITLE_ROWS, Line, header_test, jobs_of_rows
+from aimlvideo.shell.files.json_jobs import Line
+from aimlvideo.shell.files.tables import TITLE_ROWS, Table
 
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 OLD_WORKBOOK_HINT = "save it as .xlsx, without a password"
@@ -23,8 +23,9 @@ MOST_MERGED = 100_000
 _MERGED = re.compile(rb"mergeCell\s[^>]{0,200}?ref=[\"']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})[\"']")
 
 
-def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -> Iterator[Line]:
+def read_xlsx(table: Table, file: BinaryIO) -> Iterator[Line]:
     """Give the rows of a workbook's first sheet. Raises SettingsError where the extra `xlsx` is not installed."""
+    name = table.name
     try:
         from openpyxl import load_workbook  # noqa: PLC0415 - an extra
     except ImportError:
@@ -39,7 +40,7 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
         _refuse_bomb(file)
         book = load_workbook(file, data_only=True)
         file.seek(0)
-        sheet = _sheet_with_jobs(book, header_test(catalog))
+        sheet = _sheet_with_jobs(book, table.is_header)
         formulas = load_workbook(file)[sheet.title]
         height, width = sheet.max_row, sheet.max_column
     except Exception as error:
@@ -53,7 +54,7 @@ def read_xlsx(name: str, file: BinaryIO, catalog: Catalog, default_model: str) -
     yield from ((name, remark) for remark in _workbook_remarks(book, sheet))
     merged = _merged_cells(sheet)
     rows = ((f"{name}:{row[0].row}", [_cell(cell, merged, formulas) for cell in row]) for row in sheet.iter_rows())
-    yield from jobs_of_rows(rows, catalog, default_model)
+    yield from table.jobs(rows)
 
 
 def xlsx_of(rows: Iterable[Sequence[Any]]) -> bytes:

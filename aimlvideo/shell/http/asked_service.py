@@ -33,4 +33,4 @@ class AskedService:
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question. Raises ServiceError where none comes."""
-        return await retrying(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)()
+        return await retrying(lambda: self._transport.send(question), on=(ServiceError,), tries=tries)

@@ -12,37 +12,33 @@ from aimlvideo.errors import DownloadFailed, NotAccepted
 T = TypeVar("T")
 
 
-def retrying(
+async def retrying(
     attempt: Callable[[], Awaitable[T]],
     *,
     on: tuple[type[Exception], ...],
     unless: tuple[type[Exception], ...] = (),
     tries: int = 5,
-) -> Callable[[], Awaitable[T]]:
-    """Return `attempt`, tried up to `tries` times while it raises one of `on` and none of `unless`.
+) -> T:
+    """Return what `attempt` gives, tried up to `tries` times while it raises one of `on` and none of `unless`.
 
     The last error comes out.
     """
+    try:
+        return await attempt()
+    except unless:
+        raise
+    except on as error:
+        failures = [error]
 
-    async def attempts() -> T:
-        try:
-            return await attempt()
-        except unless:
-            raise
-        except on as error:
-            failures = [error]
+    async def again() -> T:
+        if failures:  # the first attempt was made already, before all this was set up in vain
+            raise failures.pop()
+        return await attempt()
 
-        async def again() -> T:
-            if failures:  # the first attempt was made already, before all this was set up in vain
-                raise failures.pop()
-            return await attempt()
-
-        decorate = backoff.on_exception(
-            _retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
-        )
-        return await cast(Callable[[], Awaitable[T]], decorate(again))()
-
-    return attempts
+    decorate = backoff.on_exception(
+        _retry_delays, on, max_tries=tries, giveup=lambda error: isinstance(error, unless), jitter=None, logger=None
+    )
+    return await cast(Callable[[], Awaitable[T]], decorate(again))()
 
 
 def _retry_delays(first: float = 0.5, most: float = 20.0) -> Generator[float, Exception | None, None]:
