@@ -7,6 +7,7 @@ import difflib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import partial
 from inspect import signature
 from os import PathLike
@@ -438,7 +439,8 @@ class VideoClient:
         Saved clips are known by their length; with `verify` by their SHA-256. With `run`, only the jobs of the file
         that was planned in the run of this number.
         """
-        async with self._open_run(output, max_spend=max_spend, verify=verify, name=name) as resumed:
+        opened = self._open_run(output, max_spend=max_spend, verify=verify, name=name, retries=retry_failed)
+        async with opened as resumed:
             records = jobs_to_resume(resumed.spec.journal.open_jobs(retry_failed=retry_failed, run=run))
             self._feed(resumed, as_async(records))
             yield resumed
@@ -503,6 +505,7 @@ class VideoClient:
         max_spend: float | None = None,
         verify: bool = False,
         name: str = "",
+        retries: bool = False,
         store: ClipStore | None = None,
     ) -> AsyncIterator[Run]:
         """Open a run: its folder, its journal, its results, its tasks; clips go to `store`, where one is given."""
@@ -519,7 +522,7 @@ class VideoClient:
             budget = await self._budget(max_spend, place.journal, place.spending)
             stats = RunStats(self._poll_policies.expected, self.price)
             spec = self._spec_of(place, number=number, goal=goal, name=name, is_one_of_many=store is not None)
-            run = Run(spec, tasks, budget, stats, pipeline.limiters)
+            run = Run(replace(spec, retries=retries), tasks, budget, stats, pipeline.limiters)
             if place.own_store:
                 stack.push_async_callback(place.own_store.upload_copy, RESULTS)
             stack.enter_context(self._listed(run))

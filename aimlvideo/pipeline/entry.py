@@ -57,6 +57,8 @@ class RunSpec:
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
     live: set[str] | None = None
     """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
+    retries: bool = False
+    """Whether failed jobs are tried again: each one's generation is asked about once more before another is bought."""
     is_one_of_many: bool = False
     """Whether other processes put clips of the same journal into the same place."""
 

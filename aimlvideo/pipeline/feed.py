@@ -14,10 +14,13 @@ from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
-from aimlvideo.errors import InvalidJobs, Problem
+from aimlvideo.core.wires.answers import State
+from aimlvideo.errors import InvalidJobs, Problem, ServiceError
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
+from aimlvideo.pipeline.job_sources import may_have_completed
 from aimlvideo.pipeline.pipeline import Pipeline
+from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.output_folders import is_saved
 
@@ -79,9 +82,29 @@ class Feed:
     async def _submit(self, entry: Entry) -> None:
         try:
             with contained(entry):
-                await self.pipeline.submit(entry)
+                if not (self.run.spec.retries and await self._takes_up_failed(entry)):
+                    await self.pipeline.submit(entry)
         finally:
             self._free.release()
+
+    async def _takes_up_failed(self, entry: Entry) -> bool:
+        """Wait for the generation that a job failed with, where the service shows it as completed by now."""
+        record = self.run.spec.journal.find(entry.job.id)
+        if record is None or not may_have_completed(*record):
+            return False
+        failed, pipeline = record.progress, self.pipeline
+        try:
+            generation = await fetch_status(pipeline.send, pipeline.wire, failed.generation_id or "", entry.job)
+        except ServiceError:
+            return False
+        if generation.state is not State.COMPLETED or entry.ended:
+            return False
+        log.info("the service has completed it since it failed: nothing is bought", extra={"job": entry.job.id})
+        kept = ("request_id", "generation_id", "account", "submitted_at", "service_time", "polls", "poll_ages")
+        entry.step(Stage.SUBMITTING, **{name: getattr(failed, name) for name in kept})
+        entry.step(Stage.RENDERING)
+        pipeline.poll.watch(entry)
+        return True
 
     def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""

@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.problems import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
-from aimlvideo.errors import ContentRefused, InvalidJobs, Problem, UsageError
+from aimlvideo.errors import ContentRefused, GenerationFailed, InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.journal.base import Journal
@@ -167,8 +167,23 @@ def is_still_refused(job: VideoJob, progress: Progress) -> bool:
     """
     if not isinstance(progress.error, ContentRefused):
         return False
-    refused_at = progress.submitted_at or progress.completed_at or 0.0
-    return not any(modified > refused_at for modified in _modified(job))
+    return not _has_newer_files(job, progress)
+
+
+def may_have_completed(job: VideoJob, progress: Progress) -> bool:
+    """Tell whether a failed job's generation is worth another question: a service may repair what failed.
+
+    With another picture than then, it would be another clip.
+    """
+    was_rendered = isinstance(progress.error, GenerationFailed) and not isinstance(progress.error, ContentRefused)
+    is_known = progress.stage is Stage.FAILED and progress.generation_id is not None
+    return is_known and was_rendered and not _has_newer_files(job, progress)
+
+
+def _has_newer_files(job: VideoJob, progress: Progress) -> bool:
+    """Tell whether a file that a job names has changed since it was sent."""
+    sent_at = progress.submitted_at or progress.completed_at or 0.0
+    return any(modified > sent_at for modified in _modified(job))
 
 
 def _modified(job: VideoJob) -> Iterator[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.pipeline.run import Run
-from tests.fakes import GATEWAY_JOB, FakeClient, FakeGateway, FakeService, jobs, quick_downloads, run_all
+from aimlvideo.shell import clock
+from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, jobs, quick_downloads, run_all
+from tests.promise.world import png
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +48,35 @@ async def test_a_request_id_that_a_job_of_an_earlier_run_has_named_is_refused(tm
     assert isinstance(results["second"].error, InvalidJobs)
     assert "that of job 'first'" in str(results["second"].error)
     assert len(service.posted_at) == 1
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+async def test_a_failed_generation_that_the_service_has_completed_since_is_not_bought_again(
+    tmp_path: Path, is_repaired: bool
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint", "gen-1": "out of paint"}
+    async with FakeClient(service) as client:
+        assert not (await run_all(client, jobs(1), output=tmp_path))["job0"].ok
+        if is_repaired:
+            del service.broken["gen-0"]
+        checks = len(service.polled_at)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            (result,) = [result async for result in results]
+            assert (results.stats.stages["saved"], results.stats.stages["planned"]) == (is_repaired, 0)
+    assert result.generation_id == ("gen-0" if is_repaired else "gen-1")
+    assert len(service.accepted) == (1 if is_repaired else 2)
+    assert service.polled_at[checks][1] == "gen-0"
+    assert result.cost_usd == (0.25 if is_repaired else None)
+
+
+async def test_a_failed_generation_by_another_picture_is_not_asked_for(tmp_path: Path) -> None:
+    service, picture = FakeService(), tmp_path / "a.png"
+    picture.write_bytes(png())
+    service.broken["gen-0"] = "out of paint"
+    async with FakeClient(service) as client:
+        await run_all(client, [{**JOB, "id": "a", "image_url": str(picture)}], output=tmp_path)
+        service.broken.clear()
+        os.utime(picture, (clock.wall() + 100,) * 2)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            assert (await anext(results)).generation_id == "gen-1"
