@@ -644,13 +644,13 @@ class VideoClient:
         """Seconds by which the service's clock is ahead of this machine's; None while no answer has said its time."""
         return self._opened.send.clock.offset
 
-    async def read_log(self, since: float | None = None) -> LogReading:
+    async def read_log(self, since: float | None = None, *, thorough: bool = False) -> LogReading:
         """Return the service's log since a moment (seconds since 1970, the service's clock), to its end.
 
-        It lists the requests of this client's key only, of the last 92 days at most, newest first.
-        Raises ServiceError where it cannot be had.
+        It lists the requests of this client's key only, of the last 92 days at most, newest first. A `thorough` reading
+        is for whoever buys what it does not list. Raises ServiceError where it cannot be had.
         """
-        return await self._opened.request_log.read(since)
+        return await self._opened.request_log.read(since, thorough=thorough)
 
     async def send(self, question: Request, *, tries: int = 4) -> Answer:
         """Return the service's answer to a question that may be asked again. Raises ServiceError where none comes."""

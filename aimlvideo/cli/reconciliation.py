@@ -33,8 +33,11 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
         yield from chain(journal.ended_jobs(), journal.open_jobs())
 
     # The jobs are read twice instead of being kept: there may be very many.
-    submitted = (progress for _, progress in records() if progress.submitted_at)
-    moments = (earliest_moment(progress.request_id, progress.submitted_at or 0.0) for progress in submitted)
+    attempts = chain(
+        (progress.attempt for _, progress in records()), (attempt for _, attempt in journal.earlier_attempts())
+    )
+    submitted = ((one.request_id, one.submitted_at) for one in attempts if one.submitted_at)
+    moments = (earliest_moment(request_id, submitted_at) for request_id, submitted_at in submitted)
     since = min(moments, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
 
     async def ask() -> Reconciliation:
@@ -44,10 +47,10 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
                 reading = await client.read_log(since)
                 if not reading.complete:
                     terminal.problem("the service's log could not be read to its end: not all of it is compared")
-                return reconcile(records(), charges, reading.rows)
+                return reconcile(records(), charges, reading.rows, journal.earlier_attempts())
             except ServiceError as error:
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
-                return reconcile(records(), charges)
+                return reconcile(records(), charges, earlier_attempts=journal.earlier_attempts())
 
     reconciled = in_loop(ask())
     rows = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.fakes import PRICE
+from tests.promise import folder_commands
 from tests.promise.world import IDS, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -161,6 +163,7 @@ class Promise(RuleBasedStateMachine):
             return
         quiet: dict[str, Any] = {**NO_EVENTS, **file, "agreed": True, "limit": None}
         world.service.date_is_of_this_machine, world.service.says_date = proxy, True
+        world.dates_were_wrong |= proxy or date_offset != 0.0
         world.run_file({unused[0]: PROMPTS[0]}, **quiet)
         world.now += 600
         step = None if clock_step is None else (1.0, world.wall_offset + clock_step)
@@ -183,6 +186,57 @@ class Promise(RuleBasedStateMachine):
     ) -> None:
         self.world.resolve(**{**NO_EVENTS, "kill_at": kill_at})
         self.world.resume(agreed=agreed, limit=None, retry_failed=retry_failed, **other)
+
+    @precondition(lambda self: folder_commands.can_recover(self.world, "key-1"))
+    @rule(
+        lines_lost=st.sampled_from((0, 0, 1, 3)), kill_at=st.one_of(st.none(), st.integers(0, 30)),
+        retry_failed=st.booleans(), other=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def lose_the_journal_recover_and_resume(
+        self, lines_lost: int, kill_at: int | None, retry_failed: bool, other: Any
+    ) -> None:
+        folder_commands.recover(self.world, lines_lost=lines_lost, **{**NO_EVENTS, "kill_at": kill_at})
+        self.world.resume(agreed=True, limit=None, retry_failed=retry_failed, **other)
+
+    @precondition(lambda self: not self.world.gateway and "" in self.world.journals)
+    @rule(key=process["key"])
+    def reconcile(self, key: str) -> None:
+        folder_commands.reconcile(self.world, **{**NO_EVENTS, "key": key})
+
+    @rule(
+        count=st.integers(0, 2), fails=st.booleans(), adopts=st.booleans(), seconds=st.sampled_from((0.0, 700.0)),
+        other=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def take_generations_from_elsewhere(
+        self, count: int, fails: bool, adopts: bool, seconds: float, other: Any
+    ) -> None:
+        """Take in what other programs bought, or the folder itself where the answer was lost."""
+        world = self.world
+        names = [world.service.buy_elsewhere(fails=fails) for _ in range(count)]
+        names += folder_commands.lost_generations(world)
+        if not names:
+            return
+        world.now += seconds
+        if adopts:
+            folder_commands.adopt(world, names, has_model=fails, **{**NO_EVENTS, "kill_at": other["kill_at"]})
+        else:
+            folder_commands.wait(world, names, **other)
+
+    @precondition(lambda self: "" in self.world.journals)
+    @rule(
+        jobs=files, seconds=st.sampled_from((0.0, 20.0, 700.0)), retry_failed=st.booleans(),
+        first=st.fixed_dictionaries(process), second=st.fixed_dictionaries(process),
+    )  # fmt: skip
+    def run_put_an_older_journal_back_and_run_again(
+        self, jobs: dict[str, str], seconds: float, retry_failed: bool, first: Any, second: Any
+    ) -> None:
+        world, copy = self.world, folder_commands.copy_journal(self.world)
+        how = {"file": "jobs.jsonl", "own_ids": False, "chained": False, "agreed": True, "limit": None}
+        world.run_file(jobs, retry_failed=True, **{**how, **first, "harm": None})
+        world.now += seconds
+        if folder_commands.can_be_told(world, copy):
+            again = partial(world.run_file, jobs, retry_failed=retry_failed, **{**how, **second, "harm": None})
+            folder_commands.run_with_an_older_journal(world, copy, again)
 
     @rule(jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 3), **process)
     def read_some_results(self, **how: object) -> None:
@@ -268,6 +322,7 @@ class Promise(RuleBasedStateMachine):
         self, says_date: bool, offset: float, says_cost: bool, download: float, proxy: bool
     ) -> None:
         self.world.service.date_is_of_this_machine = proxy
+        self.world.dates_were_wrong |= proxy or offset != 0.0
         self.world.service.says_date, self.world.service.date_offset = says_date, offset
         self.world.service.says_cost, self.world.download_seconds = says_cost, download
 

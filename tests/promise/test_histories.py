@@ -77,3 +77,38 @@ def test_a_row_without_our_id_may_be_the_lost_submission_though_its_moment_is_be
     history.change_the_log(rows=2, strangers=0, delay=0.0, offset=0.0, ids="missing")
     history.lose_an_answer_and_resume_by_other_clocks(**how, date_offset=660.0)
     history.lose_an_answer_and_resume_by_other_clocks(**how, date_offset=0.0)
+
+
+def test_a_journal_is_rebuilt_by_a_log_that_is_read_also_where_a_proxy_s_date_is_behind(history: Promise) -> None:
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    history.let_time_pass(5000.0)
+    history.run_a_file(**{**FILE, "jobs": {"b": "waves"}})
+    history.change_what_answers_say(**{**ANSWERS, "offset": -3600.0})
+    history.lose_the_journal_recover_and_resume(lines_lost=1, kill_at=None, retry_failed=False, other=NO_EVENTS)
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves"}})
+
+
+def test_a_generation_that_only_the_log_has_is_fetched_where_the_job_s_line_tells_of_an_earlier_one_that_failed(
+    history: Promise,
+) -> None:
+    history.run_a_file(**{**FILE, "jobs": {"b": "waves"}})
+    history.let_the_next_generation_fail()
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}, "retry_failed": True})
+    history.lose_the_journal_recover_and_resume(lines_lost=1, kill_at=None, retry_failed=False, other=NO_EVENTS)
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves"}, "retry_failed": True})
+
+
+def test_to_wait_for_a_generation_buys_nothing_that_is_planned_in_the_folder(history: Promise) -> None:
+    history.run_a_file(**{**FILE, "jobs": FOUR, "limit": 0.5})
+    how: dict[str, Any] = {"count": 1, "fails": False, "adopts": False, "seconds": 700.0, "other": NO_EVENTS}
+    history.take_generations_from_elsewhere(**how)
+    assert history.world.endings["exit 0"] == 1
+
+
+def test_an_older_journal_is_refused_also_where_the_job_had_failed_in_it_and_was_bought_since(history: Promise) -> None:
+    history.let_the_next_generation_fail()
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    how: dict[str, Any] = {"seconds": 0.0, "retry_failed": True, "first": NO_EVENTS, "second": NO_EVENTS}
+    history.run_put_an_older_journal_back_and_run_again(jobs={"a": "waves"}, **how)
+    assert history.world.endings == {"exit 1": 1, "exit 0": 1, "exit 2": 1}

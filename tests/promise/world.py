@@ -21,8 +21,9 @@ from unittest.mock import patch
 
 import anyio
 
-from aimlvideo.cli import command_run
+from aimlvideo.cli import command_run, reconciliation
 from aimlvideo.cli.agent_tools import open_tools
+from aimlvideo.cli.commands import recover
 from aimlvideo.cli.commands.generate import ClipInputs, make_one
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.commands.run import run_jobs
@@ -60,6 +61,8 @@ PROMPTS = ("waves", "hills")
 MOST_POSTS = 25
 """Submissions that one process may send: each fault takes one, and no more than eight jobs are run at once."""
 OWN_IDS = tuple(f"own-{name}" for name in IDS)
+ELSEWHERE = "elsewhere"
+"""The place of what other programs buy on the same account."""
 CENT = 0.005
 STUCK = 40_000.0
 """Seconds of virtual time after which a run that does not end is ended."""
@@ -182,9 +185,27 @@ class Watching(FakeService):
 
         Not what a run beside this one buys under a higher limit: it may come first, and be promised later.
         """
+        uncounted = self.world.uncounted
         rows = (row for row in self.log if self.world.place_of[row.generation_id] == "")
+        rows = (row for row in rows if row.generation_id not in uncounted)
         rows = (row for row in rows if not self.world.is_under_a_higher_limit(row, limit))
         return sum(self.known_price(row) for row in rows if not self.has_failed(row))
+
+    def is_charged(self, row: LoggedRequest) -> bool:
+        """Tell whether the ledger has a charge for a generation: it has ended, and not failed."""
+        has_ended = self.clock() >= row.accepted_at + self.seconds_of(row.generation_id)
+        return has_ended and row.generation_id not in self.broken
+
+    def buy_elsewhere(self, *, fails: bool) -> str:
+        """Let another program buy a generation under the same key, and return its id."""
+        name = f"gen-{len(self.accepted)}"
+        self.accepted[name] = self.clock()
+        self.world.place_of[name] = ELSEWHERE
+        self.bodies.append({})
+        super().note(name, "")
+        if fails:
+            self.broken[name] = "out of memory"
+        return name
 
     def known_price(self, row: LoggedRequest) -> float:
         """Return what a generation costs; one that was bought when nobody had read the prices, by today's at most."""
@@ -192,7 +213,24 @@ class Watching(FakeService):
 
 
 class PromisedService(Watching):
-    """AI/ML API: a log of requests, and prices."""
+    """AI/ML API: a log of requests, a ledger, and prices."""
+
+    def answer(self, request: Request) -> Answer:
+        if request.path != "/v2/billing/transactions":
+            return super().answer(request)
+        charges = [
+            {
+                "created_at": self._iso(self.epoch + row.accepted_at + self.seconds_of(row.generation_id)),
+                "direction": "CHARGE", "type": "MODEL_USAGE", "amount": {"usd": row.price},
+                "reference_id": row.generation_id,
+            }
+            for row in reversed(self.log)
+            if self.is_charged(row)
+        ]  # fmt: skip
+        since = int(dict(request.query).get("cursor", 0))
+        until = since + self.page_rows
+        pagination = {"has_more": until < len(charges), "next_cursor": str(until)}
+        return answer(200, {"data": charges[since:until], "pagination": pagination})
 
 
 class PromisedGateway(Watching, FakeGateway):
@@ -226,6 +264,8 @@ class Journal(NamedTuple):
 
     records: Mapping[str, Record] = MappingProxyType({})
     attempts: Mapping[str, Sequence[Attempt]] = MappingProxyType({})
+    recovered: frozenset[str] = frozenset()
+    """Generations that the service's log has for jobs which are not planned yet."""
 
     @classmethod
     def of(cls, path: Path) -> Self | None:
@@ -237,7 +277,8 @@ class Journal(NamedTuple):
         is_closed = not path.with_name(path.name + "-wal").exists()
         with closed_journal(path) if is_closed else read_journal(path) as journal:
             records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
-            return cls(records, {name: journal.attempts(name) for name in records})
+            recovered = frozenset(name for (name,) in journal._read("SELECT generation_id FROM found"))
+            return cls(records, {name: journal.attempts(name) for name in records}, recovered)
 
 
 @dataclass
@@ -281,6 +322,16 @@ class World:
     """Generations that are in the file that they were bought for, and that may be bought again by whoever says so."""
     journals: dict[str, Journal] = field(default_factory=dict)
     """What the folder's journal, and those beside files, have: by place, as the last process of that place left it."""
+    recovered: set[str] = field(default_factory=set)
+    """Generations whose journal was lost after they had ended: results and log have their ids, and no request's."""
+    uncounted: set[str] = field(default_factory=set)
+    """Those that were in the log alone: nobody can tell which folder they were bought for, and what it has spent."""
+    is_lost: bool = False
+    """Whether the folder's journal was lost, and is not rebuilt so far."""
+    is_older: bool = False
+    """Whether the folder's journal is an older copy, and not refused so far."""
+    dates_were_wrong: bool = False
+    """Whether the service's answers ever said a time that is not its own."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
     broken: BrokenPromise | None = None
@@ -454,10 +505,12 @@ class World:
             return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
 
         before = set[str]() if agreed else self.job_ids()
-        self._process(
+        self.process(
             command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, has_file=True, **how
         )
-        if not agreed and (planned := self.job_ids() - before):
+        # Nobody was asked where all was bought before, and only the log has it.
+        planned = self.planned({Stage.PLANNED}).keys() - before
+        if not agreed and planned:
             raise BrokenPromise(f"jobs {sorted(planned)} stay planned after a no")
 
     @property
@@ -479,7 +532,7 @@ class World:
         )
         planned = self.planned() if agreed else {}
         limits = dict.fromkeys(planned, limit)
-        self._process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limits, **how)
+        self.process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limits, **how)
 
     def resolve(self, **how: Any) -> None:
         """Settle by hand what is in doubt, as the service's dashboard shows it: what `aimlvideo resolve` writes."""
@@ -495,7 +548,7 @@ class World:
             return 3
 
         if records:
-            self._process(lambda *_: asyncio.run(work()), {}, {}, **how)
+            self.process(lambda *_: asyncio.run(work()), {}, {}, **how)
 
     def read_some(self, jobs: dict[str, str], take: int, *, limit: float | None, most: int, **how: Any) -> None:
         """Run jobs from Python; the reader takes some results, waits, and leaves."""
@@ -517,7 +570,7 @@ class World:
         lines = self.jobs(jobs, own_ids=False, chained=False)
         before = list(self.service.log)
         limits = dict.fromkeys(jobs, limit)
-        self._process(lambda settings, _: asyncio.run(work(settings)), dict(jobs), limits, **how)
+        self.process(lambda settings, _: asyncio.run(work(settings)), dict(jobs), limits, **how)
         bought = [row for row in self.service.log[len(before) :] if not self.service.has_failed(row)]
         if len(bought) > taken + most:
             raise BrokenPromise(f"{len(bought)} were bought, {taken} taken, at most {most} wanted")
@@ -536,7 +589,7 @@ class World:
 
         if how["harm"] is not None:
             how["harm"] = how["harm"][0], "delete"
-        self._process(command, {prompt: prompt} if may_buy else {}, {prompt: None}, place=file, **how)
+        self.process(command, {prompt: prompt} if may_buy else {}, {prompt: None}, place=file, **how)
 
     def generate_from_python(self, name: str, prompt: str, **how: Any) -> None:
         """Make one clip with an id into the folder from Python: the same call again is never paid twice."""
@@ -547,7 +600,7 @@ class World:
                 await client.generate(**line, output=self.folder)
             return 3
 
-        self._process(lambda settings, _: asyncio.run(work(settings)), {name: prompt}, {name: None}, **how)
+        self.process(lambda settings, _: asyncio.run(work(settings)), {name: prompt}, {name: None}, **how)
 
     def let_an_agent_buy(self, jobs: dict[str, str], *, limit: float, stays: float, **how: Any) -> None:
         """Let an agent buy clips within a limit, without a person: the tools of `aimlvideo mcp`."""
@@ -568,7 +621,7 @@ class World:
         # It carries on with what an earlier process has begun: that may be sent again where it surely was not accepted.
         allowed = jobs | self.planned(OUTSTANDING)
         limits: dict[str, float | None] = dict.fromkeys(allowed, limit)
-        self._process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
+        self.process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
 
     def run_two(self, runs: Sequence[tuple[dict[str, str], float | None]], *, intruder: bool, **how: Any) -> None:
         """Run two lists of jobs side by side from Python; an `intruder` is another process that tries the folder."""
@@ -604,9 +657,9 @@ class World:
         intruder = intruder and how.get("harm") is None  # another folder of the same name is another purchase
         if intruder:  # it may begin when the others have ended already
             limits |= dict.fromkeys(first)
-        self._process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
+        self.process(lambda settings, _: asyncio.run(work(settings)), allowed, limits, **how)
 
-    def _process(
+    def process(
         self,
         command: Callable[[dict[str, Any], Terminal], int],
         allowed: dict[str, str],
@@ -737,6 +790,8 @@ class World:
             patch.object(command_run, "_leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
             patch.object(Terminal, "problem", lambda *_: None),
+            patch.object(recover, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
+            patch.object(reconciliation, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
         ):
             yield
 
@@ -752,11 +807,14 @@ class World:
 
     def planned(self, stages: Collection[Stage] = frozenset(Stage)) -> dict[str, str]:
         """Return what the jobs of the folder ask for that are not saved; those in these stages."""
-        unsaved = [record for record in self.journal_of().records.values() if record.progress.stage is not Stage.SAVED]
+        records = (record for record in self.journal_of().records.values() if "prompt" in record.job.params)
+        unsaved = [record for record in records if record.progress.stage is not Stage.SAVED]
         return {job.id: str(job.params["prompt"]) for job, progress in unsaved if progress.stage in stages}
 
     def check_all(self, code: int | None, asked: dict[str, str]) -> None:
         """Raise BrokenPromise where this process has left anything other than it promised."""
+        if self.is_older and not self.bought_now:
+            return
         if (posts := len(self.service.posted_at) - self.posts_before) > MOST_POSTS:
             raise BrokenPromise(f"{posts} submissions were sent by one process")
         name = f".{self.place}.journal" if self.place else "out/journal.sqlite3"
@@ -791,15 +849,18 @@ class World:
         """Raise BrokenPromise where the journal, the files and the service do not agree."""
         self.steps += 1
         if "" not in self.journals:
-            if "" in self.place_of.values():
+            if "" in self.place_of.values() and not self.is_lost:
                 raise BrokenPromise("clips were bought, and there is no journal")
             return
-        records, attempts = self.journal_of()
+        records, attempts, _ = self.journal_of()
         for row in self.service.log:
             if self.place_of[row.generation_id]:
                 continue
             name = self.name_of(row)
-            self._check_purchase(row, name, records[name].progress.stage, attempts.get(name, ()))
+            if row.generation_id in self.recovered:
+                self._check_recovered(row, name, attempts.get(name, ()))
+            else:
+                self._check_purchase(row, name, records[name].progress.stage, attempts.get(name, ()))
         if code is not None:
             self._check_saved(records)
         if code == 0:
@@ -815,6 +876,12 @@ class World:
         doubted = stage in (Stage.SUBMITTING, Stage.IN_DOUBT)
         if not known and not doubted and not self.service.has_failed(row):
             raise BrokenPromise(f"{row.generation_id} was bought for job {name}, which is {stage}: nobody knows it")
+
+    def _check_recovered(self, row: LoggedRequest, name: str, attempts: Sequence[Attempt]) -> None:
+        """Raise BrokenPromise where a generation is not in the rebuilt journal."""
+        is_known = row.generation_id in {attempt.generation_id for attempt in attempts} | self.journal_of().recovered
+        if not is_known and not self.service.has_failed(row):
+            raise BrokenPromise(f"{row.generation_id} was bought for job {name}, and the rebuilt journal lacks it")
 
     def _check_saved(self, records: Mapping[str, Record]) -> None:
         """Raise BrokenPromise where a saved job has no file, or no line among the results."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import VideoJob
-from aimlvideo.core.jobs.request_ids import NAMESPACE, id_prefix
+from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
@@ -43,7 +43,8 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
 
     async def work() -> int:
         async with VideoClient(**settings) as client:
-            reading = await client.read_log() if service_of(settings["service"]).log else None
+            # What it does not list is bought by the next run.
+            reading = await client.read_log(thorough=True) if service_of(settings["service"]).log else None
         logged = reading.rows if reading else ()
         # By the job that each line names: a generation whose line was changed to another job is remembered under its
         # own too, else that one would be bought again.
@@ -51,7 +52,9 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         if reading is not None:
             _check_log(set(recorded), {row.generation_id for row in logged}, complete=reading.complete)
         # Only what succeeded: one that failed has no clip, and its job may be sent again.
+        newest = _newest_recorded(recorded, logged)
         fresh = [row for row in logged if row.succeeded and not _is_recorded(row, recorded)]
+        fresh = [row for row in fresh if row.created_at >= newest.get((row.request_id or "")[:PREFIX_LENGTH], 0.0)]
         recovered = {row.request_id: row.generation_id for row in fresh}
         # Under another name until it is whole: with half a journal, or an empty one, the other half would be bought
         # again.
@@ -88,6 +91,18 @@ def _is_recorded(logged: LogRow, recorded: Mapping[str, str]) -> bool:
     prefix = recorded.get(logged.generation_id or "")
     request_id = logged.request_id or ""
     return prefix is not None and (not request_id.startswith(NAMESPACE) or request_id.startswith(prefix))
+
+
+def _newest_recorded(recorded: Mapping[str, str], logged: Iterable[LogRow]) -> dict[str, float]:
+    """Return when the last generation was logged that the results have of a job, by how its request ids begin.
+
+    An earlier one is another folder's, by a job of the same id: it is not what became of this one's next try.
+    """
+    newest: dict[str, float] = {}
+    for row in logged:
+        if (prefix := recorded.get(row.generation_id or "")) is not None:
+            newest[prefix] = max(row.created_at, newest.get(prefix, 0.0))
+    return newest
 
 
 def _check_log(recorded: set[str], listed: set[str | None], *, complete: bool) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from aimlvideo.core.jobs.job import Progress, Record
+from aimlvideo.core.jobs.job import Attempt, Record
 from aimlvideo.core.jobs.request_ids import PREFIX_LENGTH, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge, LogRow
@@ -58,10 +59,16 @@ class Reconciliation:
         return _total_of(self.elsewhere)
 
 
-def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Collection[LogRow] = ()) -> Reconciliation:
+def reconcile(
+    records: Iterable[Record],
+    charges: Iterable[Charge],
+    logged: Collection[LogRow] = (),
+    earlier_attempts: Iterable[tuple[str, Attempt]] = (),
+) -> Reconciliation:
     """Match jobs, charges and the log: `reference_id` of a charge is the generation, as is `inference_id` of a row.
 
-    What the log lists under a request id of ours belongs to that job, whether the journal knows of it or not.
+    What the log lists under a request id of ours belongs to that job, whether the journal knows of it or not, and what
+    an earlier attempt was charged is a cost of its job, too.
     """
     by_generation: defaultdict[str, list[Charge]] = defaultdict(list)
     for charge in charges:
@@ -78,24 +85,32 @@ def reconcile(records: Iterable[Record], charges: Iterable[Charge], logged: Coll
         if (other := owners.setdefault(progress.generation_id, job.id)) != job.id:
             findings.append(f"one generation for two jobs: {other!r} and {job.id!r} are both {progress.generation_id}")
             continue
+        has_failed = isinstance(progress.error, GenerationFailed)
         # Taken out: what is left at the end are charges that no job here accounts for.
         generation_charges = by_generation.pop(progress.generation_id, [])
         bill = _Bill(job.id, progress.generation_id, _total_of(generation_charges), progress.cost_usd)
         bills.append(bill)
-        findings += _about(bill, _times_charged(generation_charges), progress)
+        findings += _about(bill, _times_charged(generation_charges), progress.stage, has_failed=has_failed)
+    for job_id, attempt in earlier_attempts:
+        # One that is another job's was named in an answer to this one by mistake.
+        name = attempt.generation_id
+        if name is not None and owners.setdefault(name, job_id) == job_id and name in by_generation:
+            generation_charges = by_generation.pop(name)
+            bill = _Bill(job_id, name, _total_of(generation_charges), attempt.cost_usd)
+            bills.append(bill)
+            has_failed = attempt.stage is Stage.FAILED
+            findings += _about(bill, _times_charged(generation_charges), attempt.stage, has_failed=has_failed)
     request_ids = {row.generation_id: row.request_id for row in logged if row.generation_id and row.request_id}
-    elsewhere: list[Charge] = []
-    for generation, generation_charges in by_generation.items():
-        if not any(charge.kind == USAGE for charge in generation_charges):
-            continue  # given back for what was charged before these jobs
-        request_id = request_ids.get(generation)
-        if request_id is None:
-            findings.append(f"a charge without a job: {_usd(generation_charges)} for generation {generation}")
-        elif request_id[:PREFIX_LENGTH] not in jobs_by_prefix:
-            # Its request id is in another run's form or name: not ours, and no mistake.
-            elsewhere += generation_charges
+    used = {name: rest for name, rest in by_generation.items() if any(charge.kind == USAGE for charge in rest)}
+    # One whose request id is in another run's form or name is not ours, and no mistake.
+    others = [name for name in used if name in request_ids and request_ids[name][:PREFIX_LENGTH] not in jobs_by_prefix]
+    findings += (
+        f"a charge without a job: {_usd(rest)} for generation {name}"
+        for name, rest in used.items()
+        if name not in request_ids
+    )
     findings += _unknown_to_us(logged, jobs_by_prefix, owners, by_generation)
-    return Reconciliation(tuple(bills), tuple(findings), tuple(elsewhere))
+    return Reconciliation(tuple(bills), tuple(findings), tuple(chain.from_iterable(used[name] for name in others)))
 
 
 def _unknown_to_us(
@@ -140,16 +155,16 @@ def _dollars(usd: float | None) -> str:
     return "an unreadable amount of USD" if usd is None else f"{usd:.4f} USD"
 
 
-def _about(bill: _Bill, charges: int, progress: Progress) -> Iterator[str]:
+def _about(bill: _Bill, charges: int, stage: Stage, *, has_failed: bool) -> Iterator[str]:
     """Yield what does not match about one job. A generation that is not ended, or failed, is not charged."""
     name = f"job {bill.job!r} (generation {bill.generation_id})"
     if charges > 1:
         yield f"charged twice: {name} was charged {charges} times, {_dollars(bill.charged)} in all"
-    elif charges == 0 and progress.stage in (Stage.READY, Stage.SAVED):
-        yield f"no charge for {progress.stage} {name}"
+    elif charges == 0 and stage in (Stage.READY, Stage.SAVED):
+        yield f"no charge for {stage} {name}"
     elif charges and bill.charged is None:
         yield f"an amount that cannot be read: {name} was charged, and the ledger does not say how much in USD"
-    elif charges and (bill.charged or 0.0) > 0 and isinstance(progress.error, GenerationFailed):
+    elif charges and (bill.charged or 0.0) > 0 and has_failed:
         yield f"a failed job was charged: {name}, {_dollars(bill.charged)}"
     elif charges == 1 and bill.noted is not None and abs(bill.noted - (bill.charged or 0.0)) > CENT_FRACTION:
         yield f"price mismatch: {name} was charged {_dollars(bill.charged)}, expected {bill.noted:.4f}"

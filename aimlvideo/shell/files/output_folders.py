@@ -16,7 +16,9 @@ from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import ClipFile, Progress, Result
 from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.lost_submissions import LEAST_SETTLE
 from aimlvideo.core.money.budget import Spending
+from aimlvideo.core.wires.json_fields import as_timestamp
 from aimlvideo.errors import JournalError, SettingsError, VideoError
 from aimlvideo.shell.descriptors import BREATH, BREATHS, are_exhausted
 from aimlvideo.shell.files.downloads import is_whole_file
@@ -57,17 +59,17 @@ def refuse_older_journal(journal: Journal, folder: Path) -> None:
     Its jobs would be bought again, and the results, which are written anew from it, would forget the ids.
     """
     results = folder / RESULTS
-    if not (lines := ResultsFile.count_lines(results)):
-        return
+    lines, failed = ResultsFile.count_lines(results)
     counts = journal.counts()
-    # Each job that has ended has a line: only a file with more of them can say something that the journal does not.
-    if lines <= sum(counts.get(stage, 0) for stage in ENDED):
+    # Each job that has ended has a line: only a file with more of them can say something that the journal does not, or
+    # one with more clips, where a job had failed and was tried again.
+    if lines <= sum(counts.get(stage, 0) for stage in ENDED) and lines - failed <= counts.get(Stage.SAVED, 0):
         return
     for row in ResultsFile.read(results):
         job, generation_id = str(row.get("id")), row.get("generation_id")
         # A generation that failed was paid only where its clip was ready.
         is_paid = row.get("stage") != Stage.FAILED or row.get("video_url")
-        if generation_id and is_paid and not _knows(journal, job, generation_id):
+        if generation_id and is_paid and not _knows(journal, job, generation_id, as_timestamp(row.get("submitted_at"))):
             raise JournalError(
                 f"{results} has generation {generation_id} of job {job!r}, which {JOURNAL} does not know: this is an "
                 "older copy of the journal, and what is paid for would be bought again. Put the newest one back, or "
@@ -75,13 +77,16 @@ def refuse_older_journal(journal: Journal, folder: Path) -> None:
             )
 
 
-def _knows(journal: Journal, job_id: str, generation_id: str) -> bool:
+def _knows(journal: Journal, job_id: str, generation_id: str, submitted_at: float) -> bool:
+    """Tell whether a journal has a generation, or will find it: a submission in doubt is looked up at the service."""
     record = journal.find(job_id)
     if record is None:
         return False
-    # A submission that it knows is looked up at the service, whatever came of it.
-    attempts = (attempt.generation_id for attempt in journal.attempts(job_id))
-    return record.progress.has_attempt or generation_id in attempts
+    if any(attempt.generation_id == generation_id for attempt in journal.attempts(job_id)):
+        return True
+    # Not by the one of before: it was sent again once that had settled.
+    is_this_one = submitted_at - (record.progress.submitted_at or 0.0) < LEAST_SETTLE
+    return record.progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT) and is_this_one
 
 
 @dataclass(eq=False)

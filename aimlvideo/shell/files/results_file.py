@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,10 @@ from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
+
+
+FAILED_STAGE = b'"stage": "failed"'
+"""How the line of a failed job has its stage. No text in a line has this: its quotes are escaped."""
 
 
 class ResultsFile:
@@ -53,13 +56,14 @@ class ResultsFile:
             part.replace(path)
 
     @staticmethod
-    def count_lines(path: Path) -> int:
-        """Return how many lines a results file has, 0 where there is none."""
-        try:
-            with path.open("rb") as file:
-                return sum(chunk.count(b"\n") for chunk in iter(partial(file.read, 2**20), b""))
-        except FileNotFoundError:
-            return 0
+    def count_lines(path: Path) -> tuple[int, int]:
+        """Return how many lines a results file has, and how many of them are of failed jobs; 0 where there is none."""
+        lines = failed = 0
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            for line in file:
+                lines += 1
+                failed += FAILED_STAGE in line
+        return lines, failed
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:

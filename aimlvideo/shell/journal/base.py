@@ -31,6 +31,9 @@ class JournalReader(Protocol):
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
 
+    def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
+        """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
+
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
 

@@ -109,6 +109,11 @@ class InMemoryJournal:
         current = [record.progress.attempt] if record and record.progress.has_attempt else []
         return [*self._attempts.get(job_id, ()), *current]
 
+    def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
+        """Give those of jobs that are under way."""
+        for job_id, attempts in self._attempts.items():
+            yield from ((job_id, attempt) for attempt in attempts)
+
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         records = self._records.values()

@@ -27,6 +27,10 @@ from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 ROWS = f"SELECT {ROW} FROM aimlvideo_jobs"
+ATTEMPTS = (
+    "SELECT job, request_id, generation_id, account, submitted_at, service_time, stage, cost_usd "
+    "FROM aimlvideo_attempts"
+)
 KNOWN = "SELECT FROM aimlvideo_jobs job WHERE job.id = incoming.id"
 BEGUN = "stage IN ('submitting', 'in_doubt', 'rendering', 'ready')"
 PAGE = 2000
@@ -243,14 +247,14 @@ class SyncPostgresJournal:
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
-        rows = self.db.execute(
-            "SELECT request_id, generation_id, account, submitted_at, service_time, stage, cost_usd "
-            "FROM aimlvideo_attempts WHERE job = %s ORDER BY seq",
-            (job_id,),
-        )
-        earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
+        rows = self.db.execute(f"{ATTEMPTS} WHERE job = %s ORDER BY seq", (job_id,))
+        earlier = [attempt for _, attempt in map(_attempt, rows)]
         record = self.find(job_id)
         return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
+
+    def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
+        """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
+        return map(_attempt, self.db.execute(f"{ATTEMPTS} ORDER BY seq"))
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -356,6 +360,11 @@ def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     with sync_connection(dsn) as db:
         check_tables(db)
         yield SyncPostgresJournal(lambda: db)
+
+
+def _attempt(row: Sequence[Any]) -> tuple[str, Attempt]:
+    job_id, *values, stage, cost = row
+    return job_id, Attempt._make((*values, Stage(stage), cost))
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -142,13 +142,21 @@ class SqliteJournal(SqliteReader):
         self.step(job, progress)
 
     def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
-        """Keep generations that the service's log lists under our request ids, for the jobs that will be planned."""
+        """Keep generations that the service's log lists under our request ids, for the jobs that will be planned.
+
+        A job that has failed unpaid was tried again with one: that is fetched, and the next retry buys nothing.
+        """
         by_prefix = {
             request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items() if request_id and name
         }
         ours = {prefix: name for prefix, name in by_prefix.items() if prefix.startswith(NAMESPACE)}
         for row in ours.items():
             self._commits.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)
+        failed = self._of_stage("failed", None) if ours else ()
+        for _, (job, progress) in failed:
+            name = ours.get(id_prefix(job))
+            if name is not None and progress.for_retry().stage is Stage.PLANNED:
+                self.step(job, Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall()))
         # Nearly every journal has none, and planning a million jobs need not look for them a million times.
         self._any_in_log = self._any_in_log or bool(ours)
         return len(ours)

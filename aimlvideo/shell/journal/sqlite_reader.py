@@ -19,6 +19,10 @@ from aimlvideo.shell.journal.sqlite_file import JournalFile
 
 _COLUMNS = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
 _ROWS = f"SELECT {_COLUMNS} FROM jobs"
+_ATTEMPTS = (
+    "SELECT jobs.id, a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd "
+    "FROM attempts a JOIN jobs ON jobs.seq=a.job"
+)
 _COST_UNKNOWN = "stage IN ('ready', 'saved') AND cost_usd IS NULL"
 
 
@@ -63,14 +67,14 @@ class SqliteReader:
 
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
-        rows = self._read(
-            "SELECT a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd "
-            "FROM attempts a JOIN jobs ON jobs.seq=a.job WHERE jobs.id=? ORDER BY a.rowid",
-            (job_id,),
-        )
-        earlier = [Attempt._make((*values, Stage(stage), cost)) for *values, stage, cost in rows]
+        rows = self._read(f"{_ATTEMPTS} WHERE jobs.id=? ORDER BY a.rowid", (job_id,))
+        earlier = [attempt for _, attempt in map(_attempt, rows)]
         record = self.find(job_id)
         return [*earlier, record.progress.attempt] if record and record.progress.has_attempt else earlier
+
+    def earlier_attempts(self) -> Iterator[tuple[str, Attempt]]:
+        """Give every submission that was replaced by another one, the oldest first, each with its job's id."""
+        return map(_attempt, self._rows(f"{_ATTEMPTS} ORDER BY a.rowid"))
 
     def by_generation(self, generation_id: str) -> Record | None:
         """Return the job that a generation belongs to, or None."""
@@ -161,6 +165,11 @@ class SqliteReader:
     def _read_folders(self) -> None:
         self._folders: dict[str, int] = dict(self._read("SELECT path, rowid FROM folders"))
         self._paths = {number: path for path, number in self._folders.items()}
+
+
+def _attempt(row: tuple[Any, ...]) -> tuple[str, Attempt]:
+    job_id, *values, stage, cost = row
+    return job_id, Attempt._make((*values, Stage(stage), cost))
 
 
 def _of_run(run: int | None) -> str:

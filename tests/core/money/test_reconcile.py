@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import Charge, LogRow
@@ -138,3 +138,19 @@ def test_what_others_bought_on_the_same_account_is_told_apart_by_its_request_id(
     assert told.findings == ()
     assert told.elsewhere == (charge("z", 0.7),)
     assert told.total == pytest.approx(0.2)
+
+
+def test_what_an_earlier_attempt_was_charged_is_a_cost_of_its_job_and_known_to_the_run() -> None:
+    job = record("a")
+    failed = Attempt("av-1", "gen-first", None, 1.0, None, Stage.FAILED, None)
+    logged = LogRow(Intent().request_id(job.job, "1"), "gen-first", succeeded=False, created_at=1.0, failed=True)
+    told = reconcile([job], [charge("a"), charge("first")], [logged], [("a", failed)])
+    assert told.total == pytest.approx(0.4)
+    assert told.findings == ("a failed job was charged: job 'a' (generation gen-first), 0.2000 USD",)
+
+
+def test_a_generation_that_an_answer_named_by_mistake_stays_that_of_its_own_job() -> None:
+    mistaken = Attempt("av-1", "gen-b", None, 1.0, None, Stage.RENDERING, None)
+    told = reconcile([record("a"), record("b")], [charge("a"), charge("b")], (), [("a", mistaken)])
+    assert told.findings == ()
+    assert told.total == pytest.approx(0.4)

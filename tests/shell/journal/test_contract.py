@@ -204,6 +204,7 @@ async def test_every_submission_of_a_job_stays_with_its_ids_and_how_it_was_left(
         Attempt("av-1", None, "a1", 1.0, 9.0, Stage.PLANNED),
         Attempt("av-2", "gen-2", "a1", 2.0, None, Stage.RENDERING),
     ]
+    assert list(journal.earlier_attempts()) == [("one", Attempt("av-1", None, "a1", 1.0, 9.0, Stage.PLANNED))]
     assert journal.attempts("nobody") == []
 
 

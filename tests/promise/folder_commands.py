@@ -1,0 +1,200 @@
+"""What people do to a folder beside runs: rebuild its journal, reconcile it, take in what was bought elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aimlvideo.cli.commands.adopt import adopt_generations
+from aimlvideo.cli.commands.recover import recover_journal
+from aimlvideo.cli.commands.resume import carry_on
+from aimlvideo.cli.reconciliation import reconcile_jobs
+from aimlvideo.cli.run_options import RunOptions
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.fakes import MODEL, LoggedRequest
+from tests.promise.world import CENT, BrokenPromise, Journal, World
+
+JOURNAL_FILES = "journal.sqlite3*"
+
+
+class Listener(Terminal):
+    """Keeps what a command says for a program, in place of a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(json=True, quiet=True)
+        self.values: list[Mapping[str, Any]] = []
+
+    def value(self, value: Mapping[str, Any]) -> None:
+        self.values.append(value)
+
+    def say(self, text: str) -> None:
+        pass
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> None:
+        list(rows)
+
+
+def can_recover(world: World, key: str) -> bool:
+    """Tell whether a journal may be lost now: recovery relies on the results, and on a log that lists our ids."""
+    rows = bought_into_folder(world)
+    is_listed = not world.gateway and not world.service.spoilt_ids and all(row.key == key for row in rows)
+    return is_listed and "" in world.journals and (world.folder / "results.jsonl").exists()
+
+
+def bought_into_folder(world: World) -> list[LoggedRequest]:
+    """Return the generations that were bought into the folder."""
+    return [row for row in world.service.log if not world.place_of[row.generation_id]]
+
+
+def recover(world: World, *, lines_lost: int, **how: Any) -> None:
+    """Lose the journal, and the last lines of the results, and rebuild it once all has ended: `aimlvideo recover`."""
+    rows = bought_into_folder(world)
+    world.now = max([world.now, *(row.listed_at for row in rows)]) + 1
+    for file in world.folder.glob(JOURNAL_FILES):
+        file.unlink()
+    results = world.folder / "results.jsonl"
+    lines = results.read_text().splitlines(keepends=True)
+    results.write_text("".join(lines[: len(lines) - lines_lost]))
+    world.journals.pop("", None)
+    world.denials.clear()
+    world.recovered |= {row.generation_id for row in rows}
+
+    def command(settings: dict[str, Any], terminal: Terminal) -> int:
+        recover_journal(world.folder, settings, terminal)
+        return 0
+
+    world.is_lost = True
+    world.process(command, {}, {}, **how)
+    if "" not in world.journals:
+        world.process(command, {}, {}, **{**how, "kill_at": None})
+    if "" not in world.journals:
+        raise BrokenPromise("the journal cannot be rebuilt")
+    world.is_lost = False
+    journal = world.journal_of()
+    ids = {record.progress.generation_id for record in journal.records.values()}
+    world.uncounted |= {row.generation_id for row in rows} - ids
+
+
+def reconcile(world: World, **how: Any) -> None:
+    """Hold the folder's jobs against the service's ledger: `aimlvideo reconcile`."""
+    listener, service = Listener(), world.service
+    code: int | None = None
+
+    def command(settings: dict[str, Any], _: Terminal) -> int:
+        nonlocal code
+        with read_journal(world.folder / "journal.sqlite3") as journal:
+            code = reconcile_jobs(journal, settings, listener)
+        return code
+
+    world.process(command, {}, {}, **how)
+    if code is None or world.dates_were_wrong:
+        return
+    (said,) = listener.values
+    attempts = world.journal_of().attempts.values()
+    owned = {attempt.generation_id for tried in attempts for attempt in tried}
+    charged = [row for row in service.log if service.is_charged(row)]
+    total = sum(row.price for row in charged if row.generation_id in owned)
+    if abs(said["total_usd"] - total) > CENT:
+        raise BrokenPromise(f"the jobs cost {total:.2f} USD, and reconcile says {said['total_usd']:.2f}: {said}")
+    words = " ".join(said["findings"])
+    for row in charged:
+        is_ours = not world.place_of[row.generation_id] and row.generation_id not in world.uncounted
+        if is_ours and row.generation_id not in owned and row.generation_id not in words:
+            raise BrokenPromise(f"{row.generation_id} was charged, no job has it, and reconcile does not name it")
+    is_listed = not service.spoilt_ids and all(
+        row.listed_at <= world.now and row.key == how["key"] and row.request_id for row in charged
+    )
+    has_two_owners = "one generation for two jobs" in words
+    is_known = all(row.generation_id in owned | world.uncounted or world.place_of[row.generation_id] for row in charged)
+    if is_listed and is_known and not has_two_owners and code != 0:
+        raise BrokenPromise(f"everything matches, and reconcile finds {words}")
+
+
+def lost_generations(world: World) -> list[str]:
+    """Return what was bought into the folder and is no job's: the answer was lost, and the dashboard shows it."""
+    attempts = world.journal_of().attempts.values()
+    owned = {attempt.generation_id for tried in attempts for attempt in tried}
+    return [row.generation_id for row in bought_into_folder(world) if row.generation_id not in owned]
+
+
+def adopt(world: World, names: Sequence[str], *, has_model: bool, **how: Any) -> None:
+    """Take generations into the folder: `aimlvideo adopt`."""
+    model = MODEL if has_model else ""
+
+    def command(settings: dict[str, Any], _: Terminal) -> int:
+        adopt_generations(world.folder, names, model, world.service_name)
+        return 0
+
+    world.process(command, {}, {}, **how)
+
+
+def wait(world: World, names: Sequence[str], **how: Any) -> None:
+    """Wait for generations by their ids, and for nothing else that the folder has: `aimlvideo wait`."""
+    options = RunOptions(output=world.folder, service=world.service_name)
+
+    def command(settings: dict[str, Any], terminal: Terminal) -> int:
+        run, _ = adopt_generations(world.folder, names, "", world.service_name)
+        return carry_on(settings, options, terminal, run)
+
+    world.process(command, {}, {}, **how)
+
+
+class JournalCopy(NamedTuple):
+    """The files of a journal as they were once, and what was so at that time."""
+
+    files: Mapping[str, bytes]
+    journal: Journal
+    denials: Counter[tuple[str, str]]
+
+
+def copy_journal(world: World) -> JournalCopy:
+    """Keep a copy of the folder's journal."""
+    files = {file.name: file.read_bytes() for file in world.folder.glob(JOURNAL_FILES)}
+    return JournalCopy(files, world.journal_of(), world.denials.copy())
+
+
+def put_back(world: World, copy: JournalCopy) -> None:
+    """Put the files of a copy in the place of the folder's journal."""
+    for file in world.folder.glob(JOURNAL_FILES):
+        file.unlink()
+    for name, content in copy.files.items():
+        (world.folder / name).write_bytes(content)
+    world.journals[""], world.denials = copy.journal, copy.denials.copy()
+
+
+def can_be_told(world: World, copy: JournalCopy) -> bool:
+    """Tell whether a copy knows of all that was bought, or can be known for an older one by the results."""
+    path = world.folder / "results.jsonl"
+    rows = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
+    paid = {row["generation_id"] for row in rows if row["stage"] != "failed"}
+    attempts = {attempt for tried in copy.journal.attempts.values() for attempt in tried}
+    owned = {attempt.generation_id for attempt in attempts}
+    doubted = {
+        record.progress.request_id
+        for record in copy.journal.records.values()
+        if record.progress.stage in (Stage.SUBMITTING, Stage.IN_DOUBT)
+    }
+    bought = [row for row in bought_into_folder(world) if not world.service.has_failed(row)]
+    return all(row.generation_id in paid | owned or row.request_id in doubted for row in bought)
+
+
+def run_with_an_older_journal(world: World, copy: JournalCopy, run: Callable[[], None]) -> None:
+    """Put an older copy in the place of the journal and run; where nothing was bought, put the newest one back."""
+    newest, count = copy_journal(world), len(world.service.log)
+    put_back(world, copy)
+    owned = {attempt.generation_id for tried in copy.journal.attempts.values() for attempt in tried}
+    # Their request ids are forgotten: what was denied since, or has failed, or was found under an older one.
+    failed = {row.generation_id for row in bought_into_folder(world) if world.service.has_failed(row)}
+    before, world.recovered = set(world.recovered), world.recovered | owned | failed
+    world.is_older = True
+    try:
+        run()
+    finally:
+        world.is_older = False
+    if len(world.service.log) == count:
+        world.recovered = before
+        put_back(world, newest)
