@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
@@ -45,8 +46,7 @@ from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres_connection import (
     AWAY,
-    connection_error,
-    open_connection,
+    Database,
     postgres_errors,
     resolved_dsn,
 )
@@ -94,6 +94,12 @@ class SharedJobs:
 
     def __init__(self, dsn: str | None, terminal: Terminal) -> None:
         self._dsn, self._terminal = dsn, terminal
+
+    @contextmanager
+    def _journal(self) -> Iterator[SyncPostgresJournal]:
+        """Give the journal of the jobs. Raises JournalError where the database has none."""
+        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+            yield journal
 
     def init(self, limits: AccountLimits = NO_LIMITS) -> int:
         """Make the tables of the journal and of the engine, and set the limits that are given; return the exit code."""
@@ -202,7 +208,7 @@ class SharedJobs:
             try:
                 halted = in_loop(run(where)).results.halted
             except AWAY as error:
-                raise connection_error(error, where) from None
+                raise Database(where).error(error) from None
         if halted is None or isinstance(halted, Stopped):
             return 0
         self._terminal.problem(str(halted))
@@ -210,7 +216,7 @@ class SharedJobs:
 
     def drain(self) -> int:
         """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
-        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+        with self._journal() as journal:
             journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
         self._terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
         return 0
@@ -220,7 +226,7 @@ class SharedJobs:
 
         What it costs does not depend on how many jobs there are, but on how many are outstanding.
         """
-        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+        with self._journal() as journal:
             account = Account.of(journal.account())
             failed, refused = failures_of(journal.failed_jobs())
             summary = RunSummary(
@@ -243,7 +249,7 @@ class SharedJobs:
     def write_page(self, folder: Path) -> int:
         """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
         checked_folder(folder)
-        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+        with self._journal() as journal:
             path = write_report(folder, journal=journal)
             results = folder / RESULTS
             ResultsFile.rewrite(results, (Result.of(job, progress, folder) for job, progress in journal.ended_jobs()))
@@ -272,14 +278,14 @@ class SharedJobs:
 
     def progress(self) -> dict[str, Progress]:
         """Return how each job of the list stands, in the order in which they were planned."""
-        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+        with self._journal() as journal:
             return {job.id: progress for job, progress in journal.all_jobs()}
 
     def settle(
         self, job_id: str, generation: str | None, *, base_url: str | None = None, api_key: str | None = None
     ) -> int:
         """Settle a job in doubt: it has become `generation`, or (None) it was never accepted. Returns the exit code."""
-        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+        with self._journal() as journal:
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
@@ -301,7 +307,7 @@ class SharedJobs:
 
     def reconcile(self, settings: ClientOptions) -> int:
         """Say what all jobs really cost, and what does not match; return 1 where anything does not."""
-        with resolved_dsn(self._dsn) as where, open_sync_journal(where) as journal:
+        with self._journal() as journal:
             return reconcile_jobs(journal, settings, self._terminal)
 
 
@@ -361,7 +367,7 @@ async def _install(dsn: str) -> None:
 
 
 async def _set_limits(dsn: str, limits: AccountLimits) -> Account:
-    async with open_connection(dsn) as connection:
+    async with Database(dsn).connection() as connection:
         return await limits.set(connection)
 
 

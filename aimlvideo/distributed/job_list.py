@@ -30,8 +30,7 @@ from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
     Connection,
-    connection_error,
-    open_pool,
+    Database,
     pooled_connection,
     postgres_errors,
 )
@@ -138,7 +137,7 @@ class JobList:
         await anyio.to_thread.run_sync(self._check)
         self._catalog: Catalog = known_catalog()
         async with AsyncExitStack() as stack:
-            self._pool = await stack.enter_async_context(open_pool(self._dsn, size=4))
+            self._pool = await stack.enter_async_context(Database(self._dsn).pool(size=4))
             self._stack = stack.pop_all()
         return self
 
@@ -267,7 +266,7 @@ class JobList:
                     ]
             except AWAY as error:
                 # Whoever waits for hours does not want to hear of a database that was restarted.
-                log.warning("%s", connection_error(error, self._dsn))
+                log.warning("%s", Database(self._dsn).error(error))
                 await anyio.sleep(AGAIN)
                 continue
             return [self._result(job, progress) for page in pages for (job, progress), _ in page]

@@ -25,9 +25,8 @@ from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres import PostgresJournal, open_postgres_journal
-from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, connection_error, open_connection, open_pool
-from aimlvideo.shell.journal.postgres_schema import check_tables_async
-from aimlvideo.shell.journal.postgres_sync import price_what_was_bought
+from aimlvideo.shell.journal.postgres_connection import AWAY, Connection, Database
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 
 log = logging.getLogger("aimlvideo.worker")
 NO_GENERATION = "aimlvideo-key-check"
@@ -59,11 +58,11 @@ async def open_worker(
 
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(_connected(options.dsn))
-        await check_tables_async(connection)
+        await anyio.to_thread.run_sync(_check_tables, options.dsn)
         learned = await SharedDurations.read(connection)
         await _agree_on_service(connection, settings["service"])
         journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
-        pool = await stack.enter_async_context(open_pool(options.dsn, size=2))
+        pool = await stack.enter_async_context(Database(options.dsn).pool(size=2))
         # Only to begin with: the limits that count are agreed on in `_join`, after all that can fail has been tried.
         limits_before = (await Account.read(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
@@ -76,7 +75,7 @@ async def open_worker(
         await copy_check.begin(connection)
         account = await _join(connection, registry, limits, stack)
         await store.sweep(await WorkerRegistry.ids(connection))
-        await _know_prices(client, journal, connection, needed=account.limits.max_spend != inf)
+        await _know_prices(client, journal, needed=account.limits.max_spend != inf)
         fleet.shared_by(1, account.limits)
         feed, records = anyio.create_memory_object_stream[Record](inf)
         stack.callback(records.close)
@@ -93,7 +92,7 @@ async def open_worker(
         yield opened[0]
 
 
-async def _know_prices(client: FleetClient, journal: PostgresJournal, connection: Connection, *, needed: bool) -> None:
+async def _know_prices(client: FleetClient, journal: PostgresJournal, *, needed: bool) -> None:
     """Know what clips cost, and note it with what was bought unpriced. Raises ServiceError where that is `needed`."""
     try:
         await client.read_prices()
@@ -103,7 +102,7 @@ async def _know_prices(client: FleetClient, journal: PostgresJournal, connection
             raise
         log.warning("the prices could not be read: %s", error)
     journal.price_of = client.price
-    await price_what_was_bought(connection, client.price)
+    await journal.price_what_was_bought()
 
 
 async def _check_key(client: FleetClient) -> None:
@@ -129,13 +128,19 @@ async def _check_key(client: FleetClient) -> None:
             raise
 
 
+def _check_tables(dsn: str) -> None:
+    """Raise JournalError for a database without our tables, or with those of another version."""
+    with open_sync_journal(dsn):
+        pass
+
+
 @asynccontextmanager
 async def _connected(dsn: str) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as stack:
         try:
-            connection = await stack.enter_async_context(open_connection(dsn))
+            connection = await stack.enter_async_context(Database(dsn).connection())
         except AWAY as error:
-            raise connection_error(error, dsn) from None
+            raise Database(dsn).error(error) from None
         yield connection
 
 

@@ -22,7 +22,7 @@ from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.queries import SyncQueries
 from pgqueuer.types import JOB_STATUS, JobId, QueueEntrypoint, QueueManagerId
 
-from aimlvideo.shell.journal.postgres_connection import BY_INDEX, Connection, open_connection
+from aimlvideo.shell.journal.postgres_connection import BY_INDEX, Connection, Database
 
 CLIPS = QueueEntrypoint("aimlvideo")
 QueueEntry = Job
@@ -58,7 +58,7 @@ class JobQueue:
     @asynccontextmanager
     async def open(cls, dsn: str, worker: UUID, heartbeat: float = 30.0) -> AsyncIterator[Self]:
         """Give the queue over a connection of its own, closed on leaving."""
-        async with open_connection(dsn) as connection:
+        async with Database(dsn).connection() as connection:
             await connection.execute(BY_INDEX)
             yield cls(connection, worker, heartbeat)
 

@@ -10,7 +10,7 @@ import pytest
 
 from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.distributed.registry import WorkerRegistry
-from aimlvideo.shell.journal.postgres_connection import open_connection
+from aimlvideo.shell.journal.postgres_connection import Database
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.distributed.test_worker import QUIET
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real_time
 
 async def test_the_roll_forgets_a_worker_that_died_long_ago_and_keeps_one_that_was_heard_of_lately(dsn: str) -> None:
     dead, late, ours = (WorkerRegistry(uuid4(), name) for name in ("dead", "late", "ours"))
-    async with open_connection(dsn) as connection:
+    async with Database(dsn).connection() as connection:
         for registry in (dead, late):
             await registry.appear(connection, {}, 30.0)
         for name, seconds in (("dead", 100), ("late", 50)):

@@ -21,7 +21,7 @@ from aimlvideo.distributed.shared_limits import AT_A_TIME, Permits
 from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, Unavailable
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.journal.postgres_connection import open_pool
+from aimlvideo.shell.journal.postgres_connection import Database
 from aimlvideo.shell.journal.postgres_schema import MIGRATIONS, MONEY_SUMS, init_tables
 from tests.cases import for_each
 from tests.distributed.test_worker import QUIET, counts, job, opened, queue, queued
@@ -173,7 +173,7 @@ async def test_the_rate_is_that_of_all_workers_together(dsn: str) -> None:
     began = ask(dsn, now)
 
     async def submit() -> None:
-        async with open_pool(dsn, 1) as pool:
+        async with Database(dsn).pool(1) as pool:
             permits = Permits(pool, 40.0)
             for _ in range(8):
                 await permits.acquire()

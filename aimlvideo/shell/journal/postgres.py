@@ -30,11 +30,11 @@ from aimlvideo.shell.journal.postgres_connection import (
     AGAIN,
     AWAY,
     Connection,
-    open_pool,
+    Database,
     pooled_connection,
-    sync_connection,
 )
 from aimlvideo.shell.journal.postgres_sync import (
+    ROWS,
     SAMPLE,
     SyncPostgresJournal,
     read_records,
@@ -186,6 +186,16 @@ class PostgresJournal(SyncPostgresJournal):
             async with pooled_connection(self._pool) as connection:
                 row = await (await connection.execute(SAMPLE)).fetchone()
             self._sample = record_of(row) if row else None
+
+    async def price_what_was_bought(self) -> None:
+        """Note the prices of jobs that were bought when nobody knew them, and whose cost is not known yet."""
+        unpriced = f"{ROWS} WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL"
+        async with pooled_connection(self._pool) as connection:
+            for row in await (await connection.execute(unpriced)).fetchall():
+                job, _ = record_of(row)
+                if (dollars := self.price_of(job)) is not None:
+                    note = "UPDATE aimlvideo_jobs SET price = %s WHERE id = %s AND price IS NULL"
+                    await connection.execute(note, (dollars, job.id))
 
     async def synced(self) -> None:
         """Return when all steps noted before this call are committed, and what is ours was surely ours a moment ago."""
@@ -364,9 +374,9 @@ async def open_postgres_journal(dsn: str, owner: str | None = None) -> AsyncIter
     with ExitStack() as stack:
 
         def connect() -> psycopg.Connection[Any]:
-            return stack.enter_context(sync_connection(dsn))
+            return stack.enter_context(Database(dsn).sync_connection())
 
-        async with open_pool(dsn, size=3) as pool, task_group() as tasks:
+        async with Database(dsn).pool(size=3) as pool, task_group() as tasks:
             journal = PostgresJournal(connect, pool, owner)
             tasks.start_soon(journal.write)
             try:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import psycopg
@@ -42,94 +42,93 @@ BY_INDEX = "SELECT " + ", ".join(
 WRONG = re.compile(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied")
 
 
-def _conninfo(dsn: str) -> str:
-    """Return a DSN with our defaults for what it does not say. Raises SettingsError where it cannot be read."""
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        # Without the cause: libpq quotes the DSN, and with it the password.
-        raise SettingsError("the DSN cannot be read: expected postgresql://USER@HOST:PORT/DATABASE") from None
-    return make_conninfo(dsn, **{name: value for name, value in DEFAULTS.items() if name not in parts})
+class Database(NamedTuple):
+    """A database by its DSN: how it is connected to, and what is said where that fails."""
 
+    dsn: str
 
-def _redacted(error: object, dsn: str) -> str:
-    """Return what an error says, without the DSN's password."""
-    text = str(error).strip()
-    try:
-        password = conninfo_to_dict(dsn).get("password")
-    except psycopg.Error:
-        password = None
-    if password:
-        text = text.replace(str(password), "...")
-    return re.sub(r"(//[^/@:\s]*):[^@\s]*@", r"\1:...@", re.sub(r"(password\s*=\s*)\S+", r"\1...", text))
+    def error(self, error: BaseException) -> SettingsError | DatabaseAway:
+        """Return what a failed connection amounts to: settings that never work, or a database that is away for now."""
+        text = self._redacted(error)
+        if WRONG.search(text):
+            return SettingsError(f"the database refuses the connection: {text}. Check the DSN")
+        return DatabaseAway(f"the database cannot be reached: {text}")
 
+    @contextmanager
+    def sync_connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none.
 
-def connection_error(error: BaseException, dsn: str) -> SettingsError | DatabaseAway:
-    """Return what a failed connection amounts to: settings that never work, or a database that is away for now."""
-    text = _redacted(error, dsn)
-    if WRONG.search(text):
-        return SettingsError(f"the database refuses the connection: {text}. Check the DSN")
-    return DatabaseAway(f"the database cannot be reached: {text}")
+        What goes wrong with it in the block is raised as `statement_errors` does.
+        """
+        try:
+            connection = psycopg.connect(self._conninfo(), autocommit=True)
+            connection.execute(SESSION)
+        except psycopg.Error as error:
+            raise self.error(error) from None
+        with connection, self.statement_errors():
+            yield connection
 
+    @contextmanager
+    def statement_errors(self) -> Iterator[None]:
+        """Raise what the database says of a statement, and nobody foresaw, as our own error: never a traceback."""
+        try:
+            yield
+        except psycopg.Error as error:
+            if isinstance(error, AWAY):
+                raise self.error(error) from error
+            raise JournalError(f"the journal in the database cannot be used: {self._redacted(error)}") from error
 
-@contextmanager
-def sync_connection(dsn: str) -> Iterator[psycopg.Connection[Any]]:
-    """Give a connection that blocks, closed on leaving. Raises SettingsError or DatabaseAway where there is none.
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Give a connection, closed on leaving. Raises what is in `AWAY` where there is none."""
+        # libpq's own timeout holds for each address of a host, and does not cover its name's look-up.
+        with anyio.fail_after(2 * CONNECT_TIMEOUT):
+            connection = await psycopg.AsyncConnection.connect(self._conninfo(), autocommit=True)
+        try:
+            await connection.execute(SESSION)
+            yield connection
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
 
-    What goes wrong with it in the block is raised as `_statement_errors` does.
-    """
-    try:
-        connection = psycopg.connect(_conninfo(dsn), autocommit=True)
-        connection.execute(SESSION)
-    except psycopg.Error as error:
-        raise connection_error(error, dsn) from None
-    with connection, _statement_errors(dsn):
-        yield connection
+    @asynccontextmanager
+    async def pool(self, size: int) -> AsyncIterator[AsyncConnectionPool]:
+        """Give a pool of connections, closed on leaving."""
 
+        async def configure(connection: Connection) -> None:
+            await connection.execute(SESSION)
+            await connection.execute(BY_INDEX)
 
-@contextmanager
-def _statement_errors(dsn: str) -> Iterator[None]:
-    """Raise what the database says of a statement, and nobody foresaw, as our own error: it is never a traceback."""
-    try:
-        yield
-    except psycopg.Error as error:
-        if isinstance(error, AWAY):
-            raise connection_error(error, dsn) from error
-        raise JournalError(f"the journal in the database cannot be used: {_redacted(error, dsn)}") from error
+        pool = AsyncConnectionPool(
+            self._conninfo(), min_size=1, max_size=size, timeout=5, open=False, kwargs={"autocommit": True},
+            configure=configure, reconnect_timeout=60,
+        )  # fmt: skip
+        await pool.open()
+        try:
+            yield pool
+        finally:
+            with anyio.CancelScope(shield=True):
+                await pool.close()
 
+    def _conninfo(self) -> str:
+        """Return a DSN with our defaults for what it does not say. Raises SettingsError where it cannot be read."""
+        try:
+            parts = conninfo_to_dict(self.dsn)
+        except psycopg.Error:
+            # Without the cause: libpq quotes the DSN, and with it the password.
+            raise SettingsError("the DSN cannot be read: expected postgresql://USER@HOST:PORT/DATABASE") from None
+        return make_conninfo(self.dsn, **{name: value for name, value in DEFAULTS.items() if name not in parts})
 
-@asynccontextmanager
-async def open_connection(dsn: str) -> AsyncIterator[Connection]:
-    """Give a connection, closed on leaving. Raises what is in `AWAY` where there is none."""
-    # libpq's own timeout holds for each address of a host, and does not cover its name's look-up.
-    with anyio.fail_after(2 * CONNECT_TIMEOUT):
-        connection = await psycopg.AsyncConnection.connect(_conninfo(dsn), autocommit=True)
-    try:
-        await connection.execute(SESSION)
-        yield connection
-    finally:
-        with anyio.CancelScope(shield=True):
-            await connection.close()
-
-
-@asynccontextmanager
-async def open_pool(dsn: str, size: int) -> AsyncIterator[AsyncConnectionPool]:
-    """Give a pool of connections, closed on leaving."""
-
-    async def configure(connection: Connection) -> None:
-        await connection.execute(SESSION)
-        await connection.execute(BY_INDEX)
-
-    pool = AsyncConnectionPool(
-        _conninfo(dsn), min_size=1, max_size=size, timeout=5, open=False, kwargs={"autocommit": True},
-        configure=configure, reconnect_timeout=60,
-    )  # fmt: skip
-    await pool.open()
-    try:
-        yield pool
-    finally:
-        with anyio.CancelScope(shield=True):
-            await pool.close()
+    def _redacted(self, error: object) -> str:
+        """Return what an error says, without the DSN's password."""
+        text = str(error).strip()
+        try:
+            password = conninfo_to_dict(self.dsn).get("password")
+        except psycopg.Error:
+            password = None
+        if password:
+            text = text.replace(str(password), "...")
+        return re.sub(r"(//[^/@:\s]*):[^@\s]*@", r"\1:...@", re.sub(r"(password\s*=\s*)\S+", r"\1...", text))
 
 
 @asynccontextmanager
@@ -158,7 +157,7 @@ def postgres_errors() -> Iterator[None]:
 def resolved_dsn(dsn: str | None) -> Iterator[str]:
     """Give the database that was named, or one of this user's own that runs as long as somebody uses it."""
     if dsn is not None:
-        with _statement_errors(dsn):
+        with Database(dsn).statement_errors():
             yield dsn
         return
     try:
@@ -172,5 +171,5 @@ def resolved_dsn(dsn: str | None) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     with get_server(str(folder)) as server:
         address = server.get_uri()
-        with _statement_errors(address):
+        with Database(address).statement_errors():
             yield address

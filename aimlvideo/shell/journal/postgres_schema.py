@@ -13,7 +13,7 @@ import psycopg
 
 from aimlvideo.core.money.budget import ROUNDING
 from aimlvideo.errors import JournalError
-from aimlvideo.shell.journal.postgres_connection import Connection, postgres_errors, sync_connection
+from aimlvideo.shell.journal.postgres_connection import Database, postgres_errors
 
 ACCOUNT = """
     ALTER TABLE aimlvideo_jobs ADD COLUMN price double precision;
@@ -371,7 +371,7 @@ def init_tables(dsn: str, also: Callable[[str], None] = lambda dsn: None) -> Non
 
     Raises JournalError where the tables are of a later release, DatabaseAway where there is no connection.
     """
-    with sync_connection(dsn) as db, postgres_errors():
+    with Database(dsn).sync_connection() as db, postgres_errors():
         # One at a time, until the connection is closed: whoever comes second finds what the first has made.
         db.execute(LOCK)
         with db.transaction():
@@ -397,17 +397,6 @@ def check_tables(db: psycopg.Connection[Any]) -> None:
     """Refuse a database without our tables, or with those of another version. Raises JournalError."""
     with postgres_errors():
         version = _version(db)
-    _check(version)
-
-
-async def check_tables_async(connection: Connection) -> None:
-    """Refuse a database without our tables, or with those of another version. Raises JournalError."""
-    row = await (await connection.execute("SELECT to_regclass('aimlvideo_facts')")).fetchone()
-    noted = None if row == (None,) else await (await connection.execute(FOUND)).fetchone()
-    _check(int(noted[0]) if noted else 0)
-
-
-def _check(version: int) -> None:
     if version == 0:
         raise JournalError("this database has no tables of aimlvideo yet: run `aimlvideo db init`")
     if version > len(MIGRATIONS):

@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError
 from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers
-from aimlvideo.shell.journal.postgres_connection import Connection, postgres_errors, sync_connection
+from aimlvideo.shell.journal.postgres_connection import Connection, Database, postgres_errors
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
@@ -357,7 +357,7 @@ class SyncPostgresJournal:
 @contextmanager
 def open_sync_journal(dsn: str) -> Iterator[SyncPostgresJournal]:
     """Give the jobs of a database, for planning and reading. Raises JournalError where there are none."""
-    with sync_connection(dsn) as db:
+    with Database(dsn).sync_connection() as db:
         check_tables(db)
         yield SyncPostgresJournal(lambda: db)
 
@@ -393,13 +393,3 @@ async def read_records(connection: Connection, ids: list[str], *, ended: bool = 
         question += f" AND (stage IN ('saved', 'failed') OR {IS_LEFT})"
     rows = await (await connection.execute(question, (ids,))).fetchall()
     return [(record_of(row[1:]), row[0]) for row in rows]
-
-
-async def price_what_was_bought(connection: Connection, price: Callable[[VideoJob], float | None]) -> None:
-    """Note the prices of jobs that were bought when nobody knew them, and whose cost is not known yet."""
-    unpriced = f"{ROWS} WHERE price IS NULL AND cost_usd IS NULL AND counts IS NOT NULL"
-    for row in await (await connection.execute(unpriced)).fetchall():
-        job, _ = record_of(row)
-        if (dollars := price(job)) is not None:
-            note = "UPDATE aimlvideo_jobs SET price = %s WHERE id = %s AND price IS NULL"
-            await connection.execute(note, (dollars, job.id))

@@ -6,7 +6,6 @@ import os
 import random
 from collections.abc import Sequence
 
-import psycopg
 import pytest
 
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -15,7 +14,7 @@ from aimlvideo.core.money.budget import Budget, Spending, Standing, Verdict
 from aimlvideo.errors import GenerationFailed, LinkDead
 from aimlvideo.shell.journal import postgres
 from aimlvideo.shell.journal.postgres import SEE_PRICE, PostgresJournal, open_postgres_journal
-from aimlvideo.shell.journal.postgres_sync import open_sync_journal, price_what_was_bought
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 
 pytestmark = pytest.mark.real_time
 
@@ -154,8 +153,8 @@ async def test_what_was_bought_when_nobody_knew_its_price_is_priced_later(dsn: s
         journal.step(job, SENT)
         await journal.synced()
         assert journal.unpriced() == 1
-        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
-            await price_what_was_bought(connection, lambda job: 0.25)
+        journal.price_of = lambda job: 0.25
+        await journal.price_what_was_bought()
         assert journal.unpriced() == 0
         assert journal.account()["committed"] == 0.25
 
