@@ -311,7 +311,7 @@ async def _save(result: Result, output: Path) -> Result:
 
 def _say_what_is_odd(job: VideoJob, settings: ClientOptions, terminal: Terminal) -> None:
     """Say what of a job is sent although the catalogue does not know it. Raises InvalidJobs for wrong references."""
-    options = {"strict": settings["strict"], "legacy": settings["legacy"]}
+    options = {"strict": settings.get("strict", False), "legacy": settings.get("legacy", False)}
     for warning in check_with_references(job, known_catalog(), service=settings["service"], **options).warnings:
         terminal.remark(str(warning))
 
