@@ -414,3 +414,14 @@ async def test_a_picture_whose_link_names_no_host_is_refused_before_anything_is_
         with pytest.raises(InvalidJobs, match=r"image_url: .*https:// is not a link \(it names no host\)"):
             await client.generate(JOB["model"], prompt="waves", image_url="https://")
     assert service.posted_at == []
+
+
+async def test_the_url_of_a_store_that_was_made_a_path_is_no_folder_to_make(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with client_of(service) as client:
+        with pytest.raises(SettingsError, match=r"s3:/bucket/run is a URL that was made a path: expected .* as text"):
+            async with client.run(JOBS, output=Path("s3://bucket/run")):
+                pass
+    assert not list(tmp_path.iterdir())

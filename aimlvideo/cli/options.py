@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 import typer
 
+from aimlvideo.cli.run_folder import folder_of
 from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
 from aimlvideo.errors import UsageError
 
@@ -45,8 +46,10 @@ Output = Annotated[
 OutputOrStore = Annotated[
     str, typer.Option("-o", "--output", help="The folder of the clips, or s3://bucket/run, gs://..., az://....")
 ]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The output folder of a run.")]
-FolderOrNone = Annotated[Path | None, typer.Argument(metavar="DIR", help="The output folder of a run.")]
+RUN_PLACE_HELP = "The output folder of a run, or the URL that its clips go to."
+RunPlace = Annotated[str, typer.Argument(metavar="DIR", help=RUN_PLACE_HELP)]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help=RUN_PLACE_HELP, parser=folder_of)]
+FolderOrNone = Annotated[Path | None, typer.Argument(metavar="DIR", help=RUN_PLACE_HELP, parser=folder_of)]
 Service = Annotated[str, typer.Option(help=SERVICE_HELP, rich_help_panel=SERVICE)]
 BaseUrl = Annotated[
     str | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
@@ -19,8 +20,19 @@ PLAIN_CLIPS = "plain clips"
 """The fact of a journal whose clips carry no recipe."""
 LEGACY_URLS = "legacy URLs"
 """The fact of a journal whose jobs are sent to the service's legacy URLs."""
+STORE = "store"
+"""The fact of a journal that has the URL of the object store that its clips go to."""
 SANDBOX = "sandbox"
 """The fact of a journal whose clips are an embedded sandbox's: test pictures that cost nothing."""
+
+
+def folder_of(place: str) -> Path:
+    """Return the folder of a run: one on this machine also where its clips go to an object store."""
+    if "://" not in place:
+        return Path(place)
+    from aimlvideo.shell.files.object_stores import journal_folder  # noqa: PLC0415 - few runs have a store
+
+    return journal_folder(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +52,29 @@ class RunFolder:
     def is_sandbox(self) -> bool:
         """Whether the folder's clips are an embedded sandbox's."""
         return bool(self.fact(SANDBOX))
+
+    @classmethod
+    def of(cls, place: str) -> Self:
+        """Return the folder of a place that is given as its path, or as the URL of the store that the clips go to."""
+        return cls(folder_of(place))
+
+    def store(self, place: str) -> str | None:
+        """Return the URL of the object store that the clips go to, None where they stay in the folder.
+
+        Raises UsageError where that is not known, or where a run into that store has its journal elsewhere.
+        """
+        from aimlvideo.shell.files.object_stores import (  # noqa: PLC0415 - few commands ask for it
+            is_remote,
+            is_working_folder,
+            journal_folder,
+        )
+
+        store = place if is_remote(place) else self.fact(STORE) or None
+        if store is None and is_working_folder(self.path):
+            raise UsageError(f"the clips of {self.path} go to an object store: expected its URL, as s3://bucket/run")
+        if store is not None and self.path.resolve() != (working := journal_folder(store)).resolve():
+            raise UsageError(f"{self.path} has the journal of a run into {store}: expected it in {working}")
+        return store
 
     def service(self, service: str | None = None) -> str:
         """Return the service that the folder was begun with. Raises UsageError where another one was named."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Folder, Service
-from aimlvideo.cli.run_folder import SANDBOX, RunFolder
+from aimlvideo.cli.options import RunPlace, Service
+from aimlvideo.cli.run_folder import SANDBOX, STORE, RunFolder, folder_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -22,6 +21,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.pipeline.job_sources import adopt_generation, check_generation_id
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.object_stores import is_remote
 from aimlvideo.shell.files.output_folders import checked_folder
 from aimlvideo.shell.journal.sqlite import open_journal
 
@@ -30,7 +30,7 @@ app = CommandApp()
 
 @app.command(epilog="Example: aimlvideo adopt clips GENERATION_ID --model alibaba/wan-2-6-t2v")
 def adopt(
-    folder: Folder,
+    place: RunPlace,
     generations: Annotated[list[str], typer.Argument(metavar="GENERATION", help="Ids of generations from elsewhere.")],
     model: Annotated[str, typer.Option(help="Their model, if you know it.")] = "",
     service: Service = DEFAULT_SERVICE,
@@ -38,19 +38,21 @@ def adopt(
     """Take generations from elsewhere into a folder; `aimlvideo resume DIR` fetches them."""
     terminal = Terminal()
     with exit_codes(terminal):
-        _, adopted = adopt_generations(folder, generations, model, service)
+        _, adopted = adopt_generations(place, generations, model, service)
         here_before = len({*generations}) - adopted
         more = f", {here_before} here before" if here_before else ""
-        terminal.say(f"{adopted} adopted{more}; to fetch them: {command_line('resume', str(folder))}")
+        terminal.say(f"{adopted} adopted{more}; to fetch them: {command_line('resume', place)}")
 
 
-def adopt_generations(folder: Path, generations: Sequence[str], model: str, service: str) -> tuple[int, int]:
+def adopt_generations(place: str, generations: Sequence[str], model: str, service: str) -> tuple[int, int]:
     """Take generations that were submitted elsewhere into a folder's journal; one that it has stays its job's.
 
     Returns the number of the run that their jobs are of now, and how many are new.
     """
     for name in generations:
         check_generation_id(name)
+
+    folder = folder_of(place)
 
     async def work() -> tuple[int, int]:
         async with open_journal(checked_folder(folder) / JOURNAL) as journal:
@@ -59,6 +61,8 @@ def adopt_generations(folder: Path, generations: Sequence[str], model: str, serv
                 raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")
             # Asked at another service, they would be unknown there, and count as failed.
             RunFolder(folder).claim_service(journal, service)
+            if is_remote(place):
+                journal.note(STORE, place)
             jobs_before = sum(journal.counts().values())
             for name in dict.fromkeys(generations):
                 safe_name = file_name(name, "")

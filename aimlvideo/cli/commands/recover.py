@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ClientOptions, Folder, ServiceOptions
+from aimlvideo.cli.options import ClientOptions, RunPlace, ServiceOptions
+from aimlvideo.cli.run_folder import STORE, folder_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -19,6 +20,7 @@ from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.services import service_of
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.object_stores import is_remote
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.sqlite import open_journal
 
@@ -26,17 +28,21 @@ app = CommandApp()
 
 
 @app.command(epilog="Example: aimlvideo recover clips")
-def recover(folder: Folder, access: ServiceOptions) -> None:
+def recover(place: RunPlace, access: ServiceOptions) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
     terminal = Terminal()
     with exit_codes(terminal):
+        folder = folder_of(place)
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: expected the output folder of a run that lost its journal")
-        recover_journal(folder, access.client_options(), terminal)
+        recover_journal(folder, access.client_options(), terminal, place if is_remote(place) else None)
 
 
-def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -> None:
-    """Rebuild a journal from results.jsonl and the service's log. Raises UsageError where that cannot be relied on."""
+def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, store: str | None = None) -> None:
+    """Rebuild a journal from results.jsonl and the service's log; `store` is where its clips go, if not to the folder.
+
+    Raises UsageError where that cannot be relied on.
+    """
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
     rows = list(ResultsFile.read(folder / RESULTS)) if (folder / RESULTS).exists() else []
@@ -62,6 +68,7 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal) -
         part.unlink(missing_ok=True)
         async with open_journal(part, create=True) as journal:
             journal.note("service", settings["service"])
+            journal.note(STORE, store or "")
             with journal.planning():
                 for row in rows:
                     journal.recover(row)

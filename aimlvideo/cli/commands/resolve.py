@@ -11,7 +11,7 @@ from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.generation_check import check_generation, settled_sentence
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions
-from aimlvideo.cli.run_folder import RunFolder
+from aimlvideo.cli.run_folder import RunFolder, folder_of
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
@@ -49,7 +49,7 @@ def resolve(
         *folders, job = words
         if len(folders) > 1:
             raise UsageError("pass FOLDER JOB, or JOB --dsn ...")
-        run = database.folder_or_shared_jobs(Path(folders[0]) if folders else None, terminal)
+        run = database.folder_or_shared_jobs(folder_of(folders[0]) if folders else None, terminal)
         if not isinstance(run, Path):
             raise typer.Exit(run.settle(job, generation, base_url=base_url, api_key=api_key))
         _check(run, job, generation, base_url, api_key, terminal)

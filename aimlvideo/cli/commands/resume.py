@@ -10,7 +10,7 @@ from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.job_reader import may_be_bought
-from aimlvideo.cli.options import ClientOptions, Folder
+from aimlvideo.cli.options import ClientOptions, RunPlace
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
@@ -27,7 +27,7 @@ app = CommandApp()
 
 @app.command(epilog="Example: aimlvideo resume clips --max-spend 20")
 def resume(
-    folder: Folder,
+    place: RunPlace,
     *,
     service: Annotated[
         str | None, typer.Option(help="The service. Without it: the one that the folder was started with.")
@@ -40,11 +40,11 @@ def resume(
     """
     terminal = shared.terminal()
     with exit_codes(terminal):
-        begun_with = RunFolder(folder).service(service)
-        options = shared.as_begun(RunFolder(folder))
-        raise typer.Exit(
-            carry_on(options.client_options(begun_with), options.run_options(folder, begun_with), terminal)
-        )
+        folder = RunFolder.of(place)
+        begun_with = folder.service(service)
+        options = shared.as_begun(folder)
+        run_options = options.run_options(folder.path, begun_with, store=folder.store(place))
+        raise typer.Exit(carry_on(options.client_options(begun_with), run_options, terminal))
 
 
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, run: int | None = None) -> int:

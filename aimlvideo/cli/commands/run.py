@@ -23,7 +23,7 @@ from aimlvideo.cli.options import (
     Service,
     UseSandbox,
 )
-from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, RunFolder
+from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, STORE, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
@@ -39,7 +39,7 @@ from aimlvideo.pipeline.prices import keep_prices
 from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
-from aimlvideo.shell.files.object_stores import is_remote, journal_folder
+from aimlvideo.shell.files.object_stores import ObjectStore, is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_journal
 from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -91,6 +91,8 @@ def run_jobs(
     command = CommandRun(options, terminal, whole_folder=False)
 
     async def work() -> VideoError | None:
+        if options.store is not None:
+            await ObjectStore.opened(options.store)  # before a job is planned that no clip could be saved of
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ServiceFacts.of(client)
             command.run = await planner.plan_or_learn(client, facts)
@@ -188,6 +190,7 @@ class Planner:
         journal.note(PLAIN_CLIPS, "" if self.settings.get("metadata", True) else "yes")
         journal.note(LEGACY_URLS, "yes" if self.options.legacy else "")
         journal.note(UPLOAD, self.settings.get("upload") or "")
+        journal.note(STORE, self.options.store or "")
 
     def _plan_lines(self, lines: Iterator[Line], reader: JobReader, journal: Journal, facts: ServiceFacts) -> Tally:
         """Write every job down as planned; return what those that may be bought will cost.

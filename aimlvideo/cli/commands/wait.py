@@ -9,7 +9,7 @@ import typer
 from aimlvideo.cli.commands.adopt import adopt_generations
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import Json, Output, Polls, Quiet, ServiceOptions, Timeout
+from aimlvideo.cli.options import Json, OutputOrStore, Polls, Quiet, ServiceOptions, Timeout
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import SharedRunOptions
 from aimlvideo.cli.typer_app import CommandApp
@@ -19,7 +19,7 @@ app = CommandApp()
 
 @app.command(epilog="Example: aimlvideo wait GENERATION_ID -o clips")
 def wait(
-    output: Output,
+    output: OutputOrStore,
     access: ServiceOptions,
     generations: Annotated[
         list[str] | None, typer.Argument(metavar="GENERATION", help="Ids of generations, from anywhere.")
@@ -42,7 +42,8 @@ def wait(
         if generations:
             shared.client_options(access.service)  # raises for what cannot be read, before anything is written down
             run, _ = adopt_generations(output, generations, "", access.service)
-        RunFolder(output).service(access.service)  # raises where it is another one's
-        options = shared.as_begun(RunFolder(output))
-        settings, run_options = options.client_options(access.service), options.run_options(output, access.service)
-        raise typer.Exit(carry_on(settings, run_options, terminal, run))
+        folder = RunFolder.of(output)
+        folder.service(access.service)  # raises where it is another one's
+        options = shared.as_begun(folder)
+        run_options = options.run_options(folder.path, access.service, store=folder.store(output))
+        raise typer.Exit(carry_on(options.client_options(access.service), run_options, terminal, run))

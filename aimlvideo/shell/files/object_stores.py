@@ -271,7 +271,16 @@ def _working_folder(url: str) -> Path:
     # For people who look into the folder; the digest is what tells two URLs apart.
     readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
     digest = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:8]
-    return user_state_path("aimlvideo") / "runs" / f"{readable}-{digest}"
+    return _working_folders() / f"{readable}-{digest}"
+
+
+def _working_folders() -> Path:
+    return user_state_path("aimlvideo") / "runs"
+
+
+def is_working_folder(path: Path) -> bool:
+    """Tell whether a folder is where a run has its journal whose clips go to an object store."""
+    return path.resolve().parent == _working_folders().resolve()
 
 
 def journal_folder(output: str) -> Path:

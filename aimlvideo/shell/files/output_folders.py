@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
@@ -31,11 +32,19 @@ if TYPE_CHECKING:
 UploadsOf = Callable[[Journal], AbstractAsyncContextManager["Uploads | None"]]
 """Gives the uploads of a journal's jobs, for as long as the journal is open."""
 
+_URL_AS_PATH = re.compile(r"[a-z][a-z0-9+.-]+:/(?!/)", re.IGNORECASE)
+"""How `s3://bucket/run` begins as a path: of two slashes one is left. A drive of Windows has one letter."""
+
 log = logging.getLogger("aimlvideo")
 
 
 def checked_folder(path: Path) -> Path:
     """Return an output folder that is there and can be written; make it where it is not. Raises SettingsError."""
+    if _URL_AS_PATH.match(path.as_posix()):
+        raise SettingsError(
+            f"the output {path} is a URL that was made a path: expected a folder of this machine, or, for clips in an "
+            "object store, the URL as text"
+        )
     try:
         if path.suffix.lower() == ".mp4" and not path.is_dir():
             raise SettingsError(
