@@ -15,7 +15,13 @@ from aimlvideo.core.catalog.model import Model, Param
 from aimlvideo.core.catalog.rules import broken_rules
 from aimlvideo.core.formatting import is_blank, preview, redact_for_display
 from aimlvideo.core.jobs.job import PLAIN, TOO_DEEP, VideoJob, is_too_deep
-from aimlvideo.core.jobs.problems import is_writable, secret_problems, unwritable_problem
+from aimlvideo.core.jobs.problems import (
+    NUMBER,
+    is_writable,
+    places_of_wrong_numbers,
+    secret_problems,
+    unwritable_problem,
+)
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.links import resolve_link
 from aimlvideo.errors import Problem
@@ -78,7 +84,8 @@ def check(job: VideoJob, catalog: Catalog, *, service: str = "", strict: bool = 
         problems.extend(_legacy_only(model, params))
     # A field that is wrong by itself breaks rules too: two messages about one slip would send people to two places.
     wrong_fields = {problem.field for problem in problems if not problem.warning}
-    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params))
+    numbers = (Problem(place, NUMBER, preview(value)) for place, value in places_of_wrong_numbers(params, ""))
+    further = (*_blank_texts(model, params), *_links_to_nowhere(model, params), *numbers)
     more = [problem for problem in further if problem.field not in wrong_fields]
     problems.extend(more)
     if model.rules:

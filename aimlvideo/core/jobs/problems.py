@@ -7,12 +7,15 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 from aimlvideo.core.jobs.job import PLAIN, VideoJob
 from aimlvideo.errors import Problem
 
 WRITABLE = "text that can be written, without halves of surrogate pairs"
+NUMBER = "a finite number of at most 64 bits"
+"""What every reader and every service can hold: a larger one is cut or refused somewhere on its way."""
 SECRET_NAME = re.compile(
     r"[a-z]{0,12}?(api|auth|access|secret|private|client|bearer)(key|token|secret)(id)?"
     r"|secret|token|bearer|(proxy)?authorization|password|passwd|credentials?"
@@ -39,6 +42,23 @@ def unwritable_problem(job: VideoJob) -> Problem:
         if (place := _unwritable_place(value, field)) is not None:
             return Problem(place, WRITABLE, "half a pair", job=job.id.encode(errors="replace").decode())
     return Problem("params", WRITABLE, job=job.id)
+
+
+def places_of_wrong_numbers(value: Any, place: str) -> Iterator[tuple[str, int | float]]:
+    """Yield the path and the value of each number that is too large, infinite or none."""
+    kind = type(value)
+    if kind is float:
+        if not isfinite(value):
+            yield place, value
+    elif kind is int:
+        if not -(2**63) <= value < 2**63:
+            yield place, value
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from places_of_wrong_numbers(part, f"{place}.{name}" if place else str(name))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from places_of_wrong_numbers(part, f"{place}[{index}]")
 
 
 def is_writable(value: Any) -> bool:

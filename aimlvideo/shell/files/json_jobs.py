@@ -15,7 +15,7 @@ import ijson
 from ijson.common import ObjectBuilder
 
 from aimlvideo.core.jobs.job import DEEPEST, TOO_DEEP, is_too_deep
-from aimlvideo.core.jobs.problems import WRITABLE
+from aimlvideo.core.jobs.problems import NUMBER, WRITABLE
 from aimlvideo.errors import Problem
 
 Line = tuple[str, Mapping[str, Any] | Problem]
@@ -82,6 +82,8 @@ def _parsed(line: bytes) -> Mapping[str, Any] | Problem:
         # A comma at a line's end is what is left of a JSON array that was cut into lines.
         value = json.loads(line.decode().rstrip().removesuffix(","))
     except ValueError as error:
+        if number := _LONG_NUMBER.search(line):
+            return _too_large(number[1].decode(errors="replace"))
         return Problem(
             "", "a JSON object on one line", repr(line[:40].decode(errors="replace").strip()), _json_hint(line, error)
         )
@@ -118,7 +120,7 @@ def _json_hint(line: bytes, error: ValueError) -> str:
         return 'JSON has straight quotation marks: "model", not “model”'
     if re.search(rb",\s*[}\]]", line):
         return "leave out the comma before } or ]"
-    if re.search(rb"/[/*]", line):
+    if re.search(rb"(?<!:)//|/\*", line):
         return "JSON has no comments: remove them"
     if re.search(rb"\b(True|False|None|NaN)\b", line):
         return "JSON has true, false and null"
@@ -141,6 +143,14 @@ def _as_job(value: Any) -> Mapping[str, Any] | Problem:
     if wrong:
         return Problem(wrong, "text", json.dumps(value[wrong], default=str)[:40])
     return value
+
+
+_LONG_NUMBER = re.compile(rb"\"([^\"\\]*)\"\s*:[\s\[]*-?\d{4000}")
+"""A number that Python does not read, behind the name of its field."""
+
+
+def _too_large(field: str) -> Problem:
+    return Problem(field, NUMBER, "a larger one")
 
 
 def _too_deep() -> Problem:
@@ -186,6 +196,10 @@ class _WholePairs:
         return chunk
 
 
+class _TooLarge(Exception):
+    """A document has a number that its parser does not hold; the text names its field."""
+
+
 class _Repeated(Exception):
     """An object of a document has a name twice."""
 
@@ -209,6 +223,8 @@ def read_json(name: str, file: BinaryIO) -> Iterator[Line]:
         yield name, Problem("", WRITABLE, "half a pair")
     except _Repeated as error:
         yield f"{name}: job {number + 1}", _twice(str(error))
+    except _TooLarge as error:
+        yield f"{name}: job {number + 1}", _too_large(str(error))
     except ijson.JSONError as error:
         file.seek(0)
         beginning = file.read(SNIFFED)
@@ -230,6 +246,20 @@ def _unwrapped(values: Iterator[Any]) -> Iterator[Any]:
             yield value
 
 
+def _events(file: _WholePairs) -> Iterator[tuple[str, Any]]:
+    """Give what a document is made of, one after the other. Raises ijson.JSONError, and _TooLarge."""
+    name = ""
+    try:
+        for event, value in ijson.basic_parse(file, use_float=True, multiple_values=True):
+            if event == "map_key":
+                name = value
+            yield event, value
+    except ijson.JSONError as error:
+        if "overflow" in str(error):
+            raise _TooLarge(name) from error
+        raise
+
+
 def _items(file: _WholePairs) -> Iterator[Any]:
     """Give the values of an array, or the one value that a document is, as they are read.
 
@@ -237,7 +267,7 @@ def _items(file: _WholePairs) -> Iterator[Any]:
     """
     depth, array, builder = 0, False, None
     names: list[set[str]] = []
-    for number, (event, value) in enumerate(ijson.basic_parse(file, use_float=True, multiple_values=True)):
+    for number, (event, value) in enumerate(_events(file)):
         depth -= event in ("end_map", "end_array")
         if number == 0 and event == "start_array":
             array, depth = True, 1

@@ -214,3 +214,20 @@ def test_a_link_that_leads_nowhere_is_found_before_anything_is_bought(command: C
     result = command("check", "jobs.jsonl")
     assert result.exit_code == 2
     assert "image_url: a file that can be sent, got https:// is not a link (it names no host)" in result.output
+
+
+@for_each("ending", ["json", "jsonl"])
+@for_each("number", ["9223372036854775808", "1e400", "1" * 5000])
+def test_a_number_that_no_reader_holds_is_named_with_its_job_and_its_field(
+    command: Command, tmp_path: Path, ending: str, number: str
+) -> None:
+    good = json.dumps({"id": "a", "model": "alibaba/wan-2-6-t2v", "prompt": "https://x.test", "duration": 5})
+    lines = [good, good.replace('"a"', '"b"').replace("5}", f'5, "odd": [{number}]}}')]
+    text = "\n".join(lines) if ending == "jsonl" else f"[{','.join(lines)}]"
+    (tmp_path / f"jobs.{ending}").write_text(text)
+    result = command("check", tmp_path / f"jobs.{ending}")
+    assert result.exit_code == 2
+    assert "jobs.jsonl:2: " in result.output or "jobs.json: job 2: " in result.output, result.output
+    assert "odd" in result.output
+    assert "a finite number of at most 64 bits" in result.output
+    assert "1 problem; nothing was sent" in result.output

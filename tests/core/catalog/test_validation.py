@@ -406,3 +406,13 @@ def test_a_link_that_leads_nowhere_is_refused_wherever_it_stands(link: str) -> N
 @pytest.mark.parametrize("link", ["https://x.test/a b.png", "https://bücher.test/ä.png?x=[1]#f", "https://x.test"])
 def test_a_link_as_people_write_it_passes(link: str) -> None:
     assert not ask(V16, prompt="x", image_url=link).problems
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, float("inf"), float("nan"), 10**50])
+def test_a_number_that_no_service_holds_is_refused_wherever_it_stands(number: float) -> None:
+    assert fields(ask("alibaba/wan-2-6-t2v", prompt="x", seed=number)) == {"seed"}
+    assert fields(ask("alibaba/wan-2-6-t2v", prompt="x", odd={"a": [1, number]})) == {"odd.a[1]"}
+
+
+def test_the_largest_numbers_that_are_held_pass() -> None:
+    assert not ask("alibaba/wan-2-6-t2v", prompt="x", odd=[2**63 - 1, -(2**63), 1e300]).problems
