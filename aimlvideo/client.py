@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn, Self
 import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.formatting import concealed
+from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -60,7 +60,7 @@ from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.http.custom_transport import ClipSource, ClipsOverTransport, checked_transport
 from aimlvideo.shell.http.destinations import Destinations
-from aimlvideo.shell.http.proxies import proxy_hosts
+from aimlvideo.shell.http.proxies import Proxies
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from aimlvideo.shell.journal.base import Journal
@@ -208,7 +208,7 @@ class VideoClient:
         limiters: Limiters | None = None,
         **unknown: Never,
     ) -> None:
-        api_key, callback_secret = concealed(api_key), concealed(callback_secret)
+        api_key, callback_secret = SecretText.of(api_key), SecretText.of(callback_secret)
         # Before anything else has a name here: each setting is an argument of the same name, and is named once only.
         settings = {name: value for name, value in locals().items() if name in Settings.__dataclass_fields__}
         # `**unknown` is typed `Never`: a type checker refuses a misspelt keyword, and at run time it is named with the
@@ -321,7 +321,7 @@ class VideoClient:
             return
         settings = self._settings
         proxied = settings.base_url.startswith("https:")
-        exempt = proxy_hosts() if proxied else frozenset()
+        exempt = Proxies.of_environment().hosts if proxied else frozenset()
         destinations = Destinations(settings.base_url, allowed=settings.local_links, exempt=exempt)
         # The service's own requests follow no redirect, so that they need no look at each step of the way.
         async with (

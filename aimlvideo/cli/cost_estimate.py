@@ -12,7 +12,7 @@ from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.catalog.deprecations import withdrawal_sentences
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.eta import Durations, Estimate
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.money.pricing import Pricing
@@ -115,7 +115,7 @@ class CheckSummary:
         """Return what the service says against a run: models that are gone, the key's limits, unreadable prices."""
         now = clock.wall()
         models = [cost.model for cost in self.models]
-        gone, going = withdrawal_sentences(models, facts.deprecations, now, now + self.estimate.late)
+        gone, going = Deprecation.sentences(models, facts.deprecations, now, now + self.estimate.late)
         problems, remarks = [*gone], [*going]
         if facts.key is not None:
             key_leaves = facts.key.max_remaining

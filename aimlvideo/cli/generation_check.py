@@ -10,8 +10,8 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.jobs.request_ids import id_prefix
-from aimlvideo.core.lost_submissions import WINDOW_MARGIN, earliest_moment
+from aimlvideo.core.jobs.request_ids import Intent, id_prefix
+from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.errors import Rejected, ServiceError, SettingsError, UsageError
 from aimlvideo.pipeline.poll import fetch_status
 
@@ -50,7 +50,7 @@ async def _request_id_of(record: Record, generation: str, client: VideoClient) -
     shown = await fetch_status(partial(client.send, tries=1), client.wire, generation, job)
     if shown.request_id is not None or client.service.log is None:
         return shown.request_id
-    since = earliest_moment(progress.request_id, progress.submitted_at or 0.0) - WINDOW_MARGIN
+    since = Intent.of(progress.request_id).earliest_moment(progress.submitted_at or 0.0) - WINDOW_MARGIN
     try:
         rows = (await client.read_log(since)).rows
     except ServiceError:

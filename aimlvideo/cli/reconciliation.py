@@ -12,7 +12,8 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN, earliest_moment
+from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent
+from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import Charge
 from aimlvideo.core.money.reconcile import Reconciliation, reconcile
 from aimlvideo.core.services import service_of
@@ -37,7 +38,7 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
         (progress.attempt for _, progress in records()), (attempt for _, attempt in journal.earlier_attempts())
     )
     submitted = ((one.request_id, one.submitted_at) for one in attempts if one.submitted_at)
-    moments = (earliest_moment(request_id, submitted_at) for request_id, submitted_at in submitted)
+    moments = (Intent.of(request_id).earliest_moment(submitted_at) for request_id, submitted_at in submitted)
     since = min(moments, default=clock.wall() - UNKNOWN_CLOCK_MARGIN) - WINDOW_MARGIN
 
     async def ask() -> Reconciliation:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import shlex
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 QUERY = re.compile(r"(https?://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
@@ -32,13 +32,13 @@ class SecretText(str):
 
     __slots__ = ()
 
+    @classmethod
+    def of(cls, value: T) -> T | Self:
+        """Return a text as one that no traceback shows; anything else as it is."""
+        return cls(value) if isinstance(value, str) else value
+
     def __repr__(self) -> str:
         return "'[secret]'"
-
-
-def concealed(value: T) -> T | SecretText:
-    """Return a text as one that no traceback shows; anything else as it is."""
-    return SecretText(value) if isinstance(value, str) else value
 
 
 def is_blank(text: str) -> bool:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import Intent
+from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.errors import UsageError
@@ -17,8 +17,6 @@ LEAST_SETTLE = 600.0
 TIMES_P99 = 3.0
 WINDOW_MARGIN = 300.0
 """Seconds that a reading of the log must reach beyond the submission on either side: servers differ a little."""
-UNKNOWN_CLOCK_MARGIN = 26 * 3600.0
-"""Seconds by which a window reaches further while the service's clock is not known: a day, and every time zone."""
 
 NO_FINGERPRINT = "an earlier release sent it, and did not note with which key: look into the service's dashboard"
 LOG_CUT = "the service's log could not be read to its end, or not every row of it: run again later"
@@ -109,16 +107,6 @@ def may_be_submission(row: LogRow, job: VideoJob, intent: Intent) -> bool:
         bool(row.created_at) and intent.sent_at is not None and row.created_at < intent.sent_at - UNKNOWN_CLOCK_MARGIN
     )
     return is_its_model and not from_before
-
-
-def earliest_moment(request_id: str | None, submitted_at: float) -> float:
-    """Return the earliest moment at which a request may have been sent, by the service's clock.
-
-    `submitted_at` is by this machine's clock, which may be off by a day and every time zone: it counts where the id
-    says nothing.
-    """
-    sent_at = Intent.of(request_id).sent_at
-    return submitted_at - UNKNOWN_CLOCK_MARGIN if sent_at is None else sent_at
 
 
 def next_lookup_after(age: float, settle: float) -> float:

@@ -34,7 +34,7 @@ class DatabaseCopyCheck:
 
     async def begin(self, connection: Connection) -> None:
         """Return where the database knows what was submitted of these clips before. Raises JournalError."""
-        _, noted = await read_note(self.store)
+        _, noted = await self.read_note(self.store)
         last = await _last_submission(connection)
         if noted is not None and last < noted:
             raise self._older(last, noted)
@@ -53,6 +53,16 @@ class DatabaseCopyCheck:
                 return
             self._last = last
 
+    @staticmethod
+    async def read_note(store: ClipStore) -> tuple[str | None, datetime | None]:
+        """Return the token of the list whose clips are here, and when something was submitted last, where noted."""
+        token, _, noted = (await store.read_text(TOKEN) or "").partition("\n")
+        try:
+            moment = datetime.fromisoformat(noted.strip())
+        except ValueError:
+            moment = None
+        return token.strip() or None, moment if moment and moment.tzinfo else None
+
     def _older(self, last: datetime, noted: datetime) -> JournalError:
         return JournalError(
             f"this database is an older copy: something was submitted at {noted:%Y-%m-%d %H:%M:%S %z}, and it knows of "
@@ -60,16 +70,6 @@ class DatabaseCopyCheck:
             f"back; or see with `aimlvideo reconcile` what it lacks, and then remove the second line of {TOKEN} in "
             f"{self.store}"
         )
-
-
-async def read_note(store: ClipStore) -> tuple[str | None, datetime | None]:
-    """Return the token of the job list whose clips are here, and when something was submitted last, as far as noted."""
-    token, _, noted = (await store.read_text(TOKEN) or "").partition("\n")
-    try:
-        moment = datetime.fromisoformat(noted.strip())
-    except ValueError:
-        moment = None
-    return token.strip() or None, moment if moment and moment.tzinfo else None
 
 
 async def _last_submission(connection: Connection) -> datetime:

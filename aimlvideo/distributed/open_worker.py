@@ -14,7 +14,7 @@ from uuid import uuid4
 import anyio
 
 from aimlvideo.core.jobs.job import Record
-from aimlvideo.distributed.database_copies import TOKEN, DatabaseCopyCheck, read_note
+from aimlvideo.distributed.database_copies import TOKEN, DatabaseCopyCheck
 from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
@@ -182,19 +182,19 @@ async def _check_output(connection: Connection, store: ClipStore) -> str:
 
     The first worker decides: its folder's token is written into the database, once for all.
     """
-    token, _ = await read_note(store)
+    token, _ = await DatabaseCopyCheck.read_note(store)
     new = token is None
     if token is None:
         token = str(uuid4())
         await store.write_text(TOKEN, token)
         # Another worker of the same folder may have been faster.
-        token = (await read_note(store))[0] or token
+        token = (await DatabaseCopyCheck.read_note(store))[0] or token
     row = await (await connection.execute(CLAIM, (token,))).fetchone()
     expected = str(row[0]) if row else token
     if expected == token:
         return token
     for _ in range(TRIES if new else 1):
-        if (await read_note(store))[0] == expected:
+        if (await DatabaseCopyCheck.read_note(store))[0] == expected:
             return expected
         await anyio.sleep(PAUSE)
     if new:

@@ -16,7 +16,6 @@ from aimlvideo.core.lost_submissions import (
     WINDOW_MARGIN,
     Outcome,
     Search,
-    earliest_moment,
     may_be_submission,
     next_lookup_after,
 )
@@ -396,4 +395,4 @@ def _sent_at(doubt: _Doubt) -> float:
 
 def _earliest(doubt: _Doubt) -> float:
     progress = doubt.entry.progress
-    return earliest_moment(progress.request_id, progress.submitted_at or clock.wall())
+    return Intent.of(progress.request_id).earliest_moment(progress.submitted_at or clock.wall())

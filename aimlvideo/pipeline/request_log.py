@@ -10,8 +10,9 @@ from math import inf
 from typing import NamedTuple, TypeVar
 
 from aimlvideo.core.formatting import without_upload_signatures
+from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN
 from aimlvideo.core.limits import RateLimiter
-from aimlvideo.core.lost_submissions import UNKNOWN_CLOCK_MARGIN, WINDOW_MARGIN
+from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.service_clock import ServiceClock
 from aimlvideo.core.wires.base import LookupById, RequestLog

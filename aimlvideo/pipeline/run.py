@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimlvideo.core.formatting import pluralize, redact_for_display
-from aimlvideo.core.jobs.file_names import NameTemplate, file_name, hashed_file_name
+from aimlvideo.core.jobs.file_names import NameTemplate, file_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Budget, Counts, Verdict
@@ -124,21 +124,21 @@ class Run:
         """Return the file name of a job's clip: its id's, or what the template makes, with a hash where it is taken."""
         text = NameTemplate(self.spec.name).name(job) if self.spec.name else job.id
         if not _can_name_a_file(text):
-            return hashed_file_name(text.encode("ascii", "replace").decode(), job.id)
+            return file_name(text.encode("ascii", "replace").decode(), hashed_id=job.id)
         name = file_name(text)
         # The usual case reads nothing: going through a million jobs for names is left to those whose name may be taken.
         if text == job.id and name == f"{text}.mp4":
             return name
         if self.spec.is_one_of_many:
             # What others name at this moment nobody can read: two clips of one name would become one.
-            return hashed_file_name(text, job.id)
+            return file_name(text, hashed_id=job.id)
         if self._names is None:
             journal = self.spec.journal
             records = chain(journal.open_jobs(), journal.ended_jobs())
             self._names = {one.progress.file.casefold() for one in records if one.progress.file}
         other = self.spec.journal.find(name.removesuffix(".mp4"))
         if name.casefold() in self._names or (other is not None and other.job.id != job.id):
-            name = hashed_file_name(text, job.id)
+            name = file_name(text, hashed_id=job.id)
         self._names.add(name.casefold())
         return name
 

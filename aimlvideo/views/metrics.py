@@ -14,6 +14,8 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.run import Run
 
+LOCALHOST = "127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -68,15 +70,15 @@ class _Readings(Collector):
 
 
 @contextmanager
-def metrics_page(read: Callable[[], Iterable[Reading]], port: int, host: str = "127.0.0.1") -> Iterator[int]:
+def metrics_page(read: Callable[[], Iterable[Reading]], port: int) -> Iterator[int]:
     """Serve figures at `http://HOST:PORT/metrics`, and give the port (0 takes a free one). Raises SettingsError."""
     registry = CollectorRegistry()
     registry.register(_Readings(read))
     try:
-        server, thread = start_http_server(port, host, registry)
+        server, thread = start_http_server(port, LOCALHOST, registry)
     except (OSError, OverflowError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise SettingsError(f"--metrics: {host}:{port} cannot be opened: {reason}") from error
+        raise SettingsError(f"--metrics: {LOCALHOST}:{port} cannot be opened: {reason}") from error
     try:
         yield server.server_port
     finally:

@@ -11,7 +11,6 @@ from aimlvideo.core.lost_submissions import (
     WINDOW_MARGIN,
     Outcome,
     Search,
-    earliest_moment,
     may_be_submission,
     next_lookup_after,
     settle_seconds,
@@ -153,7 +152,7 @@ def test_a_request_id_says_with_which_key_and_when_it_was_sent(intent: Intent) -
 @for_each("request_id", [None, "", "av-0123456789ab-0a1b2c3d4e", "somebody-s"])
 def test_ids_of_the_first_release_and_of_others_say_nothing(request_id: str | None) -> None:
     assert Intent.of(request_id) == Intent()
-    assert earliest_moment(request_id, 1e9) < 1e9 - 86400
+    assert Intent.of(request_id).earliest_moment(1e9) < 1e9 - 86400
 
 
 def test_the_fingerprint_changes_with_key_and_base_url_and_shows_neither() -> None:

@@ -14,7 +14,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.formatting import command_line
-from aimlvideo.core.jobs.file_names import JOURNAL, file_name, hashed_file_name
+from aimlvideo.core.jobs.file_names import JOURNAL, file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -66,7 +66,7 @@ def adopt_generations(place: str, generations: Sequence[str], model: str, servic
             jobs_before = sum(journal.counts().values())
             for name in dict.fromkeys(generations):
                 safe_name = file_name(name, "")
-                job = VideoJob(model, id=name if safe_name == name else hashed_file_name(name, name, ""))
+                job = VideoJob(model, id=name if safe_name == name else file_name(name, "", hashed_id=name))
                 rendering = Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall())
                 adopt_generation(journal, job, rendering)
             return journal.run, sum(journal.counts().values()) - jobs_before

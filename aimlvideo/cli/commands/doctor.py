@@ -31,7 +31,7 @@ from aimlvideo.core.wires.expected_fields import BODY, Fields, Oddity, oddities
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Busy, Refused, Rejected, ServiceError, Unclear
 from aimlvideo.shell import clock
-from aimlvideo.shell.http.proxies import proxy_for
+from aimlvideo.shell.http.proxies import Proxies
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
@@ -136,7 +136,7 @@ async def _diagnose(client: VideoClient, base_url: str) -> _Diagnosis:
     """Ask each free question that a run relies on, one after the other. Raises nothing for what is answered."""
     parts = urlsplit(base_url)
     tls = parts.scheme == "https"
-    diagnosis = _Diagnosis(client.service.name, base_url, tls, proxy_for(base_url))
+    diagnosis = _Diagnosis(client.service.name, base_url, tls, Proxies.of_environment().passed_by(base_url))
     diagnosis.key_is_exposed = not tls and (parts.hostname or "") not in LOOPBACK
     doctor = _Doctor(client, diagnosis)
     service = client.service

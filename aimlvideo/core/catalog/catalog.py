@@ -92,11 +92,11 @@ class Catalog:
                 return self._unlisted_read.setdefault((model, form["pattern"]), self._entry(model, form))
         return None
 
-    def nearest(self, model: str, n: int = 3) -> list[str]:
-        """Return up to `n` ids that look like this one, the nearest first."""
+    def nearest(self, model: str) -> list[str]:
+        """Return up to three ids that look like this one, the nearest first."""
         word = model.lower().strip()
         exact = {name.lower(): name for name in self._raw if name in self}
-        return [exact[name] for name in difflib.get_close_matches(word, exact, n, 0.5)]
+        return [exact[name] for name in difflib.get_close_matches(word, exact, 3, 0.5)]
 
     def __iter__(self) -> Iterator[Model]:
         return (model for name in self._raw if (model := self.find(name)))

@@ -40,14 +40,14 @@ class Deprecation(NamedTuple):
             return f"model {self.model!r} is superseded, the service answers with {self.replaced_by or 'another one'}"
         return f"model {self.model!r} is deprecated{use}" if self.status == "deprecated" else ""
 
-
-def withdrawal_sentences(
-    models: Iterable[str], deprecations: Mapping[str, Deprecation], now: float, run_ends: float
-) -> tuple[list[str], list[str]]:
-    """Return what is wrong with models that are gone, and what to know of those that go."""
-    listed = [deprecations[model] for model in models if model in deprecations]
-    sentences = [(entry.is_gone(now), sentence) for entry in listed if (sentence := entry.sentence(now, run_ends))]
-    return [text for gone, text in sentences if gone], [text for gone, text in sentences if not gone]
+    @staticmethod
+    def sentences(
+        models: Iterable[str], deprecations: Mapping[str, Deprecation], now: float, run_ends: float
+    ) -> tuple[list[str], list[str]]:
+        """Return what is wrong with models that are gone, and what to know of those that go."""
+        listed = [deprecations[model] for model in models if model in deprecations]
+        sentences = [(entry.is_gone(now), sentence) for entry in listed if (sentence := entry.sentence(now, run_ends))]
+        return [text for gone, text in sentences if gone], [text for gone, text in sentences if not gone]
 
 
 def _day(moment: float) -> str:

@@ -28,18 +28,15 @@ class _Change(NamedTuple):
     after: str = ""
 
 
-def compare(
-    before: Catalog, after: Mapping[str, Any], *, service: str | None = None, only_these: bool = False
-) -> Iterator[_Change]:
-    """Yield what `after` (refreshed models of one service, as in catalog.json) has otherwise than `before`.
+def compare(before: Catalog, after: Mapping[str, Any], *, only_these: bool = False) -> Iterator[_Change]:
+    """Yield what `after` (refreshed models, as in catalog.json) has otherwise than `before`.
 
     With `only_these`, `after` says nothing of other models: none of them counts as removed.
     """
-    service = service or Catalog.default_service()
     refreshed = before.with_refreshed(after)
     aliases = {alias for raw in after.values() for alias in raw.get("aliases", ())}
     for model in () if only_these else before:
-        if model.service == service and model.id not in after and model.id not in aliases:
+        if model.service == Catalog.default_service() and model.id not in after and model.id not in aliases:
             yield _Change("removed", model.id)
     for name in after:
         new, old = refreshed.find(name), before.find(name)

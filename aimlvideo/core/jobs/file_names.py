@@ -43,17 +43,14 @@ def is_plain_name(name: str) -> bool:
     return plain and len(name.encode(errors="replace")) <= 255 and name.casefold() not in _OWN_FILES
 
 
-def file_name(text: str, ending: str = ".mp4") -> str:
+def file_name(text: str, ending: str = ".mp4", *, hashed_id: str | None = None) -> str:
     """Return a file name for a job's id: letters of every script and blanks stay, what file systems refuse does not.
 
-    Two ids that differ in refused characters alone get the same name: see `hashed_file_name`.
+    Two ids that differ in refused characters alone get the same name, unless a hash of one, as `hashed_id`, is in it.
     """
-    return (_stem(text) or "clip") + ending
-
-
-def hashed_file_name(text: str, job_id: str, ending: str = ".mp4") -> str:
-    """Return the name that a job gets where another one has `file_name`'s: with a hash of its id."""
-    digest = hashlib.sha256(job_id.encode(errors="surrogatepass")).hexdigest()[:10]
+    if hashed_id is None:
+        return (_stem(text) or "clip") + ending
+    digest = hashlib.sha256(hashed_id.encode(errors="surrogatepass")).hexdigest()[:10]
     return f"{_cut(_stem(text) or 'clip', LONGEST - 11)}-{digest}{ending}"
 
 

@@ -351,10 +351,10 @@ PLAIN = (str, int, float, bool, type(None))
 """Types that hold nothing. They are asked for first: a look whether something is a Mapping costs ten times as much."""
 
 
-def is_too_deep(value: Any, limit: int = DEEPEST) -> bool:
-    """Tell whether a value has more than `limit` levels; it may be of any depth, or hold itself."""
+def is_too_deep(value: Any) -> bool:
+    """Tell whether a value has more than `DEEPEST` levels; it may be of any depth, or hold itself."""
     level = [value] if _has_parts(value) else []
-    for _ in range(limit):
+    for _ in range(DEEPEST):
         # Each list once in a level: one that holds itself twice would double with every level.
         inner = {
             id(part): part for outer in level for part in _parts(outer) if type(part) not in PLAIN and _has_parts(part)

@@ -28,6 +28,9 @@ MAX_DENIALS = 1
 CLOCKS_AGREE = 60.0
 """Seconds by which clocks may differ in what has passed: a `Date` is in whole seconds, and an answer may be late."""
 
+UNKNOWN_CLOCK_MARGIN = 26 * 3600.0
+"""Seconds by which a window reaches further while the service's clock is not known: a day, and every time zone."""
+
 UNKNOWN_MOMENT = "00000000"
 _WHOLE = re.compile(r"av-[0-9a-f]{12}-[0-9a-f]{8}-[0-9a-f]{8}-[0-9]-(?:u[0-9a-f]{1,12}-)?[0-9a-f]{10}")
 _OURS = re.compile(r"av-[0-9a-f]{12}-")
@@ -75,6 +78,14 @@ class Intent(NamedTuple):
         moment = UNKNOWN_MOMENT if self.sent_at is None else f"{int(self.sent_at):08x}"[-8:]
         uptime = "" if self.uptime is None else f"u{int(self.uptime):x}-"
         return f"{id_prefix(job)}-{self.account}-{moment}-{min(self.denials, 9)}-{uptime}{token}"
+
+    def earliest_moment(self, submitted_at: float) -> float:
+        """Return the earliest moment at which the request may have been sent, by the service's clock.
+
+        `submitted_at` is by this machine's clock, which may be off by a day and every time zone: it counts where the
+        id says nothing.
+        """
+        return submitted_at - UNKNOWN_CLOCK_MARGIN if self.sent_at is None else self.sent_at
 
     def other_account(self, account: str) -> str | None:
         """Return why this key can never find a submission; None where it was sent with this key to this base URL."""

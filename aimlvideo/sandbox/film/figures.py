@@ -10,9 +10,18 @@ import numpy as np
 from numpy.random import Generator
 from PIL import ImageDraw
 
-from aimlvideo.sandbox.film.colours import colour, mixed
-from aimlvideo.sandbox.film.outlines import silhouette
-from aimlvideo.sandbox.film.paint import Layers, Pixels, cover, distance, gradient, plain, shine
+from aimlvideo.sandbox.film.paint import (
+    Layers,
+    Pixels,
+    colour,
+    cover,
+    distance,
+    gradient,
+    mixed,
+    plain,
+    shine,
+    silhouette,
+)
 
 Size = tuple[int, int]
 Point = tuple[float, float]

@@ -6,9 +6,21 @@ import numpy as np
 from numpy.random import Generator
 from PIL import ImageDraw
 
-from aimlvideo.sandbox.film.colours import Colour, colour, mixed
-from aimlvideo.sandbox.film.outlines import below, silhouette, wave
-from aimlvideo.sandbox.film.paint import Layers, Pixels, cover, distance, gradient, plain, shine
+from aimlvideo.sandbox.film.paint import (
+    Colour,
+    Layers,
+    Pixels,
+    below,
+    colour,
+    cover,
+    distance,
+    gradient,
+    mixed,
+    plain,
+    shine,
+    silhouette,
+    wave,
+)
 
 Size = tuple[int, int]
 

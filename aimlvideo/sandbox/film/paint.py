@@ -1,19 +1,33 @@
-"""A painter's tools on numpy arrays: gradients, glows, masks."""
+"""A painter's tools on numpy arrays: colours, gradients, glows, masks, outlines of ridges and silhouettes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from aimlvideo.sandbox.film.colours import Colour
-
+Colour = tuple[float, float, float]
+"""Red, green and blue from 0 to 1."""
 Pixels = NDArray[np.floating[Any]]
 """Rows and columns, for colours three of them (red, green, blue); all from 0 to 1."""
 _GRAIN = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+
+
+def colour(text: str) -> Colour:
+    """Return the colour that six hex digits name."""
+    red, green, blue = bytes.fromhex(text)
+    return red / 255, green / 255, blue / 255
+
+
+def mixed(one: Colour, other: Colour, share: float) -> Colour:
+    """Return the colour between two, at `share` of the way to the other."""
+    red, green, blue = (a + share * (b - a) for a, b in zip(one, other, strict=True))
+    return red, green, blue
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +84,36 @@ def as_image(pixels: Pixels) -> Image.Image:
     return Image.fromarray(
         np.ascontiguousarray((np.clip(pixels, 0, 1) * 254 + grain).astype(np.uint8).transpose(1, 2, 0))
     )
+
+
+def wave(chance: Generator, wide: int, *, coarse: float = 2.0, octaves: int = 5, fall: float = 0.5) -> Pixels:
+    """Return a random line from -1 to 1: `coarse` hills across, and finer ones on them that fall off by `fall`."""
+    places = np.linspace(0, 1, wide, dtype=np.float32)
+    line = np.zeros(wide, np.float32)
+    for octave in range(octaves):
+        knots = max(int(coarse * 2**octave) + 3, 4)
+        heights = chance.uniform(-1, 1, knots + 3)
+        line += np.float32(fall**octave) * _smooth(heights, places * knots)
+    return line / max(float(np.abs(line).max()), 1e-6)
+
+
+def _smooth(heights: NDArray[np.float64], places: Pixels) -> Pixels:
+    whole = np.minimum(places.astype(int), len(heights) - 2)
+    part = places - whole
+    part = part * part * (3 - 2 * part)
+    between: Pixels = heights[whole] * (1 - part) + heights[whole + 1] * part
+    return between.astype(np.float32)
+
+
+def below(size: tuple[int, int], line: Pixels) -> Pixels:
+    """Return the mask of what lies under a line; its heights are shares from the top."""
+    _, high = size
+    return np.clip(np.arange(high, dtype=np.float32)[:, None] - line[None, :] * high + 0.5, 0, 1)
+
+
+def silhouette(size: tuple[int, int], draw: Callable[[ImageDraw.ImageDraw, float], None], *, fine: int = 2) -> Pixels:
+    """Return the smooth-edged mask of what `draw` draws in white; it is given the height in its own pixels."""
+    wide, high = size
+    image = Image.new("L", (wide * fine, high * fine))
+    draw(ImageDraw.Draw(image), high * fine)
+    return np.asarray(image.reduce(fine), np.float32) / 255

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 import anyio
@@ -151,12 +151,43 @@ class _SharedFolder:
                     shutil.rmtree(staging)
 
 
+class Filesystem:
+    """An object store, and the path of a URL in it, by fsspec: this is its one importer. Raises SettingsError."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            import fsspec  # noqa: PLC0415 - an extra
+
+            self.files, root = fsspec.core.url_to_fs(url)
+        except ImportError as error:
+            extra = _EXTRAS.get(urlsplit(url).scheme)
+            hint = f". Install it with: pip install 'aimlvideo[{extra}]'" if extra else ""
+            raise SettingsError(f"{url}: {error}{hint}") from error
+        except ValueError as error:
+            raise SettingsError(f"{url} is not a writable location: {error}") from error
+        self._root = root.rstrip("/")
+
+    def path(self, name: str) -> str:
+        """Return where a name below the URL is, as the store calls it."""
+        return f"{self._root}/{name}"
+
+    def put(self, source: str, place: str) -> None:
+        """Write a file of this machine to a path, marked as what the ending of that says that it is."""
+        kind, _ = mimetypes.guess_type(place)
+        protocol = self.files.protocol
+        # S3 and Google's store mark it themselves. Azure's marks everything as bytes, which browsers save instead of
+        # playing, and which a service that is sent the link may refuse.
+        is_azure = "abfs" in (protocol if isinstance(protocol, tuple | list) else (protocol,))
+        marked = {"content_settings": {"content_type": kind}} if kind and is_azure else {}
+        self.files.put_file(source, place, **marked)
+
+
 class ObjectStore:
-    """A folder of an object store, by its URL: `s3://bucket/run` (fsspec; this file is its one importer)."""
+    """A folder of an object store, by its URL: `s3://bucket/run` (see `Filesystem`)."""
 
     def __init__(self, url: str, staging: Path) -> None:
         self.url, self.staging = url.rstrip("/"), staging
-        self._files, self._root = opened_filesystem(self.url)
+        self._store = Filesystem(self.url)
 
     @classmethod
     async def opened(cls, url: str) -> Self:
@@ -167,7 +198,7 @@ class ObjectStore:
 
     async def upload(self, name: str) -> None:
         """Upload a clip, whole or not at all, and take it out of the staging."""
-        source, place = self.staging / name, f"{self._root}/{name}"
+        source, place = self.staging / name, self._store.path(name)
         try:
             await anyio.to_thread.run_sync(self._put, str(source), place)
         except Exception as error:
@@ -180,7 +211,7 @@ class ObjectStore:
         path = into / name
         try:
             into.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - a folder of this machine
-            await anyio.to_thread.run_sync(self._files.get_file, f"{self._root}/{name}", str(path))
+            await anyio.to_thread.run_sync(self._store.files.get_file, self._store.path(name), str(path))
         except Exception as error:
             raise DownloadFailed(f"{self.url}/{name} could not be read: {error}") from error
         return path
@@ -188,7 +219,7 @@ class ObjectStore:
     async def length(self, name: str) -> int | None:
         """Return the bytes of a clip in its place, None where it is not there."""
         try:
-            return int((await anyio.to_thread.run_sync(self._files.info, f"{self._root}/{name}"))["size"])
+            return int((await anyio.to_thread.run_sync(self._store.files.info, self._store.path(name)))["size"])
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -200,7 +231,8 @@ class ObjectStore:
     async def read_text(self, name: str) -> str | None:
         """Return a small object, None where it is not there."""
         try:
-            return str((await anyio.to_thread.run_sync(self._files.cat_file, f"{self._root}/{name}")).decode()).strip()
+            content = await anyio.to_thread.run_sync(self._store.files.cat_file, self._store.path(name))
+            return str(content.decode()).strip()
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -209,7 +241,7 @@ class ObjectStore:
     async def write_text(self, name: str, text: str) -> None:
         """Write a small object. Raises SettingsError."""
         try:
-            await anyio.to_thread.run_sync(self._files.pipe_file, f"{self._root}/{name}", text.encode())
+            await anyio.to_thread.run_sync(self._store.files.pipe_file, self._store.path(name), text.encode())
         except Exception as error:
             raise SettingsError(f"{self.url}/{name} cannot be written: {error}") from error
 
@@ -217,18 +249,18 @@ class ObjectStore:
 
     async def remove(self, name: str) -> None:
         """Remove a small object."""
-        await anyio.to_thread.run_sync(self._files.rm_file, f"{self._root}/{name}")
+        await anyio.to_thread.run_sync(self._store.files.rm_file, self._store.path(name))
 
     async def sweep(self, alive: Collection[str]) -> None:
         """Leave everything: clips arrive in a temporary folder of this machine, which the system tidies up."""
 
     def check(self) -> None:
         """Raise SettingsError where nothing can be written: before anything is paid."""
-        probe = f"{self._root}/.aimlvideo"
+        probe = self._store.path(".aimlvideo")
         try:
             # Tried, not asked about: permissions of stores are many, and a run that cannot save must not buy.
-            self._files.pipe_file(probe, b"")
-            self._files.rm_file(probe)
+            self._store.files.pipe_file(probe, b"")
+            self._store.files.rm_file(probe)
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
             raise SettingsError(
@@ -239,17 +271,17 @@ class ObjectStore:
     async def upload_copy(self, name: str) -> None:
         """Upload a file that stays in the staging too. Where that fails, it is only there."""
         try:
-            await anyio.to_thread.run_sync(self._put, str(self.staging / name), f"{self._root}/{name}")
+            await anyio.to_thread.run_sync(self._put, str(self.staging / name), self._store.path(name))
         except Exception as error:
             log.warning("%s/%s could not be written: %s", self.url, name, error)
 
     def _put(self, source: str, place: str) -> None:
         if self._scheme in ATOMIC_SCHEMES:
-            put_file(self._files, source, place)
+            self._store.put(source, place)
             return
         part = f"{place}.{os.getpid()}.part"
-        put_file(self._files, source, part)
-        self._files.mv(part, place)
+        self._store.put(source, part)
+        self._store.files.mv(part, place)
 
     @property
     def _scheme(self) -> str:
@@ -316,27 +348,3 @@ def open_worker_store(output: str, name: str) -> Iterator[ObjectStore | _SharedF
 
 def _staging_name(worker: str) -> str:
     return f"{ARRIVING}{worker[:8]}"
-
-
-def put_file(files: Any, source: str, place: str) -> None:
-    """Write a file of this machine to a store, marked as what the ending of its place says that it is."""
-    kind, _ = mimetypes.guess_type(place)
-    # S3 and Google's store mark it themselves. Azure's marks everything as bytes, which browsers save instead of
-    # playing, and which a service that is sent the link may refuse.
-    is_azure = "abfs" in (files.protocol if isinstance(files.protocol, tuple | list) else (files.protocol,))
-    files.put_file(source, place, **({"content_settings": {"content_type": kind}} if kind and is_azure else {}))
-
-
-def opened_filesystem(url: str) -> tuple[Any, str]:
-    """Return an object store and the path of a URL in it. Raises SettingsError."""
-    try:
-        import fsspec  # noqa: PLC0415 - an extra
-
-        files, root = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        extra = _EXTRAS.get(urlsplit(url).scheme)
-        hint = f". Install it with: pip install 'aimlvideo[{extra}]'" if extra else ""
-        raise SettingsError(f"{url}: {error}{hint}") from error
-    except ValueError as error:
-        raise SettingsError(f"{url} is not a writable location: {error}") from error
-    return files, root.rstrip("/")

@@ -31,7 +31,7 @@ import anyio
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
 from aimlvideo.errors import SettingsError, UploadFailed
 from aimlvideo.shell import clock
-from aimlvideo.shell.files.object_stores import opened_filesystem, put_file
+from aimlvideo.shell.files.object_stores import Filesystem
 from aimlvideo.shell.journal.base import Journal
 
 FOLDER_FACT = "upload folder "
@@ -47,7 +47,8 @@ class UploadStore:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.files, self._root = opened_filesystem(self.url)
+        self._store = Filesystem(self.url)
+        self.files = self._store.files
         # Only a shared folder has it: there, folders have to be made; an object store has none.
         if hasattr(self.files, "auto_mkdir"):
             self.files.auto_mkdir = True
@@ -88,7 +89,7 @@ class UploadStore:
 
     def path(self, name: str) -> str:
         """Return where a name of this place is, as the store calls it."""
-        return f"{self._root}/{name}"
+        return self._store.path(name)
 
     def size(self, name: str) -> int | None:
         """Return the bytes of an object, None where it is not there."""
@@ -101,7 +102,7 @@ class UploadStore:
         """Write an object, whole or not at all."""
         own_name = getattr(file, "name", None)
         if isinstance(own_name, str | Path) and Path(own_name).suffix == Path(name).suffix:
-            put_file(self.files, str(own_name), self.path(name))
+            self._store.put(str(own_name), self.path(name))
             return
         # By its ending the store tells services what it is: a file named otherwise is handed over under a right name.
         with tempfile.TemporaryDirectory(prefix="aimlvideo-") as folder:
@@ -109,7 +110,7 @@ class UploadStore:
             with renamed.open("wb") as copy:
                 file.seek(0)
                 shutil.copyfileobj(file, copy)
-            put_file(self.files, str(renamed), self.path(name))
+            self._store.put(str(renamed), self.path(name))
 
     def sign(self, name: str, seconds: float) -> str:
         """Return a link to an object that is valid for so many seconds."""

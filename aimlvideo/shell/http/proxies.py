@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, NamedTuple, Self
 from urllib.request import getproxies, proxy_bypass
 
 from aiohttp import ClientRequest
@@ -15,25 +16,58 @@ from yarl import URL
 from aimlvideo.errors import SettingsError
 
 
-def proxied_request() -> type[ClientRequest]:
-    """Return a kind of request that goes through the proxy that the environment names now for its URL, if any."""
-    proxies = _proxies()
-    direct: dict[tuple[str, int | None], bool] = {}
+class Proxies(NamedTuple):
+    """The environment's proxies, each by the scheme of what goes through it."""
 
-    # A class, because aiohttp takes no function here; made anew for each session, because the environment may change.
-    # aiohttp's own `trust_env` would also read `.netrc` and send its passwords along.
-    class ProxiedRequest(ClientRequest):
-        def __init__(self, method: str, url: URL, **options: Any) -> None:
-            proxy = proxies.get(url.scheme)
-            if proxy and options.get("proxy") is None:
-                place = url.host or "", url.port
-                if place not in direct:
-                    direct[place] = _is_direct(*place)
-                if not direct[place]:
-                    options |= _through(URL(proxy))
-            super().__init__(method, url, **options)
+    by_scheme: Mapping[str, str]
 
-    return ProxiedRequest if proxies else ClientRequest
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Return what the environment names now, as curl takes it: `host:port` too, and `all_proxy` for the rest.
+
+        Raises SettingsError for one that cannot be used: whoever named it does not want to go without.
+        """
+        named = getproxies()
+        if named.get("no", "").strip() == "*":
+            return cls({})
+        everywhere = named.get("all", "")
+        chosen = {scheme: named.get(scheme) or everywhere for scheme in ("https", "http")}
+        return cls({scheme: _usable(scheme, url) for scheme, url in chosen.items() if url})
+
+    @property
+    def request_class(self) -> type[ClientRequest]:
+        """The kind of request that goes through the proxy of its URL, if there is one."""
+        proxies = self.by_scheme
+        direct: dict[tuple[str, int | None], bool] = {}
+
+        # A class, because aiohttp takes no function here; made anew for each session: the environment may change.
+        # aiohttp's own `trust_env` would also read `.netrc` and send its passwords along.
+        class ProxiedRequest(ClientRequest):
+            def __init__(self, method: str, url: URL, **options: Any) -> None:
+                proxy = proxies.get(url.scheme)
+                if proxy and options.get("proxy") is None:
+                    place = url.host or "", url.port
+                    if place not in direct:
+                        direct[place] = _is_direct(*place)
+                    if not direct[place]:
+                        options |= _through(URL(proxy))
+                super().__init__(method, url, **options)
+
+        return ProxiedRequest if proxies else ClientRequest
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts of the proxies."""
+        return frozenset((URL(url).host or "").lower() for url in self.by_scheme.values())
+
+    def passed_by(self, url: str) -> str:
+        """Return host and port of the proxy that requests to an https address go through; an empty text for none.
+
+        Never its user or password.
+        """
+        target, proxies = URL(url), self.by_scheme if url.lower().startswith("https:") else {}
+        proxy = URL(proxies.get(target.scheme, ""))
+        return "" if proxy.host is None or _is_direct(target.host or "", target.port) else f"{proxy.host}:{proxy.port}"
 
 
 def _through(proxy: URL) -> dict[str, Any]:
@@ -41,16 +75,6 @@ def _through(proxy: URL) -> dict[str, Any]:
         return {"proxy": proxy}
     secret = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
     return {"proxy": proxy.with_user(None), "proxy_headers": CIMultiDict(Authorization=f"Basic {secret}")}
-
-
-def proxy_for(url: str) -> str:
-    """Return host and port of the proxy that requests to an https address go through; an empty text for none.
-
-    Never its user or password.
-    """
-    target, proxies = URL(url), _proxies() if url.lower().startswith("https:") else {}
-    proxy = URL(proxies.get(target.scheme, ""))
-    return "" if proxy.host is None or _is_direct(target.host or "", target.port) else f"{proxy.host}:{proxy.port}"
 
 
 def _is_direct(host: str, port: int | None) -> bool:
@@ -73,24 +97,6 @@ def _network(entry: str) -> IPv4Network | IPv6Network | None:
         return ip_network(entry, strict=False)
     except ValueError:
         return None
-
-
-def proxy_hosts() -> frozenset[str]:
-    """Return the hosts of the environment's proxies."""
-    return frozenset((URL(url).host or "").lower() for url in _proxies().values())
-
-
-def _proxies() -> dict[str, str]:
-    """Return the environment's proxies by scheme, as curl takes them: `host:port` too, and `all_proxy` for the rest.
-
-    Raises SettingsError for one that cannot be used: whoever named it does not want to go without.
-    """
-    named = getproxies()
-    if named.get("no", "").strip() == "*":
-        return {}
-    everywhere = named.get("all", "")
-    chosen = {scheme: named.get(scheme) or everywhere for scheme in ("https", "http")}
-    return {scheme: _usable(scheme, url) for scheme, url in chosen.items() if url}
 
 
 def _usable(scheme: str, text: str) -> str:

@@ -29,7 +29,7 @@ from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable,
 from aimlvideo.shell.descriptors import connections_that_fit
 from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, decoded, read_body, spellings
 from aimlvideo.shell.http.destinations import Destinations
-from aimlvideo.shell.http.proxies import proxied_request
+from aimlvideo.shell.http.proxies import Proxies
 
 CONNECTIONS = 256
 """Connections of one client at most, over all hosts; fewer where the system allows few open files."""
@@ -187,7 +187,7 @@ async def open_session(
         timeout=TIMEOUT,
         # A signed link holds for one spelling alone.
         requote_redirect_url=False,
-        request_class=proxied_request() if proxied else aiohttp.ClientRequest,
+        request_class=Proxies.of_environment().request_class if proxied else aiohttp.ClientRequest,
     ) as session:
         yield session
 

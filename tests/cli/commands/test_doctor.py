@@ -16,7 +16,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.wires.expected_fields import Oddity
 from aimlvideo.sandbox import Behaviour, Sandbox
-from aimlvideo.shell.http.proxies import proxy_for
+from aimlvideo.shell.http.proxies import Proxies
 from tests.cases import for_each
 from tests.shell.http_server import served
 
@@ -137,9 +137,9 @@ async def test_the_proxy_that_requests_really_go_through_is_named_without_its_pa
 ) -> None:
     monkeypatch.setenv("all_proxy", "user:secret-word@proxy.example:3128")
     monkeypatch.setenv("no_proxy", "direct.example")
-    assert proxy_for("https://api.example.com") == "proxy.example:3128"
-    assert proxy_for("https://direct.example") == ""
-    assert proxy_for("http://api.example.com") == ""
+    assert Proxies.of_environment().passed_by("https://api.example.com") == "proxy.example:3128"
+    assert Proxies.of_environment().passed_by("https://direct.example") == ""
+    assert Proxies.of_environment().passed_by("http://api.example.com") == ""
 
 
 async def test_a_service_that_is_not_there_is_said_and_no_traceback() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from aimlvideo.core.catalog.deprecations import Deprecation, withdrawal_sentences
+from aimlvideo.core.catalog.deprecations import Deprecation
 from aimlvideo.core.money.account import KeyLimits
 from aimlvideo.core.wires.aimlapi_account import KEY
 from aimlvideo.core.wires.aimlapi_models import DEPRECATIONS
@@ -25,7 +25,7 @@ ENTRY = {
 
 def sentences(now: float = NOW, run_ends: float = NOW + 600, **changed: object) -> tuple[list[str], list[str]]:
     listed = DEPRECATIONS.read(answer({"object": "list", "data": [{**ENTRY, **changed}, None, {"id": 5}]}))
-    return withdrawal_sentences(["old/one", "other"], listed, now, run_ends)
+    return Deprecation.sentences(["old/one", "other"], listed, now, run_ends)
 
 
 def test_a_withdrawn_model_is_named_with_its_day_and_its_successor() -> None:
@@ -58,7 +58,7 @@ def test_a_model_that_goes_is_a_remark(changed: dict[str, object], remark: str) 
 
 def test_an_alias_goes_with_its_model_and_a_new_word_is_nothing() -> None:
     listed = DEPRECATIONS.read(answer({"data": [ENTRY]}))
-    assert withdrawal_sentences(["old-one"], listed, NOW, NOW)[0] == [
+    assert Deprecation.sentences(["old-one"], listed, NOW, NOW)[0] == [
         "model 'old-one' is withdrawn since 10 August 2026: use new/one"
     ]
     assert Deprecation("m", "sunsetting").sentence(NOW, NOW) == ""

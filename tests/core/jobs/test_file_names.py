@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimlvideo.core.jobs.file_names import LONGEST, NameTemplate, file_name, hashed_file_name
+from aimlvideo.core.jobs.file_names import LONGEST, NameTemplate, file_name
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import SettingsError
 from tests.cases import for_each
@@ -56,7 +56,7 @@ def test_only_what_a_file_system_refuses_is_replaced(name: str, kept: str) -> No
 
 @given(st.text(max_size=300))
 def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: str) -> None:
-    for made in (file_name(name), hashed_file_name(name, name)):
+    for made in (file_name(name), file_name(name, hashed_id=name)):
         assert not set('<>:"/\\|?*\0') & set(made)
         assert len(made.encode()) < 240
         assert made[0] not in " ."
@@ -66,7 +66,7 @@ def test_no_id_leads_out_of_its_folder_or_to_a_name_that_is_not_allowed(name: st
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_two_ids_with_a_hash_never_share_a_name(one: str, other: str) -> None:
-    assert one == other or hashed_file_name(one, one) != hashed_file_name(other, other)
+    assert one == other or file_name(one, hashed_id=one) != file_name(other, hashed_id=other)
 
 
 @for_each(

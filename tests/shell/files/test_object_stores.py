@@ -20,13 +20,13 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import DownloadFailed, SettingsError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.files.object_stores import (
+    Filesystem,
     ObjectStore,
     _local_folder,
     _working_folder,
     is_remote,
     journal_folder,
     open_worker_store,
-    put_file,
 )
 from tests.cases import for_each
 from tests.shell.files.test_media import picture
@@ -218,5 +218,7 @@ def test_a_file_in_azures_store_is_marked_as_what_it_is(tmp_path: Path, name: st
         def put_file(self, lpath: str, rpath: str, content_settings: dict[str, str] | None = None) -> None:
             marks.append(content_settings or {})
 
-    put_file(Azure(), str(tmp_path / name), f"/bucket/{name}")
+    store = Filesystem("memory://bucket")
+    store.files = Azure()
+    store.put(str(tmp_path / name), f"/bucket/{name}")
     assert marks == [{"content_type": kind} if kind else {}]

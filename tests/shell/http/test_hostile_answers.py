@@ -24,7 +24,7 @@ from aimlvideo.shell.files.downloads import Download, Pace
 from aimlvideo.shell.http import transport
 from aimlvideo.shell.http.bodies import spellings
 from aimlvideo.shell.http.destinations import Destinations, _is_public
-from aimlvideo.shell.http.proxies import proxy_hosts
+from aimlvideo.shell.http.proxies import Proxies
 from aimlvideo.shell.http.transport import HttpTransport, open_session
 from tests.cases import for_each
 from tests.shell.http_server import read_request, served, talking
@@ -360,4 +360,4 @@ def test_proxies_are_read_as_curl_reads_them(
         monkeypatch.delenv(other, raising=False)
         monkeypatch.delenv(other.upper(), raising=False)
     monkeypatch.setenv(name, value)
-    assert proxy_hosts() == hosts
+    assert Proxies.of_environment().hosts == hosts

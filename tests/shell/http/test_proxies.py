@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aimlvideo.errors import SettingsError
-from aimlvideo.shell.http.proxies import proxy_for
+from aimlvideo.shell.http.proxies import Proxies
 from tests.cases import for_each
 
 API = "https://api.example.com/v2"
@@ -33,7 +33,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_proxy_is_found_under_every_name_and_spelling(name: str, value: str, proxy: str) -> None:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(name, value)
-        assert proxy_for(API) == proxy
+        assert Proxies.of_environment().passed_by(API) == proxy
 
 
 @for_each(
@@ -63,7 +63,7 @@ def test_what_no_proxy_names_is_asked_directly(no_proxy: str, url: str, is_direc
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("HTTPS_PROXY", "http://proxy:3128")
         environment.setenv("NO_PROXY", no_proxy)
-        assert proxy_for(url) == ("" if is_direct else "proxy:3128")
+        assert Proxies.of_environment().passed_by(url) == ("" if is_direct else "proxy:3128")
 
 
 @pytest.mark.parametrize("value", ["socks5://proxy:1080", "SOCKS5H://user:word@proxy:1080", "socks4a://proxy:1"])
@@ -72,6 +72,6 @@ def test_a_socks_proxy_is_refused_with_what_to_set_and_without_its_password(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
     with pytest.raises(SettingsError, match=r"only http proxies can be used\. Set HTTPS_PROXY=") as refused:
-        proxy_for(API)
+        Proxies.of_environment().passed_by(API)
     assert "socks" in str(refused.value)
     assert "word" not in str(refused.value)

@@ -426,7 +426,7 @@ def test_the_proxy_of_a_proxied_request_is_chosen_once_for_a_host(environment: p
     asked: list[str] = []
     environment.setattr(proxies, "proxy_bypass", asked.append)
     environment.setenv("http_proxy", "http://127.0.0.1:1")
-    kind = proxies.proxied_request()
+    kind = proxies.Proxies.of_environment().request_class
     loop = asyncio.new_event_loop()
     try:
         made = [kind("GET", URL("http://a.invalid/x"), loop=loop) for _ in range(3)]
