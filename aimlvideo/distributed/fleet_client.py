@@ -24,7 +24,7 @@ from aimlvideo.shell.files.uploads import Uploads, UploadStore
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.postgres import PostgresJournal
 from aimlvideo.shell.journal.postgres_sync import ALIVE, FACTS, FORGET, NOTE
-from aimlvideo.shell.state.learned_durations import NOWHERE
+from aimlvideo.shell.user_folders import NOWHERE
 
 LIVES = f"SELECT 1 FROM aimlvideo_workers WHERE id = %s AND seen_at > now() - interval '{ALIVE} s'"
 

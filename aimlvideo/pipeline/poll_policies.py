@@ -12,7 +12,8 @@ from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy, knowledge_ke
 from aimlvideo.errors import ServiceError
 from aimlvideo.pipeline.request_log import Send
 from aimlvideo.settings import Settings
-from aimlvideo.shell.state.learned_durations import NOWHERE, LearnedDurations
+from aimlvideo.shell.state.learned_durations import LearnedDurations
+from aimlvideo.shell.user_folders import NOWHERE
 
 log = logging.getLogger("aimlvideo")
 

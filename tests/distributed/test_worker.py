@@ -24,9 +24,9 @@ from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
-from aimlvideo.pipeline.poll_policies import NOWHERE
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
+from aimlvideo.shell.user_folders import NOWHERE
 from aimlvideo.views.metrics import metrics_page
 from tests.waiting import until
 

@@ -391,7 +391,8 @@ def _text_lines(file: BinaryIO) -> Iterator[tuple[int, str]]:
             if stripped := line.strip():
                 yield number, stripped
     finally:
-        text.detach()  # whoever opened the file closes it
+        if not file.closed:
+            text.detach()  # whoever opened the file closes it
         file.seek(start)
 
 

@@ -20,14 +20,17 @@ from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 import anyio
-from platformdirs import user_state_path
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
 from aimlvideo.shell import clock
+from aimlvideo.shell.user_folders import lasting_folder, state_folder
 
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
 """Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
+
+RUNS = "runs"
+"""The folder of the journals of runs whose clips go there, under this user's."""
 
 _EXTRAS = {
     "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "adl": "azure"
@@ -303,16 +306,13 @@ def _working_folder(url: str) -> Path:
     # For people who look into the folder; the digest is what tells two URLs apart.
     readable = re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-60:]
     digest = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:8]
-    return _working_folders() / f"{readable}-{digest}"
-
-
-def _working_folders() -> Path:
-    return user_state_path("aimlvideo") / "runs"
+    folder = lasting_folder("the journal of a run into an object store")
+    return folder / RUNS / f"{readable}-{digest}"
 
 
 def is_working_folder(path: Path) -> bool:
     """Tell whether a folder is where a run has its journal whose clips go to an object store."""
-    return path.resolve().parent == _working_folders().resolve()
+    return path.resolve().parent == (state_folder() / RUNS).resolve()
 
 
 def journal_folder(output: str) -> Path:

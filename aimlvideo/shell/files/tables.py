@@ -135,8 +135,9 @@ class Table:
             reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True, strict=True)
             yield from self.jobs(_numbered(self.name, reader, start))
         finally:
-            # Closing the wrapper would close the file, which belongs to the caller.
-            text.detach()
+            # Closing the wrapper would close the file, which belongs to the caller, and may have been closed by it.
+            if not file.closed:
+                text.detach()
 
     def frame(self, frame: Any) -> Iterator[Line]:
         """Give the rows of a DataFrame (pandas, polars): what has `columns` and `to_dict`. NaN means "not given"."""

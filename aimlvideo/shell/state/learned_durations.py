@@ -8,22 +8,19 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-from platformdirs import user_state_path
-
 from aimlvideo.core.polling.hazard import AgeHistogram
 from aimlvideo.core.polling.policy import LearnedPolls
+from aimlvideo.shell.user_folders import NOWHERE, state_folder
 
 VERSION = 1
 HALF_LIFE = 30 * 86400.0  # seconds in which knowledge loses half its weight
 FORGOTTEN = 0.01  # generations: a model known by less is dropped from the file
 LOCK_WAIT = 1.0  # seconds to wait for another writer
 LOCK_STALE = 10.0  # seconds after which a lock was left behind by one that died
-
-NOWHERE = Path(os.devnull) / "nowhere"
-"""The path of what is learned for this process alone: nothing is read from it or written to it."""
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +36,7 @@ class LearnedDurations:
     @classmethod
     def load(cls, path: str | Path | None = None) -> Self:
         """Return what the file at `path` holds (by default in the user's state folder); nothing if it is damaged."""
-        place = Path(path) if path is not None else user_state_path("aimlvideo") / "knowledge.json"
+        place = Path(path) if path is not None else state_folder() / "knowledge.json"
         return cls(place, _read(place))
 
     def keys(self) -> list[str]:
@@ -66,7 +63,7 @@ class LearnedDurations:
 
     def save(self) -> None:
         """Write down what was learned since, joined with what others have written meanwhile. Never raises OSError."""
-        if self.path == NOWHERE or (self.path.exists() and not self.path.is_file()):
+        if NOWHERE in (self.path, self.path.parent) or (self.path.exists() and not self.path.is_file()):
             # /dev/null stands for "keep nothing": it must never be replaced by a file.
             return
         try:
@@ -77,11 +74,16 @@ class LearnedDurations:
                     states[key] = policy.latency.merged_state(states.get(key))
                 _write(self.path, states)
         except OSError as error:
-            log.warning("learned durations could not be saved in %s: %s", self.path, error)
+            _say_unsaved(self.path, error.strerror or str(error))
             return
         self._states = states
         for key, policy in self._policies.items():
             policy.latency.restart_from(states[key])
+
+
+@lru_cache(maxsize=16)  # said once, however many clients end
+def _say_unsaved(path: Path, reason: str) -> None:
+    log.warning("learned durations could not be saved in %s: %s", path, reason)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
@@ -93,7 +95,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         # Never above 1: a clock that was set back would make old knowledge weigh more than all that is new.
         share = 0.5 ** (max(time.time() - float(written["written"]), 0.0) / HALF_LIFE)
         return {key: AgeHistogram.from_state(state).times(share).to_state() for key, state in written["models"].items()}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("the file of learned durations is damaged, starting over: %s: %r", path, error)

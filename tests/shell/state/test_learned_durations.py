@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from aimlvideo.core.polling.policy import LearnedPolls
-from aimlvideo.shell.state.learned_durations import NOWHERE, LearnedDurations
+from aimlvideo.shell.state.learned_durations import LearnedDurations
+from aimlvideo.shell.user_folders import NOWHERE
 
 
 def teach(policy: LearnedPolls, generations: int, seconds: float = 100.0) -> None:
