@@ -40,6 +40,9 @@ def read_xlsx(table: Table, file: BinaryIO) -> Iterator[Line]:
         _refuse_bomb(file)
         book = load_workbook(file, data_only=True)
         file.seek(0)
+        if not book.worksheets:
+            yield name, Problem("", "an Excel workbook with a table of jobs", "one of charts alone")
+            return
         sheet = _sheet_with_jobs(book, table.is_header)
         formulas = load_workbook(file)[sheet.title]
         height, width = sheet.max_row, sheet.max_column
@@ -115,17 +118,27 @@ def _merged_cells(sheet: Any) -> dict[tuple[int, int], Any]:
 
 
 def _sheet_with_jobs(book: Any, is_header: Callable[[Sequence[Any]], bool]) -> Any:
-    """Return the first sheet that people see and that has a table; without one the first that they see."""
+    """Return the first sheet that people see and that has a table with rows; else one without, else the first of all.
+
+    Charts have sheets of their own, which are none of these.
+    """
     visible = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"] or book.worksheets
-    tables = (
-        sheet for sheet in visible if any(map(is_header, sheet.iter_rows(max_row=TITLE_ROWS + 1, values_only=True)))
-    )
-    return next(tables, visible[0])
+    filled = [sheet for sheet in visible if _filled_rows(sheet)] or visible
+    tables = [
+        sheet for sheet in filled if any(map(is_header, sheet.iter_rows(max_row=TITLE_ROWS + 1, values_only=True)))
+    ]
+    return next((sheet for sheet in tables if _filled_rows(sheet) > 1), (tables or filled)[0])
+
+
+def _filled_rows(sheet: Any) -> int:
+    """Return how many rows have anything in them."""
+    # Not its height: a look into a sheet makes it taller, and one cell in the last corner makes it a million rows.
+    return len({cell.row for cell in sheet._cells.values() if cell.value is not None})
 
 
 def _workbook_remarks(book: Any, sheet: Any) -> Iterator[Problem]:
     """Say what of a workbook is not read, or is read although nobody sees it."""
-    others = [other.title for other in book.worksheets if other is not sheet and other.max_row > 1]
+    others = [other.title for other in book.worksheets if other is not sheet and _filled_rows(other) > 1]
     if others:
         read = f"one sheet: {sheet.title!r} is read, the first with a table"
         yield Problem("", read, f"also {', '.join(others)}", warning=True)

@@ -377,6 +377,44 @@ def test_what_a_sheet_hides_or_leaves_elsewhere_is_said(tmp_path: Path) -> None:
     assert "1 hidden row is read too (delete what is not wanted)" in remarks
 
 
+def add_chart(book: Any, sheet: Any) -> None:
+    """Put a chart before all sheets of a workbook, on a sheet of its own, and open it there."""
+    from openpyxl.chart import BarChart, Reference
+
+    chart = BarChart()
+    chart.add_data(Reference(sheet, min_col=1, min_row=1, max_row=2))
+    book.create_chartsheet("Chart", 0).add_chart(chart)
+    book.active = 0
+
+
+@for_each("first", ["a chart", "nothing", "a title", "a header"])
+def test_the_jobs_are_found_behind_a_sheet_without_any(tmp_path: Path, first: str) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        jobs = sheet if first == "a chart" else book.create_sheet("Jobs")
+        for row in (["Model", "Prompt"], [TEXT, "Waves"]):
+            jobs.append(row)
+        if first == "a chart":
+            add_chart(book, jobs)
+        elif first != "nothing":
+            sheet.append(["Prompt"] if first == "a header" else ["Our film"])
+
+    jobs, problems = read(workbook(tmp_path, fill))
+    assert [job["prompt"] for job in jobs] == ["Waves"]
+    assert problems == []
+
+
+def test_a_workbook_of_charts_alone_is_said_to_be_one(tmp_path: Path) -> None:
+    def fill(book: Any, sheet: Any) -> None:
+        add_chart(book, sheet)
+        book.remove(sheet)
+
+    jobs, problems = read(workbook(tmp_path, fill))
+    assert jobs == []
+    assert [str(problem) for _, problem in problems] == [
+        "an Excel workbook with a table of jobs, got one of charts alone"
+    ]
+
+
 # --- paths
 
 
