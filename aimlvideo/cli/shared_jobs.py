@@ -34,7 +34,7 @@ from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
-from aimlvideo.distributed.queue import JobQueue, enqueue_jobs
+from aimlvideo.distributed.queue import JobQueue, enqueue_jobs, planned_without_place
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
 from aimlvideo.errors import InvalidJobs, UsageError
@@ -172,6 +172,7 @@ class SharedJobs:
             queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
+            queued += enqueue_jobs(journal.db, planned_without_place(journal.db))
         reader.say_remarks(self._terminal.remark)
         self._terminal.say(f"{pluralize(queued, 'job')} queued")
         if refused:
@@ -217,6 +218,7 @@ class SharedJobs:
     def drain(self) -> int:
         """Tell all workers to buy nothing more, to see through what they have, and to end; return the exit code."""
         with self._journal() as journal:
+            journal.account()  # raises where there is none that could be drained
             journal.db.execute("UPDATE aimlvideo_account SET drained_at = clock_timestamp()")
         self._terminal.say("the workers buy nothing more; each exits when its outstanding generations have ended")
         return 0

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from aimlvideo.errors import JournalError, SettingsError
 from aimlvideo.shell.files.object_stores import ClipStore
-from aimlvideo.shell.journal.postgres_connection import Connection
+from aimlvideo.shell.journal.postgres_connection import Connection, required_row
 
 TOKEN = ".aimlvideo-list"
 """The mark of a job list in the place of its clips, where all workers save: its first line is the list's, and the
@@ -74,6 +74,5 @@ class DatabaseCopyCheck:
 
 async def _last_submission(connection: Connection) -> datetime:
     row = await (await connection.execute(LAST_SUBMISSION)).fetchone()
-    assert row is not None
-    moment: datetime = row[0]
+    moment: datetime = required_row(row, "aimlvideo_rate")[0]
     return moment

@@ -23,6 +23,7 @@ from aimlvideo.shell.files.object_stores import ClipStore
 from aimlvideo.shell.files.uploads import Uploads, UploadStore
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.postgres import PostgresJournal
+from aimlvideo.shell.journal.postgres_connection import required_row
 from aimlvideo.shell.journal.postgres_sync import ALIVE, FACTS, FORGET, NOTE
 from aimlvideo.shell.user_folders import NOWHERE
 
@@ -52,7 +53,8 @@ class _SharedRecords:
         stages = [stage.value for stage in OUTSTANDING]
         ours = "SELECT id FROM aimlvideo_jobs WHERE id = ANY(%s) AND stage = ANY(%s)"
         ids = {name for (name,) in await self.journal.ask(ours, list(job_ids), stages)}
-        ((count,),) = await self.journal.ask(f"SELECT {' + '.join(sorted(stages))} FROM aimlvideo_account")
+        rows = await self.journal.ask(f"SELECT {' + '.join(sorted(stages))} FROM aimlvideo_account")
+        (count,) = required_row(next(iter(rows), None), "aimlvideo_account")
         return ids, count > len(ids)
 
     async def is_alive(self, worker: str) -> bool:

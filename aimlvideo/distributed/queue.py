@@ -163,6 +163,14 @@ class JobQueue:
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
 
+def planned_without_place(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return the ids of planned jobs that have no place in the queue: nobody would ever take them."""
+    table = SyncQueries(SyncPsycopgDriver(connection)).qbq.qualified.queue_table
+    places = f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || aimlvideo_jobs.id"
+    lost = f"SELECT id FROM aimlvideo_jobs WHERE stage = 'planned' AND NOT EXISTS ({places}) ORDER BY seq"
+    return [name for (name,) in connection.execute(lost)]
+
+
 def enqueue_jobs(
     connection: psycopg.Connection[Any], names: Iterable[str], *, begun: bool = False, again: bool = False
 ) -> int:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from psycopg.rows import dict_row
 
 from aimlvideo.errors import SettingsError
-from aimlvideo.shell.journal.postgres_connection import Connection
+from aimlvideo.shell.journal.postgres_connection import Connection, required_row
 
 READ = "SELECT * FROM aimlvideo_account"
 NARROW = """
@@ -120,8 +120,7 @@ class Account:
         """Return the account; with `locked`, nobody else changes it until the end of the transaction."""
         async with connection.cursor(row_factory=dict_row) as cursor:
             row = await (await cursor.execute(READ + (" FOR UPDATE" if locked else ""))).fetchone()
-        assert row is not None
-        return cls.of(row)
+        return cls.of(required_row(row, "aimlvideo_account"))
 
     @property
     def unfinished(self) -> int:

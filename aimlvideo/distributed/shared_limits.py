@@ -18,7 +18,7 @@ from aimlvideo.core.limits import COOLDOWN, NARROW, SLOWEST, ConcurrencyLimit, P
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.shell import clock
-from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, pooled_connection
+from aimlvideo.shell.journal.postgres_connection import AGAIN, AWAY, pooled_connection, required_row
 
 AT_A_TIME = 0.1
 """Seconds' worth of submissions that a worker reserves at a time."""
@@ -118,7 +118,7 @@ class Permits:
             log.warning("the account's rate cannot be read: %s", error)
             await anyio.sleep(AGAIN)
             return
-        assert row is not None
+        row = required_row(row, "aimlvideo_rate")
         # The reservation begins when the account's turn comes: that moment is on the database's clock, so only the
         # difference is used.
         await anyio.sleep(max(row[0], 0.0))

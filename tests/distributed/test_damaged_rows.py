@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psycopg
 import pytest
 from typer.testing import CliRunner
@@ -12,8 +13,11 @@ from typer.testing import CliRunner
 from aimlvideo.cli.app import app
 from aimlvideo.core.jobs.columns import COLUMN_KINDS
 from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.errors import JournalError
+from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres import _undamaged
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal, record_of
+from tests.distributed.test_worker import job, opened, queue
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -79,3 +83,29 @@ def test_a_worker_that_takes_a_damaged_row_goes_on_with_the_others(caplog: pytes
     assert [record.job.id for record in _undamaged([wrong, row])] == ["a"]
     assert "job 'b' is damaged in the database" in caplog.text
     assert record_of(row).progress.generation_id == "g-1"
+
+
+@pytest.mark.parametrize("words", [("status",), ("drain",), ("worker", "-o", "out", "--until-empty")])
+def test_a_list_that_has_lost_the_row_of_its_account_is_said_to_have(
+    dsn: str, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIMLAPI_API_KEY", "key-1")
+    monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:9")
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("DELETE FROM aimlvideo_account")
+    done = CliRunner().invoke(app, [*words, "--dsn", dsn])
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    assert done.exit_code == 2, done.output
+    assert "aimlvideo_account of the database has lost its row" in done.output.replace("\n", " ")
+
+
+async def test_without_the_row_of_the_rate_a_worker_buys_nothing_and_says_why(dsn: str, tmp_path: Path) -> None:
+    await anyio.to_thread.run_sync(queue, dsn, tmp_path, [job(0)])
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("DELETE FROM aimlvideo_rate")
+    async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
+        with pytest.raises(JournalError, match="aimlvideo_rate of the database has lost its row"):
+            async with opened(dsn, tmp_path, sandbox.url) as worker:
+                await worker.run()
+        assert sandbox.stats()["accepted"] == 0

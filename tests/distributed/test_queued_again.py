@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+import anyio
 import psycopg
 import pytest
 
@@ -75,3 +77,12 @@ def test_a_command_that_dies_before_it_has_queued_a_job_again_has_not_planned_it
         queue_again(dsn, file, stage)
     with open_sync_journal(dsn) as journal:
         assert journal.counts() == {stage.value: 1}
+
+
+async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(dsn: str, file: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute("DELETE FROM pgqueuer")
+    for _ in range(2):
+        await anyio.to_thread.run_sync(partial(SharedJobs(dsn, QUIET).queue, file, ReaderOptions(), retry_failed=False))
+    async with JobQueue.open(dsn, uuid4()) as queue:
+        assert [*await queue.take(5)] == ["one"]

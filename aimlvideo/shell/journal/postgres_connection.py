@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import psycopg
@@ -39,6 +39,19 @@ BY_INDEX = "SELECT " + ", ".join(
     f"set_config('enable_{way}', 'off', false)" for way in ("sort", "seqscan", "hashjoin", "mergejoin")
 )
 WRONG = re.compile(r"authentication failed|no password supplied|does not exist|no pg_hba.conf entry|permission denied")
+
+
+Row = TypeVar("Row")
+
+
+def required_row(row: Row | None, table: str) -> Row:
+    """Return the one row of a table. Raises JournalError where there is none: no command takes it away."""
+    if row is None:
+        raise JournalError(
+            f"the table {table} of the database has lost its row: another hand has changed it. Nothing is bought "
+            "without its limits: restore the newest backup"
+        )
+    return row
 
 
 class Database(NamedTuple):

@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Counts
 from aimlvideo.errors import InvalidJobs, JournalError
 from aimlvideo.shell.journal.base import MOST_EARLIER, CopyNumbers
-from aimlvideo.shell.journal.postgres_connection import Connection, Database, postgres_errors
+from aimlvideo.shell.journal.postgres_connection import Connection, Database, postgres_errors, required_row
 from aimlvideo.shell.journal.postgres_schema import STAGE_COLUMNS, check_tables
 
 ROW = f"id, folder, asked, {', '.join(PROGRESS_COLUMNS)}"
@@ -282,8 +282,7 @@ class SyncPostgresJournal:
         """Return the row with the limits of the account and the sums over all jobs."""
         with postgres_errors(), self.db.cursor(row_factory=dict_row) as cursor:
             row = cursor.execute("SELECT * FROM aimlvideo_account").fetchone()
-        assert row is not None
-        return row
+        return required_row(row, "aimlvideo_account")
 
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
@@ -349,9 +348,7 @@ class SyncPostgresJournal:
             yield from (name for (name,) in self.db.execute(question))
 
     def _one(self, question: str) -> Any:
-        row = self.db.execute(question).fetchone()
-        assert row is not None
-        return row[0]
+        return required_row(self.db.execute(question).fetchone(), "aimlvideo_account")[0]
 
 
 @contextmanager
