@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskGroup
@@ -54,6 +54,26 @@ class AgentTools:
         self._buying = anyio.Lock()
         self._errors: dict[str, VideoError] = {}
         self._active: set[str] = set()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, client: VideoClient, folder: Path, limit: float) -> AsyncIterator[Self]:
+        """Give the tools of a folder, which is this process's alone until the block is left.
+
+        Raises UsageError where another service has begun the folder, JournalError where another process has it.
+        """
+        service = client.service.name
+        if (folder / JOURNAL).exists():
+            RunFolder(folder).service(service)  # raises where it is another one's
+        async with client.run([], output=folder, max_spend=limit) as run, task_group() as tasks:
+            run.spec.journal.note("service", service)
+            tools = cls(client, folder, limit, run, tasks)
+            tools.carry_on()
+            try:
+                yield tools
+            finally:
+                # Local tasks only: what was bought goes on at the service, and the journal has its ids.
+                tasks.cancel_scope.cancel()
 
     def models(self, words: str) -> dict[str, Any]:
         """Return the models that fit these words."""
@@ -260,26 +280,6 @@ class AgentTools:
                 waiting += self._client.price(record.job) or 0.0
         standing = budget.standing()
         return standing._replace(committed=standing.committed + waiting)
-
-
-@asynccontextmanager
-async def open_tools(client: VideoClient, folder: Path, limit: float) -> AsyncIterator[AgentTools]:
-    """Give the tools of a folder, which is this process's alone until the block is left.
-
-    Raises UsageError where another service has begun the folder, JournalError where another process has it.
-    """
-    service = client.service.name
-    if (folder / JOURNAL).exists():
-        RunFolder(folder).service(service)  # raises where it is another one's
-    async with client.run([], output=folder, max_spend=limit) as run, task_group() as tasks:
-        run.spec.journal.note("service", service)
-        tools = AgentTools(client, folder, limit, run, tasks)
-        tools.carry_on()
-        try:
-            yield tools
-        finally:
-            # Local tasks only: what was bought goes on at the service, and the journal has its ids for the next start.
-            tasks.cancel_scope.cancel()
 
 
 def _is_sent(record: Record) -> bool:

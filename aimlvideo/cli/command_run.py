@@ -268,11 +268,11 @@ async def _serve_board(run: Run, at: Address | None, terminal: Terminal, *, retr
     if at is None:
         yield
         return
-    from aimlvideo.views.report.board import open_board  # noqa: PLC0415 - a web server and templates that few runs need
+    from aimlvideo.views.report.board import Board  # noqa: PLC0415 - a web server and templates that few runs need
 
     (host, port), watcher = at, RunWatcher.of_journal(run, retried=retried)
     token = "" if host in LOOPBACK else secrets.token_urlsafe(18)
-    async with open_board(run, lambda: watcher.snapshot().brief(), host=host, port=port, token=token) as url:
+    async with Board.serve(run, lambda: watcher.snapshot().brief(), host=host, port=port, token=token) as url:
         terminal.say(f"the board is at {url}")
         yield
 

@@ -17,8 +17,6 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 
 INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 """Characters without a width, which are copied along from web pages and chats."""
-
-
 LONGEST = 60
 """Characters of a value in a message: a picture as Base64 has millions."""
 _brief = reprlib.Repr()

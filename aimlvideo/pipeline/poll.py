@@ -66,40 +66,22 @@ async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob
 
 REVIEW_INTERVAL = 15.0
 """Seconds after which a sleeping generation is looked at again, without a request: something was learned since."""
-
-
 MAX_MISSES = 10
 """Failed checks in a row that put a generation on the slow lane."""
-
-
 REFUSALS_BEFORE_HALT = 3
 """Refused checks of one generation in a row, after which it is said and nothing new is bought: a key was revoked."""
-
-
 SILENCE = 45.0
 """Seconds without any answer after which a free question is asked: is the key still good, while clips render?"""
-
-
 KEY_REFUSED = (401, 403)
 """Statuses of an answer to a key that is good no more."""
-
-
 FIRST_MINUTE = 60.0
 """Seconds in which a service may not know yet what it has accepted."""
-
-
 SLOW_LANE = 300.0
 """Seconds between checks there."""
-
-
 MOST_OWNERS = 10_000
 """Ended generations whose job is remembered."""
-
-
 PARALLEL_POLLS = 128
 """Status checks in flight at most."""
-
-
 CALLBACK_SLOWDOWN = 4.0
 """How much longer the gaps are while the service calls back."""
 

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aimlvideo.cli.agent_tools import AgentTools, open_tools
+from aimlvideo.cli.agent_tools import AgentTools
 from aimlvideo.errors import InvalidJobs, OverBudget, UsageError
 from aimlvideo.pipeline import chains
 from tests.fakes import MODEL, PRICE, FakeClient, FakeService, quick_downloads
@@ -34,7 +34,7 @@ def tools(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     @asynccontextmanager
     async def opened(limit: float = 5.0) -> Any:
-        async with FakeClient(service) as client, open_tools(client, tmp_path / "clips", limit) as tools:
+        async with FakeClient(service) as client, AgentTools.open(client, tmp_path / "clips", limit) as tools:
             yield tools
 
     return opened

@@ -57,7 +57,7 @@ def agent(mcp: Any, sandbox: Sandbox, tmp_path: Path) -> Agent:
 @pytest.fixture
 def agent_here(mcp: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Agent:
     """Return a way to begin a session with a server in this process over the same folder."""
-    from aimlvideo.cli.agent_tools import open_tools
+    from aimlvideo.cli.agent_tools import AgentTools
     from aimlvideo.cli.mcp_server import _server_of
 
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def agent_here(mcp: Any, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.M
     async def session(max_spend: float = 5.0) -> AsyncIterator[Any]:
         async with (
             VideoClient("key-that-nobody-may-see", sandbox.url, poll="every:0.1") as buyer,
-            open_tools(buyer, tmp_path / "clips", max_spend) as tools,
+            AgentTools.open(buyer, tmp_path / "clips", max_spend) as tools,
             mcp.Client(_server_of(tools)) as client,
         ):
             yield client

@@ -22,7 +22,7 @@ from unittest.mock import patch
 import anyio
 
 from aimlvideo.cli import command_run, reconciliation
-from aimlvideo.cli.agent_tools import open_tools
+from aimlvideo.cli.agent_tools import AgentTools
 from aimlvideo.cli.commands import recover
 from aimlvideo.cli.commands.generate import ClipInputs, make_one
 from aimlvideo.cli.commands.resume import carry_on
@@ -609,7 +609,7 @@ class World:
         async def work(settings: dict[str, Any]) -> int:
             async with (
                 FakeClient(self.service, **settings | {"max_outstanding": 20}) as client,
-                open_tools(client, self.folder, limit) as tools,
+                AgentTools.open(client, self.folder, limit) as tools,
             ):
                 for line in lines:
                     params = {name: value for name, value in line.items() if name not in ("id", "model")}

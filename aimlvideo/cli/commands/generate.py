@@ -44,6 +44,7 @@ from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, V
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -199,8 +200,7 @@ class _ClipJournal:
         with read_journal(self.path) as opened:
             if opened.counts().get(Stage.SAVED):
                 return
-        for ending in ("", "-wal", "-shm", ".lock"):
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+        JournalFile(self.path).remove()
 
     def _open_jobs(self) -> list[Record]:
         if self.path is None or not self.path.exists():

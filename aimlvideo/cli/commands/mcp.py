@@ -36,12 +36,12 @@ def mcp(
         checked_limit(max_spend, "--max-spend")
         if find_spec("mcp") is None:
             raise SettingsError("`aimlvideo mcp` needs the extra `mcp`: pip install 'aimlvideo[mcp]'")
-        from aimlvideo.cli.agent_tools import open_tools
+        from aimlvideo.cli.agent_tools import AgentTools
         from aimlvideo.cli.mcp_server import serve
 
         async def work() -> None:
             settings = access.client_options(max_outstanding=20, timeout=timeout, poll=poll, upload=upload)
-            async with client_of(settings) as client, open_tools(client, output, max_spend) as tools:
+            async with client_of(settings) as client, AgentTools.open(client, output, max_spend) as tools:
                 await serve(tools)
 
         in_loop(work())

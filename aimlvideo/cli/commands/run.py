@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +42,7 @@ from aimlvideo.shell.files.object_stores import ObjectStore, is_remote, journal_
 from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_journal
 from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
@@ -174,7 +174,7 @@ class Planner:
                     return journal.run
         except (UsageError, KeyboardInterrupt):
             if is_new:
-                _remove_journal(folder)
+                JournalFile(folder / JOURNAL).remove()
             if not folder_was_there and not any(folder.iterdir()):
                 folder.rmdir()
             raise
@@ -226,9 +226,3 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
         prices = Prices.of_text(journal.fact(PRICES))
         prices.update((model, facts.prices[model]) for model in sorted(priced))
         keep_prices(journal, prices)
-
-
-def _remove_journal(folder: Path) -> None:
-    """Leave no trace of a run that never began."""
-    for name in (JOURNAL, f"{JOURNAL}-wal", f"{JOURNAL}-shm", f"{JOURNAL}.lock"):
-        (folder / name).unlink(missing_ok=True)

@@ -37,8 +37,6 @@ SETTINGS = frozenset({
     "poll_rate", "rate", "retry_failed", "service", "settle", "strict", "timeout", "upload",
 })  # fmt: skip
 """What no model takes, and people write beside the parameters of one: a setting of the client or of a run."""
-
-
 LONGEST_LINK = 80
 """Letters of a link that a message shows at most."""
 EXAMPLE_LINK = "https://example.com/picture.png"

@@ -26,8 +26,6 @@ _REFUSED = re.compile(
 """What some file system refuses, or what makes a name read otherwise than it is written."""
 _PLAIN_STEM = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)$)[A-Za-z0-9_-]{1,100}")
 """What nearly every name is: nothing in it has to be changed."""
-
-
 _OWN_FILES = {
     RESULTS,
     REPORT,

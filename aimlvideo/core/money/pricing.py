@@ -82,8 +82,6 @@ class Prices(dict[str, Pricing]):
 
 PRICES = "prices"
 """The name under which a journal has the price list that its run was given."""
-
-
 EARLIER_PRICES = "earlier_prices"
 """The name under which a journal has the lists before that one: what was bought by them may be outstanding still."""
 

@@ -14,20 +14,12 @@ from aimlvideo.errors import Unclear
 
 LOG_PAGE_ROWS = 100
 """Rows on a page of the log at most."""
-
-
 LEDGER_PAGE_ROWS = 100
 """Rows on a page of the ledger at most."""
-
-
 LOG_RATE = 200 / 60
 """Requests a second that the log takes."""
-
-
 LONGEST_WINDOW = 92 * 86400 - 600.0
 """Seconds that one question to the log may span, less a little for clocks that differ."""
-
-
 _BALANCE_FIELDS = {"current_balance": "a number", "currency": "text"}
 _KEY_FIELDS = {"data": "an object", "data.disabled": "true or false", "data.monthly_usage": "a number"}
 _LOG_FIELDS = {

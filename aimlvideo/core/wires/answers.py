@@ -145,8 +145,6 @@ _TOO_OFTEN = r"""(?ix)
     | \b[qr]p[sm]\b | slow[ ]down | requests?[ ]per[ ](second|minute)
     | 频繁 | 繁忙 | 频率 | 限流 | 请求过(多|快)
     """
-
-
 _TOO_MANY_AT_ONCE = r"""(?ix)
     too[ ]many[ ](concurrent|parallel)
     | too[ ]many[ ](simultaneous|active|running|ongoing)[ ](\w+[ ]){0,2}(request|task|job|generation|call|render)

@@ -29,8 +29,6 @@ EARLIER = 5
 
 COSTS_WINDOW = 90 * 86400.0
 """Seconds back in which a pack was bought that is asked about."""
-
-
 _PACKS_FIELDS = {
     "data.resource_pack_subscribe_infos": "a list",
     "data.resource_pack_subscribe_infos[].resource_pack_name": "text",

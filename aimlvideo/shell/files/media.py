@@ -30,8 +30,6 @@ MAX_BYTES = 128 * 2**20
 """Bytes of one picture, video or sound that is sent along: in a request it takes several times as much memory."""
 MAX_PIXELS = 100_000_000
 """Pixels of a picture that is still to be encoded."""
-
-
 MOST_INLINE = 4 * 2**20
 """Bytes of a picture that is sent along although there is a place for uploads."""
 UPLOAD_HINT = "give a link to it, or a place for uploads: --upload s3://bucket/prefix (upload= in Python)"

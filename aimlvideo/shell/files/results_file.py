@@ -16,8 +16,6 @@ from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
-
-
 FAILED_STAGE = b'"stage": "failed"'
 """How the line of a failed job has its stage. No text in a line has this: its quotes are escaped."""
 

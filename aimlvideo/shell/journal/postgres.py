@@ -92,8 +92,6 @@ REPLACED = """
 SEE_PRICE = "SELECT aimlvideo_see_price(%s, %s)"
 FULL = "full"
 """The verdict where the account has no place for one more generation."""
-
-
 COLUMNS = ", ".join(PROGRESS_COLUMNS)
 TAKE = f"UPDATE aimlvideo_jobs SET owner = %s WHERE id = ANY(%s) RETURNING id, folder, asked, {COLUMNS}"
 GATHER = 0.02

@@ -38,8 +38,6 @@ from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 PLAN = "INSERT INTO jobs (id, run, folder, asked, stage, polls) VALUES (?, ?, ?, ?, 'planned', 0)"
 UNKNOWN = "null]"
 """How the content of a job ends that was recovered without its parameters."""
-
-
 LOSS_IS_HARMLESS = (Stage.SUBMITTING, Stage.READY)
 """Steps that may be lost: the one is `synced` before its request leaves, the other is learned by the next poll."""
 

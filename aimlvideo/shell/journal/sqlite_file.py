@@ -178,6 +178,11 @@ class JournalFile(NamedTuple):
             f"{self.path.name} away, then bring back the ids with `{command_line('recover', str(self.path.parent))}`"
         )
 
+    def remove(self) -> None:
+        """Take the journal away, with all that is beside it: nothing in it was bought, or all of that was fetched."""
+        for file in (self.path, self.wal, self._beside("-shm"), self._beside(".lock")):
+            file.unlink(missing_ok=True)
+
     def free_reserve(self) -> bool:
         """Free the room that is kept on the disk for the last steps of a run; False where it is gone already."""
         try:

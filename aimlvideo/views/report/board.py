@@ -116,6 +116,19 @@ class Board:
         self._line = ""
         self._is_over = False
 
+    @classmethod
+    @asynccontextmanager
+    async def serve(
+        cls, run: Run, status_line: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
+    ) -> AsyncIterator[str]:
+        """Serve the board of a run until the block is left; give its URL. Raises SettingsError where it cannot."""
+        assert run.spec.folder is not None
+        with read_journal(run.spec.folder / JOURNAL) as journal:
+            board = cls(run.spec.folder, journal, status_line, token)
+            async with board.served(host, port) as url:
+                run.watchers.append(board.on_step)
+                yield url
+
     @asynccontextmanager
     async def served(self, host: str, port: int, *also: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[str]:
         """Serve the board, and keep it up to date, until the block is left; give its URL. Raises SettingsError."""
@@ -254,19 +267,6 @@ class Board:
             self._readers.discard(outlet)
             outlet.close()
             news.close()
-
-
-@asynccontextmanager
-async def open_board(
-    run: Run, status_line: Callable[[], str], *, host: str = "127.0.0.1", port: int = 0, token: str = ""
-) -> AsyncIterator[str]:
-    """Serve the board of a run until the block is left; give its URL. Raises SettingsError where it cannot."""
-    assert run.spec.folder is not None
-    with read_journal(run.spec.folder / JOURNAL) as journal:
-        board = Board(run.spec.folder, journal, status_line, token)
-        async with board.served(host, port) as url:
-            run.watchers.append(board.on_step)
-            yield url
 
 
 async def _start(runner: web.AppRunner, host: str, port: int) -> None:

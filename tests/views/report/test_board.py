@@ -21,7 +21,7 @@ from aimlvideo.core.money.budget import Budget
 from aimlvideo.pipeline.entry import Entry, RunSpec
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.views.report.board import Board, ChangeLog, open_board
+from aimlvideo.views.report.board import Board, ChangeLog
 from tests.views.report.test_page import until
 
 
@@ -55,7 +55,7 @@ async def a_run(folder: Path, token: str = "") -> AsyncIterator[ServedRun]:
         run = ServedRun(batch, {})
         for name in ("first", "second"):
             await run.come_in(name)
-        async with open_board(batch, lambda: "as it should be", token=token) as run.url:
+        async with Board.serve(batch, lambda: "as it should be", token=token) as run.url:
             yield run
         batch.leave()
         tasks.cancel_scope.cancel()
