@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -11,7 +10,6 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import pluralize
-from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.money.account import Charge
@@ -30,12 +28,9 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
     if ledger is None:
         raise UsageError(f"{service.title} has no ledger to ask for: look at {service.key_url}")
 
-    def records() -> Iterator[Record]:
-        yield from chain(journal.ended_jobs(), journal.open_jobs())
-
     # The jobs are read twice instead of being kept: there may be very many.
     attempts = chain(
-        (progress.attempt for _, progress in records()), (attempt for _, attempt in journal.earlier_attempts())
+        (progress.attempt for _, progress in journal.all_jobs()), (attempt for _, attempt in journal.earlier_attempts())
     )
     submitted = ((one.request_id, one.submitted_at) for one in attempts if one.submitted_at)
     moments = (Intent.of(request_id).earliest_moment(submitted_at) for request_id, submitted_at in submitted)
@@ -48,10 +43,10 @@ def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Te
                 reading = await client.read_log(since)
                 if not reading.complete:
                     terminal.problem("the service's log could not be read to its end: not all of it is compared")
-                return reconcile(records(), charges, reading.rows, journal.earlier_attempts())
+                return reconcile(journal.all_jobs(), charges, reading.rows, journal.earlier_attempts())
             except ServiceError as error:
                 terminal.problem(f"the service's log cannot be read; using the billing ledger only: {error}")
-                return reconcile(records(), charges, earlier_attempts=journal.earlier_attempts())
+                return reconcile(journal.all_jobs(), charges, earlier_attempts=journal.earlier_attempts())
 
     reconciled = in_loop(ask())
     rows = [

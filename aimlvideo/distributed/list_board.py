@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from itertools import chain
 from pathlib import Path
 
 import anyio
@@ -108,4 +107,4 @@ async def open_list_board(
 
 
 def _cards(journal: SyncPostgresJournal) -> Iterator[dict[str, object]]:
-    return (job_json(*record) for record in chain(journal.open_jobs(), journal.ended_jobs()))
+    return (job_json(*record) for record in journal.all_jobs())

@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import count
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
@@ -169,7 +169,7 @@ class Feed:
         # Many machines share too much to be read for each.
         if not self._own_ids_read and self.live is not None and self._own_ids.names_one(job):
             journal = self.run.spec.journal
-            self._own_ids.read(chain(journal.ended_jobs(), journal.open_jobs()))
+            self._own_ids.read(journal.all_jobs())
             self._own_ids_read = True
         return self._own_ids.claim(job)
 

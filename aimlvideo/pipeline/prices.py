@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import VideoJob
@@ -59,8 +58,7 @@ class PriceList:
         if limit is None:
             spending.spent = spending.spent if is_shared else journal.spent()
         elif not spending.counted:
-            records = chain(journal.ended_jobs(), journal.open_jobs())
-            spending.count(records, self._highest_price(journal), spent=journal.spent())
+            spending.count(journal.all_jobs(), self._highest_price(journal), spent=journal.spent())
         else:
             spending.reprice(self._highest_price(journal))
         return Budget(limit, spending)

@@ -8,7 +8,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from weakref import WeakSet
 
@@ -133,8 +132,7 @@ class Run:
             # What others name at this moment nobody can read: two clips of one name would become one.
             return file_name(text, hashed_id=job.id)
         if self._names is None:
-            journal = self.spec.journal
-            records = chain(journal.open_jobs(), journal.ended_jobs())
+            records = self.spec.journal.all_jobs()
             self._names = {one.progress.file.casefold() for one in records if one.progress.file}
         other = self.spec.journal.find(name.removesuffix(".mp4"))
         if name.casefold() in self._names or (other is not None and other.job.id != job.id):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,7 @@ def join(
             records = shared_jobs.progress()
         else:
             with read_journal(folder / JOURNAL) as journal:
-                records = {job.id: progress for job, progress in chain(journal.ended_jobs(), journal.open_jobs())}
+                records = {job.id: progress for job, progress in journal.all_jobs()}
         clips = _saved_clips(folder, records, ids or [])
         film = join_clips(clips, output, fade=fade)
         how = "copied as they are" if film.copied else "encoded anew"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Annotated
 
 import typer
@@ -198,7 +197,7 @@ class Planner:
         Raises InvalidJobs with all problems, and UsageError where `--name` has a field that no job has.
         """
         tally, template = Tally(reader.catalog, facts.prices), self.options.name
-        reader.records = lambda: chain(journal.ended_jobs(), journal.open_jobs())
+        reader.records = journal.all_jobs
         fields: set[str] = set()
         for where, job, params in reader.jobs(lines):
             if template:

@@ -46,6 +46,9 @@ class JournalReader(Protocol):
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
         """Give the jobs that are saved or failed."""
 
+    def all_jobs(self) -> Iterator[Record]:
+        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
+
     def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs by stage."""
 

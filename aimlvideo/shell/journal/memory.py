@@ -128,6 +128,11 @@ class InMemoryJournal:
         """Give nothing: what has ended is not kept here."""
         return iter(())
 
+    def all_jobs(self) -> Iterator[Record]:
+        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
+        yield from self.open_jobs()
+        yield from self.ended_jobs()
+
     def counts(self, *, run: int | None = None) -> dict[str, int]:
         """Return the number of jobs under way by stage."""
         return dict(Counter(record.progress.stage.value for record in self._records.values()))

@@ -215,10 +215,6 @@ class SyncPostgresJournal:
         )
         return [(name, age, in_hand) for name, age, in_hand in self.db.execute(on_roll)]
 
-    def all_jobs(self) -> Iterator[Record]:
-        """Give all jobs in the order in which they were planned."""
-        yield from self._all("true")
-
     def newer_than(self, last: int, most: int) -> tuple[int, list[Record]]:
         """Return the number of the newest job, and the jobs planned after the one of number `last`: the newest of them.
 
@@ -239,6 +235,11 @@ class SyncPostgresJournal:
     def ended_jobs(self, *, run: int | None = None) -> Iterator[Record]:
         """Give the jobs that are saved or failed."""
         yield from self._all("stage IN ('saved', 'failed')")
+
+    def all_jobs(self) -> Iterator[Record]:
+        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
+        yield from self.open_jobs()
+        yield from self.ended_jobs()
 
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""

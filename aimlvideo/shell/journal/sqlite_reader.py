@@ -60,6 +60,11 @@ class SqliteReader:
         for stage in ("saved", "failed"):
             yield from (record for _, record in self._of_stage(stage, run))
 
+    def all_jobs(self) -> Iterator[Record]:
+        """Give every job: those that are not ended, as `open_jobs` does, and then those that are."""
+        yield from self.open_jobs()
+        yield from self.ended_jobs()
+
     def find(self, job_id: str) -> Record | None:
         """Return one job with its progress, or None."""
         rows = self._rows(f"{_ROWS} WHERE id=?", (job_id,))

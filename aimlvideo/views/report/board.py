@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from hmac import compare_digest
-from itertools import chain, takewhile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -302,7 +302,7 @@ def _number(request: web.Request) -> int:
 def _cards_of(folder: Path) -> list[dict[str, Any]]:
     """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
     with read_journal(folder / JOURNAL) as journal:
-        return [job_json(*record) for record in chain(journal.open_jobs(), journal.ended_jobs())]
+        return [job_json(*record) for record in journal.all_jobs()]
 
 
 def _is_matrix(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
 from importlib.util import find_spec
-from itertools import chain, islice
+from itertools import islice
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,7 @@ def write_report(folder: Path, *, patience: float = PATIENCE, journal: JournalRe
         clips = dict(islice(_clips(reader), MOST_POSTERS))
         matrix = reader.fact(MATRIX) is not None
         run = {"matrix": matrix, "made": round(clock.wall(), 2), "clips": "", "live": False}
-        cards = (job_json(*record) for record in chain(reader.open_jobs(), reader.ended_jobs()))
+        cards = (job_json(*record) for record in reader.all_jobs())
         _write(
             path,
             page_text(folder.resolve().name, run, cards, _posters(folder, clips, _earlier_posters(path), patience)),

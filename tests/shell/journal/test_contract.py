@@ -325,6 +325,7 @@ async def test_open_jobs_are_given_outstanding_ones_first_and_ended_ones_never(o
         assert [record.job.id for record in journal.open_jobs()] == ["job1", "job3", "job0"]
         assert {record.job.id for record in journal.open_jobs(retry_failed=True)} == {"job0", "job1", "job3", "job4"}
         assert {record.job.id for record in journal.ended_jobs()} == {"job2", "job4"}
+        assert sorted(record.job.id for record in journal.all_jobs()) == [f"job{number}" for number in range(5)]
         assert journal.counts() == {"planned": 1, "rendering": 1, "saved": 1, "submitting": 1, "failed": 1}
         assert journal.planned_models() == {MODEL: 1}
 
