@@ -158,6 +158,14 @@ class JobReader:
         # What a chain begins with may have been planned before.
         self.check_chains(lambda _: True)
 
+    def finds_mistakes(self, file: JobFile, defaults: JobDefaults) -> bool:
+        """Read a file that is short enough once more, for what the service need not be asked about."""
+        if not file.is_read_soon:
+            return False
+        self.read_all(file, defaults)
+        # What is wrong with a job may be that its model is newer than the catalogue: the service knows it.
+        return bool(self.problems) and not self.unknown_models
+
     def params_of(self, job: VideoJob) -> Mapping[str, Param]:
         """Return all parameters that the job's model takes, as far as that is known."""
         model = model_of(job, self.catalog, self.options.service)

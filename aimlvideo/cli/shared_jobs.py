@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import inf
@@ -67,18 +67,19 @@ SAY_EVERY = 10.0
 class Consent:
     """What is needed before new jobs are queued: that the service takes them, and that a person agrees to the price."""
 
-    facts: ServiceFacts = NO_FACTS
+    facts: Callable[[], ServiceFacts] = lambda: NO_FACTS
+    """Asks the service, once nothing is wrong with the file."""
     settings: ClientOptions | None = None
     """With these, what the service says of models and of the key counts."""
     anyway: bool = False
     confirm_above: float = inf
 
-    def ask(self, new: NewJobs, tally: Tally, terminal: Terminal) -> None:
+    def ask(self, new: NewJobs, tally: Tally, facts: ServiceFacts, terminal: Terminal) -> None:
         """Say what the new jobs of a file will cost, and ask where that is much. Raises UsageError after a no."""
         if not new.count:
             return
         if self.settings is not None:
-            tally.summary_for(self.settings, self.facts).obstacles(self.facts).refuse(terminal, anyway=self.anyway)
+            tally.summary_for(self.settings, facts).obstacles(facts).refuse(terminal, anyway=self.anyway)
         unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
         terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
         above = new.dollars is None or new.dollars > self.confirm_above
@@ -146,7 +147,8 @@ class SharedJobs:
         upload: str | None,
     ) -> int:
         """Queue the jobs of a file that was read before; what the database has may be in their way still."""
-        tally = Tally(reader.catalog, consent.facts.prices)
+        facts = consent.facts()
+        tally = Tally(reader.catalog, facts.prices)
         queued = 0
         with resolved_dsn(self._dsn) as database, open_sync_journal(database) as journal:
             service = reader.options.service
@@ -155,7 +157,7 @@ class SharedJobs:
 
             def queue(new: NewJobs) -> None:
                 nonlocal queued
-                consent.ask(new, tally, self._terminal)
+                consent.ask(new, tally, facts, self._terminal)
                 matrix = "yes" if reader.options.matrix else None
                 _note_facts(journal, {"service": service, MATRIX: matrix, UPLOAD: upload})
                 queued += enqueue_jobs(journal.db, new.ids)

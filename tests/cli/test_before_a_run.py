@@ -68,6 +68,18 @@ def test_a_withdrawn_model_is_said_before_anything_is_sent(command: Command, tmp
     assert sandbox.stats()["posts"] == 0
 
 
+def test_what_is_wrong_with_a_file_is_said_before_the_service_is_asked_for_anything(
+    command: Command, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    jobs = write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"}, {**JOB, "id": "b", "duration": 7})
+    for words in (("check", jobs), ("run", jobs, "-o", tmp_path / "out")):
+        result = command(*words)
+        assert result.exit_code == 2
+        assert "duration: one of 5, 10, got 7" in result.output
+    assert not sandbox.stats()["answers"]
+    assert not (tmp_path / "out").exists()
+
+
 def test_generate_refuses_a_withdrawn_model_and_a_key_without_the_scope(
     command: Command, tmp_path: Path, sandbox: Sandbox
 ) -> None:

@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands.run import Planner
+from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.service_facts import NO_FACTS
-from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.templates import MATRIX
+from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
@@ -159,3 +161,10 @@ def test_local_files_can_be_forbidden(tmp_path: Path) -> None:
     done = CliRunner(env=environment).invoke(app, words)
     assert done.exit_code == 2, done.output
     assert "image_url" in done.output
+
+
+def test_the_service_is_asked_for_nothing_while_a_file_has_mistakes(dsn: str, tmp_path: Path) -> None:
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(job(0)) + "\n" + json.dumps(job(1, duration=7)) + "\n")
+    consent = Consent(lambda: pytest.fail("asked"), ServiceOptions(api_key="k").client_options())
+    with pytest.raises(InvalidJobs, match="duration"):
+        SharedJobs(dsn, QUIET).queue(str(tmp_path / "jobs.jsonl"), ReaderOptions(), retry_failed=False, consent=consent)

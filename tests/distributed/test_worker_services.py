@@ -64,6 +64,6 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
             facts = await ServiceFacts.of(client)
         jobs.write_text(json.dumps({**lines[1], "id": "y"}))
         with pytest.raises(UsageError, match="is withdrawn since 10 August 2026"):
-            await anyio.to_thread.run_sync(partial(queue, consent=Consent(facts, settings)))
+            await anyio.to_thread.run_sync(partial(queue, consent=Consent(lambda: facts, settings)))
         with open_sync_journal(dsn) as journal:
             assert journal.find("y") is None

@@ -64,14 +64,17 @@ def enqueue(
         settings = access.client_options(legacy=legacy)
         asks = checked_limit(None if confirm_above == inf else confirm_above, "--confirm-above") is not None
         priced = asks or _names_service(settings)
-        facts = ServiceFacts.asked(settings) if priced else NO_FACTS
+
+        def ask() -> ServiceFacts:
+            return ServiceFacts.asked(settings) if priced else NO_FACTS
+
         code = shared_jobs.queue(
             jobs,
             options,
             retry_failed=retry_failed,
             defaults=file.defaults(),
             upload=upload,
-            consent=Consent(facts, settings if priced else None, anyway, confirm_above),
+            consent=Consent(ask, settings if priced else None, anyway, confirm_above),
         )
         raise typer.Exit(code)
 

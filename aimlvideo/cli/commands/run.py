@@ -87,6 +87,7 @@ def run_jobs(
     planner = Planner(JobFile(name), settings, options, terminal, defaults, sandbox=sandbox)
     if not sandbox:
         planner.require_key()
+    planner.refuse_mistakes()
     command = CommandRun(options, terminal, whole_folder=False)
 
     async def work() -> VideoError | None:
@@ -127,6 +128,16 @@ class Planner:
                 self.terminal.problem(str(error))
                 raise InvalidJobs(reader.problems) from None
             raise
+
+    def refuse_mistakes(self) -> None:
+        """Raise InvalidJobs for what is wrong with a file by itself, before the service is asked for anything.
+
+        A large file is not read twice for that: what is wrong with it is said after the service's free answers.
+        """
+        reader = self.reader(known_catalog())
+        if reader.finds_mistakes(self.file, self.defaults):
+            reader.say_remarks(self.terminal.remark)
+            raise InvalidJobs(reader.problems)
 
     async def plan_or_learn(self, client: VideoClient, facts: ServiceFacts) -> int:
         """Return the number of the run that the jobs were planned in.

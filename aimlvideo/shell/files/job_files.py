@@ -37,6 +37,8 @@ IN_MEMORY = 16_000_000
 LONGEST_LINE = 2**29
 """Bytes of one line of a job file: it is held in memory, several times over."""
 FORMS = ".jsonl, .ndjson, .json, .csv, .tsv, .xlsx, .txt or .md, a folder of pictures, or - for standard input"
+READ_TWICE = 2**22
+"""Bytes of a file that are read within a second: ten thousand jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,12 @@ class JobFile:
         """Whether it is there a second time: a file or a folder is, standard input and a pipe are not."""
         is_there = self.name != "-" and (Path(self.name).is_file() or Path(self.name).is_dir())
         return is_there or self.copy is not None
+
+    @property
+    def is_read_soon(self) -> bool:
+        """Whether it can be read once more than necessary, for its mistakes alone, and nobody waits for long."""
+        path = Path(self.name)
+        return self.can_be_read_again and not (path.is_file() and path.stat().st_size > READ_TWICE)
 
     @contextmanager
     def kept(self) -> Iterator[JobFile]:
