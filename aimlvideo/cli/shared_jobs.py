@@ -54,6 +54,7 @@ from aimlvideo.shell.journal.postgres_schema import init_tables
 from aimlvideo.shell.journal.postgres_sync import NewJobs, SyncPostgresJournal, open_sync_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
+from aimlvideo.views.report.contact_sheet import write_sheet
 from aimlvideo.views.report.report_file import write_report
 
 NO_LIMITS = AccountLimits()
@@ -250,16 +251,23 @@ class SharedJobs:
                 self._terminal.say(f"  worker {name}: {in_hand} in hand, last heartbeat {age:.0f} s ago")
         return summary.exit_code
 
-    def write_page(self, folder: Path) -> int:
-        """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code."""
+    def write_page(self, folder: Path, *, sheet: bool = False) -> int:
+        """Write `report.html` and `results.jsonl` of all jobs into the folder of the clips; return the exit code.
+
+        With `sheet`, also one picture with a frame of every clip.
+        """
         checked_folder(folder)
         with self._journal() as journal:
             path = write_report(folder, journal=journal)
             results = folder / RESULTS
             ResultsFile.rewrite(results, (Result.of(job, progress, folder) for job, progress in journal.ended_jobs()))
-        self._terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {results}")
+            written = {"page": str(path), "results": str(results)}
+            self._terminal.say(f"the page is {path}: open it in a browser; what became of each job is in {results}")
+            if sheet:
+                written["sheet"] = str(write_sheet(folder, list(journal.ended_jobs())))
+                self._terminal.say(f"the sheet is {written['sheet']}")
         if self._terminal.json:
-            self._terminal.value({"page": str(path), "results": str(results)})
+            self._terminal.value(written)
         return 0
 
     def serve_board(self, folder: Path, at: Address) -> int:

@@ -22,6 +22,10 @@ PAUSE = "UPDATE aimlvideo_rate SET due = greatest(due, clock_timestamp() + make_
 LIVE = "SELECT count(*) FROM aimlvideo_workers WHERE seen_at > now() - make_interval(secs => %s)"
 
 
+RANGES = {"max_outstanding": (1, 10_000_000), "heartbeat": (1, 86_400)}
+"""What the database can count, and seconds after which somebody has to take over what a dead worker has."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
     """The limits of one account. `None` leaves one as it is; `max_outstanding` may be `auto`, `max_spend` infinite."""
@@ -34,10 +38,10 @@ class AccountLimits:
 
     def __post_init__(self) -> None:
         for name, value in self.chosen().items():
-            least = {"max_outstanding": 1, "heartbeat": 1}.get(name, 0)
-            fits = value == "auto" if isinstance(value, str) else value >= least and (value > 0 or name == "max_spend")
-            if not fits or (value == inf and name != "max_spend"):
-                expected = f"at least {least}" if least else "a number above 0"
+            least, most = RANGES.get(name, (0, inf))
+            in_range = value == "auto" if isinstance(value, str) else least <= value <= most
+            if not in_range or (value in (0, inf) and name != "max_spend"):
+                expected = f"{least} to {most:,}" if least else "a number above 0"
                 raise SettingsError(f"{_flag(name)} is {value}: expected {expected}")
 
     def chosen(self) -> dict[str, Any]:

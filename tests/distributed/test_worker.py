@@ -291,7 +291,8 @@ async def test_the_page_and_the_results_of_all_workers_are_made_from_the_databas
     service = Sandbox(Behaviour(seconds=0.1, video="tiny"))
     async with service as sandbox, opened(queued, tmp_path, sandbox.url) as worker:
         await worker.run()
-    SharedJobs(queued, QUIET).write_page(tmp_path / "out")
+    SharedJobs(queued, QUIET).write_page(tmp_path / "out", sheet=True)
+    assert (tmp_path / "out" / "sheet.jpg").read_bytes().startswith(b"\xff\xd8")
     rows = [json.loads(line) for line in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
     assert {row["file"] for row in rows} == {f"job{n}.mp4" for n in range(20)}
     assert "job19.mp4" in (tmp_path / "out" / "report.html").read_text()

@@ -86,10 +86,7 @@ async def _read_named_models(fetch: Fetch, models: ModelList, names: Collection[
     One that it does not list, or whose document cannot be had or used, is left out. Raises ServiceError or ValueError
     where the list itself cannot be had or read.
     """
-    answer = await fetch(models.request(""))
-    if answer.status != 200:
-        raise ServiceError(f"the list of models answered {answer.status}", status=answer.status)
-    listed = models.read(parsed_document(answer.body))
+    listed = models.read(_list_document(await fetch(models.request(""))))
     named = [model for model in listed if {model.id, *model.aliases} & set(names)]
     entries, refused = await _documents(fetch, named[:MOST_NAMED], models.usual_path)
     for name, reason in refused.items():
@@ -114,8 +111,12 @@ async def _refresh(fetch: Fetch, cache: CatalogCache, models: ModelList, *, now:
 
 
 async def _read_all(fetch: Fetch, models: ModelList, answer: Answer, cached: Refreshed | None, now: str) -> Refreshed:
+    document = _list_document(answer)
     try:
-        listed = models.read(parsed_document(answer.body))
+        listed = models.read(document)
+        if not listed:
+            # No service sells nothing: what was read before would be gone.
+            raise ValueError("expected video models, got none")
     except ValueError as error:
         raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
     entries, refused = await _documents(fetch, listed, models.usual_path)
@@ -124,6 +125,16 @@ async def _read_all(fetch: Fetch, models: ModelList, answer: Answer, cached: Ref
     # they would stay missing.
     etag = "" if refused else answer.headers.get("etag", "")
     return Refreshed({**cached_models, **entries}, refused, now, etag)
+
+
+def _list_document(answer: Answer) -> Any:
+    """Return what the answer to a question for the list says. Raises ServiceError where that is no list at all."""
+    if answer.status != 200:
+        raise ServiceError(f"the list of models was refused ({answer.status})", status=answer.status)
+    try:
+        return parsed_document(answer.body)
+    except ValueError as error:
+        raise ServiceError(f"the list of models cannot be read: {error}", status=answer.status) from error
 
 
 async def _documents(fetch: Fetch, listed: list[ListedModel], usual_path: str) -> tuple[dict[str, Any], dict[str, str]]:

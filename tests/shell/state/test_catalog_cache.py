@@ -143,11 +143,22 @@ async def test_a_list_that_cannot_be_had_changes_nothing(cache: CatalogCache) ->
     async def down(request: Request) -> Answer:
         raise Unavailable("down")
 
-    async def nonsense(request: Request) -> Answer:
-        return Answer(200, {}, b"<html>")
+    def answering(body: bytes, status: int = 200) -> Any:
+        async def fetch(request: Request) -> Answer:
+            return Answer(status, {}, body)
 
-    for fetch, error in ((down, Unavailable), (nonsense, ServiceError)):
-        with pytest.raises(error):
+        return fetch
+
+    whole_list = Service("x/a")._list(Request("GET", "/v1/models")).body
+    for fetch, error, reason in (
+        (down, Unavailable, "down"),
+        (answering(b"<html>"), ServiceError, "cannot be read"),
+        (answering(b"[]"), ServiceError, "expected video models, got none"),
+        (answering(b'{"data": [null, 5, {"id": "x", "type": "chat-completion"}]}'), ServiceError, "got none"),
+        (answering(whole_list, 500), ServiceError, r"refused \(500\)"),
+        (answering(b"<html>", 403), ServiceError, r"refused \(403\)"),
+    ):
+        with pytest.raises(error, match=reason):
             await _refresh(fetch, cache, MODELS, now=NOW)
     assert cache.read() == first
 
