@@ -31,6 +31,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "prompt": _prompt_of(job.params),
         "params": [[name, _shown_params(value)] for name, value in shown.items() if name != "prompt"],
         "cost": progress.cost_usd,
+        "units": progress.cost_units if progress.cost_usd is None else None,
         "submitted": _moment(progress.submitted_at),
         "completed": _moment(progress.completed_at),
         "saved": _moment(progress.saved_at),

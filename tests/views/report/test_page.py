@@ -69,6 +69,25 @@ def test_every_clip_of_a_generation_can_be_seen(opened: Opened, tmp_path: Path, 
     assert page.locator("#viewer dd", has_text="twins.mp4, twins-2.mp4").count() == 1
 
 
+def test_what_was_paid_in_the_service_s_own_units_is_said_in_them(opened: Opened, tmp_path: Path, clip: Path) -> None:
+    async def write() -> None:
+        async with open_journal(tmp_path / "journal.sqlite3") as journal:
+            for name, units in (("a", 2.5), ("b", 3.5)):
+                os.link(clip, tmp_path / f"{name}.mp4")
+                job = journal.plan(VideoJob("m", id=name, prompt="x")).job
+                journal.step(job, Progress(Stage.SAVED, file=f"{name}.mp4", cost_units=units))
+
+    with ThreadPoolExecutor(1) as thread:  # the browser's own has a loop that runs
+        thread.submit(anyio.run, write).result()
+    write_report(tmp_path)
+    page = opened((tmp_path / REPORT).as_uri())
+    spent = page.locator("#tiles div", has_text="Spent").text_content()
+    assert "6 units" in spent
+    assert "3 units a clip" in spent
+    assert "2.5 units" in page.text_content("#cards")
+    assert "unknown" not in page.text_content("#cards") + spent
+
+
 def test_a_few_frames_of_a_clip_follow_each_other_under_the_mouse_until_it_leaves(opened: Opened, folder: Path) -> None:
     page = opened((folder / REPORT).as_uri(), motion="no-preference")
     page.hover(".card .thumb")

@@ -52,6 +52,9 @@ function queued(job) {
 
 const comma = (number) => number.toLocaleString('en-US');
 const money = (dollars) => '$' + dollars.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: dollars && dollars < 0.1 ? 4 : 2 });
+/* What a job cost: in USD, else in the service's own units, else that nobody said. */
+const units = (number) => `${number.toLocaleString('en-US')} units`;
+const price = (job, unknown) => job.cost !== undefined ? money(job.cost) : job.units !== undefined ? units(job.units) : job.stage === 'saved' ? unknown : undefined;
 function span(seconds) {
   if (seconds === undefined || seconds === null) return '–';
   if (seconds < 10) return seconds.toFixed(1) + ' s';

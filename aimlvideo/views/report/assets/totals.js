@@ -1,10 +1,11 @@
 /* The totals, the stacked bar of stages, the failures and the prices. */
 function counted() {
   const stages = Object.fromEntries(STAGES.map((stage) => [stage, 0]));
-  const sum = { stages, dollars: 0, unknown: 0, took: [], polls: 0, seen: 0, gaps: [], first: Infinity, last: 0, bytes: 0 };
+  const sum = { stages, dollars: 0, units: 0, unknown: 0, took: [], polls: 0, seen: 0, gaps: [], first: Infinity, last: 0, bytes: 0 };
   for (const job of jobs.values()) {
     stages[job.stage]++;
     if (job.cost !== undefined) sum.dollars += job.cost;
+    else if (job.units !== undefined) sum.units += job.units;
     else if (job.stage === 'saved' || job.stage === 'ready') sum.unknown++;
     if (job.took !== undefined && job.stage !== 'failed') {
       sum.took.push(job.took);
@@ -21,12 +22,19 @@ function counted() {
   return sum;
 }
 
+/* What all clips cost, and what is to be said of it. */
+function spent(sum, clips) {
+  const more = [sum.dollars && sum.units ? `and ${units(sum.units)}` : '', sum.unknown ? `and ${comma(sum.unknown)} of unknown price` : ''].filter(Boolean);
+  const each = clips && !more.length ? `${sum.units ? units(sum.units / clips) : money(sum.dollars / clips)} a clip` : '';
+  return [sum.units && !sum.dollars ? units(sum.units) : money(sum.dollars), more.join(' ') || each];
+}
+
 function drawTotals() {
   const sum = counted(), all = jobs.size, clips = sum.stages.saved + sum.stages.ready;
   const tile = (title, value, more) => make('div', {}, make('dt', {}, title), make('dd', {}, value, more ? make('small', {}, more) : ''));
   $('tiles').replaceChildren(
     tile('Clips saved', comma(sum.stages.saved), `of ${comma(all)}` + (sum.bytes ? ` · ${size(sum.bytes)}` : '')),
-    tile('Spent', money(sum.dollars), sum.unknown ? `and ${comma(sum.unknown)} of unknown price` : clips ? `${money(sum.dollars / clips)} a clip` : ''),
+    tile('Spent', ...spent(sum, clips)),
     tile('A clip takes', span(quantile(sum.took, 0.5)), sum.took.length ? `nine of ten within ${span(quantile(sum.took, 0.9))}` : 'none is ready yet'),
     tile('The run took', sum.last > sum.first ? span(sum.last - sum.first) : '–', sum.last > sum.first && sum.seen ? `${(sum.took.reduce((a, b) => a + b, 0) / (sum.last - sum.first)).toFixed(1)} at a time` : ''),
     tile('Polls a clip', sum.seen ? (sum.polls / sum.seen).toFixed(1) : '–', sum.gaps.length ? `seen about ${span(quantile(sum.gaps, 0.5))} after it was ready` : ''),
@@ -81,7 +89,7 @@ function drawPrices() {
     if (job.stage === 'saved' || job.stage === 'ready') row.clips++;
     if (job.stage === 'failed') row.failed++;
     if (job.cost !== undefined) row.paid.push(job.cost);
-    else if (job.stage === 'saved' || job.stage === 'ready') row.unknown++;
+    else if (job.units === undefined && (job.stage === 'saved' || job.stage === 'ready')) row.unknown++;
   }
   const total = (row) => row.paid.reduce((a, b) => a + b, 0);
   const ordered = [...rows].sort((a, b) => total(b[1]) - total(a[1]) || b[1].clips - a[1].clips);
