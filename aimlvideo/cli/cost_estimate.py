@@ -103,8 +103,8 @@ class CheckSummary:
         terminal.say(self.price_line())
         if self.enough is False and not anyway:
             raise UsageError(
-                f"the balance ({self.balance:.2f} USD) is below the estimated cost ({self.dollars:.2f} USD): top up, "
-                "or pass --anyway. Nothing was planned, nothing was sent"
+                f"the balance ({self.balance:.2f} USD) is below the estimated cost ({dollars_or_unknown(self.dollars)} "
+                "USD): top up, or pass --anyway. Nothing was planned, nothing was sent"
             )
         # An unknown price may be any: it is asked about like one that is too high.
         is_above = self.dollars is None or self.unquoted or self.dollars > above

@@ -121,6 +121,17 @@ def test_a_no_leaves_a_folder_that_was_there_as_it_was(
     assert len(service.accepted) == 1
 
 
+def test_an_account_in_debt_plans_nothing_also_where_the_price_is_unknown(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.balance, service.price = -0.5, None  # type: ignore[assignment]
+    write(tmp_path / "jobs.jsonl", "a")
+    refused = command(*run())
+    assert refused.exit_code == 2
+    assert "the balance (-0.50 USD) is below the estimated cost (unknown USD)" in refused.output
+    assert not service.posted_at
+
+
 def test_a_balance_that_is_too_low_plans_nothing(command: Command, service: FakeService, tmp_path: Path) -> None:
     service.balance = 2.0
     write(tmp_path / "jobs.jsonl", *MANY)

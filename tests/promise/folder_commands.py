@@ -143,6 +143,17 @@ def wait(world: World, names: Sequence[str], **how: Any) -> None:
     world.process(command, {}, {}, **how)
 
 
+def remove_files(world: World, count: int, *, results: bool) -> None:
+    """Remove clips, and the results: what is paid is fetched again."""
+    saved = [record.progress for record in world.journal_of().records.values() if record.progress.stage is Stage.SAVED]
+    for progress in saved[:count]:
+        (world.folder / (progress.file or "")).unlink(missing_ok=True)
+        world.removed.add(progress.file or "")
+    if results:
+        (world.folder / "results.jsonl").unlink(missing_ok=True)
+        world.has_no_results = True
+
+
 class JournalCopy(NamedTuple):
     """The files of a journal as they were once, and what was so at that time."""
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.fakes import PRICE
 from tests.promise import folder_commands
-from tests.promise.world import IDS, PROMPTS, World
+from tests.promise.world import IDS, OTHER_PLACE, PROMPTS, World
 
 SHARED_MEMORY = Path("/dev/shm")
 FAULTS = (
@@ -38,8 +39,10 @@ mostly = st.sampled_from((True, True, True, False))
 rarely = st.sampled_from((False, False, False, True))
 # Before it submits, it has written down when: with clocks that are all behind from then on.
 stops = st.tuples(st.one_of(st.none(), st.integers(0, 60)), st.sampled_from((100.0, 700.0, 7200.0)))
+calls = st.lists(st.sampled_from(("true", "mixed up", "unfinished")), max_size=3)
+names = st.sampled_from(("", "", "", "{prompt}", "{prompt} {id}"))
 process = {
-    "key": st.sampled_from(("key-1", "key-1", "key-1", "key-2")),
+    "key": st.sampled_from(("key-1",) * 6 + ("key-2", OTHER_PLACE)),
     "faults": faults,
     "then": st.sampled_from((*[None] * 15, "broke", "blocked", "refused")),
     "kill_at": st.one_of(*[st.none()] * 3, st.integers(0, 120)),
@@ -86,7 +89,7 @@ class Promise(RuleBasedStateMachine):
 
     @rule(
         jobs=files, agreed=mostly, limit=limits, retry_failed=st.booleans(), own_ids=rarely, chained=rarely,
-        file=st.sampled_from(("jobs.jsonl", "renamed.jsonl")), **process,
+        name=names, anyway=rarely, file=st.sampled_from(("jobs.jsonl", "renamed.jsonl")), **process,
     )  # fmt: skip
     def run_a_file(self, **how: object) -> None:
         self.world.run_file(**self._without_limits(how))  # type: ignore[arg-type]
@@ -187,6 +190,25 @@ class Promise(RuleBasedStateMachine):
         self.world.resolve(**{**NO_EVENTS, "kill_at": kill_at})
         self.world.resume(agreed=agreed, limit=None, retry_failed=retry_failed, **other)
 
+    @rule(prompts=st.lists(words, min_size=1, max_size=4), name=names, agreed=mostly, limit=limits, **process)
+    def run_a_file_without_ids(self, prompts: list[str], **how: Any) -> None:
+        """Ids come from the content: lines may change their places, and one that stands twice is two jobs."""
+        jobs: dict[str, str] = {}
+        for prompt in prompts:
+            copies = sum(other == prompt for other in jobs.values())
+            jobs[f"{prompt}-{copies + 1}" if copies else prompt] = prompt
+        file = {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
+        self.world.run_file(jobs, **file, **self._without_limits(how))
+
+    @precondition(lambda self: "" in self.world.journals)
+    @rule(count=st.integers(0, 3), results=rarely)
+    def remove_files(self, count: int, results: bool) -> None:
+        folder_commands.remove_files(self.world, count, results=results)
+
+    @rule(dollars=st.sampled_from((0.1, 0.3, 0.6, inf, inf)))
+    def change_the_balance(self, dollars: float) -> None:
+        self.world.service.balance = self.world.service.charged() + dollars
+
     @precondition(lambda self: folder_commands.can_recover(self.world, "key-1"))
     @rule(
         lines_lost=st.sampled_from((0, 0, 1, 3)), kill_at=st.one_of(st.none(), st.integers(0, 30)),
@@ -238,8 +260,9 @@ class Promise(RuleBasedStateMachine):
             again = partial(world.run_file, jobs, retry_failed=retry_failed, **{**how, **second, "harm": None})
             folder_commands.run_with_an_older_journal(world, copy, again)
 
-    @rule(jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 3), **process)
-    def read_some_results(self, **how: object) -> None:
+    @rule(jobs=files, take=st.integers(0, 3), limit=limits, most=st.integers(1, 3), calls=calls, **process)
+    def read_some_results(self, **how: Any) -> None:
+        how["calls"] = how["calls"] if self.world.gateway else ()
         self.world.read_some(**self._without_limits(how))  # type: ignore[arg-type]
 
     @precondition(lambda self: not self.world.gateway)

@@ -10,10 +10,11 @@ import sqlite3
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
@@ -51,6 +52,7 @@ from tests.fakes import (
     FakeDownload,
     FakeGateway,
     FakeService,
+    FakeTransport,
     LoggedRequest,
     answer,
     at_once,
@@ -61,6 +63,7 @@ PROMPTS = ("waves", "hills")
 MOST_POSTS = 25
 """Submissions that one process may send: each fault takes one, and no more than eight jobs are run at once."""
 OWN_IDS = tuple(f"own-{name}" for name in IDS)
+OTHER_PLACE = "key-1 at another base URL"
 ELSEWHERE = "elsewhere"
 """The place of what other programs buy on the same account."""
 CENT = 0.005
@@ -191,6 +194,11 @@ class Watching(FakeService):
         rows = (row for row in rows if not self.world.is_under_a_higher_limit(row, limit))
         return sum(self.known_price(row) for row in rows if not self.has_failed(row))
 
+    def remaining(self) -> float:
+        """Return what the account has left, in USD; infinite where nobody says."""
+        is_told = self.lists_price and not self.world.gateway
+        return self.balance - self.charged() if is_told else inf
+
     def is_charged(self, row: LoggedRequest) -> bool:
         """Tell whether the ledger has a charge for a generation: it has ended, and not failed."""
         has_ended = self.clock() >= row.accepted_at + self.seconds_of(row.generation_id)
@@ -268,17 +276,19 @@ class Journal(NamedTuple):
     """Generations that the service's log has for jobs which are not planned yet."""
 
     @classmethod
-    def of(cls, path: Path) -> Self | None:
-        """Return what a journal has now; None where there is none."""
+    def of(cls, path: Path, names: Mapping[str, str]) -> Self | None:
+        """Return what a journal has now, by the names of its jobs; None where there is none."""
         if not path.exists():
             return None
         # Of a journal that was closed, and that nobody writes to now, SQLite makes no files beside it, and locks none.
         # The next process looks whether it is whole.
         is_closed = not path.with_name(path.name + "-wal").exists()
         with closed_journal(path) if is_closed else read_journal(path) as journal:
-            records = {record.job.id: record for record in (*journal.ended_jobs(), *journal.open_jobs())}
+            read = (*journal.ended_jobs(), *journal.open_jobs())
+            records = {names.get(record.job.id, record.job.id): record for record in read}
             recovered = frozenset(name for (name,) in journal._read("SELECT generation_id FROM found"))
-            return cls(records, {name: journal.attempts(name) for name in records}, recovered)
+            attempts = {name: journal.attempts(record.job.id) for name, record in records.items()}
+            return cls(records, attempts, recovered)
 
 
 @dataclass
@@ -332,6 +342,10 @@ class World:
     """Whether the folder's journal is an older copy, and not refused so far."""
     dates_were_wrong: bool = False
     """Whether the service's answers ever said a time that is not its own."""
+    removed: set[str] = field(default_factory=set)
+    """The names of clips that a person has removed, and no run has brought again."""
+    has_no_results: bool = False
+    """Whether a person has removed the results, and no run has written them anew."""
     is_harmed: bool = False
     """Whether clips may be missing, since somebody moved or deleted things under a run."""
     broken: BrokenPromise | None = None
@@ -348,9 +362,11 @@ class World:
         self.service.world = self
         if isinstance(self.service, PromisedGateway):
             self.service.finds_ids = self.gateway == "finds ids"
-        names = {name: name for name in IDS} | {self.words(prompt).id: prompt for prompt in PROMPTS}
+        derived = {self.words(prompt).id: prompt for prompt in PROMPTS}
+        copies = {f"{job_id}-{number}": f"{name}-{number}" for job_id, name in derived.items() for number in (2, 3, 4)}
+        self.names = {name: name for name in IDS} | derived | copies
         model = self.template["model"]
-        self.prefixes = {id_prefix(VideoJob(model, id=job_id)): name for job_id, name in names.items()}
+        self.prefixes = {id_prefix(VideoJob(model, id=job_id)): name for job_id, name in self.names.items()}
 
     def words(self, prompt: str) -> VideoJob:
         """Return the job that a command for one clip makes of these words."""
@@ -368,7 +384,8 @@ class World:
         """Return the lines of a file. With `chained`, the last job begins with the last frame of the first."""
         lines = []
         for name, prompt in prompts.items():
-            line = {**self.template, "id": name, "prompt": prompt}
+            named = {"id": name} if name in IDS else {}
+            line = {**self.template, **named, "prompt": prompt}
             if own_ids and self.gateway:
                 line["external_task_id"] = f"own-{name}"
             if chained and not self.gateway and name == IDS[-1]:
@@ -416,7 +433,7 @@ class World:
             raise BrokenPromise(f"job {name} was bought and nobody asked for it: {sorted(self.allowed)} were asked for")
         if body["prompt"] != self.allowed[name]:
             raise BrokenPromise(f"job {name} was bought as {body['prompt']!r}, not as {self.allowed[name]!r}")
-        if str(body.get("image_url")).startswith("data:") and not (self.folder / f"{IDS[0]}.mp4").is_file():
+        if str(body.get("image_url")).startswith("data:") and not self._has_clip(IDS[0]):
             raise BrokenPromise(f"job {name} was bought before the clip was there that it begins with")
         before = [other for other in self.service.log[:-1] if self._is_same(other, row)]
         if any(not self.service.has_failed(other) for other in before):
@@ -426,6 +443,11 @@ class World:
         limit = self.limits.get(name)
         if limit is not None and (exposure := self.service.exposure(limit)) > limit + CENT:
             raise BrokenPromise(f"{exposure:.2f} USD are bought under a limit of {limit:.2f}")
+
+    def _has_clip(self, name: str) -> bool:
+        """Tell whether the clip of a job is in the folder."""
+        links = [f"/{row.generation_id}.mp4" for row in self.service.log if self.name_of(row) == name]
+        return any(link in clip.read_text() for clip in self.folder.glob("*.mp4") for link in links)
 
     def is_under_a_higher_limit(self, row: LoggedRequest, limit: float) -> bool:
         """Tell whether a purchase is one of this process, and of a run with a higher limit, or none."""
@@ -487,6 +509,8 @@ class World:
         file: str,
         own_ids: bool,
         chained: bool,
+        name: str = "",
+        anyway: bool = False,
         **how: Any,
     ) -> None:
         """Run a job file into the folder: `aimlvideo run`."""
@@ -499,7 +523,10 @@ class World:
             max_spend=limit,
             retry_failed=how.pop("retry_failed"),
             confirm_above=0.0,
+            name=name,
+            anyway=anyway,
         )
+        room = inf if anyway else max(self.service.remaining(), 0.0)
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return run_jobs(str(path), settings, options, terminal, NO_DEFAULTS, sandbox=False)
@@ -508,10 +535,25 @@ class World:
         self.process(
             command, dict(jobs) if agreed else {}, dict.fromkeys(jobs, limit), agreed=agreed, has_file=True, **how
         )
+        if (cost := sum(row.price for row in self.service.log if row.generation_id in self.bought_now)) > room + CENT:
+            raise BrokenPromise(f"{cost:.2f} USD were bought with {room:.2f} USD left")
         # Nobody was asked where all was bought before, and only the log has it.
         planned = self.planned({Stage.PLANNED}).keys() - before
         if not agreed and planned:
             raise BrokenPromise(f"jobs {sorted(planned)} stay planned after a no")
+
+    def _settings(self, key: str) -> dict[str, Any]:
+        is_elsewhere = key == OTHER_PLACE
+        return {
+            "service": self.service_name, "api_key": "key-1" if is_elsewhere else key,
+            "base_url": f"http://127.0.0.1:{2 if is_elsewhere else 1}", "max_outstanding": 2,
+            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 900.0,
+        }  # fmt: skip
+
+    def client(self, **settings: Any) -> FakeClient:
+        """Return a client of the service, which lists under one base URL nothing that was bought under another."""
+        key = settings["api_key"] if settings["base_url"].endswith(":1") else OTHER_PLACE
+        return FakeClient(self.service, **settings, transport=FakeTransport(self.service, key))
 
     @property
     def service_name(self) -> str:
@@ -550,14 +592,25 @@ class World:
         if records:
             self.process(lambda *_: asyncio.run(work()), {}, {}, **how)
 
-    def read_some(self, jobs: dict[str, str], take: int, *, limit: float | None, most: int, **how: Any) -> None:
-        """Run jobs from Python; the reader takes some results, waits, and leaves."""
+    def read_some(
+        self,
+        jobs: dict[str, str],
+        take: int,
+        *,
+        limit: float | None,
+        most: int,
+        calls: Sequence[str] = (),
+        **how: Any,
+    ) -> None:
+        """Run jobs from Python; the reader takes some results, waits, and leaves. A gateway may call back meanwhile."""
         taken = 0
+        called = {"callback_url": "http://127.0.0.1:3"} if calls else {}
 
         async def work(settings: dict[str, Any]) -> int:
             nonlocal taken
             async with (
-                FakeClient(self.service, **settings | {"max_outstanding": most}) as client,
+                self.client(**settings | called | {"max_outstanding": most}) as client,
+                self._called_back(client, calls),
                 client.run(lines, output=self.folder, max_spend=limit) as results,
             ):
                 async for _ in results:
@@ -575,11 +628,28 @@ class World:
         if len(bought) > taken + most:
             raise BrokenPromise(f"{len(bought)} were bought, {taken} taken, at most {most} wanted")
 
+    @asynccontextmanager
+    async def _called_back(self, client: FakeClient, calls: Sequence[str]) -> AsyncIterator[None]:
+        """Let a gateway call for each of its tasks, again and again; some calls name a task of another job."""
+
+        async def call() -> None:
+            for kind in calls:
+                await anyio.sleep(9)
+                for number, row in enumerate(self.service.log):
+                    named = self.service.log[number - 1] if kind == "mixed up" else row
+                    task = {"task_id": named.generation_id, "external_task_id": row.request_id}
+                    client.callback({**task, "task_status": "processing" if kind == "unfinished" else "succeed"})
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            yield
+            tasks.cancel_scope.cancel()
+
     def generate(self, prompt: str, file: str, *, again: bool, **how: Any) -> None:
         """Make one clip: `aimlvideo generate`, with the same words into the same file as before, or with others."""
         path, job = self.folder.parent / file, self.words(prompt)
         clip = ClipInputs(job.model, prompt, (job.params["image_url"],))
-        record = self.journal_of(file).records.get(job.id)
+        record = self.journal_of(file).records.get(prompt)
         stage = Stage.PLANNED if record is None else record.progress.stage
         # Of a saved clip whose file is gone nothing is bought: it is fetched again.
         may_buy = again or stage not in (Stage.PLANNED, Stage.SAVED) or (stage is Stage.PLANNED and not path.exists())
@@ -596,7 +666,7 @@ class World:
 
         async def work(settings: dict[str, Any]) -> int:
             (line,) = self.jobs({name: prompt}, own_ids=False, chained=False)
-            async with FakeClient(self.service, **settings) as client:
+            async with self.client(**settings) as client:
                 await client.generate(**line, output=self.folder)
             return 3
 
@@ -608,7 +678,7 @@ class World:
 
         async def work(settings: dict[str, Any]) -> int:
             async with (
-                FakeClient(self.service, **settings | {"max_outstanding": 20}) as client,
+                self.client(**settings | {"max_outstanding": 20}) as client,
                 AgentTools.open(client, self.folder, limit) as tools,
             ):
                 for line in lines:
@@ -643,11 +713,11 @@ class World:
 
         async def intrude(settings: dict[str, Any]) -> None:
             await anyio.sleep(1)
-            async with FakeClient(self.service, **settings) as client:
+            async with self.client(**settings) as client:
                 await run(client, first, None)
 
         async def work(settings: dict[str, Any]) -> int:
-            async with FakeClient(self.service, **settings) as client, anyio.create_task_group() as tasks:
+            async with self.client(**settings) as client, anyio.create_task_group() as tasks:
                 for jobs, limit in runs:
                     tasks.start_soon(run, client, jobs, limit)
                 if intruder:
@@ -686,10 +756,7 @@ class World:
         self.deadly, self.boundaries, self.dead, self.stops_at = kill_at, 0, False, stops_at
         self.set_faults(faults, then)
         self.runs += 1
-        settings = {
-            "service": self.service_name, "api_key": key, "base_url": "http://127.0.0.1:1", "max_outstanding": 2,
-            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 900.0,
-        }  # fmt: skip
+        settings = self._settings(key)
         code: int | None = None
         events: list[tuple[float, Callable[[], object]]] = []
         if clock_step is not None:
@@ -786,12 +853,12 @@ class World:
             patch.object(GroupCommit, "commit", around(GroupCommit.commit)),
             patch.object(download, "Download", Download),
             patch.object(chains, "frame_png", lambda *_: FRAME),
-            patch.object(command_run, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
+            patch.object(command_run, "VideoClient", self.client),
             patch.object(command_run, "_leave_page", lambda *_, **__: None),
             patch.object(Terminal, "confirm", lambda *_: agreed),
             patch.object(Terminal, "problem", lambda *_: None),
-            patch.object(recover, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
-            patch.object(reconciliation, "VideoClient", lambda **settings: FakeClient(self.service, **settings)),
+            patch.object(recover, "VideoClient", self.client),
+            patch.object(reconciliation, "VideoClient", self.client),
         ):
             yield
 
@@ -807,9 +874,10 @@ class World:
 
     def planned(self, stages: Collection[Stage] = frozenset(Stage)) -> dict[str, str]:
         """Return what the jobs of the folder ask for that are not saved; those in these stages."""
-        records = (record for record in self.journal_of().records.values() if "prompt" in record.job.params)
-        unsaved = [record for record in records if record.progress.stage is not Stage.SAVED]
-        return {job.id: str(job.params["prompt"]) for job, progress in unsaved if progress.stage in stages}
+        records = ((name, *record) for name, record in self.journal_of().records.items())
+        unsaved = ((name, job, progress.stage) for name, job, progress in records if "prompt" in job.params)
+        stages = set(stages) - {Stage.SAVED}
+        return {name: str(job.params["prompt"]) for name, job, stage in unsaved if stage in stages}
 
     def check_all(self, code: int | None, asked: dict[str, str]) -> None:
         """Raise BrokenPromise where this process has left anything other than it promised."""
@@ -818,7 +886,7 @@ class World:
         if (posts := len(self.service.posted_at) - self.posts_before) > MOST_POSTS:
             raise BrokenPromise(f"{posts} submissions were sent by one process")
         name = f".{self.place}.journal" if self.place else "out/journal.sqlite3"
-        journal = Journal.of(self.folder.parent / name)
+        journal = Journal.of(self.folder.parent / name, self.names)
         if journal is not None:
             self.journals[self.place] = journal
         else:
@@ -862,7 +930,7 @@ class World:
             else:
                 self._check_purchase(row, name, records[name].progress.stage, attempts.get(name, ()))
         if code is not None:
-            self._check_saved(records)
+            self._check_saved(records, asked if code == 0 else ())
         if code == 0:
             unsaved = [name for name in asked if records[name].progress.stage is not Stage.SAVED]
             if unsaved:
@@ -883,17 +951,27 @@ class World:
         if not is_known and not self.service.has_failed(row):
             raise BrokenPromise(f"{row.generation_id} was bought for job {name}, and the rebuilt journal lacks it")
 
-    def _check_saved(self, records: Mapping[str, Record]) -> None:
-        """Raise BrokenPromise where a saved job has no file, or no line among the results."""
+    def _check_saved(self, records: Mapping[str, Record], asked: Collection[str]) -> None:
+        """Raise BrokenPromise where a saved job has no file with its own clip, or no line among the results.
+
+        What a person has removed is there again after a run that was `asked` for it and ended well.
+        """
         lines = self._result_lines()
         for name, (_, progress) in records.items():
-            is_there = (self.folder / (progress.file or "")).is_file()
-            if progress.stage is Stage.SAVED and not is_there and not self.is_harmed:
+            if progress.stage is not Stage.SAVED:
+                continue
+            clip = self.folder / (progress.file or "")
+            is_there = clip.is_file()
+            self.removed -= {clip.name} if is_there else set()
+            if not is_there and not self.is_harmed and (clip.name not in self.removed or name in asked):
                 raise BrokenPromise(f"job {name} is saved, and its file is not there")
-            if progress.stage is Stage.SAVED and lines.get(name) != "saved":
+            if is_there and f"/{progress.generation_id}.mp4" not in clip.read_text():
+                raise BrokenPromise(f"{clip.name} is not the clip of job {name}")
+            if lines.get(name) != "saved" and not (self.has_no_results and name not in asked):
                 raise BrokenPromise(f"job {name} is saved, and results.jsonl says {lines.get(name)}")
 
     def _result_lines(self) -> dict[str, str]:
         path = self.folder / "results.jsonl"
+        self.has_no_results = self.has_no_results and not path.exists()
         rows = map(json.loads, path.read_text().splitlines()) if path.exists() else ()
-        return {row["id"]: row["stage"] for row in rows}
+        return {self.names.get(row["id"], row["id"]): row["stage"] for row in rows}
