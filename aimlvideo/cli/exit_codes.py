@@ -36,10 +36,10 @@ def exit_code_of(error: VideoError) -> int:
 
 
 @contextmanager
-def exit_codes(terminal: Terminal) -> Iterator[None]:
-    """End the command with the right exit code, and never with a traceback for a user's mistake."""
+def exit_codes(terminal: Terminal) -> Iterator[Terminal]:
+    """Give a command its terminal; end it with the right exit code, never with a traceback for a user's mistake."""
     try:
-        yield
+        yield terminal
     except InvalidJobs as error:
         # A slip in a column is in every row: one line for the cause, with the rows, instead of a thousand lines.
         causes = error.causes()

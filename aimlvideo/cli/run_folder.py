@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -35,18 +37,23 @@ def folder_of(place: str) -> Path:
     return journal_folder(place)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what is read once is kept
 class RunFolder:
-    """The output folder of a run. Whatever asks its journal raises UsageError where there is none."""
+    """The output folder of a run, as its journal was when this asked first. Raises UsageError where there is none."""
 
     path: Path
 
     def fact(self, name: str) -> str | None:
         """Return a fact of the folder's journal, None where it was not noted."""
+        return self._facts.get(name)
+
+    @cached_property
+    def _facts(self) -> Mapping[str, str]:
+        # All at once: a journal is checked whole each time that it is opened.
         if not (self.path / JOURNAL).exists():
             raise UsageError(f"there is no journal in {self.path}: is this the output folder of a run?")
         with read_journal(self.path / JOURNAL) as journal:
-            return journal.fact(name)
+            return journal.facts("")
 
     @property
     def is_sandbox(self) -> bool:

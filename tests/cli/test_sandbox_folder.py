@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from aimlvideo.cli import command_run
 from aimlvideo.cli.app import app
 from aimlvideo.cli.embedded_sandbox import sandbox_here
-from aimlvideo.cli.run_folder import SANDBOX
+from aimlvideo.cli.run_folder import SANDBOX, RunFolder
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
@@ -49,6 +49,22 @@ def begun(folder: Path, stage: Stage, *, sandbox: bool, **known: Any) -> None:
             journal.step(job, Progress(stage, request_id="av-1", submitted_at=1.0, **known))
 
     anyio.run(write)
+
+
+def test_what_a_folder_was_begun_with_is_read_by_opening_its_journal_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(tmp_path / "out", Stage.PLANNED, sandbox=True)
+    opened: list[Path] = []
+
+    def noted(path: Path) -> Any:
+        opened.append(path)
+        return read_journal(path)
+
+    monkeypatch.setattr("aimlvideo.cli.run_folder.read_journal", noted)
+    folder = RunFolder(tmp_path / "out")
+    assert (folder.service(), folder.is_sandbox, folder.fact("naming")) == ("aimlapi", True, None)
+    assert opened == [tmp_path / "out" / JOURNAL]
 
 
 @pytest.mark.real_time

@@ -36,8 +36,7 @@ def adopt(
     service: Service = DEFAULT_SERVICE,
 ) -> None:
     """Take generations from elsewhere into a folder; `aimlvideo resume DIR` fetches them."""
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         _, adopted = adopt_generations(place, generations, model, service)
         here_before = len({*generations}) - adopted
         more = f", {here_before} here before" if here_before else ""

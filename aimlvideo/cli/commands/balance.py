@@ -24,8 +24,7 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo balance")
 def balance(access: ServiceOptions, json: JsonObject = False) -> None:
     """Show what the account has left."""
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         settings = access.client_options()
         account = service_of(access.service)
         dollars, packs = account.balance, account.packs

@@ -44,8 +44,7 @@ def check_jobs(
     json: JsonObject = False,
 ) -> None:
     """Validate and price a job file; nothing is sent that costs anything."""
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         settings = access.client_options(
             max_outstanding=count_or_auto("--max-outstanding", max_outstanding), rate=rate, legacy=legacy, upload=upload
         )

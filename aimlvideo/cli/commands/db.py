@@ -20,14 +20,12 @@ def db() -> None:
 @app.command()
 def init(database: DatabaseOptions, account: AccountOptions) -> None:
     """Make the tables, or bring them up to date, and set the limits of the account that are given."""
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         raise typer.Exit(database.shared_jobs(terminal).init(account.limits()))
 
 
 @app.command()
 def limits(database: DatabaseOptions, account: AccountOptions) -> None:
     """Show the limits of the account; those that are given are changed first, for all workers at once."""
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         raise typer.Exit(database.shared_jobs(terminal).show_limits(account.limits()))

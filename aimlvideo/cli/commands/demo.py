@@ -39,8 +39,7 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo demo -o demo-clips")
 def demo(output: Output = Path("demo-clips"), quiet: Quiet = False) -> None:
     """Make a dozen real clips on the embedded sandbox: no key, no network, no bill."""
-    terminal = Terminal(quiet=quiet)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(quiet=quiet)) as terminal:
         raise typer.Exit(_make_demo(output, terminal))
 
 

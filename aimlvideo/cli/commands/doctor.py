@@ -48,8 +48,7 @@ def doctor(
     json: JsonObject = False,
 ) -> None:
     """Ask each free question that a run relies on, and say what of the answers is understood; nothing is bought."""
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         settings = access.client_options()
 
         async def ask() -> _Diagnosis:

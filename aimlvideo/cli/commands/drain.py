@@ -15,6 +15,5 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo drain")
 def drain(database: DatabaseOptions) -> None:
     """Tell all workers to buy nothing more, and to exit when their outstanding generations have ended."""
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         raise typer.Exit(database.shared_jobs(terminal).drain())

@@ -51,8 +51,7 @@ def enqueue(
     The same command again adds what is new. The price list is read where there is a key or a base URL, or where
     --confirm-above is given.
     """
-    terminal = Terminal(quiet=quiet)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(quiet=quiet)) as terminal:
         shared_jobs = database.shared_jobs(terminal)
         # Here, not above: `aimlvideo --help` has to work without the extra.
         from aimlvideo.cli.shared_jobs import Consent

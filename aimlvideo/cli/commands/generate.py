@@ -84,8 +84,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make one clip."""
-    terminal = Terminal(json=json, quiet=quiet)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json, quiet=quiet)) as terminal:
         settings = access.client_options(timeout=timeout, poll=poll, strict=strict, legacy=legacy, upload=upload)
         clip = ClipInputs(model, prompt, tuple(image or ()), tuple(set_ or ()))
         code = make_one(clip, output, settings, terminal, sandbox=sandbox, again=again, max_spend=max_spend)

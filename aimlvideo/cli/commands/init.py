@@ -34,8 +34,7 @@ def init(
     model: Annotated[str, typer.Option(help="The model of the sample: see `aimlvideo models`.")] = FIRST_MODEL,
 ) -> None:
     """Write a commented sample job file for a model."""
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         chosen = known_model(known_catalog(), model)
         sample_of = {".jsonl": _sample_lines, ".csv": _sample_csv, ".xlsx": _sample_workbook}.get(file.suffix.lower())
         if sample_of is None:

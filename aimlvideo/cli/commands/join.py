@@ -39,8 +39,7 @@ def join(
 
     With --dsn (or AIMLVIDEO_DSN) the jobs are those of many workers; the folder is where their clips are.
     """
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
             records = shared_jobs.progress()
         else:

@@ -27,8 +27,7 @@ def reconcile(
     json: JsonObject = False,
 ) -> None:
     """Say what a run really cost by the service's ledger, and what does not match."""
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         settings = ServiceOptions(base_url=base_url, api_key=api_key).client_options()
         run = database.folder_or_shared_jobs(folder, terminal)
         if not isinstance(run, Path):

@@ -30,8 +30,7 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo recover clips")
 def recover(place: RunPlace, access: ServiceOptions) -> None:
     """Rebuild a lost journal from results.jsonl and the service's log."""
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         folder = folder_of(place)
         if not folder.is_dir():
             raise UsageError(f"there is no folder {folder}: expected the output folder of a run that lost its journal")

@@ -40,8 +40,7 @@ def report(
     With --dsn (or AIMLVIDEO_DSN) it shows the jobs of many workers; the folder is where their clips are. With --board
     it is not written but served, and updates itself until Ctrl-C.
     """
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         if (shared_jobs := database.shared_jobs_of_page(folder, terminal)) is not None:
             if board is not None:
                 raise typer.Exit(shared_jobs.serve_board(folder, read_address("--board", board, LOCALHOST)))

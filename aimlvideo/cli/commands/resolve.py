@@ -42,8 +42,7 @@ def resolve(
 
     With --generation, the service is asked first whether it knows that generation, and for whom it was bought.
     """
-    terminal = Terminal()
-    with exit_codes(terminal):
+    with exit_codes(Terminal()) as terminal:
         if bool(generation) == not_accepted:
             raise UsageError("pass either --generation ID or --not-accepted")
         *folders, job = words
@@ -61,11 +60,12 @@ def _check(
     folder: Path, job_id: str, generation: str | None, base_url: str | None, api_key: str | None, terminal: Terminal
 ) -> None:
     """Raise UsageError where a job cannot be settled so. The journal is only read: an answer may take its time."""
-    service = RunFolder(folder).service()
+    run = RunFolder(folder)
+    service = run.service()
     with read_journal(folder / JOURNAL) as journal:
         record, _ = _settled(journal, folder, job_id, generation)
     # Nobody can ask an embedded sandbox that is gone.
-    if generation and not RunFolder(folder).is_sandbox:
+    if generation and not run.is_sandbox:
         settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
         check_generation(record, generation, settings, terminal)
 

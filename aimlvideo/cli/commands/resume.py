@@ -38,8 +38,7 @@ def resume(
 
     The service, --name, --upload, --legacy and --no-metadata are those of its last run, where they are not given here.
     """
-    terminal = shared.terminal()
-    with exit_codes(terminal):
+    with exit_codes(shared.terminal()) as terminal:
         folder = RunFolder.of(place)
         begun_with = folder.service(service)
         options = shared.as_begun(folder)

@@ -23,7 +23,6 @@ def show(
 ) -> None:
     """Print how a clip was made, as a line for a job file: `aimlvideo show clip.mp4 | aimlvideo run - -o again/`."""
     # What it prints is for programs anyway: in UTF-8, whatever the code page, as `run -` reads it.
-    terminal = Terminal(json=True)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=True)) as terminal:
         recipe = recipe_in(clip)
         terminal.value(recipe if everything else recipe["job"])

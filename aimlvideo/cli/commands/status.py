@@ -21,8 +21,7 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo status clips")
 def status(database: DatabaseOptions, folder: FolderOrNone = None, json: JsonObject = False) -> None:
     """Say where a run stands, from its journal alone; also while it is going on."""
-    terminal = Terminal(json=json)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json)) as terminal:
         run = database.folder_or_shared_jobs(folder, terminal)
         if not isinstance(run, Path):
             raise typer.Exit(run.show_status())

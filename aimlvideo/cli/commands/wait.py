@@ -36,8 +36,7 @@ def wait(
     shared = SharedRunOptions(
         base_url=access.base_url, api_key=access.api_key, timeout=timeout, poll=poll, json=json, quiet=quiet
     )
-    terminal = shared.terminal()
-    with exit_codes(terminal):
+    with exit_codes(shared.terminal()) as terminal:
         run = None
         if generations:
             shared.client_options(access.service)  # raises for what cannot be read, before anything is written down

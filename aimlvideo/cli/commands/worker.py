@@ -52,8 +52,7 @@ def worker(
     The limits are those of the account, for all workers together (`aimlvideo db limits`). Those that are given here set
     them where no other worker is running, and have to agree with them where one is.
     """
-    terminal = Terminal(json=json, quiet=quiet)
-    with exit_codes(terminal):
+    with exit_codes(Terminal(json=json, quiet=quiet)) as terminal:
         settings = access.client_options(
             timeout=timeout, poll=poll, settle=settle, strict=strict, legacy=legacy, upload=upload,
             local_files=not no_local_files,
