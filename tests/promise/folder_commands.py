@@ -126,7 +126,7 @@ def adopt(world: World, names: Sequence[str], *, has_model: bool, **how: Any) ->
     model = MODEL if has_model else ""
 
     def command(settings: dict[str, Any], _: Terminal) -> int:
-        adopt_generations(world.folder, names, model, world.service_name)
+        adopt_generations(str(world.folder), names, model, world.service_name)
         return 0
 
     world.process(command, {}, {}, **how)
@@ -137,7 +137,7 @@ def wait(world: World, names: Sequence[str], **how: Any) -> None:
     options = RunOptions(output=world.folder, service=world.service_name)
 
     def command(settings: dict[str, Any], terminal: Terminal) -> int:
-        run, _ = adopt_generations(world.folder, names, "", world.service_name)
+        run, _ = adopt_generations(str(world.folder), names, "", world.service_name)
         return carry_on(settings, options, terminal, run)
 
     world.process(command, {}, {}, **how)
