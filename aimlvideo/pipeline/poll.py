@@ -23,6 +23,8 @@ from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.answers import ENDED_STATES, State
 from aimlvideo.core.wires.base import Generation, Wire
+from aimlvideo.core.wires.echoes import without_echoes
+from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import (
     Busy,
     ContentRefused,
@@ -51,16 +53,31 @@ async def fetch_status(send: Send, wire: Wire, generation_id: str, job: VideoJob
     *others, last = wire.status(generation_id, job)
     for question in others:
         try:
-            generation = wire.parse_status(await send(question), generation_id)
+            generation = _understood(wire, await send(question), generation_id, job)
         except Rejected as error:
             if error.status != 404:
                 raise
         else:
             wire.remember(generation_id, question)
             return generation
-    generation = wire.parse_status(await send(last), generation_id)
+    generation = _understood(wire, await send(last), generation_id, job)
     if others:
         wire.remember(generation_id, last)
+    return generation
+
+
+def _understood(wire: Wire, answer: Answer, generation_id: str, job: VideoJob | None) -> Generation:
+    """Return what an answer says of a generation. What it quotes of the job's own words is not the service's word."""
+    if job is None:
+        return wire.parse_status(answer, generation_id)
+    try:
+        generation = wire.parse_status(answer, generation_id)
+    except ServiceError:
+        return wire.parse_status(without_echoes(answer, job.params), generation_id)
+    if generation.content_refused:
+        # "Failed for 'real people dance'" refuses nothing: what was refused is never sent again.
+        bare = wire.parse_status(without_echoes(answer, job.params), generation_id)
+        return generation if bare.content_refused else bare
     return generation
 
 

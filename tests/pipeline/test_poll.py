@@ -15,11 +15,23 @@ import pytest
 from aimlvideo import Stage
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import OutOfPatience, Refused, Rejected
+from aimlvideo.errors import ContentRefused, GenerationFailed, OutOfPatience, Refused, Rejected
 from aimlvideo.pipeline.poll_policies import PollPolicies
+from aimlvideo.shell import clock
 from tests.cases import for_each
 from tests.conftest import VirtualTimeLoop
-from tests.fakes import GATEWAY_JOB, MODEL, FakeClient, FakeGateway, FakeService, answer, business_error, jobs, run_all
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    MODEL,
+    FakeClient,
+    FakeGateway,
+    FakeService,
+    answer,
+    business_error,
+    jobs,
+    run_all,
+)
 
 PARAMS = {"prompt": "waves", "image_url": "https://example.com/a.png"}
 
@@ -387,3 +399,38 @@ async def test_a_check_that_is_answered_with_the_generation_of_another_job_says_
     ended = {result.generation_id: result.video_url for result in results.values() if result.ok}
     assert ended.keys() == {"gen-0", "gen-1", "gen-2"} - broken.keys()
     assert all(f"/{name}.mp4" in str(link) for name, link in ended.items())
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("no worker could render 'real people dance on a public square'", GenerationFailed),
+        ("prohibited content in 'real people dance on a public square'", ContentRefused),
+    ],
+)
+async def test_what_a_failure_quotes_of_the_prompt_is_no_refusal_of_its_content(
+    words: str, kind: type[GenerationFailed]
+) -> None:
+    service = FakeService(seconds=5)
+    service.broken["gen-0"] = words
+    line = {**JOB, "id": "a", "prompt": "real people dance on a public square"}
+    async with FakeClient(service) as client:
+        error = (await run_all(client, [line]))["a"].error
+    assert type(error) is kind
+
+
+async def test_a_clock_that_stands_still_while_timers_ring_early_keeps_nothing_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads, service = 0, FakeService(seconds=200)
+
+    def late() -> float:
+        nonlocal reads
+        reads += 1
+        assert reads < 20_000, "woken over and over for a moment that never comes"
+        return asyncio.get_running_loop().time() - clock.TICK / 2
+
+    monkeypatch.setattr(clock, "loop", late)
+    service.checks.append(answer(429, retry_after="30"))
+    async with FakeClient(service) as client:
+        assert all(result.ok for result in (await run_all(client, jobs(3))).values())
