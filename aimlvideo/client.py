@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import logging
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -83,6 +84,7 @@ AUTO_WINDOW = 1000
 
 log = logging.getLogger("aimlvideo")
 NOT_OPEN = "this client is not open: use `async with VideoClient() as client:`, and call it inside that block"
+LEFT_OPEN = "this VideoClient was never closed: open it by `async with VideoClient() as client:`, which closes it"
 BY_ASYNC_WITH = "a client is opened by `async with VideoClient() as client:`, also in the cell of a notebook"
 OTHER_LOOP = (
     "this client was opened in another event loop, and its connections belong to that one: open a client in each loop "
@@ -284,6 +286,11 @@ class VideoClient:
                 run.close(VideoError("the client was closed before this job had ended"))
             self._poll_policies.save()
         return await stack.__aexit__(*error) if stack else None
+
+    def __del__(self) -> None:
+        # What asyncio says of its connections at the loop's end names neither the client nor what to do.
+        if getattr(self, "_stack", None) is not None:
+            warnings.warn(LEFT_OPEN, ResourceWarning, source=self, stacklevel=1)
 
     @asynccontextmanager
     async def _uploads_of(self, journal: Journal) -> AsyncIterator[Uploads | None]:

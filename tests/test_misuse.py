@@ -8,6 +8,8 @@ import copy
 import datetime
 import gc
 import pickle
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -425,3 +427,25 @@ async def test_the_url_of_a_store_that_was_made_a_path_is_no_folder_to_make(
             async with client.run(JOBS, output=Path("s3://bucket/run")):
                 pass
     assert not list(tmp_path.iterdir())
+
+
+LEFT_OPEN = """
+import asyncio
+from aimlvideo import VideoClient
+
+async def main():
+    client = VideoClient("k", "http://127.0.0.1:9")
+    await client.__aenter__()
+    CLOSE
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("close", "warned"), [("pass", True), ("await client.__aexit__(None, None, None)", False)])
+def test_a_client_that_was_opened_by_hand_and_never_closed_says_what_to_do(close: str, warned: bool) -> None:
+    program = LEFT_OPEN.replace("CLOSE", close)
+    # A process of its own: what asyncio says at the end of a loop would be heard by the tests that follow.
+    done = subprocess.run([sys.executable, "-W", "default", "-c", program], capture_output=True, text=True, check=True)
+    said = "ResourceWarning: this VideoClient was never closed: open it by `async with VideoClient() as client:`"
+    assert (said in done.stderr) == warned
