@@ -635,6 +635,10 @@ class VideoClient:
         """What is known of models, with what this client has asked for."""
         return self._models.catalog
 
+    def use_journal(self, folder: Path, journal: Journal) -> None:
+        """Let runs into a folder use its journal, which is open already, instead of opening it."""
+        self._folders.lend(folder, journal)
+
     def skip_preflight(self) -> None:
         """Ask no more whether models are gone or the key may buy: somebody has read it, and decided."""
         self._opened.preflight.enabled = False

@@ -118,14 +118,14 @@ class CommandRun:
     def _nothing_was_sent(self, error: VideoError) -> bool:
         return isinstance(error, UsageError) or not self._is_planned
 
-    async def process(self, client: VideoClient) -> VideoError | None:
-        """Carry on with the jobs in scope; return why submission was halted, if it was.
+    async def process(self, client: VideoClient, journal: Journal) -> VideoError | None:
+        """Carry on with the jobs in scope of the folder's journal; return why submission was halted, if it was.
 
         Raises UsageError where the service refuses the key before it has accepted anything of this run.
         """
-        retried = self._retried() if self.options.retry_failed else 0
-        with read_journal(self.options.output / JOURNAL) as journal:
-            client.use_prices(Prices.of_text(journal.fact(PRICES)))
+        retried = self._retried(journal) if self.options.retry_failed else 0
+        client.use_prices(Prices.of_text(journal.fact(PRICES)))
+        client.use_journal(self.options.output, journal)
         async with client.resume(
             self.options.store or self.options.output,
             retry_failed=self.options.retry_failed,
@@ -136,7 +136,7 @@ class CommandRun:
         ) as results:
             if self.terminal.json:
                 # Before anything is awaited: a job that ends from here on has its line from the results.
-                for result in self._ended_before(results.spec.journal):
+                for result in self._ended_before(journal):
                     self.terminal.result(result)
             with serve_metrics(lambda: _figures(results), self.options.metrics, self.terminal):
                 async with _serve_board(results, self.options.board, self.terminal, retried=retried):
@@ -147,7 +147,7 @@ class CommandRun:
                             self.terminal.result(result)
             if (remark := offset_remark(client.clock_offset)) is not None:
                 self.terminal.remark(remark)
-            results.spec.journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
+            journal.note(CLOCK_OFFSET, str(client.clock_offset or 0.0))
         halted = results.halted
         # A wrong key at the very start is a mistake in the command (exit code 2); later it is one that was revoked, and
         # what was bought goes on (exit code 3).
@@ -162,10 +162,9 @@ class CommandRun:
             if progress.stage is Stage.SAVED or not self.options.retry_failed or is_still_refused(job, progress):
                 yield Result.of(job, progress, self.options.output)
 
-    def _retried(self) -> int:
+    def _retried(self, journal: Journal) -> int:
         """Return how many failed jobs are tried again; say how many are not: moderation refused what they still are."""
-        with read_journal(self.options.output / JOURNAL) as journal:
-            failed = [record for record in journal.ended_jobs(run=self.run) if record.progress.stage is Stage.FAILED]
+        failed = [record for record in journal.ended_jobs(run=self.run) if record.progress.stage is Stage.FAILED]
         refused = sum(is_still_refused(*record) for record in failed)
         if refused:
             self.terminal.say(not_retried(refused))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 NAMING = "naming"
@@ -50,10 +52,20 @@ class RunFolder:
     @cached_property
     def _facts(self) -> Mapping[str, str]:
         # All at once: a journal is checked whole each time that it is opened.
+        with read_journal(self._journal) as journal:
+            return journal.facts("")
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Journal]:
+        """Give the folder's journal, open to be written, for this process alone."""
+        async with open_journal(self._journal) as journal:
+            yield journal
+
+    @property
+    def _journal(self) -> Path:
         if not (self.path / JOURNAL).exists():
             raise UsageError(f"there is no journal in {self.path}: is this the output folder of a run?")
-        with read_journal(self.path / JOURNAL) as journal:
-            return journal.facts("")
+        return self.path / JOURNAL
 
     @property
     def is_sandbox(self) -> bool:

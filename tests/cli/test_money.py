@@ -883,7 +883,7 @@ def test_a_clip_whose_journal_is_deleted_while_it_is_made_is_fetched_by_the_same
 
 
 @pytest.mark.parametrize("method", ["_post", "_check"])
-def test_a_clip_whose_journal_is_overwritten_while_it_is_made_is_named_and_not_bought_again(
+def test_a_clip_whose_journal_is_overwritten_while_it_is_made_is_fetched_from_what_was_rescued(
     command: Command, service: FakeService, tmp_path: Path, method: str
 ) -> None:
     service.seconds = 5000.0
@@ -892,6 +892,21 @@ def test_a_clip_whose_journal_is_overwritten_while_it_is_made_is_named_and_not_b
         halted = command(*ONE, "--timeout", 100)
     assert halted.exit_code == 3
     assert "gen-0" in halted.output
+    again = command(*ONE)
+    assert again.exit_code == 2
+    assert "move .clip.mp4.journal away, and that file to its place" in again.output
+    (tmp_path / ".clip.mp4.journal.rescued").replace(tmp_path / ".clip.mp4.journal")
+    service.seconds = 1.0
+    assert command(*ONE).exit_code == 0
+    assert len(service.posted_at) == 1
+
+
+def test_a_clip_whose_journal_is_overwritten_between_two_commands_is_adopted_by_its_id(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    service.seconds = 5000.0
+    assert command(*ONE, "--timeout", 100).exit_code == 3
+    overwrite_beside(tmp_path)
     again = command(*ONE)
     assert again.exit_code == 2
     assert "aimlvideo adopt FOLDER GENERATION" in again.output

@@ -25,7 +25,7 @@ from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.workbooks import xlsx_of
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
-from aimlvideo.shell.journal.sqlite_reader import read_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from tests.cli.test_job_sources import write_png
 from tests.distributed.test_worker import MODEL, QUIET, job
@@ -133,9 +133,13 @@ def test_a_table_is_queued_exactly_as_run_plans_it(
         Path(name).write_text("\n".join(lines))
     options = RunOptions(output=tmp_path / "out")
     planner = Planner(JobFile(name), ServiceOptions(api_key="k").client_options(), options, QUIET)
-    anyio.run(planner.plan, planner.reader(known_catalog()), NO_FACTS)
-    with read_journal(tmp_path / "out" / JOURNAL) as journal:
-        planned = {record.job.id: {"model": record.job.model, **record.job.params} for record in journal.open_jobs()}
+
+    async def planned_by_run() -> dict[str, dict[str, Any]]:
+        async with open_journal(tmp_path / JOURNAL) as journal:
+            planner.plan(journal, planner.reader(known_catalog()), NO_FACTS)
+            return {record.job.id: {"model": record.job.model, **record.job.params} for record in journal.open_jobs()}
+
+    planned = anyio.run(planned_by_run)
     assert enqueue(name) == planned
     assert planned.keys() == {"whole", "fraction", "7"}
     assert "notes" not in planned["whole"]

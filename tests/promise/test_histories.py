@@ -23,7 +23,7 @@ def history() -> Iterator[Promise]:
     machine.teardown()
 
 
-@pytest.mark.parametrize("kill_at", [74, 80, 86])
+@pytest.mark.parametrize("kill_at", [67, 73, 79])
 def test_a_lost_answer_is_not_bought_again_where_this_machine_s_clock_and_the_service_s_date_both_jumped(
     history: Promise, kill_at: int
 ) -> None:
@@ -35,7 +35,7 @@ def test_a_lost_answer_is_not_bought_again_where_this_machine_s_clock_and_the_se
     history.resume_the_folder(**QUIET)
 
 
-@pytest.mark.parametrize("kill_at", [74, 80, 86])
+@pytest.mark.parametrize("kill_at", [67, 73, 79])
 def test_a_lost_answer_is_not_bought_again_where_a_proxy_on_this_machine_tells_the_date_and_its_clock_was_set(
     history: Promise, kill_at: int
 ) -> None:
@@ -46,7 +46,7 @@ def test_a_lost_answer_is_not_bought_again_where_a_proxy_on_this_machine_tells_t
     history.resume_the_folder(**QUIET)
 
 
-@pytest.mark.parametrize("stops_at", [55, 59, 63])
+@pytest.mark.parametrize("stops_at", [48, 52, 56])
 def test_a_lost_answer_is_not_bought_again_where_the_machine_stood_still_before_it_was_sent(
     history: Promise, stops_at: int
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import typer
@@ -22,6 +23,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import VideoError
 from aimlvideo.shell.files.output_folders import checked_folder
+from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import open_journal
 
 MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
@@ -54,12 +56,11 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
         nonlocal halted
         async with sandbox_here(seconds="uniform:0.4,1.6") as url:
             for service, legacy, jobs in _scenes(pictures):
-                await _plan(output, jobs)
                 access = ServiceOptions(service=service, base_url=url, api_key="sandbox")
                 settings = access.client_options(max_outstanding=20, legacy=legacy, poll="every:0.2", rate=10.0)
                 options = RunOptions(output=output, service=service)
-                async with VideoClient(**settings) as client:
-                    halted = await CommandRun(options, terminal).process(client) or halted
+                async with VideoClient(**settings) as client, _planned(output, jobs) as journal:
+                    halted = await CommandRun(options, terminal).process(client, journal) or halted
 
     try:
         in_loop(work())
@@ -73,11 +74,14 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
     return code
 
 
-async def _plan(output: Path, jobs: Sequence[VideoJob]) -> None:
+@asynccontextmanager
+async def _planned(output: Path, jobs: Sequence[VideoJob]) -> AsyncIterator[Journal]:
+    """Give the journal of the demo's folder, with these jobs in it."""
     async with open_journal(output / JOURNAL) as journal:
         RunFolder(output).claim(journal, sandbox=True)
         for job in jobs:
             journal.plan(job)
+        yield journal
 
 
 def _pictures_for(folder: Path, draw: Callable[[str], bytes]) -> dict[str, Path]:

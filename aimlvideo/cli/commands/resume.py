@@ -11,15 +11,12 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.job_reader import may_be_bought
 from aimlvideo.cli.options import ClientOptions, RunPlace
-from aimlvideo.cli.run_folder import RunFolder
+from aimlvideo.cli.run_folder import SANDBOX, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
-from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.errors import ServiceError, UsageError, VideoError
-from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
@@ -49,33 +46,30 @@ def resume(
 def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, run: int | None = None) -> int:
     """Carry on with all that a folder has, or with the jobs of one `run` of it; return the exit code."""
     folder = RunFolder(options.output)
-    sandbox = folder.is_sandbox
 
     async def work() -> VideoError | None:
-        if sandbox:
-            async with open_journal(options.output / JOURNAL) as journal:
+        async with folder.opened() as journal:
+            sandbox = bool(journal.fact(SANDBOX))
+            if sandbox:
                 folder.claim(journal, sandbox=True)
-        async with client_of(settings, sandbox=sandbox) as client:
-            try:
-                facts = await ServiceFacts.of(client)
-            except ServiceError as error:  # a wrong key would only make every poll fail
-                raise UsageError(str(error)) from error
-            _agree(settings, options, facts, terminal, run)
-            return await command.process(client)
+            async with client_of(settings, sandbox=sandbox) as client:
+                try:
+                    facts = await ServiceFacts.of(client)
+                except ServiceError as error:  # a wrong key would only make every poll fail
+                    raise UsageError(str(error)) from error
+                tally = Tally(known_catalog(), facts.prices)
+                for record in journal.open_jobs(retry_failed=options.retry_failed, run=run):
+                    if may_be_bought(record, retry_failed=options.retry_failed):
+                        tally.add(record.job.model, record.job.params)
+                _agree(tally, settings, options, facts, terminal)
+                return await command.process(client, journal)
 
     command = CommandRun(options, terminal, run, whole_folder=run is None)
     return command.to_the_end(work)
 
 
-def _agree(
-    settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal, run: int | None
-) -> None:
+def _agree(tally: Tally, settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
     """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
-    tally = Tally(known_catalog(), facts.prices)
-    with read_journal(options.output / JOURNAL) as journal:
-        for record in journal.open_jobs(retry_failed=options.retry_failed, run=run):
-            if may_be_bought(record, retry_failed=options.retry_failed):
-                tally.add(record.job.model, record.job.params)
     summary = tally.summary_for(settings, facts)
     summary.obstacles(facts, max_spend=options.max_spend).refuse(terminal, anyway=options.anyway)
     summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -40,7 +41,7 @@ from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.object_stores import ObjectStore, is_remote, journal_folder
 from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_journal
 from aimlvideo.shell.journal.base import UPLOAD, Journal
-from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -94,10 +95,11 @@ def run_jobs(
             await ObjectStore.opened(options.store)  # before a job is planned that no clip could be saved of
         async with client_of(settings, sandbox=sandbox) as client:
             facts = await ServiceFacts.of(client)
-            command.run = await planner.plan_or_learn(client, facts)
-            # What is planned was held against the service's own words a moment ago.
-            client.skip_preflight()
-            return await command.process(client)
+            async with planner.planned(client, facts) as journal:
+                command.run = journal.run
+                # What is planned was held against the service's own words a moment ago.
+                client.skip_preflight()
+                return await command.process(client, journal)
 
     return command.to_the_end(work)
 
@@ -138,15 +140,36 @@ class Planner:
             reader.say_remarks(self.terminal.remark)
             raise InvalidJobs(reader.problems)
 
-    async def plan_or_learn(self, client: VideoClient, facts: ServiceFacts) -> int:
-        """Return the number of the run that the jobs were planned in.
+    @asynccontextmanager
+    async def planned(self, client: VideoClient, facts: ServiceFacts) -> AsyncIterator[SqliteJournal]:
+        """Give the journal of the run's folder, with all jobs written down; leave no trace of a failure to do so."""
+        folder = self.options.output
+        folder_was_there, is_new, is_planned = folder.exists(), False, False
+        checked_folder(folder)
+        try:
+            async with open_journal(folder / JOURNAL) as journal:
+                is_new = not journal.counts()  # only now: another run may have begun it a moment ago
+                refuse_older_journal(journal, folder)
+                await self._plan_or_learn(journal, client, facts)
+                is_planned = True
+                yield journal
+        except (UsageError, KeyboardInterrupt):
+            if is_new and not is_planned:
+                JournalFile(folder / JOURNAL).remove()
+            if not folder_was_there and not is_planned and not any(folder.iterdir()):
+                folder.rmdir()
+            raise
+
+    async def _plan_or_learn(self, journal: Journal, client: VideoClient, facts: ServiceFacts) -> None:
+        """Write all jobs down.
 
         The service is asked for models that the catalogue does not know, and the file read once more.
         """
         while True:
             reader = self.reader(client.catalog)
             try:
-                return await self.plan(reader, facts)
+                self.plan(journal, reader, facts)
+                return
             except InvalidJobs:
                 if not self.file.can_be_read_again or not await client.learn_models(reader.unknown_models):
                     reader.say_remarks(self.terminal.remark)
@@ -161,32 +184,18 @@ class Planner:
         )  # fmt: skip
         return JobReader(catalog, self.file.folder, options)
 
-    async def plan(self, reader: JobReader, facts: ServiceFacts) -> int:
-        """Write all jobs down and return the number of their run; leave no trace of a failure."""
-        folder, options = self.options.output, self.options
-        folder_was_there, is_new = folder.exists(), False
-        checked_folder(folder)
-        try:
-            with self.file.lines(reader.catalog, self.defaults) as lines:
-                async with open_journal(folder / JOURNAL) as journal:
-                    is_new = not journal.counts()  # only now: another run may have begun it a moment ago
-                    refuse_older_journal(journal, folder)
-                    with journal.planning():
-                        self._note_options(journal)
-                        tally = self._plan_lines(lines, reader, journal, facts)
-                        _keep_prices(journal, facts)
-                        reader.say_remarks(self.terminal.remark)
-                        summary = tally.summary_for(self.settings, facts)
-                        obstacles = summary.obstacles(facts, max_spend=options.max_spend)
-                        obstacles.refuse(self.terminal, anyway=options.anyway)
-                        summary.confirm(self.terminal, above=options.confirm_above, anyway=options.anyway)
-                    return journal.run
-        except (UsageError, KeyboardInterrupt):
-            if is_new:
-                JournalFile(folder / JOURNAL).remove()
-            if not folder_was_there and not any(folder.iterdir()):
-                folder.rmdir()
-            raise
+    def plan(self, journal: Journal, reader: JobReader, facts: ServiceFacts) -> None:
+        """Write all jobs of the file down, and agree on their price; or write nothing."""
+        options = self.options
+        with self.file.lines(reader.catalog, self.defaults) as lines, journal.planning():
+            self._note_options(journal)
+            tally = self._plan_lines(lines, reader, journal, facts)
+            _keep_prices(journal, facts)
+            reader.say_remarks(self.terminal.remark)
+            summary = tally.summary_for(self.settings, facts)
+            obstacles = summary.obstacles(facts, max_spend=options.max_spend)
+            obstacles.refuse(self.terminal, anyway=options.anyway)
+            summary.confirm(self.terminal, above=options.confirm_above, anyway=options.anyway)
 
     def _note_options(self, journal: Journal) -> None:
         """Note whose clips the folder has, and what later commands need to know of the run."""

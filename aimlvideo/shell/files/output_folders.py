@@ -116,7 +116,12 @@ class OpenFolders:
 
     def __init__(self, uploads_of: UploadsOf) -> None:
         self._open: dict[Path, _OpenFolder] = {}
+        self._lent: dict[Path, Journal] = {}
         self._uploads_of = uploads_of
+
+    def lend(self, path: Path, journal: Journal) -> None:
+        """Let runs into a folder use its journal, which somebody else has open, from here on."""
+        self._lent[_name(path)] = journal
 
     @asynccontextmanager
     async def open(self, path: Path, *, verify: bool, remote: bool) -> AsyncIterator[_OpenFolder]:
@@ -151,9 +156,10 @@ class OpenFolders:
 
     async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         async with AsyncExitStack() as stack:
-            from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
+            if (journal := self._lent.get(_name(path))) is None:
+                from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
 
-            journal = await stack.enter_async_context(open_journal(path / JOURNAL))
+                journal = await stack.enter_async_context(open_journal(path / JOURNAL))
             refuse_older_journal(journal, path)
             ResultsFile.rewrite(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))

@@ -467,7 +467,11 @@ def _empty_journal() -> bytes:
         # Rows are long: smaller pages are left half empty.
         connection.execute("PRAGMA page_size=8192")
         migrate(connection)
-        return connection.serialize()
+        content = bytearray(connection.serialize())
+    # Written with a write-ahead log from the first byte on (version 2, to write and to read): a file that is turned
+    # into such a one later has its pages dropped from memory, and could not be restored from there.
+    content[18:20] = 2, 2
+    return bytes(content)
 
 
 def _create_file(path: Path, size: int = 0) -> None:

@@ -530,6 +530,23 @@ def plan_many(journal: SqliteJournal) -> None:
 # A journal that goes ------------------------------------------------------------------------------------------------
 
 
+async def test_a_journal_that_is_overwritten_is_written_back_from_memory_also_while_it_is_new(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite3"
+    job = VideoJob("m", id="a", prompt="p")
+    async with open_journal(path) as journal:
+        journal.plan(job)
+        journal.step(job, Progress(Stage.RENDERING, generation_id="gen-1"))
+        await journal.synced()
+        path.write_bytes(b"garbage" * 5000)
+        journal.step(job, Progress(Stage.RENDERING, generation_id="gen-1", polls=1))
+        with pytest.raises(DiskFailed, match="overwritten"):
+            await journal.synced()
+    with read_journal(path.with_name("journal.sqlite3.rescued")) as written_back:
+        record = written_back.find("a")
+    assert record is not None
+    assert record.progress.generation_id == "gen-1"
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_a_journal_that_is_deleted_under_its_run_syncs_nothing_more_and_is_written_back(
     tmp_path: Path, replaced: bool
