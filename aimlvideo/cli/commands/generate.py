@@ -38,7 +38,7 @@ from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.formatting import format_usd, pluralize
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, VideoError
 from aimlvideo.shell import clock
@@ -138,31 +138,32 @@ class _ClipJournal:
     job: VideoJob
     output: Path
 
-    def refuse_to_buy_again(self) -> None:
+    def records(self) -> list[Record]:
+        """Return all jobs that were begun into this file, as they stand now."""
+        if self.path is None or not self.path.exists():
+            return []
+        with read_journal(self.path) as opened:
+            return [*opened.ended_jobs(), *opened.open_jobs()]
+
+    def stage_in(self, records: Sequence[Record]) -> Stage:
+        """Return where this clip stands among them: planned, where it is none of them."""
+        stages = (progress.stage for job, progress in records if job.id == self.job.id)
+        return next(stages, Stage.PLANNED)
+
+    def refuse_to_buy_again(self, records: Sequence[Record]) -> None:
         """Raise UsageError where the clip is there, or one by other words was begun: it would be paid and be lost."""
-        if self.output.exists() and (self.is_saved() or not self.is_begun()):
+        if self.output.exists() and self.stage_in(records) in (Stage.SAVED, Stage.PLANNED):
             raise UsageError(
                 f"{self.output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
                 f"{command_again()} --again"
             )
-        unfinished = [record for record in self._open_jobs() if record.progress.has_attempt]
+        unfinished = [one for one in records if one.progress.has_attempt and one.progress.stage not in ENDED]
         others = [record for record in unfinished if record.job.id != self.job.id]
         if others and len(others) == len(unfinished):
             raise UsageError(
                 f"another clip was begun into {self.output} and is not finished: {_described(others[0])}. Run that "
                 f"command again to fetch it, or buy this one as well: {command_again()} --again"
             )
-
-    def is_begun(self) -> bool:
-        """Tell whether this job was sent: then the command carries on, and buys nothing new.
-
-        One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
-        """
-        return self._stage() not in (None, Stage.PLANNED)
-
-    def is_saved(self) -> bool:
-        """Tell whether this clip was saved before: where its file is gone, it is fetched again, and nothing is paid."""
-        return self._stage() is Stage.SAVED
 
     def note_saved(self, journal: Journal, result: Result) -> None:
         """Write down that the clip is saved; `journal` is the open one that has its job."""
@@ -174,38 +175,28 @@ class _ClipJournal:
 
     async def plan_anew(self) -> None:
         """Let a clip that is saved be bought once more; its generation's id stays in the journal."""
-        if self.path is not None and self.is_saved():
+        if self.path is not None:
             async with open_journal(self.path) as journal:
-                journal.step(self.job, Progress())
-
-    def _stage(self) -> Stage | None:
-        if self.path is None or not self.path.exists():
-            return None
-        with read_journal(self.path) as opened:
-            record = opened.find(self.job.id)
-        return None if record is None else record.progress.stage
+                record = journal.find(self.job.id)
+                if record is not None and record.progress.stage is Stage.SAVED:
+                    journal.step(self.job, Progress())
 
     def outstanding(self) -> str:
         """Return a sentence with the ids that are open at the service, or nothing."""
-        ids = [progress.generation_id or f"in doubt as {progress.request_id}" for _, progress in self._open_jobs()]
+        unfinished = [progress for _, progress in self.records() if progress.stage not in ENDED]
+        ids = [progress.generation_id or f"in doubt as {progress.request_id}" for progress in unfinished]
         return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
 
     def remove(self) -> None:
         """Remove the journal, unless it has a clip that was paid, or another job that is not ended."""
         if self.path is None or not self.path.exists():
             return
-        if any(job.id != self.job.id or progress.stage is not Stage.PLANNED for job, progress in self._open_jobs()):
+        own = (self.job.id, Stage.PLANNED)
+        if any(
+            progress.stage is not Stage.FAILED and (job.id, progress.stage) != own for job, progress in self.records()
+        ):
             return
-        with read_journal(self.path) as opened:
-            if opened.counts().get(Stage.SAVED):
-                return
         JournalFile(self.path).remove()
-
-    def _open_jobs(self) -> list[Record]:
-        if self.path is None or not self.path.exists():
-            return []
-        with read_journal(self.path) as opened:
-            return list(opened.open_jobs())
 
 
 def make_one(
@@ -230,12 +221,15 @@ def make_one(
     # The id follows from the content: the same command has the same id, and finds its journal and its clip.
     job = VideoJob(clip.model, id=VideoJob(clip.model, **params).id, **params)
     journal = _ClipJournal(None if sandbox else output.with_name(f".{output.name}.journal"), job, output)
+    records = journal.records()
+    # One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
+    stage = journal.stage_in(records)
     if not again:
-        journal.refuse_to_buy_again()
+        journal.refuse_to_buy_again(records)
     # Nothing of it is paid yet: what costs too much is a mistake in the command, and not an unfinished clip. One that
     # was sent may turn out as never accepted, and is sent again then: within the limit of now.
-    is_lost = journal.is_saved() and not again
-    is_new = not journal.is_begun() or (again and journal.is_saved())
+    is_lost = stage is Stage.SAVED and not again
+    is_new = stage is Stage.PLANNED or (again and stage is Stage.SAVED)
     tightest, limit = (max_spend, None) if is_new else (None, max_spend)
     if is_new:
         _say_what_is_odd(job, settings, terminal)
@@ -244,7 +238,7 @@ def make_one(
         if tightest is not None:
             async with client_of(settings, sandbox=sandbox) as client:
                 await _refuse_above(tightest, client, job)
-        if again:
+        if again and stage is Stage.SAVED:
             await journal.plan_anew()
         async with (
             client_of(settings | {"journal": journal.path}, sandbox=sandbox) as client,
