@@ -38,12 +38,11 @@ from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.job_sources import (
     Jobs,
+    JobSource,
     adopt_generation,
     as_async,
     check_generation_id,
-    check_source,
     jobs_to_resume,
-    plan_jobs,
     single_job,
 )
 from aimlvideo.pipeline.limiters import Limiters
@@ -424,7 +423,7 @@ class VideoClient:
         shown: in a notebook, on a terminal, or in a log. Runs into one folder at the same time share its
         journal and what is spent there, and buy no job twice; each keeps to a `max_spend` of its own.
         """
-        check_source(jobs)
+        JobSource(jobs).check()
         async with self._open_run(output, max_spend=max_spend, name=name) as run:
             self._feed(run, self._planned(jobs, run))
             with notebook.progress(run) if progress else nullcontext():
@@ -492,7 +491,7 @@ class VideoClient:
 
     def _planned(self, jobs: Jobs, run: Run) -> AsyncIterator[Record]:
         """Give each job as the journal knows it; a wrong one as a failure."""
-        return plan_jobs(jobs, run.spec, self.catalog, local_files=self._settings.local_files)
+        return JobSource(jobs).planned(run.spec, self.catalog, local_files=self._settings.local_files)
 
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings

@@ -11,7 +11,7 @@ from typing import Any, Self
 import anyio
 from anyio.abc import TaskGroup
 
-from aimlvideo.cli.model_tables import example_line, known_model, model_page, model_rows
+from aimlvideo.cli.model_tables import ModelFilter, example_line, known_model, model_page
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.references import check_with_references
@@ -77,7 +77,7 @@ class AgentTools:
 
     def models(self, words: str) -> dict[str, Any]:
         """Return the models that fit these words."""
-        rows = list(model_rows(self._catalog, words))
+        rows = list(ModelFilter().rows(self._catalog, words))
         listed = [{"model": row.id, "developer": row.developer, "takes": row.takes} for row in rows[:MAX_MODELS]]
         return {"models": listed, "not_shown": max(0, len(rows) - MAX_MODELS)}
 

@@ -96,8 +96,32 @@ class ModelFilter:
         """Return the filter as it is typed."""
         return {"--image": self.image, "--audio": self.audio, "--max-price": self.max_price}
 
-    def matches(self, model: Model, pricing: Pricing | None) -> bool:
-        """Say whether a model is one of those."""
+    def rows(
+        self,
+        catalog: Catalog,
+        words: str = "",
+        *,
+        prices: Mapping[str, Pricing] = _NO_PRICES,
+        times: Mapping[str, Durations] = _NO_TIMES,
+    ) -> list[_ModelRow]:
+        """Return those of these models that have all `words` in their id, aliases or developer, by developer and id.
+
+        Signs and case make no difference ("kling 1.6" finds `kling-video/v1.6/...`); where a word stands nowhere, the
+        nearest one that does is taken for it.
+        """
+        models = sorted(catalog, key=lambda model: (model.service, model.developer, model.id))
+        texts = {model.id: " ".join((model.developer, model.id, *model.aliases)).lower() for model in models}
+        # Nobody remembers where an id has its slashes, dashes and dots.
+        squeezed = {name: _letters(text) for name, text in texts.items()}
+        vocabulary = {part for text in texts.values() for part in PARTS.findall(text)}
+        sought = [part for word in words.lower().split() for part in _in_use(word, squeezed.values(), vocabulary)]
+        return [
+            _row(model, prices.get(model.id), times.get(model.id))
+            for model in models
+            if all(word in squeezed[model.id] for word in sought) and self._matches(model, prices.get(model.id))
+        ]
+
+    def _matches(self, model: Model, pricing: Pricing | None) -> bool:
         return (
             (not self.image or "image" in _inputs(model))
             and (not self.audio or _has_sound(model))
@@ -106,33 +130,6 @@ class ModelFilter:
 
 
 PARTS = re.compile(r"[a-z0-9.]+")
-EVERY_MODEL = ModelFilter()
-
-
-def model_rows(
-    catalog: Catalog,
-    words: str = "",
-    chosen: ModelFilter = EVERY_MODEL,
-    *,
-    prices: Mapping[str, Pricing] = _NO_PRICES,
-    times: Mapping[str, Durations] = _NO_TIMES,
-) -> list[_ModelRow]:
-    """Return the models that have all `words` in their id, aliases or developer, by developer and id.
-
-    Signs and case make no difference ("kling 1.6" finds `kling-video/v1.6/...`); where a word stands nowhere, the
-    nearest one that does is taken for it.
-    """
-    models = sorted(catalog, key=lambda model: (model.service, model.developer, model.id))
-    texts = {model.id: " ".join((model.developer, model.id, *model.aliases)).lower() for model in models}
-    # Nobody remembers where an id has its slashes, dashes and dots.
-    squeezed = {name: _letters(text) for name, text in texts.items()}
-    vocabulary = {part for text in texts.values() for part in PARTS.findall(text)}
-    sought = [part for word in words.lower().split() for part in _in_use(word, squeezed.values(), vocabulary)]
-    return [
-        _row(model, prices.get(model.id), times.get(model.id))
-        for model in models
-        if all(word in squeezed[model.id] for word in sought) and chosen.matches(model, prices.get(model.id))
-    ]
 
 
 def _letters(text: str) -> str:

@@ -129,7 +129,7 @@ def learn_without_a_run(settings: ClientOptions, models: Collection[str], *, san
 async def _bare_service(settings: ClientOptions) -> AsyncIterator[tuple[_Answering, bool]]:
     """Give the service to be asked what costs nothing, and whether there is a key."""
     from aimlvideo.settings import Settings  # noqa: PLC0415 - as below
-    from aimlvideo.shell.http.asked_service import AskedService  # noqa: PLC0415 - for who has something to ask
+    from aimlvideo.shell.http.transport import AskedService  # noqa: PLC0415 - for who has something to ask
 
     checked, with_key = _made_of(settings, Settings.of)
     async with AskedService.open(checked) as service:

@@ -26,47 +26,67 @@ Jobs = Lines | str | Path
 """Jobs or mappings of their fields, a job file's name, or a DataFrame with a row a job."""
 
 
-def check_source(jobs: object) -> None:
-    """Raise UsageError for what is no source of jobs, before a folder is made for it."""
-    expected = "expected a list of jobs (any iterable, also an async one), a job file's name, or a DataFrame"
-    if isinstance(jobs, Mapping | VideoJob):
-        raise UsageError(f"jobs is a single job: {expected}. For one clip: client.generate(MODEL, prompt=...)")
-    if iscoroutine(jobs):
-        jobs.close()
-        raise UsageError(f"jobs is a coroutine: await it first; {expected}")
-    if callable(jobs) and not hasattr(jobs, "__iter__"):
-        raise UsageError(f"jobs is a function: call it, as in client.run(jobs()); {expected}")
-    if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
-        raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
-    if isinstance(jobs, str | Path):
-        from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415 - as below
+class JobSource:
+    """Where a run's jobs come from: a file's name, a DataFrame, or jobs that a program makes."""
 
-        JobFile(str(jobs)).check()
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
 
+    def check(self) -> None:
+        """Raise UsageError for what is no source of jobs, before a folder is made for it."""
+        jobs: object = self._jobs
+        expected = "expected a list of jobs (any iterable, also an async one), a job file's name, or a DataFrame"
+        if isinstance(jobs, Mapping | VideoJob):
+            raise UsageError(f"jobs is a single job: {expected}. For one clip: client.generate(MODEL, prompt=...)")
+        if iscoroutine(jobs):
+            jobs.close()
+            raise UsageError(f"jobs is a coroutine: await it first; {expected}")
+        if callable(jobs) and not hasattr(jobs, "__iter__"):
+            raise UsageError(f"jobs is a function: call it, as in client.run(jobs()); {expected}")
+        if isinstance(jobs, bytes) or not isinstance(jobs, Iterable | AsyncIterable | Path):
+            raise UsageError(f"jobs is of type {type(jobs).__name__}: {expected}")
+        if isinstance(jobs, str | Path):
+            from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415 - as below
 
-async def plan_jobs(jobs: Jobs, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
-    """Give each job as the run's journal knows it; a wrong one as a failure."""
-    async for line in as_async(_lines(jobs, catalog)):
-        try:
-            job = line if isinstance(line, VideoJob) else job_of_mapping(line)
-        except InvalidJobs as error:
-            fields = line if isinstance(line, Mapping) else {}
-            # A line that cannot be read is a failed job like others: it must not stop those behind it.
-            unreadable = single_job(str(fields.get("model") or ""), fields.get("id"), {})
-            yield Record(unreadable, Progress(Stage.FAILED, error=error))
-            continue
-        if problems := secret_problems(job):
-            # Without its parameters: the result of a job is shown, and may be kept.
-            yield Record(single_job(job.model, job.id, {}), Progress(Stage.FAILED, error=InvalidJobs(problems)))
-            continue
-        try:
-            if not local_files:
-                _refuse_paths(job)
-            if spec.name:
-                _refuse_unknown_fields(spec.name, job, catalog)
-            yield spec.journal.plan(job, distinct=job.derived, run=spec.number)
-        except InvalidJobs as error:
-            yield Record(job, Progress(Stage.FAILED, error=error))
+            JobFile(str(jobs)).check()
+
+    async def planned(self, spec: RunSpec, catalog: Catalog, *, local_files: bool) -> AsyncIterator[Record]:
+        """Give each job as the run's journal knows it; a wrong one as a failure."""
+        async for line in as_async(self._lines(catalog)):
+            try:
+                job = line if isinstance(line, VideoJob) else job_of_mapping(line)
+            except InvalidJobs as error:
+                fields = line if isinstance(line, Mapping) else {}
+                # A line that cannot be read is a failed job like others: it must not stop those behind it.
+                unreadable = single_job(str(fields.get("model") or ""), fields.get("id"), {})
+                yield Record(unreadable, Progress(Stage.FAILED, error=error))
+                continue
+            if problems := secret_problems(job):
+                # Without its parameters: the result of a job is shown, and may be kept.
+                yield Record(single_job(job.model, job.id, {}), Progress(Stage.FAILED, error=InvalidJobs(problems)))
+                continue
+            try:
+                if not local_files:
+                    _refuse_paths(job)
+                if spec.name:
+                    _refuse_unknown_fields(spec.name, job, catalog)
+                yield spec.journal.plan(job, distinct=job.derived, run=spec.number)
+            except InvalidJobs as error:
+                yield Record(job, Progress(Stage.FAILED, error=error))
+
+    def _lines(self, catalog: Catalog) -> Lines:
+        """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
+        jobs = self._jobs
+        # Reading tables takes many modules, which a program does not need that makes its own jobs.
+        if isinstance(jobs, str | Path):
+            from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415
+
+            return JobFile(str(jobs)).jobs(catalog)
+        if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
+            from aimlvideo.shell.files.job_files import jobs_of_frame  # noqa: PLC0415
+
+            return jobs_of_frame(jobs, catalog)
+        return jobs
 
 
 def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
@@ -125,20 +145,6 @@ async def as_async(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     else:
         for thing in things:
             yield thing
-
-
-def _lines(jobs: Jobs, catalog: Catalog) -> Lines:
-    """Return the jobs of a file or a DataFrame; what is given as jobs is returned as it is."""
-    # Reading tables takes many modules, which a program does not need that makes its own jobs.
-    if isinstance(jobs, str | Path):
-        from aimlvideo.shell.files.job_files import JobFile  # noqa: PLC0415
-
-        return JobFile(str(jobs)).jobs(catalog)
-    if hasattr(jobs, "columns") and (hasattr(jobs, "to_dict") or hasattr(jobs, "to_dicts")):
-        from aimlvideo.shell.files.job_files import jobs_of_frame  # noqa: PLC0415
-
-        return jobs_of_frame(jobs, catalog)
-    return jobs
 
 
 def _refuse_paths(job: VideoJob) -> None:

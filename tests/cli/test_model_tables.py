@@ -10,7 +10,7 @@ import pytest
 
 from aimlvideo.cli.commands.models import _change_rows
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally
-from aimlvideo.cli.model_tables import ModelFilter, _price_of, example_line, model_page, model_rows
+from aimlvideo.cli.model_tables import ModelFilter, _price_of, example_line, model_page
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import check
@@ -41,11 +41,11 @@ PRICES = prices(v16=fixed(0.5), v3=fixed(0.1, "second"))
 
 
 def ids(words: str = "", **filters: Any) -> set[str]:
-    return {row.id for row in model_rows(CATALOG, words, ModelFilter(**filters), prices=PRICES)}
+    return {row.id for row in ModelFilter(**filters).rows(CATALOG, words, prices=PRICES)}
 
 
 def test_every_model_has_a_row() -> None:
-    rows = model_rows(CATALOG)
+    rows = ModelFilter().rows(CATALOG)
     assert {row.id for row in rows} == {model.id for model in CATALOG}
     assert all(row.takes for row in rows)
 
@@ -63,10 +63,10 @@ def test_near_names_find_what_is_meant(words: str) -> None:
 
 
 def test_rows_say_what_goes_in_how_long_it_takes_and_what_it_costs() -> None:
-    (row,) = model_rows(CATALOG, V3, prices=PRICES)
+    (row,) = ModelFilter().rows(CATALOG, V3, prices=PRICES)
     assert (row.developer, row.takes, row.audio) == ("klingai", "text, image, video", True)
     assert (row.seconds, row.price) == ("235", "$0.10 a second")
-    (row,) = model_rows(CATALOG, V3, times={V3: Durations(99.6, 200)})
+    (row,) = ModelFilter().rows(CATALOG, V3, times={V3: Durations(99.6, 200)})
     assert (row.seconds, row.price) == ("100", "")
 
 

@@ -16,7 +16,7 @@ from aimlvideo.core.services import service_of
 from aimlvideo.errors import ServiceError, UsageError
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
-from aimlvideo.shell.http.asked_service import AskedService
+from aimlvideo.shell.http.transport import AskedService
 
 app = CommandApp()
 

@@ -68,7 +68,7 @@ def _show_models(word: str, chosen: ModelFilter, facts: ServiceFacts, terminal: 
     if (model := catalog.find(word) if word else None) is not None:
         _show_page(model, facts, terminal)
         return
-    rows = model_tables.model_rows(catalog, word, chosen, prices=facts.prices or {}, times=facts.times)
+    rows = chosen.rows(catalog, word, prices=facts.prices or {}, times=facts.times)
     if not rows:
         _refuse_filter(catalog, word, chosen)
     if terminal.json:
@@ -100,7 +100,7 @@ def _facts(settings: ClientOptions, chosen: ModelFilter, terminal: Terminal) -> 
 
 def _refuse_filter(catalog: Catalog, word: str, chosen: ModelFilter) -> NoReturn:
     """Raise UsageError where no model has these words, or none that has them passes the filter."""
-    if word and not model_tables.model_rows(catalog, word):
+    if word and not ModelFilter().rows(catalog, word):
         known_model(catalog, word)
     flags = [name for name, value in chosen.flags().items() if value not in (False, None)]
     raise UsageError(f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}")

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Literal
 
+from aimlvideo.sandbox.film.encode import write_tiny
 from aimlvideo.sandbox.film.render import render
 from aimlvideo.sandbox.film.storyboard import Storyboard, preview_size
-from aimlvideo.sandbox.film.tiny import write_tiny
 
 WORKERS = 2
 """Clips made at once: x264 and Pillow release the interpreter's lock, so two threads use two cores."""

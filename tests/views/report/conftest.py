@@ -103,7 +103,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real clip of a few kilobytes, two seconds long."""
-    from aimlvideo.sandbox.film.tiny import write_tiny
+    from aimlvideo.sandbox.film.encode import write_tiny
 
     place = tmp_path_factory.mktemp("clip") / "clip.mp4"
     write_tiny(place, (1280, 720), 2.0)
