@@ -20,7 +20,7 @@ from aimlvideo.cli.options import Address, ClientOptions, import_metrics
 from aimlvideo.cli.run_folder import SANDBOX
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.run_summary import RunSummary, dollars_to_go_on, not_retried
-from aimlvideo.cli.signals import INTERRUPTED, in_loop, silence_output
+from aimlvideo.cli.signals import in_loop, silence_output
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.formatting import command_line, pluralize
@@ -108,7 +108,7 @@ class CommandRun:
             # The journal has every clip as saved; what else the command was to do, or the results' lines, are missing.
             self.terminal.problem(str(error))
             return UNFINISHED
-        return INTERRUPTED if how is _How.UNREAD else code
+        return UNFINISHED if how is _How.UNREAD else code
 
     @property
     def _is_planned(self) -> bool:

@@ -13,6 +13,7 @@ from os import PathLike
 
 import typer
 
+from aimlvideo.cli.signals import INTERRUPTED
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.formatting import pluralize
 from aimlvideo.errors import MOVED, InvalidJobs, Refused, UsageError, VideoError
@@ -21,7 +22,7 @@ from aimlvideo.shell.descriptors import are_exhausted, write_failure_advice
 ALL_SAVED = 0
 SOME_FAILED = 1
 WRONG_USAGE = 2  # command, job file, key, settings
-UNFINISHED = 3  # interrupted, out of time or money, in doubt, service or database away
+UNFINISHED = INTERRUPTED  # 3: interrupted, out of time or money, in doubt, service or database away
 
 NO_SUCH_PATH = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
 """How the system refuses a path, on every try."""

@@ -62,7 +62,7 @@ def values(param: Param) -> st.SearchStrategy[Any]:
     low, high = param.minimum, param.maximum
     return {
         "string": lambda: st.text(min_size=param.min_length or 0, max_size=min(param.max_length or 20, 20)),
-        "integer": lambda: st.integers(_whole(low), _whole(high)),
+        "integer": lambda: st.integers(_whole(low, -(2**63)), _whole(high, 2**63 - 1)),
         "number": lambda: st.floats(low, high, allow_nan=False, allow_infinity=False),
         "boolean": st.booleans,
         "array": lambda: st.lists(values(param.item), min_size=param.min_items or 0, max_size=param.max_items or 3),
@@ -70,8 +70,9 @@ def values(param: Param) -> st.SearchStrategy[Any]:
     }[param.type]()
 
 
-def _whole(limit: float | None) -> int | None:
-    return None if limit is None else int(limit)
+def _whole(limit: float | None, furthest: int) -> int:
+    """Return a limit of whole numbers; without one, what every reader holds."""
+    return furthest if limit is None else int(limit)
 
 
 def _says_something(value: Any) -> bool:

@@ -8,19 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-Raw = dict[str, Any]
+from aimlvideo.core.catalog.developers import developer_of
 
-# Ids that carry no developer, or another name for one that has several.
-DEVELOPERS = {
-    "kling-video": "klingai",
-    "wan": "alibaba",
-    "veo2": "google",
-    "veo-3.1-lite-generate-001": "google",
-    "video-01": "minimax",
-    "video-01-live2d": "minimax",
-    "gen3a_turbo": "runway",
-    "runway-gen3": "runway",
-}
+Raw = dict[str, Any]
 
 # Accepted on the legacy URL only, by the models named.
 LEGACY: dict[str, Raw] = {
@@ -215,18 +205,12 @@ _PYTHON: dict[str, tuple[type, ...]] = {
 }
 
 
-def _developer_of(model: str) -> str:
-    """Return the developer's short name: the part of the id before the slash, or whose model it is known to be."""
-    first = model.split("/", maxsplit=1)[0]
-    return DEVELOPERS.get(first, first)
-
-
 def correct(model: str, path: str, params: Mapping[str, Raw], seconds: float | None = None) -> Raw:
     """Return a model's entry of catalog.json from what its document says of its parameters."""
     accepted = [text for pattern, texts in ACCEPTED_TEXTS.items() if fnmatchcase(model, pattern) for text in texts]
     corrected = {name: _accepting(_corrected(name, param), accepted) for name, param in params.items()}
     corrected = {**corrected, **{name: LEGACY[model][name] for name in LEGACY.get(model, {}) if name not in corrected}}
-    entry: Raw = {"developer": _developer_of(model), "path": path}
+    entry: Raw = {"developer": developer_of(model), "path": path}
     if seconds:
         entry["documented_seconds"] = seconds
     if rules := _rules(model, corrected):

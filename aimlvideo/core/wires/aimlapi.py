@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from aimlvideo.core.catalog.developers import developer_of
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.answers import (
@@ -73,25 +74,8 @@ CODES: dict[int, type[ServiceError]] = {
 }
 """Codes of a partner behind the service (`base_resp.status_code`) that are not about this request alone."""
 
-VENDORS = {
-    "klingai": "kling",
-    "kling-video": "kling",
-    "alibaba": "alibaba",
-    "wan": "alibaba",
-    "google": "google",
-    "veo2": "google",
-    "veo-3.1-lite-generate-001": "google",
-    "minimax": "minimax",
-    "video-01": "minimax",
-    "video-01-live2d": "minimax",
-    "runway": "runway",
-    "gen3a_turbo": "runway",
-    "bytedance": "bytedance",
-    "pixverse": "pixverse",
-    "luma": "luma",
-    "openai": "openai",
-}
-"""The vendor in a legacy URL, by the first part of a model's id; any other first part names its vendor itself."""
+LEGACY_VENDORS = {"klingai": "kling"}
+"""The vendor in a legacy URL, where that is not the developer of the model."""
 
 
 class AimlApi:
@@ -146,8 +130,8 @@ class AimlApi:
         path = self._path_of(job.model) or UNIVERSAL
         if not self._legacy or path != UNIVERSAL:
             return path
-        first = job.model.split("/")[0]
-        return f"/v2/generate/video/{quote(VENDORS.get(first, first), safe='')}/generation"
+        developer = developer_of(job.model)
+        return f"/v2/generate/video/{quote(LEGACY_VENDORS.get(developer, developer), safe='')}/generation"
 
 
 def raise_for_error(answer: Answer, request_id: str | None = None) -> None:
