@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 
 import typer
 
-from aimlvideo.cli.run_folder import folder_of
 from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
 from aimlvideo.errors import UsageError
 
@@ -24,6 +23,16 @@ LOCALHOST = "127.0.0.1"
 
 SERVICE, PACE, MONEY, SHOWN, CALLBACKS = "Service", "Pace", "Money", "What is shown", "Callbacks"
 """The headings under which the help of a command groups its options."""
+
+
+def folder_of(place: str) -> Path:
+    """Return the folder of a run: one on this machine also where its clips go to an object store."""
+    if "://" not in place:
+        return Path(place)
+    from aimlvideo.shell.files.object_stores import journal_folder  # noqa: PLC0415 - few runs have a store
+
+    return journal_folder(place)
+
 
 JobsArgument = Annotated[
     str,

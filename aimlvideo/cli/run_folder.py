@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from aimlvideo.cli.options import folder_of
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
@@ -28,15 +29,6 @@ STORE = "store"
 """The fact of a journal that has the URL of the object store that its clips go to."""
 SANDBOX = "sandbox"
 """The fact of a journal whose clips are an embedded sandbox's: test pictures that cost nothing."""
-
-
-def folder_of(place: str) -> Path:
-    """Return the folder of a run: one on this machine also where its clips go to an object store."""
-    if "://" not in place:
-        return Path(place)
-    from aimlvideo.shell.files.object_stores import journal_folder  # noqa: PLC0415 - few runs have a store
-
-    return journal_folder(place)
 
 
 @dataclass(frozen=True)  # no slots: what is read once is kept

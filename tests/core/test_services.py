@@ -32,7 +32,7 @@ from tests.cases import for_each
 
 PACKAGE = Path(aimlvideo.__file__).parent
 MAY_NAME_A_SERVICE = {"wires", "services", "sandbox", "codegen", "models", "testing"}
-MODEL_IDS = {"cli/commands/demo.py", "core/catalog/corrections.py"}
+MODEL_IDS = {"cli/commands/demo.py", "core/catalog/corrections.py", "core/catalog/developers.py"}
 """Modules that hold ids of models, and with them the names of developers."""
 
 

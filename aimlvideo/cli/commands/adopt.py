@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import RunPlace, Service
-from aimlvideo.cli.run_folder import SANDBOX, STORE, RunFolder, folder_of
+from aimlvideo.cli.options import RunPlace, Service, folder_of
+from aimlvideo.cli.run_folder import SANDBOX, STORE, RunFolder
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.options import ClientOptions, RunPlace, ServiceOptions
-from aimlvideo.cli.run_folder import STORE, folder_of
+from aimlvideo.cli.options import ClientOptions, RunPlace, ServiceOptions, folder_of
+from aimlvideo.cli.run_folder import STORE
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp

@@ -10,8 +10,8 @@ import typer
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.generation_check import check_generation, settled_sentence
-from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions
-from aimlvideo.cli.run_folder import RunFolder, folder_of
+from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions, folder_of
+from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
