@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
+
+import anyio
 
 from aimlvideo.cli.command_run import client_of
 from aimlvideo.cli.options import ClientOptions
@@ -12,8 +16,14 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.request_ids import Intent, id_prefix
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
+from aimlvideo.core.wires.answers import State
 from aimlvideo.errors import Rejected, ServiceError, SettingsError, UsageError
+from aimlvideo.pipeline.job_sources import may_have_completed
 from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.shell.task_groups import task_group
+
+PARALLEL_QUESTIONS = 20
+"""Status checks at a time."""
 
 
 def check_generation(record: Record, generation: str, settings: ClientOptions, terminal: Terminal) -> None:
@@ -42,6 +52,34 @@ def check_generation(record: Record, generation: str, settings: ClientOptions, t
             f"generation {generation} was bought for another job, or by another program: the service has it under the "
             f"client request id {request_id}, expected {expected}; nothing was changed"
         )
+
+
+def completed_since(failed: Iterable[Record], settings: ClientOptions) -> set[str]:
+    """Return the ids of the failed jobs whose generations the service shows as completed by now.
+
+    Where it cannot be asked, nobody knows of any.
+    """
+    asked = [record for record in failed if may_have_completed(*record)]
+    completed: set[str] = set()
+
+    async def ask(client: VideoClient, record: Record, limit: anyio.CapacityLimiter) -> None:
+        job, generation_id = record.job, record.progress.generation_id or ""
+        with suppress(ServiceError):
+            async with limit:
+                shown = await fetch_status(partial(client.send, tries=1), client.wire, generation_id, job)
+            if shown.state is State.COMPLETED:
+                completed.add(job.id)
+
+    async def ask_all() -> None:
+        limit = anyio.CapacityLimiter(PARALLEL_QUESTIONS)
+        async with client_of(settings) as client, task_group(wait=True) as tasks:
+            for record in asked:
+                tasks.start_soon(ask, client, record, limit)
+
+    if asked:
+        with suppress(SettingsError):
+            in_loop(ask_all())
+    return completed
 
 
 async def _request_id_of(record: Record, generation: str, client: VideoClient) -> str | None:

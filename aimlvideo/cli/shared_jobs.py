@@ -16,7 +16,7 @@ import anyio
 from aimlvideo.cli.command_run import serve_metrics
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.generation_check import check_generation, settled_sentence
+from aimlvideo.cli.generation_check import check_generation, completed_since, settled_sentence
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
@@ -171,7 +171,7 @@ class SharedJobs:
                 if reader.problems:
                     reader.say_remarks(self._terminal.remark)
                     raise InvalidJobs(reader.problems)
-            retried, refused = _queue_failed(journal) if retry_failed else (0, 0)
+            retried, refused = _queue_failed(journal, consent.settings) if retry_failed else (0, 0)
             queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
@@ -353,17 +353,19 @@ def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line]
             reader.problems += (replace(problem, where=place) for problem in error.problems)
 
 
-def _queue_failed(journal: SyncPostgresJournal) -> tuple[int, int]:
+def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) -> tuple[int, int]:
     """Queue the failed jobs again; return how many, and how many moderation refused that still ask for the same."""
     failed = list(journal.failed_jobs())
     retried = [record for record in failed if not is_still_refused(*record)]
+    # Where the service can be asked: a generation that has completed since is not bought again.
+    completed = completed_since(retried, settings) if settings is not None else set()
     queued = 0
     for start in range(0, len(retried), RETRIED_AT_ONCE):
         # Together: a job that is planned anew and not queued would be so for ever. Few at once: meanwhile no worker
         # buys anything.
         some = retried[start : start + RETRIED_AT_ONCE]
         with postgres_errors(), journal.db.transaction():
-            queued += enqueue_jobs(journal.db, journal.retry_failed(some), again=True)
+            queued += enqueue_jobs(journal.db, journal.retry_failed(some, completed), again=True)
     return queued, len(failed) - len(retried)
 
 

@@ -11,15 +11,18 @@ from uuid import uuid4
 import anyio
 import psycopg
 import pytest
+from aiohttp import web
 
 from aimlvideo.cli import shared_jobs
 from aimlvideo.cli.job_reader import ReaderOptions
-from aimlvideo.cli.shared_jobs import SharedJobs
+from aimlvideo.cli.options import ServiceOptions
+from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB
+from tests.shell.http_server import served
 
 pytestmark = pytest.mark.real_time
 
@@ -86,3 +89,26 @@ async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(dsn
         await anyio.to_thread.run_sync(partial(SharedJobs(dsn, QUIET).queue, file, ReaderOptions(), retry_failed=False))
     async with JobQueue.open(dsn, uuid4()) as queue:
         assert [*await queue.take(5)] == ["one"]
+
+
+@pytest.mark.parametrize("state", ["completed", "error"])
+async def test_a_failed_job_whose_generation_has_completed_since_is_fetched_and_not_planned(
+    dsn: str, file: str, state: str
+) -> None:
+    async def status(request: web.Request) -> web.Response:
+        video = {"url": "https://files.example.com/a.mp4"}
+        return web.json_response({"id": request.query["generation_id"], "status": state, "video": video, "error": "x"})
+
+    with psycopg.connect(dsn, autocommit=True) as db:
+        failed = (
+            "stage = 'failed', request_id = 'av-1', generation_id = 'gen-1', error = 'GenerationFailed: out of paint'"
+        )
+        db.execute(f"UPDATE aimlvideo_jobs SET {failed}")
+    async with served(status) as url:
+        consent = Consent(settings=ServiceOptions(api_key="k", base_url=url).client_options())
+        queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)
+        await anyio.to_thread.run_sync(queue, file, ReaderOptions())
+    with open_sync_journal(dsn) as journal:
+        assert journal.counts() == {"rendering" if state == "completed" else "planned": 1}
+    async with JobQueue.open(dsn, uuid4()) as opened:
+        assert [*await opened.take(5)] == ["one"]

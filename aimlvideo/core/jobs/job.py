@@ -168,10 +168,13 @@ class Progress(NamedTuple):
             fields = {"error": None, **fields}
         return self._replace(stage=stage, **fields)
 
-    def for_retry(self) -> Progress:
-        """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again."""
-        paid = isinstance(self.error, DownloadFailed) and self.generation_id is not None
-        if paid:
+    def for_retry(self, *, has_completed: bool = False) -> Progress:
+        """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again.
+
+        `has_completed`: the service shows its generation as completed by now.
+        """
+        is_paid = has_completed or isinstance(self.error, DownloadFailed)
+        if is_paid and self.generation_id is not None:
             return self.to(Stage.RENDERING, error=None, submitted_at=None)
         return Progress()
 

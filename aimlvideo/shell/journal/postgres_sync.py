@@ -5,7 +5,7 @@ A worker's journal, which writes the steps of many jobs, is built on it: `postgr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -179,9 +179,16 @@ class SyncPostgresJournal:
         """Give the jobs that have failed."""
         yield from self._all("stage = 'failed'")
 
-    def retry_failed(self, failed: Iterable[Record]) -> list[str]:
-        """Plan these failed jobs again, or, of those that were paid, fetch the clip; return their ids."""
-        return [record.job.id for record in failed if self.settle(record, record.progress.for_retry())]
+    def retry_failed(self, failed: Iterable[Record], completed: Container[str] = ()) -> list[str]:
+        """Plan these failed jobs again, or, of those that were paid, fetch the clip; return their ids.
+
+        `completed` are the ids of those whose generations the service shows as completed by now.
+        """
+        return [
+            record.job.id
+            for record in failed
+            if self.settle(record, record.progress.for_retry(has_completed=record.job.id in completed))
+        ]
 
     def settle(self, record: Record, progress: Progress) -> bool:
         """Write what a person has settled of a job. It is nobody's then: a worker that had it finds it gone.
