@@ -88,7 +88,7 @@ class Feed:
             self._free.release()
 
     async def _takes_up_failed(self, entry: Entry) -> bool:
-        """Wait for the generation that a job failed with, where the service shows it as completed by now."""
+        """Wait for the generation that a job failed with, where the service has completed it by now, or renders it."""
         record = self.run.spec.journal.find(entry.job.id)
         if record is None or not may_have_completed(*record):
             return False
@@ -97,9 +97,10 @@ class Feed:
             generation = await fetch_status(pipeline.send, pipeline.wire, failed.generation_id or "", entry.job)
         except ServiceError:
             return False
-        if generation.state is not State.COMPLETED or entry.ended:
+        if generation.state is State.FAILED or entry.ended:
             return False
-        log.info("the service has completed it since it failed: nothing is bought", extra={"job": entry.job.id})
+        state = "completed" if generation.state is State.COMPLETED else "taken up"
+        log.info("the service has %s it since it failed: nothing is bought", state, extra={"job": entry.job.id})
         kept = ("request_id", "generation_id", "account", "submitted_at", "service_time", "polls", "poll_ages")
         entry.step(Stage.SUBMITTING, **{name: getattr(failed, name) for name in kept})
         entry.step(Stage.RENDERING)

@@ -70,6 +70,18 @@ async def test_a_failed_generation_that_the_service_has_completed_since_is_not_b
     assert result.cost_usd == (0.25 if is_repaired else None)
 
 
+async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        assert not (await run_all(client, jobs(1), output=tmp_path))["job0"].ok
+        del service.broken["gen-0"]
+        service.accepted["gen-0"] = service.clock() + 60
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            (result,) = [result async for result in results]
+    assert (result.generation_id, result.ok, len(service.accepted)) == ("gen-0", True, 1)
+
+
 async def test_a_failed_generation_by_another_picture_is_not_asked_for(tmp_path: Path) -> None:
     service, picture = FakeService(), tmp_path / "a.png"
     picture.write_bytes(png())

@@ -110,7 +110,8 @@ def reconcile(world: World, **how: Any) -> None:
     )
     has_two_owners = "one generation for two jobs" in words
     is_known = all(row.generation_id in owned | world.uncounted or world.place_of[row.generation_id] for row in charged)
-    if is_listed and is_known and not has_two_owners and code != 0:
+    has_failed = "a failed job was charged" in words and bool(service.billed | service.repaired)
+    if is_listed and is_known and not has_two_owners and not has_failed and code != 0:
         raise BrokenPromise(f"everything matches, and reconcile finds {words}")
 
 
@@ -141,6 +142,17 @@ def wait(world: World, names: Sequence[str], **how: Any) -> None:
         return carry_on(settings, options, terminal, run)
 
     world.process(command, {}, {}, **how)
+
+
+def repair(world: World) -> None:
+    """Let the service complete what had failed, before its job is tried again."""
+    for record in world.journal_of().records.values():
+        name = record.progress.generation_id or ""
+        has_its_own_words = world.prompts.get(name) == record.job.params.get("prompt")
+        if record.progress.stage is Stage.FAILED and name in world.service.broken and has_its_own_words:
+            del world.service.broken[name]
+            world.service.billed.discard(name)
+            world.service.repaired.add(name)
 
 
 def remove_files(world: World, count: int, *, results: bool) -> None:

@@ -317,11 +317,17 @@ class Promise(RuleBasedStateMachine):
         # so, would pass every limit. A list that nobody has read was not seen.
         log = self.world.service.log
         if listed or log:
-            self.world.service.price = price if listed else log[-1].price
+            self.world.service.price = price if listed else min(row.price for row in log)
 
+    @rule(billed=rarely)
+    def let_the_next_generation_fail(self, billed: bool = False) -> None:
+        self.world.service.doomed = "billed" if billed else "unbilled"
+        self.world.service.says_cost |= billed
+
+    @precondition(lambda self: self.world.service.broken)
     @rule()
-    def let_the_next_generation_fail(self) -> None:
-        self.world.service.doomed = True
+    def repair_failed_generations(self) -> None:
+        folder_commands.repair(self.world)
 
     @rule(
         rows=st.sampled_from((2, 7, 100)), strangers=st.sampled_from((0, 9)), delay=st.sampled_from((0.0, 200.0)),

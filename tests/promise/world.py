@@ -45,6 +45,7 @@ from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import SqliteReader, read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
+    ASKING_KEY,
     GATEWAY_JOB,
     JOB,
     MODEL,
@@ -64,6 +65,7 @@ MOST_POSTS = 25
 """Submissions that one process may send: each fault takes one, and no more than eight jobs are run at once."""
 OWN_IDS = tuple(f"own-{name}" for name in IDS)
 OTHER_PLACE = "key-1 at another base URL"
+MODELS = (MODEL, "kling-video/v1.6/standard/image-to-video")
 ELSEWHERE = "elsewhere"
 """The place of what other programs buy on the same account."""
 CENT = 0.005
@@ -120,8 +122,8 @@ class Watching(FakeService):
     """A service that watches what it accepts: for whom, how often, and within which limit."""
 
     world: World
-    doomed = False
-    """Whether the next generation that is accepted will fail, unbilled."""
+    doomed = ""
+    """How the next generation that is accepted will fail: `unbilled`, or `billed`; empty: it will not."""
     then: Answer | Unclear | None = None
     """What it answers to every submission after those of which a twist is told."""
     lists_price = True
@@ -139,6 +141,13 @@ class Watching(FakeService):
     rows_offset = 0.0
     """Seconds by which the moments are off that its log has of its rows."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.billed: set[str] = set()
+        """Generations that fail, and are charged."""
+        self.repaired: set[str] = set()
+        """Generations that had failed, and that the service has completed since."""
+
     async def send(self, request: Request) -> Answer:
         self.world.boundary()
         if request.method == "POST":
@@ -149,7 +158,10 @@ class Watching(FakeService):
             self.world.sends(request, self.posts[0] if self.posts else None)
         given = await super().send(request)
         if request.path == "/v1/models" and not self.lists_price:
-            given = answer(200, {"data": [{"id": MODEL, "aliases": []}]})
+            given = answer(200, {"data": [{"id": model, "aliases": []} for model in MODELS]})
+        elif request.path == "/v1/models":
+            (listed,) = json.loads(given.body)["data"]
+            given = answer(200, {"data": [{**listed, "id": model} for model in MODELS]})
         self.world.boundary()
         if (self.date_offset or self.date_is_of_this_machine) and "date" in given.headers:
             now = self.world.wall() if self.date_is_of_this_machine else self.now()
@@ -163,11 +175,16 @@ class Watching(FakeService):
 
     def _row(self, row: LoggedRequest, at: float) -> dict[str, Any]:
         listed = super()._row(row, at + self.rows_offset)
+        if row.generation_id in self.billed:
+            listed["cost"] = {"usd": row.price}
         is_spoilt = self.spoilt_ids and int(row.generation_id.rsplit("-", 1)[1]) % 2
         return {**listed, "client_request_id": None if self.spoilt_ids == "missing" else {}} if is_spoilt else listed
 
     def _check(self, name: str) -> Answer:
         checked = super()._check(name)
+        if name in self.billed and b'"error"' in checked.body:
+            usage = {"usage": {"credits_used": int(self._rows[ASKING_KEY.get(), name].price * 2_000_000)}}
+            return answer(200, {**json.loads(checked.body), "meta": usage})
         if self.says_cost or b'"meta"' not in checked.body:
             return checked
         return answer(200, {**json.loads(checked.body), "meta": {}})
@@ -176,11 +193,16 @@ class Watching(FakeService):
         super().note(name, request_id, model)
         if self.doomed:
             self.broken[name] = "out of memory"
-            self.doomed = False
+            self.billed |= {name} if self.doomed == "billed" else set()
+            self.doomed = ""
         self.world.accepted(self.log[-1], self.bodies[-1])
 
     def has_failed(self, row: LoggedRequest) -> bool:
         """Tell whether a generation has ended unbilled."""
+        return row.generation_id not in self.billed and self.has_no_clip(row)
+
+    def has_no_clip(self, row: LoggedRequest) -> bool:
+        """Tell whether a generation has failed, billed or not."""
         return row.generation_id in self.broken and self.clock() >= row.accepted_at + self.seconds_of(row.generation_id)
 
     def exposure(self, limit: float) -> float:
@@ -188,7 +210,7 @@ class Watching(FakeService):
 
         Not what a run beside this one buys under a higher limit: it may come first, and be promised later.
         """
-        uncounted = self.world.uncounted
+        uncounted = self.world.uncounted | self.repaired
         rows = (row for row in self.log if self.world.place_of[row.generation_id] == "")
         rows = (row for row in rows if row.generation_id not in uncounted)
         rows = (row for row in rows if not self.world.is_under_a_higher_limit(row, limit))
@@ -202,7 +224,7 @@ class Watching(FakeService):
     def is_charged(self, row: LoggedRequest) -> bool:
         """Tell whether the ledger has a charge for a generation: it has ended, and not failed."""
         has_ended = self.clock() >= row.accepted_at + self.seconds_of(row.generation_id)
-        return has_ended and row.generation_id not in self.broken
+        return has_ended and (row.generation_id not in self.broken or row.generation_id in self.billed)
 
     def buy_elsewhere(self, *, fails: bool) -> str:
         """Let another program buy a generation under the same key, and return its id."""
@@ -319,6 +341,8 @@ class World:
     """How long a clip is written by a thread that no cancellation stops."""
     denials: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often in a row a job was sent, by place, and neither accepted nor refused."""
+    sent: set[str] = field(default_factory=set)
+    """The request ids of all submissions."""
     lost_journal_at: float | None = None
     """When the journal of this process was taken away under it."""
     posts_before: int = 0
@@ -326,6 +350,8 @@ class World:
     place: str = ""
     """The file that this process makes; empty for the folder."""
     place_of: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict)
+    """What each generation was bought for, in words."""
     bought_now: set[str] = field(default_factory=set)
     """Generations that this process has bought."""
     delivered: set[str] = field(default_factory=set)
@@ -365,12 +391,17 @@ class World:
         derived = {self.words(prompt).id: prompt for prompt in PROMPTS}
         copies = {f"{job_id}-{number}": f"{name}-{number}" for job_id, name in derived.items() for number in (2, 3, 4)}
         self.names = {name: name for name in IDS} | derived | copies
-        model = self.template["model"]
-        self.prefixes = {id_prefix(VideoJob(model, id=job_id)): name for job_id, name in self.names.items()}
+        models = {self.model_of(prompt) for prompt in PROMPTS}
+        jobs = ((VideoJob(model, id=job_id), name) for model in models for job_id, name in self.names.items())
+        self.prefixes = {id_prefix(job): name for job, name in jobs}
 
     def words(self, prompt: str) -> VideoJob:
         """Return the job that a command for one clip makes of these words."""
-        return VideoJob(**{**self.template, "prompt": prompt})
+        return VideoJob(**{**self.template, "prompt": prompt, "model": self.model_of(prompt)})
+
+    def model_of(self, prompt: str) -> str:
+        """Return the model that makes a clip: other words are for another one, where it is not a gateway's."""
+        return str(self.template["model"]) if self.gateway else MODELS[PROMPTS.index(prompt)]
 
     def name_of(self, row: LoggedRequest) -> str:
         """Return the job for which a request was sent."""
@@ -385,7 +416,7 @@ class World:
         lines = []
         for name, prompt in prompts.items():
             named = {"id": name} if name in IDS else {}
-            line = {**self.template, **named, "prompt": prompt}
+            line = {**self.template, **named, "prompt": prompt, "model": self.model_of(prompt)}
             if own_ids and self.gateway:
                 line["external_task_id"] = f"own-{name}"
             if chained and not self.gateway and name == IDS[-1]:
@@ -409,6 +440,9 @@ class World:
         """Judge a submission before it arrives: a job that was sent twice in vain is left in doubt."""
         request_id = request.headers.get("X-Client-Request-Id") or request.body.get("external_task_id") or ""
         job = self.place, self.name_by_id(request_id)
+        if request_id in self.sent and request_id not in OWN_IDS:
+            self.broken = self.broken or BrokenPromise(f"{request_id} was sent twice: nobody could tell which is which")
+        self.sent.add(request_id)
         if self.denials[job] > 1:
             self.broken = self.broken or BrokenPromise(f"job {job[1]} was sent again, and twice its answer was lost")
         self.denials[job] = self.denials[job] + 1 if isinstance(twist, Unclear) else 0
@@ -418,6 +452,7 @@ class World:
         if not self.reads_prices or not self.service.lists_price:
             self.unpriced.add(row.generation_id)
         self.place_of[row.generation_id] = self.place
+        self.prompts[row.generation_id] = body["prompt"]
         self.bought_now.add(row.generation_id)
         try:
             self._judge(row, body)
@@ -436,7 +471,7 @@ class World:
         if str(body.get("image_url")).startswith("data:") and not self._has_clip(IDS[0]):
             raise BrokenPromise(f"job {name} was bought before the clip was there that it begins with")
         before = [other for other in self.service.log[:-1] if self._is_same(other, row)]
-        if any(not self.service.has_failed(other) for other in before):
+        if any(not self._may_follow(other, row) for other in before):
             raise BrokenPromise(
                 f"job {name} was bought twice: {[other.request_id for other in before]}, {row.request_id}"
             )
@@ -455,6 +490,17 @@ class World:
             return False
         other = self.limits.get(self.name_of(row))
         return other is None or other > limit
+
+    def _may_follow(self, other: LoggedRequest, row: LoggedRequest) -> bool:
+        """Tell whether a job may be bought again after an earlier generation: it has failed, for all that is known."""
+        name = other.generation_id
+        # Under another key nobody can see that it was repaired, and other words are for another clip.
+        is_another = other.key != row.key or self.prompts[name] != self.prompts[row.generation_id]
+        if self.service.has_failed(other) or (name in self.service.repaired and is_another):
+            return True
+        owned = {attempt.generation_id for tried in self.journal_of().attempts.values() for attempt in tried}
+        # What became of a single file was said; its journal goes with it.
+        return self.service.has_no_clip(other) and (bool(self.place) or name in owned | self.uncounted)
 
     def _is_same(self, other: LoggedRequest, row: LoggedRequest) -> bool:
         """Tell whether two purchases are one that was made twice."""
@@ -910,7 +956,7 @@ class World:
         request_ids = {attempt.request_id for tried in self.journal_of(place).attempts.values() for attempt in tried}
         for row in bought:
             is_there = row.generation_id in self.delivered | there
-            if not is_there and row.request_id not in request_ids and not self.service.has_failed(row):
+            if not is_there and row.request_id not in request_ids and not self.service.has_no_clip(row):
                 raise BrokenPromise(f"{row.request_id} was bought for {place}, and nothing knows of it")
 
     def check(self, code: int | None, asked: dict[str, str]) -> None:
@@ -948,7 +994,7 @@ class World:
     def _check_recovered(self, row: LoggedRequest, name: str, attempts: Sequence[Attempt]) -> None:
         """Raise BrokenPromise where a generation is not in the rebuilt journal."""
         is_known = row.generation_id in {attempt.generation_id for attempt in attempts} | self.journal_of().recovered
-        if not is_known and not self.service.has_failed(row):
+        if not is_known and not self.service.has_no_clip(row):
             raise BrokenPromise(f"{row.generation_id} was bought for job {name}, and the rebuilt journal lacks it")
 
     def _check_saved(self, records: Mapping[str, Record], asked: Collection[str]) -> None:
