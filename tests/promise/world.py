@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import struct
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.commands.run import run_jobs
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
@@ -42,7 +43,6 @@ from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
 from aimlvideo.shell.journal.sqlite import open_journal
-from aimlvideo.shell.journal.sqlite_reader import SqliteReader, read_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
     ASKING_KEY,
@@ -281,12 +281,11 @@ def png() -> bytes:
 FRAME = png()
 
 
-@contextmanager
-def closed_journal(path: Path) -> Iterator[SqliteReader]:
-    """Read a journal that nobody writes to."""
-    connection = sqlite3.connect(f"file:{path}?immutable=1", uri=True, isolation_level=None)
-    with closing(connection):
-        yield SqliteReader(path, connection.execute)
+JOBS = f"SELECT id, asked, {', '.join(PROGRESS_COLUMNS)} FROM jobs ORDER BY seq"
+EARLIER_ATTEMPTS = """
+    SELECT jobs.id, a.request_id, a.generation_id, a.account, a.submitted_at, a.service_time, a.stage, a.cost_usd
+    FROM attempts a JOIN jobs ON jobs.seq = a.job ORDER BY a.rowid
+"""
 
 
 class Journal(NamedTuple):
@@ -304,13 +303,19 @@ class Journal(NamedTuple):
             return None
         # Of a journal that was closed, and that nobody writes to now, SQLite makes no files beside it, and locks none.
         # The next process looks whether it is whole.
-        is_closed = not path.with_name(path.name + "-wal").exists()
-        with closed_journal(path) if is_closed else read_journal(path) as journal:
-            read = (*journal.ended_jobs(), *journal.open_jobs())
-            records = {names.get(record.job.id, record.job.id): record for record in read}
-            recovered = frozenset(name for (name,) in journal._read("SELECT generation_id FROM found"))
-            attempts = {name: journal.attempts(record.job.id) for name, record in records.items()}
-            return cls(records, attempts, recovered)
+        how = "mode=ro" if path.with_name(path.name + "-wal").exists() else "immutable=1"
+        records: dict[str, Record] = {}
+        attempts: dict[str, list[Attempt]] = {}
+        with closing(sqlite3.connect(f"file:{path}?{how}", uri=True)) as journal:
+            earlier = defaultdict[str, list[Attempt]](list)
+            for job_id, *values, stage, cost in journal.execute(EARLIER_ATTEMPTS):
+                earlier[job_id].append(Attempt._make((*values, Stage(stage), cost)))
+            for job_id, content, *columns in journal.execute(JOBS):
+                name, progress = names.get(job_id, job_id), progress_of(columns)
+                records[name] = Record(VideoJob.of_content(job_id, content), progress)
+                attempts[name] = [*earlier[job_id], *([progress.attempt] if progress.has_attempt else [])]
+            recovered = frozenset(name for (name,) in journal.execute("SELECT generation_id FROM found"))
+        return cls(records, attempts, recovered)
 
 
 @dataclass
