@@ -300,19 +300,20 @@ class LostSubmissions:
         if record is None or record.job.id == owner.job.id or record.progress.stage not in ENDED:
             return
         job, progress = record
-        ends = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
-        # Many machines share its row; without an id of its own nothing could be looked up.
-        may_reopen = spec.live is not None and job.id not in spec.live and progress.request_id is not None
-        then = "run again to fetch it in its place" if may_reopen else "see there what has become of it"
+        clip = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
+        # Without a request id nothing could be looked up.
+        may_reopen = progress.request_id is not None and job.id not in (spec.live or ())
+        then = "it is in doubt again, and the next run looks it up" if may_reopen else "see there what became of it"
         log.error(
             "%s is that of job %r: its answer named generation %s, which the service lists under the other's id. Its "
             "own is under %s: %s",
-            ends, owner.job.id, generation_id, progress.request_id, then, extra={"job": job.id},
+            clip, owner.job.id, generation_id, progress.request_id, then, extra={"job": job.id},
         )  # fmt: skip
         if may_reopen:
             # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
-            spec.journal.step(job, progress := progress._replace(cost_usd=None, cost_units=None))
-            spec.journal.step(job, _in_doubt_again(progress))
+            free = progress._replace(cost_usd=None, cost_units=None)
+            spec.journal.reopen(record, free)
+            spec.journal.reopen(Record(job, free), _in_doubt_again(free))
 
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since

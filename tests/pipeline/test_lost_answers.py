@@ -151,7 +151,7 @@ async def test_a_job_that_was_saved_with_the_clip_of_another_one_gets_its_own_in
         await run_all(client, lines, output=tmp_path)
         said = "what became of job 'job1'" if fails else "the clip of job 'job1' (job1.mp4)"
         assert f"{said} is that of job 'job0'" in caplog.text
-        assert "run again" in caplog.text
+        assert "the next run looks it up" in caplog.text
         with read_journal(tmp_path / JOURNAL) as journal:
             assert journal.counts()["in_doubt"] == 1
             assert journal.spent() == 0.25

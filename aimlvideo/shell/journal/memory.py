@@ -85,6 +85,10 @@ class InMemoryJournal:
         elif progress.request_id is not None:
             self._attempts[job.id].append(progress.attempt)
 
+    def reopen(self, record: Record, progress: Progress) -> None:
+        """Remember that a job which has ended goes on."""
+        self.step(record.job, progress)
+
     async def synced(self) -> None:
         """Return at once: nothing here survives anything."""
 

@@ -210,6 +210,10 @@ class SyncPostgresJournal:
             )
         return settled.rowcount == 1
 
+    def reopen(self, record: Record, progress: Progress) -> None:
+        """Write down what else is true of a job that has ended, unless it has moved since. It is nobody's then."""
+        self.settle(record, progress)
+
     def unpriced(self) -> int:
         """Return how many outstanding jobs may cost anything."""
         return int(self._one("SELECT unpriced FROM aimlvideo_account"))

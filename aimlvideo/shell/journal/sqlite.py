@@ -97,6 +97,10 @@ class SqliteJournal(SqliteReader):
         filled = {name: value for name, value in columns if value is not None}
         self._commits.write(_step(tuple(filled)), (*filled.values(), job.id), later=progress.stage in LOSS_IS_HARMLESS)
 
+    def reopen(self, record: Record, progress: Progress) -> None:
+        """Write down what else is true of a job that has ended."""
+        self.step(record.job, progress)
+
     async def synced(self) -> None:
         """Return when all that was written before this call survives a power cut. Many callers share one sync."""
         await self._commits.synced()

@@ -352,6 +352,22 @@ async def test_costs_in_the_service_s_own_units_are_summed_where_no_dollars_are_
         assert journal.costs_in_units() == (2, 10.5)
 
 
+async def test_a_job_that_has_ended_can_be_in_doubt_again_with_its_attempt_kept(opened: Opened) -> None:
+    doubtful = SAVED._replace(stage=Stage.IN_DOUBT, generation_id=None, cost_usd=None)
+    async with opened() as journal:
+        journal.plan(JOB)
+        journal.step(JOB, SAVED)
+        await journal.synced()
+    async with opened() as journal:
+        journal.reopen(journal.find("one"), SAVED._replace(cost_usd=None))
+        journal.reopen(journal.find("one"), doubtful)
+    async with opened() as journal:
+        assert journal.find("one").progress == doubtful
+        assert journal.counts() == {"in_doubt": 1}
+        assert [attempt.generation_id for attempt in journal.attempts("one")] == [SAVED.generation_id, None]
+        assert journal.spent() == 0.0
+
+
 async def test_the_latest_generations_are_listed_with_their_jobs(journal: Journal) -> None:
     for number in range(4):
         job = JOB.with_id(f"job{number}")
