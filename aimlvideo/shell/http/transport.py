@@ -180,7 +180,7 @@ async def open_session(
     async with aiohttp.ClientSession(
         connector=connector,
         connector_owner=pool is None,
-        trace_configs=[destinations.trace()] if destinations else [],
+        middlewares=(destinations.guard,) if destinations else (),
         # A load balancer's cookie would tie all requests to one of its machines.
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT},

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import socket
 import zlib
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.abc import ResolveResult
+from yarl import URL
 
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import DownloadFailed, LinkDead, ServiceError, SettingsError, Unclear
@@ -320,23 +324,43 @@ async def test_a_request_to_an_address_that_the_service_named_goes_to_no_machine
     assert not asked
 
 
-async def test_a_redirect_is_looked_at_before_it_is_followed() -> None:
-    from types import SimpleNamespace
+async def test_a_redirect_from_https_to_http_is_not_followed() -> None:
+    destinations, closed = Destinations("https://api.example.com"), []
 
-    from yarl import URL
+    async def follow(first: str, location: str, status: int = 302) -> None:
+        async def send(request: object) -> object:
+            return SimpleNamespace(status=status, headers={"Location": location}, close=lambda: closed.append(location))
 
-    destinations = Destinations("https://api.example.com")
+        await destinations.guard(SimpleNamespace(url=URL(first)), send)  # type: ignore[arg-type]
 
-    async def follow(first: str, location: str) -> None:
-        response = SimpleNamespace(headers={"Location": location})
-        params = SimpleNamespace(url=URL(first), response=response)
-        await destinations._redirected(None, None, params)  # type: ignore[arg-type]
-
-    with pytest.raises(aiohttp.InvalidURL, match="from https to http"):
-        await follow("https://cdn.example.com/a", "http://cdn.example.com/a")
-    with pytest.raises(aiohttp.InvalidURL, match="network of this machine"):
-        await follow("https://cdn.example.com/a", "https://169.254.169.254/latest")
+    for location in ("http://cdn.example.com/a", "HTTP://cdn.example.com/a"):
+        with pytest.raises(aiohttp.InvalidURL, match="from https to http"):
+            await follow("https://cdn.example.com/a", location)
+    assert len(closed) == 2, "the connection is given up with the answer"
     await follow("https://cdn.example.com/a", "/b")
+    await follow("http://cdn.example.com/a", "http://cdn.example.com/b")
+    await follow("https://cdn.example.com/a", "http://cdn.example.com/a", status=200)
+
+
+@pytest.mark.parametrize("target", ["http://169.254.169.254/latest", "http://127.0.0.1:9/a", "http://localhost:9/a"])
+async def test_a_redirect_into_the_network_of_this_machine_is_not_followed(tmp_path: Path, target: str) -> None:
+    async def away(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": target})
+
+    class Resolved(Destinations):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            if host == "cdn.example.com":
+                return await aiohttp.ThreadedResolver().resolve("127.0.0.1", port, family)
+            return await super().resolve(host, port, family)
+
+    async with served(away) as url:
+        destinations = Resolved("https://api.example.com")
+        async with open_session(destinations=destinations) as session:
+            link = url.replace("127.0.0.1", "cdn.example.com")
+            with pytest.raises(LinkDead, match="in the network of this machine"):
+                await Download(session, link, tmp_path / "a.mp4").fetch()
 
 
 def test_local_links_is_a_setting() -> None:
