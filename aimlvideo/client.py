@@ -30,7 +30,7 @@ from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.core.services.base import Service
 from aimlvideo.core.wires.base import Generation, Wire
 from aimlvideo.core.wires.http import Answer, Request, Transport
-from aimlvideo.core.wires.webhooks import is_signed
+from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
 from aimlvideo.pipeline.download import Downloads, origin_of
@@ -397,7 +397,7 @@ class VideoClient:
         # The signature is over the bytes as they came: a body that was parsed and written again has others.
         raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else b""
         lowered = {name.lower(): value for name, value in (headers or {}).items()}
-        if secret and "webhook-signature" in lowered and not is_signed(secret, lowered, raw, clock.wall()):
+        if secret and WebhookSecret(secret).is_forged(lowered, raw, clock.wall()):
             log.warning("rejected a callback with a wrong signature")
             return False
         content = body if isinstance(body, Mapping) else Answer(200, {}, raw).json()

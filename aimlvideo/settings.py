@@ -18,7 +18,7 @@ from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import KEY_SEPARATOR, Service
 from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.webhooks import usable_secret
+from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import SettingsError
 
 
@@ -56,8 +56,11 @@ class Settings:
                 raise SettingsError(f"{name} is {_preview(name, value)}: expected {expected}")
         self._check_numbers()
         # Found out now, not with the first call, hours later, when every signature would seem wrong.
-        if self.callback_secret is not None and not usable_secret(self.callback_secret):
-            raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_")
+        if self.callback_secret is not None:
+            try:
+                WebhookSecret(self.callback_secret)
+            except ValueError:
+                raise SettingsError("callback_secret cannot sign: expected Base64 behind whsec_") from None
         if self.callback is not None and not _is_address(self.callback):
             raise SettingsError(f"callback is {self.callback!r}: expected a pair of a host and a port")
         if (self.callback or self.callback_url) and service.read_callback is None:

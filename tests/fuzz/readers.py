@@ -32,7 +32,7 @@ from aimlvideo.core.wires.aimlapi_models import _read_metrics, _read_models, _re
 from aimlvideo.core.wires.expected_fields import oddities
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.core.wires.kling import read_callback
-from aimlvideo.core.wires.webhooks import is_signed
+from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import Problem, UsageError, VideoError
 from aimlvideo.shell.files.clip_metadata import media_seconds, recipe_in, write_metadata
 from aimlvideo.shell.files.job_files import JobFile
@@ -104,7 +104,7 @@ def _webhook(data: bytes) -> None:
     read_callback(Answer(200, {}, data).json())
     head = data.decode("latin-1")
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    is_signed("whsec_c2VjcmV0", dict.fromkeys(names, head), data, 1e9)
+    WebhookSecret("whsec_c2VjcmV0").is_forged(dict.fromkeys(names, head), data, 1e9)
 
 
 def _headers(data: bytes) -> None:
