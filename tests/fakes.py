@@ -165,7 +165,9 @@ class FakeService:
         mine = self._rows.get((ASKING_KEY.get(), name))
         if name not in self.accepted or mine is None:
             return answer(404, {"message": "no such generation"})
-        if self.clock() - self.accepted[name] < self.seconds_of(name):
+        # What was said to have failed does not render again, also where another command's virtual time begins at 0.
+        has_failed = mine.failed and name in self.broken
+        if self.clock() - self.accepted[name] < self.seconds_of(name) and not has_failed:
             return answer(200, {"id": name, "status": "generating"})
         if name in self.broken:
             mine.failed = True
