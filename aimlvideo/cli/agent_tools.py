@@ -17,12 +17,13 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import Record, Result, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.media import Media
+from aimlvideo.shell.files.output_folders import is_saved
 from aimlvideo.shell.files.video import frame_jpeg, needs_video
 from aimlvideo.shell.state.catalog_cache import known_catalog
 from aimlvideo.shell.task_groups import task_group
@@ -117,6 +118,9 @@ class AgentTools:
         # One purchase at a time: two calls that check the limit together would both find room for one clip.
         async with self._buying:
             record = self._journal.find(job.id)
+            if record is not None and self._is_gone(record.progress):
+                self._journal.step(record.job, record.progress.to(Stage.READY))
+                record = self._journal.find(job.id)
             was_there = record is not None and record.progress.stage is not Stage.PLANNED
             if record is None or record.progress.stage is Stage.PLANNED:
                 self._afford(job)
@@ -133,6 +137,10 @@ class AgentTools:
             elif record is not None and record.job.content() != job.content():
                 raise InvalidJobs([Problem("id", "an id that no other content has", job.id, job=job.id)])
         return self.status(job.id) | ({"note": NOT_AGAIN} if was_there else {})
+
+    def _is_gone(self, progress: Progress) -> bool:
+        """Tell whether a saved clip is not in the folder any more: it is fetched again, and nothing is paid."""
+        return progress.stage is Stage.SAVED and not is_saved(self._folder, progress)
 
     def status(self, job_id: str) -> dict[str, Any]:
         """Return where one job stands. Raises UsageError where there is none of this id, or it could not be sent."""

@@ -232,3 +232,18 @@ async def test_a_call_that_is_cancelled_before_its_job_is_written_down_may_be_ma
         await agent.submit(MODEL, child("a"), "b")
         assert (await ended(agent, "b"))["stage"] == "saved"
     assert len(service.posted_at) == 2
+
+
+async def test_a_saved_clip_whose_file_is_gone_is_fetched_by_the_same_call_and_not_bought(
+    tools: Tools, service: FakeService
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        clip = Path((await ended(agent, "a"))["file"])
+        content = clip.read_bytes()
+        clip.unlink()
+        await agent.submit(MODEL, PARAMS, "a")
+        assert (await ended(agent, "a"))["stage"] == "saved"
+        assert clip.read_bytes() == content
+        assert (await agent.submit(MODEL, {**PARAMS, "prompt": "hills"}, "b"))["id"] == "b"
+    assert len(service.accepted) == 2
