@@ -55,7 +55,7 @@ def check_generation(record: Record, generation: str, settings: ClientOptions, t
 
 
 def completed_since(failed: Iterable[Record], settings: ClientOptions) -> set[str]:
-    """Return the ids of the failed jobs whose generations the service shows as completed by now.
+    """Return the ids of the failed jobs whose generations the service has completed by now, or renders again.
 
     Where it cannot be asked, nobody knows of any.
     """
@@ -67,7 +67,7 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> set[st
         with suppress(ServiceError):
             async with limit:
                 shown = await fetch_status(partial(client.send, tries=1), client.wire, generation_id, job)
-            if shown.state is State.COMPLETED:
+            if shown.state is not State.FAILED:
                 completed.add(job.id)
 
     async def ask_all() -> None:

@@ -20,7 +20,7 @@ from aimlvideo.core.jobs.chains import chain_problems
 from aimlvideo.core.jobs.job import Progress, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
-from aimlvideo.distributed.queue import enqueue_jobs
+from aimlvideo.distributed.queue import enqueue_jobs, planned_without_place
 from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import DatabaseAway, InDoubt, InvalidJobs, Problem, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.job_sources import job_of_mapping
@@ -249,7 +249,9 @@ class JobList:
             if problems := list(chain_problems(jobs, lambda name: journal.find(name) is not None)):
                 raise InvalidJobs(problems)
             with journal.planning(queue):
-                return [journal.plan(job, distinct=job.derived).job.id for job in jobs]
+                ids = [journal.plan(job, distinct=job.derived).job.id for job in jobs]
+            enqueue_jobs(journal.db, planned_without_place(journal.db, ids))
+            return ids
 
     def _check(self) -> None:
         with open_sync_journal(self._dsn):

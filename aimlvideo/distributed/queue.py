@@ -163,12 +163,13 @@ class JobQueue:
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
 
-def planned_without_place(connection: psycopg.Connection[Any]) -> list[str]:
-    """Return the ids of planned jobs that have no place in the queue: nobody would ever take them."""
+def planned_without_place(connection: psycopg.Connection[Any], names: Sequence[str] | None = None) -> list[str]:
+    """Return the ids of planned jobs (among these `names`) without a place in the queue, that nobody would take."""
     table = SyncQueries(SyncPsycopgDriver(connection)).qbq.qualified.queue_table
     places = f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || aimlvideo_jobs.id"
-    lost = f"SELECT id FROM aimlvideo_jobs WHERE stage = 'planned' AND NOT EXISTS ({places}) ORDER BY seq"
-    return [name for (name,) in connection.execute(lost)]
+    named = "TRUE" if names is None else "id = ANY(%s)"
+    lost = f"SELECT id FROM aimlvideo_jobs WHERE stage = 'planned' AND {named} AND NOT EXISTS ({places}) ORDER BY seq"
+    return [name for (name,) in connection.execute(lost, None if names is None else ([*names],))]
 
 
 def enqueue_jobs(

@@ -19,6 +19,7 @@ from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.distributed.job_list import JobList
 from aimlvideo.distributed.queue import JobQueue
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB
@@ -82,17 +83,25 @@ def test_a_command_that_dies_before_it_has_queued_a_job_again_has_not_planned_it
         assert journal.counts() == {stage.value: 1}
 
 
-async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(dsn: str, file: str) -> None:
+@pytest.mark.parametrize("by_command", [True, False])
+async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(
+    dsn: str, file: str, by_command: bool
+) -> None:
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("DELETE FROM pgqueuer")
     for _ in range(2):
-        await anyio.to_thread.run_sync(partial(SharedJobs(dsn, QUIET).queue, file, ReaderOptions(), retry_failed=False))
-    async with JobQueue.open(dsn, uuid4()) as queue:
-        assert [*await queue.take(5)] == ["one"]
+        if by_command:
+            queue = partial(SharedJobs(dsn, QUIET).queue, file, ReaderOptions(), retry_failed=False)
+            await anyio.to_thread.run_sync(queue)
+        else:
+            async with JobList(dsn) as jobs:
+                await jobs.add({**JOB, "id": "one"})
+    async with JobQueue.open(dsn, uuid4()) as opened:
+        assert [*await opened.take(5)] == ["one"]
 
 
-@pytest.mark.parametrize("state", ["completed", "error"])
-async def test_a_failed_job_whose_generation_has_completed_since_is_fetched_and_not_planned(
+@pytest.mark.parametrize("state", ["completed", "generating", "error"])
+async def test_a_failed_job_whose_generation_the_service_has_repaired_is_fetched_and_not_planned(
     dsn: str, file: str, state: str
 ) -> None:
     async def status(request: web.Request) -> web.Response:
@@ -109,6 +118,6 @@ async def test_a_failed_job_whose_generation_has_completed_since_is_fetched_and_
         queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)
         await anyio.to_thread.run_sync(queue, file, ReaderOptions())
     with open_sync_journal(dsn) as journal:
-        assert journal.counts() == {"rendering" if state == "completed" else "planned": 1}
+        assert journal.counts() == {"planned" if state == "error" else "rendering": 1}
     async with JobQueue.open(dsn, uuid4()) as opened:
         assert [*await opened.take(5)] == ["one"]

@@ -171,7 +171,7 @@ class Progress(NamedTuple):
     def for_retry(self, *, has_completed: bool = False) -> Progress:
         """Return a failed job's progress as a person wants it to go on: what was paid is fetched, not bought again.
 
-        `has_completed`: the service shows its generation as completed by now.
+        `has_completed`: the service has completed its generation by now, or renders it again.
         """
         is_paid = has_completed or isinstance(self.error, DownloadFailed)
         if is_paid and self.generation_id is not None:
