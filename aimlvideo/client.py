@@ -33,7 +33,7 @@ from aimlvideo.core.wires.http import Answer, Request, Transport
 from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import ServiceError, SettingsError, VideoError
 from aimlvideo.pipeline.chains import Chains
-from aimlvideo.pipeline.download import Downloads, origin_of
+from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.pipeline.feed import Feed
 from aimlvideo.pipeline.job_sources import (
@@ -55,6 +55,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.downloads import ServiceOrigin
 from aimlvideo.shell.files.object_stores import ClipStore, ObjectStore, is_remote
 from aimlvideo.shell.files.output_folders import OpenFolders, checked_folder
 from aimlvideo.shell.files.results_file import ResultsFile
@@ -680,7 +681,7 @@ class VideoClient:
             raise SettingsError(f"{path} is a folder: expected the clip's file, such as clip.mp4")
         async with self._connected() as (transport, clips):
             wire = self._settings.wire(lambda: self.catalog)
-            downloads = Downloads(clips, transport.send, wire, origin_of(self._settings))
+            downloads = Downloads(clips, transport.send, wire, ServiceOrigin.of(self._settings))
             paths = []
             for index, link in enumerate(result.video_urls or (result.video_url,)):
 

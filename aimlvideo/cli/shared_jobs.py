@@ -36,7 +36,7 @@ from aimlvideo.distributed.list_board import open_list_board
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.queue import JobQueue, enqueue_jobs, planned_without_place
 from aimlvideo.distributed.shared_account import Account, AccountLimits
-from aimlvideo.distributed.worker import Stopped, Worker, WorkerOptions
+from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import InvalidJobs, UsageError
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
@@ -194,7 +194,7 @@ class SharedJobs:
         """Work until the worker is stopped, drained, or (where asked) the queue is empty; return the exit code."""
 
         async def run(where: str) -> Worker:
-            opened = open_worker(WorkerOptions(where, until_empty), output, settings, limits)
+            opened = open_worker(where, output, settings, limits, until_empty=until_empty)
             async with opened as worker, task_group() as tasks:
                 worker.on_result = self._terminal.result
                 with serve_metrics(worker.metrics, metrics, self._terminal):

@@ -19,7 +19,7 @@ from aimlvideo.distributed.fleet_client import FleetClient
 from aimlvideo.distributed.registry import SharedDurations, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.shared_limits import Permits, WorkerShares
-from aimlvideo.distributed.worker import Worker, WorkerOptions
+from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import Busy, GenerationFailed, Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.shell.files.object_stores import ClipStore, open_worker_store
 from aimlvideo.shell.http.retrying import retrying
@@ -39,7 +39,7 @@ SERVICE = """
 
 @asynccontextmanager
 async def open_worker(
-    options: WorkerOptions, output: str, settings: Mapping[str, Any], limits: AccountLimits
+    dsn: str, output: str, settings: Mapping[str, Any], limits: AccountLimits, *, until_empty: bool = False
 ) -> AsyncIterator[Worker]:
     """Give a worker that is ready to `run`.
 
@@ -57,12 +57,12 @@ async def open_worker(
             refusals.append((kind, seconds))
 
     async with AsyncExitStack() as stack:
-        connection = await stack.enter_async_context(_connected(options.dsn))
-        await anyio.to_thread.run_sync(_check_tables, options.dsn)
+        connection = await stack.enter_async_context(_connected(dsn))
+        await anyio.to_thread.run_sync(_check_tables, dsn)
         learned = await SharedDurations.read(connection)
         await _agree_on_service(connection, settings["service"])
-        journal = await stack.enter_async_context(open_postgres_journal(options.dsn, str(worker)))
-        pool = await stack.enter_async_context(Database(options.dsn).pool(size=2))
+        journal = await stack.enter_async_context(open_postgres_journal(dsn, str(worker)))
+        pool = await stack.enter_async_context(Database(dsn).pool(size=2))
         # Only to begin with: the limits that count are agreed on in `_join`, after all that can fail has been tried.
         limits_before = (await Account.read(connection)).limits
         permits = Permits(pool, limits_before.rate or inf)
@@ -88,7 +88,9 @@ async def open_worker(
                     yield record
 
         run = await stack.enter_async_context(client.work(ours(), store))
-        opened.append(Worker(options, registry, account, client, journal, fleet, run, feed, refusals, copy_check))
+        opened.append(
+            Worker(dsn, until_empty, registry, account, client, journal, fleet, run, feed, refusals, copy_check)
+        )
         yield opened[0]
 
 

@@ -86,19 +86,12 @@ class _NoPlace(VideoError):
     """The account had no place for this job: as many generations are outstanding as may be."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """Which database a worker works on, and whether it exits when the queue is empty."""
-
-    dsn: str
-    until_empty: bool = False
-
-
 @dataclass(eq=False)
 class Worker:
     """What a worker has in hand: `places` are the jobs that it sees through, by id."""
 
-    options: WorkerOptions
+    dsn: str
+    until_empty: bool
     registry: WorkerRegistry
     account: Account
     client: FleetClient
@@ -149,7 +142,7 @@ class Worker:
             async for result in self.results:
                 self._ended(result)
         with anyio.move_on_after(PARTING):
-            async with JobQueue.open(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
+            async with JobQueue.open(self.dsn, self.registry.worker, self.heartbeat) as queue:
                 await self._hand_back(queue)
                 await queue.release()
                 await self._share(queue)
@@ -236,7 +229,7 @@ class Worker:
         """Keep up with the queue, over one connection after the other."""
         while True:
             try:
-                async with JobQueue.open(self.options.dsn, self.registry.worker, self.heartbeat) as queue:
+                async with JobQueue.open(self.dsn, self.registry.worker, self.heartbeat) as queue:
                     queue.connection.add_notify_handler(self._on_notify)
                     await queue.connection.execute(f"LISTEN {NEWS}")
                     while True:
@@ -362,7 +355,7 @@ class Worker:
             most = 0
         taken = await queue.take(most) if most > 0 else {}
         await self._begin(taken)
-        if self.options.until_empty and not taken and not self.places and await queue.is_empty():
+        if self.until_empty and not taken and not self.places and await queue.is_empty():
             self.feed.close()
         return len(orphans) == JOBS_PER_TAKE or (len(taken) == most > 0)
 

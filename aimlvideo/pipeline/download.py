@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,10 @@ from aimlvideo.core.jobs.recipe import recipe_of
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import DownloadLimit
 from aimlvideo.core.wires.base import Wire
-from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, OutOfPatience, ServiceError
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.request_log import Send
-from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin
 from aimlvideo.shell.http.custom_transport import ClipSource
@@ -185,15 +183,6 @@ class Downloads:
         except DownloadFailed:
             download.discard()
             raise
-
-
-def origin_of(settings: Settings) -> ServiceOrigin:
-    """Return where the service of these settings is, for clips that it keeps behind the key."""
-
-    def authorization(address: str) -> Mapping[str, str]:
-        return settings.chosen_service.authorize(Request("GET", address), settings.api_key, clock.wall())
-
-    return ServiceOrigin(settings.base_url, authorization)
 
 
 def _write_recipe(job: VideoJob, progress: Progress, clip: BinaryIO) -> bool:

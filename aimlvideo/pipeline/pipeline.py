@@ -26,7 +26,7 @@ from aimlvideo.core.wires.http import Transport
 from aimlvideo.errors import DiskFailed, JournalError
 from aimlvideo.pipeline.callbacks import Callbacks
 from aimlvideo.pipeline.crew import Crew
-from aimlvideo.pipeline.download import Downloads, origin_of
+from aimlvideo.pipeline.download import Downloads
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.limiters import Limiters, RateGate, SlotLimiter
 from aimlvideo.pipeline.lost_submissions import LostSubmissions
@@ -37,6 +37,7 @@ from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.submit import Submit
 from aimlvideo.settings import Settings
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.downloads import ServiceOrigin
 from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.http.custom_transport import ClipSource
 from aimlvideo.shell.task_groups import background_tasks
@@ -89,7 +90,7 @@ class Pipeline:
             send, account, wire, slots, limiters.rate_gate, self.encoded, self.on_accepted, self.lost_submissions.add,
             self.poll.owner_of, settings.callback_url, id_field=service.id_field,
         )  # fmt: skip
-        self.downloads = Downloads(clips, send, wire, origin_of(settings), settings.metadata, limiters.downloads)
+        self.downloads = Downloads(clips, send, wire, ServiceOrigin.of(settings), settings.metadata, limiters.downloads)
         self.callbacks = Callbacks(send, wire, self.poll, self.lost_submissions)
         self.preflight = Preflight(send, service)
 

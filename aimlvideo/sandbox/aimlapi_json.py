@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimlvideo.sandbox.generation import Generation
-from aimlvideo.sandbox.links import file_link
+from aimlvideo.sandbox.generation import Generation, file_link
 from aimlvideo.sandbox.prices import CREDITS_PER_USD
 from aimlvideo.sandbox.seeded_random import Dice
 from aimlvideo.sandbox.state import World

@@ -7,8 +7,7 @@ import re
 import anyio.to_thread
 from aiohttp import web
 
-from aimlvideo.sandbox.generation import Generation
-from aimlvideo.sandbox.links import signed_query
+from aimlvideo.sandbox.generation import Generation, signed_query
 from aimlvideo.sandbox.middleware import WORLD
 from aimlvideo.sandbox.pictures import sample_picture
 from aimlvideo.sandbox.state import World

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aimlvideo.sandbox.behaviour import Behaviour
-from aimlvideo.sandbox.generation import Generation, Phase
-from aimlvideo.sandbox.links import file_link
+from aimlvideo.sandbox.generation import Generation, Phase, file_link
 from aimlvideo.sandbox.seeded_random import Dice
 
 _NATIVE = {"queued": "submitted", "generating": "processing", "completed": "succeed", "error": "failed"}

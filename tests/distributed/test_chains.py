@@ -15,7 +15,6 @@ from aimlvideo.cli.shared_jobs import SharedJobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
@@ -76,8 +75,8 @@ async def test_the_clip_before_may_be_in_an_object_store(film: str) -> None:
     settings = {"service": "aimlapi", "api_key": "k", "poll": "every:0.1"}
     place = f"memory://chains/{uuid4()}"
     async with Sandbox(Behaviour(seconds=0.1, video="tiny")) as sandbox:
-        options = WorkerOptions(film, until_empty=True)
-        opening = open_worker(options, place, {**settings, "base_url": sandbox.url}, AccountLimits(10, 200, 100, 2.0))
+        limits, told = AccountLimits(10, 200, 100, 2.0), {**settings, "base_url": sandbox.url}
+        opening = open_worker(film, place, told, limits, until_empty=True)
         async with opening as worker:
             await worker.run()
             staged = [path.name for path in worker.results.spec.folder.rglob("*") if path.is_file()]

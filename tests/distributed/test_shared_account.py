@@ -18,7 +18,6 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.shared_limits import AT_A_TIME, Permits
-from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import JournalError, OverBudget, Refused, SettingsError, Unavailable
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_connection import Database
@@ -285,9 +284,7 @@ async def test_a_worker_without_flags_has_room_for_all_that_the_account_allows(q
     await anyio.to_thread.run_sync(SharedJobs(queued, QUIET).show_limits, AccountLimits(max_outstanding=5000))
     settings = {"service": "aimlapi", "api_key": "k", "poll": "every:0.1"}
     async with Sandbox(Behaviour()) as sandbox:
-        opening = open_worker(
-            WorkerOptions(queued), str(tmp_path / "out"), {**settings, "base_url": sandbox.url}, AccountLimits()
-        )
+        opening = open_worker(queued, str(tmp_path / "out"), {**settings, "base_url": sandbox.url}, AccountLimits())
         async with opening as worker:
             assert worker.results.spec.window > 2 * 5000
             assert worker.results.spec.most_bought() > 5000

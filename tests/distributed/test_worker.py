@@ -22,7 +22,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.registry import SharedDurations
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import Worker, WorkerOptions
+from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
@@ -79,7 +79,7 @@ async def opened(
     """Give a worker that beats every half second."""
     told = {"service": "aimlapi", "base_url": url, "api_key": "k", "poll": "every:0.1", "settle": 3.0} | settings
     limits = AccountLimits(cap, rate, 100, heartbeat, max_spend)
-    async with open_worker(WorkerOptions(dsn, until_empty), str(folder / "out"), told, limits) as worker:
+    async with open_worker(dsn, str(folder / "out"), told, limits, until_empty=until_empty) as worker:
         yield worker
 
 

@@ -18,7 +18,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import Worker, WorkerOptions
+from aimlvideo.distributed.worker import Worker
 from aimlvideo.errors import OverBudget
 from aimlvideo.pipeline import download
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
@@ -55,7 +55,7 @@ async def opened(service: FakeService, dsn: str, folder: Path, limit: float = in
         "transport": FakeTransport(service, "k"),
     }  # fmt: skip
     limits = AccountLimits(4, 200.0, 100.0, 1.0, limit)
-    async with open_worker(WorkerOptions(dsn, until_empty=True), str(folder / "out"), settings, limits) as worker:
+    async with open_worker(dsn, str(folder / "out"), settings, limits, until_empty=True) as worker:
         yield worker
 
 

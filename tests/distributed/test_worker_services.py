@@ -18,7 +18,6 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import UsageError
 from aimlvideo.sandbox import Behaviour, Sandbox
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
@@ -47,7 +46,7 @@ async def test_a_worker_saves_all_clips_of_a_generation_and_buys_none_of_a_model
     async with Sandbox(behaviour) as sandbox:
         told = {"service": "aimlapi", "base_url": sandbox.url, "api_key": "k", "poll": "every:0.1"}
         limits = AccountLimits(10, 200, 100, 2.0, None)
-        async with open_worker(WorkerOptions(dsn, until_empty=True), str(out), told, limits) as worker:
+        async with open_worker(dsn, str(out), told, limits, until_empty=True) as worker:
             await worker.run()
         assert sandbox.stats()["posts"] == 1
         with open_sync_journal(dsn) as journal:

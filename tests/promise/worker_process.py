@@ -17,7 +17,6 @@ from anyio.abc import SocketStream
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
-from aimlvideo.distributed.worker import WorkerOptions
 from aimlvideo.errors import ServiceError, VideoError
 from aimlvideo.pipeline import download
 from tests.fakes import FakeDownload, FakeService, FakeTransport
@@ -83,7 +82,7 @@ async def work(transport: Any, dsn: str, folder: Path, limit: float | None, seco
     }  # fmt: skip
     limits = AccountLimits(4, 200.0, 100.0, 1.0, limit)
     with anyio.move_on_after(seconds), suppress(VideoError):
-        async with open_worker(WorkerOptions(dsn, until_empty=True), str(folder), settings, limits) as worker:
+        async with open_worker(dsn, str(folder), settings, limits, until_empty=True) as worker:
             await worker.run()
 
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
@@ -28,7 +28,10 @@ from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from aimlvideo.core.media_types import is_video
 from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
 from aimlvideo.core.service_clock import retry_after
+from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
+from aimlvideo.settings import Settings
+from aimlvideo.shell import clock
 from aimlvideo.shell.descriptors import BREATH, TOO_MANY
 from aimlvideo.shell.files.private_files import drop_link
 from aimlvideo.shell.http.bodies import unpacker
@@ -67,6 +70,15 @@ class ServiceOrigin(NamedTuple):
 
     base_url: str
     authorization: Callable[[str], Mapping[str, str]]
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return where the service of these settings is."""
+
+        def authorization(address: str) -> Mapping[str, str]:
+            return settings.chosen_service.authorize(Request("GET", address), settings.api_key, clock.wall())
+
+        return cls(settings.base_url, authorization)
 
 
 class Download:
