@@ -11,7 +11,14 @@ from typing import Any, Self
 
 from aimlvideo.cli.exit_codes import ALL_SAVED, SOME_FAILED, UNFINISHED
 from aimlvideo.cli.terminal import Terminal
-from aimlvideo.core.formatting import command_line, format_seconds, format_usd, pluralize, redact_for_display
+from aimlvideo.core.formatting import (
+    command_line,
+    format_seconds,
+    format_spent,
+    format_usd,
+    pluralize,
+    redact_for_display,
+)
 from aimlvideo.core.jobs.file_names import RESULTS
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
@@ -191,10 +198,7 @@ class RunSummary:
 
     def _money(self) -> str:
         unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
-        spent = format_usd(self.spent)
-        if self.spent_units is not None:
-            units = f"{self.spent_units:g} of the service's units"
-            spent = f"{spent} and {units}" if self.spent else units
+        spent = format_spent(self.spent, self.spent_units)
         if not self.outstanding:
             return f"{spent}{unknown}"
         unpriced = f" ({self.unpriced} of unknown price)" if self.unpriced else ""

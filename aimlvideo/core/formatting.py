@@ -106,6 +106,14 @@ def format_usd(amount: float) -> str:
     return f"{amount:,.2f} USD"
 
 
+def format_spent(dollars: float, units: float | None) -> str:
+    """Return what was charged, in US dollars and in the service's own units, where it says those."""
+    if not units:
+        return format_usd(dollars)
+    in_units = f"{units:g} of the service's units"
+    return f"{format_usd(dollars)} and {in_units}" if dollars else in_units
+
+
 def command_line(*words: str) -> str:
     """Return a command of this package as a person can paste it: what a shell would split is quoted."""
     return shlex.join(["aimlvideo", *words])

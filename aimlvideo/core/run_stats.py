@@ -70,7 +70,7 @@ class RunStats:
         self.stages: Counter[Stage] = Counter()
         self.arrived: Counter[Stage] = Counter()
         self.models: dict[str, _ModelStats] = {}
-        self.dollars = 0.0
+        self.dollars = self.units = 0.0  # what was charged; in the service's own units where it says no dollars
         self.accepted = self.polls = 0  # submissions that the service took, status checks that it answered
         self.refused: Counter[str] = Counter()  # `submissions` and `polls` that met a 429 or its kin
         self.unknown_statuses: dict[str, tuple[str, float]] = {}  # by job: the service's word, and when it was heard
@@ -102,6 +102,8 @@ class RunStats:
             counted.seconds.append(max(0.0, now.completed_at - (now.submitted_at or now.completed_at)))
         if now.cost_usd is not None and now.cost_usd != before.cost_usd:
             self._paid(counted, now.cost_usd - (before.cost_usd or 0.0))
+        elif now.cost_usd is None and now.cost_units is not None:
+            self.units += now.cost_units - (before.cost_units or 0.0)
 
     def committed(self) -> float:
         """Return what the outstanding ones will cost in US dollars: by the list, else as their models cost so far."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import anyio
 
 from aimlvideo.core.eta import DEFAULT_DURATIONS, Remaining, smoothed, time_left
-from aimlvideo.core.formatting import format_seconds, format_usd, pluralize, redact_for_display
+from aimlvideo.core.formatting import format_seconds, format_spent, format_usd, pluralize, redact_for_display
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.errors import Unavailable
@@ -58,6 +58,8 @@ class RunSnapshot(NamedTuple):
     eta: tuple[float, float] | None
     failures: tuple[tuple[str, str], ...]
     waiting_for: str
+    spent_units: float = 0.0
+    """What was charged in the service's own units, where it says no dollars."""
 
     @property
     def ended(self) -> int:
@@ -71,7 +73,7 @@ class RunSnapshot(NamedTuple):
 
     def money(self) -> str:
         """Return what is spent and what is committed."""
-        return f"{format_usd(self.spent)} spent" + (
+        return f"{format_spent(self.spent, self.spent_units)} spent" + (
             f", {format_usd(self.committed)} committed" if self.committed else ""
         )
 
@@ -127,6 +129,7 @@ class RunWatcher:
 
     def __post_init__(self) -> None:
         self._spent_before = self.run.budget.spent
+        self._units_before = self.run.spec.journal.costs_in_units()[1] - self.run.stats.units
 
     @classmethod
     def of_journal(cls, run: Run, *, retried: int = 0) -> Self:
@@ -158,6 +161,7 @@ class RunWatcher:
             eta=self._smooth(self._estimated()),
             failures=tuple(stats.failures),
             waiting_for=_waiting_for(self.run, stages),
+            spent_units=self._units_before + stats.units,
         )
 
     def _stages(self) -> dict[Stage, int]:

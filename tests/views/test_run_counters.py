@@ -41,6 +41,16 @@ def test_a_price_is_counted_once_however_often_the_clip_is_fetched() -> None:
     assert tally.dollars == 0.5
 
 
+def test_what_was_charged_in_the_service_s_own_units_is_counted_once_and_said() -> None:
+    tally, ready = RunStats(), Progress(Stage.READY, completed_at=9.0, cost_units=2.5)
+    for before in (RENDERING, ready, RENDERING):
+        tally.moved(JOB, before, ready)
+    assert (tally.dollars, tally.units) == (0.0, 5.0)
+    snapshot = RunSnapshot({}, 0, 0.0, 0.0, 0.0, None, (), "", spent_units=tally.units)
+    assert snapshot.money() == "5 of the service's units spent"
+    assert snapshot._replace(spent=1.5).money() == "1.50 USD and 5 of the service's units spent"
+
+
 def test_what_is_outstanding_is_committed_at_the_price_of_those_before() -> None:
     tally = RunStats()
     tally.job_entered(VideoJob("m", id="b"), RENDERING)
