@@ -67,7 +67,7 @@ class Settings:
             raise SettingsError(f"{service.title} sends no callbacks: leave out callback and callback_url")
         if self.callback_url is not None and not _is_link(self.callback_url):
             raise SettingsError(f"callback_url is {self.callback_url!r}: expected a link that the service can call")
-        _check_upload(self.upload)
+        check_upload(self.upload)
         self.fixed_polls()  # refuses a `poll` that cannot be read
 
     @classmethod
@@ -215,7 +215,7 @@ def _checked_base_url(text: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}".rstrip("/")
 
 
-def _check_upload(url: str | None) -> None:
+def check_upload(url: str | None) -> None:
     if url is not None and not re.match(r"[a-z][a-z0-9+.-]+://.", url, re.IGNORECASE):
         raise SettingsError(f"upload is {url!r}: expected s3://bucket/prefix, gs://... or az://...")
 

@@ -24,6 +24,7 @@ from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.shell.files.job_files import JobFile
 from aimlvideo.shell.files.workbooks import xlsx_of
+from aimlvideo.shell.journal.base import UPLOAD
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -172,3 +173,15 @@ def test_the_service_is_asked_for_nothing_while_a_file_has_mistakes(dsn: str, tm
     consent = Consent(lambda: pytest.fail("asked"), ServiceOptions(api_key="k").client_options())
     with pytest.raises(InvalidJobs, match="duration"):
         SharedJobs(dsn, QUIET).queue(str(tmp_path / "jobs.jsonl"), ReaderOptions(), retry_failed=False, consent=consent)
+
+
+def test_a_place_for_uploads_that_is_no_url_is_not_kept_for_the_workers(
+    enqueue: Callable[..., dict[str, dict[str, Any]]], dsn: str, tmp_path: Path
+) -> None:
+    (tmp_path / "jobs.jsonl").write_text(json.dumps(job(0)))
+    enqueue("jobs.jsonl")
+    refused = CliRunner(env={"AIMLVIDEO_DSN": dsn}).invoke(app, ["enqueue", "jobs.jsonl", "--upload", "foo"])
+    assert refused.exit_code == 2
+    assert "upload is 'foo': expected s3://bucket/prefix" in refused.output
+    with open_sync_journal(dsn) as journal:
+        assert not journal.fact(UPLOAD)

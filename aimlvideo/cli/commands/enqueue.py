@@ -27,6 +27,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.services import service_of
+from aimlvideo.settings import check_upload
 
 app = CommandApp()
 
@@ -52,6 +53,7 @@ def enqueue(
     --confirm-above is given.
     """
     with exit_codes(Terminal(quiet=quiet)) as terminal:
+        check_upload(upload)  # it is kept for every worker, none of which could begin
         shared_jobs = database.shared_jobs(terminal)
         # Here, not above: `aimlvideo --help` has to work without the extra.
         from aimlvideo.cli.shared_jobs import Consent
