@@ -216,6 +216,7 @@ def _checked_base_url(text: str) -> str:
 
 
 def check_upload(url: str | None) -> None:
+    """Raise SettingsError for a place of uploads that is no URL."""
     if url is not None and not re.match(r"[a-z][a-z0-9+.-]+://.", url, re.IGNORECASE):
         raise SettingsError(f"upload is {url!r}: expected s3://bucket/prefix, gs://... or az://...")
 
