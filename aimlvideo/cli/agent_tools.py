@@ -16,7 +16,6 @@ from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.jobs.chains import chain_problems, parents
-from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
 from aimlvideo.core.money.budget import Standing, Verdict
@@ -61,13 +60,14 @@ class AgentTools:
     async def open(cls, client: VideoClient, folder: Path, limit: float) -> AsyncIterator[Self]:
         """Give the tools of a folder, which is this process's alone until the block is left.
 
-        Raises UsageError where another service has begun the folder, JournalError where another process has it.
+        Raises UsageError where another service or an embedded sandbox has begun the folder, JournalError where another
+        process has it.
         """
         service = client.service.name
-        if (folder / JOURNAL).exists():
-            RunFolder(folder).service(service)  # raises where it is another one's
         async with client.run([], output=folder, max_spend=limit) as run, task_group() as tasks:
-            run.spec.journal.note("service", service)
+            # Else a test picture would count as a clip that was bought, and another service be asked for its ids.
+            RunFolder(folder).claim(run.spec.journal, sandbox=False)
+            RunFolder(folder).claim_service(run.spec.journal, service)
             tools = cls(client, folder, limit, run, tasks)
             tools.carry_on()
             try:

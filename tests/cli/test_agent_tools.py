@@ -11,8 +11,12 @@ import anyio
 import pytest
 
 from aimlvideo.cli.agent_tools import AgentTools
+from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, OverBudget, UsageError
 from aimlvideo.pipeline import chains
+from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, PRICE, FakeClient, FakeService, quick_downloads
 from tests.shell.files.test_media import picture
 
@@ -63,6 +67,26 @@ async def test_a_chain_may_be_submitted_all_at_once_and_its_price_counts_at_once
         assert (await ended(agent, "c"))["stage"] == "saved"
         assert agent.spent()["spent_usd"] == pytest.approx(3 * PRICE)
     assert len(service.accepted) == 3
+
+
+@pytest.mark.parametrize(
+    ("fact", "message"),
+    [
+        (("sandbox", "yes"), "the clips in .* are the embedded sandbox's"),
+        (("service", "kling"), "was started with --service kling"),
+    ],
+)
+async def test_a_folder_of_another_service_or_of_a_sandbox_is_not_gone_on_with(
+    tools: Tools, service: FakeService, tmp_path: Path, fact: tuple[str, str], message: str
+) -> None:
+    (tmp_path / "clips").mkdir()
+    async with open_journal(tmp_path / "clips" / JOURNAL) as journal:
+        journal.note(*fact)
+        journal.adopt(VideoJob(MODEL, id="a", **PARAMS), Progress(Stage.RENDERING, generation_id="gen-7"))
+    with pytest.raises(UsageError, match=message):
+        async with tools():
+            pass
+    assert not service.polled_at
 
 
 @pytest.mark.parametrize(
