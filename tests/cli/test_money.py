@@ -25,6 +25,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import DiskFailed, JournalError, LinkDead, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
+from aimlvideo.shell.journal.sqlite_file import JournalFile
 from tests.conftest import VirtualTimeLoop
 from tests.fakes import (
     GATEWAY_JOB,
@@ -1002,3 +1003,18 @@ def test_one_clip_is_not_bought_by_words_that_contradict_each_other(
     refused = command(*ONE, "--set", assignment)
     assert (refused.exit_code, len(service.accepted)) == (2, 0)
     assert reason in refused.output
+
+
+def test_a_clip_that_another_process_is_about_to_buy_keeps_its_journal(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    journal = JournalFile(tmp_path / ".clip.mp4.journal")
+    with journal.lock():
+        with journal.opened_to_write(create=False):
+            before = journal.path.stat().st_ino
+        refused = command(*ONE)
+        assert refused.exit_code == 2
+        assert ".clip.mp4.journal is in use by another run" in refused.output
+        assert journal.path.stat().st_ino == before
+        assert journal.path.with_name(".clip.mp4.journal.lock").exists()
+    assert not service.accepted

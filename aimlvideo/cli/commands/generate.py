@@ -189,14 +189,14 @@ class _ClipJournal:
 
     def remove(self) -> None:
         """Remove the journal, unless it has a clip that was paid, or another job that is not ended."""
-        if self.path is None or not self.path.exists():
-            return
+        if self.path is not None and self.path.exists():
+            JournalFile(self.path).remove(self._is_needless)
+
+    def _is_needless(self) -> bool:
         own = (self.job.id, Stage.PLANNED)
-        if any(
-            progress.stage is not Stage.FAILED and (job.id, progress.stage) != own for job, progress in self.records()
-        ):
-            return
-        JournalFile(self.path).remove()
+        return all(
+            progress.stage is Stage.FAILED or (job.id, progress.stage) == own for job, progress in self.records()
+        )
 
 
 def make_one(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,6 +44,7 @@ from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_jo
 from aimlvideo.shell.journal.base import UPLOAD, Journal
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
@@ -155,7 +157,7 @@ class Planner:
                 yield journal
         except (UsageError, KeyboardInterrupt):
             if is_new and not is_planned:
-                JournalFile(folder / JOURNAL).remove()
+                JournalFile(folder / JOURNAL).remove(lambda: _is_empty(folder / JOURNAL))
             if not folder_was_there and not is_planned and not any(folder.iterdir()):
                 folder.rmdir()
             raise
@@ -244,3 +246,11 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
         prices = Prices.of_text(journal.fact(PRICES))
         prices.update((model, facts.prices[model]) for model in sorted(priced))
         keep_prices(journal, prices)
+
+
+def _is_empty(path: Path) -> bool:
+    """Tell whether a journal has no job: another run may have begun it a moment ago."""
+    if not path.exists():
+        return True
+    with read_journal(path) as journal:
+        return not journal.counts()

@@ -8,7 +8,7 @@ import os
 import shlex
 import sqlite3
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -178,10 +178,22 @@ class JournalFile(NamedTuple):
             f"{self.path.name} away, then bring back the ids with `{command_line('recover', str(self.path.parent))}`"
         )
 
-    def remove(self) -> None:
-        """Take the journal away, with all that is beside it: nothing in it was bought, or all of that was fetched."""
-        for file in (self.path, self.wal, self._beside("-shm"), self._beside(".lock")):
-            file.unlink(missing_ok=True)
+    def remove(self, is_needless: Callable[[], bool]) -> None:
+        """Take the journal away, with all that is beside it, where it is needless.
+
+        Not one that another process has: that one was refused the journal which it now buys by.
+        """
+        lock = self._beside(".lock")
+        with suppress(JournalError), self.lock():
+            if not is_needless():
+                return
+            for file in (self.path, self.wal, self._beside("-shm")):
+                file.unlink(missing_ok=True)
+            with suppress(PermissionError):  # on Windows an open file has to be closed first
+                lock.unlink(missing_ok=True)
+        if os.name == "nt":
+            with suppress(PermissionError):
+                lock.unlink(missing_ok=True)
 
     def free_reserve(self) -> bool:
         """Free the room that is kept on the disk for the last steps of a run; False where it is gone already."""
@@ -318,7 +330,8 @@ class JournalFile(NamedTuple):
         with suppress(VideoError, sqlite3.Error), self.opened_to_read() as connection:
             owner = connection.execute("SELECT value FROM facts WHERE name='owner'").fetchone()
         number = owner[0] if owner else "unknown"
-        return f"{self.path.parent} is in use by another run (process {number}): wait for it, or stop it first"
+        place = self.path.parent if self.path.name == JOURNAL else self.path
+        return f"{place} is in use by another run (process {number}): wait for it, or stop it first"
 
     def _without_wal(self) -> str:
         return (
