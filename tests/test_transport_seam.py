@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from aimlvideo import Answer, FunctionTransport, LinkDead, Request, SettingsError, Unclear, VideoClient
+from aimlvideo import (
+    Answer,
+    DownloadFailed,
+    FunctionTransport,
+    LinkDead,
+    Request,
+    SettingsError,
+    Unclear,
+    VideoClient,
+)
 from tests.cases import for_each
 
 MODEL = "alibaba/wan-2-6-t2v"
@@ -111,3 +120,18 @@ async def test_what_a_stand_in_teaches_is_not_kept(tmp_path: Path, monkeypatch: 
     async with VideoClient(transport=Service()) as client:
         await client.generate(MODEL, prompt="waves")
     assert list(tmp_path.rglob("*")) == []
+
+
+async def test_a_clip_that_the_service_has_cut_is_named_and_fetched_when_it_is_whole(tmp_path: Path) -> None:
+    boxes = ((b"ftyp", b"isom"), (b"moov", bytes(40)), (b"mdat", bytes(1000)))
+    whole = b"".join((len(content) + 8).to_bytes(4) + kind + content for kind, content in boxes)
+    service = Service(Answer.of(whole[:-300]))
+    async with VideoClient(transport=FunctionTransport(service.answer), metadata=False) as client:
+        with pytest.raises(DownloadFailed, match="its MP4 ends in the middle of a box"):
+            await client.generate(MODEL, id="a", prompt="waves", output=tmp_path)
+        assert list(tmp_path.glob("*.mp4*")) == []
+        service.clip = Answer.of(whole)
+        video = await client.generate(MODEL, id="a", prompt="waves", output=tmp_path)
+    assert video.path is not None
+    assert video.path.read_bytes() == whole
+    assert sum(request.method == "POST" for request in service.requests) == 1
