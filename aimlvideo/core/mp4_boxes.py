@@ -19,7 +19,7 @@ NEARLY = 0.95
 _DURATION_OF_EACH, _DEFAULT_DURATION = 0x100, 0x8
 
 
-class _Box(NamedTuple):
+class Box(NamedTuple):
     kind: bytes
     start: int
     """Where its content begins."""
@@ -33,7 +33,7 @@ def is_whole_mp4(file: BinaryIO, length: int) -> bool | None:
     chain of fragments looks whole wherever it is cut between two of them: its index, its end, or the length that it
     announces for all of them say whether the last one is there.
     """
-    boxes = list(_boxes(file, 0, length))
+    boxes = list(boxes_between(file, 0, length))
     if not boxes or boxes[0].kind not in FIRST or len(boxes) == MAX_BOXES:
         return None if length >= HEADER or length == 0 else False
     last, kinds = boxes[-1], {box.kind for box in boxes}
@@ -51,7 +51,7 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
 
     For a file that came at the length that was announced: what is only odd, or has no media at all, is left to players.
     """
-    boxes = list(_boxes(file, 0, length))
+    boxes = list(boxes_between(file, 0, length))
     if not boxes or boxes[0].kind not in FIRST or any(box.kind not in STANDARD for box in boxes):
         return False
     last, kinds = boxes[-1], {box.kind for box in boxes}
@@ -59,7 +59,7 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
     return (has_media or has_index) and (last.end > length or (last.end != 0 and not has_index))
 
 
-def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:
+def boxes_between(file: BinaryIO, place: int, end: int) -> Iterator[Box]:
     """Yield the boxes that stand one after the other; the last may reach beyond `end`, be endless (-1) or senseless."""
     # Bounded: a file of tiny boxes would otherwise cost a seek for each eight bytes.
     for _ in range(MAX_BOXES):
@@ -72,17 +72,17 @@ def _boxes(file: BinaryIO, place: int, end: int) -> Iterator[_Box]:
         if size == 1:
             size, start = int.from_bytes(header[8:16]), place + 2 * HEADER
         if end < start:
-            yield _Box(b"", place, end + 1)
+            yield Box(b"", place, end + 1)
             return
         kind = header[4:8]
         if size == 0 or size < start - place:
-            yield _Box(kind, start, -1 if size == 0 else 0)
+            yield Box(kind, start, -1 if size == 0 else 0)
             return
-        yield _Box(kind, start, place + size)
+        yield Box(kind, start, place + size)
         place += size
 
 
-def _has_all_fragments(file: BinaryIO, boxes: list[_Box], length: int) -> bool | None:
+def _has_all_fragments(file: BinaryIO, boxes: list[Box], length: int) -> bool | None:
     """Tell whether a chain of fragments that ends with a whole box is complete."""
     if not any(box.kind == b"moof" for box in boxes):
         return any(box.kind == b"mdat" for box in boxes)
@@ -99,13 +99,13 @@ def _has_all_fragments(file: BinaryIO, boxes: list[_Box], length: int) -> bool |
     return None if announced is None or film is None else film >= NEARLY * announced
 
 
-def _announces_fragments(file: BinaryIO, boxes: list[_Box]) -> bool:
-    return any(_inside(file, box, b"mvex") for box in boxes if box.kind == b"moov")
+def _announces_fragments(file: BinaryIO, boxes: list[Box]) -> bool:
+    return any(boxes_inside(file, box, b"mvex") for box in boxes if box.kind == b"moov")
 
 
-def _indexed_end(file: BinaryIO, box: _Box) -> int:
+def _indexed_end(file: BinaryIO, box: Box) -> int:
     """Return where the last part ends that an index of segments lists."""
-    content = _content(file, box)
+    content = content_of(file, box)
     # ISO/IEC 14496-12, SegmentIndexBox: version 0 has moments and offsets in 32 bits, version 1 in 64.
     at = 20 if content[:1] == b"\0" else 28
     offset = int.from_bytes(content[16:20] if content[:1] == b"\0" else content[20:28])
@@ -114,44 +114,44 @@ def _indexed_end(file: BinaryIO, box: _Box) -> int:
     return box.end + offset + sum(sizes)
 
 
-def _announced_seconds(file: BinaryIO, boxes: list[_Box]) -> float | None:
+def _announced_seconds(file: BinaryIO, boxes: list[Box]) -> float | None:
     """Return how long all fragments last together, as the index announces it."""
     moov = next(box for box in boxes if box.kind == b"moov")
-    header = next((_content(file, box) for box in _inside(file, moov, b"mvhd")), b"")
-    extended = next((_content(file, box) for box in _inside(file, moov, b"mvex", b"mehd")), b"")
+    header = next((content_of(file, box) for box in boxes_inside(file, moov, b"mvhd")), b"")
+    extended = next((content_of(file, box) for box in boxes_inside(file, moov, b"mvex", b"mehd")), b"")
     scale = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16])
     length = int.from_bytes(extended[4:12] if extended[:1] == b"\1" else extended[4:8])
     return length / scale if scale and length else None
 
 
-def _fragment_seconds(file: BinaryIO, boxes: list[_Box]) -> float | None:
+def _fragment_seconds(file: BinaryIO, boxes: list[Box]) -> float | None:
     """Return how long the fragments last that are there: their longest track."""
     moov = next(box for box in boxes if box.kind == b"moov")
     scales, defaults = _scales(file, moov), _defaults(file, moov)
     lengths: dict[int, float] = {}
     for moof in (box for box in boxes if box.kind == b"moof"):
-        for traf in _inside(file, moof, b"traf"):
-            head = next((_content(file, box) for box in _inside(file, traf, b"tfhd")), b"")
+        for traf in boxes_inside(file, moof, b"traf"):
+            head = next((content_of(file, box) for box in boxes_inside(file, traf, b"tfhd")), b"")
             track = int.from_bytes(head[4:8])
             usual = _usual_duration(head) or defaults.get(track, 0)
-            total = sum(_run_length(_content(file, box), usual) for box in _inside(file, traf, b"trun"))
+            total = sum(_run_length(content_of(file, box), usual) for box in boxes_inside(file, traf, b"trun"))
             lengths[track] = lengths.get(track, 0.0) + total / scales.get(track, 1)
     return max(lengths.values(), default=None)
 
 
-def _scales(file: BinaryIO, moov: _Box) -> dict[int, int]:
+def _scales(file: BinaryIO, moov: Box) -> dict[int, int]:
     """Return how many units a second has in each track."""
     scales = {}
-    for trak in _inside(file, moov, b"trak"):
-        header = next((_content(file, box) for box in _inside(file, trak, b"tkhd")), b"")
-        media = next((_content(file, box) for box in _inside(file, trak, b"mdia", b"mdhd")), b"")
+    for trak in boxes_inside(file, moov, b"trak"):
+        header = next((content_of(file, box) for box in boxes_inside(file, trak, b"tkhd")), b"")
+        media = next((content_of(file, box) for box in boxes_inside(file, trak, b"mdia", b"mdhd")), b"")
         track = int.from_bytes(header[20:24] if header[:1] == b"\1" else header[12:16])
         scales[track] = int.from_bytes(media[20:24] if media[:1] == b"\1" else media[12:16]) or 1
     return scales
 
 
-def _defaults(file: BinaryIO, moov: _Box) -> dict[int, int]:
-    contents = (_content(file, box) for box in _inside(file, moov, b"mvex", b"trex"))
+def _defaults(file: BinaryIO, moov: Box) -> dict[int, int]:
+    contents = (content_of(file, box) for box in boxes_inside(file, moov, b"mvex", b"trex"))
     return {int.from_bytes(content[4:8]): int.from_bytes(content[12:16]) for content in contents}
 
 
@@ -173,12 +173,12 @@ def _run_length(content: bytes, usual: int) -> int:
     return sum(int.from_bytes(content[n : n + 4]) for n in range(at, min(at + count * width, len(content)), width))
 
 
-def _inside(file: BinaryIO, box: _Box, kind: bytes, *further: bytes) -> list[_Box]:
+def boxes_inside(file: BinaryIO, box: Box, kind: bytes, *further: bytes) -> list[Box]:
     """Return the boxes of a kind inside another one, or at a path inside it."""
-    inner_boxes = [inner for inner in _boxes(file, box.start, box.end) if inner.kind == kind]
-    return [deep for one in inner_boxes for deep in _inside(file, one, *further)] if further else inner_boxes
+    inner_boxes = [inner for inner in boxes_between(file, box.start, box.end) if inner.kind == kind]
+    return [deep for one in inner_boxes for deep in boxes_inside(file, one, *further)] if further else inner_boxes
 
 
-def _content(file: BinaryIO, box: _Box) -> bytes:
+def content_of(file: BinaryIO, box: Box) -> bytes:
     file.seek(box.start)
     return file.read(min(box.end - box.start, MAX_READ))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,11 @@ from mutagen import File, MutagenError
 from mutagen.mp4 import MP4
 
 from aimlvideo.core.jobs.recipe import read_recipe
+from aimlvideo.core.mp4_tags import COMMENT, TITLE, with_texts
 from aimlvideo.errors import UsageError
 
-TITLE, COMMENT = "\xa9nam", "\xa9cmt"
+PIECE = 2**20
+"""Bytes that are moved at once, to make room in the middle of a clip."""
 
 UNREADABLE = (
     MutagenError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError, EOFError, MemoryError,
@@ -30,13 +33,21 @@ def write_metadata(file: BinaryIO, title: str, recipe: str) -> bool:
 
     A clip is worth more than what is said about it: where its boxes cannot be edited it stays as it came.
     """
-    try:
-        clip = MP4(file)  # type: ignore[no-untyped-call]
-        clip[TITLE], clip[COMMENT] = title, recipe
-        clip.save(file)  # type: ignore[no-untyped-call]
-    except UNREADABLE as error:
-        log.info("the clip of %s has no metadata: %s", title, error)
+    length = file.seek(0, os.SEEK_END)
+    index = with_texts(file, length, {TITLE: title, COMMENT: recipe})
+    if index is None:
+        log.info("the clip of %s has no metadata: it is no MP4, or counts from its start in other ways", title)
         return False
+    grown = len(index.content) - (index.end - index.start)
+    # From the end, so that nothing is written over that is still to be read.
+    for start in reversed(range(index.end, length, PIECE)) if grown else ():
+        file.seek(start)
+        piece = file.read(PIECE)
+        file.seek(start + grown)
+        file.write(piece)
+    for place, content in ((index.start, index.content), *index.further):
+        file.seek(place)
+        file.write(content)
     return True
 
 
@@ -48,7 +59,7 @@ def recipe_in(path: Path) -> Mapping[str, Any]:
         tags: Mapping[str, Any] = MP4(path).tags or {}  # type: ignore[no-untyped-call]
     except UNREADABLE as error:
         raise UsageError(f"{path}: expected an MP4 file of aimlvideo, got one that cannot be read: {error}") from error
-    texts = tags.get(COMMENT) or [""]
+    texts = tags.get(COMMENT.decode("latin-1")) or [""]
     recipe = read_recipe(str(texts[0]))
     if recipe is None:
         raise UsageError(f"{path} carries no recipe: it was not saved by aimlvideo, or with --no-metadata")

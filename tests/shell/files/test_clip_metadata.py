@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -12,7 +14,9 @@ from aimlvideo import VideoClient, VideoJob
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.recipe import read_recipe, recipe_of
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.core.mp4_boxes import is_whole_mp4
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files import clip_metadata
 from aimlvideo.shell.files.clip_metadata import recipe_in, write_metadata
 from tests.cases import for_each
 
@@ -57,6 +61,72 @@ def test_a_file_that_is_no_mp4_stays_as_it_came(tmp_path: Path) -> None:
         assert clip.read_bytes() == content
         with pytest.raises(UsageError, match=r"clip\.mp4"):
             recipe_in(clip)
+
+
+def film(path: Path, movflags: str) -> None:
+    """Make a film with sound, as FFmpeg writes it with these flags."""
+    noise = Random(1)
+    with av.open(str(path), "w", format="mp4", options={"movflags": movflags}) as container:
+        video = container.add_stream("mpeg4", rate=24, options={"g": "4"})
+        video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
+        audio = container.add_stream("aac", rate=48_000)
+        for number in range(16):
+            frame, sound = av.VideoFrame(32, 32, "yuv420p"), av.AudioFrame(format="fltp", layout="stereo", samples=2000)
+            for plane in frame.planes:
+                plane.update(noise.randbytes(plane.buffer_size))
+            for plane in sound.planes:
+                plane.update(bytes(plane.buffer_size))
+            frame.pts, sound.pts, sound.rate = number, 2000 * number, 48_000
+            for packet in (*video.encode(frame), *audio.encode(sound)):
+                container.mux(packet)
+        for packet in (*video.encode(None), *audio.encode(None)):
+            container.mux(packet)
+
+
+def packets(path: Path) -> list[tuple[int, bytes]]:
+    with av.open(str(path)) as container:
+        return [(packet.stream_index, bytes(packet)) for packet in container.demux() if packet.size]
+
+
+@for_each(
+    "flags",
+    [
+        "disable_chpl", "faststart", "frag_keyframe", "frag_keyframe+empty_moov",
+        "frag_keyframe+empty_moov+default_base_moof", "dash+frag_keyframe+empty_moov", "faststart+use_metadata_tags",
+    ],
+)  # fmt: skip
+def test_each_picture_and_sound_is_what_it_was_once_the_recipe_is_in_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str
+) -> None:
+    monkeypatch.setattr(clip_metadata, "PIECE", 1000)
+    clip, recipe = tmp_path / "clip.mp4", recipe_of(VideoJob(TEXT, prompt="Caf\u00e9"), DONE)
+    film(clip, flags)
+    before = packets(clip)
+    for title in ("waves", "a longer title", "w"):
+        with clip.open("r+b") as file:
+            assert write_metadata(file, title, recipe)
+        assert packets(clip) == before
+        assert is_whole_mp4(io.BytesIO(clip.read_bytes()), clip.stat().st_size)
+        assert recipe_in(clip)["job"]["prompt"] == "Caf\u00e9"
+        with av.open(str(clip)) as container:
+            assert (container.metadata["title"], container.metadata["comment"]) == (title, recipe)
+            assert container.metadata["encoder"].startswith("Lavf"), "what stood there is kept"
+
+
+@for_each("flags", ["frag_keyframe", "frag_keyframe+empty_moov"])
+def test_a_film_of_fragments_is_wound_as_before(tmp_path: Path, flags: str) -> None:
+    clip = tmp_path / "clip.mp4"
+    film(clip, flags)
+
+    def shown_at(seconds: float) -> bytes:
+        with av.open(str(clip)) as container:
+            container.seek(int(seconds * 1_000_000))
+            return bytes(next(container.demux(video=0)))
+
+    before = [shown_at(moment) for moment in (0.0, 0.2, 0.5)]
+    with clip.open("r+b") as file:
+        write_metadata(file, "waves", "{}")
+    assert [shown_at(moment) for moment in (0.0, 0.2, 0.5)] == before
 
 
 @pytest.mark.real_time
