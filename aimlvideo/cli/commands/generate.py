@@ -245,22 +245,28 @@ def make_one(
             client.run([job], max_spend=limit) as results,
         ):
             result = await anext(results)
-            if result.stage is Stage.FAILED:
-                # Whoever gives the command again after this wants it tried again.
-                results.spec.journal.step(job, Progress())
             if is_lost:
                 terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
-            try:
-                result = await _save(result.or_raise(), output)
-            except _ClipLost:
-                # Also one that is lost: it is bought once more by `--again` only.
-                journal.note_saved(results.spec.journal, result)
-                raise
-            journal.note_saved(results.spec.journal, result)
+            result = await _see_saved(result, journal, results.spec.journal)
         terminal.result(result)
         terminal.say(_saved_sentence(result, output))
 
     return _see_through(work, journal, terminal)
+
+
+async def _see_saved(result: Result, clip: _ClipJournal, journal: Journal) -> Result:
+    """Save a clip and write down what came of it in its open journal; return its result as a program reads it."""
+    if result.stage is Stage.FAILED:
+        # Whoever gives the command again after this wants it tried again.
+        journal.step(clip.job, Progress())
+    try:
+        saved = await _save(result.or_raise(), clip.output)
+    except _ClipLost:
+        # Also one that is lost: it is bought once more by `--again` only.
+        clip.note_saved(journal, result)
+        raise
+    clip.note_saved(journal, saved)
+    return saved
 
 
 def _see_through(work: Callable[[], Coroutine[Any, Any, None]], journal: _ClipJournal, terminal: Terminal) -> int:
