@@ -122,10 +122,10 @@ class Crowd:
         model, job = self.due.popleft()
         self.asking = False
         if not self.service.answers(now):
-            self.budget.on_rejected(now)
+            self.budget.rate.on_rejected(now)
             self.due.appendleft((model, job))
         else:
-            self.budget.on_accepted(now)
+            self.budget.rate.on_accepted(now)
             self._seen(now, model, job)
         self._next_ask(now)
 

@@ -19,7 +19,7 @@ from crowd import Arrivals, Crowd, Service, bound
 from laws import LAWS, PRICE, Cost, Floats, TimeLaw, best_polls, cost_of, lognormal
 from simulation import repeat
 
-from aimlvideo.core.limits import PollBudget
+from aimlvideo.core.limits import PollBudget, RateLimiter
 from aimlvideo.core.polling.hazard import PiecewiseHazard
 from aimlvideo.core.polling.policy import LearnedPolls, _NextPoll
 
@@ -164,7 +164,10 @@ def one_budget(size: Size) -> Iterator[Figure]:
 
     def lag(budget: float, hidden: float = np.inf) -> tuple[float, float]:
         seeds = range(1, 2 + size.seeds // 16)
-        seen = [Crowd(crowd, PollBudget(budget), Service(hidden), s).run(600 + size.crowd_seconds, 600) for s in seeds]
+        seen = [
+            Crowd(crowd, PollBudget(RateLimiter(budget)), Service(hidden), s).run(600 + size.crowd_seconds, 600)
+            for s in seeds
+        ]
         least = bound(crowd, min(budget, hidden))
         return float(np.mean([s.lag for s in seen])) / least, float(np.mean([s.refusals for s in seen]))
 

@@ -109,7 +109,7 @@ def test_a_path_may_be_a_text(path: Any) -> None:
 async def test_two_clients_of_one_account_share_its_slots() -> None:
     service = FakeService(seconds=100)
     slots = SlotLimiter(ConcurrencyLimit(3))
-    limiters = Limiters(slots, RateGate(RateLimiter(1000.0)), PollBudget(50.0))
+    limiters = Limiters(slots, RateGate(RateLimiter(1000.0)), PollBudget(RateLimiter(50.0)))
     journal = InMemoryJournal()
 
     def jobs(name: str) -> list[dict[str, Any]]:

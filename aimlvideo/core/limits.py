@@ -22,6 +22,7 @@ MEMORY = 5.0  # seconds over which the accepted requests are counted
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds, where the service does not say how long
 FIRST_DOWNLOADS, DOWNLOADS_STEP, MOST_DOWNLOADS = 8, 4, 32  # at a time
 WORTH_MORE = 1.1  # times the bytes a second that more downloads have to bring to be kept
+LEAST_PRICE = 0.5  # of a poll, in seconds of lag
 DEAREST = 200.0  # times the least price: beyond, asking more rarely no longer helps
 SLOWEST = 0.2  # requests a second: never wait longer than that on a guess
 
@@ -198,35 +199,16 @@ class PollBudget:
     seconds of lag; as it rises, the policies ask more rarely, those that gain least from it first.
     """
 
-    def __init__(self, per_second: float = 50.0, price: float = 0.5) -> None:
-        self.price = price
-        self._least = price
-        self.rate = RateLimiter(per_second)
+    def __init__(self, rate: RateLimiter) -> None:
+        self.rate = rate
+        self.price = LEAST_PRICE
         self._requested = 0
         self._ticked_at: float | None = None
-
-    @property
-    def per_second(self) -> float:
-        """How many polls a second the budget has at present."""
-        return self.rate.per_second
-
-    @property
-    def paused_until(self) -> float:
-        """The moment before which no poll may start, because the service refused one."""
-        return self.rate.paused_until
 
     def reserve(self, now: float) -> float:
         """Return the moment at which this poll may start, and count it as wanted."""
         self._requested += 1
         return self.rate.reserve(now)
-
-    def on_accepted(self, now: float) -> None:
-        """Note a poll that was answered."""
-        self.rate.on_accepted(now)
-
-    def on_rejected(self, now: float, retry_after: float | None = None) -> None:
-        """Note a poll that was refused: all polls pause, and the budget narrows."""
-        self.rate.on_rejected(now, retry_after)
 
     def tick(self, now: float, backlog: int = 0) -> None:
         """Set the price anew, once a second; `backlog` is how many polls are due and have not started."""
@@ -234,8 +216,8 @@ class PollBudget:
             demand = self._requested / max(now - self._ticked_at, 1e-3) + backlog / 60
             # The best gap grows with the root of the price, so the price moves with the root of the demand: a full
             # step would overshoot, as every policy answers only at its next poll.
-            change = min(max(sqrt(demand / self.per_second), 0.87), 1.15)
-            self.price = min(max(self.price * change, self._least), DEAREST * self._least)
+            change = min(max(sqrt(demand / self.rate.per_second), 0.87), 1.15)
+            self.price = min(max(self.price * change, LEAST_PRICE), DEAREST * LEAST_PRICE)
         self._requested = 0
         self._ticked_at = now
 

@@ -152,9 +152,8 @@ class WorkerShares:
     @property
     def limiters(self) -> Limiters:
         """What a job of this worker waits for."""
-        poll_budget = PollBudget(self.polls.per_second)
-        poll_budget.rate = self.polls
-        return Limiters(SlotLimiter(self.outstanding), _SharedRateGate(self.submissions, self._permits), poll_budget)
+        gate = _SharedRateGate(self.submissions, self._permits)
+        return Limiters(SlotLimiter(self.outstanding), gate, PollBudget(self.polls))
 
     def shared_by(self, workers: int, limits: AccountLimits) -> None:
         """Take this worker's part of the polls, and of a submission rate that was found to be too high."""

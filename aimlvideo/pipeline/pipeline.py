@@ -233,7 +233,7 @@ async def _callback_page(settings: Settings, callbacks: Callbacks) -> AsyncItera
 
 def _own_limiters(settings: Settings) -> Limiters:
     slots = SlotLimiter(ConcurrencyLimit(settings.max_outstanding))
-    gate, polls = RateGate(RateLimiter(settings.rate)), PollBudget(settings.poll_rate)
+    gate, polls = RateGate(RateLimiter(settings.rate)), PollBudget(RateLimiter(settings.poll_rate))
     return Limiters(slots, gate, polls, DownloadLimit(settings.downloads))
 
 

@@ -229,7 +229,7 @@ class Poll:
         now = clock.loop()
         self._update_price(now)
         self._backlog.extend(self._due(now + clock.TICK))
-        while self._backlog and self.budget.paused_until > now:  # waited for in the wheel, where patience can end
+        while self._backlog and self.budget.rate.paused_until > now:  # waited for in the wheel, where patience can end
             self._keep_waiting(self._backlog.popleft(), now)
         waiting = None
         if self._backlog and self._may_poll(now):
@@ -331,7 +331,7 @@ class Poll:
 
     def _on_status(self, waiting: _Waiting, generation: Generation) -> None:
         entry, policy, now = waiting.entry, waiting.policy, clock.loop()
-        self.budget.on_accepted(now)
+        self.budget.rate.on_accepted(now)
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
         heard = {"status": generation.status or None, "status_at": clock.wall()}
@@ -375,7 +375,7 @@ class Poll:
         waiting.last_error = str(error)
         # "Too many checks" says nothing about this generation: the budget of all slows down, and no miss is counted.
         if isinstance(error, Busy):
-            self.budget.on_rejected(now, error.retry_after)
+            self.budget.rate.on_rejected(now, error.retry_after)
             waiting.entry.run.stats.refused["polls"] += 1
             waiting.not_before = now
         else:
@@ -426,7 +426,7 @@ class Poll:
         due, last = waiting.state.due(waiting.policy), waiting.state.last_polled_at
         if self.has_callbacks:
             due = last + CALLBACK_SLOWDOWN * (due - last)
-        return max(min(due, waiting.deadline, waiting.not_after), waiting.not_before, self.budget.paused_until)
+        return max(min(due, waiting.deadline, waiting.not_after), waiting.not_before, self.budget.rate.paused_until)
 
     def _schedule(self, waiting: _Waiting, due: float) -> None:
         waiting.due = due
@@ -436,7 +436,7 @@ class Poll:
     def _update_price(self, now: float) -> None:
         """Set the one price of a poll anew, once a second."""
         # Not in a pause: nothing is polled then, so the backlog says nothing about how scarce polls are.
-        if now - self._price_updated_at >= 1 and self.budget.paused_until <= now:
+        if now - self._price_updated_at >= 1 and self.budget.rate.paused_until <= now:
             self._price_updated_at = now
             self.budget.tick(now, len(self._backlog))
             for policy in self._policies:

@@ -44,7 +44,7 @@ def run_metrics(run: Run) -> Iterator[Reading]:
     yield Reading("aimlvideo_outstanding", "Generations outstanding", limiters.slots.outstanding.taken)
     yield Reading("aimlvideo_outstanding_limit", "The limit on them, at present", limiters.slots.outstanding.limit)
     yield Reading("aimlvideo_rate", "Submissions per second, at present", limiters.rate_gate.rate.per_second)
-    yield Reading("aimlvideo_poll_rate", "Status checks per second, at present", limiters.polls.per_second)
+    yield Reading("aimlvideo_poll_rate", "Status checks per second, at present", limiters.polls.rate.per_second)
     lag = "Lag that one status check may cost: it rises as polls run short"
     yield Reading("aimlvideo_poll_lag_seconds", lag, limiters.polls.price)
 

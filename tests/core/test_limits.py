@@ -267,7 +267,7 @@ def test_it_never_falls_below_one_place():
 
 
 def test_the_price_rises_while_more_is_wanted_than_there_is_and_falls_back():
-    budget = PollBudget(per_second=10)
+    budget = PollBudget(RateLimiter(10))
     for now in range(60):
         for _ in range(20):
             budget.reserve(now)
@@ -281,14 +281,14 @@ def test_the_price_rises_while_more_is_wanted_than_there_is_and_falls_back():
 
 
 def test_the_price_has_an_upper_bound():
-    budget = PollBudget(per_second=1)
+    budget = PollBudget(RateLimiter(1))
     for now in range(1000):
         budget.tick(now, backlog=10**6)
     assert budget.price == 100
 
 
 def test_without_a_limit_the_price_stays():
-    budget = PollBudget(per_second=inf)
+    budget = PollBudget(RateLimiter(inf))
     for now in range(10):
         for _ in range(1000):
             budget.reserve(now)
@@ -297,10 +297,10 @@ def test_without_a_limit_the_price_stays():
 
 
 def test_a_refused_poll_pauses_all_polls():
-    budget = PollBudget(50)
-    budget.on_rejected(10.0, retry_after=3.0)
+    budget = PollBudget(RateLimiter(50))
+    budget.rate.on_rejected(10.0, retry_after=3.0)
     assert budget.reserve(10.1) == 13.0
-    assert budget.per_second < 50
+    assert budget.rate.per_second < 50
 
 
 def saved(limit: DownloadLimit, rate: Callable[[int], float], seconds: float, now: float = 0.0) -> float:

@@ -49,7 +49,9 @@ async def a_batch() -> AsyncIterator[Run]:
 
     async with anyio.create_task_group() as tasks:
         made = Run(RunSpec(journal=InMemoryJournal(), save=nothing), tasks, Budget())
-        made.limiters = Limiters(SlotLimiter(ConcurrencyLimit(20)), RateGate(RateLimiter(5.0)), PollBudget())
+        made.limiters = Limiters(
+            SlotLimiter(ConcurrencyLimit(20)), RateGate(RateLimiter(5.0)), PollBudget(RateLimiter(50.0))
+        )
         made.stats = RunStats(lambda _: Durations(100.0, 150.0))
         yield made
         made.leave()
