@@ -112,6 +112,10 @@ def test_time_spans_are_said_in_two_units_at_most(amount: float, said: str) -> N
 def test_texts_lose_signatures_keys_and_control_characters() -> None:
     assert strip_signatures("see https://a.example/x.mp4?Signature=abc&x=1 now") == "see https://a.example/x.mp4?… now"
     assert strip_signatures('"api_key": "abcdefgh12345678"') == '"api_key": "…"'
+    assert strip_signatures("BEARER abc123def456, Api-Key=abcdefgh, ap\u0131key=abcdefgh") == (
+        "BEARER …, Api-Key=…, ap\u0131key=…"
+    )
+    assert strip_signatures("dsn postgres://user:secret@host/db") == "dsn postgres://…@host/db"
     assert redact_for_display("a\x1b[31mb\nc") == "a [31mb c"
     assert len(redact_for_display("x" * 999)) == 300
     assert pluralize(1, "clip") + pluralize(1200, "clip") == "1 clip1,200 clips"

@@ -262,12 +262,13 @@ class Result:
         """Return what a user is shown of a job; a saved file is in `folder`, where that is on this machine."""
         file = progress.file if progress.stage is Stage.SAVED else None
         files = (tuple(clip.file for clip in progress.files) or (file,)) if file else ()
+        paths = tuple(folder / name for name in files) if folder else ()
         return cls(
             job=job,
             stage=progress.stage,
             generation_id=progress.generation_id,
             video_url=progress.video_url,
-            path=folder / file if folder and file else None,
+            path=paths[0] if paths else None,
             error=progress.error,
             cost_usd=progress.cost_usd,
             polls=progress.polls,
@@ -280,7 +281,7 @@ class Result:
             sha256=progress.sha256,
             cost_units=progress.cost_units,
             video_urls=progress.video_urls or ((progress.video_url,) if progress.video_url else ()),
-            paths=tuple(folder / name for name in files) if folder else (),
+            paths=paths,
             files=files,
             _save=save,
         )

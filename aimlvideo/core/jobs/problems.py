@@ -53,7 +53,7 @@ def places_of_wrong_numbers(value: Any, place: str) -> Iterator[tuple[str, int |
     elif kind is int:
         if not -(2**63) <= value < 2**63:
             yield place, value
-    elif isinstance(value, Mapping):
+    elif kind not in PLAIN and isinstance(value, Mapping):
         for name, part in value.items():
             yield from places_of_wrong_numbers(part, f"{place}.{name}" if place else str(name))
     elif isinstance(value, list | tuple):
