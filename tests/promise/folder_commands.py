@@ -108,7 +108,12 @@ def reconcile(world: World, **how: Any) -> None:
     is_listed = not service.spoilt_ids and all(
         row.listed_at <= world.now and row.key == how["key"] and row.request_id for row in charged
     )
-    has_two_owners = "one generation for two jobs" in words
+    # By its words alone, a clip of a file and one of the folder are of one id.
+    names = world.journal_of().records.keys()
+    is_shared = any(
+        world.place_of[row.generation_id] and world.name_of(row) in names for row in charged if row.request_id
+    )
+    has_two_owners = is_shared or "one generation for two jobs" in words
     is_known = all(row.generation_id in owned | world.uncounted or world.place_of[row.generation_id] for row in charged)
     has_failed = "a failed job was charged" in words and bool(service.billed | service.repaired)
     if is_listed and is_known and not has_two_owners and not has_failed and code != 0:

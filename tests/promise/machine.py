@@ -266,7 +266,7 @@ class Promise(RuleBasedStateMachine):
         self.world.read_some(**self._without_limits(how))  # type: ignore[arg-type]
 
     @precondition(lambda self: not self.world.gateway)
-    @rule(prompt=words, file=st.sampled_from(("a.mp4", "a.mp4", "b.mp4")), again=rarely, **process)
+    @rule(prompt=words, file=st.sampled_from(("a.mp4", "a.mp4", "b.mp4")), again=rarely, limit=limits, **process)
     def generate_one_clip(self, **how: Any) -> None:
         self.world.generate(**how)
 
@@ -318,6 +318,10 @@ class Promise(RuleBasedStateMachine):
         log = self.world.service.log
         if listed or log:
             self.world.service.price = price if listed else min(row.price for row in log)
+
+    @rule(seconds=st.sampled_from((20.0, 900.0)))
+    def change_the_patience(self, seconds: float) -> None:
+        self.world.patience = seconds
 
     @rule(billed=rarely)
     def let_the_next_generation_fail(self, billed: bool = False) -> None:

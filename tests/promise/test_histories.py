@@ -112,3 +112,12 @@ def test_an_older_journal_is_refused_also_where_the_job_had_failed_in_it_and_was
     how: dict[str, Any] = {"seconds": 0.0, "retry_failed": True, "first": NO_EVENTS, "second": NO_EVENTS}
     history.run_put_an_older_journal_back_and_run_again(jobs={"a": "waves"}, **how)
     assert history.world.endings == {"exit 1": 1, "exit 0": 1, "exit 2": 1}
+
+
+def test_a_run_that_is_refused_takes_no_rebuilt_journal_away_that_has_only_what_the_log_had(history: Promise) -> None:
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    history.lose_the_journal_recover_and_resume(lines_lost=1, kill_at=None, retry_failed=False, other=NO_EVENTS)
+    history.change_the_balance(0.1)
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves"}})
+    history.change_the_balance(10.0)
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves"}})

@@ -210,8 +210,10 @@ class Watching(FakeService):
 
         Not what a run beside this one buys under a higher limit: it may come first, and be promised later.
         """
-        uncounted = self.world.uncounted | self.repaired
-        rows = (row for row in self.log if self.world.place_of[row.generation_id] == "")
+        place, uncounted = self.world.place, self.world.uncounted | self.repaired
+        rows = (row for row in self.log if self.world.place_of[row.generation_id] == place)
+        # A single file has a limit for each purchase.
+        rows = (row for row in rows if not place or row.generation_id in self.world.bought_now)
         rows = (row for row in rows if row.generation_id not in uncounted)
         rows = (row for row in rows if not self.world.is_under_a_higher_limit(row, limit))
         return sum(self.known_price(row) for row in rows if not self.has_failed(row))
@@ -342,6 +344,8 @@ class World:
     """Whether this process has read the list of prices: without a limit, or a file, it has no reason to."""
     unpriced: set[str] = field(default_factory=set)
     """Generations that were bought by a process that had not, or that were not listed."""
+    patience: float = 900.0
+    """Seconds for which a process waits for one generation."""
     download_seconds: float = 0.0
     """How long a clip is written by a thread that no cancellation stops."""
     denials: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -528,7 +532,8 @@ class World:
         """Return the answer to the submission before, which a proxy may repeat; None where nobody could tell."""
         last = self.service.log[-1] if self.service.log else None
         # A gateway says no request id in it: only whoever has that generation in the journal knows whose it is.
-        if last is None or (self.gateway and self.place_of.get(last.generation_id) != self.place):
+        # Nor whose one of another program is, which names none.
+        if last is None or not last.request_id or (self.gateway and self.place_of[last.generation_id] != self.place):
             return None
         echo = {} if self.gateway else {"x-client-request-id": last.request_id}
         return answer(201, {"id": last.generation_id, "status": "queued"}, **echo)
@@ -598,7 +603,7 @@ class World:
         return {
             "service": self.service_name, "api_key": "key-1" if is_elsewhere else key,
             "base_url": f"http://127.0.0.1:{2 if is_elsewhere else 1}", "max_outstanding": 2,
-            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": 900.0,
+            "poll": "every:15", "rate": 1000.0, "settle": 600.0, "timeout": self.patience,
         }  # fmt: skip
 
     def client(self, **settings: Any) -> FakeClient:
@@ -696,7 +701,7 @@ class World:
             yield
             tasks.cancel_scope.cancel()
 
-    def generate(self, prompt: str, file: str, *, again: bool, **how: Any) -> None:
+    def generate(self, prompt: str, file: str, *, again: bool, limit: float | None = None, **how: Any) -> None:
         """Make one clip: `aimlvideo generate`, with the same words into the same file as before, or with others."""
         path, job = self.folder.parent / file, self.words(prompt)
         clip = ClipInputs(job.model, prompt, (job.params["image_url"],))
@@ -706,11 +711,11 @@ class World:
         may_buy = again or stage not in (Stage.PLANNED, Stage.SAVED) or (stage is Stage.PLANNED and not path.exists())
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
-            return make_one(clip, path, settings, terminal, sandbox=False, again=again)
+            return make_one(clip, path, settings, terminal, sandbox=False, again=again, max_spend=limit)
 
         if how["harm"] is not None:
             how["harm"] = how["harm"][0], "delete"
-        self.process(command, {prompt: prompt} if may_buy else {}, {prompt: None}, place=file, **how)
+        self.process(command, {prompt: prompt} if may_buy else {}, {prompt: limit}, place=file, **how)
 
     def generate_from_python(self, name: str, prompt: str, **how: Any) -> None:
         """Make one clip with an id into the folder from Python: the same call again is never paid twice."""

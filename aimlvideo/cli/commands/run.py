@@ -150,7 +150,7 @@ class Planner:
         checked_folder(folder)
         try:
             async with open_journal(folder / JOURNAL) as journal:
-                is_new = not journal.counts()  # only now: another run may have begun it a moment ago
+                is_new = journal.is_empty  # only now: another run may have begun it a moment ago
                 refuse_older_journal(journal, folder)
                 await self._plan_or_learn(journal, client, facts)
                 is_planned = True
@@ -249,8 +249,8 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
 
 
 def _is_empty(path: Path) -> bool:
-    """Tell whether a journal has no job: another run may have begun it a moment ago."""
+    """Tell whether a journal has nothing: another run may have begun it a moment ago."""
     if not path.exists():
         return True
     with read_journal(path) as journal:
-        return not journal.counts()
+        return journal.is_empty

@@ -102,6 +102,11 @@ class SqliteReader:
         """Return the number of jobs by stage; with `run`, of the file that was planned in this run."""
         return dict(self._read(f"SELECT stage, count(*) FROM jobs WHERE {_of_run(run)} GROUP BY stage"))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is lost with it: it has no job, and no generation that a service's log had for one."""
+        return not self.counts() and self._read("SELECT 1 FROM found LIMIT 1").fetchone() is None
+
     def planned_models(self) -> dict[str, int]:
         """Return the number of planned jobs by model."""
         planned = "SELECT json_extract(asked, '$[0]'), count(*) FROM jobs WHERE stage='planned' GROUP BY 1"
