@@ -122,6 +122,7 @@ async def test_what_a_stand_in_teaches_is_not_kept(tmp_path: Path, monkeypatch: 
     assert list(tmp_path.rglob("*")) == []
 
 
+@pytest.mark.own_sockets  # time stands still while a thread works
 async def test_a_clip_that_the_service_has_cut_is_named_and_fetched_when_it_is_whole(tmp_path: Path) -> None:
     boxes = ((b"ftyp", b"isom"), (b"moov", bytes(40)), (b"mdat", bytes(1000)))
     whole = b"".join((len(content) + 8).to_bytes(4) + kind + content for kind, content in boxes)
