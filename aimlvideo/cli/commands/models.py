@@ -21,6 +21,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.money.budget import checked_limit
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.state.catalog_cache import CatalogCache, known_catalog
@@ -56,7 +57,9 @@ def models(
         if refresh or diff:
             _show_changes(terminal)
             return
-        chosen = ModelFilter(image=image, audio=audio, max_price=max_price)
+        chosen = ModelFilter(image=image, audio=audio, max_price=checked_limit(max_price, "--max-price"))
+        if example and not word:
+            raise UsageError("--example prints a line for one model: expected its name, as in `aimlvideo models MODEL`")
         show = _show_example if example else _show_models
         asks = prices or max_price is not None
         show(word, chosen, _facts(settings, chosen, terminal) if asks else NO_FACTS, terminal)
@@ -102,7 +105,7 @@ def _refuse_filter(catalog: Catalog, word: str, chosen: ModelFilter) -> NoReturn
     """Raise UsageError where no model has these words, or none that has them passes the filter."""
     if word and not ModelFilter().rows(catalog, word):
         known_model(catalog, word)
-    flags = [name for name, value in chosen.flags().items() if value not in (False, None)]
+    flags = [name for name, value in chosen.flags().items() if value is not None and value is not False]
     raise UsageError(f"no model matches {' and '.join([*([repr(word)] if word else []), *flags])}")
 
 

@@ -45,6 +45,8 @@ def uploads(
     with exit_codes(Terminal(json=json)) as terminal:
         show = _below_url if is_remote(place) else _of_run
         value = show(place, terminal, remove=remove)
+        if not value["folders"]:
+            terminal.say(f"no uploaded files are left in {place}")
         if json:
             terminal.value(value)
 
