@@ -230,7 +230,7 @@ def command_again() -> str:
 def _retry_command(going_on: str, folder: Path) -> str:
     """Return a command that tries failed jobs again: this one, where it can, else the one for a whole folder."""
     with_retries = going_on.split()[1:2] in (["run"], ["resume"])
-    return f"{going_on if with_retries else command_line('resume', str(folder))} --retry-failed"
+    return f"{going_on if with_retries else command_line('resume', folder)} --retry-failed"
 
 
 def _command_to_go_on(halted: VideoError | None, dollars: float | None) -> str:

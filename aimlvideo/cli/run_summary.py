@@ -194,7 +194,7 @@ class RunSummary:
         parts = [f"{planned} more are planned"] if planned else []
         parts += [f"{unfinished} {'' if parts else 'more '}are unfinished"] if unfinished else []
         if parts:
-            yield f"  {' and '.join(parts)} here by an earlier file: `aimlvideo resume {self.folder}`"
+            yield f"  {' and '.join(parts)} here by an earlier file: `{command_line('resume', self.folder or 'DIR')}`"
 
     def _money(self) -> str:
         unknown = f" ({self.unknown} of unknown cost)" if self.unknown else ""
@@ -230,7 +230,8 @@ class RunSummary:
 
 
 def _resolve_command(folder: Path | None, job_id: str) -> str:
-    place, options = ([str(folder)], []) if folder else ([], ["--dsn", "..."])
+    place: list[Path] = [folder] if folder else []
+    options = [] if folder else ["--dsn", "..."]
     options = [*options, "--generation", "ID"]
     if job_id.startswith("-"):
         # It would be read as an option.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import shlex
+from pathlib import PurePath
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
@@ -118,6 +119,13 @@ def format_spent(dollars: float, units: float | None) -> str:
     return f"{format_usd(dollars)} and {in_units}" if dollars else in_units
 
 
-def command_line(*words: str) -> str:
-    """Return a command of this package as a person can paste it: what a shell would split is quoted."""
-    return shlex.join(["aimlvideo", *words])
+def command_line(*words: str | PurePath) -> str:
+    """Return a command of this package as a person can paste it: what a shell would split is quoted.
+
+    A path that begins with a dash is written as one, else the command would take it for an option.
+    """
+    return shlex.join(["aimlvideo", *map(_as_word, words)])
+
+
+def _as_word(word: str | PurePath) -> str:
+    return f"./{word}" if isinstance(word, PurePath) and str(word).startswith("-") else str(word)

@@ -40,7 +40,8 @@ def adopt(
         _, adopted = adopt_generations(place, generations, model, service)
         here_before = len({*generations}) - adopted
         more = f", {here_before} here before" if here_before else ""
-        terminal.say(f"{adopted} adopted{more}; to fetch them: {command_line('resume', place)}")
+        going_on = command_line("resume", place if is_remote(place) else folder_of(place))
+        terminal.say(f"{adopted} adopted{more}; to fetch them: {going_on}")
 
 
 def adopt_generations(place: str, generations: Sequence[str], model: str, service: str) -> tuple[int, int]:

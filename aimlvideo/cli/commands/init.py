@@ -48,7 +48,7 @@ def init(
             raise UsageError(f"{file} already exists: pick another name, or remove it first") from None
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}") from error
-        terminal.say(f"wrote {file}. Edit it, then: {command_line('check', str(file))}")
+        terminal.say(f"wrote {file}. Edit it, then: {command_line('check', file)}")
 
 
 def _sample_lines(model: Model) -> bytes:

@@ -58,9 +58,7 @@ def _saved_clips(folder: Path, records: Mapping[str, Progress], ids: list[str]) 
     """Return the clips of these jobs in this order, of all in the run's order without ids. Raises UsageError."""
     unknown = [name for name in ids if name not in records]
     if unknown:
-        raise UsageError(
-            f"{folder} has no job {unknown[0]!r}: `{command_line('status', str(folder))}` shows what it has"
-        )
+        raise UsageError(f"{folder} has no job {unknown[0]!r}: `{command_line('status', folder)}` shows what it has")
     chosen = {name: records[name] for name in ids} if ids else records
     missing = [name for name, progress in chosen.items() if progress.stage is not Stage.SAVED]
     if missing and ids:

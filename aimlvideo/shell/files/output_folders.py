@@ -82,7 +82,7 @@ def refuse_older_journal(journal: Journal, folder: Path) -> None:
             raise JournalError(
                 f"{results} has generation {generation_id} of job {job!r}, which {JOURNAL} does not know: this is an "
                 "older copy of the journal, and what is paid for would be bought again. Put the newest one back, or "
-                f"move this one away and run `{command_line('recover', str(folder))}`"
+                f"move this one away and run `{command_line('recover', folder)}`"
             )
 
 

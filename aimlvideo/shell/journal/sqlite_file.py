@@ -175,7 +175,7 @@ class JournalFile(NamedTuple):
             )
         return (
             f"the journal {self} is damaged ({why}) and is not touched. Make a copy of {self.path.parent}, move "
-            f"{self.path.name} away, then bring back the ids with `{command_line('recover', str(self.path.parent))}`"
+            f"{self.path.name} away, then bring back the ids with `{command_line('recover', self.path.parent)}`"
         )
 
     def remove(self, is_needless: Callable[[], bool]) -> None:
@@ -302,7 +302,7 @@ class JournalFile(NamedTuple):
             if trace.exists():
                 raise JournalError(
                     f"found {trace} but not {self.path.name}: clips may already be paid for. "
-                    f"Restore the journal, or run `{command_line('recover', str(self.path.parent))}`"
+                    f"Restore the journal, or run `{command_line('recover', self.path.parent)}`"
                 )
 
     def _check(self, connection: sqlite3.Connection, *, had_wal: bool) -> None:
