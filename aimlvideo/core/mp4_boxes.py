@@ -10,6 +10,8 @@ FIRST = {b"ftyp", b"moov", b"moof", b"styp", b"free", b"skip", b"wide", b"mdat",
 """A file whose first box is none of these is no MP4, and its boxes say nothing."""
 STANDARD = FIRST | {b"meta", b"uuid", b"udta", b"mfra", b"pdin", b"prft", b"ssix", b"pnot", b"PICT"}
 """Boxes that stand at the top of a file. Any other one may be the beginning of what is no box at all."""
+NEEDED = {b"moov", b"moof", b"mdat"}
+"""Boxes without whose end a film has none; players pass over the others."""
 MAX_BOXES = 200_000
 MAX_READ = 2**24
 """Bytes of one box that are read: the index of an hour has a tenth."""
@@ -55,8 +57,9 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
     if not boxes or boxes[0].kind not in FIRST or any(box.kind not in STANDARD for box in boxes):
         return False
     last, kinds = boxes[-1], {box.kind for box in boxes}
-    has_media, has_index = b"mdat" in kinds, bool({b"moov", b"moof"} & kinds)
-    return (has_media or has_index) and (last.end > length or (last.end != 0 and not has_index))
+    if last.end > length and last.kind in NEEDED:
+        return True
+    return b"mdat" in kinds and last.end != 0 and kinds.isdisjoint({b"moov", b"moof"})
 
 
 def boxes_between(file: BinaryIO, place: int, end: int) -> Iterator[Box]:

@@ -66,6 +66,8 @@ def test_a_clip_that_was_cut_is_known_by_its_boxes(content: bytes, whole: bool |
         (FTYP + box(b"moov") + MDAT + bytes(50), False),
         (FTYP + b"no box at all, but what begins like a film", False),
         (FTYP + box(b"moov") + box(b"junk", size=500), False),
+        (FTYP + box(b"moov") + MDAT + box(b"free", bytes(20), size=500), False),
+        (FTYP + box(b"moov", bytes(20), size=500), True),
         (b"\x1a\x45\xdf\xa3" + bytes(50), False),
         (b"GIF89a" + bytes(50), False),
     ],
