@@ -223,6 +223,34 @@ async def test_a_plain_id_is_waited_for_and_asked_about() -> None:
     assert len(service.posted_at) == 1
 
 
+async def test_a_generation_whose_age_nobody_knows_is_taken_for_one_that_has_just_begun() -> None:
+    service = FakeService(seconds=100)
+    async with FakeClient(service, poll="every:30") as client:
+        generation = await client.submit(MODEL, **PARAMS)
+    await anyio.sleep(200)
+    async with FakeClient(service, poll="every:30") as client:
+        began = anyio.current_time()
+        assert (await client.wait(generation.id)).ok
+    assert service.polled_at[0][0] - began == pytest.approx(30, abs=0.2)
+
+
+async def test_a_generation_that_a_run_waits_for_may_be_waited_for_by_its_id_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService(seconds=100)
+    async with (
+        FakeClient(service, timeout=1000.0) as client,
+        client.run(jobs(1), output=tmp_path) as results,
+        anyio.create_task_group() as tasks,
+    ):
+        await anyio.sleep(10)
+        tasks.start_soon(client.wait, "gen-0")
+        assert (await anext(results)).ok
+        assert anyio.current_time() - service.posted_at[0] < 200
+    assert len(service.posted_at) == 1
+
+
 async def test_waiting_for_a_planned_job_in_place_of_a_generation_buys_nothing(tmp_path: Path) -> None:
     service, path = FakeService(seconds=40), tmp_path / "journal.sqlite3"
     async with FakeClient(service, journal=path) as client, client.run(jobs(2), max_spend=0.25) as results:

@@ -126,6 +126,23 @@ FILMS = {
 }
 
 
+def headed(flags: int, *words: int) -> bytes:
+    """Return a second of film whose fragment says itself how long its samples last, behind what `flags` announce."""
+    head = full(b"tfhd", 1, *words, flags=flags)
+    return box(b"moof", full(b"mfhd", 1) + box(b"traf", head + full(b"trun", 10))) + box(b"mdat", bytes(50))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [headed(0x18, 100, 7), headed(0x19, 5, 5, 100, 7), headed(0x1A, 5, 100, 7), headed(0x1B, 5, 5, 5, 100, 7)],
+    ids=["alone", "behind where its media begin", "behind its description", "behind both"],
+)
+def test_a_fragment_may_say_itself_how_long_its_samples_last(second: bytes) -> None:
+    film = FTYP + index(3) + second * 3
+    assert is_whole_mp4(io.BytesIO(film), len(film)) is True
+    assert is_whole_mp4(io.BytesIO(film), len(film) - len(second)) is False
+
+
 @pytest.mark.parametrize("film", FILMS.values(), ids=FILMS)
 def test_a_chain_of_fragments_is_whole_only_with_its_last_one(film: bytes) -> None:
     assert is_whole_mp4(io.BytesIO(film), len(film)) is True

@@ -15,6 +15,7 @@ from aimlvideo import Stage
 from aimlvideo.errors import InvalidJobs, ParentFailed, ParentUnfinished
 from aimlvideo.pipeline import chains
 from aimlvideo.shell.files.object_stores import _working_folder
+from aimlvideo.views.snapshot import RunWatcher
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, quick_downloads, run_all
 
 
@@ -213,3 +214,18 @@ async def test_a_chain_whose_clips_go_to_an_object_store_fetches_them_back_for_t
     assert set(quick) == {("a.mp4", "last")}
     assert {f"/clips/run/{name}.mp4" for name in "abc"} <= MemoryFileSystem.store.keys()
     assert list(_working_folder(url).rglob("*.mp4")) == []
+
+
+async def test_who_watches_a_run_reads_which_jobs_wait_for_clips_of_others_and_which_for_a_slot(tmp_path: Path) -> None:
+    lines = [shot("a"), shot("b", "a"), shot("c", "a")]
+    async with (
+        FakeClient(FakeService(seconds=60), max_outstanding=1) as client,
+        client.run(lines, output=tmp_path) as results,
+    ):
+        watcher = RunWatcher(results)
+        await anyio.sleep(30)
+        assert watcher.snapshot().waiting_for == "2 planned jobs waiting for other jobs' clips"
+        await anext(results)
+        await anyio.sleep(30)
+        assert watcher.snapshot().stages[Stage.PLANNED] == 1
+        assert "slot" in watcher.snapshot().waiting_for

@@ -184,3 +184,10 @@ def test_the_shipped_file_is_what_the_converter_writes() -> None:
     content = json.loads(SHIPPED.read_text("utf-8"))
     facts = {"source": content["source"], "models": content["models"]}
     assert dump(convert(facts)) == SHIPPED.read_text("utf-8")
+
+
+def test_what_only_the_legacy_url_takes_is_marked_so_in_a_document_that_is_read_anew() -> None:
+    for model in CATALOG:
+        legacy = {name for name, param in model.params.items() if param.legacy}
+        read_anew = correct(model.id, model.path, {})["params"]
+        assert {name for name, param in read_anew.items() if param.get("legacy")} == legacy

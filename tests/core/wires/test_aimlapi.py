@@ -246,6 +246,12 @@ def test_a_generation_s_error_is_read_from_each_of_its_shapes(error: Any, words:
         ({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}, Rejected, "new_sensitive", 1026),
         ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, Refused, "insufficient", 1008),
         ({"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, Busy, "rate limit", 1002),
+        *(
+            ({"base_resp": {"status_code": code, "status_msg": "system"}}, Unclear, "system", code)
+            for code in (1000, 1001, 1013, 1024, 1033)
+        ),
+        ({"base_resp": {"status_code": 1039, "status_msg": "token limit"}}, Busy, "token limit", 1039),
+        *(({"base_resp": {"status_code": code, "status_msg": "key"}}, Refused, "key", code) for code in (1004, 2049)),
         ({"statusCode": 400, "message": "Body validation error"}, Rejected, "Body validation error", None),
         ({"statusCode": "401", "message": "Unauthorized"}, Refused, "Unauthorized", None),
         ({"statusCode": 429, "message": "slow down"}, Busy, "slow down", None),

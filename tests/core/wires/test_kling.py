@@ -10,7 +10,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.services import service_of
 from aimlvideo.core.wires.answers import State
 from aimlvideo.core.wires.http import Request
-from aimlvideo.core.wires.kling import LOOKUP, Kling, read_callback
+from aimlvideo.core.wires.kling import LOOKUP, MAX_PLACES, Kling, read_callback
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unavailable, Unclear
 from aimlvideo.settings import _resolve_base_url
 from aimlvideo.shell.http.transport import HttpTransport
@@ -396,3 +396,12 @@ def test_a_key_that_is_not_accepted_is_told_from_an_account_without_money(body: 
 def test_a_task_that_was_billed_did_run_whatever_its_reason_says(fields: Any, ran: bool) -> None:
     task = native("failed", None, task_status_msg="1303: too many", **fields)
     assert WIRE.parse_status(answer({"code": 0, "data": task}), "t").never_ran is not ran
+
+
+def test_where_the_latest_tasks_were_found_is_remembered_and_where_the_earliest_were_is_not() -> None:
+    wire, places = Kling(), [Request("GET", f"/{number}") for number in range(MAX_PLACES + 1)]
+    for number, place in enumerate(places):
+        wire.remember(f"task-{number}", place)
+    assert wire.status(f"task-{MAX_PLACES}") == (places[-1],)
+    assert wire.status("task-1") == (places[1],)
+    assert len(wire.status("task-0")) > 1

@@ -213,6 +213,29 @@ async def test_a_clip_that_changed_meanwhile_is_fetched_anew(session: aiohttp.Cl
     assert {request.headers["Accept-Encoding"] for request in host.asked} == {"identity"}
 
 
+async def test_a_part_without_a_version_is_continued_only_as_the_version_that_it_began_with(
+    session: aiohttp.ClientSession, path: Path
+) -> None:
+    async def nameless(host: Host, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(status=206)
+        response.headers["Content-Range"] = f"bytes 1000-{len(MP4) - 1}/{len(MP4)}"
+        response.content_length = len(MP4) - 1000
+        await response.prepare(request)
+        await response.write(MP4[1000:1500])
+        await asyncio.sleep(0.02)
+        host.content, host.tag = MP4[:16] + b"x" * (len(MP4) - 16), '"2"'
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    host = Host(cut(1000), nameless)
+    host.tag = '"1"'
+    await fetched(session, host, path)
+    assert path.read_bytes() == host.content
+    assert host.ranges == [None, "bytes=1000-", "bytes=1500-"]
+    assert host.asked[2].headers["If-Range"] == '"1"'
+
+
 async def test_a_part_that_somebody_took_away_is_fetched_anew(session: aiohttp.ClientSession, path: Path) -> None:
     host = Host(cut(1000))
     async with served(host) as url:

@@ -265,6 +265,14 @@ def test_jobs_by_their_ids_keep_them(tmp_path: Path) -> None:
     ]
 
 
+def test_something_else_among_jobs_by_their_ids_makes_none_of_them_a_job(tmp_path: Path) -> None:
+    for other in ({"quality": "high"}, "five shots", None, [WAVES]):
+        (tmp_path / "jobs.json").write_text(json.dumps({"one": WAVES, "about": other}))
+        jobs, problems = read(tmp_path / "jobs.json")
+        assert not [job for job in jobs if job.get("model")], other
+        assert problems or "one" in jobs[0], "the check says then that there is no such parameter"
+
+
 def test_a_first_column_that_may_be_meant_as_names_says_how_to_name_clips_by_it(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text(f"Product,Owner,Model,Prompt\nCup,Anna,{TEXT},Waves\n")
     hints = [problem.hint for _, problem in read(tmp_path / "jobs.csv")[1]]

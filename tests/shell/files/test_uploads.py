@@ -21,7 +21,7 @@ from aimlvideo.core.formatting import without_upload_signatures
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.files.uploads import UploadStore, _upload_folder, _validity, valid_until
+from aimlvideo.shell.files.uploads import Uploads, UploadStore, _upload_folder, _validity, valid_until
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
@@ -160,6 +160,36 @@ async def test_files_of_ended_generations_go_even_where_another_one_is_outstandi
         await run_all(client, [job(folder, "refused", "other.png"), job(folder, "slow")], output=folder / "out")
     [path] = uploads_in()
     assert bytes(fsspec.filesystem("memory").cat_file(path)) == LARGE
+
+
+async def test_a_run_beside_an_outstanding_generation_of_an_earlier_one_removes_its_own_files_and_no_others(
+    folder: Path,
+) -> None:
+    service = FakeService(seconds=5000)
+    (folder / "other.png").write_bytes(LARGE + b"other")
+    async with FakeClient(service, upload=PLACE, timeout=100) as client:
+        await run_all(client, [job(folder, "slow")], output=folder / "out")
+    [outstanding] = uploads_in()
+    async with FakeClient(service, upload=PLACE, timeout=10_000) as client:
+        service.seconds = 10
+        results = await run_all(client, [job(folder, "quick", "other.png")], output=folder / "out")
+    assert results["quick"].ok
+    assert (len(service.accepted), uploads_in()) == (2, [outstanding])
+
+
+async def test_contents_that_differ_in_a_single_byte_have_links_of_their_own(folder: Path) -> None:
+    uploads = Uploads.of_journal(UploadStore(PLACE), InMemoryJournal(), 600.0)
+    await uploads.prepare()
+    links = []
+    for place in (None, 0, len(CLIP) - 1):
+        content = bytearray(CLIP)
+        if place is not None:
+            content[place] ^= 1
+        (folder / f"clip-{place}.mp4").write_bytes(content)
+        with (folder / f"clip-{place}.mp4").open("rb") as file:
+            file.read(10)  # whoever looked at its beginning has left it behind that
+            links.append(uploads.link(f"job-{place}", file, "video/mp4"))
+    assert len({urlpath(link) for link in links}) == 3
 
 
 async def test_what_a_crash_left_is_used_again_by_the_next_run_and_then_removed(

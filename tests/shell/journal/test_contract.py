@@ -169,6 +169,13 @@ async def test_the_same_content_twice_is_two_jobs_and_the_same_two_in_the_next_r
         assert journal.counts() == {"planned": 3}
 
 
+async def test_the_same_content_twice_is_refused_where_two_jobs_were_not_asked_for(journal: Journal) -> None:
+    job = VideoJob(MODEL, prompt="p")
+    journal.plan(job)
+    with pytest.raises(InvalidJobs, match="the same id"):
+        journal.plan(job)
+
+
 async def test_many_jobs_of_equal_content_are_numbered_in_one_pass(journal: Journal) -> None:
     job = VideoJob(MODEL, prompt="p")
     with journal.planning():

@@ -429,3 +429,11 @@ async def test_whoever_comes_while_a_sync_is_under_way_sleeps_until_its_own_is_t
                 tasks.create_task(write(number))
     assert waits
     assert set(waits.values()) == {1}
+
+
+@pytest.mark.parametrize("stage", ["rendering", "ready"])
+async def test_a_reason_why_a_job_stands_still_is_not_one_why_it_failed(journal: SqliteJournal, stage: str) -> None:
+    row = {"id": "a", "model": "m/one", "stage": stage, "generation_id": "g", "video_url": None}
+    journal.recover(row | {"error": "not finished within 600 s"})
+    progress = journal.find("a").progress  # type: ignore[union-attr]
+    assert (progress.stage, progress.error) == (Stage(stage), None)
