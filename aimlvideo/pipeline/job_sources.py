@@ -92,7 +92,7 @@ class JobSource:
 def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
     """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
     for job, progress in records:
-        if progress.stage is not Stage.FAILED:
+        if progress.stage is not Stage.FAILED or has_unknown_content(job, progress):
             yield Record(job, progress)
         elif not is_still_refused(job, progress):
             yield Record(job, progress.for_retry())
@@ -164,6 +164,12 @@ def _refuse_unknown_fields(template: str, job: VideoJob, catalog: Catalog) -> No
         names.update(name for model in catalog for name in model.params)
         if problem := NameTemplate(template).problem(names, shown=job.params):
             raise InvalidJobs([Problem("name", problem, job=job.id)])
+
+
+def has_unknown_content(job: VideoJob, progress: Progress) -> bool:
+    """Tell whether a failed job cannot be sent again: it was adopted, or its journal rebuilt, and no file names it."""
+    # The model alone would do for some: a clip of nothing that anybody asked for.
+    return not job.params and progress.request_id is None and progress.for_retry().stage is Stage.PLANNED
 
 
 def is_still_refused(job: VideoJob, progress: Progress) -> bool:

@@ -9,9 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from aimlvideo.core.jobs.job import Progress, VideoJob
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
+from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, jobs, quick_downloads, run_all
 from tests.promise.world import png
 
@@ -80,6 +83,21 @@ async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(
         async with client.resume(tmp_path, retry_failed=True) as results:
             (result,) = [result async for result in results]
     assert (result.generation_id, result.ok, len(service.accepted)) == ("gen-0", True, 1)
+
+
+async def test_a_failed_generation_from_elsewhere_is_not_bought_again_by_its_model_alone(tmp_path: Path) -> None:
+    service = FakeService()
+    service.accepted["gen-0"], service.broken["gen-0"] = service.clock(), "out of paint"
+    service.note("gen-0", "av-of-another-program")
+    # The one model that takes a job without any parameter.
+    job = VideoJob("x-ai/grok-imagine-video", id="gen-0")
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        journal.adopt(job, Progress(Stage.RENDERING, generation_id="gen-0", submitted_at=1.0))
+    for _ in range(2):
+        async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True) as results:
+            (result,) = [result async for result in results]
+        assert "out of paint" in str(result.error)
+    assert not service.posted_at
 
 
 async def test_a_failed_generation_by_another_picture_is_not_asked_for(tmp_path: Path) -> None:

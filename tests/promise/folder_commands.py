@@ -53,7 +53,7 @@ def bought_into_folder(world: World) -> list[LoggedRequest]:
 def recover(world: World, *, lines_lost: int, **how: Any) -> None:
     """Lose the journal, and the last lines of the results, and rebuild it once all has ended: `aimlvideo recover`."""
     rows = bought_into_folder(world)
-    world.now = max([world.now, *(row.listed_at for row in rows)]) + 1
+    world.now = max([world.now, *(row.listed_at for row in world.service.log)]) + 1
     for file in world.folder.glob(JOURNAL_FILES):
         file.unlink()
     results = world.folder / "results.jsonl"

@@ -503,9 +503,11 @@ class World:
     def _may_follow(self, other: LoggedRequest, row: LoggedRequest) -> bool:
         """Tell whether a job may be bought again after an earlier generation: it has failed, for all that is known."""
         name = other.generation_id
-        # Under another key nobody can see that it was repaired, and other words are for another clip.
-        is_another = other.key != row.key or self.prompts[name] != self.prompts[row.generation_id]
-        if self.service.has_failed(other) or (name in self.service.repaired and is_another):
+        # Other words are for another clip, where only the log has the first, and under another model. Under another key
+        # nobody can see that one was repaired.
+        has_other_words = self.prompts[name] != self.prompts[row.generation_id]
+        is_unknown = name in self.service.repaired and (has_other_words or other.key != row.key)
+        if self.service.has_failed(other) or is_unknown or (name in self.uncounted and has_other_words):
             return True
         owned = {attempt.generation_id for tried in self.journal_of().attempts.values() for attempt in tried}
         # What became of a single file was said; its journal goes with it.
