@@ -18,7 +18,7 @@ from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import are_of_two_jobs
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.limits import PollBudget
-from aimlvideo.core.polling.observation import PollState, pack_poll_ages
+from aimlvideo.core.polling.observation import PollState
 from aimlvideo.core.polling.policy import PollPolicy
 from aimlvideo.core.polling.timer_wheel import TimerWheel
 from aimlvideo.core.wires.answers import ENDED_STATES, State
@@ -335,12 +335,12 @@ class Poll:
         entry.run.stats.polls += 1
         waiting.misses, waiting.not_before, waiting.not_after, waiting.last_error = 0, 0.0, inf, ""
         heard = {"status": generation.status or None, "status_at": clock.wall()}
-        polls, poll_ages = entry.progress.polls + 1, entry.progress.poll_ages
+        polls = entry.progress.polls + 1
         if not generation.ended:
             queued = generation.state is State.QUEUED
             waiting.state = waiting.state.still_running(now, queued, policy)
             age = clock.wall() - (entry.progress.submitted_at or 0.0)
-            noted = {"polls": polls, "poll_ages": pack_poll_ages(poll_ages, age, queued), **heard}
+            noted = {"polls": polls, "poll_ages": entry.progress.poll_ages_with(age, queued=queued), **heard}
             if heard["status"] == entry.progress.status:
                 entry.note(**noted)
             else:  # a new word is written down at once: whoever comes after a crash learns what was heard last

@@ -16,7 +16,6 @@ from weakref import WeakSet
 from aimlvideo.core.formatting import redact_for_display
 from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
-from aimlvideo.core.polling.observation import unpack_poll_ages
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run
 
@@ -63,7 +62,7 @@ class _Tracing:
         if now.cost_usd is not None:
             self._meters["spent"].add(now.cost_usd, model)
         if now.completed_at is not None and now.submitted_at is not None:
-            ages = [abs(age) for age in unpack_poll_ages(now.poll_ages)]
+            ages = [abs(age) for age in now.ages_at_polls]
             self._meters["lag"].record((now.completed_at - now.submitted_at - max(ages, default=0.0)) / 2, model)
         self._spans(entry, sent)
 
@@ -128,7 +127,7 @@ def _about(entry: Entry) -> dict[str, str | int | float]:
 
 
 def _add_poll_events(span: Span, now: Progress) -> None:
-    for age in unpack_poll_ages(now.poll_ages):
+    for age in now.ages_at_polls:
         attributes = {"aimlvideo.queued": age < 0}
         span.add_event("poll", attributes, timestamp=_nanos((now.submitted_at or 0.0) + abs(age)))
 

@@ -40,7 +40,7 @@ from aimlvideo.shell.files.media import Media
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.files.video import frame_jpeg
 from aimlvideo.shell.files.workbooks import xlsx_of
-from aimlvideo.shell.http.bodies import TooLarge, clean_headers, decoded
+from aimlvideo.shell.http.bodies import TooLarge, _decoded, clean_headers
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
@@ -117,7 +117,7 @@ def _headers(data: bytes) -> None:
     ServiceClock().observe({"date": clean["date"]}, monotonic=1.0, wall=1.0)
     for encoding in ("", "deflate", text):
         with suppress(TooLarge):
-            decoded(data, encoding)
+            _decoded(data, encoding)
 
 
 def _link(data: bytes) -> None:

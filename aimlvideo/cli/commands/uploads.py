@@ -19,7 +19,7 @@ from aimlvideo.core.jobs.stages import OUTSTANDING
 from aimlvideo.errors import UploadFailed, UsageError
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import is_remote
-from aimlvideo.shell.files.uploads import FOLDER_FACT, UploadStore, valid_until
+from aimlvideo.shell.files.uploads import FOLDER_FACT, UploadStore
 from aimlvideo.shell.journal.base import Journal, JournalReader
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
@@ -59,7 +59,7 @@ def _below_url(url: str, terminal: Terminal, *, remove: bool) -> dict[str, Any]:
             removed = store.remove_expired(clock.wall())
             terminal.say(f"{pluralize(removed, 'expired folder')} removed")
         for folder in store.names():
-            if (until := valid_until(folder)) is not None:
+            if (until := UploadStore.valid_until(folder)) is not None:
                 count = len(store.names(folder))
                 terminal.say(f"{url}/{folder}: {pluralize(count, 'file')}, links valid until {_minute(until)}")
                 folders.append({"url": f"{url}/{folder}", "files": count, "valid_until": _iso(until)})
@@ -86,7 +86,7 @@ def _of_run(folder: str, terminal: Terminal, *, remove: bool) -> dict[str, Any]:
         terminal.say(f"{pluralize(count, 'folder')} removed")
     with read_journal(path) as journal:
         for url, name in _upload_folders_of(journal):
-            until = valid_until(name)
+            until = UploadStore.valid_until(name)
             terminal.say(f"{url}/{name}: links valid until {_minute(until or 0)}")
             folders.append({"url": f"{url}/{name}", "valid_until": _iso(until or 0)})
     return {"folders": folders, "removed": count}

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
+from struct import pack, unpack
 from typing import Any, ClassVar, NamedTuple, Self
 
 from aimlvideo.core.jobs.stages import STAGES, Stage
@@ -119,6 +120,10 @@ class ClipFile(NamedTuple):
     sha256: str | None = None
 
 
+PACKED_POLLS = 64
+"""Polls of one generation that are remembered, the first ones."""
+
+
 class Progress(NamedTuple):
     """How far a job has come. Moments are seconds since 1970, UTC; `cost_usd` is None where unknown.
 
@@ -126,8 +131,8 @@ class Progress(NamedTuple):
     folder: chosen when the clip is ready, and never worked out again, so that a new rule for names changes nothing
     that is on disk; `bytes` and `sha256` are known once it has been saved. `video_urls` and `files` have all clips
     where a generation gave several. `account` is a fingerprint of the key and base URL that the submission was sent
-    with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each poll, as
-    `pack_poll_ages` packs it. `status` is the service's own last word on the generation and `status_at` when it was
+    with, `service_time` the service's own clock at that moment. `poll_ages` has the age at each poll: `ages_at_polls`
+    reads them. `status` is the service's own last word on the generation and `status_at` when it was
     heard; `file_sizes` are the bytes of its clips, as far as the service says them.
     """
 
@@ -177,6 +182,16 @@ class Progress(NamedTuple):
         if is_paid and self.generation_id is not None:
             return self.to(Stage.RENDERING, error=None, submitted_at=None)
         return Progress()
+
+    def poll_ages_with(self, age: float, *, queued: bool) -> builtins.bytes:
+        """Return `poll_ages` with one more, in seconds: 4 bytes each, negative where it was found queued."""
+        packed = self.poll_ages
+        return packed + pack("<f", -age if queued else age) if len(packed) < 4 * PACKED_POLLS else packed
+
+    @property
+    def ages_at_polls(self) -> tuple[float, ...]:
+        """The ages at the first polls, in seconds; negative where the generation was found queued."""
+        return unpack(f"<{len(self.poll_ages) // 4}f", self.poll_ages[: len(self.poll_ages) // 4 * 4])
 
     @property
     def attempt(self) -> Attempt:

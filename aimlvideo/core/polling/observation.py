@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import pack, unpack
 from typing import NamedTuple, Self
 
 from aimlvideo.core.polling.policy import PollPolicy
@@ -39,17 +38,3 @@ class PollState(NamedTuple):
     def ended(self, now: float, policy: PollPolicy) -> None:
         """Let the policy learn from a poll, or a callback, that found it ended."""
         policy.observe(self.last_polled_at - self.running_since, now - self.running_since, True)
-
-
-PACKED_POLLS = 64
-"""Polls of one generation that are remembered, the first ones."""
-
-
-def pack_poll_ages(packed: bytes, age: float, queued: bool) -> bytes:
-    """Return the polls with one more, at an age in seconds: 4 bytes each, negative where it was found queued."""
-    return packed + pack("<f", -age if queued else age) if len(packed) < 4 * PACKED_POLLS else packed
-
-
-def unpack_poll_ages(packed: bytes) -> tuple[float, ...]:
-    """Return the ages at the polls, in seconds; negative where the generation was found queued."""
-    return unpack(f"<{len(packed) // 4}f", packed[: len(packed) // 4 * 4])

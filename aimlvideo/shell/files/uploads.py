@@ -87,6 +87,12 @@ class UploadStore:
             with suppress(Exception):
                 self.files.rm_file(self.path(probe))
 
+    @staticmethod
+    def valid_until(folder: str) -> float | None:
+        """Return until when the links into a folder are valid; None for a folder that is none of ours."""
+        match = _FOLDER.fullmatch(folder)
+        return None if match is None else float(match[1])
+
     def path(self, name: str) -> str:
         """Return where a name of this place is, as the store calls it."""
         return self._store.path(name)
@@ -138,7 +144,9 @@ class UploadStore:
 
     def remove_expired(self, now: float) -> int:
         """Remove the folders whose links nobody can use any more; return how many."""
-        expired = [name for name in self.names() if (until := valid_until(name)) is not None and until < now]
+        expired = [
+            name for name in self.names() if (until := UploadStore.valid_until(name)) is not None and until < now
+        ]
         for folder in expired:
             self.remove(folder, self.names(folder))
         return len(expired)
@@ -232,7 +240,7 @@ class Uploads:
         """Choose the folder of the next links, and write it down before anything is put into it."""
         async with self._preparing:
             now = clock.wall()
-            if (valid_until(self._folder) or 0) < now + _needed_validity(self.patience):
+            if (UploadStore.valid_until(self._folder) or 0) < now + _needed_validity(self.patience):
                 new = _upload_folder(now + _validity(self.patience), secrets.token_hex(6))
                 folder = await self._usable_folder(now) or new
                 await self.records.note(self._fact(folder), self.owner)
@@ -257,7 +265,7 @@ class Uploads:
                     self.store.put(name, file)
                     self._own.add(name)
                 self._users.setdefault(name, set()).add(job_id)
-                return self.store.sign(name, (valid_until(folder) or 0) - clock.wall())
+                return self.store.sign(name, (UploadStore.valid_until(folder) or 0) - clock.wall())
             except Exception as error:
                 # Each store has its own exceptions.
                 raise UploadFailed(f"a file could not be put into {self.store.url}: {error}. Run again") from error
@@ -309,7 +317,7 @@ class Uploads:
         """Return a folder that an earlier process of this journal has left, and whose links are valid long enough."""
         needed = now + _needed_validity(self.patience)
         usable = [name for name, owner in (await self._folders()).items() if owner == self.owner]
-        return max((name for name in usable if (valid_until(name) or 0) > needed), default=None)
+        return max((name for name in usable if (UploadStore.valid_until(name) or 0) > needed), default=None)
 
     def _fact(self, folder: str) -> str:
         return f"{FOLDER_FACT}{self.store.url}/{folder}"
@@ -357,12 +365,6 @@ def _upload_folder(until: float, token: str) -> str:
     The moment is in the name, so that whoever lists the bucket later knows what nobody can fetch any more.
     """
     return f"aimlvideo-{ceil(until)}-{token}"
-
-
-def valid_until(folder: str) -> float | None:
-    """Return until when the links into a folder are valid; None for a folder that is none of ours."""
-    match = _FOLDER.fullmatch(folder)
-    return None if match is None else float(match[1])
 
 
 def _needed_validity(patience: float) -> float:

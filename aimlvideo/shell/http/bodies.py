@@ -33,6 +33,11 @@ class _TooSlow(aiohttp.ClientPayloadError):
 
 
 async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -> bytes:
+    """Return an answer's body, decoded, as `_as_sent` reads it and `_decoded` decodes it."""
+    return _decoded(await _as_sent(response, places), response.headers.get("Content-Encoding", ""))
+
+
+async def _as_sent(response: aiohttp.ClientResponse, places: anyio.Semaphore) -> bytes:
     """Return an answer's body; a large one is read where one of the `places` is free.
 
     Raises TooLarge as soon as it is: nothing more of it is read or unpacked; and TooSlow for one that trickles while
@@ -108,7 +113,7 @@ ACCEPTED = "gzip, deflate"
 """The encodings that are read here."""
 
 
-def decoded(body: bytes, encoding: str) -> bytes:
+def _decoded(body: bytes, encoding: str) -> bytes:
     """Return a body decoded; one that is not encoded in the way its label says is returned as it came.
 
     Proxies label plain bodies as `gzip`, and send packed ones without a label. A body that breaks off is a plain one.

@@ -28,7 +28,7 @@ from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import Rejected, ServiceError, SettingsError, Unavailable, Unclear
 from aimlvideo.settings import Settings
 from aimlvideo.shell.descriptors import connections_that_fit
-from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, decoded, read_body, spellings
+from aimlvideo.shell.http.bodies import ACCEPTED, LARGE_AT_ONCE, TooLarge, clean_headers, read_body, spellings
 from aimlvideo.shell.http.destinations import Destinations
 from aimlvideo.shell.http.proxies import Proxies
 from aimlvideo.shell.http.retrying import retrying
@@ -122,8 +122,7 @@ class HttpTransport:
                 auto_decompress=False,
                 timeout=_timeout(self.session, body),
             ) as response:
-                encoding = response.headers.get("Content-Encoding", "")
-                raw = decoded(await read_body(response, self._large_bodies), encoding)
+                raw = await read_body(response, self._large_bodies)
                 clean = clean_headers(response.headers)
                 if self.service.signs:
                     self.clock.observe(clean, monotonic=time.monotonic(), wall=time.time())

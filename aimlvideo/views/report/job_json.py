@@ -13,7 +13,6 @@ from aimlvideo.core.formatting import redact_for_display, strip_signatures
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.problems import without_secrets
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.polling.observation import unpack_poll_ages
 from aimlvideo.core.wires.refusals import refuses_content
 from aimlvideo.errors import ContentRefused, VideoError
 
@@ -35,7 +34,7 @@ def job_json(job: VideoJob, progress: Progress) -> dict[str, Any]:
         "submitted": _moment(progress.submitted_at),
         "completed": _moment(progress.completed_at),
         "saved": _moment(progress.saved_at),
-        "poll_ages": [round(age, 2) for age in unpack_poll_ages(progress.poll_ages)],
+        "poll_ages": [round(age, 2) for age in progress.ages_at_polls],
         "polls": progress.polls,
         "generation": progress.generation_id,
         "file": progress.file if progress.stage is Stage.SAVED else None,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.polling.observation import PollState, pack_poll_ages, unpack_poll_ages
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.core.polling.observation import PollState
 from aimlvideo.core.polling.policy import FixedPolls, LearnedPolls
 from tests.core.duration_models import lognormal_times, watch
 
@@ -64,7 +65,7 @@ def test_a_generating_one_is_asked_for_by_its_age():
 
 
 def test_the_first_64_looks_at_a_generation_are_remembered_and_which_of_them_found_it_queued():
-    looks = b""
+    progress = Progress()
     for number in range(100):
-        looks = pack_poll_ages(looks, number + 0.5, number < 2)
-    assert unpack_poll_ages(looks) == (-0.5, -1.5, *(number + 0.5 for number in range(2, 64)))
+        progress = progress._replace(poll_ages=progress.poll_ages_with(number + 0.5, queued=number < 2))
+    assert progress.ages_at_polls == (-0.5, -1.5, *(number + 0.5 for number in range(2, 64)))

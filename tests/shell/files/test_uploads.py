@@ -21,7 +21,7 @@ from aimlvideo.core.formatting import without_upload_signatures
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
-from aimlvideo.shell.files.uploads import Uploads, UploadStore, _upload_folder, _validity, valid_until
+from aimlvideo.shell.files.uploads import Uploads, UploadStore, _upload_folder, _validity
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService, answer, quick_downloads, run_all
@@ -310,7 +310,7 @@ async def test_a_generation_that_is_handed_on_keeps_its_file_until_its_link_expi
     async with FakeClient(service, upload=PLACE) as client:
         await client.submit(MODEL, prompt="waves", image_url=str(folder / "large.png"))
     [path] = uploads_in()
-    until = valid_until(path.split("/")[3])
+    until = UploadStore.valid_until(path.split("/")[3])
     assert until is not None
     assert UploadStore(PLACE).remove_expired(until - 1) == 0
     assert UploadStore(PLACE).remove_expired(until + 1) == 1

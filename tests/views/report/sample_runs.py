@@ -14,7 +14,6 @@ import anyio
 from aimlvideo.core.jobs.file_names import file_name
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.core.polling.observation import pack_poll_ages
 from aimlvideo.errors import ContentRefused, GenerationFailed, LinkDead, Rejected, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
@@ -94,7 +93,7 @@ def _open(number: int, start: float) -> Progress:
 def _ended(number: int, times: tuple[float, float], price: float | None, chance: random.Random) -> Progress:
     sent, looks, took = BEGAN + times[0], b"", times[1]
     for share in (0.25, 0.5, 0.72, 0.86, 0.95)[: 2 + number % 4]:
-        looks = pack_poll_ages(looks, share * took, number % 5 == 0 and share == 0.25)
+        looks = Progress(poll_ages=looks).poll_ages_with(share * took, queued=number % 5 == 0 and share == 0.25)
     known: dict[str, Any] = {
         "generation_id": f"0e1d-{number:08x}", "submitted_at": sent, "completed_at": sent + took, "poll_ages": looks,
         "polls": len(looks) // 4 + 1,
