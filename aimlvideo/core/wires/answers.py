@@ -84,7 +84,7 @@ GOOD_CODES = ("", "0", "200", "201", "202", "ok", "success", "succeed", "succeed
 
 ID_FIELDS = ("task_id", "id", "generation_id", "taskId", "generationId")
 STATUS_FIELDS = ("task_status", "status", "state")
-GENERATION_FIELDS = (*ID_FIELDS, *STATUS_FIELDS, "video", "videos")
+_GENERATION_NAMES = frozenset((*ID_FIELDS, *STATUS_FIELDS, "video", "videos"))
 """An answer with one of these is about a generation, and its `error` is that generation's."""
 
 WRAPPERS = ("data", "response", "result", "output", "task", "generation")
@@ -160,17 +160,20 @@ class Body(dict[str, Any]):
     @classmethod
     def of(cls, answer: Answer) -> Self | None:
         """Return the object that an answer is; a list stands for its only entry. None where it is something else."""
-        return cls._object(answer.json())
-
-    @classmethod
-    def _object(cls, value: Any) -> Self | None:
+        value = answer.json()
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
         return cls(value) if isinstance(value, dict) else None
 
     def inner(self, names: Iterable[str] = WRAPPERS) -> Self | None:
         """Return the object that this one holds under one of these names; a list stands for its only entry."""
-        return next((inner for name in names if (inner := self._object(self.get(name))) is not None), None)
+        for name in names:
+            inner = self.get(name)
+            if isinstance(inner, list) and len(inner) == 1:
+                inner = inner[0]
+            if isinstance(inner, dict):
+                return type(self)(inner)
+        return None
 
     def fails_the_check(self) -> bool:
         """Tell whether our question failed, and not a generation, by a `{"status": "error"}` with words around nothing.
@@ -216,7 +219,7 @@ class Body(dict[str, Any]):
                 return code, words or error
         if any(str(body.get(name, "")).lower() in ("false", "0") for name in SUCCESS_FIELDS):
             return "", error or words
-        if any(name in body for name in GENERATION_FIELDS):
+        if not _GENERATION_NAMES.isdisjoint(body):
             return None  # it is about a generation, and so is the error in it
         inner = body.inner(ERROR_WRAPPERS)
         if error and not inner:

@@ -113,12 +113,13 @@ class Task:
         """Return the task that an answer shows; raise the error that the answer amounts to."""
         body = Body.of(answer)
         if body is not None:
-            task = _task(_layers(body))
+            layers = _layers(body)
+            task = _task(layers)
             # Gateways put the error of a failed task where the error of a request stands: with an ended task beside it,
             # it is about that task and not about our question.
             speaks_of_an_ended_task = task.id and State.named(task.status) in ENDED_STATES
             error = _stated_error(body)
-            why = error or next(filter(None, map(Body.failure, _layers(body))), None)
+            why = error or next(filter(None, map(Body.failure, layers)), None)
             if answer.status >= 300 and request_id is not None and task.id and shows_under_way(task.status, why):
                 return task
             if answer.status < 300 and (error is None or (speaks_of_an_ended_task and request_id is None)):

@@ -33,7 +33,7 @@ class _TooSlow(aiohttp.ClientPayloadError):
 
 
 async def read_body(response: aiohttp.ClientResponse, places: anyio.Semaphore) -> bytes:
-    """Return an answer's body, decoded, as `_as_sent` reads it and `_decoded` decodes it."""
+    """Return an answer's body, decoded. Raises TooLarge, and what `_as_sent` raises."""
     return _decoded(await _as_sent(response, places), response.headers.get("Content-Encoding", ""))
 
 
