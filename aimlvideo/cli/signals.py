@@ -32,6 +32,12 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """The signals that end a run, of those that the system has."""
 
 
+def _ending_signals() -> list[int]:
+    """Return the signals that end a run; `nohup` has SIGHUP ignored."""
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 class _Heard:
     """Does something at the first signal, and ends the process at once at a later one: all ids are on disk.
 
@@ -45,12 +51,10 @@ class _Heard:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
-            # `nohup` has SIGHUP ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                # Not in the main thread: whoever runs us there sees to its signals.
-                with suppress(ValueError):
-                    self._before[number] = signal.signal(number, self._on_signal)
+        for number in _ending_signals():
+            # Not in the main thread: whoever runs us there sees to its signals.
+            with suppress(ValueError):
+                self._before[number] = signal.signal(number, self._on_signal)
 
     def __exit__(self, *_: object) -> None:
         # Once a signal came, they stay: a summary and a page are still written, and a signal that comes then must not
@@ -110,15 +114,16 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def interrupts_raised() -> Iterator[None]:
-    """Let Ctrl-C end the block at once: nothing else ends a question while nobody answers it."""
-    before = None
-    with suppress(ValueError):  # not in the main thread
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let each signal that ends a run end the block at once: nothing else ends a question while nobody answers it."""
+    before = {}
+    for number in _ending_signals():
+        with suppress(ValueError):  # not in the main thread
+            before[number] = signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
