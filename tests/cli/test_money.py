@@ -6,8 +6,9 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 from aimlvideo.cli import command_run
 from aimlvideo.cli.app import app
 from aimlvideo.cli.commands import run as run_command
+from aimlvideo.cli.job_reader import JobReader
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -1017,4 +1019,24 @@ def test_a_clip_that_another_process_is_about_to_buy_keeps_its_journal(
         assert ".clip.mp4.journal is in use by another run" in refused.output
         assert journal.path.stat().st_ino == before
         assert journal.path.with_name(".clip.mp4.journal.lock").exists()
+    assert not service.accepted
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_signal_while_jobs_come_from_a_pipe_ends_the_command_without_waiting_for_its_writer(
+    command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[str] = []
+
+    def jobs(self: JobReader, lines: Iterator[Any]) -> Iterator[Any]:
+        signal.raise_signal(signal.SIGTERM)
+        waited.append("for the next line")
+        yield from ()
+
+    write(tmp_path / "jobs.jsonl", "a")
+    monkeypatch.setattr(JobReader, "jobs", jobs)
+    monkeypatch.setattr(JobReader, "finds_mistakes", lambda *_: False)
+    done = command(*run())
+    assert (done.exit_code, waited) == (3, [])
+    assert not (tmp_path / "out").exists()
     assert not service.accepted

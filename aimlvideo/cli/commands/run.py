@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,7 @@ from aimlvideo.cli.options import (
 from aimlvideo.cli.run_folder import LEGACY_URLS, NAMING, PLAIN_CLIPS, STORE, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.cli.signals import interrupts_raised
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
@@ -189,9 +190,13 @@ class Planner:
     def plan(self, journal: Journal, reader: JobReader, facts: ServiceFacts) -> None:
         """Write all jobs of the file down, and agree on their price; or write nothing."""
         options = self.options
-        with self.file.lines(reader.catalog, self.defaults) as lines, journal.planning():
+        with ExitStack() as stack:
+            with interrupts_raised():  # a pipe is read for as long as its writer takes, and the event loop waits
+                lines = stack.enter_context(self.file.lines(reader.catalog, self.defaults))
+            stack.enter_context(journal.planning())
             self._note_options(journal)
-            tally = self._plan_lines(lines, reader, journal, facts)
+            with interrupts_raised():
+                tally = self._plan_lines(lines, reader, journal, facts)
             _keep_prices(journal, facts)
             reader.say_remarks(self.terminal.remark)
             summary = tally.summary_for(self.settings, facts)
