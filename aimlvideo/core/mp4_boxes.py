@@ -62,6 +62,14 @@ def is_surely_cut_mp4(file: BinaryIO, length: int) -> bool:
     return b"mdat" in kinds and last.end != 0 and kinds.isdisjoint({b"moov", b"moof"})
 
 
+def is_led_by_its_index(head: BinaryIO, length: int) -> bool:
+    """Tell whether a film of this length that begins so has its whole index here, and nothing behind its pictures."""
+    boxes = list(boxes_between(head, 0, length))
+    last = boxes[-1] if boxes else Box(b"", 0, 0)
+    is_all = last.kind == b"mdat" and last.end == length and last.start <= head.seek(0, 2)
+    return is_all and any(box.kind == b"moov" for box in boxes)
+
+
 def boxes_between(file: BinaryIO, place: int, end: int) -> Iterator[Box]:
     """Yield the boxes that stand one after the other; the last may reach beyond `end`, be endless (-1) or senseless."""
     # Bounded: a file of tiny boxes would otherwise cost a seek for each eight bytes.

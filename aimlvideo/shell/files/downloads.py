@@ -26,7 +26,7 @@ from yarl import URL
 
 from aimlvideo.core.links import data_of_link, resolve_link, same_origin
 from aimlvideo.core.media_types import is_video
-from aimlvideo.core.mp4_boxes import is_surely_cut_mp4, is_whole_mp4
+from aimlvideo.core.mp4_boxes import is_led_by_its_index, is_surely_cut_mp4, is_whole_mp4
 from aimlvideo.core.service_clock import retry_after
 from aimlvideo.core.wires.http import Request
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead, ServiceError
@@ -88,6 +88,7 @@ class Download:
     already (also one that differs in case alone, where the file system makes no difference), it is replaced; unless
     `overwrite` is False: then the clip gets the next free name, `NAME-2.mp4`, and its `Clip` says so. `edit` may change
     the whole clip in place before it gets its final name, and says whether it did; `Clip` is of the file as it is then.
+    Of a large film whose index comes first, it is given what came first, to change that index alone.
     """
 
     def __init__(
@@ -183,12 +184,22 @@ class Download:
         if self._file is None:
             self._file = self._open()
         pieces, self._pieces = self._pieces, []
+        if not self._written and (head := self._edited_head(pieces)) is not None:
+            pieces, self._is_edited = [head], True
         for piece in pieces:
             _write_all(self._file, piece)
-            if self._edit is None:
+            if self._edit is None or self._is_edited:
                 self._hash.update(piece)
             self._written += len(piece)
         return self._file
+
+    def _edited_head(self, pieces: list[bytes]) -> bytes | None:
+        """Return how a large film begins that is to be edited; None where that has to wait until all of it is here."""
+        if self._edit is None or self._total is None:
+            return None
+        # Once the rest is on disk, it would be read and written again to make room, and read once more for its hash.
+        clip = io.BytesIO(b"".join(pieces))
+        return clip.getvalue() if is_led_by_its_index(clip, self._total) and self._edit(clip) else None
 
     def _open(self) -> int:
         """Open the file of what was written so far; another download's file is left alone."""
@@ -336,7 +347,7 @@ class Download:
         """Write a clip that is in memory, as it is to be kept."""
         content = b"".join(self._pieces)
         clip = io.BytesIO(content)
-        self._check_boxes(clip)
+        self._check_boxes(clip, self._have)
         if self._edit is not None and self._edit(clip):
             content = clip.getvalue()
         self._file = self._open()
@@ -349,8 +360,9 @@ class Download:
         """Write what is missing of a larger clip, and make it what is to be kept."""
         file = self._write()
         with self._part.open("r+b") as clip:
-            self._check_boxes(clip)
-            if self._edit is None:
+            self._check_boxes(clip, self._written)
+            if self._edit is None or self._is_edited:
+                self._have = self._written
                 return file
             if not self._edit(clip) and clip.seek(0, os.SEEK_END) != self._have:
                 # Given up in the middle: what is left has lost its own order, so it is kept as it comes next time.
@@ -365,10 +377,10 @@ class Download:
             self._have = clip.tell()
         return file
 
-    def _check_boxes(self, clip: BinaryIO) -> None:
+    def _check_boxes(self, clip: BinaryIO, length: int) -> None:
         """Refuse a clip of another length than the service says, or cut by its own boxes: more so at unknown length."""
         if self._total is not None and self._size in (None, self._have):
-            if is_surely_cut_mp4(clip, self._have):
+            if is_surely_cut_mp4(clip, length):
                 have = self._have
                 self._start_over()
                 raise DownloadFailed(
@@ -376,7 +388,7 @@ class Download:
                     "middle of a box, or lacks its index (moov)"
                 )
             return
-        is_whole = is_whole_mp4(clip, self._have)
+        is_whole = is_whole_mp4(clip, length)
         if self._size not in (None, self._have) and not is_whole:
             have = self._have
             self._start_over()
@@ -388,12 +400,15 @@ class Download:
 
     def _start_over(self) -> None:
         self._have, self._total, self._hash = 0, None, hashlib.sha256()
-        self._pieces, self._written = list[bytes](), 0
+        self._pieces, self._written, self._is_edited = list[bytes](), 0, False
         self._head, self._tag, self._resumable = b"", "", True
 
     _have: int
     """Bytes received: those in the file, and those in the pieces."""
     _written: int
+    """Bytes in the file."""
+    _is_edited: bool
+    """Whether what is in the file is edited already, so that it has more bytes than were received for it."""
     _file: int | None = None
     """The descriptor of the file that is open now: Python's file objects make seven more system calls a clip, and each
     lets the event loop's thread and this one take the interpreter from each other."""

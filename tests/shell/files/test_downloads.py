@@ -6,9 +6,11 @@ import asyncio
 import base64
 import errno
 import hashlib
+import io
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,8 +20,11 @@ from aiohttp import web
 
 from aimlvideo.errors import DiskFailed, DownloadFailed, LinkDead
 from aimlvideo.shell.files import downloads
+from aimlvideo.shell.files.clip_metadata import write_metadata
 from aimlvideo.shell.files.downloads import Clip, Download, ServiceOrigin, is_whole_file
 from aimlvideo.shell.http.transport import open_session
+from tests.core.test_mp4_boxes import FTYP, box
+from tests.core.test_mp4_tags import index_of
 from tests.shell.http_server import QUICK, read_request, served, talking
 
 pytestmark = pytest.mark.real_time
@@ -731,6 +736,55 @@ async def test_a_large_clip_is_written_while_it_comes_and_goes_on_from_there(
     assert path.read_bytes() == MP4
     assert clip.sha256 == hashlib.sha256(MP4).hexdigest()
     assert threading.get_ident() not in threads  # no disk holds the event loop up
+
+
+INDEX = box(b"moov", index_of([len(FTYP) + 8 + len(index_of([0])) + 8]))
+LARGE_FILM = FTYP + INDEX + box(b"mdat", bytes(range(256)) * 800)
+
+
+@pytest.mark.parametrize("script", [[], [cut(100_000)], [cut(100_000), says(200, LARGE_FILM)], [cut(100)]])
+async def test_a_large_film_whose_index_comes_first_is_edited_while_it_comes(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch, script: list[Any]
+) -> None:
+    monkeypatch.setattr(downloads, "BATCH", 2**14)
+    lengths: list[int] = []
+
+    def edit(clip: BinaryIO) -> bool:
+        lengths.append(clip.seek(0, os.SEEK_END))
+        return write_metadata(clip, "waves", "a recipe")
+
+    expected = io.BytesIO(LARGE_FILM)
+    assert write_metadata(expected, "waves", "a recipe")
+    host = Host(*script)
+    host.content = LARGE_FILM
+    async with served(host) as url:
+        download = Download(session, f"{url}/clip.mp4", path, edit=edit)
+        for _ in script[:1]:
+            with pytest.raises(DownloadFailed, match=r"cut off|of \d"):
+                await download.fetch()
+        clip = await download.fetch()
+    assert path.read_bytes() == expected.getvalue()
+    assert clip == Clip(path, len(expected.getvalue()), hashlib.sha256(expected.getvalue()).hexdigest())
+    assert max(lengths) < len(LARGE_FILM), "all of it would be read and written once more"
+    assert all(asked in (None, "bytes=100-", "bytes=100000-") for asked in host.ranges), "what was received counts"
+
+
+@pytest.mark.parametrize("more", [b"", box(b"free", bytes(9)), box(b"mfra", box(b"tfra", bytes(16)))])
+async def test_a_large_film_with_more_behind_its_pictures_is_edited_when_all_of_it_is_here(
+    session: aiohttp.ClientSession, path: Path, monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    monkeypatch.setattr(downloads, "BATCH", 2**14)
+    host, expected = (
+        Host(),
+        io.BytesIO((LARGE_FILM + more) if more else (FTYP + LARGE_FILM[len(FTYP + INDEX) :] + INDEX)),
+    )
+    host.content = expected.getvalue()
+    assert write_metadata(expected, "waves", "a recipe")
+    async with served(host) as url:
+        edit = partial(write_metadata, title="waves", recipe="a recipe")
+        clip = await Download(session, f"{url}/clip.mp4", path, edit=edit).fetch()
+    assert path.read_bytes() == expected.getvalue()
+    assert clip == Clip(path, len(expected.getvalue()), hashlib.sha256(expected.getvalue()).hexdigest())
 
 
 async def test_a_disk_without_any_room_is_said_to_be_full(
