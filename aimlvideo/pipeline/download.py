@@ -105,7 +105,7 @@ class Downloads:
 
         async def fresh_link() -> str | None:
             generation = await fetch_status(self.send, self.wire, entry.progress.generation_id or "", entry.job)
-            links = generation.video_urls or ((generation.video_url,) if generation.video_url else ())
+            links = generation.video_urls
             # A service that has dropped one of several clips since must not give another one's link for it.
             if index < len(links):
                 several = links if len(links) > 1 else ()

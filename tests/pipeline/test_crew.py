@@ -31,3 +31,18 @@ async def test_a_call_while_the_crew_is_cancelled_begins_nothing_that_nobody_end
     running.cancel()
     await asyncio.wait([running], timeout=5)
     assert running.done()
+
+
+async def test_what_there_is_before_the_crew_works_is_taken_when_it_begins() -> None:
+    pieces, done = [3, 2, 1], list[int]()
+
+    async def work(piece: int) -> None:
+        done.append(piece)
+
+    crew: Crew[int] = Crew(lambda: pieces.pop() if pieces else None, work, lambda: 4)
+    crew.call(len(pieces))
+    running = asyncio.ensure_future(crew.run())
+    await asyncio.sleep(1)
+    running.cancel()
+    await asyncio.wait([running])
+    assert done == [1, 2, 3]

@@ -78,6 +78,26 @@ async def test_a_dead_link_is_asked_for_again_and_the_clip_is_saved_from_the_fre
     assert len(service.posted_at) == 1
 
 
+async def test_a_dead_link_of_a_further_clip_is_replaced_by_a_fresh_one_of_that_clip(
+    files: Files, tmp_path: Path
+) -> None:
+    class LinkingTwo(FakeService):
+        def _check(self, name: str) -> Any:
+            link = f"https://files.example.com/{len(self.polled_at)}"
+            two = {"video": [{"url": f"{link}/first"}, {"url": f"{link}/second"}]}
+            return answer(200, {**super()._check(name).json(), **two})
+
+    files.errors.extend([None, LinkDead("403")])
+    async with FakeClient(LinkingTwo(seconds=10)) as client:
+        (result,) = (await run_all(client, jobs(1), output=tmp_path)).values()
+    assert [link.removeprefix("https://files.example.com") for link in files.links] == [
+        "/0/first",
+        "/0/second",
+        "/1/second",
+    ]
+    assert [path.read_text() for path in result.paths] == [files.links[0], files.links[2]]
+
+
 async def test_a_link_that_is_dead_three_times_ends_the_job(files: Files, tmp_path: Path) -> None:
     service = Linking(seconds=10)
     files.errors.extend(LinkDead("410") for _ in range(3))
