@@ -164,7 +164,7 @@ class SharedJobs:
                 queued += enqueue_jobs(journal.db, new.ids)
 
             with file.lines(reader.catalog, defaults) as lines, journal.planning(queue):
-                _plan(journal, reader, lines, tally)
+                names = _plan(journal, reader, lines, tally)
                 # By a connection of its own: the other one is copying.
                 with open_sync_journal(database) as earlier:
                     reader.check_chains(lambda name: earlier.find(name) is not None)
@@ -175,7 +175,7 @@ class SharedJobs:
             queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
-            queued += enqueue_jobs(journal.db, planned_without_place(journal.db))
+            queued += enqueue_jobs(journal.db, planned_without_place(journal.db, names))
         reader.say_remarks(self._terminal.remark)
         self._terminal.say(f"{pluralize(queued, 'job')} queued")
         if refused:
@@ -344,13 +344,15 @@ def _check_file(
         raise InvalidJobs(reader.problems)
 
 
-def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> None:
-    """Plan every job of a file at its price; what is wrong is noted in `reader`."""
+def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line], tally: Tally) -> list[str]:
+    """Plan every job of a file at its price; return their ids. What is wrong is noted in `reader`."""
+    names = []
     for place, job, params in reader.jobs(lines):
         try:
-            journal.plan(job, distinct=job.derived, price=tally.add(job.model, params))
+            names.append(journal.plan(job, distinct=job.derived, price=tally.add(job.model, params)).job.id)
         except InvalidJobs as error:
             reader.problems += (replace(problem, where=place) for problem in error.problems)
+    return names
 
 
 def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) -> tuple[int, int]:

@@ -163,13 +163,14 @@ class JobQueue:
         await self.connection.execute(f"DELETE FROM {self._queries.qbe.qualified.queue_table_log} WHERE aggregated")
 
 
-def planned_without_place(connection: psycopg.Connection[Any], names: Sequence[str] | None = None) -> list[str]:
-    """Return the ids of planned jobs (among these `names`) without a place in the queue, that nobody would take."""
+def planned_without_place(connection: psycopg.Connection[Any], names: Sequence[str]) -> list[str]:
+    """Return which of these jobs are planned and have no place in the queue: nobody would ever take them."""
     table = SyncQueries(SyncPsycopgDriver(connection)).qbq.qualified.queue_table
-    places = f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || aimlvideo_jobs.id"
-    named = "TRUE" if names is None else "id = ANY(%s)"
-    lost = f"SELECT id FROM aimlvideo_jobs WHERE stage = 'planned' AND {named} AND NOT EXISTS ({places}) ORDER BY seq"
-    return [name for (name,) in connection.execute(lost, None if names is None else ([*names],))]
+    # With their status, because the queue's index is of such places alone.
+    live = f"SELECT FROM {table} WHERE dedupe_key = 'aimlvideo:' || job.id AND status IN ('queued', 'picked')"
+    lost = "SELECT id FROM aimlvideo_jobs job WHERE id = ANY(%s) AND stage = 'planned'"
+    rows = connection.execute(f"{lost} AND NOT EXISTS ({live}) ORDER BY seq", ([*names],))
+    return [name for (name,) in rows]
 
 
 def enqueue_jobs(
