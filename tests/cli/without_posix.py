@@ -1,14 +1,21 @@
 """Give a command as a system without POSIX would: `python -m tests.cli.without_posix WORDS...`.
 
 What Windows lacks is taken away before anything of the package is loaded. It is no Windows: paths, locks and sockets
-are still this system's.
+are still this system's. Without words, standard input is a list of commands in JSON: each is given in a fork of this
+process, which has loaded what they load, and standard output is a list of exit codes, and of what was written to both
+streams, in hexadecimal digits.
 """
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 
 HIDDEN = ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "curses", "uvloop")
@@ -60,11 +67,50 @@ def draw_few_pictures() -> None:
     encode.write_clip.__kwdefaults__["fps"] = 2
 
 
-if __name__ == "__main__":
-    hide_posix()
+def load_commands() -> None:
+    """Load what most commands load when they are given."""
+    from aimlvideo.cli.app import COMMANDS
+
+    for name in ("check", "generate", "init", "join", "report", "resume", "run", "status"):
+        import_module(f"{COMMANDS}.{name}")
+    for name in ("typer._adapters", "aimlvideo.core.services.aimlapi", "aimlvideo.views.report.report_file"):
+        import_module(name)
+    gc.freeze()
+
+
+def give(words: Sequence[str]) -> None:
+    """Give a command in this process, which it ends."""
     from aimlvideo.__main__ import main
 
-    if "demo" in sys.argv:
+    if "demo" in words:
         draw_few_pictures()
-    sys.argv = ["aimlvideo", *sys.argv[1:]]
+    sys.argv = ["aimlvideo", *words]
     main()
+
+
+def give_in_fork(words: Sequence[str], fork: Callable[[], int]) -> tuple[int, str, str]:
+    """Give a command in a process of its own; return how it ended, and what it wrote."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = fork()
+        if process == 0:
+            for number, file in enumerate((output, errors), start=1):
+                os.dup2(file.fileno(), number)
+            give(words)
+            sys.exit()
+        _, status = os.waitpid(process, 0)
+        written = []
+        for file in (output, errors):
+            file.seek(0)
+            written.append(file.read().hex())
+        return os.waitstatus_to_exitcode(status), *written
+
+
+if __name__ == "__main__":
+    fork = os.fork
+    hide_posix()
+    if sys.argv[1:]:
+        give(sys.argv[1:])
+    else:
+        commands = json.load(sys.stdin)
+        load_commands()
+        json.dump([give_in_fork(words, fork) for words in commands], sys.stdout)
