@@ -5,6 +5,7 @@ Standard input is a list of `[words, mode]` in JSON; standard output is a list o
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -19,25 +20,34 @@ from aimlvideo.cli.app import COMMANDS, _Commands
 
 MODES = ("closed pipe", "full disk", "no stdout", "no stderr", "nothing open", "two signals", "late signal")
 PATIENCE = 20.0
-LOADED_LATER = ("typer._adapters", "rich.markdown", "aimlvideo.core.services.aimlapi", "aimlvideo.cli.shared_jobs")
+LOADED_LATER = (
+    "typer._adapters", "typer.rich_utils", "rich.markdown", "rich.live", "anyio._backends._asyncio", "av",
+    "aimlvideo.core.services.aimlapi", "aimlvideo.cli.shared_jobs",
+)  # fmt: skip
 """What most commands load when they begin: loaded once here, and not by each fork."""
 
 
 def outcome(words: list[str], mode: str) -> tuple[int, str]:
     """Give one command in a process of its own whose streams are as the mode says."""
     with tempfile.TemporaryFile() as said:
+        begun, begins = os.pipe()
         process = os.fork()
         if process == 0:
             _streams(mode, said.fileno())
             sys.argv = ["aimlvideo", *words]
             code = 99
             try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # as in every process that Python begins
+                os.close(begins)
                 main()
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 0
             except BaseException as error:  # what would be a traceback
                 os.write(said.fileno(), f"Traceback: {error!r}".encode())
             os._exit(code)
+        os.close(begins)
+        os.read(begun, 1)  # returns once the command begins
+        os.close(begun)
         if mode in ("two signals", "late signal"):
             time.sleep(0.03 if mode == "two signals" else 0.1)
             for _ in range(2):
@@ -82,4 +92,5 @@ if __name__ == "__main__":
     for name in (*(f"{COMMANDS}.{command}" for command in _Commands.listed), *LOADED_LATER):
         with suppress(ModuleNotFoundError):  # an older Typer has fewer modules
             import_module(name)
+    gc.freeze()
     json.dump([outcome(words, mode) for words, mode in json.load(sys.stdin)], sys.stdout)
