@@ -168,8 +168,8 @@ class VideoClient:
     - `local_links`: whether clips' links may lead into this machine's network, as they may where the base URL does;
     - `callback`: a host and a port on which the service may call back, `callback_url` the public link that leads there,
       `callback_secret` (`whsec_...`) what its calls are signed with;
-    - `upload`: `"s3://bucket/prefix"` (or gs, az): where videos and large local files are put, for a signed link to
-      them; each content once, until the run or the client ends;
+    - `upload`: `"s3://bucket/prefix"`, or a place in another object store: where videos and large local files are put,
+      for a signed link to them; each content once, until the run or the client ends;
     - `knowledge`: a file for what is learned of durations, in place of the one in the user's state folder;
     - `transport`: an object that carries the requests in place of HTTP, for tests without sockets: `FunctionTransport`,
       or any other `Transport`. It needs no key and is asked for the clips' links too; without a `base_url`, nothing

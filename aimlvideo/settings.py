@@ -17,6 +17,7 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.core.services.base import KEY_SEPARATOR, Service
+from aimlvideo.core.store_schemes import OTHER_STORES
 from aimlvideo.core.wires.base import Wire
 from aimlvideo.core.wires.webhooks import WebhookSecret
 from aimlvideo.errors import SettingsError
@@ -218,7 +219,7 @@ def _checked_base_url(text: str) -> str:
 def check_upload(url: str | None) -> None:
     """Raise SettingsError for a place of uploads that is no URL."""
     if url is not None and not re.match(r"[a-z][a-z0-9+.-]+://.", url, re.IGNORECASE):
-        raise SettingsError(f"upload is {url!r}: expected s3://bucket/prefix, gs://... or az://...")
+        raise SettingsError(f"upload is {url!r}: expected s3://bucket/prefix (or {OTHER_STORES})")
 
 
 def _is_address(address: object) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack
 import typer
 
 from aimlvideo.core.services import API_KEY_HELP, BASE_URL_HELP, DEFAULT_SERVICE, LEGACY_HELP, SERVICE_HELP
+from aimlvideo.core.store_schemes import OTHER_STORES
 from aimlvideo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ Output = Annotated[
     Path, typer.Option("-o", "--output", help="The folder of the clips, of results.jsonl and of the journal.")
 ]
 OutputOrStore = Annotated[
-    str, typer.Option("-o", "--output", help="The folder of the clips, or s3://bucket/run, gs://..., az://....")
+    str, typer.Option("-o", "--output", help=f"The folder of the clips, or s3://bucket/run (or {OTHER_STORES}).")
 ]
 RUN_PLACE_HELP = "The output folder of a run, or the URL that its clips go to."
 RunPlace = Annotated[str, typer.Argument(metavar="DIR", help=RUN_PLACE_HELP)]
@@ -115,7 +116,7 @@ Upload = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="Where videos and large local files are put, for a link to them: s3://bucket/prefix, gs://..., az://....",
+        help=f"Where videos and large local files are put, for a link to them: s3://bucket/prefix (or {OTHER_STORES}).",
     ),
 ]
 Json = Annotated[

@@ -113,7 +113,11 @@ class SharedRunOptions:
     ] = None
     name: Annotated[
         str,
-        typer.Option("--name", help="How clips are named: fields are id, model and parameters, as in '{id} {seed}'."),
+        typer.Option(
+            "--name",
+            help=f"How clips are named: fields are {', '.join(NameTemplate.OWN_FIELDS)} and parameters, "
+            "as in '{id} {seed}'.",
+        ),
     ] = ""
     upload: Upload = None
     no_metadata: Annotated[

@@ -23,6 +23,7 @@ from aimlvideo.cli.options import (
 )
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
+from aimlvideo.core.store_schemes import OTHER_STORES
 
 app = CommandApp()
 
@@ -30,7 +31,10 @@ app = CommandApp()
 @app.command(epilog="Example: aimlvideo worker -o s3://bucket/clips --until-empty")
 def worker(
     output: Annotated[
-        str, typer.Option("-o", "--output", help="A folder that all workers share, or s3://..., gs://..., az://....")
+        str,
+        typer.Option(
+            "-o", "--output", help=f"A folder that all workers share, or s3://bucket/run (or {OTHER_STORES})."
+        ),
     ],
     database: DatabaseOptions,
     access: ServiceOptions,

@@ -1,5 +1,5 @@
 """Every service that there is, by its name. A new one is a module of that name beside this file, its name here, and
-its models in the catalogue (`service` or `services` of an entry)."""
+its models in `core/catalog/catalog.json` (the `service` of an entry)."""
 
 from __future__ import annotations
 

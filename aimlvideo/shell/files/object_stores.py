@@ -21,21 +21,14 @@ from urllib.parse import unquote, urlsplit
 
 import anyio
 
+from aimlvideo.core.store_schemes import ATOMIC_SCHEMES, STORE_EXTRAS
 from aimlvideo.errors import DiskFailed, DownloadFailed, SettingsError
 from aimlvideo.shell import clock
 from aimlvideo.shell.user_folders import lasting_folder, state_folder
 
 REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-ATOMIC_SCHEMES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "memory"})
-"""Stores whose objects appear when they are whole. With others a clip is put beside its name first, then renamed."""
-
 RUNS = "runs"
 """The folder of the journals of runs whose clips go there, under this user's."""
-
-_EXTRAS = {
-    "s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure", "adl": "azure"
-}  # fmt: skip
-"""Which extra of this package installs what a store needs."""
 
 
 log = logging.getLogger("aimlvideo.stores")
@@ -163,7 +156,7 @@ class Filesystem:
 
             self.files, root = fsspec.core.url_to_fs(url)
         except ImportError as error:
-            extra = _EXTRAS.get(urlsplit(url).scheme)
+            extra = STORE_EXTRAS.get(urlsplit(url).scheme)
             hint = f". Install it with: pip install 'aimlvideo[{extra}]'" if extra else ""
             raise SettingsError(f"{url}: {error}{hint}") from error
         except ValueError as error:

@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
+from aimlvideo.core.store_schemes import OTHER_STORES
 from aimlvideo.errors import SettingsError, UploadFailed
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.object_stores import Filesystem
@@ -77,7 +78,7 @@ class UploadStore:
             self.files.pipe_file(self.path(probe), b"")
         try:
             with self._as_settings_error(
-                "can be written, but no link to it can be signed: expected s3://, gs:// or az://, "
+                f"can be written, but no link to it can be signed: expected s3:// (or {OTHER_STORES}), "
                 "and an account that may sign"
             ):
                 link = self.sign(probe, 60)

@@ -1,5 +1,5 @@
 'use strict';
-/* The run, its jobs by id, and how things are said. */
+/* The run, its jobs by id with what is worked out for each, and how things are said. */
 const run = JSON.parse(document.getElementById('run').textContent);
 const posters = JSON.parse(document.getElementById('posters').textContent);
 const STAGES = ['saved', 'ready', 'rendering', 'in_doubt', 'submitting', 'failed', 'planned'];
