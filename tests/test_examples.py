@@ -176,11 +176,38 @@ def test_the_promise_is_in_the_readme_word_for_word() -> None:
     assert promise in re.sub(r"\s*\n>?\s*", " ", (ROOT / "README.md").read_text())
 
 
-NAMED_FILE = re.compile(r"`((?:[a-z_]+/)+(?:<service>)?[a-z_]*\.(?:py|js|toml))`")
+NAMED_FILE = r"((?:[a-z_]+/)*(?:<service>)?[a-z_]*\.(?:py|js|json|toml))"
+NAMED_SYMBOL = r"([A-Za-z]\w*(?:\.\w+)*|_\w+)"
+PAGE = (EXAMPLES / "contributing.md").read_text("utf-8")
+
+
+def file_named(name: str) -> Path | None:
+    places = (ROOT / "aimlvideo", ROOT)
+    return next((file for place in places if (file := place / name.replace("<service>", "aimlapi")).is_file()), None)
 
 
 def test_every_file_that_the_page_for_contributors_names_is_there() -> None:
-    names = NAMED_FILE.findall((EXAMPLES / "contributing.md").read_text("utf-8"))
+    names = re.findall(f"`{NAMED_FILE}`", PAGE)
     assert len(names) > 30
-    files = [name.replace("<service>", "aimlapi") for name in names]
-    assert [name for name in files if not any((ROOT / part / name).is_file() for part in ("aimlvideo", ""))] == []
+    assert [name for name in names if file_named(name) is None] == []
+
+
+def symbols_named() -> Iterator[tuple[str, str]]:
+    """Yield what the table of tasks names of each file: `file.py` (`symbol`: why; `another`), `symbol` of `file.py`."""
+    table = PAGE.partition("## Where to change what")[2].partition("\n## ")[0]
+    for name, remarks in re.findall(rf"`{NAMED_FILE}` \(([^)]*)\)", table):
+        yield from ((name, symbol) for symbol in re.findall(rf"`{NAMED_SYMBOL}`(?! of `)", remarks))
+    yield from ((name, symbol) for symbol, name in re.findall(rf"`{NAMED_SYMBOL}` of `{NAMED_FILE}`", table))
+
+
+def is_defined(symbol: str, text: str) -> bool:
+    definition = r"^\s*((async def|def|class|function|const) {0}\b|{0}\b.* = |{0}: )"
+    return all(re.search(definition.format(part), text, re.MULTILINE) for part in symbol.split("."))
+
+
+def test_every_symbol_that_the_page_for_contributors_names_stands_in_its_file() -> None:
+    named = list(symbols_named())
+    assert len(named) > 25
+    files = {name: file_named(name) for name, _ in named}
+    texts = {name: file.read_text("utf-8") for name, file in files.items() if file is not None}
+    assert [(name, symbol) for name, symbol in named if not is_defined(symbol, texts[name])] == []
