@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,12 +11,10 @@ import anyio
 
 from aimlvideo.core.jobs.job import Progress, Record
 from aimlvideo.core.jobs.stages import ENDED
-from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.distributed.shared_account import Account
 from aimlvideo.errors import DatabaseAway
-from aimlvideo.shell.journal.postgres_sync import SyncPostgresJournal, open_sync_journal
+from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from aimlvideo.views.report.board import Board, ChangeLog, live_page
-from aimlvideo.views.report.job_json import job_json
 
 READ_EVERY = 1.0
 """Seconds between two reads of what is under way."""
@@ -89,7 +87,7 @@ async def open_list_board(
 
     def page(number: int) -> str:
         with open_sync_journal(dsn) as journal:
-            return live_page(folder, number, _cards(journal), is_matrix=journal.fact(MATRIX) is not None)
+            return live_page(folder, number, journal)
 
     async def follow() -> None:
         while True:
@@ -104,7 +102,3 @@ async def open_list_board(
     board = Board(folder, watch, line, token, page=page, changes=changes)
     async with board.served(host, port, follow) as url:
         yield url
-
-
-def _cards(journal: SyncPostgresJournal) -> Iterator[dict[str, object]]:
-    return (job_json(*record) for record in journal.all_jobs())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from hmac import compare_digest
@@ -21,6 +21,7 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.errors import SettingsError
 from aimlvideo.pipeline.entry import Entry
 from aimlvideo.pipeline.run import Run
+from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.task_groups import background_tasks
 from aimlvideo.views.report.job_json import job_json
@@ -277,13 +278,16 @@ async def _start(runner: web.AppRunner, host: str, port: int) -> None:
 
 
 def _snapshot(folder: Path, number: int) -> str:
-    """Return the page as of now, and the number of the change up to which it is complete."""
-    return live_page(folder, number, _cards_of(folder), is_matrix=_is_matrix(folder))
+    """Return the page of a folder as of now. Raises JournalError where there is no run."""
+    with read_journal(folder / JOURNAL) as journal:
+        return live_page(folder, number, journal)
 
 
-def live_page(folder: Path, number: int, cards: Iterable[Mapping[str, Any]], *, is_matrix: bool) -> str:
-    """Return the page of these jobs, which updates itself from the change of this number on."""
-    run = {"matrix": is_matrix, "made": 0, "clips": "clips/", "live": True, "seq": number}
+def live_page(folder: Path, number: int, journal: JournalReader) -> str:
+    """Return the page of a journal's jobs, which updates itself from the change of this number on."""
+    # Jobs that were made by combining lists are to be compared.
+    run = {"matrix": journal.fact(MATRIX) is not None, "made": 0, "clips": "clips/", "live": True, "seq": number}
+    cards = (job_json(*record) for record in journal.all_jobs())
     return "".join(page_text(folder.resolve().name, run, cards, {}))
 
 
@@ -297,15 +301,3 @@ def _number(request: web.Request) -> int:
     """Return the number of the last change that a reader has seen."""
     text = request.headers.get("Last-Event-ID") or request.query.get("after", "0")
     return int(text) if text.isdecimal() and len(text) < 19 else 0
-
-
-def _cards_of(folder: Path) -> list[dict[str, Any]]:
-    """Return the cards of all jobs of a folder. Raises JournalError where there is no run."""
-    with read_journal(folder / JOURNAL) as journal:
-        return [job_json(*record) for record in journal.all_jobs()]
-
-
-def _is_matrix(folder: Path) -> bool:
-    """Tell whether a folder's jobs were made by combining lists: they are to be compared."""
-    with read_journal(folder / JOURNAL) as journal:
-        return journal.fact(MATRIX) is not None
