@@ -160,31 +160,17 @@ class Tally:
             self._dollars[model] = self._dollars.get(model, 0.0) + price
         return price
 
-    def summary(
-        self,
-        *,
-        max_outstanding: int,
-        rate: float,
-        balance: float | None = None,
-        times: Mapping[str, Durations] | None = None,
-    ) -> CheckSummary:
-        """Return the whole; `times` are measured durations by model, the documented ones stand in for what lacks."""
-        total, unquoted = sum(self._dollars.values()), self._unquoted.total()
-        durations = {**self._documented(), **(times or {})}
+    def summary(self, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
+        """Return what the counted jobs will cost and take: as long as was measured, else as documented."""
+        durations = {**self._documented(), **facts.times}
+        most, rate = settings["max_outstanding"] or AUTO, settings.get("rate", RATE)
         return CheckSummary(
             models=tuple(self._cost(model) for model, _ in self._jobs.most_common()),
             jobs=self._jobs.total(),
-            dollars=total if self._dollars else None,
-            unquoted=unquoted,
-            estimate=Estimate.of(self._jobs, durations, max_outstanding=max_outstanding, rate=rate),
-            balance=balance,
-        )
-
-    def summary_for(self, settings: ClientOptions, facts: ServiceFacts) -> CheckSummary:
-        """Return what the counted jobs will cost and take."""
-        most = settings["max_outstanding"] or AUTO
-        return self.summary(
-            max_outstanding=most, rate=settings.get("rate", RATE), balance=facts.balance, times=facts.times
+            dollars=sum(self._dollars.values()) if self._dollars else None,
+            unquoted=self._unquoted.total(),
+            estimate=Estimate.of(self._jobs, durations, max_outstanding=most, rate=rate),
+            balance=facts.balance,
         )
 
     def _cost(self, model: str) -> _ModelCost:

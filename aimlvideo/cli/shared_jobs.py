@@ -80,7 +80,7 @@ class Consent:
         if not new.count:
             return
         if self.settings is not None:
-            tally.summary_for(self.settings, facts).obstacles(facts).refuse(terminal, anyway=self.anyway)
+            tally.summary(self.settings, facts).obstacles(facts).refuse(terminal, anyway=self.anyway)
         unpriced = f", and {pluralize(new.unpriced, 'job')} whose price is not known" if new.unpriced else ""
         terminal.say(f"{pluralize(new.count, 'new job')}, {dollars_or_unknown(new.dollars)} USD{unpriced}")
         above = new.dollars is None or new.dollars > self.confirm_above

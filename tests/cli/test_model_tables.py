@@ -11,6 +11,7 @@ import pytest
 from aimlvideo.cli.commands.models import _change_rows
 from aimlvideo.cli.cost_estimate import CheckSummary, Tally
 from aimlvideo.cli.model_tables import ModelFilter, _price_of, example_line, model_page
+from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.core.catalog.catalog import load_catalog
 from aimlvideo.core.catalog.model import Model
 from aimlvideo.core.catalog.validation import check
@@ -138,7 +139,7 @@ def summary(*jobs: tuple[str, dict[str, Any]], **given: Any) -> CheckSummary:
     tally = Tally(CATALOG, PRICES)
     for model, params in jobs:
         tally.add(model, params)
-    return tally.summary(**{"max_outstanding": 20, "rate": 5, **given})
+    return tally.summary({"max_outstanding": 20}, ServiceFacts(**given))
 
 
 def test_jobs_and_prices_are_counted_by_model_and_in_all() -> None:

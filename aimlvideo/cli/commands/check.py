@@ -90,7 +90,7 @@ def check_file(
             terminal.value({"problems": [str(problem) for problem in reader.problems]})
         raise InvalidJobs(reader.problems)
     reader.say_remarks(terminal.remark)
-    summary = tally.summary_for(settings, facts)
+    summary = tally.summary(settings, facts)
     _show(summary, facts, terminal)
     if unnamed:
         terminal.remark(

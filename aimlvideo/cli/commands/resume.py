@@ -70,6 +70,6 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
 
 def _agree(tally: Tally, settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
     """Say what is still to be bought of a folder, and ask where that was wanted. Raises UsageError on a no."""
-    summary = tally.summary_for(settings, facts)
+    summary = tally.summary(settings, facts)
     summary.obstacles(facts, max_spend=options.max_spend).refuse(terminal, anyway=options.anyway)
     summary.confirm(terminal, above=options.confirm_above, anyway=options.anyway)

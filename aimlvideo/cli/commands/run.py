@@ -199,7 +199,7 @@ class Planner:
                 tally = self._plan_lines(lines, reader, journal, facts)
             _keep_prices(journal, facts)
             reader.say_remarks(self.terminal.remark)
-            summary = tally.summary_for(self.settings, facts)
+            summary = tally.summary(self.settings, facts)
             obstacles = summary.obstacles(facts, max_spend=options.max_spend)
             obstacles.refuse(self.terminal, anyway=options.anyway)
             summary.confirm(self.terminal, above=options.confirm_above, anyway=options.anyway)
