@@ -23,8 +23,12 @@ from aimlvideo.errors import UsageError
 from aimlvideo.shell.files.object_stores import is_remote
 from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()
+
+MOST_NAMED = 20
+"""Generations that one message names at most."""
 
 
 @app.command(epilog="Example: aimlvideo recover clips")
@@ -55,7 +59,8 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
         # own too, else that one would be bought again.
         recorded = {str(row["generation_id"]): _prefix(row) for row in rows if row.get("generation_id")}
         if reading is not None:
-            _check_log(set(recorded), {row.generation_id for row in logged}, complete=reading.complete)
+            _check_log(set(recorded), logged, complete=reading.complete)
+            _name_nameless(rows, set(recorded), logged, terminal)
         # Only what succeeded: one that failed has no clip, and its job may be sent again.
         newest = _newest_recorded(recorded, logged)
         fresh = [row for row in logged if row.succeeded and not _is_recorded(row, recorded)]
@@ -111,12 +116,43 @@ def _newest_recorded(recorded: Mapping[str, str], logged: Iterable[LogRow]) -> d
     return newest
 
 
-def _check_log(recorded: set[str], listed: set[str | None], *, complete: bool) -> None:
+def _name_nameless(
+    rows: Iterable[Mapping[str, Any]], recorded: set[str], logged: Iterable[LogRow], terminal: Terminal
+) -> None:
+    """Name the generations whose rows have no client's id, and that may be this folder's: the next run buys them anew.
+
+    Other programs under the same key leave rows without one, too: of other models, or of these.
+    """
+    models, catalog = {str(row.get("model")).casefold() for row in rows}, known_catalog()
+    nameless = [row for row in logged if row.succeeded and not row.request_id and row.generation_id not in recorded]
+    names = [
+        row.generation_id or "one without an id"
+        for row in nameless
+        if not row.model or (row.model.casefold() in models if models else catalog.find(row.model))
+    ]
+    if names:
+        more = ", ..." if len(names) > MOST_NAMED else ""
+        terminal.problem(
+            f"the service's log has {pluralize(len(names), 'generation')} without the client's id, so nobody can tell "
+            f"whose each is: {', '.join(names[:MOST_NAMED])}{more}. Look into its dashboard before you run again: one "
+            "of this folder would be bought again (`aimlvideo adopt FOLDER GENERATION` fetches it)"
+        )
+
+
+def _check_log(recorded: set[str], logged: Iterable[LogRow], *, complete: bool) -> None:
     """Raise UsageError where a log cannot be the one that lists this folder's generations, to its end."""
+    listed = {row.generation_id for row in logged}
+    lists_ours = any((row.request_id or "").startswith(NAMESPACE) for row in logged)
     if not complete:
         raise UsageError("the service's log could not be read to its end, so clips may be missing: recover again later")
     if recorded and not recorded & listed:
         raise UsageError(
             f"the service's log lists none of the {pluralize(len(recorded), 'generation')} of {RESULTS}: it lists the "
             "requests of the key that asks only. Recover with the key and the base URL of that run"
+        )
+    if not recorded and not lists_ours:
+        raise UsageError(
+            f"neither {RESULTS} nor the service's log has any generation of ours: it lists requests of the key "
+            "that asks only. Recover with the key and the base URL of that run; if nothing was bought, remove "
+            f"{RESULTS} and run again"
         )

@@ -1,0 +1,78 @@
+"""A lost journal is rebuilt from the results and the service's log, or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aimlvideo.cli.commands import recover
+from aimlvideo.cli.commands.recover import recover_journal
+from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.request_ids import Intent
+from aimlvideo.errors import UsageError
+from tests.fakes import MODEL, FakeClient, FakeService
+
+Recover = Callable[..., None]
+
+
+@pytest.fixture
+def service() -> FakeService:
+    """Return a service whose generations end at once."""
+    return FakeService(seconds=0.0, clock=lambda: 1000.0)
+
+
+@pytest.fixture
+def rebuild(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recover:
+    """Return a way to rebuild the journal of a folder."""
+    monkeypatch.setattr(recover, "VideoClient", lambda **settings: FakeClient(service, **settings))
+
+    def run(key: str = "key-1") -> None:
+        settings = {"service": "aimlapi", "api_key": key, "base_url": "http://127.0.0.1:1"}
+        recover_journal(tmp_path, settings, Terminal())  # type: ignore[arg-type]
+
+    return run
+
+
+def buy(service: FakeService, name: str, *, job_id: str | None) -> None:
+    """Let a generation be bought for a job, or by another program."""
+    service.accepted[name] = service.clock()
+    service.note(name, Intent().request_id(VideoJob(MODEL, id=job_id), name) if job_id else "")
+
+
+def write_results(folder: Path, **generations: str) -> None:
+    lines = [
+        {"id": job_id, "model": MODEL, "stage": "saved", "generation_id": name, "file": f"{job_id}.mp4"}
+        for job_id, name in generations.items()
+    ]
+    (folder / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_nothing_is_rebuilt_of_nothing_under_another_key(
+    service: FakeService, rebuild: Recover, tmp_path: Path
+) -> None:
+    write_results(tmp_path)
+    buy(service, "gen-0", job_id="a")
+    with pytest.raises(UsageError, match=r"neither results\.jsonl nor the service's log has any generation of ours"):
+        rebuild(key="key-2")
+    assert not (tmp_path / "journal.sqlite3").exists()
+    rebuild()
+    assert (tmp_path / "journal.sqlite3").exists()
+
+
+def test_generations_that_nobody_can_tell_whose_they_are_are_named(
+    service: FakeService, rebuild: Recover, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path, a="gen-0")
+    buy(service, "gen-0", job_id="a")
+    rebuild()
+    assert "without the client's id" not in capsys.readouterr().err
+    (tmp_path / "journal.sqlite3").unlink()
+    buy(service, "gen-1", job_id=None)
+    service.accepted["song-0"] = service.clock()
+    service.note("song-0", "", "music-model")
+    rebuild()
+    assert "1 generation without the client's id, so nobody can tell whose each is: gen-1." in capsys.readouterr().err
