@@ -11,7 +11,7 @@ import typer
 
 from aimlvideo.cli.command_run import CommandRun
 from aimlvideo.cli.embedded_sandbox import import_sandbox, sandbox_here
-from aimlvideo.cli.exit_codes import exit_codes
+from aimlvideo.cli.exit_codes import UNFINISHED, exit_codes
 from aimlvideo.cli.options import Output, Quiet, ServiceOptions
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.run_options import RunOptions
@@ -66,6 +66,8 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
         in_loop(work())
     except KeyboardInterrupt:
         terminal.say("interrupted")
+        if not (output / JOURNAL).exists():
+            return UNFINISHED
     code = CommandRun(RunOptions(output=output), terminal).finish(halted)
     terminal.say(f"{time.monotonic() - started:.1f} s on the embedded sandbox: no key, no network, no bill")
     terminal.say(
