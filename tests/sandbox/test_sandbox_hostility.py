@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from aimlvideo.sandbox import Behaviour, hostility
+from aimlvideo.sandbox.account import account_routes
 from aimlvideo.sandbox.behaviour import HOSTILE, SHARES
+from aimlvideo.sandbox.files import file_routes
+from aimlvideo.sandbox.hostility import station_of
+from aimlvideo.sandbox.model_pages import model_routes
 from tests.cases import for_each
 from tests.sandbox.http_client import UNIVERSAL, visiting
 
@@ -104,6 +111,16 @@ async def test_only_the_stations_that_are_named_are_hostile() -> None:
     async with visiting(deep_json=1.0, hostile_at=("account",)) as visitor:
         assert (await visitor.submit()).status in (200, 201)
         assert (await answer_of(visitor)).endswith(b"]" * 100)
+
+
+@for_each(("station", "routes"), [("account", account_routes), ("catalogue", model_routes), ("files", file_routes)])
+def test_every_page_of_a_topic_is_at_its_station_so_that_its_answers_can_be_odd(
+    station: str, routes: Callable[[], list[web.RouteDef]]
+) -> None:
+    sent = [make_mocked_request(route.method, route.path) for route in routes()]
+    assert {request.path: station_of(request) for request in sent} == {
+        request.path: "" if request.path.startswith("/pictures/") else station for request in sent
+    }
 
 
 def test_every_knob_is_a_share() -> None:
