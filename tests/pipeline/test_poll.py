@@ -352,7 +352,7 @@ class MillisecondLoop(CountingLoop):
 def test_a_loop_whose_clock_counts_milliseconds_is_not_kept_busy_until_the_clock_moves_on() -> None:
     async def main() -> None:
         async with FakeClient(FakeService(seconds=20), poll="every:0.3", rate=1e5, poll_rate=1e5) as client:
-            results = await run_all(client, jobs(50))
+            results = await run_all(client, jobs(20))
         assert all(result.ok for result in results.values())
 
     def passes_of(loop: type[CountingLoop]) -> int:
