@@ -117,6 +117,16 @@ class WorldLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._world.now - self._world.stood_still
 
+    # No thread and no other process ever wakes it: a pair of sockets for that would be made for each process.
+    def _make_self_pipe(self) -> None:
+        """Make none."""
+
+    def _close_self_pipe(self) -> None:
+        """Close none."""
+
+    def _write_to_self(self) -> None:
+        """Wake nobody: this loop never sleeps."""
+
 
 class Watching(FakeService):
     """A service that watches what it accepts: for whom, how often, and within which limit."""
