@@ -185,11 +185,11 @@ def is_still_refused(job: VideoJob, progress: Progress) -> bool:
 def may_have_completed(job: VideoJob, progress: Progress) -> bool:
     """Tell whether a failed job's generation is worth another question: a service may repair what failed.
 
-    With another picture than then, it would be another clip.
+    With another picture than then, it would be another clip. So what moderation refused is never asked about: it is
+    tried again with another picture only.
     """
-    was_rendered = isinstance(progress.error, GenerationFailed) and not isinstance(progress.error, ContentRefused)
     is_known = progress.stage is Stage.FAILED and progress.generation_id is not None
-    return is_known and was_rendered and not _has_newer_files(job, progress)
+    return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(job, progress)
 
 
 def _has_newer_files(job: VideoJob, progress: Progress) -> bool:

@@ -300,9 +300,14 @@ class LostSubmissions:
         if record is None or record.job.id == owner.job.id or record.progress.stage not in ENDED:
             return
         job, progress = record
+        # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
+        free = progress._replace(cost_usd=None, cost_units=None)
+        if progress.request_id is None:
+            # Somebody fetched it by its id, and bought nothing: there is no other one to look for.
+            spec.journal.reopen(record, free)
+            return
         clip = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
-        # Without a request id nothing could be looked up.
-        may_reopen = progress.request_id is not None and job.id not in (spec.live or ())
+        may_reopen = job.id not in (spec.live or ())
         then = "it is in doubt again, and the next run looks it up" if may_reopen else "see there what became of it"
         log.error(
             "%s is that of job %r: its answer named generation %s, which the service lists under the other's id. Its "
@@ -310,8 +315,6 @@ class LostSubmissions:
             clip, owner.job.id, generation_id, progress.request_id, then, extra={"job": job.id},
         )  # fmt: skip
         if may_reopen:
-            # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
-            free = progress._replace(cost_usd=None, cost_units=None)
             spec.journal.reopen(record, free)
             spec.journal.reopen(Record(job, free), _in_doubt_again(free))
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs
+from aimlvideo.errors import InvalidJobs, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.sqlite import open_journal
-from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, jobs, quick_downloads, run_all
+from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, answer, jobs, quick_downloads, run_all
 from tests.promise.world import png
 
 
@@ -28,6 +31,12 @@ async def take_all(run: AbstractAsyncContextManager[Run]) -> None:
     async with run as results:
         async for _ in results:
             pass
+
+
+def progress_in(folder: Path) -> Progress:
+    with read_journal(folder / JOURNAL) as journal:
+        ((_, progress),) = journal.all_jobs()
+    return progress
 
 
 async def test_two_runs_of_one_folder_side_by_side_buy_each_job_once(tmp_path: Path) -> None:
@@ -98,6 +107,39 @@ async def test_a_failed_generation_from_elsewhere_is_not_bought_again_by_its_mod
             (result,) = [result async for result in results]
         assert "out of paint" in str(result.error)
     assert not service.posted_at
+
+
+async def test_a_failed_generation_that_is_taken_up_again_keeps_all_that_the_service_knows_it_by(
+    tmp_path: Path,
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service, poll="every:7") as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        del service.broken["gen-0"]
+        before = progress_in(tmp_path)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            assert (await anext(results)).ok
+    after = progress_in(tmp_path)
+    assert before.request_id
+    assert before.account
+    assert before.service_time
+    for name in ("request_id", "generation_id", "account", "submitted_at", "service_time"):
+        assert getattr(after, name) == getattr(before, name)
+    assert (before.polls, after.polls) == (3, 4)
+    assert after.ages_at_polls[: len(before.ages_at_polls)] == before.ages_at_polls != ()
+
+
+@pytest.mark.parametrize("trouble", [answer(404, {"message": "no such generation"}), answer(401), Unclear("reset")])
+async def test_a_failed_generation_that_the_service_does_not_show_is_bought_again(tmp_path: Path, trouble: Any) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.checks.append(trouble)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            result = await anext(results)
+    assert (result.generation_id, result.ok, len(service.accepted)) == ("gen-1", True, 2)
 
 
 async def test_a_failed_generation_by_another_picture_is_not_asked_for(tmp_path: Path) -> None:

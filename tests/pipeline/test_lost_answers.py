@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from aimlvideo.core.jobs.file_names import JOURNAL
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InDoubt, Unclear
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import (
@@ -155,12 +156,56 @@ async def test_a_job_that_was_saved_with_the_clip_of_another_one_gets_its_own_in
         with read_journal(tmp_path / JOURNAL) as journal:
             assert journal.counts()["in_doubt"] == 1
             assert journal.spent() == 0.25
+            _, in_doubt = journal.find("job1") or (None, Progress())
+        assert in_doubt.request_id
+        of_the_other = ("generation_id", "video_url", "status", "completed_at", "saved_at", "error", "cost_usd")
+        assert [getattr(in_doubt, name) for name in of_the_other] == [None] * len(of_the_other)
         results = await run_all(client, lines, output=tmp_path)
     assert results["job1"].generation_id == "gen-1"
     assert (tmp_path / "job1.mp4").read_text() == "https://files.example.com/gen-1.mp4?sig=a%2Bb"
     assert len(service.posted_at) == 2 + fails, "what failed unbilled is sent again"
     with read_journal(tmp_path / JOURNAL) as journal:
         assert journal.spent() == service.charged() == 0.5
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_a_generation_that_was_fetched_by_its_id_stays_so_when_a_lost_answer_turns_out_to_have_been_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService(seconds=30, listing_delay=1000)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, timeout=100.0) as client:
+        assert (await run_all(client, jobs(1), output=tmp_path))["job0"].stage is Stage.IN_DOUBT
+        assert (await client.wait("gen-0", output=tmp_path)).ok
+        await anyio.sleep(1000)
+        results = await run_all(client, jobs(1), output=tmp_path)
+    assert (results["job0"].generation_id, results["job0"].ok) == ("gen-0", True)
+    with read_journal(tmp_path / JOURNAL) as journal:
+        assert journal.counts() == {"saved": 2}
+        assert journal.spent() == service.charged() == 0.25
+    assert "None" not in caplog.text
+    assert len(service.posted_at) == 1
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_whoever_waits_for_a_generation_by_its_id_keeps_it_when_a_lost_answer_turns_out_to_have_been_it(
+    tmp_path: Path,
+) -> None:
+    service = FakeService(seconds=300, listing_delay=-250)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service, journal=tmp_path / JOURNAL) as client, client.run(jobs(1)) as results:
+        await anyio.sleep(5)
+        async with anyio.create_task_group() as tasks:
+            waited: list[Any] = []
+
+            async def wait() -> None:
+                waited.append(await client.wait("gen-0"))
+
+            tasks.start_soon(wait)
+            assert (await anext(results)).generation_id == "gen-0"
+    assert waited[0].ok
+    assert len(service.posted_at) == 1
 
 
 async def test_a_full_last_page_of_the_log_is_not_taken_for_its_end() -> None:

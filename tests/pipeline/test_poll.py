@@ -15,7 +15,7 @@ import pytest
 from aimlvideo import Stage
 from aimlvideo.core.polling.policy import FixedPolls
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import ContentRefused, GenerationFailed, OutOfPatience, Refused, Rejected
+from aimlvideo.errors import ContentRefused, GenerationFailed, OutOfPatience, Refused, Rejected, Unclear
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.shell import clock
 from tests.cases import for_each
@@ -162,6 +162,26 @@ async def test_once_nothing_is_waited_for_the_service_is_asked_nothing_more() ->
         questions = service.questions
         await anyio.sleep(3600)
     assert service.questions == questions
+
+
+async def test_a_service_that_is_away_is_asked_no_more_often_than_one_that_answers_whether_the_key_is_good() -> None:
+    class Away(FakeService):
+        questions = 0
+
+        def answer(self, request: Request) -> Answer:
+            if request.path != "/v2/billing":
+                return super().answer(request)
+            self.questions += 1
+            if self.questions < 100:
+                raise Unclear("reset")
+            return answer(200, {})
+
+    service = Away(seconds=10**6)
+    async with FakeClient(service, poll="every:100000", timeout=3600.0) as client:
+        generation = await client.submit(MODEL, **PARAMS)
+        with pytest.raises(OutOfPatience):
+            await client.wait(generation.id)
+    assert 10 < service.questions < 100
 
 
 async def test_a_generation_that_is_not_found_in_the_first_minute_is_waited_for() -> None:

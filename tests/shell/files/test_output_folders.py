@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aimlvideo.core.jobs.file_names import JOURNAL
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
+from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import GenerationFailed, JournalError
+from aimlvideo.shell.files.output_folders import refuse_older_journal
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import JOB, FakeClient, FakeService, quick_downloads, run_all
 
@@ -35,3 +42,37 @@ async def test_a_process_that_dies_while_it_opens_a_folder_leaves_no_saved_job_w
         with pytest.raises(PowerCut):
             await run_all(client, [{**JOB, "id": "there"}], output=tmp_path)
     assert stages == {"gone": Stage.READY}, "the journal knows that a clip is gone before results.jsonl forgets it"
+
+
+SENT = 1795752000.0
+FAILED = Progress(Stage.FAILED, "r-0", "gen-0", submitted_at=SENT, error=GenerationFailed("no GPU"))
+SENDING, IN_DOUBT = (Progress(stage, "r-1", submitted_at=SENT) for stage in (Stage.SUBMITTING, Stage.IN_DOUBT))
+SAVED = {"id": "a", "stage": "saved", "generation_id": "gen-1", "submitted_at": "2026-11-27T05:00:00Z"}
+SAVED_AT_FIRST = {**SAVED, "submitted_at": "2026-11-27T04:00:00Z"}
+LINK_DEAD = {**SAVED, "id": "b", "stage": "failed", "video_url": "https://files.example.com/gen-1.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("progress", "row", "is_older"),
+    [
+        pytest.param(FAILED, SAVED, True, id="a job that had failed has been saved since"),
+        pytest.param(FAILED, {**SAVED, "generation_id": "gen-0"}, False, id="that generation has been repaired"),
+        pytest.param(Progress(), SAVED, True, id="a planned job has been bought since"),
+        pytest.param(Progress(), {**SAVED, "id": "b"}, True, id="a job has been planned and bought since"),
+        pytest.param(Progress(), LINK_DEAD, True, id="what failed with a clip was paid"),
+        pytest.param(Progress(), {**LINK_DEAD, "video_url": None}, False, id="what failed without a clip was not"),
+        pytest.param(SENDING, SAVED_AT_FIRST, False, id="what was being sent is looked up"),
+        pytest.param(IN_DOUBT, SAVED_AT_FIRST, False, id="what was in doubt is looked up"),
+        pytest.param(IN_DOUBT, SAVED, True, id="what was in doubt has been sent again since"),
+    ],
+)
+async def test_a_journal_is_an_older_copy_where_the_results_have_a_paid_generation_that_it_will_never_know(
+    tmp_path: Path, progress: Progress, row: dict[str, Any], is_older: bool
+) -> None:
+    async with open_journal(tmp_path / JOURNAL) as journal:
+        journal.plan(VideoJob("m", id="a"))
+        journal.step(VideoJob("m", id="a"), progress)
+        (tmp_path / RESULTS).write_text(json.dumps(row) + "\n")
+        refused = pytest.raises(JournalError, match=f"has generation gen-1 of job '{row['id']}'")
+        with refused if is_older else nullcontext():
+            refuse_older_journal(journal, tmp_path)
