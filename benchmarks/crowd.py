@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from laws import TimeLaw, best_polls, cost_of
-from simulation import REEXAMINED, Waiting
 
 from aimlvideo.core.limits import PollBudget
 from aimlvideo.core.polling.policy import LearnedPolls
+from benchmarks.laws import TimeLaw, best_polls, cost_of
+from benchmarks.simulation import REEXAMINED, Waiting
 
 TAIL = 1500.0  # seconds in which the last ones end
 

@@ -1,4 +1,4 @@
-"""Does the real client do what the simulated policy does? `python benchmarks/end_to_end.py [--jobs N] [--scale S]`.
+"""Does the real client do what the simulated policy does? `python -m benchmarks.end_to_end [--jobs N] [--scale S]`.
 
 The client learns from nothing against the embedded sandbox, whose times are scaled down; the simulation is given the
 very durations that the sandbox drew. Printed: polls a job and mean lag of both, and their ratio (to be within 10 %; at
@@ -12,7 +12,6 @@ import asyncio
 from unittest.mock import patch
 
 import numpy as np
-from simulation import simulate
 
 from aimlvideo import VideoClient, client
 from aimlvideo.core.jobs.job import VideoJob
@@ -20,6 +19,7 @@ from aimlvideo.core.polling.policy import LearnedPolls, PollPolicy
 from aimlvideo.pipeline import poll
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.sandbox import Behaviour, Sandbox
+from benchmarks.simulation import simulate
 
 MODEL = "kling-video/v1.6/pro/image-to-video"
 BODY = {"model": MODEL, "prompt": "waves", "image_url": "https://example.com/a.png"}

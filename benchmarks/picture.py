@@ -8,10 +8,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from laws import LAWS, Cost, Floats, TimeLaw, best_polls, cost_of
-from simulation import repeat
 
 from aimlvideo.core.polling.policy import LearnedPolls
+from benchmarks.laws import LAWS, Cost, Floats, TimeLaw, best_polls, cost_of
+from benchmarks.simulation import repeat
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

@@ -1,4 +1,4 @@
-"""How good the poll policy is: `python benchmarks/polling.py [--seeds N] [--jobs N] [--quick] [--picture FILE]`.
+"""How good the poll policy is: `python -m benchmarks.polling [--seeds N] [--jobs N] [--quick] [--picture FILE]`.
 
 Everything is simulated in virtual time with fixed seeds, on the policy objects of the client itself, and compared with
 the exact optimum. Prints the table of laws, and each figure to reach beside what was measured; ends with 1 if one is
@@ -15,13 +15,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from crowd import Arrivals, Crowd, Service, bound
-from laws import LAWS, PRICE, Cost, Floats, TimeLaw, best_polls, cost_of, lognormal
-from simulation import repeat
 
 from aimlvideo.core.limits import PollBudget, RateLimiter
 from aimlvideo.core.polling.hazard import PiecewiseHazard
 from aimlvideo.core.polling.policy import LearnedPolls, _NextPoll
+from benchmarks.crowd import Arrivals, Crowd, Service, bound
+from benchmarks.laws import LAWS, PRICE, Cost, Floats, TimeLaw, best_polls, cost_of, lognormal
+from benchmarks.simulation import repeat
 
 FIXED = np.arange(15.0, 61.0, 15.0)
 PUBLISHED = {0.5: 127.0, 0.75: 150.0, 0.9: 175.0, 0.99: 240.0}
@@ -207,7 +207,7 @@ def main() -> int:
             missed += figure.measured > figure.most
     print(f"\n{missed} missed; {time.perf_counter() - started:.0f} s")
     if chosen.picture:
-        from picture import draw  # matplotlib is needed for this alone
+        from benchmarks.picture import draw  # matplotlib is needed for this alone
 
         draw(chosen.picture, -(-size.seeds // 4))
     return 1 if missed else 0

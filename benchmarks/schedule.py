@@ -1,4 +1,4 @@
-"""What it costs to hold a million generations until they are due: `python benchmarks/schedule.py [COUNT]`.
+"""What it costs to hold a million generations until they are due: `python -m benchmarks.schedule [COUNT]`.
 
 Each id is held until a moment in the next ten minutes, taken out when it is due, and held again: that is one step.
 """

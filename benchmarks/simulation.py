@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from laws import Cost, Floats
 
 from aimlvideo.core.polling.policy import PollPolicy
+from benchmarks.laws import Cost, Floats
 
 REEXAMINED = 15.0  # seconds: how often a sleeping generation hears of what was learned since
 

@@ -1,4 +1,4 @@
-"""How many jobs a second are checked, per family and by what the checking finds: `python benchmarks/validation.py`.
+"""How many jobs a second are checked, per family and by what the checking finds: `python -m benchmarks.validation`.
 
 Each figure is the best of five rounds, by the CPU of this process; the aim is 20,000 a second everywhere.
 """

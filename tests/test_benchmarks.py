@@ -55,11 +55,10 @@ def test_a_benchmark_runs_to_its_end(
 ) -> None:
     words, smaller = SMALL[name]
     monkeypatch.chdir(FOLDER.parent)
-    monkeypatch.syspath_prepend(FOLDER)
     module = importlib.import_module(f"benchmarks.{name.split(maxsplit=1)[0]}")
     for constant, value in smaller.items():
         part, _, own = constant.rpartition(".")
-        monkeypatch.setattr(importlib.import_module(part) if part else module, own, value)
+        monkeypatch.setattr(importlib.import_module(f"benchmarks.{part}") if part else module, own, value)
     monkeypatch.setattr(sys, "argv", [name, *words.format(tmp=tmp_path).split()])
     monkeypatch.setattr(asyncio, "run", in_virtual_time if name == "outstanding --one" else asyncio.run)
     code = module.main()
