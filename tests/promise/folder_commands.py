@@ -214,7 +214,12 @@ def run_with_an_older_journal(world: World, copy: JournalCopy, run: Callable[[],
     """Put an older copy in the place of the journal and run; where nothing was bought, put the newest one back."""
     newest, count = copy_journal(world), len(world.service.log)
     put_back(world, copy)
-    owned = {attempt.generation_id for tried in copy.journal.attempts.values() for attempt in tried}
+    attempts = copy.journal.attempts
+    owned = {
+        row.generation_id
+        for row in bought_into_folder(world)
+        if any(row.generation_id == attempt.generation_id for attempt in attempts.get(world.name_of(row), ()))
+    }
     # Their request ids are forgotten: what was denied since, or has failed, or was found under an older one.
     failed = {row.generation_id for row in bought_into_folder(world) if world.service.has_failed(row)}
     before, world.recovered = set(world.recovered), world.recovered | owned | failed
