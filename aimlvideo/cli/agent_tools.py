@@ -17,7 +17,7 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.references import check_with_references
 from aimlvideo.core.jobs.chains import chain_problems, parents
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
-from aimlvideo.core.jobs.stages import ENDED, OUTSTANDING, Stage
+from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict
 from aimlvideo.errors import InvalidJobs, OverBudget, Problem, UsageError, VideoError
 from aimlvideo.pipeline.run import Run
@@ -118,7 +118,7 @@ class AgentTools:
         # One purchase at a time: two calls that check the limit together would both find room for one clip.
         async with self._buying:
             record = self._journal.find(job.id)
-            if record is not None and self._is_gone(record.progress):
+            if record is not None and self._is_clip_missing(record.progress):
                 self._journal.step(record.job, record.progress.to(Stage.READY))
                 record = self._journal.find(job.id)
             was_there = record is not None and record.progress.stage is not Stage.PLANNED
@@ -138,7 +138,7 @@ class AgentTools:
                 raise InvalidJobs([Problem("id", "an id that no other content has", job.id, job=job.id)])
         return self.status(job.id) | ({"note": NOT_AGAIN} if was_there else {})
 
-    def _is_gone(self, progress: Progress) -> bool:
+    def _is_clip_missing(self, progress: Progress) -> bool:
         """Tell whether a saved clip is not in the folder any more: it is fetched again, and nothing is paid."""
         return progress.stage is Stage.SAVED and not is_saved(self._folder, progress)
 
@@ -184,7 +184,7 @@ class AgentTools:
     def carry_on(self) -> None:
         """Go on with the jobs that an earlier process has begun; what was only planned is not bought."""
         for job, progress in list(self._journal.open_jobs()):
-            if progress.stage in OUTSTANDING:
+            if progress.stage is not Stage.PLANNED:
                 self._active.add(job.id)
                 self._tasks.start_soon(self._see_through, job)
 

@@ -109,23 +109,24 @@ class Feed:
 
     def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""
-        if self.live is None or (entry.progress.stage in ENDED and not self._is_gone(entry)):
+        if self.live is None or (entry.progress.stage in ENDED and not self._is_clip_missing(entry)):
             return True
         if entry.job.id in self.live:
             problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
             entry.end(InvalidJobs([problem]))
             return False
         entry.claim_id(self.live)
-        if self.run.shared and (record := self.run.spec.journal.find(entry.job.id)) is not None:
+        record = self.run.spec.journal.find(entry.job.id) if self.run.shared else None
+        # Another run may have bought it since it was read. What is tried again has failed still, by the journal.
+        if record is not None and not (self.run.spec.retries and record.progress.stage is Stage.FAILED):
             self.run.stats.moved(entry.job, entry.progress, record.progress)
-            # Another run may have bought it since it was read.
             entry.progress = record.progress
-        if self._is_gone(entry):
+        if self._is_clip_missing(entry):
             # Where a journal is not that of the folder, a file of this name is somebody else's: it is not replaced.
             entry.step(Stage.READY, bytes=None, sha256=None, files=())
         return True
 
-    def _is_gone(self, entry: Entry) -> bool:
+    def _is_clip_missing(self, entry: Entry) -> bool:
         """Tell whether a saved clip is not in this run's folder: it is paid, and fetched again."""
         spec, progress = self.run.spec, entry.progress
         if progress.stage is not Stage.SAVED or spec.folder is None or spec.upload is not None:

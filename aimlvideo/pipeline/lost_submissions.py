@@ -260,7 +260,7 @@ class LostSubmissions:
 
     def _apply(self, doubt: _Doubt, outcome: Outcome, generation_id: str | None = None, why: str | None = None) -> None:
         entry = doubt.entry
-        if entry.ended or outcome is Outcome.OPEN:
+        if entry.ended or outcome is Outcome.OPEN or self._is_being_saved(generation_id, entry):
             return
         self._doubts.remove(doubt)
         log.info("settled: %s", outcome.value, extra={"job": entry.job.id, "request_id": entry.progress.request_id})
@@ -297,26 +297,37 @@ class LostSubmissions:
             return
         spec = owner.run.spec
         record = spec.journal.by_generation(generation_id)
-        if record is None or record.job.id == owner.job.id or record.progress.stage not in ENDED:
+        if record is None or record.job.id == owner.job.id:
             return
         job, progress = record
+        # Where others share the journal, what has not ended may be in one of their hands.
+        is_at_rest = progress.stage in ENDED if spec.live is None else job.id not in spec.live
+        if not (is_at_rest or progress.stage in ENDED):
+            return
         # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
-        free = progress._replace(cost_usd=None, cost_units=None)
+        uncharged = progress._replace(cost_usd=None, cost_units=None)
         if progress.request_id is None:
             # Somebody fetched it by its id, and bought nothing: there is no other one to look for.
-            spec.journal.reopen(record, free)
+            spec.journal.reopen(record, uncharged)
             return
         clip = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
-        may_reopen = job.id not in (spec.live or ())
-        then = "it is in doubt again, and the next run looks it up" if may_reopen else "see there what became of it"
+        then = "it is in doubt again, and the next run looks it up" if is_at_rest else "see there what became of it"
         log.error(
             "%s is that of job %r: its answer named generation %s, which the service lists under the other's id. Its "
             "own is under %s: %s",
             clip, owner.job.id, generation_id, progress.request_id, then, extra={"job": job.id},
         )  # fmt: skip
-        if may_reopen:
-            spec.journal.reopen(record, free)
-            spec.journal.reopen(Record(job, free), _in_doubt_again(free))
+        if is_at_rest:
+            spec.journal.reopen(record, uncharged)
+            spec.journal.reopen(Record(job, uncharged), _in_doubt_again(uncharged))
+
+    def _is_being_saved(self, generation_id: str | None, owner: Entry) -> bool:
+        """Tell whether another job of this process is just saving this generation's clip: then it is soon at rest."""
+        spec = owner.run.spec
+        if not generation_id or spec.live is None:
+            return False
+        record = spec.journal.by_generation(generation_id)
+        return record is not None and record.progress.stage is Stage.READY and record.job.id in spec.live
 
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since
@@ -331,7 +342,7 @@ class LostSubmissions:
 
 
 def _in_doubt_again(progress: Progress) -> Progress:
-    """Return the progress of a job that has ended with another one's generation: a later run looks for its own."""
+    """Return the progress of a job that has another one's generation: a later run looks for its own."""
     if progress.stage is Stage.SAVED:
         progress = progress.to(Stage.READY)
     forgotten = dict.fromkeys(

@@ -271,3 +271,17 @@ async def test_a_saved_clip_whose_file_is_gone_is_fetched_by_the_same_call_and_n
         assert clip.read_bytes() == content
         assert (await agent.submit(MODEL, {**PARAMS, "prompt": "hills"}, "b"))["id"] == "b"
     assert len(service.accepted) == 2
+
+
+async def test_a_clip_that_was_ready_when_the_process_ended_is_saved_by_the_next_one(
+    tools: Tools, service: FakeService, tmp_path: Path
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+    async with open_journal(tmp_path / "clips" / JOURNAL) as journal:
+        record = journal.find("a")
+        assert record is not None
+        journal.step(record.job, record.progress.to(Stage.READY, video_url="https://example.com/a.mp4"))
+    async with tools() as agent:
+        assert (await agent.wait("a", 50))["stage"] == "saved"
+    assert len(service.accepted) == 1

@@ -94,6 +94,20 @@ async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(
     assert (result.generation_id, result.ok, len(service.accepted)) == ("gen-0", True, 1)
 
 
+async def test_failed_jobs_are_tried_again_also_beside_another_run_into_the_folder(tmp_path: Path) -> None:
+    service = FakeService(seconds=30)
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client, anyio.create_task_group() as tasks:
+        assert not (await run_all(client, jobs(1), output=tmp_path))["job0"].ok
+        tasks.start_soon(take_all, client.run([{**JOB, "id": "other"}], output=tmp_path))
+        await anyio.sleep(1)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            tried = {result.job.id: result async for result in results}
+    assert tried["job0"].ok
+    assert max(service.by_request.values()) == 1
+    assert len(service.posted_at) == 3
+
+
 async def test_a_failed_generation_from_elsewhere_is_not_bought_again_by_its_model_alone(tmp_path: Path) -> None:
     service = FakeService()
     service.accepted["gen-0"], service.broken["gen-0"] = service.clock(), "out of paint"

@@ -13,6 +13,8 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InDoubt, Unclear
+from aimlvideo.shell.files.downloads import Clip
+from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import (
     GATEWAY_JOB,
@@ -20,6 +22,7 @@ from tests.fakes import (
     MODEL,
     SERVICE_EPOCH,
     FakeClient,
+    FakeDownload,
     FakeGateway,
     FakeService,
     answer,
@@ -206,6 +209,52 @@ async def test_whoever_waits_for_a_generation_by_its_id_keeps_it_when_a_lost_ans
             assert (await anext(results)).generation_id == "gen-0"
     assert waited[0].ok
     assert len(service.posted_at) == 1
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("stage", ["rendering", "ready"])
+async def test_a_job_of_an_earlier_run_that_was_left_with_the_generation_of_another_one_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    quick_downloads(monkeypatch)
+    service = FakeService()
+    service.lost.append(answer(201, {"id": "gen-1", "status": "queued"}))
+    async with FakeClient(service) as client, client.run(jobs(2)[:1], output=tmp_path):
+        await anyio.sleep(1)
+    service.lost.append(Unclear("reset"))
+    async with FakeClient(service) as client:
+        if stage == "ready":
+            async with open_journal(tmp_path / JOURNAL) as journal:
+                record = journal.find("job0")
+                assert record is not None
+                journal.step(record.job, record.progress.to(Stage.READY, video_url="https://example.com/a.mp4"))
+        await run_all(client, jobs(2)[1:], output=tmp_path)
+        async with client.resume(tmp_path) as results:
+            assert (await anext(results)).generation_id == "gen-0"
+    assert (tmp_path / "job0.mp4").read_text() == "https://files.example.com/gen-0.mp4?sig=a%2Bb"
+    assert len(service.posted_at) == 2
+
+
+@pytest.mark.usefixtures("no_threads")
+async def test_the_owner_of_a_generation_waits_until_the_clip_of_another_job_that_has_it_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick_downloads(monkeypatch)
+    fetch = FakeDownload.fetch
+
+    async def slowly(self: FakeDownload) -> Clip:
+        await anyio.sleep(20)
+        return await fetch(self)
+
+    monkeypatch.setattr(FakeDownload, "fetch", slowly)
+    # Listed while the other one's clip is on its way to the disk.
+    service = FakeService(seconds=30, listing_delay=10)
+    service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(2), output=tmp_path)
+        results = await run_all(client, jobs(2), output=tmp_path)
+    assert {result.job.id: result.generation_id for result in results.values()} == {"job0": "gen-0", "job1": "gen-1"}
+    assert len(service.posted_at) == 2
 
 
 async def test_a_full_last_page_of_the_log_is_not_taken_for_its_end() -> None:
