@@ -159,6 +159,7 @@ class LostSubmissions:
         """Return how well one submission was looked for."""
         entry, journal = doubt.entry, doubt.entry.run.spec.journal
         candidates = (row for row in nameless if may_be_submission(row, entry.job, doubt.intent))
+        owners = (journal.by_generation(row.generation_id or "") for row in candidates)
         return Search(
             self.account,
             reading.since,
@@ -166,7 +167,8 @@ class LostSubmissions:
             complete=reading.complete,
             clock_known=reading.clock_known,
             lists_our_ids=self._lists_our_ids,
-            lists_nameless=any(journal.by_generation(row.generation_id or "") is None for row in candidates),
+            # One that was adopted, or is known since a journal was rebuilt, may be this submission all the same.
+            lists_nameless=any(owner is None or owner.progress.request_id is None for owner in owners),
         )
 
     def _give_up_after_patience(self) -> None:

@@ -121,3 +121,15 @@ def test_a_run_that_is_refused_takes_no_rebuilt_journal_away_that_has_only_what_
     history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves"}})
     history.change_the_balance(10.0)
     history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves"}})
+
+
+def test_a_lost_generation_that_was_adopted_is_not_bought_again_for_its_job_where_the_log_has_no_id_of_it(
+    history: Promise,
+) -> None:
+    history.change_the_log(rows=7, strangers=0, delay=0.0, offset=0.0, ids="missing")
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    history.run_a_file(**{**FILE, "jobs": {"b": "waves"}, "faults": ["lost"], "interrupt_at": 3.0})
+    how: dict[str, Any] = {"count": 0, "fails": False, "adopts": True, "seconds": 700.0, "other": NO_EVENTS}
+    history.take_generations_from_elsewhere(**how)
+    history.resume_the_folder(**QUIET)
+    assert history.world.endings["exit 3"] == 2
