@@ -76,6 +76,21 @@ async def test_a_further_clip_that_stands_beside_another_job_s_is_brought_back_t
     assert (tmp_path / "walk-2.mp4").read_bytes() == b"somebody else's"
 
 
+async def test_in_another_folder_than_before_no_clip_takes_the_place_of_somebody_else_s(tmp_path: Path) -> None:
+    async with (
+        Sandbox(QUICK) as sandbox,
+        VideoClient("key", sandbox.url, poll="every:0.02", journal=tmp_path / JOURNAL) as client,
+    ):
+        before = await client.generate(OMNI, id="walk", prompt="a walk", duration=3, output=tmp_path / "before")
+        (tmp_path / "now").mkdir()
+        (tmp_path / "now" / "walk-2.mp4").write_bytes(b"somebody else's")
+        now = await client.generate(OMNI, id="walk", prompt="a walk", duration=3, output=tmp_path / "now")
+    assert [path.name for path in before.paths] == ["walk.mp4", "walk-2.mp4"]
+    assert [path.name for path in now.paths] == ["walk.mp4", "walk-2-2.mp4"]
+    assert (tmp_path / "now" / "walk-2.mp4").read_bytes() == b"somebody else's"
+    assert sandbox.stats()["posts"] == 1
+
+
 async def test_saving_a_result_saves_all_of_its_clips_and_replaces_nobody_s(tmp_path: Path) -> None:
     (tmp_path / "film-2.mp4").write_bytes(b"somebody else's")
     async with Sandbox(QUICK) as sandbox:

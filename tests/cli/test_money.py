@@ -28,6 +28,7 @@ from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import DiskFailed, JournalError, LinkDead, Unclear, VideoError
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
+from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.conftest import VirtualTimeLoop
 from tests.fakes import (
     GATEWAY_JOB,
@@ -503,6 +504,42 @@ def test_another_clip_into_the_file_of_one_that_is_outstanding_is_not_bought_una
 
 
 @pytest.mark.parametrize(
+    ("more", "code"), [([], 1), (["-i", "none.png"], 2), (["--set", "duration=77"], 2)], ids=["failed", "file", "value"]
+)
+def test_a_clip_that_was_not_paid_leaves_nothing_beside_it(
+    command: Command, service: FakeService, tmp_path: Path, more: list[str], code: int
+) -> None:
+    service.broken["gen-0"] = "out of paint"
+    words = [*ONE[:4], *more, *ONE[6:]] if "-i" in more else [*ONE, *more]
+    assert command(*words).exit_code == code
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_two_clips_that_were_bought_into_one_file_are_both_fetched_each_by_its_own_words(
+    command: Command, service: FakeService
+) -> None:
+    hills = ["hills" if word == "waves" else word for word in ONE]
+    service.seconds = 5000.0
+    assert command(*ONE, "--timeout", 100).exit_code == 3
+    assert command(*hills, "--timeout", 100, "--again").exit_code == 3
+    service.seconds = 1.0
+    for words, generation in ((ONE, "gen-0"), (hills, "gen-1")):
+        fetched = command(*words)
+        assert fetched.exit_code == 0, fetched.output
+        assert f"generation {generation}" in fetched.output
+    assert len(service.accepted) == 2
+
+
+def test_a_clip_that_an_empty_account_could_not_buy_keeps_no_other_one_out_of_its_file(
+    command: Command, service: FakeService
+) -> None:
+    service.posts.append(answer(200, {"message": "insufficient balance"}))
+    assert command(*ONE).exit_code == 3
+    assert command(*["hills" if word == "waves" else word for word in ONE]).exit_code == 0
+    assert len(service.accepted) == 1
+
+
+@pytest.mark.parametrize(
     ("limit", "code", "words"),
     [("0.01", 2, "more than --max-spend 0.01: nothing was bought"), ("9", 0, "saved clip.mp4")],
 )
@@ -934,7 +971,10 @@ def test_an_older_copy_of_the_journal_buys_nothing_again_and_takes_no_id_away(
         assert refused.exit_code == 2
         assert "results.jsonl has generation gen-" in refused.output
         assert "aimlvideo recover out" in refused.output
+        assert "0.50" not in refused.output, "what was paid is not offered for its price once more"
     assert (len(service.posted_at), results.read_text()) == (4, lines)
+    with read_journal(journal) as opened:
+        assert opened.counts() == {"saved": 2}
     shutil.copy(newest, journal)
     assert command(*run()).exit_code == 0
     assert len(service.posted_at) == 4

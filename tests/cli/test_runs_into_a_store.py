@@ -47,6 +47,15 @@ def test_what_is_carried_on_goes_to_the_store_too(
     assert not list(journal_folder(halted).glob("*.mp4"))
 
 
+def test_what_is_in_the_store_is_not_fetched_again(command: Command, tmp_path: Path, halted: str) -> None:
+    words = ["run", "jobs.jsonl", "-o", halted, "--poll", "every:0.05", "--rate", 1000]
+    assert command(*words).exit_code == 0
+    saved = {path: path.stat().st_mtime_ns for path in (tmp_path / "store" / "run").glob("*.mp4")}
+    assert command(*words).exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in saved} == saved
+    assert clips(tmp_path) == ["a.mp4", "b.mp4"]
+
+
 def test_a_generation_from_elsewhere_is_fetched_into_the_store(command: Command, tmp_path: Path, store: str) -> None:
     write_jobs(tmp_path / "jobs.jsonl", {**JOB, "id": "a"})
     command(*quick("jobs.jsonl"))

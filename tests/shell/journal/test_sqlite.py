@@ -314,6 +314,18 @@ async def test_a_job_that_was_recovered_knows_its_moments_and_what_was_paid(jour
     assert isinstance(progress["c"].error, errors.GenerationFailed)
 
 
+@pytest.mark.parametrize(("link", "generation_id"), [(LINK, "g"), (None, "gen-9")], ids=["paid", "unpaid"])
+async def test_a_failed_job_was_tried_again_by_what_only_the_log_has_unless_its_clip_was_paid(
+    journal: SqliteJournal, link: str | None, generation_id: str
+) -> None:
+    job = VideoJob("m/one", id="a")
+    journal.recover(
+        {"id": "a", "model": "m/one", "stage": "failed", "error": "e", "generation_id": "g", "video_url": link}
+    )
+    assert journal.remember_found({Intent().request_id(job, "0123"): "gen-9"}) == 1
+    assert journal.find("a").progress.generation_id == generation_id  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("stage", ["planned", "submitting", "in_doubt"])
 async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_generation(
     journal: SqliteJournal, stage: str
