@@ -1080,3 +1080,16 @@ def test_a_signal_while_jobs_come_from_a_pipe_ends_the_command_without_waiting_f
     assert (done.exit_code, waited) == (3, [])
     assert not (tmp_path / "out").exists()
     assert not service.accepted
+
+
+def test_clips_are_not_bought_for_names_that_no_job_can_fill(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    command(*run("--max-spend", 0.1))
+    refused = command("resume", "out", "--name", "{sed}", "--poll", "every:15")
+    assert refused.exit_code == 2
+    assert "the name template '{sed}' has {sed}, which no job has" in refused.output
+    assert not service.accepted
+    assert command("resume", "out", "--name", "{prompt} {id}", "--poll", "every:15").exit_code == 0
+    assert sorted(clip.name for clip in (tmp_path / "out").glob("*.mp4")) == ["waves a.mp4", "waves b.mp4"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -11,11 +12,13 @@ from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
 from aimlvideo.cli.job_reader import may_be_bought
 from aimlvideo.cli.options import ClientOptions, RunPlace
-from aimlvideo.cli.run_folder import SANDBOX, RunFolder
+from aimlvideo.cli.run_folder import NAMING, SANDBOX, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
 from aimlvideo.cli.service_facts import ServiceFacts
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
+from aimlvideo.core.jobs.file_names import NameTemplate
+from aimlvideo.core.jobs.job import Record
 from aimlvideo.errors import ServiceError, UsageError, VideoError
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
@@ -52,6 +55,8 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
             sandbox = bool(journal.fact(SANDBOX))
             if sandbox:
                 folder.claim(journal, sandbox=True)
+            if options.name and options.name != journal.fact(NAMING):
+                _check_name(options.name, journal.open_jobs(run=run))
             async with client_of(settings, sandbox=sandbox) as client:
                 try:
                     facts = await ServiceFacts.of(client)
@@ -66,6 +71,19 @@ def carry_on(settings: ClientOptions, options: RunOptions, terminal: Terminal, r
 
     command = CommandRun(options, terminal, run, whole_folder=run is None)
     return command.to_the_end(work)
+
+
+def _check_name(template: str, records: Iterator[Record]) -> None:
+    """Raise UsageError where a template of clips' names has a field that no job has: all would be named alike."""
+    fields: set[str] = set()
+    names: set[str] = set()
+    for job, _ in records:
+        fields.update(job.params)
+        names.add(job.model)
+    for model in map(known_catalog().find, names):
+        fields.update(model.params if model else ())
+    if names and (problem := NameTemplate(template).problem(fields)):
+        raise UsageError(f"--name: {problem}")
 
 
 def _agree(tally: Tally, settings: ClientOptions, options: RunOptions, facts: ServiceFacts, terminal: Terminal) -> None:
