@@ -120,7 +120,8 @@ def settled_by_hand(record: Record, generation: str | None, owner: Record | None
     Raises UsageError where the job is not in doubt, or the generation another job's.
     """
     job, progress = record
-    if owner is not None and owner.job.id != job.id:
+    # One that was only adopted, under its own name, may be whoever's.
+    if owner is not None and owner.job.id not in (job.id, generation):
         raise UsageError(
             f"generation {generation} is that of job {owner.job.id!r} already: expected the one that the service's "
             f"dashboard shows for the client request id {progress.request_id}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aimlvideo.core.jobs.job import VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import (
     LEAST_SETTLE,
     WINDOW_MARGIN,
@@ -14,8 +15,10 @@ from aimlvideo.core.lost_submissions import (
     may_be_submission,
     next_lookup_after,
     settle_seconds,
+    settled_by_hand,
 )
 from aimlvideo.core.money.account import LogRow
+from aimlvideo.errors import UsageError
 from tests.cases import for_each
 
 WON = LogRow("av-1", "gen-1", True, 0.0)
@@ -163,3 +166,11 @@ def test_the_fingerprint_changes_with_key_and_base_url_and_shows_neither() -> No
     }
     assert ours not in others
     assert "secret" not in ours
+
+
+def test_a_person_settles_a_doubt_by_a_generation_that_was_adopted_and_not_by_another_job_s() -> None:
+    doubt = Record(VideoJob("m", id="a"), Progress(Stage.IN_DOUBT, request_id="av-1"))
+    adopted = Record(VideoJob("", id="gen-1"), Progress(Stage.SAVED, generation_id="gen-1"))
+    assert settled_by_hand(doubt, "gen-1", adopted).generation_id == "gen-1"
+    with pytest.raises(UsageError, match="is that of job 'b' already"):
+        settled_by_hand(doubt, "gen-1", Record(VideoJob("m", id="b"), adopted.progress))

@@ -133,3 +133,10 @@ def test_a_lost_generation_that_was_adopted_is_not_bought_again_for_its_job_wher
     history.take_generations_from_elsewhere(**how)
     history.resume_the_folder(**QUIET)
     assert history.world.endings["exit 3"] == 2
+
+
+def test_what_an_attempt_was_charged_that_failed_is_in_what_reconcile_says(history: Promise) -> None:
+    history.let_the_next_generation_fail(billed=True)
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}, "retry_failed": True})
+    history.reconcile(key="key-1")
