@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
@@ -16,9 +17,21 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import InvalidJobs, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
+from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
-from tests.fakes import GATEWAY_JOB, JOB, FakeClient, FakeGateway, FakeService, answer, jobs, quick_downloads, run_all
+from tests.fakes import (
+    GATEWAY_JOB,
+    JOB,
+    FakeClient,
+    FakeDownload,
+    FakeGateway,
+    FakeService,
+    answer,
+    jobs,
+    quick_downloads,
+    run_all,
+)
 from tests.promise.world import png
 
 
@@ -166,3 +179,21 @@ async def test_a_failed_generation_by_another_picture_is_not_asked_for(tmp_path:
         os.utime(picture, (clock.wall() + 100,) * 2)
         async with client.resume(tmp_path, retry_failed=True) as results:
             assert (await anext(results)).generation_id == "gen-1"
+
+
+async def test_a_clip_that_was_saved_into_a_store_is_not_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryFileSystem, "store", {})
+    monkeypatch.setattr(MemoryFileSystem, "pseudo_dirs", [""])
+    service, fetched = FakeService(), list[str]()
+    fetch = FakeDownload.fetch
+
+    async def noted(self: FakeDownload) -> Clip:
+        fetched.append(self.path.name)
+        return await fetch(self)
+
+    monkeypatch.setattr(FakeDownload, "fetch", noted)
+    async with FakeClient(service) as client:
+        for _ in range(2):
+            results = await run_all(client, jobs(2), output="memory://clips/saved")
+            assert all(result.ok for result in results.values())
+    assert sorted(fetched) == ["job0.mp4", "job1.mp4"]
