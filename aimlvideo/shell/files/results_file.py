@@ -16,6 +16,7 @@ from aimlvideo.shell.files.private_files import drop_link, new_file, no_follow
 
 ODD_LETTERS = "backslashreplace"
 """Half a surrogate pair is written as JSON escapes it."""
+_JSON = json.JSONEncoder(ensure_ascii=False)
 FAILED_STAGE = b'"stage": "failed"'
 """How the line of a failed job has its stage. No text in a line has this: its quotes are escaped."""
 
@@ -89,7 +90,7 @@ def _is_cut(path: Path) -> bool:
 
 
 def _line(result: Result) -> str:
-    return json.dumps(result.row(), ensure_ascii=False) + "\n"
+    return _JSON.encode(result.row()) + "\n"
 
 
 @contextmanager
