@@ -567,6 +567,28 @@ def test_a_clip_that_was_never_accepted_is_not_sent_again_past_the_limit_of_the_
     assert len(service.accepted) == 2
 
 
+def test_a_clip_whose_second_purchase_failed_stays_known_as_paid(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    assert command(*ONE).exit_code == 0
+    (tmp_path / "clip.mp4").unlink()
+    service.broken["gen-1"] = "out of paint"
+    assert command(*ONE, "--again").exit_code == 1
+    with read_journal(tmp_path / ".clip.mp4.journal") as journal:
+        assert [attempt.generation_id for _, attempt in journal.earlier_attempts()] == ["gen-0", "gen-1"]
+
+
+def test_a_clip_that_nothing_was_paid_for_leaves_no_journal(
+    command: Command, service: FakeService, tmp_path: Path
+) -> None:
+    assert command(*ONE, "--max-spend", 0.01).exit_code == 2
+    service.posts.append(answer(401, {"message": "wrong key"}))
+    assert command(*ONE).exit_code != 0
+    service.broken["gen-0"] = "out of paint"
+    assert command(*ONE).exit_code == 1
+    assert not list(tmp_path.glob(".clip.mp4.*"))
+
+
 # What is no sum of money -------------------------------------------------------------------------------------------
 
 

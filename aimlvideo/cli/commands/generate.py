@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -43,7 +44,6 @@ from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, VideoError
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -143,7 +143,7 @@ class _ClipJournal:
         if self.path is None or not self.path.exists():
             return []
         with read_journal(self.path) as opened:
-            return [*opened.ended_jobs(), *opened.open_jobs()]
+            return list(opened.all_jobs())
 
     def stage_in(self, records: Sequence[Record]) -> Stage:
         """Return where this clip stands among them: planned, where it is none of them."""
@@ -173,13 +173,10 @@ class _ClipJournal:
             )
             journal.step(record.job, saved)
 
-    async def plan_anew(self) -> None:
-        """Let a clip that is saved be bought once more; its generation's id stays in the journal."""
-        if self.path is not None:
-            async with open_journal(self.path) as journal:
-                record = journal.find(self.job.id)
-                if record is not None and record.progress.stage is Stage.SAVED:
-                    journal.step(self.job, Progress())
+    async def plan_anew(self, client: VideoClient) -> None:
+        """Let a clip that is saved be bought once more; its generation's id stays in the client's journal."""
+        async with client.run([]) as run:
+            run.spec.journal.step(self.job, Progress())
 
     def outstanding(self) -> str:
         """Return a sentence with the ids that are open at the service, or nothing."""
@@ -188,15 +185,18 @@ class _ClipJournal:
         return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
 
     def remove(self) -> None:
-        """Remove the journal, unless it has a clip that was paid, or another job that is not ended."""
+        """Remove the journal, unless it has a clip that was paid, or may be, or another job that is not ended."""
         if self.path is not None and self.path.exists():
-            JournalFile(self.path).remove(self._is_needless)
+            JournalFile(self.path).remove(partial(self._is_needless, self.path))
 
-    def _is_needless(self) -> bool:
-        own = (self.job.id, Stage.PLANNED)
-        return all(
-            progress.stage is Stage.FAILED or (job.id, progress.stage) == own for job, progress in self.records()
-        )
+    def _is_needless(self, path: Path) -> bool:
+        with read_journal(path) as opened:
+            # What was sent, and is planned again without its id, was refused.
+            stages = {attempt.stage for _, attempt in opened.earlier_attempts()} - {Stage.SUBMITTING}
+            for job, progress in opened.all_jobs():
+                if job.id != self.job.id or progress.has_attempt or progress.stage is not Stage.PLANNED:
+                    stages.add(progress.stage)
+        return stages <= {Stage.FAILED}
 
 
 def make_one(
@@ -214,44 +214,44 @@ def make_one(
     A journal lies hidden beside it: the same command again carries on, and buys nothing twice.
     """
     checked_limit(max_spend, "--max-spend")
-    if clip.model not in known_catalog():
-        learn_without_a_run(settings, [clip.model], sandbox=sandbox)
-    params = clip.params(settings["service"])
+    job = _job_of(clip, settings, sandbox=sandbox)
     _check_output(output)
-    # The id follows from the content: the same command has the same id, and finds its journal and its clip.
-    job = VideoJob(clip.model, id=VideoJob(clip.model, **params).id, **params)
     journal = _ClipJournal(None if sandbox else output.with_name(f".{output.name}.journal"), job, output)
     records = journal.records()
-    # One that was only planned, by an `--again` that found the account empty, is bought by another `--again` only.
     stage = journal.stage_in(records)
     if not again:
         journal.refuse_to_buy_again(records)
-    # Nothing of it is paid yet: what costs too much is a mistake in the command, and not an unfinished clip. One that
-    # was sent may turn out as never accepted, and is sent again then: within the limit of now.
-    is_lost = stage is Stage.SAVED and not again
-    is_new = stage is Stage.PLANNED or (again and stage is Stage.SAVED)
-    tightest, limit = (max_spend, None) if is_new else (None, max_spend)
+    is_saved = stage is Stage.SAVED
+    is_new = stage is Stage.PLANNED or (is_saved and again)
     if is_new:
         _say_what_is_odd(job, settings, terminal)
 
     async def work() -> None:
-        if tightest is not None:
-            async with client_of(settings, sandbox=sandbox) as client:
-                await _refuse_above(tightest, client, job)
-        if again and stage is Stage.SAVED:
-            await journal.plan_anew()
-        async with (
-            client_of(settings | {"journal": journal.path}, sandbox=sandbox) as client,
-            client.run([job], max_spend=limit) as results,
-        ):
-            result = await anext(results)
-            if is_lost:
-                terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
-            result = await _see_saved(result, journal, results.spec.journal)
+        async with client_of(settings | {"journal": journal.path}, sandbox=sandbox) as client:
+            # Nothing of a new one is paid yet: what costs too much is a mistake in the command, and not an unfinished
+            # clip. One that was sent may turn out as never accepted, and is sent again then: within the limit of now.
+            if is_new and max_spend is not None:
+                await _refuse_above(max_spend, client, job)
+            if is_new and is_saved:
+                await journal.plan_anew(client)
+            async with client.run([job], max_spend=None if is_new else max_spend) as results:
+                result = await anext(results)
+                if is_saved and not is_new:
+                    terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
+                result = await _see_saved(result, journal, results.spec.journal)
         terminal.result(result)
         terminal.say(_saved_sentence(result, output))
 
     return _see_through(work, journal, terminal)
+
+
+def _job_of(clip: ClipInputs, settings: ClientOptions, *, sandbox: bool) -> VideoJob:
+    """Return a clip's job; the service is asked for a model that the catalogue does not know. Raises UsageError."""
+    if clip.model not in known_catalog():
+        learn_without_a_run(settings, [clip.model], sandbox=sandbox)
+    params = clip.params(settings["service"])
+    # The id follows from the content: the same command has the same id, and finds its journal and its clip.
+    return VideoJob(clip.model, id=VideoJob(clip.model, **params).id, **params)
 
 
 async def _see_saved(result: Result, clip: _ClipJournal, journal: Journal) -> Result:
@@ -279,11 +279,9 @@ def _see_through(work: Callable[[], Coroutine[Any, Any, None]], journal: _ClipJo
     except (GenerationFailed, Rejected, _ClipLost) as error:
         terminal.result(Result(journal.job, Stage.FAILED, getattr(error, "generation_id", None), error=error))
         terminal.problem(str(error))
-        journal.remove()
         return SOME_FAILED
-    except UsageError:
+    finally:
         journal.remove()
-        raise
     return ALL_SAVED
 
 
