@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -156,12 +156,12 @@ class Planner:
                 await self._plan_or_learn(journal, client, facts)
                 is_planned = True
                 yield journal
-        except (UsageError, KeyboardInterrupt):
+        finally:
             if is_new and not is_planned:
                 JournalFile(folder / JOURNAL).remove(lambda: _is_empty(folder / JOURNAL))
-            if not folder_was_there and not is_planned and not any(folder.iterdir()):
-                folder.rmdir()
-            raise
+            if not (folder_was_there or is_planned):
+                with suppress(OSError):  # something is in it
+                    folder.rmdir()
 
     async def _plan_or_learn(self, journal: Journal, client: VideoClient, facts: ServiceFacts) -> None:
         """Write all jobs down.
