@@ -365,7 +365,11 @@ def test_a_lost_journal_is_refused_and_recovered_from_what_is_left(
     refused = command(*quick("jobs.jsonl"))
     assert refused.exit_code == 2
     assert "recover" in refused.output
-    assert command("recover", "out").exit_code == 0
+    results.write_text(f'{{"id": "als{chr(10)}{results.read_text()}')
+    recovered = command("recover", "out")
+    assert recovered.exit_code == 0
+    assert "1 job from results.jsonl" in recovered.output
+    assert "1 line of results.jsonl cannot be read" in recovered.output
     done = command(*quick("jobs.jsonl"))
     assert done.exit_code == 0, done.output
     assert rows(tmp_path / "out").keys() == {"kept", "also"}

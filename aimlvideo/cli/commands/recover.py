@@ -49,6 +49,12 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
     rows = list(ResultsFile.read(folder / RESULTS)) if (folder / RESULTS).exists() else []
+    lines, _ = ResultsFile.count_lines(folder / RESULTS)
+    if (passed_over := lines - len(rows)) > 0:
+        terminal.remark(
+            f"{pluralize(passed_over, 'line')} of {RESULTS} cannot be read, as after a crash: a generation that only "
+            "such a line names may be paid, and is not in the journal. Look there, and at the service's dashboard"
+        )
 
     async def work() -> int:
         async with VideoClient(**settings) as client:

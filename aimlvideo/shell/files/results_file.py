@@ -60,15 +60,15 @@ class ResultsFile:
         lines = failed = 0
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
-                lines += 1
+                lines += not line.isspace()
                 failed += FAILED_STAGE in line
         return lines, failed
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:
         """Give the lines of the file; one that was cut short by a crash is passed over."""
-        # A byte that was damaged costs its own line, not the file.
-        with path.open(encoding="utf-8", errors="replace") as file:
+        # A byte that was damaged costs its own line, not the file; a mark of an editor before the first costs none.
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             for line in file:
                 try:
                     row = json.loads(line)

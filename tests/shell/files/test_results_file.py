@@ -29,6 +29,15 @@ def ids(path: Path) -> list[str]:
     return [row["id"] for row in ResultsFile.read(path)]
 
 
+def test_a_mark_of_an_editor_before_the_first_line_and_blank_lines_cost_none(path: Path) -> None:
+    file = ResultsFile(path)
+    file.write(result("a"))
+    file.close()
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes() + b"\r\n \n")
+    assert ids(path) == ["a"]
+    assert ResultsFile.count_lines(path) == (1, 1)
+
+
 def test_a_line_is_there_as_soon_as_it_is_written(path: Path) -> None:
     file = ResultsFile(path)
     file.write(result("a"))
