@@ -82,9 +82,10 @@ def _pointers(file: BinaryIO, box: Box) -> Iterator[tuple[int, int]]:
             # TrackFragmentRandomAccessBox: a moment and a place, then three numbers of one to four bytes each.
             sizes = int.from_bytes(content[8:12])
             entry = 2 * width + 3 + sum(sizes >> bits & 3 for bits in (0, 2, 4))
-            if 16 + entry * int.from_bytes(content[12:16]) > len(content):
+            entries_end = 16 + entry * int.from_bytes(content[12:16])
+            if entries_end > len(content):
                 raise ValueError("a table beyond the end of its box")
-            yield from ((table.start + at + width, width) for at in range(16, len(content) - entry + 1, entry))
+            yield from ((table.start + at + width, width) for at in range(16, entries_end, entry))
 
 
 def _with_texts(moov: bytes, texts: Mapping[bytes, str], *, at_least: int) -> bytes:

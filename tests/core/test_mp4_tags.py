@@ -111,3 +111,13 @@ def test_damaged_films_raise_nothing() -> None:
         for _ in range(dice.randint(1, 4)):
             clip[dice.randrange(len(clip))] = dice.randrange(256)
         with_texts(io.BytesIO(bytes(clip)), len(clip), TEXTS)
+
+
+def test_the_table_of_fragments_points_to_where_they_are_then() -> None:
+    behind = len(film()) + 4
+    entry = (7).to_bytes(4) + behind.to_bytes(4) + b"\1\1\1"
+    clip = film() + box(b"mfra", box(b"tfra", bytes(12) + (1).to_bytes(4) + entry + b"\xff" * 11))
+    index = with_texts(io.BytesIO(clip), len(clip), TEXTS)
+    assert isinstance(index, NewIndex)
+    grown = len(index.content) - (index.end - index.start)
+    assert index.further == ((clip.index(entry) + 4 + grown, (behind + grown).to_bytes(4)),)
