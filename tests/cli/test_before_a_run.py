@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import socket
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from aimlvideo.cli.app import app
 from aimlvideo.cli.service_facts import ServiceFacts
+from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog import catalog
 from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.services import service_of
@@ -130,6 +132,22 @@ def test_a_model_that_nobody_knows_is_refused_as_before(command: Command, tmp_pa
         assert result.exit_code == 2
         assert "a known model, got 'nobody/knows'" in result.stderr
         assert not (tmp_path / "out").exists()
+
+
+def test_an_interruption_while_the_service_is_asked_for_a_model_leaves_nothing_behind(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupted(*_: object) -> bool:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+        return False
+
+    monkeypatch.setattr(VideoClient, "learn_models", interrupted)
+    jobs = write_jobs(tmp_path / "jobs.jsonl", {"id": "a", "model": "nobody/knows", "prompt": "waves"})
+    assert command("run", jobs, "-o", tmp_path / "out").exit_code == 3
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_key_s_own_limit_and_scopes_count_before_anything_is_sent(
