@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from aimlvideo.cli.options import ClientOptions
+from aimlvideo.cli.run_folder import SANDBOX
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
@@ -22,7 +23,13 @@ from aimlvideo.shell.journal.base import JournalReader
 
 
 def reconcile_jobs(journal: JournalReader, settings: ClientOptions, terminal: Terminal) -> int:
-    """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does."""
+    """Say what jobs really cost by the ledger and the log, and what does not match; return 1 where anything does.
+
+    The service that they were begun with is asked, whatever the settings name.
+    """
+    if journal.fact(SANDBOX):
+        raise UsageError("these clips are an embedded sandbox's: nothing was paid, so no ledger has them")
+    settings = {**settings, "service": journal.fact("service") or settings["service"]}
     service = service_of(settings["service"])
     ledger = service.ledger
     if ledger is None:

@@ -137,3 +137,23 @@ def test_a_generation_is_not_taken_into_a_folder_of_another_service_where_nobody
     assert "out was started with --service aimlapi: use that, or another folder" in refused.output
     with read_journal(Path("out") / JOURNAL) as journal:
         assert journal.by_generation("gen-1") is None
+
+
+@pytest.mark.parametrize(
+    ("fact", "reason"), [((SANDBOX, "yes"), "embedded sandbox's"), (("service", "kling"), "has no ledger to ask for")]
+)
+def test_the_ledger_of_one_service_is_not_held_against_clips_of_another_or_of_a_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fact: tuple[str, str], reason: str
+) -> None:
+    monkeypatch.setenv("AIMLAPI_API_KEY", "k")
+    monkeypatch.setenv("AIMLAPI_BASE_URL", "http://127.0.0.1:9")
+
+    async def write() -> None:
+        async with open_journal(tmp_path / JOURNAL) as journal:
+            journal.note(*fact)
+            journal.adopt(VideoJob(**JOB), Progress(Stage.RENDERING, generation_id="gen-1"))
+
+    anyio.run(write)
+    refused = CliRunner().invoke(app, ["reconcile", str(tmp_path)])
+    assert refused.exit_code == 2
+    assert reason in refused.output
