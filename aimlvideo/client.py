@@ -174,7 +174,8 @@ class VideoClient:
     - `transport`: an object that carries the requests in place of HTTP, for tests without sockets: `FunctionTransport`,
       or any other `Transport`. It needs no key and is asked for the clips' links too; without a `base_url`, nothing
       that it teaches of durations is kept;
-    - `limiters`: the slots and rates of an account that other clients of this process use too.
+    - `limiters`: those of an account that other clients of this process use too, in place of `max_outstanding`, `rate`,
+      `poll_rate` and `downloads`.
 
     `journal` and `knowledge` may also be open ones that others share.
 
