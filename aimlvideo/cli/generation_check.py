@@ -17,9 +17,10 @@ from aimlvideo.core.jobs.job import Record
 from aimlvideo.core.jobs.request_ids import Intent, id_prefix
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.wires.answers import State
-from aimlvideo.errors import Rejected, ServiceError, SettingsError, UsageError
+from aimlvideo.errors import NotAccepted, Rejected, ServiceError, SettingsError, Unclear, UsageError
 from aimlvideo.pipeline.job_sources import may_have_completed
 from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.task_groups import task_group
 
 PARALLEL_QUESTIONS = 20
@@ -54,21 +55,28 @@ def check_generation(record: Record, generation: str, settings: ClientOptions, t
         )
 
 
-def completed_since(failed: Iterable[Record], settings: ClientOptions) -> set[str]:
+def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[set[str], set[str]]:
     """Return the ids of the failed jobs whose generations the service has completed by now, or renders again.
 
-    Where it cannot be asked, nobody knows of any.
+    And those of the jobs that it is too busy to be asked about. Without a key nobody is asked.
     """
     asked = [record for record in failed if may_have_completed(*record)]
     completed: set[str] = set()
+    unknown: set[str] = set()
 
     async def ask(client: VideoClient, record: Record, limit: anyio.CapacityLimiter) -> None:
         job, generation_id = record.job, record.progress.generation_id or ""
-        with suppress(ServiceError):
-            async with limit:
-                shown = await fetch_status(partial(client.send, tries=1), client.wire, generation_id, job)
-            if shown.state is not State.FAILED:
-                completed.add(job.id)
+        question = partial(fetch_status, partial(client.send, tries=1), client.wire, generation_id, job)
+        async with limit:
+            try:
+                shown = await retrying(question, on=(NotAccepted, Unclear))
+            except NotAccepted:
+                unknown.add(job.id)
+                return
+            except ServiceError:
+                return
+        if shown.state is not State.FAILED:
+            completed.add(job.id)
 
     async def ask_all() -> None:
         limit = anyio.CapacityLimiter(PARALLEL_QUESTIONS)
@@ -79,7 +87,7 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> set[st
     if asked:
         with suppress(SettingsError):
             in_loop(ask_all())
-    return completed
+    return completed, unknown
 
 
 async def _request_id_of(record: Record, generation: str, client: VideoClient) -> str | None:

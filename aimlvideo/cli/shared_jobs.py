@@ -171,7 +171,7 @@ class SharedJobs:
                 if reader.problems:
                     reader.say_remarks(self._terminal.remark)
                     raise InvalidJobs(reader.problems)
-            retried, refused = _queue_failed(journal, consent.settings) if retry_failed else (0, 0)
+            retried, refused, unknown = _queue_failed(journal, consent.settings) if retry_failed else (0, 0, 0)
             queued += retried
             # Also jobs that another command planned and died over: whatever was begun has a place in the queue.
             queued += enqueue_jobs(journal.db, journal.begun_ids(), begun=True)
@@ -180,6 +180,11 @@ class SharedJobs:
         self._terminal.say(f"{pluralize(queued, 'job')} queued")
         if refused:
             self._terminal.say(not_retried(refused))
+        if unknown:
+            self._terminal.problem(
+                f"{pluralize(unknown, 'job')} not tried again: the service is too busy to say whether it has completed "
+                "the failed generation since, which would be bought twice. Give the command again later"
+            )
         return 0
 
     def work(
@@ -355,12 +360,13 @@ def _plan(journal: SyncPostgresJournal, reader: JobReader, lines: Iterator[Line]
     return names
 
 
-def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) -> tuple[int, int]:
-    """Queue the failed jobs again; return how many, and how many moderation refused that still ask for the same."""
+def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) -> tuple[int, int, int]:
+    """Queue the failed jobs again; return how many, and how many not: refused by moderation, or nobody can be asked."""
     failed = list(journal.failed_jobs())
-    retried = [record for record in failed if not is_still_refused(*record)]
+    allowed = [record for record in failed if not is_still_refused(*record)]
     # Where the service can be asked: a generation that has completed since is not bought again.
-    completed = completed_since(retried, settings) if settings is not None else set()
+    completed, unknown = completed_since(allowed, settings) if settings is not None else (set[str](), set[str]())
+    retried = [record for record in allowed if record.job.id not in unknown]
     queued = 0
     for start in range(0, len(retried), RETRIED_AT_ONCE):
         # Together: a job that is planned anew and not queued would be so for ever. Few at once: meanwhile no worker
@@ -368,7 +374,7 @@ def _queue_failed(journal: SyncPostgresJournal, settings: ClientOptions | None) 
         some = retried[start : start + RETRIED_AT_ONCE]
         with postgres_errors(), journal.db.transaction():
             queued += enqueue_jobs(journal.db, journal.retry_failed(some, completed), again=True)
-    return queued, len(failed) - len(retried)
+    return queued, len(failed) - len(allowed), len(unknown)
 
 
 def _note_facts(journal: SyncPostgresJournal, facts: Mapping[str, str | None]) -> None:

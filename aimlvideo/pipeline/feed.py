@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 from aimlvideo.core.catalog.catalog import Catalog
@@ -15,7 +16,7 @@ from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.wires.answers import State
-from aimlvideo.errors import InvalidJobs, Problem, ServiceError
+from aimlvideo.errors import InvalidJobs, NotAccepted, Problem, ServiceError, Unclear
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.job_sources import may_have_completed
@@ -23,6 +24,7 @@ from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.output_folders import is_saved
+from aimlvideo.shell.http.retrying import retrying
 
 PARALLEL_SUBMISSIONS = 200
 """Submissions of one run in flight at a time, at most."""
@@ -93,8 +95,13 @@ class Feed:
         if record is None or not may_have_completed(*record):
             return False
         failed, pipeline = record.progress, self.pipeline
+        question = partial(fetch_status, pipeline.send, pipeline.wire, failed.generation_id or "", entry.job)
         try:
-            generation = await fetch_status(pipeline.send, pipeline.wire, failed.generation_id or "", entry.job)
+            generation = await retrying(question, on=(NotAccepted, Unclear))
+        except NotAccepted as error:
+            # It may have been completed: what could not be asked about is not bought again on a guess.
+            entry.end(error)
+            return True
         except ServiceError:
             return False
         if generation.state is State.FAILED or entry.ended:

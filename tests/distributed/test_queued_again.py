@@ -21,6 +21,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.job_list import JobList
 from aimlvideo.distributed.queue import JobQueue
+from aimlvideo.shell.http import retrying
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB
 from tests.shell.http_server import served
@@ -43,6 +44,13 @@ def file(dsn: str, tmp_path: Path) -> str:
 def moved(dsn: str, stage: Stage) -> None:
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute("UPDATE aimlvideo_jobs SET stage = %s, request_id = 'av-1'", (stage.value,))
+
+
+def fail(dsn: str) -> None:
+    """Let the service have failed to make the one clip."""
+    failed = "stage = 'failed', request_id = 'av-1', generation_id = 'gen-1', error = 'GenerationFailed: out of paint'"
+    with psycopg.connect(dsn, autocommit=True) as db:
+        db.execute(f"UPDATE aimlvideo_jobs SET {failed}")
 
 
 def queue_again(dsn: str, file: str, stage: Stage) -> None:
@@ -100,6 +108,28 @@ async def test_a_planned_job_whose_place_in_the_queue_is_gone_gets_a_new_one(
         assert [*await opened.take(5)] == ["one"]
 
 
+@pytest.mark.parametrize(("busy_answers", "stage"), [(2, "rendering"), (5, "failed")])
+async def test_a_failed_job_that_the_service_is_too_busy_to_be_asked_about_is_asked_about_again_and_not_planned(
+    dsn: str, file: str, monkeypatch: pytest.MonkeyPatch, busy_answers: int, stage: str
+) -> None:
+    monkeypatch.setattr(retrying, "_retry_delays", partial(retrying._retry_delays, 0.0, 0.0))
+    busy = [web.Response(status=503) for _ in range(busy_answers)]
+
+    async def status(request: web.Request) -> web.Response:
+        if request.path == "/v2/video/generations" and busy:
+            return busy.pop()
+        video = {"url": "https://files.example.com/a.mp4"}
+        return web.json_response({"id": "gen-1", "status": "completed", "video": video})
+
+    fail(dsn)
+    async with served(status) as url:
+        consent = Consent(settings=ServiceOptions(api_key="k", base_url=url).client_options())
+        queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)
+        await anyio.to_thread.run_sync(queue, file, ReaderOptions())
+    with open_sync_journal(dsn) as journal:
+        assert journal.counts() == {stage: 1}
+
+
 @pytest.mark.parametrize("state", ["completed", "generating", "error"])
 async def test_a_failed_job_whose_generation_the_service_has_repaired_is_fetched_and_not_planned(
     dsn: str, file: str, state: str
@@ -108,11 +138,7 @@ async def test_a_failed_job_whose_generation_the_service_has_repaired_is_fetched
         video = {"url": "https://files.example.com/a.mp4"}
         return web.json_response({"id": request.query["generation_id"], "status": state, "video": video, "error": "x"})
 
-    with psycopg.connect(dsn, autocommit=True) as db:
-        failed = (
-            "stage = 'failed', request_id = 'av-1', generation_id = 'gen-1', error = 'GenerationFailed: out of paint'"
-        )
-        db.execute(f"UPDATE aimlvideo_jobs SET {failed}")
+    fail(dsn)
     async with served(status) as url:
         consent = Consent(settings=ServiceOptions(api_key="k", base_url=url).client_options())
         queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)

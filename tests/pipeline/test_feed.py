@@ -107,6 +107,23 @@ async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(
     assert (result.generation_id, result.ok, len(service.accepted)) == ("gen-0", True, 1)
 
 
+@pytest.mark.parametrize("is_back_soon", [True, False])
+async def test_a_failed_generation_that_the_service_is_too_busy_to_be_asked_about_is_not_bought_on_a_guess(
+    tmp_path: Path, is_back_soon: bool
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.broken.clear()
+        service.checks.extend([answer(429), Unclear("reset")] if is_back_soon else [answer(503)] * 5)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            (result,) = [result async for result in results]
+    assert (result.ok, len(service.posted_at)) == (is_back_soon, 1)
+    with read_journal(tmp_path / "journal.sqlite3") as journal:
+        assert journal.counts() == {"saved" if is_back_soon else "failed": 1}
+
+
 async def test_failed_jobs_are_tried_again_also_beside_another_run_into_the_folder(tmp_path: Path) -> None:
     service = FakeService(seconds=30)
     service.broken = {"gen-0": "out of paint"}
