@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, Unclear
+from aimlvideo.errors import InvalidJobs, LinkDead, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
@@ -138,6 +138,24 @@ async def test_failed_jobs_are_tried_again_also_beside_another_run_into_the_fold
     assert len(service.posted_at) == 3
 
 
+async def test_what_another_run_has_tried_again_meanwhile_is_not_bought_by_one_that_read_it_before(
+    tmp_path: Path,
+) -> None:
+    service = FakeService(seconds=30)
+    service.broken = {f"gen-{number}": "out of paint" for number in range(8)}
+    async with FakeClient(service, max_outstanding=2) as client:
+        await run_all(client, jobs(8), output=tmp_path)
+        # Nobody takes its results for a while, so that it stops buying.
+        async with client.resume(tmp_path, retry_failed=True) as slow:
+            await anyio.sleep(1000)
+            bought = len(service.posted_at)
+            await take_all(client.resume(tmp_path, retry_failed=True))
+            results = [result async for result in slow]
+            assert 8 < bought < len(service.posted_at) == 16
+            assert slow.stats.stages["saved"] == sum(result.ok for result in results)
+    assert len(list(tmp_path.glob("*.mp4"))) == 8
+
+
 async def test_a_failed_generation_from_elsewhere_is_not_bought_again_by_its_model_alone(tmp_path: Path) -> None:
     service = FakeService()
     service.accepted["gen-0"], service.broken["gen-0"] = service.clock(), "out of paint"
@@ -150,6 +168,27 @@ async def test_a_failed_generation_from_elsewhere_is_not_bought_again_by_its_mod
         async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True) as results:
             (result,) = [result async for result in results]
         assert "out of paint" in str(result.error)
+    assert not service.posted_at
+
+
+async def test_a_failed_job_that_needs_no_parameter_is_tried_again_where_it_was_bought_here(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken["gen-0"] = "out of paint"
+    async with FakeClient(service) as client:
+        await run_all(client, [VideoJob("x-ai/grok-imagine-video", id="a")], output=tmp_path)
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            assert (await anext(results)).generation_id == "gen-1"
+
+
+async def test_a_paid_clip_from_elsewhere_whose_link_was_dead_is_fetched_again(tmp_path: Path) -> None:
+    service = FakeService()
+    service.accepted["gen-0"] = service.clock() - 100
+    service.note("gen-0", "av-of-another-program")
+    lost = Progress(Stage.FAILED, generation_id="gen-0", submitted_at=1.0, error=LinkDead("it is gone"))
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        journal.adopt(VideoJob("", id="gen-0"), lost)
+    async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True) as results:
+        assert (await anext(results)).ok
     assert not service.posted_at
 
 
