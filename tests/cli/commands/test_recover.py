@@ -76,3 +76,39 @@ def test_generations_that_nobody_can_tell_whose_they_are_are_named(
     service.note("song-0", "", "music-model")
     rebuild()
     assert "1 generation without the client's id, so nobody can tell whose each is: gen-1." in capsys.readouterr().err
+
+
+def test_generations_that_failed_or_that_the_results_have_need_no_look_into_the_dashboard(
+    service: FakeService, rebuild: Recover, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path, a="gen-0", b="gen-1")
+    buy(service, "gen-0", job_id="a")
+    for name in ("gen-1", "gen-2"):
+        buy(service, name, job_id=None)
+    service.broken["gen-2"] = "out of paint"
+    rebuild()
+    assert "without the client's id" not in capsys.readouterr().err
+
+
+def test_where_the_results_name_no_model_every_one_of_the_catalogue_may_be_this_folder_s(
+    service: FakeService, rebuild: Recover, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path)
+    buy(service, "gen-0", job_id="a")
+    buy(service, "gen-1", job_id=None)
+    rebuild()
+    assert "1 generation without the client's id, so nobody can tell whose each is: gen-1." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("again", ["later", "with another key"])
+def test_a_log_that_is_not_whole_or_not_that_of_the_run_rebuilds_nothing(
+    service: FakeService, rebuild: Recover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    write_results(tmp_path, a="gen-0")
+    buy(service, "gen-0", job_id="a")
+    if again == "later":
+        monkeypatch.setattr(service, "page_rows", 0)
+        service.strangers = 10
+    with pytest.raises(UsageError, match="recover again later" if again == "later" else "Recover with the key"):
+        rebuild(key="key-1" if again == "later" else "key-2")
+    assert not (tmp_path / "journal.sqlite3").exists()
