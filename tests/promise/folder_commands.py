@@ -42,6 +42,8 @@ def can_recover(world: World, key: str) -> bool:
     """Tell whether a journal may be lost now: recovery relies on the results, and on a log that lists our ids."""
     rows = bought_into_folder(world)
     is_listed = not world.gateway and not world.service.spoilt_ids and all(row.key == key for row in rows)
+    # Where the log has nothing of ours at all, it may be another key's.
+    is_listed = is_listed and any(row.request_id and row.key == key for row in world.service.log)
     return is_listed and "" in world.journals and (world.folder / "results.jsonl").exists()
 
 

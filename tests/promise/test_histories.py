@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.promise import folder_commands
 from tests.promise.machine import NO_EVENTS, Promise
 
 FOUR = dict.fromkeys("abcd", "waves")
@@ -140,3 +141,14 @@ def test_what_an_attempt_was_charged_that_failed_is_in_what_reconcile_says(histo
     history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
     history.run_a_file(**{**FILE, "jobs": {"a": "waves"}, "retry_failed": True})
     history.reconcile(key="key-1")
+
+
+def test_an_older_journal_is_refused_also_where_the_results_have_no_more_lines_than_it(history: Promise) -> None:
+    history.let_the_next_generation_fail()
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves"}})
+    older = folder_commands.copy_journal(history.world)
+    retry = {**FILE, "jobs": {"a": "waves"}, "retry_failed": True}
+    for _ in range(2):  # the second one writes the results anew: one line, as the older journal has one job
+        history.run_a_file(**retry)
+    folder_commands.run_with_an_older_journal(history.world, older, lambda: history.run_a_file(**retry))
+    assert history.world.endings == {"exit 1": 1, "exit 0": 2, "exit 2": 1}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from aimlvideo.cli.commands import recover
@@ -14,6 +15,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import Intent
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.journal.sqlite import open_journal
 from tests.fakes import MODEL, FakeClient, FakeService
 
 Recover = Callable[..., None]
@@ -112,3 +114,13 @@ def test_a_log_that_is_not_whole_or_not_that_of_the_run_rebuilds_nothing(
     with pytest.raises(UsageError, match="recover again later" if again == "later" else "Recover with the key"):
         rebuild(key="key-1" if again == "later" else "key-2")
     assert not (tmp_path / "journal.sqlite3").exists()
+
+
+async def test_a_generation_whose_line_names_another_job_is_remembered_for_its_own_too(
+    service: FakeService, rebuild: Recover, tmp_path: Path
+) -> None:
+    write_results(tmp_path, b="gen-0")
+    buy(service, "gen-0", job_id="a")
+    await anyio.to_thread.run_sync(rebuild)
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        assert journal.plan(VideoJob(MODEL, id="a", prompt="waves")).progress.generation_id == "gen-0"
