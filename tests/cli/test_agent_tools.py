@@ -124,6 +124,19 @@ async def test_what_waited_for_a_parent_when_the_process_ended_is_bought_only_wh
     assert len(service.accepted) == 2
 
 
+async def test_what_was_only_planned_is_refused_where_the_limit_has_no_room_for_it_any_more(
+    tools: Tools, service: FakeService
+) -> None:
+    async with tools() as agent:
+        await agent.submit(MODEL, PARAMS, "a")
+        await agent.submit(MODEL, child("a"), "b")
+    async with tools(1.5 * PRICE) as agent:
+        await ended(agent, "a")
+        with pytest.raises(OverBudget, match="Only a person can start this server with a higher --max-spend"):
+            await agent.submit(MODEL, child("a"), "b")
+    assert len(service.accepted) == 1
+
+
 async def test_a_child_of_what_was_never_sent_says_so(tools: Tools, service: FakeService) -> None:
     async with tools() as agent:
         await agent.submit(MODEL, PARAMS, "a")

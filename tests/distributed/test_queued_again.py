@@ -21,6 +21,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.job_list import JobList
 from aimlvideo.distributed.queue import JobQueue
+from aimlvideo.errors import SettingsError
 from aimlvideo.shell.http import retrying
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB
@@ -46,11 +47,11 @@ def moved(dsn: str, stage: Stage) -> None:
         db.execute("UPDATE aimlvideo_jobs SET stage = %s, request_id = 'av-1'", (stage.value,))
 
 
-def fail(dsn: str) -> None:
+def fail(dsn: str, error: str = "GenerationFailed: out of paint") -> None:
     """Let the service have failed to make the one clip."""
-    failed = "stage = 'failed', request_id = 'av-1', generation_id = 'gen-1', error = 'GenerationFailed: out of paint'"
+    failed = "stage = 'failed', request_id = 'av-1', generation_id = 'gen-1', error = %s"
     with psycopg.connect(dsn, autocommit=True) as db:
-        db.execute(f"UPDATE aimlvideo_jobs SET {failed}")
+        db.execute(f"UPDATE aimlvideo_jobs SET {failed}", (error,))
 
 
 def queue_again(dsn: str, file: str, stage: Stage) -> None:
@@ -147,3 +148,18 @@ async def test_a_failed_job_whose_generation_the_service_has_repaired_is_fetched
         assert journal.counts() == {"planned" if state == "error" else "rendering": 1}
     async with JobQueue.open(dsn, uuid4()) as opened:
         assert [*await opened.take(5)] == ["one"]
+
+
+def test_what_moderation_refused_is_not_queued_again_unchanged(dsn: str, file: str) -> None:
+    fail(dsn, "ContentRefused: a face")
+    queue_again(dsn, file, Stage.FAILED)
+    with open_sync_journal(dsn) as journal:
+        assert journal.counts() == {"failed": 1}
+
+
+async def test_jobs_of_another_service_are_not_added_to_a_list(dsn: str, file: str) -> None:
+    async with JobList(dsn, service="kling") as jobs:
+        with pytest.raises(SettingsError, match="these jobs were started with service='aimlapi'"):
+            await jobs.add({"model": "kling-v1-6", "prompt": "waves"})
+    with open_sync_journal(dsn) as journal:
+        assert journal.counts() == {"planned": 1}
