@@ -22,6 +22,7 @@ from aimlvideo.cli.commands import run as run_command
 from aimlvideo.cli.job_reader import JobReader
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
+from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
@@ -1031,6 +1032,17 @@ def test_waiting_for_generations_by_their_ids_buys_nothing_that_the_folder_has_p
     assert named_job.exit_code == 2
     assert "'b' is the id of a job here: expected the id of a generation, and this job has none yet" in named_job.output
     assert len(service.accepted) == 2
+
+
+@pytest.mark.parametrize("words", [("adopt", "out", "gen-7", "a"), ("wait", "gen-7", "a", "-o", "out")])
+def test_of_generations_of_which_one_is_wrong_none_is_taken(
+    command: Command, service: FakeService, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a")
+    command(*run())
+    assert command(*words).exit_code == 2
+    with read_journal(tmp_path / "out" / JOURNAL) as journal:
+        assert [record.job.id for record in journal.all_jobs()] == ["a"]
 
 
 def test_a_generation_that_a_job_of_the_folder_has_already_is_not_counted_and_saved_once_more(

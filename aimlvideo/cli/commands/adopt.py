@@ -45,7 +45,9 @@ def adopt(
 
 
 def adopt_generations(place: str, generations: Sequence[str], model: str, service: str) -> tuple[int, int]:
-    """Take generations that were submitted elsewhere into a folder's journal; one that it has stays its job's.
+    """Take generations that were submitted elsewhere into a folder's journal, all of them or, where one is wrong, none.
+
+    One that the journal has stays its job's.
 
     Returns the number of the run that their jobs are of now, and how many are new.
     """
@@ -59,16 +61,17 @@ def adopt_generations(place: str, generations: Sequence[str], model: str, servic
             if journal.fact(SANDBOX):
                 # What is begun there is begun anew: the ids would be dropped.
                 raise UsageError(f"the clips in {folder} are the embedded sandbox's: use another folder")
-            # Asked at another service, they would be unknown there, and count as failed.
-            RunFolder(folder).claim_service(journal, service)
-            if is_remote(place):
-                journal.note(STORE, place)
             jobs_before = sum(journal.counts().values())
-            for name in dict.fromkeys(generations):
-                safe_name = file_name(name, "")
-                job = VideoJob(model, id=name if safe_name == name else file_name(name, "", hashed_id=name))
-                rendering = Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall())
-                adopt_generation(journal, job, rendering)
+            with journal.planning():
+                # Asked at another service, they would be unknown there, and count as failed.
+                RunFolder(folder).claim_service(journal, service)
+                if is_remote(place):
+                    journal.note(STORE, place)
+                for name in dict.fromkeys(generations):
+                    safe_name = file_name(name, "")
+                    job = VideoJob(model, id=name if safe_name == name else file_name(name, "", hashed_id=name))
+                    rendering = Progress(Stage.RENDERING, generation_id=name, submitted_at=clock.wall())
+                    adopt_generation(journal, job, rendering)
             return journal.run, sum(journal.counts().values()) - jobs_before
 
     return in_loop(work())

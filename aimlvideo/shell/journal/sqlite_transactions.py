@@ -105,7 +105,10 @@ class GroupCommit:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """Write all that the block writes, or, where it raises, nothing."""
+        """Write all that the block writes, or, where it raises, nothing. Inside another such block: as part of it."""
+        if self._whole:
+            yield
+            return
         self.commit()
         self.read("BEGIN")
         self._whole = True
