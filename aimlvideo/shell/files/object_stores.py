@@ -154,7 +154,8 @@ class Filesystem:
         try:
             import fsspec  # noqa: PLC0415 - an extra
 
-            self.files, root = fsspec.core.url_to_fs(url)
+            # One of its own: fsspec shares those of one address, and uploads change a setting of theirs.
+            self.files, root = fsspec.core.url_to_fs(url, skip_instance_cache=True)
         except ImportError as error:
             extra = STORE_EXTRAS.get(urlsplit(url).scheme)
             hint = f". Install it with: pip install 'aimlvideo[{extra}]'" if extra else ""

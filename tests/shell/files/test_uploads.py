@@ -21,6 +21,7 @@ from aimlvideo.core.formatting import without_upload_signatures
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import OutOfPatience, SettingsError, UploadFailed, UsageError
 from aimlvideo.sandbox import Sandbox
+from aimlvideo.shell.files.object_stores import ObjectStore
 from aimlvideo.shell.files.uploads import Uploads, UploadStore, _upload_folder, _validity
 from aimlvideo.shell.journal.memory import InMemoryJournal
 from aimlvideo.shell.journal.sqlite import open_journal
@@ -291,6 +292,14 @@ async def test_a_folder_that_a_web_server_shows_is_a_place_too(folder: Path, mon
         await run_all(client, [job(folder, "a")], output=folder / "out")
     assert service.bodies[0]["image_url"].startswith(f"https://files.example{folder}/shown/here/aimlvideo-")
     assert list((folder / "shown" / "here").iterdir()) == []
+
+
+async def test_a_place_for_uploads_makes_no_folders_for_the_clips(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="no link to it can be signed"):
+        await UploadStore.opened((folder / "uploads").as_uri())
+    with pytest.raises(SettingsError, match="cannot be written"):
+        await ObjectStore.opened((folder / "misspelt").as_uri())
+    assert not (folder / "misspelt").exists()
 
 
 async def test_a_place_that_cannot_be_written_is_refused_before_anything_is_bought(
