@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
-from aimlvideo.core.mp4_boxes import HEADER, MAX_READ, Box, boxes_between, boxes_inside, content_of
+from aimlvideo.core.mp4_boxes import HEADER, MAX_BOXES, MAX_READ, Box, boxes_between, boxes_inside, content_of
 
 TITLE, COMMENT = b"\xa9nam", b"\xa9cmt"
 _AROUND_OFFSETS = (b"trak", b"mdia", b"minf", b"stbl")
@@ -19,6 +19,8 @@ _TEXTS = b"\0\0\0\0" + b"\0\0\0\x21hdlr" + bytes(8) + b"mdirappl" + bytes(9)
 """How a `meta` begins that has a list of texts (`ilst`) and nothing else."""
 _HIDDEN_OFFSETS = (b"iloc", b"saio", b"cmov")
 """Boxes of an index that point into the file in other ways, or hide that they do: few clips have any."""
+_SIGNED = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""The user type of a box with content credentials (C2PA): a signature over the film, which any change would break."""
 _FROM_THE_START = 0x1
 """The flag of a track in a fragment that it counts from the start of the file."""
 
@@ -38,11 +40,13 @@ class NewIndex(NamedTuple):
 def with_texts(file: BinaryIO, length: int, texts: Mapping[bytes, str]) -> NewIndex | None:
     """Return the index of a film with these texts in it, in place of those that it has under the same names.
 
-    None where the file is no MP4, or has anything that would point to a wrong place once the rest has moved.
+    None where the file is no MP4, is signed, or has anything that would point to a wrong place once the rest has moved.
     """
     boxes = list(boxes_between(file, 0, length))
     place = next((number for number, box in enumerate(boxes) if box.kind == b"moov"), -1)
-    if place < 0 or not boxes[place].start < boxes[place].end <= length:
+    if place < 0 or len(boxes) == MAX_BOXES or not boxes[place].start < boxes[place].end <= length:
+        return None
+    if any(box.kind == b"uuid" and content_of(file, box).startswith(_SIGNED) for box in boxes):
         return None
     start, end, old = boxes[place - 1].end if place else 0, boxes[place].end, content_of(file, boxes[place])
     before, behind = ({box.kind for box in part} for part in (boxes[:place], boxes[place + 1 :]))

@@ -6,6 +6,9 @@ import io
 from itertools import pairwise
 from random import Random
 
+import pytest
+
+from aimlvideo.core import mp4_boxes, mp4_tags
 from aimlvideo.core.mp4_tags import COMMENT, TITLE, NewIndex, with_texts
 from tests.cases import for_each
 from tests.core.test_mp4_boxes import FTYP, box, full, long_box
@@ -96,6 +99,22 @@ def test_texts_of_other_names_are_kept_as_they_are() -> None:
     ],
 )  # fmt: skip
 def test_a_film_that_is_not_as_it_should_be_stays_as_it_came(clip: bytes) -> None:
+    assert with_texts(io.BytesIO(clip), len(clip), TEXTS) is None
+
+
+@for_each("is_signed", [True, False])
+@for_each("is_behind", [True, False])
+def test_a_film_with_content_credentials_stays_as_it_was_signed(is_behind: bool, is_signed: bool) -> None:
+    user_type = bytes.fromhex("d8fec3d6 1b0e 483c 9297 5828877ec481") if is_signed else bytes(16)
+    credentials = box(b"uuid", user_type + b"\0\0\0\0manifest\0")
+    clip = film() + credentials if is_behind else FTYP + credentials + film()[len(FTYP) :]
+    assert (with_texts(io.BytesIO(clip), len(clip), TEXTS) is None) == is_signed
+
+
+def test_a_film_of_more_pieces_than_are_looked_through_stays_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mp4_boxes, "MAX_BOXES", 20)
+    monkeypatch.setattr(mp4_tags, "MAX_BOXES", 20)
+    clip = film() + box(b"free") * 30 + box(b"moof")
     assert with_texts(io.BytesIO(clip), len(clip), TEXTS) is None
 
 

@@ -36,7 +36,7 @@ def write_metadata(file: BinaryIO, title: str, recipe: str) -> bool:
     length = file.seek(0, os.SEEK_END)
     index = with_texts(file, length, {TITLE: title, COMMENT: recipe})
     if index is None:
-        log.info("the clip of %s has no metadata: it is no MP4, or counts from its start in other ways", title)
+        log.info("the clip of %s has no metadata: it is no MP4, is signed, or counts from its start otherwise", title)
         return False
     grown = len(index.content) - (index.end - index.start)
     # From the end, so that nothing is written over that is still to be read.
