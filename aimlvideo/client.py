@@ -136,7 +136,7 @@ class _Place(NamedTuple):
     own_store: ObjectStore | None
     journal: Journal
     uploads: Uploads | None
-    live: set[str] | None
+    ids_under_way: set[str] | None
     """The ids of the jobs that are under way there; None where others see to that."""
     results: ResultsFile | None
     spending: Spending | None
@@ -227,7 +227,7 @@ class VideoClient:
         self._upload_store: UploadStore | None = None
         self._spending = Spending()
         self._runs: set[Run] = set()
-        self._live: set[str] = set()
+        self._ids_under_way: set[str] = set()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -498,7 +498,7 @@ class VideoClient:
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
         catalog_for = partial(self._models.catalog_for, self._pipeline.send)
-        feed = Feed(run, self._pipeline, catalog_for, settings.strict, settings.legacy, run.spec.live)
+        feed = Feed(run, self._pipeline, catalog_for, settings.strict, settings.legacy)
         run.tasks.start_soon(feed.work, self._in_order(run, records))
 
     def _in_order(self, run: Run, records: AsyncIterator[Record]) -> AsyncIterator[Record]:
@@ -552,8 +552,10 @@ class VideoClient:
             shared = await stack.enter_async_context(
                 self._folders.open(folder, verify=verify, remote=own_store is not None)
             )
-            journal, uploads, live, results = shared.journal, shared.uploads, shared.live, shared.results
-            return _Place(folder, store or own_store, own_store, journal, uploads, live, results, shared.spending)
+            journal, uploads, results = shared.journal, shared.uploads, shared.results
+            return _Place(
+                folder, store or own_store, own_store, journal, uploads, shared.ids_under_way, results, shared.spending
+            )
         results_file = folder / RESULTS if folder and not store else None
         return _Place(
             folder,
@@ -562,7 +564,7 @@ class VideoClient:
             self._journal or self._memory,
             self._uploads,
             # Who may have a job of a journal that others share is for those to say who share it.
-            self._live if self._lent.journal is None else None,
+            self._ids_under_way if self._lent.journal is None else None,
             stack.enter_context(closing(ResultsFile(results_file))) if results_file else None,
             self._spending if self._journal else None,
         )
@@ -583,7 +585,7 @@ class VideoClient:
             upload=place.store.upload if place.store else None,
             fetch=place.store.fetch if place.store else None,
             uploads=place.uploads,
-            live=place.live,
+            ids_under_way=place.ids_under_way,
             is_one_of_many=is_one_of_many,
         )
 

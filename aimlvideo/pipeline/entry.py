@@ -55,7 +55,7 @@ class RunSpec:
     """Returns a clip that is kept there as a file of this machine, brought into a folder where it has to be."""
     uploads: Uploads | None = None
     """Where videos and large local files go, for a link to them; None where all files are sent along."""
-    live: set[str] | None = None
+    ids_under_way: set[str] | None = None
     """The ids that are under way in this journal, in any run; None where somebody else sees to that."""
     retries: bool = False
     """Whether failed jobs are tried again: each one's generation is asked about once more before another is bought."""
@@ -160,10 +160,10 @@ class Entry:
         """Keep a slot that was taken for this job."""
         self.slot = slot
 
-    def claim_id(self, live: set[str]) -> None:
+    def claim_id(self, ids_under_way: set[str]) -> None:
         """Keep this job's id from others while it is under way."""
-        live.add(self.job.id)
-        self.claimed = live
+        ids_under_way.add(self.job.id)
+        self.claimed = ids_under_way
 
     def release_slot(self) -> None:
         """Give this job's slot back, if it has one."""

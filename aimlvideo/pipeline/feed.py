@@ -48,8 +48,6 @@ class Feed:
     """Gives the catalogue, with this model in it where the service knows it."""
     strict: bool
     legacy: bool = False
-    live: set[str] | None = None
-    """The ids of the jobs that are under way, where no other may have them."""
     _admitted: deque[Entry] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -116,13 +114,14 @@ class Feed:
 
     def _claim_id(self, entry: Entry) -> bool:
         """Keep two jobs of one id from being under way at once: both would be bought."""
-        if self.live is None or (entry.progress.stage in ENDED and not self._is_clip_missing(entry)):
+        ids_under_way = self.run.spec.ids_under_way
+        if ids_under_way is None or (entry.progress.stage in ENDED and not self._is_clip_missing(entry)):
             return True
-        if entry.job.id in self.live:
+        if entry.job.id in ids_under_way:
             problem = Problem("id", "each id once at a time", "that of a job that is under way", job=entry.job.id)
             entry.end(InvalidJobs([problem]))
             return False
-        entry.claim_id(self.live)
+        entry.claim_id(ids_under_way)
         record = self.run.spec.journal.find(entry.job.id) if self.run.shared else None
         # Another run may have bought it since it was read. What is tried again has failed still, by the journal.
         if record is not None and not (self.run.spec.retries and record.progress.stage is Stage.FAILED):
@@ -176,9 +175,9 @@ class Feed:
     def _shared_own_id(self, job: VideoJob) -> Problem | None:
         """Return what is wrong where a job names a request id of its own that another job of the run has named."""
         # Many machines share too much to be read for each.
-        if not self._own_ids_read and self.live is not None and self._own_ids.names_one(job):
-            journal = self.run.spec.journal
-            self._own_ids.read(journal.all_jobs())
+        spec = self.run.spec
+        if not self._own_ids_read and spec.ids_under_way is not None and self._own_ids.names_one(job):
+            self._own_ids.read(spec.journal.all_jobs())
             self._own_ids_read = True
         return self._own_ids.claim(job)
 

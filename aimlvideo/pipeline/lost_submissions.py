@@ -303,7 +303,7 @@ class LostSubmissions:
             return
         job, progress = record
         # Where others share the journal, what has not ended may be in one of their hands.
-        is_at_rest = progress.stage in ENDED if spec.live is None else job.id not in spec.live
+        is_at_rest = progress.stage in ENDED if spec.ids_under_way is None else job.id not in spec.ids_under_way
         if not (is_at_rest or progress.stage in ENDED):
             return
         # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
@@ -326,10 +326,10 @@ class LostSubmissions:
     def _is_being_saved(self, generation_id: str | None, owner: Entry) -> bool:
         """Tell whether another job of this process is just saving this generation's clip: then it is soon at rest."""
         spec = owner.run.spec
-        if not generation_id or spec.live is None:
+        if not generation_id or spec.ids_under_way is None:
             return False
         record = spec.journal.by_generation(generation_id)
-        return record is not None and record.progress.stage is Stage.READY and record.job.id in spec.live
+        return record is not None and record.progress.stage is Stage.READY and record.job.id in spec.ids_under_way
 
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since

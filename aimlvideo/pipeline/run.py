@@ -116,7 +116,7 @@ class Run:
 
     def earlier_owner(self, generation_id: str) -> str | None:
         """Return the id of the job that had a generation before; None where that is new, or others see to that."""
-        is_shared = self.spec.live is None
+        is_shared = self.spec.ids_under_way is None
         return None if is_shared else self.spec.journal.earlier_generations.get(generation_id)
 
     def name_of(self, job: VideoJob) -> str:
@@ -242,7 +242,11 @@ class Run:
         return True
 
     def _under_way(self, job_id: str) -> set[str]:
-        ids = {entry.job.id for entry in self.entries} if self.spec.live is None else set(self.spec.live)
+        ids = (
+            {entry.job.id for entry in self.entries}
+            if self.spec.ids_under_way is None
+            else set(self.spec.ids_under_way)
+        )
         return ids - {job_id}
 
     def _count_bought(self, change: int) -> None:

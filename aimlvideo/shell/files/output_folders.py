@@ -100,14 +100,14 @@ def _knows(journal: Journal, job_id: str, generation_id: str, submitted_at: floa
 
 @dataclass(eq=False)
 class _OpenFolder:
-    """An output folder with a journal of its own. `live` are the ids of the jobs that are under way in it."""
+    """An output folder with a journal of its own, and the ids of the jobs that are under way in it."""
 
     journal: Journal
     results: ResultsFile
     uploads: Uploads | None
     exit_stack: AsyncExitStack
     users: int = 0
-    live: set[str] = field(default_factory=set)
+    ids_under_way: set[str] = field(default_factory=set)
     spending: Spending = field(default_factory=Spending)
 
 
