@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 
+import anyio
+
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.wires.answers import State
-from aimlvideo.errors import InvalidJobs, NotAccepted, Problem, ServiceError, Unclear
+from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, ServiceError, Unclear
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
 from aimlvideo.pipeline.job_sources import may_have_completed
@@ -92,12 +94,17 @@ class Feed:
         record = self.run.spec.journal.find(entry.job.id)
         if record is None or not may_have_completed(*record):
             return False
-        failed, pipeline = record.progress, self.pipeline
-        question = partial(fetch_status, pipeline.send, pipeline.wire, failed.generation_id or "", entry.job)
+        failed, pipeline, patience = record.progress, self.pipeline, self.run.spec.patience
+        generation_id = failed.generation_id or ""
+        question = partial(fetch_status, pipeline.send, pipeline.wire, generation_id, entry.job)
         try:
-            generation = await retrying(question, on=(NotAccepted, Unclear))
+            with anyio.fail_after(patience):
+                generation = await retrying(question, on=(NotAccepted, Unclear))
+        # It may have been completed: what could not be asked about is not bought again on a guess.
+        except TimeoutError:
+            entry.end(OutOfPatience(f"generation {generation_id} could not be asked about within {patience:g} s"))
+            return True
         except NotAccepted as error:
-            # It may have been completed: what could not be asked about is not bought again on a guess.
             entry.end(error)
             return True
         except ServiceError:

@@ -242,12 +242,8 @@ class Run:
         return True
 
     def _under_way(self, job_id: str) -> set[str]:
-        ids = (
-            {entry.job.id for entry in self.entries}
-            if self.spec.ids_under_way is None
-            else set(self.spec.ids_under_way)
-        )
-        return ids - {job_id}
+        ids = self.spec.ids_under_way
+        return ({entry.job.id for entry in self.entries} if ids is None else ids) - {job_id}
 
     def _count_bought(self, change: int) -> None:
         self._bought += change

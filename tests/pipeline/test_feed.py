@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
-from aimlvideo.errors import InvalidJobs, LinkDead, Unclear
+from aimlvideo.errors import InvalidJobs, LinkDead, OutOfPatience, Unclear
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
@@ -122,6 +122,19 @@ async def test_a_failed_generation_that_the_service_is_too_busy_to_be_asked_abou
     assert (result.ok, len(service.posted_at)) == (is_back_soon, 1)
     with read_journal(tmp_path / "journal.sqlite3") as journal:
         assert journal.counts() == {"saved" if is_back_soon else "failed": 1}
+
+
+async def test_a_failed_generation_is_asked_about_no_longer_than_the_timeout(tmp_path: Path) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service, timeout=100.0) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.checks.append(answer(429, retry_after="7200"))
+        began = service.clock()
+        async with client.resume(tmp_path, retry_failed=True) as results:
+            assert isinstance((await anext(results)).error, OutOfPatience)
+        assert service.clock() - began < 110
+    assert len(service.posted_at) == 1
 
 
 async def test_failed_jobs_are_tried_again_also_beside_another_run_into_the_folder(tmp_path: Path) -> None:
