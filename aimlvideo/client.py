@@ -75,6 +75,7 @@ from aimlvideo.views.tracing import trace
 
 if TYPE_CHECKING:
     from aimlvideo.shell.files.uploads import Uploads, UploadStore
+    from aimlvideo.shell.journal.sqlite import SqliteJournal
 
 STAND_IN_URL = "http://127.0.0.1"
 """Where a transport without a base URL answers: on this machine, so that nothing is learned from it."""
@@ -638,7 +639,7 @@ class VideoClient:
         """What is known of models, with what this client has asked for."""
         return self._models.catalog
 
-    def use_journal(self, folder: Path, journal: Journal) -> None:
+    def use_journal(self, folder: Path, journal: SqliteJournal) -> None:
         """Let runs into a folder use its journal, which is open already, instead of opening it."""
         self._folders.lend(folder, journal)
 

@@ -34,6 +34,7 @@ from aimlvideo.errors import DiskFailed, InDoubt, JournalError, OverBudget, Refu
 from aimlvideo.pipeline.job_sources import is_still_refused
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import Journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.views.snapshot import RunWatcher
 
@@ -118,7 +119,7 @@ class CommandRun:
     def _nothing_was_sent(self, error: VideoError) -> bool:
         return isinstance(error, UsageError) or not self._is_planned
 
-    async def process(self, client: VideoClient, journal: Journal) -> VideoError | None:
+    async def process(self, client: VideoClient, journal: SqliteJournal) -> VideoError | None:
         """Carry on with the jobs in scope of the folder's journal; return why submission was halted, if it was.
 
         Raises UsageError where the service refuses the key before it has accepted anything of this run.

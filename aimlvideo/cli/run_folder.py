@@ -16,7 +16,7 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 NAMING = "naming"
@@ -48,7 +48,7 @@ class RunFolder:
             return journal.facts("")
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[Journal]:
+    async def opened(self) -> AsyncIterator[SqliteJournal]:
         """Give the folder's journal, open to be written, for this process alone."""
         async with open_journal(self._journal) as journal:
             yield journal

@@ -152,3 +152,11 @@ def test_an_older_journal_is_refused_also_where_the_results_have_no_more_lines_t
         history.run_a_file(**retry)
     folder_commands.run_with_an_older_journal(history.world, older, lambda: history.run_a_file(**retry))
     assert history.world.endings == {"exit 1": 1, "exit 0": 2, "exit 2": 1}
+
+
+def test_an_older_journal_is_refused_also_where_clips_are_gone_that_it_has(history: Promise) -> None:
+    history.run_a_file(**{**FILE, "jobs": {"a": "waves", "b": "waves", "c": "waves"}})
+    history.remove_files(count=2, results=False)
+    how: dict[str, Any] = {"seconds": 0.0, "retry_failed": False, "first": NO_EVENTS, "second": NO_EVENTS}
+    history.run_put_an_older_journal_back_and_run_again(jobs={"d": "waves"}, **how)
+    assert history.world.endings["exit 2"] == 1

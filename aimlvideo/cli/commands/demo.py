@@ -23,8 +23,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import VideoError
 from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
 
 MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
 LAST_FRAME = "kling-video/v1.6/pro/image-to-video"
@@ -77,7 +76,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
 
 
 @asynccontextmanager
-async def _planned(output: Path, jobs: Sequence[VideoJob]) -> AsyncIterator[Journal]:
+async def _planned(output: Path, jobs: Sequence[VideoJob]) -> AsyncIterator[SqliteJournal]:
     """Give the journal of the demo's folder, with these jobs in it."""
     async with open_journal(output / JOURNAL) as journal:
         RunFolder(output).claim(journal, sandbox=True)

@@ -16,7 +16,7 @@ import anyio
 from aimlvideo.core.formatting import command_line
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import ClipFile, Progress, Result
-from aimlvideo.core.jobs.stages import ENDED, Stage
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import LEAST_SETTLE
 from aimlvideo.core.money.budget import Spending
 from aimlvideo.core.wires.json_fields import as_timestamp
@@ -28,6 +28,8 @@ from aimlvideo.shell.journal.base import Journal
 
 if TYPE_CHECKING:
     from aimlvideo.shell.files.uploads import Uploads
+    from aimlvideo.shell.journal.sqlite import SqliteJournal
+    from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 
 UploadsOf = Callable[[Journal], AbstractAsyncContextManager["Uploads | None"]]
 """Gives the uploads of a journal's jobs, for as long as the journal is open."""
@@ -62,17 +64,14 @@ def checked_folder(path: Path) -> Path:
     return path
 
 
-def refuse_older_journal(journal: Journal, folder: Path) -> None:
+def refuse_older_journal(journal: SqliteReader, folder: Path) -> None:
     """Raise JournalError where the results have a generation that the journal does not know: it is an older copy.
 
     Its jobs would be bought again, and the results, which are written anew from it, would forget the ids.
     """
     results = folder / RESULTS
-    lines, failed = ResultsFile.count_lines(results)
-    counts = journal.counts()
-    # Each job that has ended has a line: only a file with more of them can say something that the journal does not, or
-    # one with more clips, where a job had failed and was tried again.
-    if lines <= sum(counts.get(stage, 0) for stage in ENDED) and lines - failed <= counts.get(Stage.SAVED, 0):
+    # Nearly always all are known, and then no line is read as a whole.
+    if all(journal.generation_of(job_id) == name for job_id, name in ResultsFile.paid_generations(results)):
         return
     for row in ResultsFile.read(results):
         job, generation_id = str(row.get("id")), row.get("generation_id")
@@ -86,7 +85,7 @@ def refuse_older_journal(journal: Journal, folder: Path) -> None:
             )
 
 
-def _knows(journal: Journal, job_id: str, generation_id: str, submitted_at: float) -> bool:
+def _knows(journal: SqliteReader, job_id: str, generation_id: str, submitted_at: float) -> bool:
     """Tell whether a journal has a generation, or will find it: a submission in doubt is looked up at the service."""
     record = journal.find(job_id)
     if record is None:
@@ -116,10 +115,10 @@ class OpenFolders:
 
     def __init__(self, uploads_of: UploadsOf) -> None:
         self._open: dict[Path, _OpenFolder] = {}
-        self._lent: dict[Path, Journal] = {}
+        self._lent: dict[Path, SqliteJournal] = {}
         self._uploads_of = uploads_of
 
-    def lend(self, path: Path, journal: Journal) -> None:
+    def lend(self, path: Path, journal: SqliteJournal) -> None:
         """Let runs into a folder use its journal, which somebody else has open, from here on."""
         self._lent[_name(path)] = journal
 

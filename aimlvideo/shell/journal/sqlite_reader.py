@@ -86,6 +86,11 @@ class SqliteReader:
         row = self._read(f"{_ROWS} WHERE generation_id=? LIMIT 1", (generation_id,)).fetchone()
         return self._record(row) if row else None
 
+    def generation_of(self, job_id: str) -> str | None:
+        """Return the generation that a job has become, None where it has none, or is not here."""
+        row = self._read("SELECT generation_id FROM jobs WHERE id=?", (job_id,)).fetchone()
+        return row[0] if row else None
+
     @cached_property
     def earlier_generations(self) -> Mapping[str, str]:
         """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
