@@ -23,7 +23,7 @@ FAILED_STAGE = b'"stage": "failed"'
 
 
 NO_LINK, NO_GENERATION = b'"video_url": null', b'"generation_id": null'
-_NAMES = re.compile(rb'{"id": "([^"\\]*)", .*"generation_id": "([^"\\]*)"')
+_NAMES = re.compile(rb'{"id": "([^"\\]*)", .*?"generation_id": "([^"\\]*)"')
 
 
 class ResultsFile:
