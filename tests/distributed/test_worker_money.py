@@ -19,10 +19,11 @@ from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.open_worker import open_worker
 from aimlvideo.distributed.shared_account import AccountLimits
 from aimlvideo.distributed.worker import Worker
-from aimlvideo.errors import OverBudget
+from aimlvideo.errors import OverBudget, Unclear
 from aimlvideo.pipeline import download
 from aimlvideo.shell.journal.postgres_sync import open_sync_journal
 from tests.fakes import JOB, FakeDownload, FakeService, FakeTransport, answer
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.long, pytest.mark.real_time]
 
@@ -124,4 +125,23 @@ async def test_an_answer_that_names_a_generation_of_another_worker_s_job_is_look
     with open_sync_journal(dsn) as journal:
         generations = {job.id: progress.generation_id for job, progress in journal.all_jobs()}
     assert generations == {"a": "gen-0", "b": "gen-1"}
+    assert len(service.posted_at) == 2
+
+
+async def test_a_job_that_a_worker_saved_with_the_clip_of_another_one_gets_its_own_when_all_are_queued_again(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    service.listing_delay = 0.4
+    service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
+    stages_between = {}
+    for _ in range(2):
+        await queued(dsn, tmp_path, "ab")
+        with anyio.fail_after(PATIENCE):
+            async with opened(service, dsn, tmp_path) as worker:
+                await worker.run()
+        stages_between = stages_between or stages(dsn)
+    assert stages_between == {"saved": 1, "in_doubt": 1}
+    with open_sync_journal(dsn) as journal:
+        generations = {progress.generation_id: progress.stage for _, progress in journal.all_jobs()}
+    assert generations == {"gen-0": Stage.SAVED, "gen-1": Stage.SAVED}
     assert len(service.posted_at) == 2
