@@ -18,6 +18,7 @@ from aimlvideo.cli.job_reader import ReaderOptions
 from aimlvideo.cli.options import ServiceOptions
 from aimlvideo.cli.shared_jobs import Consent, SharedJobs
 from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.distributed.job_list import JobList
 from aimlvideo.distributed.queue import JobQueue
@@ -163,3 +164,13 @@ async def test_jobs_of_another_service_are_not_added_to_a_list(dsn: str, file: s
             await jobs.add({"model": "kling-v1-6", "prompt": "waves"})
     with open_sync_journal(dsn) as journal:
         assert journal.counts() == {"planned": 1}
+
+
+def test_what_a_person_decides_about_a_job_that_has_moved_since_is_void(dsn: str, file: str) -> None:
+    moved(dsn, Stage.IN_DOUBT)
+    with open_sync_journal(dsn) as journal:
+        record = journal.find("one")
+        assert record is not None
+        moved(dsn, Stage.FAILED)
+        assert not journal.settle(record, Progress())
+        assert journal.counts() == {"failed": 1}
