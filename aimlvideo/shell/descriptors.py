@@ -6,6 +6,8 @@ import errno
 import os
 
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
+IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
+"""How the system says that something else has a file's name."""
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 BREATH = 5.0
 """Seconds in which others may be closed."""
@@ -47,6 +49,8 @@ def write_failure_advice(error: Exception) -> str:
         return "Close some files, or allow more (ulimit -n), then run again"
     if getattr(error, "errno", None) in REFUSED:
         return "Allow writing there, or use another folder"
+    if getattr(error, "errno", None) in IN_THE_WAY:
+        return "Move away what has its name, then run again"
     return "Make space, then run again"
 
 

@@ -115,4 +115,5 @@ def test_a_folder_in_the_place_of_the_journal_is_named(tmp_path: Path) -> None:
 
 def test_what_may_not_be_written_is_not_helped_by_more_space() -> None:
     assert write_failure_advice(PermissionError(13, "Permission denied")).startswith("Allow writing there")
+    assert write_failure_advice(IsADirectoryError(21, "Is a directory")).startswith("Move away what has its name")
     assert write_failure_advice(OSError(28, "No space left on device")).startswith("Make space")
