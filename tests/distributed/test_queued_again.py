@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -53,6 +53,14 @@ def fail(dsn: str, error: str = "GenerationFailed: out of paint") -> None:
     failed = "stage = 'failed', request_id = 'av-1', generation_id = 'gen-1', error = %s"
     with psycopg.connect(dsn, autocommit=True) as db:
         db.execute(f"UPDATE aimlvideo_jobs SET {failed}", (error,))
+
+
+async def queue_failed(dsn: str, file: str, status: Callable[[web.Request], Awaitable[web.Response]]) -> None:
+    """Queue a file's failed jobs again, at a service that answers so."""
+    async with served(status) as url:
+        consent = Consent(settings=ServiceOptions(api_key="k", base_url=url).client_options())
+        queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)
+        await anyio.to_thread.run_sync(queue, file, ReaderOptions())
 
 
 def queue_again(dsn: str, file: str, stage: Stage) -> None:
@@ -124,10 +132,7 @@ async def test_a_failed_job_that_the_service_is_too_busy_to_be_asked_about_is_as
         return web.json_response({"id": "gen-1", "status": "completed", "video": video})
 
     fail(dsn)
-    async with served(status) as url:
-        consent = Consent(settings=ServiceOptions(api_key="k", base_url=url).client_options())
-        queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)
-        await anyio.to_thread.run_sync(queue, file, ReaderOptions())
+    await queue_failed(dsn, file, status)
     with open_sync_journal(dsn) as journal:
         assert journal.counts() == {stage: 1}
 
@@ -141,10 +146,7 @@ async def test_a_failed_job_whose_generation_the_service_has_repaired_is_fetched
         return web.json_response({"id": request.query["generation_id"], "status": state, "video": video, "error": "x"})
 
     fail(dsn)
-    async with served(status) as url:
-        consent = Consent(settings=ServiceOptions(api_key="k", base_url=url).client_options())
-        queue = partial(SharedJobs(dsn, QUIET).queue, retry_failed=True, consent=consent)
-        await anyio.to_thread.run_sync(queue, file, ReaderOptions())
+    await queue_failed(dsn, file, status)
     with open_sync_journal(dsn) as journal:
         assert journal.counts() == {"planned" if state == "error" else "rendering": 1}
     async with JobQueue.open(dsn, uuid4()) as opened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self
@@ -64,8 +65,7 @@ class Param:
     @property
     def holds_media(self) -> bool:
         """Say whether a file may stand anywhere in this parameter."""
-        parts = (*(self.fields or {}).values(), *self.any_of, *((self.item,) if self.item else ()))
-        return self.media is not None or any(part.holds_media for part in parts)
+        return self.media is not None or _any_part_holds_media(self)
 
     def expected(self) -> str:
         """Return what it takes, in words: `one of 5, 10`, `a list of 2 to 4, each a picture (link, path or bytes)`."""
@@ -116,6 +116,13 @@ class Param:
     def _is_no_file(self, value: Any) -> bool:
         """Tell a name by which the service itself knows a file, such as `gs://bucket/a.png`, where it takes those."""
         return isinstance(value, str) and any(re.fullmatch(pattern, value.strip()) for pattern in self.accepts)
+
+
+# Asked of every parameter of every job, and always the same; not when a catalogue is read: a command needs few of them.
+@lru_cache(maxsize=8192)
+def _any_part_holds_media(param: Param) -> bool:
+    parts = (*(param.fields or {}).values(), *param.any_of, *((param.item,) if param.item else ()))
+    return any(part.holds_media for part in parts)
 
 
 class Rule(NamedTuple):

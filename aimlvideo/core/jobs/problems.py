@@ -55,7 +55,8 @@ def places_of_wrong_numbers(value: Any, place: str) -> Iterator[tuple[str, int |
             yield place, value
     elif kind not in PLAIN and isinstance(value, Mapping):
         for name, part in value.items():
-            yield from places_of_wrong_numbers(part, f"{place}.{name}" if place else str(name))
+            if type(part) is not str:
+                yield from places_of_wrong_numbers(part, f"{place}.{name}" if place else str(name))
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
             yield from places_of_wrong_numbers(part, f"{place}[{index}]")
