@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -77,20 +77,6 @@ class _Heard:
             os._exit(INTERRUPTED)
 
 
-def _ended_by_signals(task: asyncio.Task[Any]) -> AbstractContextManager[None]:
-    """Cancel a task at the first signal, in good order; a later one ends the process at once."""
-    import asyncio  # noqa: PLC0415 - not for `--help`
-
-    loop = asyncio.get_running_loop()
-
-    def cancel() -> None:
-        # The loop is closed: the run has ended by itself.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(task.cancel)
-
-    return _Heard(cancel)
-
-
 def in_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run one coroutine to its end. SIGTERM and SIGHUP end it as Ctrl-C does."""
     import asyncio  # noqa: PLC0415 - not for `--help`
@@ -100,16 +86,26 @@ def in_loop(work: Coroutine[Any, Any, T]) -> T:
         gc.freeze()  # what the start has made stays: it need not be looked through again and again
         gc.set_threshold(IN_A_RUN)
 
-    async def run() -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        with _ended_by_signals(task):
-            return await work
+    task: asyncio.Task[T] | None = None
 
-    try:
-        return asyncio.run(run())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    async def run() -> T:
+        nonlocal task
+        task = asyncio.current_task()
+        return await work
+
+    def cancel() -> None:
+        if task is None:
+            raise KeyboardInterrupt
+        # The loop is closed: the run has ended by itself.
+        with suppress(RuntimeError):
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    # Around the loop's own closing too: an exception in the middle of that leaves tasks that never clean up.
+    with _Heard(cancel):
+        try:
+            return asyncio.run(run())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 @contextmanager

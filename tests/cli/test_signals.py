@@ -1,12 +1,13 @@
-"""Signals while a person is asked."""
+"""Signals while a person is asked, and while the event loop of a run is closed."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 import pytest
 
-from aimlvideo.cli.signals import NAMES, interrupts_raised
+from aimlvideo.cli.signals import NAMES, in_loop, interrupts_raised
 from tests.cases import for_each
 
 
@@ -23,3 +24,30 @@ def test_a_question_that_nobody_answers_is_ended_by_every_signal_that_ends_a_run
     finally:
         signal.signal(number, before)
     assert heard == [number], "afterwards it does what it did before"
+
+
+@for_each("name", [name for name in NAMES if hasattr(signal, name)])
+def test_a_signal_that_comes_when_the_run_has_ended_lets_what_still_cleans_up_do_so(name: str) -> None:
+    number = getattr(signal, name)
+    cleaned_up = []
+
+    async def linger() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            signal.raise_signal(number)
+            await asyncio.sleep(0)
+            cleaned_up.append(number)
+
+    async def run() -> str:
+        beside = asyncio.ensure_future(linger())
+        await asyncio.sleep(0)
+        assert not beside.done()
+        return "12 clips"
+
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        assert in_loop(run()) == "12 clips"
+    finally:
+        signal.signal(number, before)
+    assert cleaned_up == [number]
