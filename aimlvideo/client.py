@@ -42,7 +42,6 @@ from aimlvideo.pipeline.job_sources import (
     adopt_generation,
     as_async,
     check_generation_id,
-    jobs_to_resume,
     single_job,
 )
 from aimlvideo.pipeline.limiters import Limiters
@@ -51,6 +50,7 @@ from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.poll_policies import PollPolicies
 from aimlvideo.pipeline.prices import PriceList
 from aimlvideo.pipeline.request_log import LogReading
+from aimlvideo.pipeline.retries import jobs_to_resume
 from aimlvideo.pipeline.run import Run
 from aimlvideo.pipeline.run_block import run_block
 from aimlvideo.settings import Settings

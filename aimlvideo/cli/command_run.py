@@ -31,7 +31,7 @@ from aimlvideo.core.links import LOOPBACK
 from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.service_clock import CLOCK_OFFSET, offset_remark
 from aimlvideo.errors import DiskFailed, InDoubt, JournalError, OverBudget, Refused, UsageError, VideoError
-from aimlvideo.pipeline.job_sources import is_still_refused
+from aimlvideo.pipeline.retries import is_still_refused
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite import SqliteJournal

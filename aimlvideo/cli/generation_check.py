@@ -18,8 +18,8 @@ from aimlvideo.core.jobs.request_ids import Intent, id_prefix
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN
 from aimlvideo.core.wires.answers import State
 from aimlvideo.errors import NotAccepted, Rejected, ServiceError, SettingsError, Unclear, UsageError
-from aimlvideo.pipeline.job_sources import may_have_completed
 from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.shell.http.retrying import retrying
 from aimlvideo.shell.task_groups import task_group
 

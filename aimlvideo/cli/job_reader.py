@@ -20,12 +20,10 @@ from aimlvideo.core.formatting import pluralize
 from aimlvideo.core.jobs.chains import chain_problems, clip_seconds, parents
 from aimlvideo.core.jobs.job import Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
-from aimlvideo.core.jobs.stages import WITHOUT_GENERATION, Stage
 from aimlvideo.core.jobs.templates import MATRIX, expand
 from aimlvideo.core.media_limits import MediaLimits
 from aimlvideo.core.services import DEFAULT_SERVICE, service_of
 from aimlvideo.errors import InvalidJobs, Problem, UsageError
-from aimlvideo.pipeline.job_sources import has_unknown_content, is_still_refused
 from aimlvideo.shell.files.job_files import JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.media import Media
@@ -267,12 +265,3 @@ def _missing_files(job: VideoJob, *, local_files: bool) -> Iterator[Problem]:
                 media.check(file)
             except UsageError as error:
                 yield Problem(name, "a file that can be sent", str(error), job=job.id)
-
-
-def may_be_bought(record: Record, *, retry_failed: bool) -> bool:
-    """Tell whether a run may buy a clip for a job that stands so: a lost answer may have to be sent again."""
-    progress = record.progress
-    if progress.stage is Stage.FAILED:
-        is_kept = is_still_refused(*record) or has_unknown_content(*record)
-        return retry_failed and progress.for_retry().stage is Stage.PLANNED and not is_kept
-    return progress.stage in WITHOUT_GENERATION

@@ -38,7 +38,7 @@ from aimlvideo.distributed.queue import JobQueue, enqueue_jobs, planned_without_
 from aimlvideo.distributed.shared_account import Account, AccountLimits
 from aimlvideo.distributed.worker import Stopped, Worker
 from aimlvideo.errors import InvalidJobs, UsageError
-from aimlvideo.pipeline.job_sources import is_still_refused
+from aimlvideo.pipeline.retries import is_still_refused
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.output_folders import checked_folder

@@ -21,9 +21,9 @@ from aimlvideo.core.wires.answers import State
 from aimlvideo.errors import InvalidJobs, NotAccepted, OutOfPatience, Problem, ServiceError, Unclear
 from aimlvideo.pipeline.crew import Crew
 from aimlvideo.pipeline.entry import Entry, contained
-from aimlvideo.pipeline.job_sources import may_have_completed
 from aimlvideo.pipeline.pipeline import Pipeline
 from aimlvideo.pipeline.poll import fetch_status
+from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.pipeline.run import Run
 from aimlvideo.shell.files.output_folders import is_saved
 from aimlvideo.shell.http.retrying import retrying

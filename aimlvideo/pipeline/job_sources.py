@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from inspect import iscoroutine
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.problems import secret_problems
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.base import Generation
-from aimlvideo.errors import ContentRefused, GenerationFailed, InvalidJobs, Problem, UsageError
+from aimlvideo.errors import InvalidJobs, Problem, UsageError
 from aimlvideo.pipeline.entry import RunSpec
 from aimlvideo.shell.dataframe import is_missing
 from aimlvideo.shell.journal.base import Journal
@@ -89,15 +89,6 @@ class JobSource:
         return jobs
 
 
-def jobs_to_resume(records: Iterator[Record]) -> Iterator[Record]:
-    """Give the jobs as they go on; what moderation refused is not tried again unchanged."""
-    for job, progress in records:
-        if progress.stage is not Stage.FAILED or has_unknown_content(job, progress):
-            yield Record(job, progress)
-        elif not is_still_refused(job, progress):
-            yield Record(job, progress.for_retry())
-
-
 def job_of_mapping(line: Mapping[str, Any]) -> VideoJob:
     """Return the job that a mapping describes: `model`, an `id` if you like, and the model's parameters."""
     if not isinstance(line, Mapping) or not all(isinstance(name, str) for name in line):
@@ -164,55 +155,3 @@ def _refuse_unknown_fields(template: str, job: VideoJob, catalog: Catalog) -> No
         names.update(name for model in catalog for name in model.params)
         if problem := NameTemplate(template).problem(names, shown=job.params):
             raise InvalidJobs([Problem("name", problem, job=job.id)])
-
-
-def has_unknown_content(job: VideoJob, progress: Progress) -> bool:
-    """Tell whether a failed job cannot be sent again: it was adopted, or its journal rebuilt, and no file names it."""
-    # The model alone would do for some: a clip of nothing that anybody asked for.
-    return not job.params and progress.request_id is None and progress.for_retry().stage is Stage.PLANNED
-
-
-def is_still_refused(job: VideoJob, progress: Progress) -> bool:
-    """Tell whether moderation would refuse a job again: it did, and no file that the job names has changed since.
-
-    A job's words cannot change under its id, but the file of a picture can be replaced by another of the same name.
-    """
-    if not isinstance(progress.error, ContentRefused):
-        return False
-    return not _has_newer_files(job, progress)
-
-
-def may_have_completed(job: VideoJob, progress: Progress) -> bool:
-    """Tell whether a failed job's generation is worth another question: a service may repair what failed.
-
-    With another picture than then, it would be another clip. So what moderation refused is never asked about: it is
-    tried again with another picture only.
-    """
-    is_known = progress.stage is Stage.FAILED and progress.generation_id is not None
-    return is_known and isinstance(progress.error, GenerationFailed) and not _has_newer_files(job, progress)
-
-
-def _has_newer_files(job: VideoJob, progress: Progress) -> bool:
-    """Tell whether a file that a job names has changed since it was sent."""
-    sent_at = progress.submitted_at or progress.completed_at or 0.0
-    return any(modified > sent_at for modified in _modified(job))
-
-
-def _modified(job: VideoJob) -> Iterator[float]:
-    for text in _texts(job.params):
-        try:
-            path = Path(job.folder or "", Path(text).expanduser())
-            if path.is_file():
-                yield path.stat().st_mtime
-        except (OSError, ValueError, RuntimeError):
-            # No path at all: a prompt, a link.
-            continue
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (text for part in value.values() for text in _texts(part))
-    elif isinstance(value, list | tuple):
-        yield from (text for part in value for text in _texts(part))

@@ -9,7 +9,7 @@ from typing import Any
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import ContentRefused, GenerationFailed
-from aimlvideo.pipeline.job_sources import is_still_refused
+from aimlvideo.pipeline.retries import is_still_refused
 
 REFUSED_AT = 1_000_000.0
 

@@ -10,7 +10,6 @@ import typer
 from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.job_reader import may_be_bought
 from aimlvideo.cli.options import ClientOptions, RunPlace
 from aimlvideo.cli.run_folder import NAMING, SANDBOX, RunFolder
 from aimlvideo.cli.run_options import RunOptions, SharedRunOptions
@@ -20,6 +19,7 @@ from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.core.jobs.file_names import NameTemplate
 from aimlvideo.core.jobs.job import Record
 from aimlvideo.errors import ServiceError, UsageError, VideoError
+from aimlvideo.pipeline.retries import may_be_bought
 from aimlvideo.shell.state.catalog_cache import known_catalog
 
 app = CommandApp()

@@ -14,7 +14,7 @@ from aimlvideo.cli.command_run import CommandRun, client_of
 from aimlvideo.cli.commands.check import check_file
 from aimlvideo.cli.cost_estimate import Tally
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.job_reader import JobReader, ReaderOptions, may_be_bought
+from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import (
     ClientOptions,
     JobFileOptions,
@@ -37,6 +37,7 @@ from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import InvalidJobs, SettingsError, UsageError, VideoError
 from aimlvideo.pipeline.prices import keep_prices
+from aimlvideo.pipeline.retries import may_be_bought
 from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line

@@ -242,8 +242,8 @@ def _recovered(row: Mapping[str, Any]) -> tuple[VideoJob, Progress]:
         raise ValueError(WRITABLE)
     numbers["cost_units"] = units
     moments = {name: as_timestamp(row.get(name)) or None for name in ("submitted_at", "completed_at", "saved_at")}
-    known = {**numbers, **texts, **several, **moments}
-    progress = Progress(stage, polls=polls, error=error, **known)  # type: ignore[arg-type]
+    fields = {**numbers, **texts, **several, **moments}
+    progress = Progress(stage, polls=polls, error=error, **fields)  # type: ignore[arg-type]
     if (column := damaged_column(progress)) is not None:
         raise ValueError(f"a {column} that no run has at stage {stage}")
     return job, progress
