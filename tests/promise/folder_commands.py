@@ -215,6 +215,8 @@ def can_be_told(world: World, copy: JournalCopy) -> bool:
 def run_with_an_older_journal(world: World, copy: JournalCopy, run: Callable[[], None]) -> None:
     """Put an older copy in the place of the journal and run; where nothing was bought, put the newest one back."""
     newest, count = copy_journal(world), len(world.service.log)
+    path = world.folder / "results.jsonl"
+    results = path.read_bytes() if path.exists() else None
     put_back(world, copy)
     attempts = copy.journal.attempts
     owned = {
@@ -233,3 +235,6 @@ def run_with_an_older_journal(world: World, copy: JournalCopy, run: Callable[[],
     if len(world.service.log) == count:
         world.recovered = before
         put_back(world, newest)
+        # They go with the journal: a clip that was removed is looked for again, and has no line until it is there.
+        if results is not None:
+            path.write_bytes(results)
