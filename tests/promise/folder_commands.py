@@ -160,6 +160,8 @@ def repair(world: World) -> None:
             del world.service.broken[name]
             world.service.billed.discard(name)
             world.service.repaired.add(name)
+            for row in world.service.log:
+                row.failed &= row.generation_id != name
 
 
 def remove_files(world: World, count: int, *, results: bool) -> None:
