@@ -116,10 +116,12 @@ async def test_a_task_that_a_check_shows_under_the_id_of_another_job_is_not_wait
     assert len(service.posted_at) == 1
 
 
-@pytest.mark.parametrize("status", [201, 400])
-async def test_an_answer_with_the_request_id_of_another_job_is_no_answer_to_this_one(status: int) -> None:
+@pytest.mark.parametrize(("status", "job_id"), [(201, "another"), (400, "another"), (201, "job0")])
+async def test_an_answer_with_the_request_id_of_another_submission_is_no_answer_to_this_one(
+    status: int, job_id: str
+) -> None:
     service = FakeService()
-    other = Intent("0123abcd", SERVICE_EPOCH).request_id(VideoJob(MODEL, id="another"), "0123456789")
+    other = Intent("0123abcd", SERVICE_EPOCH).request_id(VideoJob(MODEL, id=job_id), "0123456789")
     service.lost.append(answer(status, {"id": "gen-7", "status": "queued"}, **{"x-client-request-id": other}))
     async with FakeClient(service) as client:
         results = await run_all(client, jobs(1))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.request_ids import Intent, are_of_two_jobs
+from aimlvideo.core.jobs.request_ids import Intent, is_whole
 from aimlvideo.core.wires.answers import passed_limit
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import Busy, ContentRefused, Refused, Rejected, ServiceError, Unclear
@@ -116,9 +116,9 @@ def _says_taken(text: str) -> bool:
 
 
 def refuse_mixed_up(named_id: str | None, request_id: str, status: int) -> None:
-    """Raise Unclear where an answer to a submission names the request id of another job: whoever lies in between
-    mixed up two answers, and what became of this submission the other one knows."""
-    if are_of_two_jobs(named_id, request_id):
+    """Raise Unclear where an answer names the request id of another submission, of this job or not: whoever lies in
+    between mixed up two answers, and what became of this submission the other one knows."""
+    if is_whole(named_id) and named_id != request_id:
         raise Unclear(f"the answer is to another submission: {named_id}", status=status, request_id=request_id)
 
 
