@@ -14,7 +14,7 @@ import anyio
 
 from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.catalog.validation import check
-from aimlvideo.core.jobs.job import Record, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.wires.answers import State
@@ -51,6 +51,8 @@ class Feed:
     strict: bool
     legacy: bool = False
     _admitted: deque[Entry] = field(default_factory=deque)
+    _failed_before: dict[Entry, Progress] = field(default_factory=dict)
+    """Jobs that are tried again, and whose generations are asked about first: nothing is promised to them yet."""
 
     def __post_init__(self) -> None:
         self._own_ids, self._own_ids_read = OwnIds(self.pipeline.service.id_field), False
@@ -82,19 +84,29 @@ class Feed:
         return self._admitted.popleft() if self._admitted else None
 
     async def _submit(self, entry: Entry) -> None:
+        failed = self._failed_before.pop(entry, None)
         try:
             with contained(entry):
-                if not (self.run.spec.retries and await self._takes_up_failed(entry)):
+                if failed is None:
                     await self.pipeline.submit(entry)
+                elif not await self._takes_up(entry, failed) and not entry.ended:
+                    await self.pipeline.resubmit(entry)
         finally:
             self._free.release()
 
-    async def _takes_up_failed(self, entry: Entry) -> bool:
-        """Wait for the generation that a job failed with, where the service has completed it by now, or renders it."""
+    def _is_asked_about_first(self, entry: Entry) -> bool:
+        """Tell whether a job is tried again whose generation the service may have completed since it failed."""
+        if not self.run.spec.retries or entry.progress.stage is not Stage.PLANNED:
+            return False
         record = self.run.spec.journal.find(entry.job.id)
         if record is None or not may_have_completed(*record):
             return False
-        failed, pipeline, patience = record.progress, self.pipeline, self.run.spec.patience
+        self._failed_before[entry] = record.progress
+        return True
+
+    async def _takes_up(self, entry: Entry, failed: Progress) -> bool:
+        """Wait for the generation that a job failed with, where the service has completed it by now, or renders it."""
+        pipeline, patience = self.pipeline, self.run.spec.patience
         generation_id = failed.generation_id or ""
         question = partial(fetch_status, pipeline.send, pipeline.wire, generation_id, entry.job)
         try:
@@ -114,8 +126,11 @@ class Feed:
         state = "completed" if generation.state is State.COMPLETED else "taken up"
         log.info("the service has %s it since it failed: nothing is bought", state, extra={"job": entry.job.id})
         kept = ("request_id", "generation_id", "account", "submitted_at", "service_time", "polls", "poll_ages")
-        entry.step(Stage.SUBMITTING, **{name: getattr(failed, name) for name in kept})
+        # What it was charged is in the sum of what was spent: a failed one that was billed is not billed again.
+        charged = failed.cost_usd or None
+        entry.step(Stage.SUBMITTING, cost_usd=charged, **{name: getattr(failed, name) for name in kept})
         entry.step(Stage.RENDERING)
+        await self.run.afford(entry)
         pipeline.poll.watch(entry)
         return True
 
@@ -191,4 +206,6 @@ class Feed:
     async def _buy_and_route(self, entry: Entry) -> bool:
         """Wait until one more may be bought, promise its price, and set it on its way. True: it is to be sent now."""
         await self.run.may_buy(entry)
+        if self._is_asked_about_first(entry):
+            return True
         return await self.run.afford(entry) and await self.pipeline.route(entry)

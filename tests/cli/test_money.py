@@ -505,12 +505,14 @@ def test_another_clip_into_the_file_of_one_that_is_outstanding_is_not_bought_una
 
 
 @pytest.mark.parametrize(
-    ("more", "code"), [([], 1), (["-i", "none.png"], 2), (["--set", "duration=77"], 2)], ids=["failed", "file", "value"]
+    ("more", "code"),
+    [([], 1), (["-i", "none.png"], 2), (["--set", "duration=77"], 2)],
+    ids=["refused", "file", "value"],
 )
 def test_a_clip_that_was_not_paid_leaves_nothing_beside_it(
     command: Command, service: FakeService, tmp_path: Path, more: list[str], code: int
 ) -> None:
-    service.broken["gen-0"] = "out of paint"
+    service.posts.append(answer(400, {"message": "no such thing"}))
     words = [*ONE[:4], *more, *ONE[6:]] if "-i" in more else [*ONE, *more]
     assert command(*words).exit_code == code
     assert list(tmp_path.glob(".*")) == []
@@ -576,7 +578,8 @@ def test_a_clip_whose_second_purchase_failed_stays_known_as_paid(
     service.broken["gen-1"] = "out of paint"
     assert command(*ONE, "--again").exit_code == 1
     with read_journal(tmp_path / ".clip.mp4.journal") as journal:
-        assert [attempt.generation_id for _, attempt in journal.earlier_attempts()] == ["gen-0", "gen-1"]
+        (record,) = journal.all_jobs()
+        assert [attempt.generation_id for attempt in journal.attempts(record.job.id)] == ["gen-0", "gen-1"]
 
 
 def test_a_clip_that_nothing_was_paid_for_leaves_no_journal(
@@ -585,9 +588,51 @@ def test_a_clip_that_nothing_was_paid_for_leaves_no_journal(
     assert command(*ONE, "--max-spend", 0.01).exit_code == 2
     service.posts.append(answer(401, {"message": "wrong key"}))
     assert command(*ONE).exit_code != 0
-    service.broken["gen-0"] = "out of paint"
+    service.posts.append(answer(400, {"message": "no such thing"}))
     assert command(*ONE).exit_code == 1
     assert not list(tmp_path.glob(".clip.mp4.*"))
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_a_clip_whose_generation_failed_is_bought_again_only_where_the_service_has_not_completed_it_since(
+    command: Command, service: FakeService, is_repaired: bool
+) -> None:
+    service.broken = {"gen-0": "out of paint"}
+    assert command(*ONE).exit_code == 1
+    if is_repaired:
+        del service.broken["gen-0"]
+    # Too little for another clip: one that is there already is fetched all the same.
+    done = command(*ONE, *(["--max-spend", 0.01] if is_repaired else []))
+    assert done.exit_code == 0, done.output
+    assert f"generation gen-{0 if is_repaired else 1}" in done.output
+    assert len(service.accepted) == (1 if is_repaired else 2)
+
+
+def test_a_clip_that_failed_and_was_charged_is_tried_again_within_the_limit_of_one_clip(
+    command: Command, service: FakeService
+) -> None:
+    hills = ["hills" if word == "waves" else word for word in ONE]
+    assert command(*hills).exit_code == 0
+    service.broken = {"gen-1": "out of paint"}
+    assert command(*ONE, "--again").exit_code == 1
+    refused = command(*ONE, "--again", "--max-spend", 0.2)
+    assert refused.exit_code == 3
+    assert len(service.accepted) == 2
+    assert command(*ONE).exit_code == 2, "the file is there, of other words"
+    assert command(*ONE, "--again", "--max-spend", 0.25).exit_code == 0
+    assert len(service.accepted) == 3
+
+
+def test_a_clip_whose_generation_failed_is_not_bought_while_the_service_is_too_busy_to_say_what_became_of_it(
+    command: Command, service: FakeService
+) -> None:
+    service.broken = {"gen-0": "out of paint"}
+    assert command(*ONE).exit_code == 1
+    service.broken.clear()
+    service.checks.extend([answer(503)] * 5)
+    assert command(*ONE).exit_code == 3
+    assert command(*ONE).exit_code == 0
+    assert len(service.accepted) == 1
 
 
 # What is no sum of money -------------------------------------------------------------------------------------------

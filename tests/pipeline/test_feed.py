@@ -95,6 +95,24 @@ async def test_a_failed_generation_that_the_service_has_completed_since_is_not_b
     assert result.cost_usd == (0.25 if is_repaired else None)
 
 
+@pytest.mark.parametrize(("is_billed", "limit"), [(False, 0.0), (True, 0.25)])
+async def test_what_the_service_has_completed_since_it_failed_is_fetched_whatever_the_limit_and_counts_once(
+    tmp_path: Path, is_billed: bool, limit: float
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    async with FakeClient(service) as client:
+        await run_all(client, jobs(1), output=tmp_path)
+        service.broken.clear()
+        async with open_journal(tmp_path / "journal.sqlite3") as journal:
+            (record,) = journal.all_jobs()
+            journal.step(record.job, record.progress._replace(cost_usd=0.25 if is_billed else None))
+    async with FakeClient(service) as client, client.resume(tmp_path, retry_failed=True, max_spend=limit) as results:
+        assert [result.ok async for result in results] == [True]
+        assert (results.budget.spent, results.budget.committed) == (0.25, 0.0)
+    assert len(service.accepted) == 1
+
+
 async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(tmp_path: Path) -> None:
     service = FakeService()
     service.broken = {"gen-0": "out of paint"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -42,6 +43,8 @@ from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Standing, Verdict, checked_limit
 from aimlvideo.errors import GenerationFailed, LinkDead, Rejected, UsageError, VideoError
+from aimlvideo.pipeline.retries import may_have_completed
+from aimlvideo.pipeline.run import Run
 from aimlvideo.shell import clock
 from aimlvideo.shell.journal.base import Journal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
@@ -152,7 +155,7 @@ class _ClipJournal:
 
     def refuse_to_buy_again(self, records: Sequence[Record]) -> None:
         """Raise UsageError where the clip is there, or one by other words was begun: it would be paid and be lost."""
-        if self.output.exists() and self.stage_in(records) in (Stage.SAVED, Stage.PLANNED):
+        if self.output.exists() and self.stage_in(records) in (Stage.PLANNED, *ENDED):
             raise UsageError(
                 f"{self.output} already exists, so nothing was bought. To buy the clip once more and replace the file: "
                 f"{command_again()} --again"
@@ -178,6 +181,21 @@ class _ClipJournal:
         async with client.run([]) as run:
             run.spec.journal.step(self.job, Progress())
 
+    @asynccontextmanager
+    async def opened_run(self, client: VideoClient, stage: Stage, limit: float | None) -> AsyncIterator[Run]:
+        """Give the run of this clip; where it failed, the service is asked for that generation before it is bought."""
+        if stage is not Stage.FAILED:
+            async with client.run([self.job], max_spend=limit) as run:
+                yield run
+            return
+        # Other words may have failed into the same file: this clip is in a run of its own.
+        async with client.run([]) as planning:
+            planning.spec.journal.plan(self.job, run=planning.spec.number)
+            # What earlier clips were charged, or this one when it failed, is none of what it costs now.
+            limit = None if limit is None else limit + planning.spec.journal.spent()
+        async with client.resume(retry_failed=True, run=planning.spec.number, max_spend=limit) as run:
+            yield run
+
     def outstanding(self) -> str:
         """Return a sentence with the ids that are open at the service, or nothing."""
         unfinished = [progress for _, progress in self.records() if progress.stage not in ENDED]
@@ -185,7 +203,7 @@ class _ClipJournal:
         return f"Outstanding at the service: {', '.join(ids)}. " if ids else ""
 
     def remove(self) -> None:
-        """Remove the journal, unless it has a clip that was paid, or may be, or another job that is not ended."""
+        """Remove the journal, unless a clip was paid, or may be, or may still come, or another job is not ended."""
         if self.path is not None and self.path.exists():
             JournalFile(self.path).remove(partial(self._is_needless, self.path))
 
@@ -194,6 +212,9 @@ class _ClipJournal:
             # What was sent, and is planned again without its id, was refused.
             stages = {attempt.stage for _, attempt in opened.earlier_attempts()} - {Stage.SUBMITTING}
             for job, progress in opened.all_jobs():
+                # The service may complete what failed, and charges it then: whoever tries it again asks first.
+                if may_have_completed(job, progress):
+                    return False
                 if job.id != self.job.id or progress.has_attempt or progress.stage is not Stage.PLANNED:
                     stages.add(progress.stage)
         return stages <= {Stage.FAILED}
@@ -234,7 +255,7 @@ def make_one(
                 await _refuse_above(max_spend, client, job)
             if is_new and is_saved:
                 await journal.plan_anew(client)
-            async with client.run([job], max_spend=None if is_new else max_spend) as results:
+            async with journal.opened_run(client, stage, None if is_new else max_spend) as results:
                 result = await anext(results)
                 if is_saved and not is_new:
                     terminal.say(f"{output} is gone: its clip, which is paid, is fetched again")
@@ -256,7 +277,8 @@ def _job_of(clip: ClipInputs, settings: ClientOptions, *, sandbox: bool) -> Vide
 
 async def _see_saved(result: Result, clip: _ClipJournal, journal: Journal) -> Result:
     """Save a clip and write down what came of it in its open journal; return its result as a program reads it."""
-    if result.stage is Stage.FAILED:
+    record = journal.find(clip.job.id)
+    if record is not None and record.progress.stage is Stage.FAILED and not may_have_completed(*record):
         # Whoever gives the command again after this wants it tried again.
         journal.step(clip.job, Progress())
     try:
