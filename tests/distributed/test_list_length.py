@@ -18,7 +18,7 @@ from tests.distributed.test_worker import QUIET, job, queue
 
 pytestmark = pytest.mark.real_time
 
-MANY = 20_000
+MANY = 5_000
 FILL = (
     """INSERT INTO aimlvideo_jobs (id, asked) SELECT 'many' || n, '["m", {}]' FROM generate_series(1, %s::int) n""",
     """INSERT INTO pgqueuer (priority, entrypoint, payload, status, dedupe_key, execute_after)
@@ -53,9 +53,9 @@ async def test_a_worker_reads_the_jobs_that_it_takes_and_no_others(long_list: st
     before, worker = rows_read(long_list), uuid4()
     async with JobQueue.open(long_list, worker) as engine, open_postgres_journal(long_list, str(worker)) as journal:
         for _ in range(3):
-            places = await engine.take(100)
-            assert len(places) == 100
-            assert await engine.take_over(100) == {}
+            places = await engine.take(20)
+            assert len(places) == 20
+            assert await engine.take_over(20) == {}
             records = await journal.take(places)
             progress = Progress().to(Stage.SUBMITTING, request_id="r", submitted_at=1.0)
             for step in (progress, progress.to(Stage.RENDERING, generation_id="g")):
