@@ -367,11 +367,11 @@ def test_the_service_s_words_under_http_200_are_said_and_nothing_is_sent_again_a
     command: Command, service: FakeService, tmp_path: Path, body: dict[str, str], words: str
 ) -> None:
     service.posts.extend([answer(200, body)] * 50)
-    write(tmp_path / "jobs.jsonl", *MANY)
+    write(tmp_path / "jobs.jsonl", *MANY[:6])
     stopped = command(*run("--max-outstanding", 1, "--settle", 600, "--timeout", 700))
     assert stopped.exit_code == 3
     assert words in " ".join(stopped.output.split())
-    assert len(service.posted_at) <= len(MANY)
+    assert len(service.posted_at) <= 6
 
 
 def test_an_id_of_the_job_s_own_stands_for_one_job_in_a_folder_whatever_file_names_it(

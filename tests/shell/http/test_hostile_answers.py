@@ -214,7 +214,7 @@ async def test_a_clip_without_end_is_given_up(
 async def test_a_packed_clip_is_unpacked_in_small_pieces(
     session: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = b"\0\0\0\x18ftypmp42" * 2**21
+    film = b"\0\0\0\x18ftypmp42" * 2**18
     packed, largest = gzip.compress(film, 9), 0
     assert len(packed) < downloads.CHUNK
     take = Download._take
