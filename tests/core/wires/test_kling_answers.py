@@ -227,6 +227,13 @@ def test_a_failed_task_behind_an_error_code_is_a_failed_task() -> None:
     assert WIRE.parse_status(answer(body), "t-1").state is State.FAILED
 
 
+@for_each("task", [{"task_id": "t-1", "task_status": "processing"}, {"task_id": "t-1"}, {"task_status": "failed"}])
+def test_too_many_checks_is_about_the_check_where_no_ended_task_stands_beside_it(task: dict[str, str]) -> None:
+    body = {"code": 1302, "message": "too many requests", "data": task}
+    with pytest.raises(Busy, match="too many requests"):
+        WIRE.parse_status(answer(body), "t-1")
+
+
 @pytest.mark.parametrize(
     "body", [b"404 page not found", {"error": {"message": "Invalid URL (POST /kling/v1/videos/text2video)"}}]
 )
