@@ -23,7 +23,7 @@ from aimlvideo.core.jobs.stages import ENDED, Stage
 from aimlvideo.core.money.budget import Verdict
 from aimlvideo.distributed.database_copies import DatabaseCopyCheck
 from aimlvideo.distributed.fleet_client import FleetClient
-from aimlvideo.distributed.queue import JobQueue, QueueEntry
+from aimlvideo.distributed.queue import JobQueue, QueueEntry, enqueue_jobs
 from aimlvideo.distributed.registry import NEWS, WorkerRegistry
 from aimlvideo.distributed.shared_account import Account
 from aimlvideo.distributed.shared_limits import WorkerShares
@@ -120,6 +120,7 @@ class Worker:
         # A lost job may have a request under way: what still comes of it goes to a run that writes nowhere.
         self._detached_run = self.results.detached(InMemoryJournal())
         self.journal.lost, self.journal.refused = self.lose, self.refuse
+        self.journal.queue_again = lambda db, name: enqueue_jobs(db, [name], begun=True, again=True)
         self.journal.lease = self.heartbeat / 3
 
     @property

@@ -302,8 +302,8 @@ class LostSubmissions:
         if record is None or record.job.id == owner.job.id:
             return
         job, progress = record
-        # Where others share the journal, what has not ended may be in one of their hands.
-        is_at_rest = progress.stage in ENDED if spec.ids_under_way is None else job.id not in spec.ids_under_way
+        # Where others share the journal, it is taken from whoever has it: that one finds it gone.
+        is_at_rest = spec.ids_under_way is None or job.id not in spec.ids_under_way
         if not (is_at_rest or progress.stage in ENDED):
             return
         # What it was charged is the other's. Its length stays: the file of its name is ours, and is replaced.
@@ -313,7 +313,8 @@ class LostSubmissions:
             spec.journal.reopen(record, uncharged)
             return
         clip = f"the clip of job {job.id!r} ({progress.file})" if progress.file else f"what became of job {job.id!r}"
-        then = "it is in doubt again, and the next run looks it up" if is_at_rest else "see there what became of it"
+        whoever = "a worker" if spec.ids_under_way is None else "the next run"
+        then = f"it is in doubt again, and {whoever} looks it up" if is_at_rest else "see there what became of it"
         log.error(
             "%s is that of job %r: its answer named generation %s, which the service lists under the other's id. Its "
             "own is under %s: %s",
@@ -324,12 +325,13 @@ class LostSubmissions:
             spec.journal.reopen(Record(job, uncharged), _in_doubt_again(uncharged))
 
     def _is_being_saved(self, generation_id: str | None, owner: Entry) -> bool:
-        """Tell whether another job of this process is just saving this generation's clip: then it is soon at rest."""
-        spec = owner.run.spec
-        if not generation_id or spec.ids_under_way is None:
+        """Tell whether another job is just saving this generation's clip, wherever: then it is soon at rest."""
+        if not generation_id:
             return False
-        record = spec.journal.by_generation(generation_id)
-        return record is not None and record.progress.stage is Stage.READY and record.job.id in spec.ids_under_way
+        record, ids_under_way = owner.run.spec.journal.by_generation(generation_id), owner.run.spec.ids_under_way
+        if record is None or record.progress.stage is not Stage.READY:
+            return False
+        return ids_under_way is None or record.job.id in ids_under_way
 
     def _watched(self, doubt: _Doubt) -> float:
         return clock.loop() - doubt.watched_since

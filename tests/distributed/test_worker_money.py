@@ -128,20 +128,43 @@ async def test_an_answer_that_names_a_generation_of_another_worker_s_job_is_look
     assert len(service.posted_at) == 2
 
 
-async def test_a_job_that_a_worker_saved_with_the_clip_of_another_one_gets_its_own_when_all_are_queued_again(
+async def test_a_job_that_a_worker_saved_with_the_clip_of_another_one_gets_its_own_from_the_workers_at_hand(
     dsn: str, tmp_path: Path, service: FakeService
 ) -> None:
     service.listing_delay = 0.4
     service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
-    stages_between = {}
-    for _ in range(2):
-        await queued(dsn, tmp_path, "ab")
-        with anyio.fail_after(PATIENCE):
-            async with opened(service, dsn, tmp_path) as worker:
-                await worker.run()
-        stages_between = stages_between or stages(dsn)
-    assert stages_between == {"saved": 1, "in_doubt": 1}
-    with open_sync_journal(dsn) as journal:
-        generations = {progress.generation_id: progress.stage for _, progress in journal.all_jobs()}
-    assert generations == {"gen-0": Stage.SAVED, "gen-1": Stage.SAVED}
+    await queued(dsn, tmp_path, "ab")
+    with anyio.fail_after(PATIENCE):
+        async with opened(service, dsn, tmp_path) as worker:
+            await worker.run()
+    assert generations(dsn) == {"a": ("gen-0", Stage.SAVED), "b": ("gen-1", Stage.SAVED)}
     assert len(service.posted_at) == 2
+
+
+async def test_a_job_that_another_worker_follows_with_the_generation_of_a_lost_answer_is_looked_up_at_once(
+    dsn: str, tmp_path: Path, service: FakeService
+) -> None:
+    service.seconds = 60
+    await queued(dsn, tmp_path, "b")
+    async with opened(service, dsn, tmp_path) as worker, anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        while not worker.results.stats.stages[Stage.RENDERING]:  # noqa: ASYNC110 - nobody tells
+            await anyio.sleep(0.02)
+        await worker.stop()
+    with psycopg.connect(dsn, autocommit=True) as db:
+        # As a proxy mixed up the answers: the other worker, which lives, waits for what is going to be a's.
+        db.execute("UPDATE aimlvideo_jobs SET generation_id = 'gen-1', owner = 'the other worker'")
+        db.execute("UPDATE pgqueuer SET heartbeat = now() + interval '1 hour'")
+    service.log[0].listed_at, service.seconds = service.clock(), 0.5
+    service.lost.append(Unclear("reset"))
+    await queued(dsn, tmp_path, "a")
+    with anyio.fail_after(PATIENCE):
+        async with opened(service, dsn, tmp_path) as worker:
+            await worker.run()
+    assert generations(dsn) == {"a": ("gen-1", Stage.SAVED), "b": ("gen-0", Stage.SAVED)}
+    assert len(service.posted_at) == 2
+
+
+def generations(dsn: str) -> dict[str, tuple[str | None, Stage]]:
+    with open_sync_journal(dsn) as journal:
+        return {job.id: (progress.generation_id, progress.stage) for job, progress in journal.all_jobs()}

@@ -95,7 +95,7 @@ class Journal(JournalReader, Protocol):
         """Write a job's progress; it survives a killed process very soon. See `synced`."""
 
     def reopen(self, record: Record, progress: Progress) -> None:
-        """Write down what else is true of a job that has ended; where many share it, it is nobody's then."""
+        """Write down what else is true of a job that nobody here follows; where many share it, it is nobody's then."""
 
     async def synced(self) -> None:
         """Return when all that was written before survives a power cut."""

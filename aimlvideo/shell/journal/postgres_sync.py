@@ -68,6 +68,8 @@ class SyncPostgresJournal:
         self._planned: dict[str, int] = {}  # the run that planned each id here: runs end with their process
         self._copies = CopyNumbers()
         self._copy: Callable[[Sequence[Any]], None] | None = None
+        self.queue_again: Callable[[psycopg.Connection[Any], str], object] = lambda db, job_id: None
+        """Gives a job that was begun a place in the queue again, which is no part of a journal."""
 
     @property
     def db(self) -> psycopg.Connection[Any]:
@@ -211,8 +213,13 @@ class SyncPostgresJournal:
         return settled.rowcount == 1
 
     def reopen(self, record: Record, progress: Progress) -> None:
-        """Write down what else is true of a job that has ended, unless it has moved since. It is nobody's then."""
-        self.settle(record, progress)
+        """Write down what else is true of a job, unless it has moved since. It is nobody's then.
+
+        One that is in doubt again has a place in the queue again: `queue_again` gives it, in the same transaction.
+        """
+        with postgres_errors(), self.db.transaction():
+            if self.settle(record, progress) and progress.stage is Stage.IN_DOUBT:
+                self.queue_again(self.db, record.job.id)
 
     def unpriced(self) -> int:
         """Return how many outstanding jobs may cost anything."""
