@@ -33,8 +33,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".mutants_cache" / "calls.json"
-AREAS = ("aimlvideo/core", "aimlvideo/pipeline", "aimlvideo/shell")
-TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views", "tests/distributed")
+AREAS = ("aimlvideo/core", "aimlvideo/pipeline", "aimlvideo/shell", "aimlvideo/distributed")
+TESTS = ("tests/pipeline", "tests/core", "tests", "tests/shell", "tests/views", "tests/distributed", "tests/cli")
 """Whose test files may notice a fault: `tests` means those of that folder itself."""
 IMPORTED_BEFORE = ("aiohttp.web", "anyio", "hypothesis", "jinja2", "pydantic", "pytest_asyncio", "rich", "typer")
 """What no fault changes, imported once: each run of tests is forked from a process that has it."""
@@ -438,6 +438,8 @@ def main() -> None:
     )
     options = parser.parse_args()
     mutants = choose(options.seed, options.count, options.only)
+    if not mutants:
+        parser.error(f"--only is {options.only!r}: expected the beginning of a path in one of {', '.join(AREAS)}")
     print(table(mutants, measure(mutants, options.seconds, lambda line: print(line, flush=True))))
 
 
