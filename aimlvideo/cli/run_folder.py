@@ -15,8 +15,9 @@ from aimlvideo.core.jobs.job import Progress
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.services import DEFAULT_SERVICE
 from aimlvideo.errors import UsageError
+from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.base import Journal
-from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 
 NAMING = "naming"
@@ -50,7 +51,7 @@ class RunFolder:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[SqliteJournal]:
         """Give the folder's journal, open to be written, for this process alone."""
-        async with open_journal(self._journal) as journal:
+        async with open_folder_journal(self._journal.parent) as journal:
             yield journal
 
     @property

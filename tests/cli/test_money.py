@@ -27,6 +27,7 @@ from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer
 from aimlvideo.errors import DiskFailed, JournalError, LinkDead, Unclear, VideoError
+from aimlvideo.shell.files.results_file import ResultsFile
 from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
@@ -864,6 +865,23 @@ def test_a_folder_that_is_deleted_when_all_is_sent_loses_no_id(
     service._check = check  # type: ignore[method-assign]
     assert command(*run()).exit_code == 0
     assert len(service.accepted) == 2
+
+
+@pytest.mark.parametrize("words", [run(), ["resume", "out"]], ids=["run", "resume"])
+def test_a_command_looks_once_whether_its_journal_is_an_older_copy(
+    command: Command, service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[Any]
+) -> None:
+    write(tmp_path / "jobs.jsonl", "a", "b")
+    assert command(*run("--timeout", 1)).exit_code == 3
+    paid_generations, looks = ResultsFile.paid_generations, []
+
+    def counted(path: Path) -> Any:
+        looks.append(path)
+        return paid_generations(path)
+
+    monkeypatch.setattr(ResultsFile, "paid_generations", counted)
+    assert command(*words).exit_code == 0
+    assert looks == [Path("out/results.jsonl")]
 
 
 def test_ids_that_no_folder_can_keep_are_said(

@@ -22,8 +22,8 @@ from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.file_names import JOURNAL
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.errors import VideoError
-from aimlvideo.shell.files.output_folders import checked_folder
-from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
+from aimlvideo.shell.files.output_folders import checked_folder, open_folder_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 
 MULTI_IMAGE = "kling-video/v1.6/standard/multi-image-to-video"
 LAST_FRAME = "kling-video/v1.6/pro/image-to-video"
@@ -78,7 +78,7 @@ def _make_demo(output: Path, terminal: Terminal) -> int:
 @asynccontextmanager
 async def _planned(output: Path, jobs: Sequence[VideoJob]) -> AsyncIterator[SqliteJournal]:
     """Give the journal of the demo's folder, with these jobs in it."""
-    async with open_journal(output / JOURNAL) as journal:
+    async with open_folder_journal(output) as journal:
         RunFolder(output).claim(journal, sandbox=True)
         for job in jobs:
             journal.plan(job)

@@ -42,9 +42,9 @@ from aimlvideo.settings import resolve_key
 from aimlvideo.shell.files.job_files import NO_DEFAULTS, JobDefaults, JobFile
 from aimlvideo.shell.files.json_jobs import Line
 from aimlvideo.shell.files.object_stores import ObjectStore, is_remote, journal_folder
-from aimlvideo.shell.files.output_folders import checked_folder, refuse_older_journal
+from aimlvideo.shell.files.output_folders import checked_folder, open_folder_journal
 from aimlvideo.shell.journal.base import UPLOAD, Journal
-from aimlvideo.shell.journal.sqlite import SqliteJournal, open_journal
+from aimlvideo.shell.journal.sqlite import SqliteJournal
 from aimlvideo.shell.journal.sqlite_file import JournalFile
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from aimlvideo.shell.state.catalog_cache import known_catalog
@@ -151,9 +151,8 @@ class Planner:
         folder_was_there, is_new, is_planned = folder.exists(), False, False
         checked_folder(folder)
         try:
-            async with open_journal(folder / JOURNAL) as journal:
+            async with open_folder_journal(folder) as journal:
                 is_new = journal.is_empty  # only now: another run may have begun it a moment ago
-                refuse_older_journal(journal, folder)
                 await self._plan_or_learn(journal, client, facts)
                 is_planned = True
                 yield journal

@@ -64,7 +64,17 @@ def checked_folder(path: Path) -> Path:
     return path
 
 
-def refuse_older_journal(journal: SqliteReader, folder: Path) -> None:
+@asynccontextmanager
+async def open_folder_journal(folder: Path) -> AsyncIterator[SqliteJournal]:
+    """Open the journal of an output folder for writing, or make it. Raises JournalError, also for an older copy."""
+    from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
+
+    async with open_journal(folder / JOURNAL) as journal:
+        _refuse_older_journal(journal, folder)
+        yield journal
+
+
+def _refuse_older_journal(journal: SqliteReader, folder: Path) -> None:
     """Raise JournalError where the results have a generation that the journal does not know: it is an older copy.
 
     Its jobs would be bought again, and the results, which are written anew from it, would forget the ids.
@@ -75,8 +85,8 @@ def refuse_older_journal(journal: SqliteReader, folder: Path) -> None:
         return
     for row in ResultsFile.read(results):
         job, generation_id = str(row.get("id")), row.get("generation_id")
-        # A generation that failed was paid only where its clip was ready.
-        is_paid = row.get("stage") != Stage.FAILED or row.get("video_url")
+        # A generation that failed was paid only where its clip was ready, or where it was charged.
+        is_paid = row.get("stage") != Stage.FAILED or any(map(row.get, ("video_url", "cost_usd", "cost_units")))
         if generation_id and is_paid and not _knows(journal, job, generation_id, as_timestamp(row.get("submitted_at"))):
             raise JournalError(
                 f"{results} has generation {generation_id} of job {job!r}, which {JOURNAL} does not know: this is an "
@@ -119,7 +129,7 @@ class OpenFolders:
         self._uploads_of = uploads_of
 
     def lend(self, path: Path, journal: SqliteJournal) -> None:
-        """Let runs into a folder use its journal, which somebody else has open, from here on."""
+        """Let runs into a folder use its journal, which somebody else has from `open_folder_journal`, from here on."""
         self._lent[_name(path)] = journal
 
     @asynccontextmanager
@@ -156,10 +166,7 @@ class OpenFolders:
     async def _opened_at_once(self, path: Path, *, verify: bool, remote: bool) -> _OpenFolder:
         async with AsyncExitStack() as stack:
             if (journal := self._lent.get(_name(path))) is None:
-                from aimlvideo.shell.journal.sqlite import open_journal  # noqa: PLC0415 - for clients with a folder alone
-
-                journal = await stack.enter_async_context(open_journal(path / JOURNAL))
-            refuse_older_journal(journal, path)
+                journal = await stack.enter_async_context(open_folder_journal(path))
             ResultsFile.rewrite(path / RESULTS, _ended_jobs(journal, path, verify=verify, remote=remote))
             results = stack.enter_context(closing(ResultsFile(path / RESULTS)))
             uploads = await stack.enter_async_context(self._uploads_of(journal))

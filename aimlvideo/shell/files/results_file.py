@@ -22,7 +22,9 @@ FAILED_STAGE = b'"stage": "failed"'
 """How the line of a failed job has its stage. No text in a line has this: its quotes are escaped."""
 
 
-NO_LINK, NO_GENERATION = b'"video_url": null', b'"generation_id": null'
+UNPAID = b'"video_url": null, "cost_usd": null, "error"'
+"""How the line of a failed job has that there was no clip, and that nobody said what it cost."""
+NO_GENERATION = b'"generation_id": null'
 _NAMES = re.compile(rb'{"id": "([^"\\]*)", .*?"generation_id": "([^"\\]*)"')
 
 
@@ -71,14 +73,14 @@ class ResultsFile:
 
     @staticmethod
     def paid_generations(path: Path) -> Iterator[tuple[str, str]]:
-        """Give the generations in a results file that are paid, each behind its job's id; quickly.
+        """Give the generations in a results file that may be paid, each behind its job's id; quickly.
 
         Where a line cannot be read so, both are empty.
         """
         with suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
-                # A generation that failed was paid only where its clip was ready.
-                is_paid = FAILED_STAGE not in line or NO_LINK not in line
+                # A generation that failed was paid only where its clip was ready, or where it was charged.
+                is_paid = FAILED_STAGE not in line or UNPAID not in line
                 if is_paid and NO_GENERATION not in line and not line.isspace():
                     names = _NAMES.match(line)
                     job_id, generation = names.groups() if names else (b"", b"")

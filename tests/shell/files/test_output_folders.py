@@ -13,7 +13,7 @@ from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import Progress, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.errors import GenerationFailed, JournalError
-from aimlvideo.shell.files.output_folders import refuse_older_journal
+from aimlvideo.shell.files.output_folders import open_folder_journal
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import JOB, FakeClient, FakeService, quick_downloads, run_all
@@ -48,8 +48,9 @@ SENT = 1795752000.0
 FAILED = Progress(Stage.FAILED, "r-0", "gen-0", submitted_at=SENT, error=GenerationFailed("no GPU"))
 SENDING, IN_DOUBT = (Progress(stage, "r-1", submitted_at=SENT) for stage in (Stage.SUBMITTING, Stage.IN_DOUBT))
 SAVED = {"id": "a", "stage": "saved", "generation_id": "gen-1", "submitted_at": "2026-11-27T05:00:00Z"}
+FAILED_ROW: dict[str, Any] = {**SAVED, "id": "b", "stage": "failed", "video_url": None}
 SAVED_AT_FIRST = {**SAVED, "submitted_at": "2026-11-27T04:00:00Z"}
-LINK_DEAD = {**SAVED, "id": "b", "stage": "failed", "video_url": "https://files.example.com/gen-1.mp4"}
+LINK_DEAD = {**FAILED_ROW, "video_url": "https://files.example.com/gen-1.mp4"}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,10 @@ LINK_DEAD = {**SAVED, "id": "b", "stage": "failed", "video_url": "https://files.
         pytest.param(Progress(), SAVED, True, id="a planned job has been bought since"),
         pytest.param(Progress(), {**SAVED, "id": "b"}, True, id="a job has been planned and bought since"),
         pytest.param(Progress(), LINK_DEAD, True, id="what failed with a clip was paid"),
-        pytest.param(Progress(), {**LINK_DEAD, "video_url": None}, False, id="what failed without a clip was not"),
+        pytest.param(Progress(), FAILED_ROW, False, id="what failed without a clip was not"),
+        pytest.param(Progress(), {**FAILED_ROW, "cost_usd": 0.25}, True, id="what failed was charged"),
+        pytest.param(Progress(), {**FAILED_ROW, "cost_units": 3.0}, True, id="charged in units"),
+        pytest.param(Progress(), {**FAILED_ROW, "cost_usd": 0.0}, False, id="it was charged nothing"),
         pytest.param(SENDING, SAVED_AT_FIRST, False, id="what was being sent is looked up"),
         pytest.param(IN_DOUBT, SAVED_AT_FIRST, False, id="what was in doubt is looked up"),
         pytest.param(IN_DOUBT, SAVED, True, id="what was in doubt has been sent again since"),
@@ -72,7 +76,8 @@ async def test_a_journal_is_an_older_copy_where_the_results_have_a_paid_generati
     async with open_journal(tmp_path / JOURNAL) as journal:
         journal.plan(VideoJob("m", id="a"))
         journal.step(VideoJob("m", id="a"), progress)
-        (tmp_path / RESULTS).write_text(json.dumps(row) + "\n")
-        refused = pytest.raises(JournalError, match=f"has generation gen-1 of job '{row['id']}'")
-        with refused if is_older else nullcontext():
-            refuse_older_journal(journal, tmp_path)
+    (tmp_path / RESULTS).write_text(json.dumps(row) + "\n")
+    refused = pytest.raises(JournalError, match=f"has generation gen-1 of job '{row['id']}'")
+    with refused if is_older else nullcontext():
+        async with open_folder_journal(tmp_path):
+            pass
