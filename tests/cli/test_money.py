@@ -937,6 +937,21 @@ def test_a_refused_run_leaves_the_journal_of_a_folder_that_was_begun_in_python(
     assert len(service.accepted) == 1
 
 
+def test_a_refused_run_into_a_folder_where_a_run_had_no_jobs_does_not_stand_in_the_way_of_the_next(
+    command: Command, service: FakeService, answers: list[bool], tmp_path: Path
+) -> None:
+    async def begin() -> None:
+        async with FakeClient(service) as client:
+            await run_all(client, [], output=tmp_path / "out")
+
+    asyncio.run(begin())
+    write(tmp_path / "jobs.jsonl", "a")
+    answers.append(False)
+    assert command(*run("--confirm-above", 0)).exit_code == 2
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 1
+
+
 def test_a_run_that_is_refused_leaves_the_journal_of_one_that_began_at_the_same_moment(
     command: Command, service: FakeService, answers: list[bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

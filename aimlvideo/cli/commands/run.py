@@ -31,7 +31,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
 from aimlvideo.core.catalog.catalog import Catalog
-from aimlvideo.core.jobs.file_names import JOURNAL, NameTemplate
+from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS, NameTemplate
 from aimlvideo.core.jobs.templates import MATRIX
 from aimlvideo.core.money.pricing import PRICES, Prices
 from aimlvideo.core.services import DEFAULT_SERVICE
@@ -158,7 +158,7 @@ class Planner:
                 yield journal
         finally:
             if is_new and not is_planned:
-                JournalFile(folder / JOURNAL).remove(lambda: _is_empty(folder / JOURNAL))
+                JournalFile(folder / JOURNAL).remove(lambda: _is_needless(folder / JOURNAL))
             if not (folder_was_there or is_planned):
                 with suppress(OSError):  # something is in it
                     folder.rmdir()
@@ -253,9 +253,14 @@ def _keep_prices(journal: Journal, facts: ServiceFacts) -> None:
         keep_prices(journal, prices)
 
 
-def _is_empty(path: Path) -> bool:
-    """Tell whether a journal has nothing: another run may have begun it a moment ago."""
+def _is_needless(path: Path) -> bool:
+    """Tell whether a journal has nothing: another run may have begun it a moment ago.
+
+    Results without a journal would be taken for the rest of a run whose journal was lost.
+    """
     if not path.exists():
         return True
+    if path.with_name(RESULTS).exists():
+        return False
     with read_journal(path) as journal:
         return journal.is_empty
