@@ -615,8 +615,7 @@ class VideoClient:
 
     async def _budget(self, limit: float | None, journal: Journal, spending: Spending | None) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
-        is_shared = any(run.spec.journal is journal for run in self._runs)
-        return await self._prices.budget(limit, journal, spending, self.send, is_shared=is_shared)
+        return await self._prices.budget(limit, journal, spending, self.send)
 
     def use_prices(self, prices: Mapping[str, Pricing]) -> None:
         """Price jobs by this list, which was read before, instead of reading it again where it is needed."""

@@ -36,15 +36,7 @@ class PriceList:
         if (prices := self._service.prices) is not None:
             self.listed, self._is_current = prices.read(await send(prices.request)), True
 
-    async def budget(
-        self,
-        limit: float | None,
-        journal: Journal,
-        spending: Spending | None,
-        send: Send,
-        *,
-        is_shared: bool,
-    ) -> Budget:
+    async def budget(self, limit: float | None, journal: Journal, spending: Spending | None, send: Send) -> Budget:
         """Return a run's budget; the first run into a journal promises all that is outstanding there its price."""
         checked_limit(limit)
         if limit is not None and not self._is_current:
@@ -56,7 +48,8 @@ class PriceList:
         if spending is None:
             return Budget(limit)
         if limit is None:
-            spending.spent = spending.spent if is_shared else journal.spent()
+            if not spending.is_read:
+                spending.spent, spending.is_read = journal.spent(), True
         elif not spending.counted:
             spending.count(journal.all_jobs(), self._highest_price(journal), spent=journal.spent())
         else:

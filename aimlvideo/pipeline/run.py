@@ -215,7 +215,7 @@ class Run:
         is_paid_for = stage in (*ENDED, Stage.READY) or (
             entry.progress.cost_usd is not None and stage is not Stage.PLANNED
         )
-        if is_paid_for or (budget.limit is None and self.spec.folder is None):
+        if is_paid_for or not (budget.is_kept or self.spec.folder):
             return True
         price = self.spec.price(job)
         if stage is not Stage.PLANNED:
@@ -263,6 +263,7 @@ class Run:
             _log_step(entry.job, before, entry.progress)
             if self.closed:
                 self._name_what_runs_on([entry])
+                self._settle(entry)
         for watch in list(self.watchers):
             try:
                 watch(entry)
@@ -281,8 +282,7 @@ class Run:
         entry.ended = True
         self.entries.discard(entry)
         progress = entry.progress if error is None else entry.progress._replace(error=error)
-        if entry.holds_promise:
-            self._settle(progress, entry.job.id)
+        self._settle(entry)
         result = Result.of(entry.job, progress, None if self.spec.upload else self.spec.folder, self.spec.save)
         if self.spec.on_result is not None and (entry.moved or progress.stage not in (Stage.PLANNED, *ENDED)):
             try:
@@ -362,6 +362,7 @@ class Run:
         for entry in self.entries:
             entry.ended = True
             entry.release_all()
+            self._settle(entry)
         # An answer that is on its way now may bear the id of a paid generation: it has until then to be written down.
         # No longer, because a shield without an end would make a closed client, or Ctrl-C, wait for a dead service.
         for shield in self._shields:
@@ -382,9 +383,10 @@ class Run:
         self._shields.add(shield)
         return shield
 
-    def _settle(self, progress: Progress, job_id: str) -> None:
-        """Book what a job was charged. One that is not ended stays committed; one that failed unbilled is released."""
-        if progress.stage in OUTSTANDING or not self.budget.holds(job_id):
+    def _settle(self, entry: Entry) -> None:
+        """Book what a job was charged, or release what was not sent or billed; what is outstanding stays committed."""
+        progress, job_id = entry.progress, entry.job.id
+        if not entry.holds_promise or progress.stage in OUTSTANDING or not self.budget.holds(job_id):
             return
         if Counts.of(progress) is Counts.SPENT:
             self.budget.settle(job_id, progress.cost_usd)

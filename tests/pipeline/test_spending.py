@@ -10,7 +10,7 @@ import pytest
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.errors import OverBudget
-from tests.fakes import FakeClient, FakeService, jobs, run_all
+from tests.fakes import JOB, FakeClient, FakeService, jobs, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -99,3 +99,37 @@ async def test_two_runs_of_one_client_have_a_limit_each(tmp_path: Path) -> None:
             many = [{**job, "id": f"{number}-{job['id']}"} for job in jobs(3)]
             async with client.run(many, max_spend=0.5) as results:
                 assert sum([result.ok async for result in results]) <= 2
+
+
+async def test_what_single_calls_have_bought_between_two_runs_of_a_client_counts_against_the_limit(
+    tmp_path: Path,
+) -> None:
+    service = FakeService()
+    async with PricedClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        await run_all(client, jobs(1), max_spend=1.0)
+        await client.generate(**JOB)
+        await client.generate(**JOB)
+        results = await run_all(client, [{**JOB, "id": name} for name in "ab"], max_spend=1.0)
+    assert [results[name].ok for name in "ab"] == [True, False]
+    assert "1.00 spent, 0.00 committed" in str(results["b"].error)
+
+
+async def test_what_was_only_promised_when_its_run_was_left_takes_no_room_from_the_next_one(tmp_path: Path) -> None:
+    service = FakeService(seconds=100)
+    async with PricedClient(service, journal=tmp_path / "journal.sqlite3", max_outstanding=1, buy_ahead=9) as client:
+        async with client.run(jobs(3), max_spend=1.0):
+            await anyio.sleep(10)
+        assert len(service.posted_at) == 1
+        results = await run_all(client, [{**JOB, "id": "a"}], max_spend=0.5)
+        assert results["a"].ok, results["a"].error
+
+
+async def test_a_clip_that_was_ready_when_its_run_was_left_is_spent_and_no_longer_committed(tmp_path: Path) -> None:
+    service = FakeService(price=0.1)
+    async with PricedClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        # Its download is not over when the run is left.
+        async with client.run(jobs(1), max_spend=1.0, output=tmp_path / "out") as run:
+            await anyio.sleep(40)
+            assert run.stats.stages["ready"] == 1
+        async with client.run([], max_spend=1.0) as run:
+            assert (round(run.budget.spent, 4), run.budget.committed) == (0.1, 0.0)

@@ -103,8 +103,10 @@ class Spending:
     commitments: dict[str, _Commitment] = field(default_factory=dict)
     on_change: list[Callable[[], None]] = field(default_factory=list)
     """Called when something that was promised is settled or taken back."""
+    is_read: bool = False
+    """Whether a journal was asked what was spent before: what is bought since is booked here."""
     counted: bool = False
-    """Whether what a journal has of earlier runs was counted."""
+    """Whether what a journal has of earlier runs was counted, with what it has promised."""
     _priced: float = 0.0
     _unpriced: Counter[str] = field(default_factory=Counter)
     """Jobs under way whose price nobody knows, by model: a job costs the same with 100,000 of them as with one."""
@@ -177,7 +179,7 @@ class Spending:
         A clip whose cost nobody said counts as its price: what is not known is not nothing. `spent` is what the journal
         says that was charged in all: for these jobs, and for generations that failed and were tried again since.
         """
-        self.counted, self.spent = True, spent
+        self.counted, self.is_read, self.spent = True, True, spent
         self._unknown_by_model.clear()
         unsaid: list[tuple[str, float | None]] = []
         for job, progress in records:
@@ -235,6 +237,8 @@ class Budget:
 
     def __init__(self, limit: float | None = None, spending: Spending | None = None) -> None:
         self.limit = limit
+        self.is_kept = not (limit is None and spending is None)
+        """Whether a run has this limit, or another one may have one of its own over the same spending."""
         self.spending = Spending() if spending is None else spending
 
     @property
