@@ -1,8 +1,8 @@
-"""Whether the service knows the generation that a person names for a job in doubt, and whose it is."""
+"""What the service says of how a person settles a job in doubt: whose generation it is, and what it did accept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
@@ -13,46 +13,56 @@ from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
-from aimlvideo.core.jobs.job import Record
-from aimlvideo.core.jobs.request_ids import Intent, id_prefix
-from aimlvideo.core.lost_submissions import WINDOW_MARGIN
+from aimlvideo.core.jobs.job import Attempt, Record
+from aimlvideo.core.jobs.request_ids import Intent, is_whole
+from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction
+from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.answers import State
+from aimlvideo.core.wires.base import LookupById
 from aimlvideo.errors import NotAccepted, Rejected, ServiceError, SettingsError, Unclear, UsageError
 from aimlvideo.pipeline.poll import fetch_status
 from aimlvideo.pipeline.retries import may_have_completed
 from aimlvideo.shell.http.retrying import retrying
+from aimlvideo.shell.journal.base import JournalReader
 from aimlvideo.shell.task_groups import task_group
 
 PARALLEL_QUESTIONS = 20
 """Status checks at a time."""
 
 
-def check_generation(record: Record, generation: str, settings: ClientOptions, terminal: Terminal) -> None:
-    """Ask the service for a generation before it is taken as this job's; say so where it cannot be asked.
+def owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[str, Attempt]]:
+    """Give the submissions that have become a generation, as far as a journal says, each with its job's id."""
+    if generation is None:
+        return
+    if (record := journal.by_generation(generation)) is not None:
+        yield record.job.id, record.progress.attempt
+    yield from (pair for pair in journal.earlier_attempts() if pair[1].generation_id == generation)
 
-    Raises UsageError where the service does not know it, or says that it was bought for something else.
+
+def check_settlement(record: Record, generation: str | None, settings: ClientOptions, terminal: Terminal) -> None:
+    """Ask the service before a doubt is settled by hand; say so where it cannot be asked.
+
+    Raises UsageError where it does not know the generation, has it for something else, or, where none is named, where
+    it did accept the submission.
     """
 
     async def ask() -> str | None:
         async with client_of(settings) as client:
-            return await _request_id_of(record, generation, client)
+            return await _objection(record, generation, client)
 
     try:
-        request_id = in_loop(ask())
-    except Rejected as error:
-        raise UsageError(
-            f"the service does not know generation {generation} under this API key: {error}. Expected the one that its "
-            f"dashboard shows for the client request id {record.progress.request_id}; nothing was changed"
-        ) from error
+        objection = in_loop(ask())
     except (ServiceError, SettingsError) as error:
-        terminal.remark(f"generation {generation} is taken as it was given, as the service could not be asked: {error}")
+        if generation and isinstance(error, Rejected):
+            raise UsageError(
+                f"the service does not know generation {generation} under this API key: {error}. Expected the one that "
+                f"its dashboard shows for the client request id {record.progress.request_id}; nothing was changed"
+            ) from error
+        settled = f"generation {generation}" if generation else f"that job {record.job.id!r} was not accepted"
+        terminal.remark(f"{settled} is taken as it was given, as the service could not be asked: {error}")
         return
-    expected = record.progress.request_id
-    if request_id not in (None, expected) and not str(request_id).startswith(id_prefix(record.job)):
-        raise UsageError(
-            f"generation {generation} was bought for another job, or by another program: the service has it under the "
-            f"client request id {request_id}, expected {expected}; nothing was changed"
-        )
+    if objection is not None:
+        raise UsageError(f"{objection}; nothing was changed")
 
 
 def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[set[str], set[str]]:
@@ -90,19 +100,40 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[
     return completed, unknown
 
 
-async def _request_id_of(record: Record, generation: str, client: VideoClient) -> str | None:
-    """Return under which request id the service has a generation, None where it does not say. Raises ServiceError."""
+async def _objection(record: Record, generation: str | None, client: VideoClient) -> str | None:
+    """Return what the service says against settling a doubt so, None where it says nothing. Raises ServiceError."""
     job, progress = record
-    shown = await fetch_status(partial(client.send, tries=1), client.wire, generation, job)
-    if shown.request_id is not None or client.service.log is None:
-        return shown.request_id
+    if generation is not None:
+        shown = await fetch_status(partial(client.send, tries=1), client.wire, generation, job)
+        if shown.request_id is not None:
+            row = LogRow(shown.request_id, generation, succeeded=True, created_at=0.0)
+            return contradiction([row], record, generation, client.catalog)
+    lookup = client.service.lookup
+    if isinstance(lookup, LookupById):
+        return await _accepted_by_id(record, lookup, client) if generation is None else None
     since = Intent.of(progress.request_id).earliest_moment(progress.submitted_at or 0.0) - WINDOW_MARGIN
     try:
         rows = (await client.read_log(since)).rows
     except ServiceError:
+        if generation is None:
+            raise
         # That it is known is worth more than nothing; whose it is shows in the log only.
         return None
-    return next((row.request_id for row in rows if row.generation_id == generation), None)
+    return contradiction(rows, record, generation, client.catalog)
+
+
+async def _accepted_by_id(record: Record, lookup: LookupById, client: VideoClient) -> str | None:
+    """Return what a service that finds submissions by our own ids says against this one having been refused."""
+    request_id = record.progress.request_id
+    # An id that the job names itself may have been used before: what is found by it may be an earlier clip.
+    if not is_whole(request_id):
+        return None
+    try:
+        task = lookup.read(await client.send(lookup.request(request_id, record.job), tries=1), request_id)
+    except Rejected:
+        return None
+    row = LogRow(request_id, task and task.id, succeeded=True, created_at=0.0)
+    return contradiction([row], record, None, client.catalog)
 
 
 def settled_sentence(job_id: str, generation: str | None) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from aimlvideo.core.jobs.job import Progress, Record, VideoJob
-from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent
+from aimlvideo.core.catalog.catalog import Catalog
+from aimlvideo.core.jobs.job import Attempt, Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import UNKNOWN_CLOCK_MARGIN, Intent, id_prefix
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.errors import UsageError
@@ -100,13 +101,21 @@ def settle_seconds(p99: float | None) -> float:
     return max(LEAST_SETTLE, TIMES_P99 * p99) if p99 else LEAST_SETTLE
 
 
-def may_be_submission(row: LogRow, job: VideoJob, intent: Intent) -> bool:
+def may_be_submission(row: LogRow, job: VideoJob, intent: Intent, catalog: Catalog) -> bool:
     """Tell whether a row without a client's id may be this submission: of its model, and not from before it."""
-    is_its_model = row.model.casefold() in ("", job.model.casefold())
     from_before = (
         bool(row.created_at) and intent.sent_at is not None and row.created_at < intent.sent_at - UNKNOWN_CLOCK_MARGIN
     )
-    return is_its_model and not from_before
+    return not (from_before or _has_other_model(row, job, catalog))
+
+
+def _has_other_model(row: LogRow, job: VideoJob, catalog: Catalog) -> bool:
+    """Tell whether a row is of another model than a job, under whichever of its names the log and the job have it."""
+    if row.model.casefold() in ("", job.model.casefold()):
+        return False
+    # Of a model that the catalog does not have nobody here knows the other names.
+    model, listed = catalog.find(job.model), catalog.find(row.model)
+    return model is not None and (listed is None or listed.id != model.id)
 
 
 def next_lookup_after(age: float, settle: float) -> float:
@@ -114,20 +123,48 @@ def next_lookup_after(age: float, settle: float) -> float:
     return min(max(age / 4, 0.5), max(settle / 40, 0.5), 15.0)
 
 
-def settled_by_hand(record: Record, generation: str | None, owner: Record | None) -> Progress:
-    """Return a doubtful job's progress as a person has settled it; `owner` is the job that has this generation already.
+def settled_by_hand(record: Record, generation: str | None, owners: Iterable[tuple[str, Attempt]] = ()) -> Progress:
+    """Return a doubtful job's progress as a person has settled it.
 
-    Raises UsageError where the job is not in doubt, or the generation another job's.
+    `owners` are the submissions that have become this generation, as far as the journal says, each with its job's id.
+    Raises UsageError where the job is not in doubt, or the generation another submission's.
     """
     job, progress = record
-    # One that was only adopted, under its own name, may be whoever's.
-    if owner is not None and owner.job.id not in (job.id, generation):
+    for owner, attempt in owners:
+        # One that was only adopted, under its own name, may be whoever's.
+        if owner == generation or (owner == job.id and attempt.request_id == progress.request_id):
+            continue
+        whose = f"an earlier submission of job {owner!r}" if owner == job.id else f"job {owner!r}"
         raise UsageError(
-            f"generation {generation} is that of job {owner.job.id!r} already: expected the one that the service's "
-            f"dashboard shows for the client request id {progress.request_id}"
+            f"generation {generation} is that of {whose} already: expected the one that the service's dashboard shows "
+            f"for the client request id {progress.request_id}"
         )
     if progress.stage not in (Stage.SUBMITTING, Stage.IN_DOUBT):
         raise UsageError(f"job {job.id!r} is not in doubt: it is {progress.stage}")
     if progress.stage is Stage.SUBMITTING:
         progress = progress.to(Stage.IN_DOUBT)
     return progress.to(Stage.RENDERING, generation_id=generation) if generation else progress.to(Stage.PLANNED)
+
+
+def contradiction(rows: Iterable[LogRow], record: Record, generation: str | None, catalog: Catalog) -> str | None:
+    """Return what the service's log says against a doubtful job having become this generation, or (None) none at all.
+
+    None where it says nothing against that: it lists a generation once that has ended, and under our id or without it.
+    """
+    job, progress = record
+    listed = list(rows)
+    own = (row for row in listed if row.succeeded and row.request_id == progress.request_id)
+    own_ids = [row.generation_id for row in own if row.generation_id]
+    if generation in own_ids:
+        return None
+    row = next((row for row in listed if generation and row.generation_id == generation), None)
+    if row and row.request_id is not None and not row.request_id.startswith(id_prefix(job)):
+        return (
+            f"generation {generation} was bought for another job, or by another program: the service has it under the "
+            f"client request id {row.request_id}, expected {progress.request_id}"
+        )
+    if row and row.request_id is None and _has_other_model(row, job, catalog):
+        return f"the service's log has generation {generation} under model {row.model}, expected {job.model}"
+    if own_ids:
+        return f"by the service's log job {job.id!r} has become generation {own_ids[0]}: pass --generation {own_ids[0]}"
+    return None

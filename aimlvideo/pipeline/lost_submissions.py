@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import MAX_DENIALS, Intent, is_whole
 from aimlvideo.core.jobs.stages import ENDED, Stage
@@ -58,6 +59,7 @@ class LostSubmissions:
     account: str
     slots: SlotLimiter
     settle_time: Callable[[VideoJob], float]
+    catalog: Callable[[], Catalog]
     on_accepted: Callable[[Entry], None]
     resubmit: Callable[[Entry], None]
     take_back: Callable[[str, Entry], Entry | None] = lambda generation_id, owner: None
@@ -158,7 +160,7 @@ class LostSubmissions:
     def _search(self, doubt: _Doubt, nameless: list[LogRow], reading: LogReading) -> Search:
         """Return how well one submission was looked for."""
         entry, journal = doubt.entry, doubt.entry.run.spec.journal
-        candidates = (row for row in nameless if may_be_submission(row, entry.job, doubt.intent))
+        candidates = (row for row in nameless if may_be_submission(row, entry.job, doubt.intent, self.catalog()))
         owners = (journal.by_generation(row.generation_id or "") for row in candidates)
         return Search(
             self.account,
@@ -192,14 +194,14 @@ class LostSubmissions:
         self, doubts: list[_Doubt], *, thorough: bool
     ) -> tuple[defaultdict[str | None, list[LogRow]], LogReading]:
         """Return the rows of these submissions by client request id; those that have none and may be one, by None."""
-        request_ids = set(map(_request_id, doubts))
+        request_ids, catalog = set(map(_request_id, doubts)), self.catalog()
 
         def keep(row: LogRow) -> bool:
             # Any row with an id of ours, as we chose it, shows that this log has them at all; only then does the lack
             # of one mean something.
             self._lists_our_ids |= is_whole(row.request_id)
             if row.request_id is None:
-                return any(may_be_submission(row, doubt.entry.job, doubt.intent) for doubt in doubts)
+                return any(may_be_submission(row, doubt.entry.job, doubt.intent, catalog) for doubt in doubts)
             return row.request_id in request_ids
 
         reading = await self.request_log.read(min(map(_earliest, doubts)), keep, thorough=thorough)

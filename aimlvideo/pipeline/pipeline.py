@@ -81,6 +81,7 @@ class Pipeline:
             account,
             slots,
             self.settle_time,
+            catalog,
             self.on_accepted,
             self.resubmit_soon,
             self.poll.take_back,

@@ -715,8 +715,9 @@ def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_
     assert len(service.accepted) == 2
 
 
-def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked(
-    command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", [["--generation", "gen-0"], ["--not-accepted"]])
+def test_a_doubt_is_settled_as_a_person_says_where_the_service_cannot_be_asked(
+    command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     write(Path("jobs.jsonl"), "a")
     service.lost.append(Unclear("reset"))
@@ -724,9 +725,77 @@ def test_a_generation_is_taken_as_it_was_given_where_the_service_cannot_be_asked
     assert command(*run("--timeout", 100)).exit_code == 3
     monkeypatch.delenv("AIMLAPI_API_KEY")
     monkeypatch.setattr(command_run, "VideoClient", VideoClient)
-    taken = command("resolve", "out", "a", "--generation", "gen-0")
+    taken = command("resolve", "out", "a", *words)
     assert taken.exit_code == 0, taken.output
     assert "could not be asked: no API key" in taken.output
+
+
+def test_the_generation_of_an_earlier_submission_of_the_same_job_does_not_settle_its_doubt(
+    command: Command, service: FakeService
+) -> None:
+    write(Path("jobs.jsonl"), "a")
+    service.broken["gen-0"] = "out of memory"
+    assert command(*run()).exit_code == 1
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--retry-failed", "--timeout", 100)).exit_code == 3
+    wrong = command("resolve", "out", "a", "--generation", "gen-0")
+    assert wrong.exit_code == 2
+    assert "generation gen-0 is that of an earlier submission of job 'a'" in wrong.output
+    assert command("resolve", "out", "a", "--generation", "gen-1").exit_code == 0
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == 2
+
+
+def test_a_generation_that_failed_for_another_job_does_not_settle_a_doubt_also_where_nobody_can_be_asked(
+    command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(Path("jobs.jsonl"), "a", "b")
+    service.broken["gen-0"] = "out of memory"
+    service.lost.extend([None, Unclear("reset")])
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    write(Path("a.jsonl"), "a")
+    assert command(*run("--retry-failed", file="a.jsonl")).exit_code == 0
+    monkeypatch.delenv("AIMLAPI_API_KEY")
+    monkeypatch.setattr(command_run, "VideoClient", VideoClient)
+    wrong = command("resolve", "out", "b", "--generation", "gen-0")
+    assert wrong.exit_code == 2, wrong.output
+    assert "generation gen-0 is that of job 'a' already" in wrong.output
+
+
+def test_what_the_log_has_under_another_model_settles_no_doubt(command: Command, service: FakeService) -> None:
+    service.accepted["gen-0"] = 0.0
+    service.note("gen-0", "", "luma/ray-2")
+    write(Path("jobs.jsonl"), "a")
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    service.log[0].accepted_at = service.log[0].listed_at = 0.0
+    wrong = command("resolve", "out", "a", "--generation", "gen-0")
+    assert wrong.exit_code == 2, wrong.output
+    assert "the service's log has generation gen-0 under model luma/ray-2" in wrong.output
+    assert "1 in doubt" in command("status", "out").output
+
+
+@pytest.mark.parametrize("words", [["--generation", "gen-0"], ["--not-accepted"]])
+def test_what_the_log_has_under_the_lost_submission_s_own_id_is_its_generation(
+    command: Command, service: FakeService, words: list[str]
+) -> None:
+    service.accepted["gen-0"] = 0.0
+    service.note("gen-0", "")
+    write(Path("jobs.jsonl"), "a")
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    for row in service.log:
+        row.accepted_at = row.listed_at = 0.0  # each command has a clock of its own, which begins at 0
+    wrong = command("resolve", "out", "a", *words)
+    assert wrong.exit_code == 2, wrong.output
+    assert "has become generation gen-1" in wrong.output
+    assert command("resolve", "out", "a", "--generation", "gen-1").exit_code == 0
+    assert command(*run()).exit_code == 0
+    assert len(service.by_request) == 1
 
 
 @pytest.mark.parametrize(

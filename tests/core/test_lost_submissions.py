@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aimlvideo.core.catalog.catalog import Catalog, load_catalog
 from aimlvideo.core.jobs.job import Progress, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import Intent, account_fingerprint
 from aimlvideo.core.jobs.stages import Stage
@@ -55,6 +56,8 @@ def test_only_what_surely_was_not_bought_may_be_sent_again(
 
 
 SENT_AT = 500_000.0
+ENTRY = load_catalog()._raw["kling-video/v1.6/pro/image-to-video"]
+MODELS = Catalog({"kling/v1": {**ENTRY, "aliases": ["kling/one"]}, "kling/v2": ENTRY})
 
 
 @for_each(
@@ -74,7 +77,24 @@ def test_a_row_without_an_id_may_be_a_submission_of_its_model_that_is_no_later_t
     model: str, created_at: float, sent_at: float | None, may_be_it: bool
 ) -> None:
     row = LogRow(None, "gen-1", True, created_at, model)
-    assert may_be_submission(row, VideoJob("kling/v1"), Intent("key", sent_at)) is may_be_it
+    assert may_be_submission(row, VideoJob("kling/v1"), Intent("key", sent_at), MODELS) is may_be_it
+
+
+@for_each(
+    ("model", "listed", "may_be_it"),
+    [
+        ("kling/one", "kling/v1", True),
+        ("kling/v1", "kling/one", True),
+        ("kling/one", "kling/v2", False),
+        ("kling/v1", "chat", False),
+        ("not in the catalog", "kling/v1", True),
+    ],
+)
+def test_the_log_may_have_a_submission_under_another_name_of_its_model(
+    model: str, listed: str, may_be_it: bool
+) -> None:
+    row = LogRow(None, "gen-1", True, SENT_AT + 1, listed)
+    assert may_be_submission(row, VideoJob(model), Intent("key", SENT_AT), MODELS) is may_be_it
 
 
 @for_each(("p99", "seconds"), [(None, 600), (0, 600), (100, 600), (200, 600), (500, 1500)])
@@ -170,7 +190,7 @@ def test_the_fingerprint_changes_with_key_and_base_url_and_shows_neither() -> No
 
 def test_a_person_settles_a_doubt_by_a_generation_that_was_adopted_and_not_by_another_job_s() -> None:
     doubt = Record(VideoJob("m", id="a"), Progress(Stage.IN_DOUBT, request_id="av-1"))
-    adopted = Record(VideoJob("", id="gen-1"), Progress(Stage.SAVED, generation_id="gen-1"))
-    assert settled_by_hand(doubt, "gen-1", adopted).generation_id == "gen-1"
+    adopted = Progress(Stage.SAVED, generation_id="gen-1").attempt
+    assert settled_by_hand(doubt, "gen-1", [("gen-1", adopted)]).generation_id == "gen-1"
     with pytest.raises(UsageError, match="is that of job 'b' already"):
-        settled_by_hand(doubt, "gen-1", Record(VideoJob("m", id="b"), adopted.progress))
+        settled_by_hand(doubt, "gen-1", [("b", adopted)])

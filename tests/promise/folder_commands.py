@@ -9,15 +9,20 @@ from typing import Any, NamedTuple
 
 from aimlvideo.cli.commands.adopt import adopt_generations
 from aimlvideo.cli.commands.recover import recover_journal
+from aimlvideo.cli.commands.resolve import settle_job
 from aimlvideo.cli.commands.resume import carry_on
 from aimlvideo.cli.reconciliation import reconcile_jobs
 from aimlvideo.cli.run_options import RunOptions
 from aimlvideo.cli.terminal import Terminal
+from aimlvideo.core.jobs.job import Record
+from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import Stage
+from aimlvideo.errors import UsageError
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import MODEL, LoggedRequest
-from tests.promise.world import CENT, BrokenPromise, Journal, World
+from tests.promise.world import CENT, BrokenPromise, Journal, PromisedGateway, World
 
+DOUBTFUL = (Stage.SUBMITTING, Stage.IN_DOUBT)
 JOURNAL_FILES = "journal.sqlite3*"
 
 
@@ -149,6 +154,67 @@ def wait(world: World, names: Sequence[str], **how: Any) -> None:
         return carry_on(settings, options, terminal, run)
 
     world.process(command, {}, {}, **how)
+
+
+def resolve(world: World, *, mistakes: int, key: str, **how: Any) -> None:
+    """Settle by hand what is in doubt, as the service's dashboard shows it: `aimlvideo resolve`.
+
+    Before that, so many `mistakes` for each job: ids of other generations, and that a job was not accepted that was.
+    """
+    bought = {row.request_id: row.generation_id for row in bought_into_folder(world)}
+    doubts = [record for record in world.journal_of().records.values() if record.progress.stage in DOUBTFUL]
+
+    def settle(record: Record, generation: str | None, settings: dict[str, Any]) -> bool:
+        try:
+            access = {name: settings[name] for name in ("base_url", "api_key")}
+            settle_job(world.folder, record.job.id, generation, Terminal(quiet=True), **access)
+        except UsageError:
+            return False
+        return True
+
+    def command(settings: dict[str, Any], _: Terminal) -> int:
+        for record in doubts:
+            for wrong in surely_wrong(world, record, key)[-mistakes:] if mistakes else ():
+                if settle(record, wrong, settings):
+                    raise BrokenPromise(f"job {record.job.id} was settled as {wrong}, which is not its own")
+            settle(record, bought.get(record.progress.request_id or ""), settings)
+        return 3
+
+    if doubts:
+        world.process(command, {}, {}, key=key, **how)
+
+
+def surely_wrong(world: World, record: Record, key: str) -> list[str | None]:
+    """Return what a doubt cannot be settled as, by the journal or by what the service says to this key.
+
+    None among them: it was accepted.
+    """
+    owners = {
+        attempt.generation_id: attempt.request_id
+        for tried in world.journal_of().attempts.values()
+        for attempt in tried
+        if attempt.request_id is not None
+    }
+    wrong: list[str | None] = []
+    for row in world.service.log:
+        is_own = row.request_id == record.progress.request_id
+        is_others = bool(row.request_id) and not row.request_id.startswith(id_prefix(record.job)) and not is_own
+        is_shown = row.key == key and is_readable(world, row)
+        has_owner = owners.get(row.generation_id, record.progress.request_id) != record.progress.request_id
+        if is_own and is_shown and row.request_id and not world.service.has_no_clip(row):
+            wrong.append(None)
+        elif has_owner or (is_shown and is_others) or row.key != key:
+            wrong.append(row.generation_id)
+    return wrong
+
+
+def is_readable(world: World, row: LoggedRequest) -> bool:
+    """Tell whether the service says of a request now under which id it was sent."""
+    service = world.service
+    if isinstance(service, PromisedGateway):
+        return service.finds_ids
+    is_listed = not service.spoilt_ids and row.listed_at <= world.now and row.request_id != ""
+    return is_listed and not world.dates_were_wrong and service.says_date and not service.rows_offset
 
 
 def repair(world: World) -> None:

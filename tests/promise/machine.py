@@ -181,13 +181,22 @@ class Promise(RuleBasedStateMachine):
         world.resume(agreed=True, limit=None, retry_failed=False, **{**other, "key": "key-1"})
 
     @rule(
-        kill_at=st.one_of(st.none(), st.integers(0, 6)), agreed=mostly, retry_failed=st.booleans(),
+        kill_at=st.one_of(st.none(), st.integers(0, 60)), agreed=mostly, retry_failed=st.booleans(),
+        mistakes=st.integers(0, 3), lost_before=st.sampled_from((None, 0.0, 700.0)),
         other=st.fixed_dictionaries(process),
     )  # fmt: skip
     def settle_doubts_by_hand_and_resume(
-        self, kill_at: int | None, agreed: bool, retry_failed: bool, other: dict[str, Any]
-    ) -> None:
-        self.world.resolve(**{**NO_EVENTS, "kill_at": kill_at})
+        self, *, kill_at: int | None, agreed: bool, retry_failed: bool, mistakes: int, lost_before: float | None,
+        other: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """By the id of each one's own generation, and before that by others, which are refused."""
+        unused = [name for name in IDS if name not in self.world.job_ids()]
+        if lost_before is not None and unused:
+            file = {"file": "jobs.jsonl", "own_ids": False, "chained": False, "retry_failed": False}
+            how = {**NO_EVENTS, **file, "faults": ["lost"], "interrupt_at": 3.0}
+            self.world.run_file({unused[0]: PROMPTS[0]}, agreed=True, limit=None, **how)
+            self.world.now += lost_before
+        folder_commands.resolve(self.world, mistakes=mistakes, **{**NO_EVENTS, "kill_at": kill_at})
         self.world.resume(agreed=agreed, limit=None, retry_failed=retry_failed, **other)
 
     @rule(prompts=st.lists(words, min_size=1, max_size=4), name=names, agreed=mostly, limit=limits, **process)

@@ -160,3 +160,33 @@ def test_an_older_journal_is_refused_also_where_clips_are_gone_that_it_has(histo
     how: dict[str, Any] = {"seconds": 0.0, "retry_failed": False, "first": NO_EVENTS, "second": NO_EVENTS}
     history.run_put_an_older_journal_back_and_run_again(jobs={"d": "waves"}, **how)
     assert history.world.endings["exit 2"] == 1
+
+
+def test_a_refused_run_leaves_the_empty_journal_of_a_folder_whose_results_would_say_that_it_is_missing(
+    history: Promise,
+) -> None:
+    history.change_the_price(listed=False, price=0.1)
+    history.let_an_agent_buy(**NO_EVENTS, jobs={"a": "waves"}, limit=0.25, stays=0.0)
+    history.change_the_balance(0.1)
+    history.run_a_file(**{**FILE, "jobs": FOUR, "limit": 0.5})
+    history.change_the_balance(10.0)
+    history.change_the_price(listed=True, price=0.25)
+    history.run_a_file(**{**FILE, "jobs": FOUR})
+    assert history.world.endings == {"exit 3": 1, "exit 2": 1, "exit 0": 1}
+
+
+@pytest.mark.parametrize("gateway", ["", "finds ids"])
+def test_a_doubt_is_not_settled_as_another_job_s_generation_or_one_of_an_earlier_submission(gateway: str) -> None:
+    history = Promise()
+    history.begin(seconds=5.0, gateway=gateway, rows=7, strangers=0, offset=0.0, download=0.0)
+    history.let_the_next_generation_fail()
+    history.run_a_file(**{**FILE, "jobs": FOUR})
+    how = {"jobs": {"a": "waves"}, "faults": ["lost"], "interrupt_at": 3.0, "retry_failed": True}
+    history.run_a_file(**{**FILE, **how})
+    history.let_time_pass(700.0)
+    wrong = folder_commands.surely_wrong(history.world, history.world.journal_of().records["a"], "key-1")
+    assert wrong == ["gen-0", "gen-1", "gen-2", "gen-3", None]
+    settle: dict[str, Any] = {"kill_at": None, "agreed": True, "retry_failed": False, "mistakes": 5}
+    history.settle_doubts_by_hand_and_resume(**settle, lost_before=None, other=NO_EVENTS)
+    assert history.world.endings["exit 0"] == 1
+    history.teardown()

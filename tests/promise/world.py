@@ -34,7 +34,6 @@ from aimlvideo.core.jobs.columns import PROGRESS_COLUMNS, progress_of
 from aimlvideo.core.jobs.job import Attempt, Record, VideoJob
 from aimlvideo.core.jobs.request_ids import id_prefix
 from aimlvideo.core.jobs.stages import OUTSTANDING, Stage
-from aimlvideo.core.lost_submissions import settled_by_hand
 from aimlvideo.core.wires.http import Answer, Request
 from aimlvideo.errors import JournalError, Unclear, UsageError, VideoError
 from aimlvideo.pipeline import chains, download
@@ -42,7 +41,6 @@ from aimlvideo.shell import clock
 from aimlvideo.shell.files.downloads import Clip
 from aimlvideo.shell.files.job_files import NO_DEFAULTS
 from aimlvideo.shell.journal import sqlite_file, sqlite_transactions
-from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_transactions import GroupCommit
 from tests.fakes import (
     ASKING_KEY,
@@ -643,22 +641,6 @@ class World:
         planned = self.planned() if agreed else {}
         limits = dict.fromkeys(planned, limit)
         self.process(lambda settings, terminal: carry_on(settings, options, terminal), planned, limits, **how)
-
-    def resolve(self, **how: Any) -> None:
-        """Settle by hand what is in doubt, as the service's dashboard shows it: what `aimlvideo resolve` writes."""
-        bought = {row.request_id: row.generation_id for row in self.service.log if not self.place_of[row.generation_id]}
-        doubts = {Stage.SUBMITTING, Stage.IN_DOUBT}
-        records = [record for record in self.journal_of().records.values() if record.progress.stage in doubts]
-
-        async def work() -> int:
-            async with open_journal(self.folder / "journal.sqlite3") as journal:
-                for record in records:
-                    generation = bought.get(record.progress.request_id or "")
-                    journal.step(record.job, settled_by_hand(record, generation, None))
-            return 3
-
-        if records:
-            self.process(lambda *_: asyncio.run(work()), {}, {}, **how)
 
     def read_some(
         self,

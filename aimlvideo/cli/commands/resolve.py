@@ -9,7 +9,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.generation_check import check_generation, settled_sentence
+from aimlvideo.cli.generation_check import check_settlement, owners_of, settled_sentence
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions, folder_of
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.signals import in_loop
@@ -40,7 +40,7 @@ def resolve(
 ) -> None:
     """Settle by hand a job whose answer was lost, after a look at the service's dashboard.
 
-    With --generation, the service is asked first whether it knows that generation, and for whom it was bought.
+    The service is asked first: for whom that generation was bought, or whether it did accept the job after all.
     """
     with exit_codes(Terminal()) as terminal:
         if bool(generation) == not_accepted:
@@ -51,23 +51,33 @@ def resolve(
         run = database.folder_or_shared_jobs(folder_of(folders[0]) if folders else None, terminal)
         if not isinstance(run, Path):
             raise typer.Exit(run.settle(job, generation, base_url=base_url, api_key=api_key))
-        _check(run, job, generation, base_url, api_key, terminal)
-        in_loop(_settle(run, job, generation))
+        settle_job(run, job, generation, terminal, base_url=base_url, api_key=api_key)
         terminal.say(settled_sentence(job, generation))
 
 
-def _check(
-    folder: Path, job_id: str, generation: str | None, base_url: str | None, api_key: str | None, terminal: Terminal
+def settle_job(
+    folder: Path,
+    job_id: str,
+    generation: str | None,
+    terminal: Terminal,
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
 ) -> None:
-    """Raise UsageError where a job cannot be settled so. The journal is only read: an answer may take its time."""
+    """Settle a doubt in a folder: the job has become `generation`, or (None) was never accepted.
+
+    Raises UsageError where the journal or the service says otherwise; nothing is changed then.
+    """
     run = RunFolder(folder)
     service = run.service()
+    # Only read so far: an answer may take its time, and another command may want the journal.
     with read_journal(folder / JOURNAL) as journal:
         record, _ = _settled(journal, folder, job_id, generation)
     # Nobody can ask an embedded sandbox that is gone.
-    if generation and not run.is_sandbox:
+    if not run.is_sandbox:
         settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
-        check_generation(record, generation, settings, terminal)
+        check_settlement(record, generation, settings, terminal)
+    in_loop(_settle(folder, job_id, generation))
 
 
 async def _settle(folder: Path, job_id: str, generation: str | None) -> None:
@@ -80,5 +90,4 @@ def _settled(journal: JournalReader, folder: Path, job_id: str, generation: str 
     record = journal.find(job_id)
     if record is None:
         raise UsageError(f"there is no job {job_id!r} in {folder}")
-    owner = journal.by_generation(generation) if generation else None
-    return record, settled_by_hand(record, generation, owner)
+    return record, settled_by_hand(record, generation, owners_of(journal, generation))
