@@ -15,6 +15,7 @@ from aimlvideo.cli.terminal import Terminal
 from aimlvideo.client import VideoClient
 from aimlvideo.core.jobs.job import Attempt, Record
 from aimlvideo.core.jobs.request_ids import Intent, is_whole
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.lost_submissions import WINDOW_MARGIN, contradiction
 from aimlvideo.core.money.account import LogRow
 from aimlvideo.core.wires.answers import State
@@ -37,6 +38,29 @@ def owners_of(journal: JournalReader, generation: str | None) -> Iterator[tuple[
     if (record := journal.by_generation(generation)) is not None:
         yield record.job.id, record.progress.attempt
     yield from (pair for pair in journal.earlier_attempts() if pair[1].generation_id == generation)
+
+
+def as_doubt(record: Record, settings: ClientOptions) -> Record:
+    """Return a job as one in doubt where it waits for a generation that the service does not know.
+
+    A doubt may have been settled by a mistyped id while the service could not be asked.
+    """
+    job, progress = record
+
+    async def is_unknown() -> bool:
+        async with client_of(settings) as client:
+            try:
+                await fetch_status(partial(client.send, tries=1), client.wire, progress.generation_id or "", job)
+            except Rejected as error:
+                return error.status == 404
+        return False
+
+    if progress.stage is not Stage.RENDERING or progress.request_id is None:
+        return record
+    with suppress(ServiceError, SettingsError):
+        if in_loop(is_unknown()):
+            return Record(job, progress.to(Stage.IN_DOUBT, generation_id=None, status=None, status_at=None))
+    return record
 
 
 def check_settlement(record: Record, generation: str | None, settings: ClientOptions, terminal: Terminal) -> None:

@@ -16,7 +16,7 @@ import anyio
 from aimlvideo.cli.command_run import serve_metrics
 from aimlvideo.cli.cost_estimate import Tally, dollars_or_unknown
 from aimlvideo.cli.exit_codes import exit_code_of
-from aimlvideo.cli.generation_check import check_settlement, completed_since, owners_of, settled_sentence
+from aimlvideo.cli.generation_check import as_doubt, check_settlement, completed_since, owners_of, settled_sentence
 from aimlvideo.cli.job_reader import JobReader, ReaderOptions
 from aimlvideo.cli.options import Address, ClientOptions, ServiceOptions
 from aimlvideo.cli.reconciliation import reconcile_jobs
@@ -306,10 +306,11 @@ class SharedJobs:
             record = journal.find(job_id)
             if record is None:
                 raise UsageError(f"there is no job {job_id!r} in this database")
-            progress = settled_by_hand(record, generation, owners_of(journal, generation))
             service = journal.fact("service") or DEFAULT_SERVICE
             settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
-            check_settlement(record, generation, settings, self._terminal)
+            doubt = as_doubt(record, settings)
+            progress = settled_by_hand(doubt, generation, owners_of(journal, generation))
+            check_settlement(doubt, generation, settings, self._terminal)
             # Together: a job that is settled and not queued would be planned for ever.
             with postgres_errors(), journal.db.transaction():
                 if not journal.settle(record, progress):

@@ -798,6 +798,27 @@ def test_what_the_log_has_under_the_lost_submission_s_own_id_is_its_generation(
     assert len(service.by_request) == 1
 
 
+@pytest.mark.parametrize("words", [["--generation", "gen-0"], ["--not-accepted"]])
+def test_a_doubt_that_was_settled_by_an_id_which_nobody_knows_can_be_settled_again(
+    command: Command, service: FakeService, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    write(Path("jobs.jsonl"), "a")
+    service.lost.append(Unclear("reset"))
+    service.listing_delay = 1e6
+    assert command(*run("--timeout", 100)).exit_code == 3
+    with monkeypatch.context() as offline:
+        offline.delenv("AIMLAPI_API_KEY")
+        offline.setattr(command_run, "VideoClient", VideoClient)
+        assert command("resolve", "out", "a", "--generation", "gen-O").exit_code == 0
+        again = command("resolve", "out", "a", *words)
+        assert again.exit_code == 2
+        assert "job 'a' is not in doubt: it is rendering" in again.output
+    assert command(*run()).exit_code == 3, "the service knows no such generation"
+    assert command("resolve", "out", "a", *words).exit_code == 0
+    assert command(*run()).exit_code == 0
+    assert len(service.accepted) == (1 if "gen-0" in words else 2)
+
+
 @pytest.mark.parametrize(
     ("typed", "retry"),
     [

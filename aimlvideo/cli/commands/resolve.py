@@ -9,7 +9,7 @@ import typer
 
 from aimlvideo.cli.distributed_options import DatabaseOptions
 from aimlvideo.cli.exit_codes import exit_codes
-from aimlvideo.cli.generation_check import check_settlement, owners_of, settled_sentence
+from aimlvideo.cli.generation_check import as_doubt, check_settlement, owners_of, settled_sentence
 from aimlvideo.cli.options import ApiKey, BaseUrl, ServiceOptions, folder_of
 from aimlvideo.cli.run_folder import RunFolder
 from aimlvideo.cli.signals import in_loop
@@ -69,25 +69,28 @@ def settle_job(
     Raises UsageError where the journal or the service says otherwise; nothing is changed then.
     """
     run = RunFolder(folder)
-    service = run.service()
+    settings = ServiceOptions(service=run.service(), base_url=base_url, api_key=api_key).client_options()
     # Only read so far: an answer may take its time, and another command may want the journal.
     with read_journal(folder / JOURNAL) as journal:
-        record, _ = _settled(journal, folder, job_id, generation)
+        record, owners = _found(journal, folder, job_id), list(owners_of(journal, generation))
     # Nobody can ask an embedded sandbox that is gone.
+    doubt = record if run.is_sandbox else as_doubt(record, settings)
+    progress = settled_by_hand(doubt, generation, owners)
     if not run.is_sandbox:
-        settings = ServiceOptions(service=service, base_url=base_url, api_key=api_key).client_options()
-        check_settlement(record, generation, settings, terminal)
-    in_loop(_settle(folder, job_id, generation))
+        check_settlement(doubt, generation, settings, terminal)
+    in_loop(_write(folder, record, progress))
 
 
-async def _settle(folder: Path, job_id: str, generation: str | None) -> None:
+async def _write(folder: Path, before: Record, progress: Progress) -> None:
     async with open_journal(folder / JOURNAL) as journal:
-        record, progress = _settled(journal, folder, job_id, generation)
+        record = _found(journal, folder, before.job.id)
+        if not record.progress.is_unmoved_since(before.progress):
+            raise UsageError(f"job {before.job.id!r} has just moved on: check again with `aimlvideo status`")
         journal.step(record.job, progress)
 
 
-def _settled(journal: JournalReader, folder: Path, job_id: str, generation: str | None) -> tuple[Record, Progress]:
+def _found(journal: JournalReader, folder: Path, job_id: str) -> Record:
     record = journal.find(job_id)
     if record is None:
         raise UsageError(f"there is no job {job_id!r} in {folder}")
-    return record, settled_by_hand(record, generation, owners_of(journal, generation))
+    return record

@@ -201,6 +201,12 @@ class Progress(NamedTuple):
             self.stage, self.cost_usd,
         )  # fmt: skip
 
+    def is_unmoved_since(self, before: Progress) -> bool:
+        """Tell whether a job stands where it stood: at the same stage, with the same submission and generation."""
+        return (self.stage, self.request_id, self.generation_id) == (
+            before.stage, before.request_id, before.generation_id,
+        )  # fmt: skip
+
     def is_replaced_by(self, after: Progress) -> bool:
         """Tell whether a step replaces an id of this submission, which a journal then keeps beside the job."""
         replaces_generation = self.generation_id is not None and self.generation_id != after.generation_id
