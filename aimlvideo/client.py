@@ -15,6 +15,7 @@ from os import PathLike
 from pathlib import Path
 from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any, NamedTuple, Never, NoReturn, Self
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -22,6 +23,7 @@ from aimlvideo.core.catalog.catalog import Catalog
 from aimlvideo.core.formatting import SecretText
 from aimlvideo.core.jobs.file_names import RESULTS, NameTemplate, numbered_name
 from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
+from aimlvideo.core.jobs.request_ids import OwnIds
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.money.budget import Budget, Spending
 from aimlvideo.core.money.pricing import Prices, Pricing
@@ -229,6 +231,7 @@ class VideoClient:
         self._spending = Spending()
         self._runs: set[Run] = set()
         self._ids_under_way: set[str] = set()
+        self._own_ids: WeakKeyDictionary[Journal, OwnIds] = WeakKeyDictionary()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> Self:
@@ -499,7 +502,11 @@ class VideoClient:
     def _feed(self, run: Run, records: AsyncIterator[Record]) -> None:
         settings = self._settings
         catalog_for = partial(self._models.catalog_for, self._pipeline.send)
-        feed = Feed(run, self._pipeline, catalog_for, settings.strict, settings.legacy)
+        own_ids = OwnIds(self.service.id_field)
+        if run.spec.ids_under_way is not None:
+            # Once for each journal: whoever makes one clip after the other would read it again for each.
+            own_ids = self._own_ids.setdefault(run.spec.journal, own_ids)
+        feed = Feed(run, self._pipeline, catalog_for, settings.strict, own_ids, settings.legacy)
         run.tasks.start_soon(feed.work, self._in_order(run, records))
 
     def _in_order(self, run: Run, records: AsyncIterator[Record]) -> AsyncIterator[Record]:

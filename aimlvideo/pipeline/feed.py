@@ -49,13 +49,14 @@ class Feed:
     catalog_for: Callable[[str], Awaitable[Catalog]]
     """Gives the catalogue, with this model in it where the service knows it."""
     strict: bool
+    own_ids: OwnIds
+    """Those of all runs into the journal, as far as this process knows them."""
     legacy: bool = False
     _admitted: deque[Entry] = field(default_factory=deque)
     _failed_before: dict[Entry, Progress] = field(default_factory=dict)
     """Jobs that are tried again, and whose generations are asked about first: nothing is promised to them yet."""
 
     def __post_init__(self) -> None:
-        self._own_ids, self._own_ids_read = OwnIds(self.pipeline.service.id_field), False
         self._free = asyncio.Semaphore(PARALLEL_SUBMISSIONS)
         self._crew = Crew(self._next, self._submit, lambda: PARALLEL_SUBMISSIONS, self.run.tasks)
 
@@ -195,13 +196,20 @@ class Feed:
         return False
 
     def _shared_own_id(self, job: VideoJob) -> Problem | None:
-        """Return what is wrong where a job names a request id of its own that another job of the run has named."""
+        """Return what is wrong where a job names a request id of its own that another one was sent under."""
+        spec, own_ids = self.run.spec, self.own_ids
         # Many machines share too much to be read for each.
+        if not own_ids.is_read and spec.ids_under_way is not None and own_ids.names_one(job):
+            own_ids.read(spec.journal.all_jobs())
+        return own_ids.claim(job, self._may_be_sent)
+
+    def _may_be_sent(self, job_id: str) -> bool:
+        """Tell whether another job was sent, or is under way."""
         spec = self.run.spec
-        if not self._own_ids_read and spec.ids_under_way is not None and self._own_ids.names_one(job):
-            self._own_ids.read(spec.journal.all_jobs())
-            self._own_ids_read = True
-        return self._own_ids.claim(job)
+        if spec.ids_under_way is None or job_id in spec.ids_under_way:
+            return True
+        record = spec.journal.find(job_id)
+        return record is not None and record.progress.has_attempt
 
     async def _buy_and_route(self, entry: Entry) -> bool:
         """Wait until one more may be bought, promise its price, and set it on its way. True: it is to be sent now."""

@@ -132,8 +132,7 @@ class Run:
             # What others name at this moment nobody can read: two clips of one name would become one.
             return file_name(text, hashed_id=job.id)
         if self._names is None:
-            records = self.spec.journal.all_jobs()
-            self._names = {one.progress.file.casefold() for one in records if one.progress.file}
+            self._names = self.spec.journal.file_names
         other = self.spec.journal.find(name.removesuffix(".mp4"))
         if name.casefold() in self._names or (other is not None and other.job.id != job.id):
             name = file_name(text, hashed_id=job.id)

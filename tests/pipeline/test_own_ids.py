@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from aimlvideo.core.jobs.job import Progress, Record, VideoJob
+from aimlvideo.core.jobs.request_ids import OwnIds
+from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.wires.http import Answer, Request
-from aimlvideo.errors import GenerationFailed, InDoubt, Unclear
+from aimlvideo.errors import GenerationFailed, InDoubt, InvalidJobs, Unclear
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import SqliteReader
 from tests.fakes import FakeClient, FakeGateway, answer, business_error, jobs, quick_downloads, run_all
 
 OWN = {"model": "kling-v1-6", "prompt": "waves", "external_task_id": "mine"}
@@ -187,3 +194,56 @@ async def test_a_call_that_prepares_a_job_is_a_method_of_the_client(service: str
     async with FakeClient(Faces(), service=service, api_key="a:b") as client:
         faces = await client.helper("identify-face", video_url="https://a.example/a.mp4")
     assert faces == {"session_id": "s-1", "face_data": [{"face_id": "0"}]}
+
+
+async def test_a_call_into_a_journal_costs_the_same_however_many_jobs_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in the rows that SQLite steps over and in the jobs that are read, and not in seconds."""
+    questions: list[str] = []
+    read = SqliteReader.all_jobs
+
+    def counted(journal: SqliteReader) -> Iterator[Record]:
+        questions.append("all jobs")
+        return read(journal)
+
+    monkeypatch.setattr(SqliteReader, "all_jobs", counted)
+    costs = []
+    for size in (10, 2000):
+        path = tmp_path / f"{size}.sqlite3"
+        async with open_journal(path) as journal:
+            for number in range(size):
+                job = VideoJob(**OWN | {"id": f"job{number}", "external_task_id": f"order-{number}"})
+                journal.plan(job)
+                journal.step(job, Progress(Stage.SAVED, "r", f"task-{number}", cost_usd=0.1, file=f"job{number}.mp4"))
+        async with FakeClient(FakeGateway(seconds=20), service="kling", journal=path) as client:
+            await client.generate(**OWN, id="a/0")
+            questions.clear()
+            steps = count()
+            client._journal._commits._db.set_progress_handler(lambda steps=steps: next(steps) and 0, 100)  # type: ignore
+            await client.generate(**OWN | {"external_task_id": "another"}, id="a/1")
+            costs.append(next(steps))
+            assert questions == []
+            with pytest.raises(InvalidJobs, match="that of job 'job7'"):
+                await client.generate(**OWN | {"external_task_id": "order-7"}, id="a/2")
+            with pytest.raises(InvalidJobs, match="that of job 'a/1'"):
+                await client.generate(**OWN | {"external_task_id": "another"}, id="a/3")
+    assert costs[1] < 2 * costs[0]
+
+
+async def test_an_own_id_whose_job_was_never_sent_is_free_for_another_one() -> None:
+    service = FakeGateway(seconds=20)
+    async with FakeClient(service, service="kling") as client:
+        with pytest.raises(InvalidJobs):
+            await client.generate(**OWN, duration="77")
+        assert (await client.generate(**OWN)).ok
+    assert len(service.accepted) == 1
+
+
+def test_the_own_ids_of_jobs_that_are_forgotten_are_dropped() -> None:
+    own_ids, under_way = OwnIds("external_task_id"), {"job0"}
+    for number in range(5000):
+        job = VideoJob(**OWN | {"id": f"job{number}", "external_task_id": f"order-{number}"})
+        assert own_ids.claim(job, under_way.__contains__) is None
+    assert len(own_ids._jobs) < 2000
+    assert own_ids.claim(VideoJob(**OWN | {"id": "b", "external_task_id": "order-0"}), under_way.__contains__)

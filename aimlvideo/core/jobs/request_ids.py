@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import NamedTuple, Self, TypeGuard
 
@@ -153,12 +153,19 @@ def account_fingerprint(api_key: str, base_url: str) -> str:
     return hashlib.sha256(f"aimlvideo account\0{base_url}\0{api_key}".encode()).hexdigest()[:8]
 
 
+PRUNE_AT = 1000
+"""Own ids from which on those of jobs that are forgotten are dropped."""
+
+
 class OwnIds:
     """The request ids that jobs name themselves, in the parameter `id_field`: no two jobs may be sent under one."""
 
     def __init__(self, id_field: str) -> None:
         self._id_field = id_field
         self._jobs: dict[str, str] = {}
+        self._prune_at = PRUNE_AT
+        self.is_read = False
+        """Whether what was sent before is known."""
 
     def names_one(self, job: VideoJob) -> bool:
         """Tell whether a job names an id of its own."""
@@ -168,12 +175,22 @@ class OwnIds:
         """Note the jobs that were sent under an id of their own before."""
         sent = (job for job, progress in records if progress.has_attempt)
         earlier = {str(own_id): job.id for job in sent if (own_id := job.params.get(self._id_field))}
-        self._jobs = earlier | self._jobs
+        self._jobs, self.is_read = earlier | self._jobs, True
 
-    def claim(self, job: VideoJob) -> Problem | None:
-        """Note a job's own id; return what is wrong where another job has named it before, else None."""
+    def claim(self, job: VideoJob, is_taken: Callable[[str], bool] = lambda job_id: True) -> Problem | None:
+        """Note a job's own id; return what is wrong where another job has named it before, else None.
+
+        `is_taken` tells of a job that has named one whether it was sent, or may be.
+        """
         if not self.names_one(job):
             return None
-        if (other := self._jobs.setdefault(str(job.params[self._id_field]), job.id)) == job.id:
-            return None
-        return Problem(self._id_field, "an id that no other job has", f"that of job {other!r}", job=job.id)
+        own_id = str(job.params[self._id_field])
+        other = self._jobs.setdefault(own_id, job.id)
+        if other != job.id and is_taken(other):
+            return Problem(self._id_field, "an id that no other job has", f"that of job {other!r}", job=job.id)
+        self._jobs[own_id] = job.id
+        # A program that runs for months names one for each of its jobs, and most of them are forgotten by then.
+        if len(self._jobs) >= self._prune_at:
+            self._jobs = {name: job_id for name, job_id in self._jobs.items() if job_id == job.id or is_taken(job_id)}
+            self._prune_at = PRUNE_AT + 2 * len(self._jobs)
+        return None

@@ -28,6 +28,10 @@ class JournalReader(Protocol):
     def earlier_generations(self) -> Mapping[str, str]:
         """The generations of the latest jobs, each with its job's id, as they are when this is asked first."""
 
+    @property
+    def file_names(self) -> set[str]:
+        """The names of all clips, in small letters; whoever gives another one a name adds it."""
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job, the oldest first: no request id and no generation id is ever dropped."""
 

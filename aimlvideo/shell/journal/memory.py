@@ -107,6 +107,11 @@ class InMemoryJournal:
         pairs = ((progress.generation_id, job.id) for job, progress in self._records.values())
         return {generation_id: job_id for generation_id, job_id in pairs if generation_id}
 
+    @property
+    def file_names(self) -> set[str]:
+        """The names of the clips that are under way, in small letters."""
+        return {one.progress.file.casefold() for one in self._records.values() if one.progress.file}
+
     def attempts(self, job_id: str) -> list[Attempt]:
         """Return every submission of one job that is under way, the oldest first."""
         record = self._records.get(job_id)

@@ -287,6 +287,11 @@ class SyncPostgresJournal:
         rows = self.db.execute(f"{begun} ORDER BY seq DESC LIMIT %s", (MOST_EARLIER,))
         return dict(rows.fetchall())
 
+    @property
+    def file_names(self) -> set[str]:
+        """The names of all clips, in small letters."""
+        return {name.casefold() for name in self._rows("SELECT file FROM aimlvideo_jobs WHERE file IS NOT NULL")}
+
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         row = self.db.execute(SAMPLE).fetchone()

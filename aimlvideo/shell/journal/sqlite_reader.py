@@ -97,6 +97,11 @@ class SqliteReader:
         latest = "SELECT generation_id, id FROM jobs WHERE generation_id IS NOT NULL ORDER BY seq DESC LIMIT ?"
         return dict(self._read(latest, (MOST_EARLIER,)))
 
+    @cached_property
+    def file_names(self) -> set[str]:
+        """The names of all clips, in small letters; whoever gives another one a name adds it."""
+        return {name.casefold() for (name,) in self._rows("SELECT file FROM jobs WHERE file IS NOT NULL")}
+
     def accepted_sample(self) -> Record | None:
         """Return a job that the service surely took, under a request id of ours; None where there is none."""
         taken = "generation_id IS NOT NULL AND request_id IS NOT NULL AND stage IN ('rendering', 'ready', 'saved')"

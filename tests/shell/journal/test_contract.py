@@ -375,6 +375,13 @@ async def test_a_job_that_has_ended_can_be_in_doubt_again_with_its_attempt_kept(
         assert journal.spent() == 0.0
 
 
+async def test_the_names_of_all_clips_are_known_in_small_letters(journal: Journal) -> None:
+    journal.plan(JOB)
+    journal.step(JOB, READY.to(Stage.RENDERING, file="Waves.mp4"))
+    await journal.synced()
+    assert journal.file_names == {"waves.mp4"}
+
+
 async def test_the_latest_generations_are_listed_with_their_jobs(journal: Journal) -> None:
     for number in range(4):
         job = JOB.with_id(f"job{number}")
