@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
-import anyio
-
 from aimlvideo.cli.command_run import client_of
 from aimlvideo.cli.options import ClientOptions
 from aimlvideo.cli.signals import in_loop
@@ -98,25 +96,29 @@ def completed_since(failed: Iterable[Record], settings: ClientOptions) -> tuple[
     completed: set[str] = set()
     unknown: set[str] = set()
 
-    async def ask(client: VideoClient, record: Record, limit: anyio.CapacityLimiter) -> None:
+    async def ask(client: VideoClient, record: Record) -> None:
         job, generation_id = record.job, record.progress.generation_id or ""
         question = partial(fetch_status, partial(client.send, tries=1), client.wire, generation_id, job)
-        async with limit:
-            try:
-                shown = await retrying(question, on=(NotAccepted, Unclear))
-            except NotAccepted:
-                unknown.add(job.id)
-                return
-            except ServiceError:
-                return
+        try:
+            shown = await retrying(question, on=(NotAccepted, Unclear))
+        except NotAccepted:
+            unknown.add(job.id)
+            return
+        except ServiceError:
+            return
         if shown.state is not State.FAILED:
             completed.add(job.id)
 
     async def ask_all() -> None:
-        limit = anyio.CapacityLimiter(PARALLEL_QUESTIONS)
+        waiting = iter(asked)
+
+        async def ask_in_turn(client: VideoClient) -> None:
+            for record in waiting:
+                await ask(client, record)
+
         async with client_of(settings) as client, task_group(wait=True) as tasks:
-            for record in asked:
-                tasks.start_soon(ask, client, record, limit)
+            for _ in range(min(PARALLEL_QUESTIONS, len(asked))):
+                tasks.start_soon(ask_in_turn, client)
 
     if asked:
         with suppress(SettingsError):
