@@ -355,7 +355,9 @@ class Poll:
     def _on_ended(self, entry: Entry, generation: Generation, noted: Mapping[str, Any]) -> None:
         self._forget(entry)
         now = clock.wall()
-        cost = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
+        # What it was charged when it failed, or before its link died, stays where this answer does not say it again.
+        charged = {"cost_usd": generation.cost_usd, "cost_units": generation.cost_units}
+        cost = {name: amount for name, amount in charged.items() if amount is not None}
         if generation.state is State.COMPLETED:
             # Named now, not when it is saved: the name that a download began with is the one that it goes on with.
             name = entry.progress.file or entry.run.name_of(entry.job)

@@ -9,8 +9,11 @@ import anyio
 import pytest
 
 from aimlvideo import Stage, VideoJob
-from aimlvideo.errors import OverBudget
-from tests.fakes import JOB, FakeClient, FakeService, jobs, run_all
+from aimlvideo.core.jobs.job import Progress
+from aimlvideo.errors import GenerationFailed, OverBudget
+from aimlvideo.shell.journal.sqlite import open_journal
+from aimlvideo.shell.journal.sqlite_reader import read_journal
+from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, run_all
 
 pytestmark = pytest.mark.usefixtures("no_threads")
 
@@ -133,3 +136,29 @@ async def test_a_clip_that_was_ready_when_its_run_was_left_is_spent_and_no_longe
             assert run.stats.stages["ready"] == 1
         async with client.run([], max_spend=1.0) as run:
             assert (round(run.budget.spent, 4), run.budget.committed) == (0.1, 0.0)
+
+
+async def test_a_charge_that_was_heard_once_is_kept_where_the_service_does_not_name_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, path = FakeService(), tmp_path / "journal.sqlite3"
+    failed = Progress(Stage.FAILED, "r-0", "gen-0", cost_usd=0.25, error=GenerationFailed("out of paint"))
+    without_cost = {"id": "gen-0", "status": "completed", "video": {"url": "https://files.example.com/gen-0.mp4"}}
+    monkeypatch.setattr(service, "_check", lambda name: answer(200, without_cost))
+    async with open_journal(path) as journal:
+        journal.plan(VideoJob(**JOB, id="a"))
+        journal.step(VideoJob(**JOB, id="a"), failed)
+    async with PricedClient(service, journal=path) as client, client.resume(retry_failed=True, max_spend=0.0) as run:
+        (result,) = [result async for result in run]
+        assert (result.ok, result.cost_usd, run.budget.spent) == (True, 0.25, 0.25)
+    with read_journal(path) as journal:
+        assert journal.spent() == 0.25
+
+
+@pytest.mark.parametrize(("charged", "expected"), [(0.0, None), (0.25, 0.25), (None, None)])
+def test_what_a_failed_generation_cost_nothing_for_may_cost_its_price_once_it_is_completed(
+    charged: float | None, expected: float | None
+) -> None:
+    failed = Progress(Stage.FAILED, "r-0", "gen-0", cost_usd=charged, error=GenerationFailed("out of paint"))
+    repaired = failed.for_retry(has_completed=True)
+    assert (repaired.stage, repaired.generation_id, repaired.cost_usd) == (Stage.RENDERING, "gen-0", expected)

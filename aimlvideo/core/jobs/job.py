@@ -180,7 +180,8 @@ class Progress(NamedTuple):
         """
         is_paid = has_completed or isinstance(self.error, DownloadFailed)
         if is_paid and self.generation_id is not None:
-            return self.to(Stage.RENDERING, error=None, submitted_at=None)
+            # One that was free because it had failed is charged when it is completed.
+            return self.to(Stage.RENDERING, error=None, submitted_at=None, cost_usd=self.cost_usd or None)
         return Progress()
 
     def poll_ages_with(self, age: float, *, queued: bool) -> builtins.bytes:
