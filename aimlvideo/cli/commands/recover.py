@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from aimlvideo.cli.signals import in_loop
 from aimlvideo.cli.terminal import Terminal
 from aimlvideo.cli.typer_app import CommandApp
 from aimlvideo.client import VideoClient
-from aimlvideo.core.formatting import pluralize
+from aimlvideo.core.formatting import command_line, pluralize
 from aimlvideo.core.jobs.file_names import JOURNAL, RESULTS
 from aimlvideo.core.jobs.job import VideoJob
 from aimlvideo.core.jobs.request_ids import NAMESPACE, PREFIX_LENGTH, id_prefix
@@ -48,6 +48,48 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
     """
     if (folder / JOURNAL).exists():
         raise UsageError(f"{folder / JOURNAL} is still there: move it away first (and keep it)")
+    rows, service = _recorded_rows(folder, terminal), settings["service"]
+    has_log = service_of(service).log is not None
+
+    async def work() -> int:
+        found = await _found_in_log(rows, settings, terminal) if has_log else {}
+        # Under another name until it is whole: with half a journal, or an empty one, the other half would be bought
+        # again.
+        part = folder / f"{JOURNAL}.recovering"
+        part.unlink(missing_ok=True)
+        async with open_journal(part, create=True) as journal:
+            journal.note("service", service)
+            journal.note(STORE, store or "")
+            with journal.planning():
+                for row in rows:
+                    journal.recover(row)
+                remembered = journal.remember_found(found)
+        part.replace(folder / JOURNAL)
+        part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
+        return remembered
+
+    remembered = in_loop(work())
+    jobs = f"{pluralize(len(rows), 'job')} from {RESULTS}"
+    if not has_log:
+        terminal.say(jobs)
+        terminal.problem(
+            f"service {service} keeps no log of requests: what was in flight when the journal was lost, and has no "
+            f"line in {RESULTS}, the original command would buy again. Look into the service's dashboard before you "
+            "give it: of what is there already, leave the job out, and fetch it by "
+            f"`{command_line('adopt', folder, 'GENERATION', '--service', service)}`"
+        )
+        return
+    terminal.say(f"{jobs}, {pluralize(remembered, 'more generation')} from the service's log")
+    if remembered:
+        terminal.say("those of jobs that this folder does not have do no harm: each is taken only for a job of its id")
+    terminal.say(
+        "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "
+        "3 times what the model takes), run `recover` again, then re-run the original command"
+    )
+
+
+def _recorded_rows(folder: Path, terminal: Terminal) -> list[dict[str, Any]]:
+    """Return the lines of the results; say how many cannot be read."""
     rows = list(ResultsFile.read(folder / RESULTS)) if (folder / RESULTS).exists() else []
     lines, _ = ResultsFile.count_lines(folder / RESULTS)
     if (passed_over := lines - len(rows)) > 0:
@@ -55,47 +97,53 @@ def recover_journal(folder: Path, settings: ClientOptions, terminal: Terminal, s
             f"{pluralize(passed_over, 'line')} of {RESULTS} cannot be read, as after a crash: a generation that only "
             "such a line names may be paid, and is not in the journal. Look there, and at the service's dashboard"
         )
+    return rows
 
-    async def work() -> int:
-        async with VideoClient(**settings) as client:
-            # What it does not list is bought by the next run.
-            reading = await client.read_log(thorough=True) if service_of(settings["service"]).log else None
-        logged = reading.rows if reading else ()
-        # By the job that each line names: a generation whose line was changed to another job is remembered under its
-        # own too, else that one would be bought again.
-        recorded = {str(row["generation_id"]): _prefix(row) for row in rows if row.get("generation_id")}
-        if reading is not None:
-            _check_log(set(recorded), logged, complete=reading.complete)
-            _name_nameless(rows, set(recorded), logged, terminal)
-        # Only what succeeded: one that failed has no clip, and its job may be sent again.
-        newest = _newest_recorded(recorded, logged)
-        fresh = [row for row in logged if row.succeeded and not _is_recorded(row, recorded)]
-        fresh = [row for row in fresh if row.created_at >= newest.get((row.request_id or "")[:PREFIX_LENGTH], 0.0)]
-        recovered = {row.request_id: row.generation_id for row in fresh}
-        # Under another name until it is whole: with half a journal, or an empty one, the other half would be bought
-        # again.
-        part = folder / f"{JOURNAL}.recovering"
-        part.unlink(missing_ok=True)
-        async with open_journal(part, create=True) as journal:
-            journal.note("service", settings["service"])
-            journal.note(STORE, store or "")
-            with journal.planning():
-                for row in rows:
-                    journal.recover(row)
-                more_in_log = journal.remember_found(recovered)
-        part.replace(folder / JOURNAL)
-        part.with_name(f"{part.name}.lock").unlink(missing_ok=True)
-        return more_in_log
 
-    recovered = in_loop(work())
-    more = pluralize(recovered, "more generation")
-    terminal.say(f"{pluralize(len(rows), 'job')} from {RESULTS}, {more} from the service's log")
-    if recovered:
-        terminal.say("those of other folders do no harm: each is taken only for the job that it was bought for")
-    terminal.say(
-        "the log lists a generation only after it has ended. Wait until everything in flight has ended (10 minutes, or "
-        "3 times what the model takes), run `recover` again, then re-run the original command"
-    )
+async def _found_in_log(
+    rows: Sequence[Mapping[str, Any]], settings: ClientOptions, terminal: Terminal
+) -> dict[str, str]:
+    """Return the generations that the service's log has and the results have not, by our request ids.
+
+    Of several for one job the newest alone: the others are named.
+    """
+    async with VideoClient(**settings) as client:
+        reading = await client.read_log(thorough=True)
+    # By the job that each line names: a generation whose line was changed to another job is remembered under its own
+    # too, else that one would be bought again.
+    recorded = {str(row["generation_id"]): _prefix(row) for row in rows if row.get("generation_id")}
+    _check_log(set(recorded), reading.rows, complete=reading.complete)
+    _name_nameless(rows, set(recorded), reading.rows, terminal)
+    last_recorded = _newest_recorded(recorded, reading.rows)
+    # Only what succeeded: one that failed has no clip, and its job may be sent again.
+    fresh = [row for row in reading.rows if row.succeeded and not _is_recorded(row, recorded)]
+    fresh = [row for row in fresh if row.created_at >= last_recorded.get(_mark(row), 0.0)]
+    fresh.sort(key=lambda row: row.created_at)
+    newest = {_mark(row): row for row in fresh}
+    _name_earlier([row for row in fresh if _mark(row) and row is not newest[_mark(row)]], terminal)
+    return {row.request_id: row.generation_id for row in newest.values() if row.request_id and row.generation_id}
+
+
+def _mark(row: LogRow) -> str:
+    """Return how a request id of ours begins, by which its job is known; empty where it is another program's."""
+    request_id = row.request_id or ""
+    return request_id[:PREFIX_LENGTH] if request_id.startswith(NAMESPACE) else ""
+
+
+def _name_earlier(rows: Sequence[LogRow], terminal: Terminal) -> None:
+    """Name the generations of jobs for which the log has a newer one: they are paid, and in no file."""
+    if rows:
+        terminal.problem(
+            "the service's log has several generations of one job, tried again or of a folder whose jobs have the same "
+            f"ids. The newest is taken, and these are not: {_names(row.generation_id for row in rows)} "
+            "(`aimlvideo adopt FOLDER GENERATION` fetches one)"
+        )
+
+
+def _names(generation_ids: Iterable[str | None]) -> str:
+    """Return the names of generations for a message: the first ones, where they are many."""
+    names = [name or "one without an id" for name in generation_ids]
+    return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
 def _prefix(row: Mapping[str, Any]) -> str:
@@ -132,16 +180,15 @@ def _name_nameless(
     models, catalog = {str(row.get("model")).casefold() for row in rows}, known_catalog()
     nameless = [row for row in logged if row.succeeded and not row.request_id and row.generation_id not in recorded]
     names = [
-        row.generation_id or "one without an id"
+        row.generation_id
         for row in nameless
         if not row.model or (row.model.casefold() in models if models else catalog.find(row.model))
     ]
     if names:
-        more = ", ..." if len(names) > MOST_NAMED else ""
         terminal.problem(
             f"the service's log has {pluralize(len(names), 'generation')} without the client's id, so nobody can tell "
-            f"whose each is: {', '.join(names[:MOST_NAMED])}{more}. Look into its dashboard before you run again: one "
-            "of this folder would be bought again (`aimlvideo adopt FOLDER GENERATION` fetches it)"
+            f"whose each is: {_names(names)}. Look into its dashboard before you run again: one of this folder would "
+            "be bought again (`aimlvideo adopt FOLDER GENERATION` fetches it)"
         )
 
 

@@ -143,14 +143,12 @@ class SqliteJournal(SqliteReader):
         )
         self.step(job, progress)
 
-    def remember_found(self, generations: Mapping[str | None, str | None]) -> int:
-        """Keep generations that the service's log lists under our request ids, for the jobs that will be planned.
+    def remember_found(self, generations: Mapping[str, str]) -> int:
+        """Keep generations that the service's log lists under these request ids, for the jobs that will be planned.
 
         A job that has failed unpaid was tried again with one: that is fetched, and the next retry buys nothing.
         """
-        by_prefix = {
-            request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items() if request_id and name
-        }
+        by_prefix = {request_id[:PREFIX_LENGTH]: name for request_id, name in generations.items()}
         ours = {prefix: name for prefix, name in by_prefix.items() if prefix.startswith(NAMESPACE)}
         for row in ours.items():
             self._commits.write("INSERT OR REPLACE INTO found VALUES (?, ?)", row)

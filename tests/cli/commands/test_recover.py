@@ -32,8 +32,8 @@ def rebuild(service: FakeService, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """Return a way to rebuild the journal of a folder."""
     monkeypatch.setattr(recover, "VideoClient", lambda **settings: FakeClient(service, **settings))
 
-    def run(key: str = "key-1") -> None:
-        settings = {"service": "aimlapi", "api_key": key, "base_url": "http://127.0.0.1:1"}
+    def run(key: str = "key-1", service: str = "aimlapi") -> None:
+        settings = {"service": service, "api_key": key, "base_url": "http://127.0.0.1:1"}
         recover_journal(tmp_path, settings, Terminal())  # type: ignore[arg-type]
 
     return run
@@ -124,3 +124,32 @@ async def test_a_generation_whose_line_names_another_job_is_remembered_for_its_o
     await anyio.to_thread.run_sync(rebuild)
     async with open_journal(tmp_path / "journal.sqlite3") as journal:
         assert journal.plan(VideoJob(MODEL, id="a", prompt="waves")).progress.generation_id == "gen-0"
+
+
+async def test_of_two_generations_of_one_job_the_newest_is_taken_and_the_other_is_named(
+    service: FakeService, rebuild: Recover, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path, b="gen-b")
+    buy(service, "gen-b", job_id="b")
+    for name, at in (("gen-newest", 3000.0), ("gen-earlier", 2000.0)):
+        service.accepted[name] = at
+        service.note(name, Intent().request_id(VideoJob(MODEL, id="a"), name))
+    service.clock = lambda: 4000.0
+    await anyio.to_thread.run_sync(rebuild)
+    said = capsys.readouterr()
+    assert "The newest is taken, and these are not: gen-earlier (" in said.err
+    assert "1 more generation from the service's log" in said.out + said.err
+    async with open_journal(tmp_path / "journal.sqlite3") as journal:
+        assert journal.plan(VideoJob(MODEL, id="a", prompt="waves")).progress.generation_id == "gen-newest"
+
+
+def test_at_a_service_without_a_log_what_was_in_flight_is_said_to_be_looked_for(
+    rebuild: Recover, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path, a="gen-0")
+    rebuild(service="kling")
+    said = capsys.readouterr()
+    assert "1 job from results.jsonl" in said.out + said.err
+    assert "service kling keeps no log of requests" in said.err
+    assert f"`aimlvideo adopt {tmp_path} GENERATION --service kling`" in said.err
+    assert "the log lists" not in said.out + said.err

@@ -332,9 +332,7 @@ async def test_a_doubtful_line_is_left_out_so_that_the_log_is_asked_for_its_gene
 ) -> None:
     job = named("a", prompt="waves")
     journal.recover({"id": "a", "model": "m/one", "stage": stage, "generation_id": None})
-    assert (
-        journal.remember_found({Intent().request_id(job, "0123"): "gen-9", None: "gen-1", "somebody-s": "gen-2"}) == 1
-    )
+    assert journal.remember_found({Intent().request_id(job, "0123"): "gen-9", "somebody-s": "gen-2"}) == 1
     assert journal.remember_found({}) == 0
     planned = journal.plan(job).progress
     assert (planned.stage, planned.generation_id) == (Stage.RENDERING, "gen-9")
