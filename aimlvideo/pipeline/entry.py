@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 
 from aimlvideo.core.formatting import redact_for_display
-from aimlvideo.core.jobs.job import Progress, Result, VideoJob
+from aimlvideo.core.jobs.job import Progress, Record, Result, VideoJob
 from aimlvideo.core.jobs.stages import Stage
 from aimlvideo.core.run_stats import RunStats
 from aimlvideo.errors import DiskFailed, JournalError, UnexpectedError, VideoError
@@ -85,6 +85,9 @@ class _RunOfEntry(Protocol):
 
     def earlier_owner(self, generation_id: str) -> str | None:
         """Return the id of the job that had a generation before this run; None where none is known."""
+
+    def take_back_charge(self, record: Record) -> None:
+        """Count the charge of a job that has ended no more: it is another one's."""
 
     def name_of(self, job: VideoJob) -> str:
         """Return the file name of a job's clip."""

@@ -216,6 +216,9 @@ class Run:
         )
         if is_paid_for or not (budget.is_kept or self.spec.folder):
             return True
+        # Its run was left while it waited, here or below: nobody would take back what is promised to it.
+        if entry.ended:
+            return False
         price = self.spec.price(job)
         if stage is not Stage.PLANNED:
             if not budget.holds(job.id):
@@ -224,8 +227,6 @@ class Run:
             return True
         # A loop, as others that waited for the same room may have taken it by the time that this one wakes.
         while not budget.commit(job.id, price, model=job.model):
-            if entry.ended:
-                return False
             under_way = self._under_way(job.id)
             verdict = budget.verdict(price, under_way, model=job.model)
             if self.halted is None and verdict is not Verdict.WAIT:
@@ -237,8 +238,22 @@ class Run:
             self.waits_for_money = True
             await self._room_changed.wait()
             self.waits_for_money = False
+            if entry.ended:
+                return False
         entry.holds_promise = True
         return True
+
+    def take_back_charge(self, record: Record) -> None:
+        """Count the charge of a job that has ended no more: it is another one's. Its own may still be outstanding."""
+        job, progress = record
+        # Where others share the journal, the database counts.
+        if self.spec.ids_under_way is None:
+            return
+        spending = self.budget.spending
+        spending.spent -= progress.cost_usd or 0.0
+        if progress.request_id is not None:
+            spending.add(job.id, job.model, self.spec.price(job))
+        spending.changed()
 
     def _under_way(self, job_id: str) -> set[str]:
         ids = self.spec.ids_under_way

@@ -10,7 +10,7 @@ import pytest
 
 from aimlvideo import Stage, VideoJob
 from aimlvideo.core.jobs.job import Progress
-from aimlvideo.errors import GenerationFailed, OverBudget
+from aimlvideo.errors import GenerationFailed, OverBudget, Unclear
 from aimlvideo.shell.journal.sqlite import open_journal
 from aimlvideo.shell.journal.sqlite_reader import read_journal
 from tests.fakes import JOB, FakeClient, FakeService, answer, jobs, run_all
@@ -162,3 +162,30 @@ def test_what_a_failed_generation_cost_nothing_for_may_cost_its_price_once_it_is
     failed = Progress(Stage.FAILED, "r-0", "gen-0", cost_usd=charged, error=GenerationFailed("out of paint"))
     repaired = failed.for_retry(has_completed=True)
     assert (repaired.stage, repaired.generation_id, repaired.cost_usd) == (Stage.RENDERING, "gen-0", expected)
+
+
+@pytest.mark.parametrize("limit", [0.25, 1.0], ids=["waits for room", "waits to be taken"])
+async def test_a_job_that_waited_to_be_bought_when_its_run_was_left_is_promised_nothing(
+    tmp_path: Path, limit: float
+) -> None:
+    service = FakeService(seconds=100)
+    settings: dict[str, Any] = {"journal": tmp_path / "journal.sqlite3", "max_outstanding": 1}
+    async with PricedClient(service, **settings) as client:
+        async with client.run(jobs(2), max_spend=limit):
+            service.posts.append(answer(503))
+            await anyio.sleep(0.1)  # the first one is planned again, and waits for the service
+        async with client.run([], max_spend=limit) as run:
+            assert (run.budget.spent, run.budget.committed) == (0.0, 0.0)
+
+
+async def test_the_charge_of_a_clip_that_is_another_job_s_counts_once(tmp_path: Path) -> None:
+    service = FakeService(seconds=30, listing_delay=60)
+    service.lost.extend([Unclear("reset"), answer(201, {"id": "gen-0", "status": "queued"})])
+    async with PricedClient(service, journal=tmp_path / "journal.sqlite3") as client:
+        async with client.run(jobs(2), max_spend=1.0) as run:
+            assert {result.generation_id async for result in run} == {"gen-0"}
+            assert (run.budget.spent, run.budget.committed) == (0.25, 0.25)
+        async with client.run(jobs(2), max_spend=1.0) as run:
+            assert {result.generation_id async for result in run} == {"gen-0", "gen-1"}
+            assert (run.budget.spent, run.budget.committed) == (0.5, 0.0)
+    assert service.charged() == 0.5
