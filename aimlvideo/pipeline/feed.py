@@ -74,7 +74,7 @@ class Feed:
                 return
             entry, is_admitted = await self.run.enter(record), False
             with contained(entry):
-                is_admitted = self._claim_id(entry) and await self._validate(entry) and await self._buy_and_route(entry)
+                is_admitted = self._claim_id(entry) and await self._admit(entry)
             if is_admitted:
                 self._admitted.append(entry)
                 self._crew.call(len(self._admitted))
@@ -90,7 +90,7 @@ class Feed:
             with contained(entry):
                 if failed is None:
                     await self.pipeline.submit(entry)
-                elif not await self._takes_up(entry, failed) and not entry.ended:
+                elif not await self._takes_up(entry, failed) and not entry.ended and await self._validate(entry):
                     await self.pipeline.resubmit(entry)
         finally:
             self._free.release()
@@ -220,9 +220,13 @@ class Feed:
         record = spec.journal.find(job_id)
         return record is not None and record.progress.has_attempt
 
-    async def _buy_and_route(self, entry: Entry) -> bool:
-        """Wait until one more may be bought, promise its price, and set it on its way. True: it is to be sent now."""
+    async def _admit(self, entry: Entry) -> bool:
+        """Check a job, wait until one more may be bought, promise its price, set it on its way. True: to be sent now.
+
+        A clip that may be there already needs none of that: its model may be gone by now.
+        """
+        is_asked_about_first = self._is_asked_about_first(entry)
+        if not is_asked_about_first and not await self._validate(entry):
+            return False
         await self.run.may_buy(entry)
-        if self._is_asked_about_first(entry):
-            return True
-        return await self.run.afford(entry) and await self.pipeline.route(entry)
+        return is_asked_about_first or (await self.run.afford(entry) and await self.pipeline.route(entry))

@@ -113,6 +113,24 @@ async def test_what_the_service_has_completed_since_it_failed_is_fetched_whateve
     assert len(service.accepted) == 1
 
 
+@pytest.mark.parametrize("is_repaired", [True, False])
+async def test_a_clip_that_the_service_has_completed_since_it_failed_is_fetched_also_where_its_job_is_wrong_by_now(
+    tmp_path: Path, is_repaired: bool
+) -> None:
+    service = FakeService()
+    service.broken = {"gen-0": "out of paint"}
+    odd = [{**JOB, "id": "odd", "unheard_of": 7}]
+    async with FakeClient(service) as client:
+        await run_all(client, odd, output=tmp_path)
+    if is_repaired:
+        service.broken.clear()
+    async with FakeClient(service, strict=True) as client, client.resume(tmp_path, retry_failed=True) as results:
+        (result,) = [result async for result in results]
+    assert (result.ok, result.generation_id) == ((True, "gen-0") if is_repaired else (False, None))
+    assert is_repaired or isinstance(result.error, InvalidJobs)
+    assert len(service.accepted) == 1
+
+
 async def test_a_failed_generation_that_the_service_renders_again_is_waited_for(tmp_path: Path) -> None:
     service = FakeService()
     service.broken = {"gen-0": "out of paint"}
