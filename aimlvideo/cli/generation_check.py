@@ -140,6 +140,9 @@ async def _objection(record: Record, generation: str | None, client: VideoClient
     since = Intent.of(progress.request_id).earliest_moment(progress.submitted_at or 0.0) - WINDOW_MARGIN
     try:
         rows = (await client.read_log(since)).rows
+        if generation is not None and all(row.generation_id != generation for row in rows):
+            # It may be older than the submission, and so another one's.
+            rows = (await client.read_log()).rows
     except ServiceError:
         if generation is None:
             raise

@@ -692,8 +692,9 @@ def test_a_generation_of_one_job_does_not_settle_the_doubt_of_another(command: C
     assert len(service.accepted) == 2
 
 
+@pytest.mark.parametrize("is_old", [False, True])
 def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_nothing(
-    command: Command, service: FakeService
+    command: Command, service: FakeService, is_old: bool
 ) -> None:
     write(Path("jobs.jsonl"), "a")
     write(Path("theirs.jsonl"), "theirs")
@@ -706,6 +707,7 @@ def test_a_generation_that_the_service_does_not_know_or_has_for_another_settles_
     assert "the service does not know generation gen-77 under this API key" in unknown.output
     for row in service.log:
         row.accepted_at = row.listed_at = 0.0  # each command has a clock of its own, which begins at 0
+    service.log[0].accepted_at = -30 * 86400.0 * is_old
     theirs = command("resolve", "out", "a", "--generation", "gen-0")
     assert theirs.exit_code == 2
     assert "gen-0 was bought for another job, or by another program" in theirs.output
