@@ -219,7 +219,7 @@ def is_readable(world: World, row: LoggedRequest) -> bool:
 
 def repair(world: World) -> None:
     """Let the service complete what had failed, before its job is tried again."""
-    for record in world.journal_of().records.values():
+    for record in (record for place in world.journals for record in world.journal_of(place).records.values()):
         name = record.progress.generation_id or ""
         has_its_own_words = world.prompts.get(name) == record.job.params.get("prompt")
         if record.progress.stage is Stage.FAILED and name in world.service.broken and has_its_own_words:

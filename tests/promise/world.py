@@ -702,7 +702,8 @@ class World:
         record = self.journal_of(file).records.get(prompt)
         stage = Stage.PLANNED if record is None else record.progress.stage
         # Of a saved clip whose file is gone nothing is bought: it is fetched again.
-        may_buy = again or stage not in (Stage.PLANNED, Stage.SAVED) or (stage is Stage.PLANNED and not path.exists())
+        may_be_new = stage in (Stage.PLANNED, Stage.FAILED)
+        may_buy = again or (not path.exists() if may_be_new else stage is not Stage.SAVED)
 
         def command(settings: dict[str, Any], terminal: Terminal) -> int:
             return make_one(clip, path, settings, terminal, sandbox=False, again=again, max_spend=limit)
